@@ -1,0 +1,121 @@
+//! One opaque error whose [`kind`](Error::kind) says what the caller can do about it.
+
+use std::error::Error as StdError;
+use std::fmt;
+
+/// The result of every fallible call of this crate.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What went wrong, where, and (by its [`kind`](Error::kind)) what to do about it.
+///
+/// The types of dependencies stay hidden; their messages are kept as
+/// [`source`](StdError::source).
+#[derive(Debug)]
+pub struct Error {
+    kind: ErrorKind,
+    message: String,
+    source: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+/// What the caller can do about an [`Error`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The caller's value is out of its range: mend the value.
+    InvalidInput,
+    /// Nothing is stored under that name or id.
+    NotFound,
+    /// Something else is stored under the same id, or the state has moved on: read again.
+    Conflict,
+    /// Too few labelled generations to learn from: record more, or lower `min_samples`.
+    NotEnoughData {
+        /// Labelled generations found.
+        have: usize,
+        /// Labelled generations required.
+        need: usize,
+    },
+    /// Stored bytes are damaged: restore them from a copy.
+    Corrupt,
+    /// The bytes are whole but made for another schema or version: retrain or upgrade.
+    Incompatible,
+    /// The storage cannot serve now (disk full, locked, gone): retry later.
+    Unavailable,
+    /// The caller cancelled the work.
+    Cancelled,
+    /// A fault of this crate: please report it.
+    Internal,
+}
+
+impl Error {
+    /// An error of `kind` with a message that says what, where and what to do.
+    ///
+    /// Public so that a host's own stores and models can speak the same language.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), source: None }
+    }
+
+    /// The same error with the cause it came from.
+    #[must_use]
+    pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// What the caller can do about it.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    pub(crate) fn invalid(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::InvalidInput, message)
+    }
+
+    pub(crate) fn corrupt(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Corrupt, message)
+    }
+
+    pub(crate) fn incompatible(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Incompatible, message)
+    }
+
+    pub(crate) fn internal(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Internal, message)
+    }
+
+    /// Puts the place or the step in front of the message, keeping kind and source.
+    pub(crate) fn context(mut self, place: impl fmt::Display) -> Self {
+        self.message = format!("{place}: {}", self.message);
+        self
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        if let Some(source) = &self.source {
+            write!(f, ": {source}")?;
+        }
+        Ok(())
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source.as_ref().map(|s| s.as_ref() as &(dyn StdError + 'static))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_keeps_its_kind_and_its_cause() {
+        let cause = std::io::Error::other("disk gone");
+        let error =
+            Error::new(ErrorKind::Unavailable, "append failed").with_source(cause).context("events.db");
+        assert_eq!(error.kind(), ErrorKind::Unavailable);
+        assert_eq!(error.to_string(), "events.db: append failed: disk gone");
+        assert_eq!(error.source().unwrap().to_string(), "disk gone");
+    }
+}

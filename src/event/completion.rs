@@ -1,0 +1,92 @@
+//! What is known when a generation has finished.
+
+use super::check::{self, Checked, Metadata};
+use crate::error::Result;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+/// The result of a generation: its code, what was measured on it, what it cost.
+///
+/// ```
+/// use devmatrix_ml::event::Completion;
+/// let mut done = Completion::default();
+/// done.generated_code = Some("def f(): pass".into());
+/// done.generation_time_seconds = Some(12.5);
+/// done.tokens_used = Some(900);
+/// done.validate()?;
+/// # Ok::<(), devmatrix_ml::Error>(())
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct Completion {
+    /// When the generation ended.
+    pub completed_at: Option<DateTime<Utc>>,
+    /// The code.
+    pub generated_code: Option<String>,
+    /// Where it goes.
+    pub file_path: Option<String>,
+    /// Physical lines.
+    pub lines_of_code: Option<u32>,
+    /// Cyclomatic complexity.
+    pub cyclomatic_complexity: Option<f64>,
+    /// Functions defined.
+    pub num_functions: Option<u32>,
+    /// Classes defined.
+    pub num_classes: Option<u32>,
+    /// Whether it is typed.
+    pub has_type_hints: Option<bool>,
+    /// Whether it is documented.
+    pub has_docstrings: Option<bool>,
+    /// Whether it holds tests.
+    pub has_tests: Option<bool>,
+    /// The agent's own review, 0 to 10.
+    pub self_review_score: Option<f64>,
+    /// The agent's own words on it.
+    pub self_review_feedback: Option<String>,
+    /// Seconds from start to end.
+    pub generation_time_seconds: Option<f64>,
+    /// Tokens read and written.
+    pub tokens_used: Option<u64>,
+    /// Cost in US dollars.
+    pub cost_usd: Option<f64>,
+    /// Success where a machine judges it (tests passed); a person's feedback overrides it.
+    pub success: Option<bool>,
+    /// Approval where a machine gives it; a person's feedback overrides it.
+    pub approved: Option<bool>,
+    /// Quality where a machine scores it, 0 to 10; a person's score overrides it.
+    pub final_quality_score: Option<f64>,
+    /// Regenerations that the host counted itself.
+    pub num_regenerations: Option<u32>,
+    /// The host's own pairs; they are added to those given at the start.
+    pub metadata: Metadata,
+}
+
+impl Completion {
+    /// Checks every number's range.
+    ///
+    /// # Errors
+    /// `InvalidInput` naming the field and its value.
+    pub fn validate(&self) -> Result<()> {
+        check::time("completed_at", self.completed_at)?;
+        check::range("cyclomatic_complexity", self.cyclomatic_complexity, 0.0, 1e9)?;
+        check::range("self_review_score", self.self_review_score, 0.0, 10.0)?;
+        check::range("generation_time_seconds", self.generation_time_seconds, 0.0, 1e9)?;
+        check::range("cost_usd", self.cost_usd, 0.0, 1e9)?;
+        check::range("final_quality_score", self.final_quality_score, 0.0, 10.0)
+    }
+}
+
+impl Checked for Completion {
+    fn validate(&self) -> Result<()> {
+        Self::validate(self)
+    }
+
+    fn clean(&mut self) -> Result<()> {
+        self.completed_at = self.completed_at.map(check::to_micros);
+        check::clean_option(&mut self.generated_code);
+        check::clean_option(&mut self.file_path);
+        check::clean_option(&mut self.self_review_feedback);
+        check::clean_metadata(&mut self.metadata)
+    }
+}

@@ -1,0 +1,146 @@
+//! What is known before a generation starts.
+
+use super::check::{self, Checked};
+use super::id::{EventId, ProjectId, SessionId, TaskId, TemplateId, UserId};
+use crate::error::Result;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+/// All that may be known of a task before its generation starts.
+///
+/// It has no field for an outcome, so a feature made from it cannot leak one. What the host does
+/// not know stays `None` and reaches the models as missing, never as a made-up default.
+///
+/// ```
+/// use devmatrix_ml::event::{TaskContext, TaskId};
+/// let mut task = TaskContext::new(TaskId::new("TASK-7")?);
+/// task.task_description = "Add a REST endpoint for orders".into();
+/// task.language = Some("python".into());
+/// task.temperature = Some(0.1);
+/// task.validate()?;
+/// # Ok::<(), devmatrix_ml::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct TaskContext {
+    /// The task; several tries share it.
+    pub task_id: TaskId,
+    /// The project that the task belongs to.
+    pub project_id: Option<ProjectId>,
+    /// Who asked.
+    pub user_id: Option<UserId>,
+    /// The host's working session.
+    pub session_id: Option<SessionId>,
+    /// When the generation starts.
+    pub started_at: Option<DateTime<Utc>>,
+    /// `backend`, `frontend`, `database`, `testing`, `documentation`, `devops` or the host's own.
+    pub task_type: Option<String>,
+    /// The task in words.
+    pub task_description: String,
+    /// Programming language.
+    pub language: Option<String>,
+    /// Framework, where there is one.
+    pub framework: Option<String>,
+    /// The agent that the task is given to.
+    pub agent_type: Option<String>,
+    /// The LLM.
+    pub model_used: Option<String>,
+    /// Sampling temperature, 0 to 2.
+    pub temperature: Option<f64>,
+    /// Most tokens the LLM may produce.
+    pub max_tokens: Option<u32>,
+    /// Whether examples were retrieved for the prompt.
+    pub rag_enabled: Option<bool>,
+    /// How many examples were retrieved.
+    pub rag_examples_count: Option<u32>,
+    /// The generations that the examples came from.
+    pub rag_examples_ids: Vec<String>,
+    /// Mean similarity of the examples to the task, 0 to 1.
+    pub rag_avg_similarity: Option<f64>,
+    /// Mean quality of the examples where the host knows it, 0 to 10.
+    pub rag_avg_quality: Option<f64>,
+    /// The template used.
+    pub template_id: Option<TemplateId>,
+    /// Files that the generation is expected to write.
+    pub num_files_to_generate: Option<u32>,
+    /// Lines that the generation is expected to write.
+    pub estimated_lines_of_code: Option<u32>,
+    /// Dependencies that the task needs.
+    pub num_dependencies: Option<u32>,
+    /// Generations waiting at the start.
+    pub current_queue_size: Option<u32>,
+    /// Load of the generating system at the start, 1.0 = full.
+    pub system_load: Option<f64>,
+    /// The try that this one repeats, where it is a regeneration.
+    pub regeneration_of: Option<EventId>,
+    /// Tries of this task before this one (0 for the first).
+    pub attempt: u32,
+}
+
+impl TaskContext {
+    /// A task of which nothing but its id is known yet.
+    pub fn new(task_id: TaskId) -> Self {
+        Self {
+            task_id,
+            project_id: None,
+            user_id: None,
+            session_id: None,
+            started_at: None,
+            task_type: None,
+            task_description: String::new(),
+            language: None,
+            framework: None,
+            agent_type: None,
+            model_used: None,
+            temperature: None,
+            max_tokens: None,
+            rag_enabled: None,
+            rag_examples_count: None,
+            rag_examples_ids: Vec::new(),
+            rag_avg_similarity: None,
+            rag_avg_quality: None,
+            template_id: None,
+            num_files_to_generate: None,
+            estimated_lines_of_code: None,
+            num_dependencies: None,
+            current_queue_size: None,
+            system_load: None,
+            regeneration_of: None,
+            attempt: 0,
+        }
+    }
+
+    /// Checks every number's range.
+    ///
+    /// # Errors
+    /// `InvalidInput` naming the field and its value.
+    pub fn validate(&self) -> Result<()> {
+        check::time("started_at", self.started_at)?;
+        check::range("temperature", self.temperature, 0.0, 2.0)?;
+        check::range("rag_avg_similarity", self.rag_avg_similarity, -1.0, 1.0)?;
+        check::range("rag_avg_quality", self.rag_avg_quality, 0.0, 10.0)?;
+        check::range("system_load", self.system_load, 0.0, 1e6)
+    }
+}
+
+impl Checked for TaskContext {
+    fn validate(&self) -> Result<()> {
+        Self::validate(self)
+    }
+
+    fn clean(&mut self) -> Result<()> {
+        self.started_at = self.started_at.map(check::to_micros);
+        check::clean_text(&mut self.task_description);
+        for text in [
+            &mut self.task_type,
+            &mut self.language,
+            &mut self.framework,
+            &mut self.agent_type,
+            &mut self.model_used,
+        ] {
+            check::clean_option(text);
+        }
+        self.rag_examples_ids.iter_mut().for_each(check::clean_text);
+        Ok(())
+    }
+}

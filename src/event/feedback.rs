@@ -1,0 +1,106 @@
+//! What a person said of a generation.
+
+use super::check::{self, Checked};
+use super::id::FeedbackId;
+use crate::error::Result;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+/// What the person did with the generated code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum UserAction {
+    /// Took it as it is.
+    Approve,
+    /// Took it after changes.
+    Modify,
+    /// Did not take it.
+    Reject,
+}
+
+/// One judgement of a person; a later one revises an earlier one, and all are kept.
+///
+/// ```
+/// use devmatrix_ml::event::{Feedback, UserAction};
+/// let mut feedback = Feedback::new(UserAction::Modify);
+/// feedback.user_feedback = Some("use the existing helper".into());
+/// feedback.final_quality_score = Some(7.0);
+/// assert!(!feedback.succeeded());
+/// # feedback.validate()?;
+/// # Ok::<(), devmatrix_ml::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Feedback {
+    /// Makes a repeated delivery recognisable; the collector gives one where the host has none.
+    #[serde(default)]
+    pub feedback_id: Option<FeedbackId>,
+    /// When the person acted, where it differs from when the host learnt of it.
+    #[serde(default)]
+    pub given_at: Option<DateTime<Utc>>,
+    /// What the person did.
+    pub user_action: UserAction,
+    /// The person's words.
+    #[serde(default)]
+    pub user_feedback: Option<String>,
+    /// The changes asked for.
+    #[serde(default)]
+    pub modifications_requested: Option<String>,
+    /// The person's score, 0 to 10.
+    #[serde(default)]
+    pub final_quality_score: Option<f64>,
+    /// Success where the host defines it otherwise than "approved without modification".
+    #[serde(default)]
+    pub success: Option<bool>,
+    /// Eventual approval where the host defines it otherwise than "not rejected".
+    #[serde(default)]
+    pub approved: Option<bool>,
+}
+
+impl Feedback {
+    /// A judgement with no words and no score.
+    pub fn new(user_action: UserAction) -> Self {
+        Self {
+            feedback_id: None,
+            given_at: None,
+            user_action,
+            user_feedback: None,
+            modifications_requested: None,
+            final_quality_score: None,
+            success: None,
+            approved: None,
+        }
+    }
+
+    /// Whether the code was approved without modification.
+    pub fn succeeded(&self) -> bool {
+        self.success.unwrap_or(self.user_action == UserAction::Approve)
+    }
+
+    /// Whether the code was taken in the end.
+    pub fn was_approved(&self) -> bool {
+        self.approved.unwrap_or(self.user_action != UserAction::Reject)
+    }
+
+    /// Checks every number's range.
+    ///
+    /// # Errors
+    /// `InvalidInput` naming the field and its value.
+    pub fn validate(&self) -> Result<()> {
+        check::time("given_at", self.given_at)?;
+        check::range("final_quality_score", self.final_quality_score, 0.0, 10.0)
+    }
+}
+
+impl Checked for Feedback {
+    fn validate(&self) -> Result<()> {
+        Self::validate(self)
+    }
+
+    fn clean(&mut self) -> Result<()> {
+        self.given_at = self.given_at.map(check::to_micros);
+        check::clean_option(&mut self.user_feedback);
+        check::clean_option(&mut self.modifications_requested);
+        Ok(())
+    }
+}

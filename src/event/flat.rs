@@ -1,0 +1,285 @@
+//! The flat JSON form of a generation: one object, the names of the collection schema.
+
+use super::check::{self, Metadata};
+use super::completion::Completion;
+use super::context::TaskContext;
+use super::decision::{Decision, ShownPrediction};
+use super::feedback::{Feedback, UserAction};
+use super::generation::GenerationEvent;
+use super::id::{EventId, ProjectId, SessionId, TaskId, TemplateId, UserId};
+use super::record::{Known, SCHEMA_VERSION, Started};
+use crate::error::{Error, Result};
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+
+/// One feedback with the moment from which it was known.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct FlatFeedback {
+    known_at: DateTime<Utc>,
+    #[serde(flatten)]
+    feedback: Feedback,
+}
+
+/// What the completion itself said, where feedback has overridden it since.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+struct Verdict {
+    success: Option<bool>,
+    approved: Option<bool>,
+    final_quality_score: Option<f64>,
+}
+
+macro_rules! flat {
+    ($($field:ident: $type:ty),* $(,)?) => {
+        /// Every field optional, as in a file that a host exports.
+        #[derive(Debug, Clone, Default, Serialize, Deserialize)]
+        #[serde(default)]
+        pub(super) struct Flat {
+            $(#[serde(skip_serializing_if = "Option::is_none")] $field: Option<$type>,)*
+            #[serde(skip_serializing_if = "Metadata::is_empty", deserialize_with = "null_is_empty")]
+            metadata: Metadata,
+            #[serde(flatten)]
+            unknown: Metadata,
+        }
+    };
+}
+
+flat! {
+    event_id: EventId, schema_version: u32,
+    task_id: TaskId, project_id: ProjectId, user_id: UserId, session_id: SessionId,
+    started_at: DateTime<Utc>, recorded_at: DateTime<Utc>,
+    completed_at: DateTime<Utc>, completion_known_at: DateTime<Utc>, approved_at: DateTime<Utc>,
+    task_type: String, task_description: String, language: String, framework: String,
+    agent_type: String, model_used: String, temperature: f64, max_tokens: u32,
+    rag_enabled: bool, rag_examples_count: u32, rag_examples_ids: Vec<String>,
+    rag_avg_similarity: f64, rag_avg_quality: f64,
+    template_id: TemplateId, num_files_to_generate: u32, estimated_lines_of_code: u32,
+    num_dependencies: u32, current_queue_size: u32, system_load: f64,
+    regeneration_of: EventId, attempt: u32,
+    generated_code: String, file_path: String, lines_of_code: u32, cyclomatic_complexity: f64,
+    num_functions: u32, num_classes: u32, has_type_hints: bool, has_docstrings: bool, has_tests: bool,
+    self_review_score: f64, self_review_feedback: String,
+    user_action: UserAction, user_feedback: String, modifications_requested: String,
+    final_quality_score: f64, generation_time_seconds: f64, tokens_used: u64, cost_usd: f64,
+    success: bool, approved: bool, num_regenerations: u32,
+    complexity_label: f64, decision: Decision, predictions: Vec<ShownPrediction>,
+    verdict: Verdict, completion_metadata: Metadata, feedback: Vec<FlatFeedback>,
+}
+
+impl Flat {
+    pub(super) fn parse(json: &str) -> Result<Self> {
+        serde_json::from_str(&check::mend_surrogates(json))
+            .map_err(|e| Error::invalid("not a generation event").with_source(e))
+    }
+}
+
+impl TryFrom<Flat> for GenerationEvent {
+    type Error = Error;
+
+    fn try_from(mut flat: Flat) -> Result<Self> {
+        let event_id = flat.event_id.take().ok_or_else(|| Error::invalid("event_id is missing"))?;
+        let known_at = flat.recorded_at.or(flat.started_at).unwrap_or(DateTime::UNIX_EPOCH);
+        let ended_at = flat.ended_at(known_at);
+        let completion =
+            flat.take_completion().map(|(at, value)| Known { known_at: at.unwrap_or(ended_at), value });
+        let feedback = flat.take_feedback(ended_at);
+        let started = flat.into_started().map_err(|e| e.context(&event_id))?;
+        Ok(Self { event_id, started: Known { known_at, value: started }, completion, feedback })
+    }
+}
+
+impl Flat {
+    /// When an outcome without a date of its own became known.
+    fn ended_at(&self, started: DateTime<Utc>) -> DateTime<Utc> {
+        let seconds = self.generation_time_seconds.filter(|s| (0.0..1e9).contains(s)).unwrap_or(0.0);
+        let run = TimeDelta::milliseconds((seconds * 1e3) as i64);
+        self.completed_at.or_else(|| started.checked_add_signed(run)).unwrap_or(started)
+    }
+
+    fn take_completion(&mut self) -> Option<(Option<DateTime<Utc>>, Completion)> {
+        let verdict = match self.verdict.take() {
+            Some(own) => own,
+            None if self.user_action.is_some() => Verdict::default(),
+            None => Verdict {
+                success: self.success.take(),
+                approved: self.approved.take(),
+                final_quality_score: self.final_quality_score.take(),
+            },
+        };
+        let completion = Completion {
+            completed_at: self.completed_at.take(),
+            generated_code: self.generated_code.take(),
+            file_path: self.file_path.take(),
+            lines_of_code: self.lines_of_code.take(),
+            cyclomatic_complexity: self.cyclomatic_complexity.take(),
+            num_functions: self.num_functions.take(),
+            num_classes: self.num_classes.take(),
+            has_type_hints: self.has_type_hints.take(),
+            has_docstrings: self.has_docstrings.take(),
+            has_tests: self.has_tests.take(),
+            self_review_score: self.self_review_score.take(),
+            self_review_feedback: self.self_review_feedback.take(),
+            generation_time_seconds: self.generation_time_seconds.take(),
+            tokens_used: self.tokens_used.take(),
+            cost_usd: self.cost_usd.take(),
+            success: verdict.success,
+            approved: verdict.approved,
+            final_quality_score: verdict.final_quality_score,
+            num_regenerations: self.num_regenerations.take(),
+            metadata: self.completion_metadata.take().unwrap_or_default(),
+        };
+        let known_at = self.completion_known_at.take();
+        (known_at.is_some() || completion != Completion::default()).then_some((known_at, completion))
+    }
+
+    fn take_feedback(&mut self, ended_at: DateTime<Utc>) -> Vec<Known<Feedback>> {
+        if let Some(all) = self.feedback.take() {
+            return all.into_iter().map(|f| Known { known_at: f.known_at, value: f.feedback }).collect();
+        }
+        let Some(user_action) = self.user_action.take() else { return Vec::new() };
+        let approved_at = self.approved_at.take();
+        let value = Feedback {
+            feedback_id: None,
+            given_at: approved_at,
+            user_action,
+            user_feedback: self.user_feedback.take(),
+            modifications_requested: self.modifications_requested.take(),
+            final_quality_score: self.final_quality_score.take(),
+            success: self.success.take(),
+            approved: self.approved.take(),
+        };
+        vec![Known { known_at: approved_at.unwrap_or(ended_at).max(ended_at), value }]
+    }
+
+    fn into_started(self) -> Result<Started> {
+        let task_id = self.task_id.ok_or_else(|| Error::invalid("task_id is missing"))?;
+        let context = TaskContext {
+            project_id: self.project_id,
+            user_id: self.user_id,
+            session_id: self.session_id,
+            started_at: self.started_at,
+            task_type: self.task_type,
+            task_description: self.task_description.unwrap_or_default(),
+            language: self.language,
+            framework: self.framework,
+            agent_type: self.agent_type,
+            model_used: self.model_used,
+            temperature: self.temperature,
+            max_tokens: self.max_tokens,
+            rag_enabled: self.rag_enabled,
+            rag_examples_count: self.rag_examples_count,
+            rag_examples_ids: self.rag_examples_ids.unwrap_or_default(),
+            rag_avg_similarity: self.rag_avg_similarity,
+            rag_avg_quality: self.rag_avg_quality,
+            template_id: self.template_id,
+            num_files_to_generate: self.num_files_to_generate,
+            estimated_lines_of_code: self.estimated_lines_of_code,
+            num_dependencies: self.num_dependencies,
+            current_queue_size: self.current_queue_size,
+            system_load: self.system_load,
+            regeneration_of: self.regeneration_of,
+            attempt: self.attempt.unwrap_or(0),
+            ..TaskContext::new(task_id)
+        };
+        let mut metadata = self.metadata;
+        for (field, value) in self.unknown {
+            if !value.is_null() {
+                metadata.entry(field).or_insert(value);
+            }
+        }
+        Ok(Started {
+            schema_version: self.schema_version.unwrap_or(SCHEMA_VERSION),
+            decision: self.decision,
+            predictions: self.predictions.unwrap_or_default(),
+            complexity_label: self.complexity_label,
+            metadata,
+            ..context.into()
+        })
+    }
+}
+
+impl From<GenerationEvent> for Flat {
+    fn from(event: GenerationEvent) -> Self {
+        let outcome = event.outcome();
+        let latest = event.feedback.last().map(|f| f.value.clone());
+        let (known_at, started) = (event.started.known_at, event.started.value);
+        let context = started.context;
+        let done = event.completion.as_ref().map(|c| c.value.clone()).unwrap_or_default();
+        let verdict = Verdict {
+            success: done.success,
+            approved: done.approved,
+            final_quality_score: done.final_quality_score,
+        };
+        let judged = latest.is_some();
+        let full_feedback =
+            event.feedback.into_iter().map(|f| FlatFeedback { known_at: f.known_at, feedback: f.value });
+        let outcome = outcome.as_ref();
+        Self {
+            event_id: Some(event.event_id),
+            schema_version: Some(started.schema_version),
+            task_id: Some(context.task_id),
+            project_id: context.project_id,
+            user_id: context.user_id,
+            session_id: context.session_id,
+            started_at: context.started_at,
+            recorded_at: Some(known_at),
+            completed_at: done.completed_at,
+            completion_known_at: event.completion.as_ref().map(|c| c.known_at),
+            approved_at: outcome.and_then(|o| o.approved_at),
+            task_type: context.task_type,
+            task_description: Some(context.task_description),
+            language: context.language,
+            framework: context.framework,
+            agent_type: context.agent_type,
+            model_used: context.model_used,
+            temperature: context.temperature,
+            max_tokens: context.max_tokens,
+            rag_enabled: context.rag_enabled,
+            rag_examples_count: context.rag_examples_count,
+            rag_examples_ids: (!context.rag_examples_ids.is_empty()).then_some(context.rag_examples_ids),
+            rag_avg_similarity: context.rag_avg_similarity,
+            rag_avg_quality: context.rag_avg_quality,
+            template_id: context.template_id,
+            num_files_to_generate: context.num_files_to_generate,
+            estimated_lines_of_code: context.estimated_lines_of_code,
+            num_dependencies: context.num_dependencies,
+            current_queue_size: context.current_queue_size,
+            system_load: context.system_load,
+            regeneration_of: context.regeneration_of,
+            attempt: (context.attempt > 0).then_some(context.attempt),
+            generated_code: done.generated_code,
+            file_path: done.file_path,
+            lines_of_code: done.lines_of_code,
+            cyclomatic_complexity: done.cyclomatic_complexity,
+            num_functions: done.num_functions,
+            num_classes: done.num_classes,
+            has_type_hints: done.has_type_hints,
+            has_docstrings: done.has_docstrings,
+            has_tests: done.has_tests,
+            self_review_score: done.self_review_score,
+            self_review_feedback: done.self_review_feedback,
+            user_action: outcome.and_then(|o| o.user_action),
+            user_feedback: latest.as_ref().and_then(|f| f.user_feedback.clone()),
+            modifications_requested: latest.and_then(|f| f.modifications_requested),
+            final_quality_score: outcome.and_then(|o| o.final_quality_score),
+            generation_time_seconds: done.generation_time_seconds,
+            tokens_used: done.tokens_used,
+            cost_usd: done.cost_usd,
+            success: outcome.and_then(|o| o.success),
+            approved: outcome.and_then(|o| o.approved),
+            num_regenerations: done.num_regenerations,
+            complexity_label: started.complexity_label,
+            decision: started.decision,
+            predictions: (!started.predictions.is_empty()).then_some(started.predictions),
+            verdict: (judged && event.completion.is_some()).then_some(verdict),
+            completion_metadata: Some(done.metadata).filter(|m| !m.is_empty()),
+            feedback: Some(full_feedback.collect::<Vec<_>>()).filter(|f| !f.is_empty()),
+            metadata: started.metadata,
+            unknown: Metadata::new(),
+        }
+    }
+}
+
+fn null_is_empty<'de, D: serde::Deserializer<'de>>(input: D) -> std::result::Result<Metadata, D::Error> {
+    Ok(Option::deserialize(input)?.unwrap_or_default())
+}

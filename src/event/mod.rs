@@ -1,0 +1,20 @@
+//! What happened: a generation's start, its end, and what people said of it.
+
+mod check;
+mod completion;
+mod context;
+mod decision;
+mod feedback;
+mod flat;
+mod generation;
+mod id;
+mod record;
+
+pub use check::Metadata;
+pub use completion::Completion;
+pub use context::TaskContext;
+pub use decision::{Decision, ShownPrediction};
+pub use feedback::{Feedback, UserAction};
+pub use generation::{GenerationEvent, Outcome};
+pub use id::{EventId, FeedbackId, MAX_ID_BYTES, ProjectId, SessionId, TaskId, TemplateId, UserId};
+pub use record::{Fact, Known, Record, RecordKey, SCHEMA_VERSION, Started};

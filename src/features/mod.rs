@@ -1,0 +1,4 @@
+//! What the models see of a task.
+
+mod vector;
+pub use vector::FeatureVector;
