@@ -1,7 +1,15 @@
 //! draft
-pub mod clock;
 pub mod error;
+pub mod clock;
 pub mod event;
-pub mod features;
+pub mod text;
 pub mod store;
+pub mod history;
+pub mod features;
+pub mod dataset;
+pub mod learn;
+pub mod models;
+pub mod evaluate;
+pub mod train;
+pub mod registry;
 pub use error::{Error, ErrorKind, Result};

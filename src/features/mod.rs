@@ -1,4 +1,10 @@
 //! What the models see of a task.
 
+mod engineer;
+mod inputs;
+mod table;
 mod vector;
+
+pub use engineer::{FeatureEngineer, FeatureOptions, FeatureRow};
+pub use table::{FEATURES, Feature, Kind, KnownWhen, Topic, index_of};
 pub use vector::FeatureVector;

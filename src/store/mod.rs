@@ -8,7 +8,7 @@ mod sqlite;
 
 pub use memory::MemoryStore;
 #[cfg(feature = "sqlite")]
-pub use sqlite::{Durability, SqliteOptions, SqliteStore};
+//SQ pub use sqlite::{Durability, SqliteOptions, SqliteStore};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{EventId, GenerationEvent, ProjectId, Record, RecordKey, UserId};

@@ -1,0 +1,7 @@
+//! How good predictions were: scores, and the comparison of two predictors on the same rows.
+
+mod binary;
+mod paired;
+
+pub use binary::{BinaryScores, log_loss, roc_auc};
+pub use paired::{PairedComparison, compare_paired};

@@ -1,0 +1,140 @@
+//! From a task and its past to a row of numbers.
+
+use super::inputs::{Inputs, Rates};
+use super::table::FEATURES;
+use crate::event::TaskContext;
+use crate::history::HistoryView;
+use crate::text::{SparseText, TextFacts};
+use chrono_tz::Tz;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+/// What a host can set of the features.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct FeatureOptions {
+    /// The zone of hour and weekday.
+    pub zone: Tz,
+}
+
+impl Default for FeatureOptions {
+    fn default() -> Self {
+        Self { zone: Tz::UTC }
+    }
+}
+
+impl FeatureOptions {
+    /// Hour and weekday as the clocks in `zone` show them.
+    pub fn in_zone(zone: Tz) -> Self {
+        Self { zone }
+    }
+}
+
+/// Makes rows of features: the same for training and for serving.
+#[derive(Debug, Clone, Default)]
+pub struct FeatureEngineer {
+    options: FeatureOptions,
+}
+
+/// The features of one task at one moment.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct FeatureRow {
+    /// One value a feature of [`FEATURES`]; missing is NaN.
+    pub values: Vec<f32>,
+    /// The description's n-grams.
+    pub text: SparseText,
+    /// Whether the description was longer than is read.
+    pub truncated: bool,
+}
+
+impl FeatureEngineer {
+    /// An engineer with `options`.
+    pub fn new(options: FeatureOptions) -> Self {
+        Self { options }
+    }
+
+    /// The features of `task` with its past as `view` shows it.
+    ///
+    /// ```
+    /// use devmatrix_ml::event::{TaskContext, TaskId};
+    /// use devmatrix_ml::features::{FeatureEngineer, index_of};
+    /// use devmatrix_ml::history::History;
+    /// let mut task = TaskContext::new(TaskId::new("t")?);
+    /// task.task_description = "Add a REST endpoint with JWT authentication".into();
+    /// let view = History::new().view(&task, "2025-03-01T10:00:00Z".parse().unwrap());
+    /// let row = FeatureEngineer::default().row(&task, &view);
+    /// assert_eq!(row.values[index_of("num_technical_terms").unwrap()], 4.0);
+    /// assert!(row.values[index_of("temperature").unwrap()].is_nan()); // not known, not made up
+    /// # Ok::<(), devmatrix_ml::Error>(())
+    /// ```
+    pub fn row(&self, task: &TaskContext, view: &HistoryView) -> FeatureRow {
+        let (facts, text) = SparseText::read(&task.task_description);
+        FeatureRow { values: self.values(task, view, &facts), text, truncated: facts.truncated }
+    }
+
+    /// The features without the description's n-grams.
+    pub fn values(&self, task: &TaskContext, view: &HistoryView, text: &TextFacts) -> Vec<f32> {
+        let local = task.started_at.map(|t| t.with_timezone(&self.options.zone).naive_local());
+        let inputs = Inputs { task, view, text, local, rates: Rates::of(view) };
+        FEATURES.iter().map(|feature| (feature.make)(&inputs)).collect()
+    }
+
+    /// What the rows' meaning hangs on; rows of different fingerprints do not mix.
+    pub fn fingerprint(&self) -> u64 {
+        let mut hash = Sha256::new();
+        hash.update(format!("features 1 {}", self.options.zone));
+        for feature in FEATURES {
+            hash.update(format!("\n{} {} {:?} {:?}", feature.name, feature.unit, feature.kind, feature.known));
+        }
+        let digest = hash.finalize();
+        u64::from_be_bytes(std::array::from_fn(|i| digest[i]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::TaskId;
+    use crate::features::{Kind, index_of};
+    use crate::history::History;
+    use std::collections::HashSet;
+
+    fn row_in(zone: Tz) -> FeatureRow {
+        let mut task = TaskContext::new(TaskId::new("t").unwrap());
+        task.started_at = Some("2025-03-02T23:30:00Z".parse().unwrap());
+        let view = History::new().view(&task, task.started_at.unwrap());
+        FeatureEngineer::new(FeatureOptions::in_zone(zone)).row(&task, &view)
+    }
+
+    #[test]
+    fn names_are_unique() {
+        assert_eq!(FEATURES.iter().map(|f| f.name).collect::<HashSet<_>>().len(), FEATURES.len());
+    }
+
+    #[test]
+    fn hour_and_weekday_follow_the_zone() {
+        let at = |row: &FeatureRow, name| row.values[index_of(name).unwrap()];
+        let (utc, madrid) = (row_in(Tz::UTC), row_in(Tz::Europe__Madrid));
+        assert_eq!((at(&utc, "hour_of_day"), at(&utc, "day_of_week")), (23.0, 6.0));
+        assert_eq!((at(&madrid, "hour_of_day"), at(&madrid, "day_of_week")), (0.0, 0.0));
+    }
+
+    #[test]
+    fn with_no_past_rates_are_one_half_and_the_rest_is_missing() {
+        let row = row_in(Tz::UTC);
+        for (feature, value) in FEATURES.iter().zip(&row.values) {
+            match feature.kind {
+                Kind::Rate => assert_eq!(*value, 0.5, "{}", feature.name),
+                Kind::Category => assert!(value.is_nan(), "{}", feature.name),
+                _ => assert!(!value.is_infinite()),
+            }
+        }
+    }
+
+    #[test]
+    fn the_fingerprint_hangs_on_the_zone() {
+        let other = FeatureEngineer::new(FeatureOptions::in_zone(Tz::Asia__Tokyo));
+        assert_ne!(FeatureEngineer::default().fingerprint(), other.fingerprint());
+    }
+}

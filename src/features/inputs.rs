@@ -1,0 +1,121 @@
+//! What features are made from, and the smoothed rates that many of them share.
+
+use crate::event::TaskContext;
+use crate::history::{Evidence, HistoryView, Mean, Scope, category};
+use crate::learn::{logit, sigmoid};
+use crate::text::TextFacts;
+use chrono::{Datelike, NaiveDateTime, Timelike};
+
+/// All that a feature may look at.
+pub(super) struct Inputs<'a> {
+    pub(super) task: &'a TaskContext,
+    pub(super) view: &'a HistoryView,
+    pub(super) text: &'a TextFacts,
+    /// The start in the host's zone.
+    pub(super) local: Option<NaiveDateTime>,
+    pub(super) rates: Rates,
+}
+
+impl Inputs<'_> {
+    /// A code of its own for every category, the same everywhere, exact in 32 bits.
+    pub(super) fn category(&self, name: &Option<String>) -> f32 {
+        category(name.as_deref()).map_or(f32::NAN, |hash| (hash >> 40) as f32)
+    }
+
+    pub(super) fn number(&self, value: Option<f64>) -> f32 {
+        value.map_or(f32::NAN, |v| v as f32)
+    }
+
+    pub(super) fn evidence(&self, scope: Scope, read: fn(&Evidence) -> f64) -> f32 {
+        if self.view.knows(scope) { read(self.view.get(scope)) as f32 } else { f32::NAN }
+    }
+
+    pub(super) fn mean(&self, scope: Scope, read: fn(&Evidence) -> Mean) -> f32 {
+        read(self.view.get(scope)).value().map_or(f32::NAN, |v| v as f32)
+    }
+
+    pub(super) fn rag_count(&self) -> f32 {
+        let listed = Some(self.task.rag_examples_ids.len() as f32).filter(|n| *n > 0.0);
+        let off = (self.task.rag_enabled == Some(false)).then_some(0.0);
+        self.task.rag_examples_count.map(|n| n as f32).or(off).or(listed).unwrap_or(f32::NAN)
+    }
+
+    /// The examples' own outcomes where they are known, else what the host says.
+    pub(super) fn rag_quality(&self) -> f32 {
+        self.number(self.view.rag_quality().value().or(self.task.rag_avg_quality))
+    }
+
+    pub(super) fn hour(&self) -> f32 {
+        self.local.map_or(f32::NAN, |t| t.hour() as f32)
+    }
+
+    pub(super) fn weekday(&self) -> f32 {
+        self.local.map_or(f32::NAN, |t| t.weekday().num_days_from_monday() as f32)
+    }
+}
+
+/// Weight of a parent's rate, in outcomes.
+const STRENGTH: f64 = 5.0;
+
+/// Success rates, each drawn to that of its parents by how little evidence it has
+/// (empirical Bayes), with open generations counted by how they are expected to end.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Rates {
+    pub(super) global: f64,
+    pub(super) task_type: f64,
+    pub(super) similar: f64,
+    pub(super) language: f64,
+    pub(super) agent: f64,
+    pub(super) agent_type: f64,
+    pub(super) agent_language: f64,
+    pub(super) model: f64,
+    pub(super) agent_model: f64,
+    pub(super) project: f64,
+    pub(super) project_agent: f64,
+    pub(super) project_type: f64,
+    pub(super) user: f64,
+    pub(super) user_project: f64,
+    pub(super) task: f64,
+    pub(super) task_agent: f64,
+    pub(super) task_model: f64,
+    pub(super) template: f64,
+}
+
+impl Rates {
+    pub(super) fn of(view: &HistoryView) -> Self {
+        let start = view.get(Scope::Global).all.rate(0.5, STRENGTH);
+        let drawn = |scope, parent| drawn(view, scope, parent);
+        // Two parents speak together as the sum of their log-odds over the grandparent's.
+        let joined = |a: f64, b: f64, over: f64| sigmoid(logit(a) + logit(b) - logit(over));
+        let g = drawn(Scope::Global, start);
+        let (p, a, t) = (drawn(Scope::Project, g), drawn(Scope::Agent, g), drawn(Scope::TaskType, g));
+        let (l, m, k) = (drawn(Scope::Language, g), drawn(Scope::Model, g), drawn(Scope::Task, g));
+        let project_agent = drawn(Scope::ProjectAgent, joined(p, a, g));
+        Self {
+            global: g,
+            task_type: t,
+            similar: drawn(Scope::TypeLanguageFramework, drawn(Scope::TypeLanguage, t)),
+            language: l,
+            agent: a,
+            agent_type: drawn(Scope::AgentType, joined(a, t, g)),
+            agent_language: drawn(Scope::AgentLanguage, joined(l, a, g)),
+            model: m,
+            agent_model: drawn(Scope::AgentModel, joined(a, m, g)),
+            project: p,
+            project_agent,
+            project_type: drawn(Scope::ProjectType, joined(p, t, g)),
+            user: drawn(Scope::User, a),
+            user_project: drawn(Scope::UserProject, project_agent),
+            task: k,
+            task_agent: drawn(Scope::TaskAgent, joined(k, a, g)),
+            task_model: drawn(Scope::TaskModel, joined(k, m, g)),
+            template: drawn(Scope::Template, t),
+        }
+    }
+}
+
+fn drawn(view: &HistoryView, scope: Scope, parent: f64) -> f64 {
+    let seen = view.get(scope);
+    let successes = seen.month.successes + seen.open_successes;
+    (successes + STRENGTH * parent) / (seen.month.n + seen.open + STRENGTH)
+}

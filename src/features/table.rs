@@ -1,0 +1,193 @@
+//! The one table of all features: what each is called, what it means, how it is made.
+
+use super::inputs::Inputs;
+use crate::history::{Evidence, Scope};
+use serde::{Deserialize, Serialize};
+
+/// What kind of number a feature is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Kind {
+    /// A category's code: a stable number with no order.
+    Category,
+    /// A whole number from 0, usually with a long tail.
+    Count,
+    /// A success rate, 0 to 1.
+    Rate,
+    /// Any other number.
+    Number,
+}
+
+/// When a feature's value is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum KnownWhen {
+    /// Before the generation starts.
+    Before,
+    /// Once the generation has ended.
+    After,
+}
+
+/// What a feature is about; reasons are grouped by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Topic {
+    /// The task's kind.
+    Task,
+    /// The task's description.
+    Description,
+    /// The retrieved examples.
+    Examples,
+    /// The LLM and how it is set.
+    Model,
+    /// The agent.
+    Agent,
+    /// The project.
+    Project,
+    /// The person who asked.
+    User,
+    /// When it happens.
+    Time,
+    /// How much is going on.
+    Load,
+}
+
+/// One feature.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Feature {
+    /// Its name, as the design gives it where it does.
+    pub name: &'static str,
+    /// What it counts in.
+    pub unit: &'static str,
+    /// What kind of number it is.
+    pub kind: Kind,
+    /// When it is known.
+    pub known: KnownWhen,
+    /// What it is about.
+    pub topic: Topic,
+    pub(super) make: fn(&Inputs<'_>) -> f32,
+}
+
+const fn feature(
+    name: &'static str,
+    unit: &'static str,
+    kind: Kind,
+    topic: Topic,
+    make: fn(&Inputs<'_>) -> f32,
+) -> Feature {
+    Feature { name, unit, kind, known: KnownWhen::Before, topic, make }
+}
+
+/// A smoothed success rate.
+macro_rules! rate {
+    ($name:literal, $topic:ident, $field:ident) => {
+        feature($name, "share of outcomes", Kind::Rate, Topic::$topic, |i| i.rates.$field as f32)
+    };
+}
+
+/// A number read from the evidence of one scope.
+macro_rules! evidence {
+    ($name:literal, $unit:literal, $topic:ident, $scope:ident, $read:expr) => {
+        feature($name, $unit, Kind::Count, Topic::$topic, |i| {
+            let read: fn(&Evidence) -> f64 = $read;
+            i.evidence(Scope::$scope, read)
+        })
+    };
+}
+
+/// A number from the description.
+macro_rules! text {
+    ($name:literal, $unit:literal, $field:ident) => {
+        feature($name, $unit, Kind::Count, Topic::Description, |i| i.text.$field as f32)
+    };
+}
+
+/// Every feature, in the order of a row's values.
+pub static FEATURES: &[Feature] = &[
+    feature("task_type_encoded", "code", Kind::Category, Topic::Task, |i| i.category(&i.task.task_type)),
+    feature("language_encoded", "code", Kind::Category, Topic::Task, |i| i.category(&i.task.language)),
+    feature("framework_encoded", "code", Kind::Category, Topic::Task, |i| i.category(&i.task.framework)),
+    feature("agent_type_encoded", "code", Kind::Category, Topic::Agent, |i| i.category(&i.task.agent_type)),
+    feature("model_used_encoded", "code", Kind::Category, Topic::Model, |i| i.category(&i.task.model_used)),
+    feature("task_complexity_score", "0 to 10", Kind::Number, Topic::Description, |i| {
+        i.text.task_complexity(i.task.task_type.as_deref()) as f32
+    }),
+    text!("task_description_length", "characters", length),
+    text!("num_requirements", "requirements", num_requirements),
+    text!("num_technical_terms", "terms", num_technical_terms),
+    text!("num_words", "words", num_words),
+    text!("num_lines", "lines", num_lines),
+    text!("title_length", "bytes", title_length),
+    text!("num_headings", "headings", num_headings),
+    text!("num_backticks", "backticks", num_backticks),
+    text!("num_links", "links", num_links),
+    text!("num_numbers", "numbers", num_numbers),
+    rate!("overall_success_rate", Task, global),
+    rate!("similar_tasks_success_rate", Task, similar),
+    rate!("task_type_success_rate", Task, task_type),
+    rate!("language_success_rate", Task, language),
+    rate!("task_success_rate", Task, task),
+    rate!("agent_past_performance", Agent, agent),
+    rate!("agent_type_success_rate", Agent, agent_type),
+    rate!("agent_language_success_rate", Agent, agent_language),
+    rate!("task_agent_success_rate", Agent, task_agent),
+    rate!("model_past_performance", Model, model),
+    rate!("agent_model_success_rate", Model, agent_model),
+    rate!("task_model_success_rate", Model, task_model),
+    rate!("project_success_rate", Project, project),
+    rate!("project_agent_success_rate", Project, project_agent),
+    rate!("project_type_success_rate", Project, project_type),
+    rate!("user_success_rate", User, user),
+    rate!("user_project_success_rate", User, user_project),
+    rate!("template_success_rate", Examples, template),
+    evidence!("overall_outcomes", "outcomes", Task, Global, |e| e.all.n),
+    evidence!("similar_tasks_outcomes", "outcomes", Task, TypeLanguageFramework, |e| e.all.n),
+    evidence!("task_outcomes", "outcomes", Task, Task, |e| e.all.n),
+    evidence!("task_agent_outcomes", "outcomes", Task, TaskAgent, |e| e.all.n),
+    evidence!("task_model_outcomes", "outcomes", Task, TaskModel, |e| e.all.n),
+    evidence!("agent_outcomes", "outcomes", Agent, Agent, |e| e.all.n),
+    evidence!("agent_recent_outcomes", "outcomes", Agent, Agent, |e| e.month.n),
+    evidence!("model_outcomes", "outcomes", Model, Model, |e| e.all.n),
+    evidence!("project_outcomes", "outcomes", Project, Project, |e| e.all.n),
+    evidence!("project_recent_outcomes", "outcomes", Project, Project, |e| e.month.n),
+    evidence!("project_agent_outcomes", "outcomes", Project, ProjectAgent, |e| e.all.n),
+    evidence!("project_agent_recent_outcomes", "outcomes", Project, ProjectAgent, |e| e.month.n),
+    evidence!("user_outcomes", "outcomes", User, User, |e| e.all.n),
+    evidence!("user_recent_outcomes", "outcomes", User, User, |e| e.month.n),
+    evidence!("project_open", "generations", Load, Project, |e| e.open),
+    evidence!("project_open_a_day", "generations", Load, Project, |e| e.open_day),
+    evidence!("project_agent_open", "generations", Load, ProjectAgent, |e| e.open),
+    evidence!("project_agent_open_a_day", "generations", Load, ProjectAgent, |e| e.open_day),
+    evidence!("user_open", "generations", Load, User, |e| e.open),
+    feature("similar_tasks_avg_quality", "0 to 10", Kind::Number, Topic::Task, |i| {
+        i.mean(Scope::TypeLanguageFramework, |e| e.quality)
+    }),
+    feature("similar_tasks_avg_time", "ln(1 + seconds)", Kind::Number, Topic::Task, |i| {
+        i.mean(Scope::TypeLanguageFramework, |e| e.log_seconds)
+    }),
+    feature("task_avg_time", "ln(1 + seconds)", Kind::Number, Topic::Task, |i| {
+        i.mean(Scope::Task, |e| e.log_seconds)
+    }),
+    feature("agent_avg_quality", "0 to 10", Kind::Number, Topic::Agent, |i| i.mean(Scope::Agent, |e| e.quality)),
+    feature("rag_examples_count", "examples", Kind::Count, Topic::Examples, |i| i.rag_count()),
+    feature("rag_avg_quality", "0 to 10", Kind::Number, Topic::Examples, |i| i.rag_quality()),
+    feature("rag_avg_similarity", "cosine", Kind::Number, Topic::Examples, |i| i.number(i.task.rag_avg_similarity)),
+    feature("temperature", "0 to 2", Kind::Number, Topic::Model, |i| i.number(i.task.temperature)),
+    feature("max_tokens", "tokens", Kind::Count, Topic::Model, |i| i.number(i.task.max_tokens.map(f64::from))),
+    feature("attempt", "earlier tries", Kind::Count, Topic::Task, |i| i.task.attempt as f32),
+    feature("hour_of_day", "hour, local", Kind::Number, Topic::Time, |i| i.hour()),
+    feature("day_of_week", "0 Monday to 6", Kind::Number, Topic::Time, |i| i.weekday()),
+    feature("project_maturity_days", "days", Kind::Count, Topic::Project, |i| {
+        i.view.get(Scope::Project).age_days.map_or(f32::NAN, |days| days as f32)
+    }),
+    feature("current_queue_size", "generations", Kind::Count, Topic::Load, |i| {
+        i.number(i.task.current_queue_size.map(f64::from))
+    }),
+    feature("system_load", "1 = full", Kind::Number, Topic::Load, |i| i.number(i.task.system_load)),
+];
+
+/// The place of the feature called `name` in a row.
+pub fn index_of(name: &str) -> Option<usize> {
+    FEATURES.iter().position(|f| f.name == name)
+}

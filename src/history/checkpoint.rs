@@ -1,0 +1,43 @@
+//! A history as bytes, so that a start need not read the whole store.
+
+use super::generation::Generation;
+use super::History;
+use crate::error::{Error, Result};
+use crate::registry::envelope;
+use crate::store::Cursor;
+use serde::{Deserialize, Serialize};
+
+const KIND: &str = "history";
+const MAX_BYTES: usize = 4 << 30;
+
+/// Where in the store a history stands.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Position {
+    pub(super) cursor: Option<Cursor>,
+    pub(super) erasures: u64,
+}
+
+/// The bytes of `history` at `position`: the same for equal histories.
+pub(super) fn save(history: &History, position: &Position) -> Result<Vec<u8>> {
+    let mut generations: Vec<_> = history.generations.iter().collect();
+    generations.sort_unstable_by_key(|(id, _)| **id);
+    let payload = postcard::to_stdvec(&(position, generations))
+        .map_err(|e| Error::internal("a history could not be written").with_source(e))?;
+    envelope::seal(KIND, &payload)
+}
+
+/// The history and its position from bytes that [`save`] made.
+pub(super) fn load(bytes: &[u8]) -> Result<(History, Position)> {
+    let payload = envelope::open(bytes, KIND, MAX_BYTES)?;
+    let (position, generations): (Position, Vec<(u64, Generation)>) = postcard::from_bytes(payload)
+        .map_err(|e| Error::corrupt("the history's checkpoint cannot be read").with_source(e))?;
+    let mut history = History::new();
+    for (id, generation) in generations {
+        let (keys, share) = (generation.start.as_ref().map(|s| (s.keys, s.day)), generation.share());
+        if let (Some((keys, day)), Some(share)) = (keys, share) {
+            history.add(&keys, &share, 1, Some(day));
+        }
+        history.generations.insert(id, generation);
+    }
+    Ok((history, position))
+}

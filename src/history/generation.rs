@@ -1,0 +1,192 @@
+//! What the history remembers of one generation: enough to take back what it added.
+
+use super::scope::{self, Key, SCOPES};
+use super::tally::{Tally, fixed};
+use crate::event::{Completion, Fact, Feedback, FeedbackId, Record, TaskContext};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+/// The facts of one generation that the sums are made from. Facts can be taken in any order and
+/// any number of times: the latest feedback counts, and of two different starts or completions
+/// the one known first.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Generation {
+    pub(super) start: Option<Start>,
+    completion: Option<End>,
+    feedback: Option<Verdict>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Start {
+    known_at: i64,
+    pub(super) day: i32,
+    pub(super) keys: [Option<Key>; SCOPES],
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct End {
+    known_at: i64,
+    success: Option<bool>,
+    quality: Option<f64>,
+    seconds: Option<f64>,
+    tokens: Option<u64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Verdict {
+    known_at: i64,
+    id: Option<FeedbackId>,
+    success: bool,
+    quality: Option<f64>,
+}
+
+/// What is known of how a generation went.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct GenerationResult {
+    /// Since when it is known whether it succeeded (microseconds since 1970), and whether it did.
+    pub(crate) success: Option<(i64, bool)>,
+    /// Quality, 0 to 10.
+    pub(crate) quality: Option<f64>,
+    /// Seconds.
+    pub(crate) seconds: Option<f64>,
+}
+
+/// What a generation adds to each of its groups, by day.
+pub(super) struct Share {
+    pub(super) days: [(i32, Tally); 3],
+    /// The hour of its start while it has no outcome.
+    pub(super) open: Option<i32>,
+    /// The day of its start, the hours to its outcome, and whether it succeeded.
+    pub(super) taken: Option<(i32, i32, bool)>,
+}
+
+impl Generation {
+    /// Takes a fact in; the result depends on the set of facts alone.
+    pub(super) fn learn(&mut self, record: &Record) {
+        let known_at = record.known_at();
+        match record.fact() {
+            Fact::Started(s) => self.join_start(Start::new(&s.context, known_at)),
+            Fact::Completed(c) => self.join_completion(End::new(c, known_at)),
+            Fact::Feedback(f) => self.join_feedback(Verdict::new(f, known_at)),
+        }
+    }
+
+    /// Takes in all that `other` knows of the same generation.
+    pub(super) fn join(&mut self, other: Self) {
+        other.start.into_iter().for_each(|s| self.join_start(s));
+        other.completion.into_iter().for_each(|c| self.join_completion(c));
+        other.feedback.into_iter().for_each(|f| self.join_feedback(f));
+    }
+
+    fn join_start(&mut self, new: Start) {
+        if self.start.as_ref().is_none_or(|old| (new.known_at, &new.keys) < (old.known_at, &old.keys)) {
+            self.start = Some(new);
+        }
+    }
+
+    fn join_completion(&mut self, new: End) {
+        if self.completion.as_ref().is_none_or(|old| new.known_at < old.known_at) {
+            self.completion = Some(new);
+        }
+    }
+
+    fn join_feedback(&mut self, new: Verdict) {
+        if self.feedback.as_ref().is_none_or(|old| (new.known_at, &new.id) > (old.known_at, &old.id)) {
+            self.feedback = Some(new);
+        }
+    }
+
+    /// Whether it succeeded, and since when that is known.
+    fn success(&self) -> Option<(i64, bool)> {
+        let feedback = self.feedback.as_ref().map(|f| (f.known_at, f.success));
+        feedback.or_else(|| self.completion.as_ref().and_then(|c| c.success.map(|s| (c.known_at, s))))
+    }
+
+    /// Its quality, and since when that is known.
+    fn scored(&self) -> Option<(i64, f64)> {
+        let feedback = self.feedback.as_ref().and_then(|f| f.quality.map(|q| (f.known_at, q)));
+        feedback.or_else(|| self.completion.as_ref().and_then(|c| c.quality.map(|q| (c.known_at, q))))
+    }
+
+    pub(super) fn result(&self) -> GenerationResult {
+        GenerationResult {
+            success: self.success(),
+            quality: self.scored().map(|(_, quality)| quality),
+            seconds: self.completion.as_ref().and_then(|c| c.seconds),
+        }
+    }
+
+    /// How good an example it makes, 0 to 10: its quality, else all or nothing by its success.
+    pub(super) fn example_quality(&self) -> Option<f64> {
+        self.scored().map(|(_, q)| q).or_else(|| self.success().map(|(_, s)| if s { 10.0 } else { 0.0 }))
+    }
+
+    /// What it adds to its groups; `None` while its start, and so its groups, are unknown.
+    pub(super) fn share(&self) -> Option<Share> {
+        let start = self.start.as_ref()?;
+        let none = (start.day, Tally::default());
+        let success = self.success();
+        let judged = success.map(|(known_at, success)| {
+            (day(known_at), Tally { judged: 1, successes: i64::from(success), ..Tally::default() })
+        });
+        let scored = self.scored().map(|(known_at, quality)| {
+            (day(known_at), Tally { scored: 1, quality: fixed(quality), ..Tally::default() })
+        });
+        let ended = self.completion.as_ref().map(|end| (day(end.known_at), end.tally()));
+        let days = [judged.unwrap_or(none), scored.unwrap_or(none), ended.unwrap_or(none)];
+        let open = success.is_none().then(|| hour(start.known_at));
+        let taken =
+            success.map(|(known_at, success)| (start.day, hour(known_at - start.known_at).max(0), success));
+        Some(Share { days, open, taken })
+    }
+}
+
+impl Start {
+    fn new(context: &TaskContext, known_at: DateTime<Utc>) -> Self {
+        let known_at = known_at.timestamp_micros();
+        Self { known_at, day: day(known_at), keys: scope::keys(context) }
+    }
+}
+
+impl End {
+    fn new(completion: &Completion, known_at: DateTime<Utc>) -> Self {
+        Self {
+            known_at: known_at.timestamp_micros(),
+            success: completion.success,
+            quality: completion.final_quality_score,
+            seconds: completion.generation_time_seconds,
+            tokens: completion.tokens_used,
+        }
+    }
+
+    fn tally(&self) -> Tally {
+        Tally {
+            timed: i64::from(self.seconds.is_some()),
+            log_seconds: self.seconds.map_or(0, |s| fixed(s.ln_1p())),
+            metered: i64::from(self.tokens.is_some()),
+            tokens: self.tokens.map_or(0, |t| i64::try_from(t).unwrap_or(i64::MAX)),
+            ..Tally::default()
+        }
+    }
+}
+
+impl Verdict {
+    fn new(feedback: &Feedback, known_at: DateTime<Utc>) -> Self {
+        Self {
+            known_at: known_at.timestamp_micros(),
+            id: feedback.feedback_id.clone(),
+            success: feedback.succeeded(),
+            quality: feedback.final_quality_score,
+        }
+    }
+}
+
+/// The whole hours since 1970.
+pub(super) fn hour(micros: i64) -> i32 {
+    micros.div_euclid(3_600_000_000) as i32
+}
+
+/// The UTC day of a moment.
+pub(super) fn day(micros: i64) -> i32 {
+    micros.div_euclid(86_400_000_000) as i32
+}

@@ -1,0 +1,187 @@
+//! What is known of the past at any moment: counts of outcomes by task type, agent, LLM, project,
+//! user, task and their pairs, decayed in time.
+//!
+//! A history is a function of the *set* of facts it has taken in: their order and repetitions
+//! change no bit, because all sums are whole numbers counted by day. So a replay in the order of
+//! knowledge gives the very numbers that were served live, and partial histories merge.
+
+mod checkpoint;
+mod delay;
+mod generation;
+mod scope;
+mod shared;
+mod tally;
+
+pub(crate) use delay::Delay;
+pub(crate) use generation::GenerationResult;
+pub(crate) use scope::category;
+pub use scope::Scope;
+pub use shared::SharedHistory;
+pub use tally::{Count, Evidence, Mean};
+
+use crate::event::{EventId, Record, TaskContext};
+use chrono::{DateTime, Utc};
+use delay::Delays;
+use generation::{Generation, Share, hour};
+use scope::{Key, SCOPES};
+use std::collections::HashMap;
+use tally::{Series, Tally};
+
+/// Mergeable sums over all generations of which a fact was taken in.
+///
+/// ```
+/// use devmatrix_ml::history::{History, Scope};
+/// use devmatrix_ml::event::GenerationEvent;
+/// let event = GenerationEvent::from_json(
+///     r#"{"event_id":"e","task_id":"t","agent_type":"backend","started_at":"2025-03-01T10:00:00Z",
+///         "completed_at":"2025-03-01T11:00:00Z","user_action":"approve"}"#,
+/// )?;
+/// let task = event.started.value.context.clone();
+/// let mut history = History::new();
+/// event.into_records()?.iter().for_each(|record| history.apply(record));
+/// let view = history.view(&task, "2025-03-08T10:00:00Z".parse().unwrap());
+/// assert_eq!(view.get(Scope::Agent).all.n, 1.0);
+/// assert_eq!(view.get(Scope::Agent).week.n, 0.5);
+/// # Ok::<(), devmatrix_ml::Error>(())
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct History {
+    generations: HashMap<u64, Generation>,
+    groups: HashMap<Key, Series>,
+    delays: Delays,
+}
+
+/// What the history shows for one task at one moment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HistoryView {
+    evidence: [Evidence; SCOPES],
+    known: [bool; SCOPES],
+    rag_quality: Mean,
+    now: DateTime<Utc>,
+}
+
+impl History {
+    /// A history of nothing.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes in a fact; taking it in again changes nothing.
+    pub fn apply(&mut self, record: &Record) {
+        self.change(scope::event_hash(record.event_id()), |generation| generation.learn(record));
+    }
+
+    /// Takes in all that `other` has taken in.
+    pub fn merge(&mut self, other: Self) {
+        for (id, theirs) in other.generations {
+            self.change(id, |ours| ours.join(theirs));
+        }
+    }
+
+    /// How many generations it knows of.
+    pub fn len(&self) -> usize {
+        self.generations.len()
+    }
+
+    /// Whether it knows of none.
+    pub fn is_empty(&self) -> bool {
+        self.generations.is_empty()
+    }
+
+    /// What the past shows for `task` at `now`, which must not lie before a fact taken in.
+    pub fn view(&self, task: &TaskContext, now: DateTime<Utc>) -> HistoryView {
+        let hour = hour(now.timestamp_micros());
+        let delay = self.delays.at(hour);
+        let keys = scope::keys(task);
+        let series = keys.map(|key| key.and_then(|key| self.groups.get(&key)));
+        HistoryView {
+            evidence: series.map(|s| s.map_or_else(Evidence::default, |s| s.evidence(hour, &delay))),
+            known: keys.map(|key| key.is_some()),
+            now,
+            rag_quality: self.rag_quality(task),
+        }
+    }
+
+    /// What came of a generation, as far as it is known.
+    pub(crate) fn result(&self, id: &EventId) -> GenerationResult {
+        self.generations.get(&scope::event_hash(id)).map(Generation::result).unwrap_or_default()
+    }
+
+    /// How likely open generations succeed, as known at `now`.
+    pub(crate) fn delay(&self, now: DateTime<Utc>) -> Delay {
+        self.delays.at(hour(now.timestamp_micros()))
+    }
+
+    /// The outcomes of the generations that the retrieved examples came from.
+    fn rag_quality(&self, task: &TaskContext) -> Mean {
+        let found = task.rag_examples_ids.iter().filter_map(|id| self.generations.get(&scope::example_hash(id)));
+        found.filter_map(Generation::example_quality).fold(Mean::default(), |mean, quality| Mean {
+            n: mean.n + 1.0,
+            sum: mean.sum + quality,
+        })
+    }
+
+    /// Takes back what the generation added, changes it, and adds it anew.
+    fn change(&mut self, id: u64, learn: impl FnOnce(&mut Generation)) {
+        let generation = self.generations.entry(id).or_default();
+        let before = generation.share();
+        let old_keys = generation.start.as_ref().map(|s| s.keys);
+        learn(generation);
+        let Some(start) = &generation.start else { return };
+        let after = generation.share();
+        let (new_keys, first_day) = (start.keys, start.day);
+        if let (Some(share), Some(keys)) = (before, old_keys) {
+            self.add(&keys, &share, -1, None);
+        }
+        if let Some(share) = after {
+            self.add(&new_keys, &share, 1, Some(first_day));
+        }
+    }
+
+    fn add(&mut self, keys: &[Option<Key>; SCOPES], share: &Share, sign: i64, first_day: Option<i32>) {
+        for key in keys.iter().flatten() {
+            let series = self.groups.entry(*key).or_default();
+            series.first_start = [series.first_start, first_day].into_iter().flatten().min();
+            for (day, tally) in &share.days {
+                if *tally != Tally::default() {
+                    series.add(*day, tally, sign);
+                }
+            }
+            if let Some(hour) = share.open {
+                series.add_open(hour, sign);
+            }
+        }
+        if let Some((day, hours, success)) = share.taken {
+            self.delays.add(day, hours, success, sign);
+        }
+    }
+}
+
+/// Two histories are equal when they know the same of the same generations.
+impl PartialEq for History {
+    fn eq(&self, other: &Self) -> bool {
+        self.generations == other.generations && self.groups == other.groups && self.delays == other.delays
+    }
+}
+
+impl HistoryView {
+    /// What the task's group of this scope shows (nothing where the task belongs to none).
+    pub fn get(&self, scope: Scope) -> &Evidence {
+        &self.evidence[scope as usize]
+    }
+
+    /// Whether the task says which group of this scope it belongs to.
+    pub fn knows(&self, scope: Scope) -> bool {
+        self.known[scope as usize]
+    }
+
+    /// The moment for which it holds.
+    pub fn now(&self) -> DateTime<Utc> {
+        self.now
+    }
+
+    /// Quality of the retrieved examples' own outcomes, 0 to 10, where ids resolve.
+    pub fn rag_quality(&self) -> Mean {
+        self.rag_quality
+    }
+}

@@ -1,0 +1,152 @@
+//! By what past generations are grouped.
+
+use crate::event::{EventId, TaskContext};
+use serde::{Deserialize, Serialize};
+
+/// A way of grouping generations; a task belongs to one group of each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Scope {
+    /// All generations.
+    Global,
+    /// Same task type.
+    TaskType,
+    /// Same task type and language.
+    TypeLanguage,
+    /// Same task type, language and framework.
+    TypeLanguageFramework,
+    /// Same language.
+    Language,
+    /// Same agent.
+    Agent,
+    /// Same LLM.
+    Model,
+    /// Same agent and LLM.
+    AgentModel,
+    /// Same agent and task type.
+    AgentType,
+    /// Same agent and language.
+    AgentLanguage,
+    /// Same project.
+    Project,
+    /// Same project and agent.
+    ProjectAgent,
+    /// Same project and task type.
+    ProjectType,
+    /// Same user.
+    User,
+    /// Same user and project.
+    UserProject,
+    /// Same task.
+    Task,
+    /// Same task and agent.
+    TaskAgent,
+    /// Same task and LLM.
+    TaskModel,
+    /// Same template.
+    Template,
+}
+
+impl Scope {
+    /// Every scope, in order.
+    pub const ALL: [Self; SCOPES] = [
+        Self::Global,
+        Self::TaskType,
+        Self::TypeLanguage,
+        Self::TypeLanguageFramework,
+        Self::Language,
+        Self::Agent,
+        Self::Model,
+        Self::AgentModel,
+        Self::AgentType,
+        Self::AgentLanguage,
+        Self::Project,
+        Self::ProjectAgent,
+        Self::ProjectType,
+        Self::User,
+        Self::UserProject,
+        Self::Task,
+        Self::TaskAgent,
+        Self::TaskModel,
+        Self::Template,
+    ];
+}
+
+/// How many scopes there are.
+pub(super) const SCOPES: usize = 19;
+
+/// A group: its scope and a hash of the values that its members share (no text is kept).
+pub(super) type Key = (Scope, u64);
+
+/// The groups that a task belongs to; `None` where the task does not say.
+pub(super) fn keys(task: &TaskContext) -> [Option<Key>; SCOPES] {
+    let kind = category(task.task_type.as_deref());
+    let language = category(task.language.as_deref());
+    let framework = Some(category(task.framework.as_deref()).unwrap_or(NONE));
+    let agent = category(task.agent_type.as_deref());
+    let model = category(task.model_used.as_deref());
+    let project = task.project_id.as_ref().map(|id| text(id.as_str()));
+    let user = task.user_id.as_ref().map(|id| text(id.as_str()));
+    let this = Some(text(task.task_id.as_str()));
+    Scope::ALL.map(|scope| {
+        let hash = match scope {
+            Scope::Global => Some(NONE),
+            Scope::TaskType => kind,
+            Scope::TypeLanguage => both(kind, language),
+            Scope::TypeLanguageFramework => both(both(kind, language), framework),
+            Scope::Language => language,
+            Scope::Agent => agent,
+            Scope::Model => model,
+            Scope::AgentModel => both(agent, model),
+            Scope::AgentType => both(agent, kind),
+            Scope::AgentLanguage => both(agent, language),
+            Scope::Project => project,
+            Scope::ProjectAgent => both(project, agent),
+            Scope::ProjectType => both(project, kind),
+            Scope::User => user,
+            Scope::UserProject => both(user, project),
+            Scope::Task => this,
+            Scope::TaskAgent => both(this, agent),
+            Scope::TaskModel => both(this, model),
+            Scope::Template => task.template_id.as_ref().map(|id| text(id.as_str())),
+        };
+        hash.map(|hash| (scope, hash))
+    })
+}
+
+/// The group of one generation.
+pub(super) fn event_hash(id: &EventId) -> u64 {
+    text(id.as_str())
+}
+
+/// The hash of a generation's id as a retrieved example names it.
+pub(super) fn example_hash(id: &str) -> u64 {
+    text(id)
+}
+
+/// A stable number for a category's name, however it is written; `None` when it is unknown.
+pub(crate) fn category(name: Option<&str>) -> Option<u64> {
+    let name = name?.trim();
+    if name.is_empty() {
+        return None;
+    }
+    if name.is_ascii() {
+        return Some(name.bytes().fold(SEED, |h, b| step(h, b.to_ascii_lowercase())));
+    }
+    Some(text(&name.to_lowercase()))
+}
+
+fn both(a: Option<u64>, b: Option<u64>) -> Option<u64> {
+    Some((a?.rotate_left(29) ^ b?).wrapping_mul(0x9E37_79B9_7F4A_7C15))
+}
+
+fn text(value: &str) -> u64 {
+    value.bytes().fold(SEED, step)
+}
+
+fn step(hash: u64, byte: u8) -> u64 {
+    (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+}
+
+const SEED: u64 = 0xcbf2_9ce4_8422_2325;
+const NONE: u64 = 0;

@@ -1,0 +1,232 @@
+//! Whole numbers counted by day, so that the order of arrival changes no bit of a sum.
+
+use super::delay::{Delay, MATURE_HOURS};
+use serde::{Deserialize, Serialize};
+use std::sync::LazyLock;
+
+/// Days after which an outcome no longer counts.
+pub(super) const WINDOW_DAYS: i32 = 400;
+
+/// Fixed point of sums of real numbers: six decimals.
+const SCALE: f64 = 1e6;
+
+/// What happened in one group on one day.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Tally {
+    /// Outcomes that became known on this day.
+    pub(super) judged: i64,
+    pub(super) successes: i64,
+    pub(super) scored: i64,
+    /// Sum of quality, fixed point.
+    pub(super) quality: i64,
+    pub(super) timed: i64,
+    /// Sum of ln(1 + seconds), fixed point.
+    pub(super) log_seconds: i64,
+    pub(super) metered: i64,
+    /// Sum of tokens.
+    pub(super) tokens: i64,
+}
+
+/// A real number as it is summed.
+pub(super) fn fixed(value: f64) -> i64 {
+    (value * SCALE).round() as i64
+}
+
+impl Tally {
+    fn add(&mut self, other: &Self, sign: i64) {
+        self.judged += sign * other.judged;
+        self.successes += sign * other.successes;
+        self.scored += sign * other.scored;
+        self.quality = self.quality.wrapping_add(sign * other.quality);
+        self.timed += sign * other.timed;
+        self.log_seconds = self.log_seconds.wrapping_add(sign * other.log_seconds);
+        self.metered += sign * other.metered;
+        self.tokens = self.tokens.wrapping_add(sign.wrapping_mul(other.tokens));
+    }
+}
+
+/// One group's past.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Series {
+    /// Ascending.
+    days: Vec<(i32, Tally)>,
+    /// Generations without an outcome, by the hour of their start, ascending.
+    open: Vec<(i32, i64)>,
+    /// The first day on which the group had a generation.
+    pub(super) first_start: Option<i32>,
+}
+
+impl Series {
+    pub(super) fn add(&mut self, day: i32, tally: &Tally, sign: i64) {
+        at_key(&mut self.days, day, |sum| sum.add(tally, sign));
+    }
+
+    pub(super) fn add_open(&mut self, hour: i32, sign: i64) {
+        at_key(&mut self.open, hour, |count| *count += sign);
+    }
+
+    /// What the group shows at `hour`, the hours since 1970.
+    pub(super) fn evidence(&self, hour: i32, delay: &Delay) -> Evidence {
+        let today = hour.div_euclid(24);
+        let mut sum = Evidence {
+            age_days: self.first_start.map(|first| (today - first).max(0) as u32),
+            ..Evidence::default()
+        };
+        let from = self.days.partition_point(|(day, _)| *day <= today.saturating_sub(WINDOW_DAYS));
+        for (day, tally) in &self.days[from..] {
+            let age = today.saturating_sub(*day).clamp(0, WINDOW_DAYS - 1) as usize;
+            if tally.judged != 0 {
+                let (n, s) = (tally.judged as f64, tally.successes as f64);
+                sum.all.add(n, s, 1.0);
+                sum.month.add(n, s, DECAY.month[age]);
+                sum.week.add(n, s, DECAY.week[age]);
+            }
+            let weight = DECAY.month[age];
+            if tally.scored != 0 {
+                sum.quality.add(tally.scored, tally.quality as f64 / SCALE, weight);
+            }
+            if tally.timed != 0 {
+                sum.log_seconds.add(tally.timed, tally.log_seconds as f64 / SCALE, weight);
+            }
+            if tally.metered != 0 {
+                sum.tokens.add(tally.metered, tally.tokens as f64, weight);
+            }
+        }
+        let from = self.open.partition_point(|(start, _)| *start <= hour.saturating_sub(MATURE_HOURS));
+        for (start, count) in &self.open[from..] {
+            let age = hour.saturating_sub(*start).max(0);
+            sum.open += *count as f64;
+            sum.open_day += if age >= 24 { *count as f64 } else { 0.0 };
+            sum.open_successes += *count as f64 * delay.success_after(age);
+        }
+        sum
+    }
+}
+
+/// Changes the value at `key`, and drops it when nothing is left.
+pub(super) fn at_key<V: Default + PartialEq>(sorted: &mut Vec<(i32, V)>, key: i32, change: impl FnOnce(&mut V)) {
+    let at = match sorted.binary_search_by_key(&key, |(k, _)| *k) {
+        Ok(at) => at,
+        Err(at) => {
+            sorted.insert(at, (key, V::default()));
+            at
+        }
+    };
+    change(&mut sorted[at].1);
+    if sorted[at].1 == V::default() {
+        sorted.remove(at);
+    }
+}
+
+/// What a group's past shows at one moment.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Evidence {
+    /// Outcomes, undecayed.
+    pub all: Count,
+    /// Outcomes, decayed with a half-life of 30 days.
+    pub month: Count,
+    /// Outcomes, decayed with a half-life of 7 days.
+    pub week: Count,
+    /// Generations of the last 14 days still without an outcome.
+    pub open: f64,
+    /// Those of them that started a day ago or earlier.
+    pub open_day: f64,
+    /// How many of the open ones are expected to succeed, from how long they have been open.
+    pub open_successes: f64,
+    /// Quality, 0 to 10 (half-life 30 days).
+    pub quality: Mean,
+    /// ln(1 + seconds) of a generation (half-life 30 days).
+    pub log_seconds: Mean,
+    /// Tokens of a generation (half-life 30 days).
+    pub tokens: Mean,
+    /// Days since the group's first generation.
+    pub age_days: Option<u32>,
+}
+
+/// How many outcomes, and how many of them successes.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Count {
+    /// Outcomes.
+    pub n: f64,
+    /// Successes among them.
+    pub successes: f64,
+}
+
+/// A weighted mean.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Mean {
+    /// Weight of the values.
+    pub n: f64,
+    /// Weighted sum of the values.
+    pub sum: f64,
+}
+
+impl Count {
+    fn add(&mut self, n: f64, successes: f64, weight: f64) {
+        self.n += n * weight;
+        self.successes += successes * weight;
+    }
+
+    /// The success rate, drawn to `prior` with the weight of `strength` outcomes
+    /// (the posterior mean under a Beta prior).
+    pub fn rate(&self, prior: f64, strength: f64) -> f64 {
+        (self.successes + prior * strength) / (self.n + strength)
+    }
+}
+
+impl Mean {
+    fn add(&mut self, n: i64, sum: f64, weight: f64) {
+        self.n += n as f64 * weight;
+        self.sum += sum * weight;
+    }
+
+    /// The mean, where there is any value.
+    pub fn value(&self) -> Option<f64> {
+        (self.n > 0.0).then(|| self.sum / self.n)
+    }
+}
+
+struct Decay {
+    week: Vec<f64>,
+    month: Vec<f64>,
+}
+
+static DECAY: LazyLock<Decay> = LazyLock::new(|| {
+    let by = |half_life: f64| (0..WINDOW_DAYS).map(|age| (-f64::from(age) / half_life).exp2()).collect();
+    Decay { week: by(7.0), month: by(30.0) }
+});
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judged(successes: i64) -> Tally {
+        Tally { judged: 1, successes, ..Tally::default() }
+    }
+
+    #[test]
+    fn evidence_halves_with_each_half_life() {
+        let mut series = Series::default();
+        series.add(100, &judged(1), 1);
+        let delay = Delay::default();
+        let seen = series.evidence(107 * 24, &delay);
+        assert_eq!((seen.all.n, seen.week.n), (1.0, 0.5));
+        assert_eq!(series.evidence(130 * 24, &delay).month.successes, 0.5);
+        assert_eq!(series.evidence((100 + WINDOW_DAYS) * 24, &delay).all.n, 0.0);
+    }
+
+    #[test]
+    fn what_is_taken_back_leaves_nothing() {
+        let mut series = Series::default();
+        series.add(5, &judged(1), 1);
+        series.add(5, &judged(1), -1);
+        assert_eq!(series, Series::default());
+    }
+
+    #[test]
+    fn a_rate_is_drawn_to_its_prior() {
+        assert_eq!(Count { n: 0.0, successes: 0.0 }.rate(0.7, 5.0), 0.7);
+        assert_eq!(Count { n: 5.0, successes: 5.0 }.rate(0.5, 5.0), 0.75);
+    }
+}

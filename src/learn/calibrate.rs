@@ -1,0 +1,156 @@
+//! Turning a model's log-odds into probabilities that hold.
+
+use super::linear::sigmoid;
+use serde::{Deserialize, Serialize};
+
+/// A factor on log-odds, fitted on rows that the model has not seen (temperature scaling: Platt's
+/// method without its intercept; Guo et al. 2017).
+///
+/// An intercept would learn the drift between the rows of the fit and those held out, and carry it
+/// on after the drift has been learnt.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Scaling {
+    slope: f64,
+}
+
+impl Default for Scaling {
+    fn default() -> Self {
+        Self { slope: 1.0 }
+    }
+}
+
+/// How sure it is beforehand that the slope is 1: a normal prior's precision.
+const PRECISION: f64 = 40.0;
+const STEPS: usize = 50;
+
+impl Scaling {
+    /// Fits the slope by Newton steps, drawn to 1; it is kept between 0.1 and 3.
+    pub fn fit(margins: &[f64], labels: &[bool]) -> Self {
+        let mut slope = 1.0;
+        for _ in 0..STEPS {
+            let (mut gradient, mut curvature) = (PRECISION * (slope - 1.0), PRECISION);
+            for (m, y) in margins.iter().zip(labels) {
+                let p = sigmoid(slope * m);
+                gradient += (p - f64::from(u8::from(*y))) * m;
+                curvature += p * (1.0 - p) * m * m;
+            }
+            let step = gradient / curvature;
+            slope = (slope - step).clamp(0.1, 3.0);
+            if !(step.abs() > 1e-9) {
+                break;
+            }
+        }
+        Self { slope }
+    }
+
+    /// The calibrated log-odds of a margin.
+    pub fn apply(&self, margin: f64) -> f64 {
+        self.slope * margin
+    }
+
+    pub(crate) fn is_sound(&self) -> bool {
+        (0.0..=10.0).contains(&self.slope)
+    }
+}
+
+/// How often similar predictions came true on rows that the model had not seen.
+///
+/// Of the held-out rows, the ones predicted closest to a probability are looked up, and their
+/// success rate gives the interval (Wilson 1927, 90 %).
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Reliability {
+    /// Predictions, ascending.
+    predicted: Vec<f32>,
+    /// Successes among the rows up to each.
+    successes: Vec<u32>,
+}
+
+/// Rows looked up around a prediction.
+const NEIGHBOURS: usize = 100;
+
+impl Reliability {
+    /// Remembers held-out predictions with their outcomes.
+    pub fn new(predicted: &[f64], labels: &[bool]) -> Self {
+        let mut rows: Vec<_> = predicted.iter().copied().zip(labels.iter().copied()).collect();
+        rows.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+        let successes = rows.iter().scan(0, |sum, (_, y)| {
+            *sum += u32::from(*y);
+            Some(*sum)
+        });
+        Self { successes: successes.collect(), predicted: rows.iter().map(|(p, _)| *p as f32).collect() }
+    }
+
+    /// The 90 % interval of the success rate of predictions like `p`, which it holds.
+    pub fn interval(&self, p: f64) -> (f64, f64) {
+        let n = self.predicted.len();
+        if n == 0 {
+            return wilson(p, 0.0);
+        }
+        let width = NEIGHBOURS.min(n);
+        let middle = self.predicted.partition_point(|q| f64::from(*q) < p);
+        let from = middle.saturating_sub(width / 2).min(n - width);
+        let before = if from == 0 { 0 } else { self.successes[from - 1] };
+        let hits = self.successes.get(from + width - 1).map_or(0, |all| all - before);
+        let (low, high) = wilson(f64::from(hits) / width as f64, width as f64);
+        (low.min(p), high.max(p))
+    }
+
+    pub(crate) fn is_sound(&self) -> bool {
+        self.predicted.len() == self.successes.len()
+            && self.predicted.is_sorted()
+            && self.successes.is_sorted()
+            && self.successes.last().is_none_or(|all| *all as usize <= self.predicted.len())
+    }
+}
+
+/// The 90 % interval of a success rate seen in `n` outcomes (Wilson 1927).
+pub fn wilson(rate: f64, n: f64) -> (f64, f64) {
+    const Z: f64 = 1.644_853_626_951_472_2;
+    let n = n.max(1.0);
+    let z2 = Z * Z;
+    let centre = (rate + z2 / (2.0 * n)) / (1.0 + z2 / n);
+    let half = Z / (1.0 + z2 / n) * (rate * (1.0 - rate) / n + z2 / (4.0 * n * n)).sqrt();
+    ((centre - half).clamp(0.0, rate), (centre + half).clamp(rate, 1.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn overconfident_margins_are_drawn_in() {
+        // Margins of ±4 (98 %) of which only 75 % are right.
+        let margins: Vec<_> = (0..800).map(|i| if i % 2 == 0 { 4.0 } else { -4.0 }).collect();
+        let labels: Vec<_> = (0..800).map(|i| (i % 2 == 0) == (i % 8 < 6)).collect();
+        let p = sigmoid(Scaling::fit(&margins, &labels).apply(4.0));
+        assert!((p - 0.75).abs() < 0.03, "{p}");
+    }
+
+    #[test]
+    fn no_rows_change_nothing() {
+        assert_eq!(Scaling::fit(&[], &[]), Scaling::default());
+        let (low, high) = Reliability::default().interval(0.4);
+        assert!(low < 0.1 && high > 0.8);
+    }
+
+    #[test]
+    fn the_interval_follows_what_came_true() {
+        let predicted: Vec<_> = (0..1000).map(|i| f64::from(i) / 1000.0).collect();
+        // Everything above one half comes true, nothing below.
+        let labels: Vec<_> = predicted.iter().map(|p| *p > 0.5).collect();
+        let seen = Reliability::new(&predicted, &labels);
+        assert!(seen.is_sound());
+        assert!(seen.interval(0.9).1 > 0.99 && seen.interval(0.1).0 < 0.01);
+        for p in [0.0, 0.3, 0.5, 0.7, 1.0] {
+            let (low, high) = seen.interval(p);
+            assert!((0.0..=p).contains(&low) && (p..=1.0).contains(&high));
+        }
+    }
+
+    /// `scipy.stats.binomtest(15, 50).proportion_ci(0.9, "wilson")` of SciPy 1.17.
+    #[test]
+    fn wilson_interval_equals_the_formula() {
+        let (low, high) = wilson(0.3, 50.0);
+        assert!((low - 0.205_9).abs() < 1e-3 && (high - 0.414_6).abs() < 1e-3, "{low} {high}");
+    }
+}

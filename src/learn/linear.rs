@@ -1,0 +1,326 @@
+//! Ridge logistic regression over a few dense features and many sparse ones, starting from given
+//! log-odds.
+
+use crate::error::{Error, Result};
+use serde::{Deserialize, Serialize};
+
+/// One row: dense values, then sparse (index, value) pairs, ascending.
+#[derive(Debug, Clone, Copy)]
+pub struct LinearRow<'a> {
+    /// Dense values, all finite.
+    pub dense: &'a [f32],
+    /// Sparse indices.
+    pub indices: &'a [u32],
+    /// Sparse values.
+    pub values: &'a [f32],
+}
+
+/// What the regression is to learn: one value a row of each.
+#[derive(Debug, Clone, Copy)]
+pub struct LinearTarget<'a> {
+    /// Probability of the outcome, 0 or 1 where it is known.
+    pub labels: &'a [f64],
+    /// How much the row counts.
+    pub weights: &'a [f64],
+    /// Log-odds to start from.
+    pub offsets: &'a [f64],
+}
+
+/// How the regression is fitted.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct LinearParams {
+    /// Half of it is the penalty on the square of a dense weight.
+    pub dense_l2: f64,
+    /// Half of it is the penalty on the square of a sparse weight.
+    pub sparse_l2: f64,
+    /// Newton steps at most.
+    pub max_steps: usize,
+}
+
+/// A fitted logistic regression.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Linear {
+    intercept: f64,
+    dense: Vec<f64>,
+    /// Weights of the sparse indices that are not zero, ascending.
+    sparse: Vec<(u32, f32)>,
+    #[serde(skip)]
+    table: Vec<f32>,
+}
+
+impl Linear {
+    /// Fits `target` by truncated Newton steps with conjugate gradients (Lin, Weng and Keerthi
+    /// 2008). `width` is the number of sparse indices; the same rows give the same weights.
+    ///
+    /// # Errors
+    /// `InvalidInput` when the parts differ in number or a row does not fit.
+    pub fn fit(params: &LinearParams, rows: &[LinearRow<'_>], target: LinearTarget<'_>, width: usize) -> Result<Self> {
+        let dense = rows.first().map_or(0, |r| r.dense.len());
+        let LinearTarget { labels, weights, offsets } = target;
+        if [labels.len(), weights.len(), offsets.len()] != [rows.len(); 3] || rows.is_empty() {
+            return Err(Error::invalid("linear: rows, labels, weights and offsets must be as many, and at least one"));
+        }
+        if rows.iter().any(|r| r.dense.len() != dense || r.indices.iter().any(|i| *i as usize >= width)) {
+            return Err(Error::invalid("linear: a row has another width than the others"));
+        }
+        let problem = Problem::new(params, rows, target, dense, width);
+        let solution = problem.solve();
+        Ok(Self::from_weights(&solution, dense))
+    }
+
+    /// What `row` adds to its offset, in log-odds.
+    pub fn margin(&self, row: LinearRow<'_>) -> f64 {
+        let dense: f64 = self.dense.iter().zip(row.dense).map(|(w, x)| w * f64::from(*x)).sum();
+        let pairs = row.indices.iter().zip(row.values);
+        let sparse: f64 = pairs.map(|(i, x)| f64::from(self.weight(*i)) * f64::from(*x)).sum();
+        self.intercept + dense + sparse
+    }
+
+    /// The weights of the dense features, in log-odds a unit.
+    pub fn dense_weights(&self) -> &[f64] {
+        &self.dense
+    }
+
+    /// The log-odds of a row of zeros.
+    pub fn intercept(&self) -> f64 {
+        self.intercept
+    }
+
+    /// Makes ready to predict after it was read back.
+    pub(crate) fn prepare(&mut self, width: usize) -> Result<()> {
+        let finite = self.dense.iter().all(|w| w.is_finite()) && self.intercept.is_finite();
+        if !finite || self.sparse.iter().any(|(i, w)| *i as usize >= width || !w.is_finite()) {
+            return Err(Error::corrupt("linear model: a weight is out of range"));
+        }
+        self.table = vec![0.0; width];
+        for (index, weight) in &self.sparse {
+            self.table[*index as usize] = *weight;
+        }
+        Ok(())
+    }
+
+    fn weight(&self, index: u32) -> f32 {
+        self.table.get(index as usize).copied().unwrap_or(0.0)
+    }
+
+    fn from_weights(w: &[f64], dense: usize) -> Self {
+        let table: Vec<_> = w[1 + dense..].iter().map(|w| *w as f32).collect();
+        let sparse = table.iter().enumerate().filter(|(_, w)| **w != 0.0).map(|(i, w)| (i as u32, *w)).collect();
+        Self { intercept: w[0], dense: w[1..=dense].to_vec(), sparse, table }
+    }
+}
+
+/// `1 / (1 + e^-x)`, without overflow.
+pub fn sigmoid(x: f64) -> f64 {
+    if x >= 0.0 {
+        1.0 / (1.0 + (-x).exp())
+    } else {
+        let e = x.exp();
+        e / (1.0 + e)
+    }
+}
+
+/// The log-odds of a probability, kept finite.
+pub fn logit(p: f64) -> f64 {
+    let p = p.clamp(1e-9, 1.0 - 1e-9);
+    (p / (1.0 - p)).ln()
+}
+
+/// The penalised likelihood: weights are intercept, dense, sparse.
+struct Problem<'a> {
+    rows: &'a [LinearRow<'a>],
+    labels: &'a [f64],
+    weights: &'a [f64],
+    offsets: &'a [f64],
+    penalty: Vec<f64>,
+    dense: usize,
+    max_steps: usize,
+}
+
+/// Steps end when the gradient has shrunk by this much.
+const TOLERANCE: f64 = 1e-4;
+const CG_STEPS: usize = 60;
+
+impl<'a> Problem<'a> {
+    fn new(
+        params: &LinearParams,
+        rows: &'a [LinearRow<'a>],
+        target: LinearTarget<'a>,
+        dense: usize,
+        width: usize,
+    ) -> Self {
+        let LinearTarget { labels, weights, offsets } = target;
+        let mut penalty = vec![params.sparse_l2; 1 + dense + width];
+        penalty[0] = 1.0;
+        penalty[1..=dense].fill(params.dense_l2);
+        Self { rows, labels, weights, offsets, penalty, dense, max_steps: params.max_steps }
+    }
+
+    fn solve(&self) -> Vec<f64> {
+        let mut w = vec![0.0; self.penalty.len()];
+        let (mut margins, mut value) = (self.margins(&w), self.value(&w));
+        let mut first_norm = None;
+        for _ in 0..self.max_steps {
+            let (gradient, curvature) = self.derivatives(&w, &margins);
+            let norm = dot(&gradient, &gradient).sqrt();
+            if norm <= TOLERANCE * *first_norm.get_or_insert(norm) {
+                break;
+            }
+            let step = self.newton_step(&gradient, &curvature, norm);
+            let Some(next) = self.line_search(&w, &step, &mut value) else { break };
+            w = next;
+            margins = self.margins(&w);
+        }
+        w
+    }
+
+    fn margins(&self, w: &[f64]) -> Vec<f64> {
+        self.rows.iter().zip(self.offsets).map(|(row, offset)| offset + self.times(row, w)).collect()
+    }
+
+    fn times(&self, row: &LinearRow<'_>, w: &[f64]) -> f64 {
+        let (dense, sparse) = w[1..].split_at(self.dense);
+        let a: f64 = dense.iter().zip(row.dense).map(|(w, x)| w * f64::from(*x)).sum();
+        let b: f64 = row.indices.iter().zip(row.values).map(|(i, x)| sparse[*i as usize] * f64::from(*x)).sum();
+        w[0] + a + b
+    }
+
+    fn add(&self, row: &LinearRow<'_>, scale: f64, out: &mut [f64]) {
+        out[0] += scale;
+        let (dense, sparse) = out[1..].split_at_mut(self.dense);
+        dense.iter_mut().zip(row.dense).for_each(|(o, x)| *o += scale * f64::from(*x));
+        for (i, x) in row.indices.iter().zip(row.values) {
+            sparse[*i as usize] += scale * f64::from(*x);
+        }
+    }
+
+    fn value(&self, w: &[f64]) -> f64 {
+        let penalty: f64 = w.iter().zip(&self.penalty).map(|(w, l)| 0.5 * l * w * w).sum();
+        let margins = self.margins(w);
+        let loss = margins.iter().zip(self.labels).zip(self.weights).map(|((m, y), weight)| {
+            weight * (m.max(0.0) + (-m.abs()).exp().ln_1p() - y * m)
+        });
+        penalty + loss.sum::<f64>()
+    }
+
+    /// The gradient, and each row's second derivative.
+    fn derivatives(&self, w: &[f64], margins: &[f64]) -> (Vec<f64>, Vec<f64>) {
+        let mut gradient: Vec<_> = w.iter().zip(&self.penalty).map(|(w, l)| w * l).collect();
+        let mut curvature = Vec::with_capacity(self.rows.len());
+        for (i, row) in self.rows.iter().enumerate() {
+            let p = sigmoid(margins[i]);
+            self.add(row, self.weights[i] * (p - self.labels[i]), &mut gradient);
+            curvature.push(self.weights[i] * p * (1.0 - p));
+        }
+        (gradient, curvature)
+    }
+
+    /// Solves H s = -g by conjugate gradients, as far as is of use.
+    fn newton_step(&self, gradient: &[f64], curvature: &[f64], norm: f64) -> Vec<f64> {
+        let mut step = vec![0.0; gradient.len()];
+        let mut residual: Vec<_> = gradient.iter().map(|g| -g).collect();
+        let mut direction = residual.clone();
+        let mut square = dot(&residual, &residual);
+        for _ in 0..CG_STEPS {
+            if square.sqrt() <= 0.1 * norm {
+                break;
+            }
+            let product = self.hessian_times(&direction, curvature);
+            let alpha = square / dot(&direction, &product);
+            axpy(alpha, &direction, &mut step);
+            axpy(-alpha, &product, &mut residual);
+            let next = dot(&residual, &residual);
+            let beta = next / square;
+            direction.iter_mut().zip(&residual).for_each(|(d, r)| *d = r + beta * *d);
+            square = next;
+        }
+        step
+    }
+
+    fn hessian_times(&self, v: &[f64], curvature: &[f64]) -> Vec<f64> {
+        let mut out: Vec<_> = v.iter().zip(&self.penalty).map(|(v, l)| v * l).collect();
+        for (row, c) in self.rows.iter().zip(curvature) {
+            self.add(row, c * self.times(row, v), &mut out);
+        }
+        out
+    }
+
+    /// Halves the step until the likelihood does not get worse.
+    fn line_search(&self, w: &[f64], step: &[f64], value: &mut f64) -> Option<Vec<f64>> {
+        let mut scale = 1.0;
+        for _ in 0..20 {
+            let mut next = w.to_vec();
+            axpy(scale, step, &mut next);
+            let there = self.value(&next);
+            if there < *value {
+                *value = there;
+                return Some(next);
+            }
+            scale *= 0.5;
+        }
+        None
+    }
+}
+
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+fn axpy(scale: f64, x: &[f64], y: &mut [f64]) {
+    y.iter_mut().zip(x).for_each(|(y, x)| *y += scale * x);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PARAMS: LinearParams = LinearParams { dense_l2: 1.0, sparse_l2: 1.0, max_steps: 50 };
+
+    fn fit(params: &LinearParams, rows: &[LinearRow<'_>], labels: &[f64], width: usize) -> Linear {
+        let ones = vec![1.0; rows.len()];
+        let zeros = vec![0.0; rows.len()];
+        let target = LinearTarget { labels, weights: &ones, offsets: &zeros };
+        Linear::fit(params, rows, target, width).unwrap()
+    }
+
+    /// `LogisticRegression(C=1.0, tol=1e-12)` of scikit-learn 1.9.1 with the intercept as a column of
+    /// ones, under the same penalty, gives these.
+    #[test]
+    fn weights_equal_the_reference() {
+        let dense = [[-2.0_f32], [-1.0], [0.0], [1.0], [2.0], [3.0]];
+        let rows: Vec<_> = dense.iter().map(|d| LinearRow { dense: d, indices: &[], values: &[] }).collect();
+        let fitted = fit(&PARAMS, &rows, &[0.0, 0.0, 1.0, 0.0, 1.0, 1.0], 0);
+        assert!((fitted.dense_weights()[0] - 0.741_957_33).abs() < 1e-3, "{fitted:?}");
+        assert!((fitted.intercept() + 0.193_347_40).abs() < 1e-3, "{fitted:?}");
+    }
+
+    #[test]
+    fn sparse_indices_are_learnt_and_unseen_ones_weigh_nothing() {
+        let rows: Vec<_> = (0..40_u32)
+            .map(|i| LinearRow { dense: &[], indices: if i % 2 == 0 { &[3] } else { &[7] }, values: &[1.0] })
+            .collect();
+        let labels: Vec<_> = (0..40).map(|i| f64::from(i % 2 == 0)).collect();
+        let fitted = fit(&PARAMS, &rows, &labels, 10);
+        let at = |i: &[u32]| fitted.margin(LinearRow { dense: &[], indices: i, values: &[1.0] });
+        assert!(at(&[3]) > 1.0 && at(&[7]) < -1.0);
+        assert_eq!(at(&[5]), fitted.intercept());
+    }
+
+    #[test]
+    fn separable_rows_stay_finite() {
+        let dense = [[-1.0_f32], [1.0]];
+        let rows: Vec<_> = dense.iter().map(|d| LinearRow { dense: d, indices: &[], values: &[] }).collect();
+        let params = LinearParams { dense_l2: 1e-6, ..PARAMS };
+        assert!(fit(&params, &rows, &[0.0, 1.0], 0).margin(rows[1]).is_finite());
+    }
+
+    #[test]
+    fn an_offset_that_explains_all_leaves_nothing_to_learn() {
+        let rows: Vec<_> = (0..100).map(|_| LinearRow { dense: &[], indices: &[1], values: &[1.0] }).collect();
+        let labels: Vec<_> = (0..100).map(|i| f64::from(i % 4 != 0)).collect();
+        let (weights, offsets) = (vec![1.0; 100], vec![3.0_f64.ln(); 100]);
+        let target = LinearTarget { labels: &labels, weights: &weights, offsets: &offsets };
+        let fitted = Linear::fit(&PARAMS, &rows, target, 2).unwrap();
+        assert!(fitted.margin(rows[0]).abs() < 1e-3);
+    }
+}

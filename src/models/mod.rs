@@ -1,0 +1,73 @@
+//! What is predicted, and the two traits through which every model goes.
+
+mod prediction;
+pub(crate) mod prior;
+mod reasons;
+mod success;
+
+pub use prediction::{RiskLevel, Status, SuccessPrediction};
+pub use reasons::Reason;
+pub use success::{SuccessModel, SuccessParams, SuccessTrainer};
+
+use crate::dataset::Dataset;
+use crate::error::Result;
+use crate::features::FeatureRow;
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+
+/// A fitted model.
+pub trait Predictor: Send + Sync + Debug {
+    /// What it answers.
+    type Prediction;
+
+    /// Its answer for a row of features.
+    fn predict(&self, row: &FeatureRow) -> Self::Prediction;
+
+    /// Its answer as one number, to be scored against what happened.
+    fn point(&self, row: &FeatureRow) -> f64;
+
+    /// Why it answers so, the strongest reason first.
+    fn reasons(&self, row: &FeatureRow) -> Vec<Reason>;
+
+    /// Fingerprint of the features that it was fitted on.
+    fn schema(&self) -> u64;
+
+    /// The model as bytes, the same for the same model.
+    ///
+    /// # Errors
+    /// `Internal` when it cannot be written.
+    fn to_bytes(&self) -> Result<Vec<u8>>;
+}
+
+/// A way of fitting a model. An unfitted model cannot predict, by type.
+pub trait Trainer: Send + Sync + Debug {
+    /// What it fits.
+    type Model: Predictor;
+
+    /// The model's name in the registry: lower-case letters, digits, `-` and `_`.
+    fn name(&self) -> &str;
+
+    /// Fits a model: the same data give the same bytes, on any number of threads.
+    ///
+    /// # Errors
+    /// `NotEnoughData`; `InvalidInput` for parameters out of range.
+    fn fit(&self, data: &Dataset) -> Result<Self::Model>;
+
+    /// Reads a model back from verified bytes.
+    ///
+    /// # Errors
+    /// `Corrupt` or `Incompatible`.
+    fn read(&self, bytes: &[u8]) -> Result<Self::Model>;
+
+    /// How bad a prediction was.
+    fn loss(&self, point: f64, label: f64) -> f64;
+
+    /// Scores of predictions against labels, by name.
+    ///
+    /// # Errors
+    /// `InvalidInput` when they differ in number or a prediction is out of range.
+    fn scores(&self, points: &[f64], labels: &[f64]) -> Result<BTreeMap<String, f64>>;
+
+    /// The parameters, to be kept with every version.
+    fn parameters(&self) -> serde_json::Value;
+}

@@ -1,0 +1,107 @@
+//! What a prediction says of itself.
+
+use super::reasons::Reason;
+use serde::{Deserialize, Serialize};
+
+/// How likely a generation is approved without modification, and what that is worth.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct SuccessPrediction {
+    /// The probability.
+    pub success_probability: f64,
+    /// One minus the entropy in bits: 0 at a probability of one half, 1 at certainty.
+    pub confidence: f64,
+    /// The 90 % interval of the success rate of predictions like this one; it holds the
+    /// probability.
+    pub interval: (f64, f64),
+    /// How much risk that is.
+    pub risk_level: RiskLevel,
+    /// What speaks against success, the strongest first; empty where reasons were not asked for.
+    pub risk_factors: Vec<Reason>,
+    /// What the answer rests on.
+    pub status: Status,
+    /// The version of the model, 0 for the prior.
+    pub model_version: u64,
+    /// Fingerprint of the features that made it.
+    pub feature_schema: u64,
+}
+
+/// How much risk a generation bears.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RiskLevel {
+    /// Success from 0.85.
+    Low,
+    /// Success from 0.70.
+    Medium,
+    /// Success from 0.50.
+    High,
+    /// Success below 0.50.
+    VeryHigh,
+}
+
+/// What a prediction rests on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Status {
+    /// A model calibrated on rows that it had not seen.
+    Calibrated,
+    /// No model yet: the success rates of the past.
+    ColdStart,
+    /// No model, and hardly any outcome.
+    InsufficientEvidence,
+}
+
+impl RiskLevel {
+    /// The level of a probability of success.
+    pub fn of(success_probability: f64) -> Self {
+        match success_probability {
+            p if p >= 0.85 => Self::Low,
+            p if p >= 0.70 => Self::Medium,
+            p if p >= 0.50 => Self::High,
+            _ => Self::VeryHigh,
+        }
+    }
+}
+
+impl SuccessPrediction {
+    /// A prediction of `probability` with its interval, as yet of no version.
+    pub(crate) fn new(probability: f64, interval: (f64, f64), status: Status, feature_schema: u64) -> Self {
+        Self {
+            success_probability: probability,
+            confidence: confidence(probability),
+            interval,
+            risk_level: RiskLevel::of(probability),
+            risk_factors: Vec::new(),
+            status,
+            model_version: 0,
+            feature_schema,
+        }
+    }
+}
+
+fn confidence(p: f64) -> f64 {
+    let bits = |p: f64| if p > 0.0 { -p * p.log2() } else { 0.0 };
+    (1.0 - bits(p) - bits(1.0 - p)).clamp(0.0, 1.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn risk_follows_the_thresholds() {
+        let levels = [0.85, 0.84, 0.70, 0.69, 0.50, 0.49].map(RiskLevel::of);
+        use RiskLevel::{High, Low, Medium, VeryHigh};
+        assert_eq!(levels, [Low, Medium, Medium, High, High, VeryHigh]);
+        assert_eq!(serde_json::to_string(&VeryHigh).unwrap(), "\"very_high\"");
+    }
+
+    #[test]
+    fn confidence_is_one_minus_the_entropy() {
+        assert_eq!(confidence(0.5), 0.0);
+        assert_eq!((confidence(0.0), confidence(1.0)), (1.0, 1.0));
+        assert!((confidence(0.11) - 0.5).abs() < 0.001);
+    }
+}

@@ -1,0 +1,255 @@
+//! One regime of the success model: an offset from the past, corrected by a linear model over
+//! the description's n-grams and by boosted trees.
+
+use super::columns::{self, Scaler};
+use super::params::SuccessParams;
+use crate::dataset::Example;
+use crate::error::{Error, Result};
+use crate::features::{FEATURES, FeatureRow, index_of};
+use crate::learn::{Linear, LinearParams, LinearRow, LinearTarget, Matrix, Tfidf, Trees, logit};
+use crate::text::NGRAM_BUCKETS;
+use serde::{Deserialize, Serialize};
+
+/// Whether the task was tried before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Regime {
+    /// Judged by agent, project and LLM.
+    NewTask,
+    /// Judged by its own record too.
+    SeenTask,
+}
+
+/// The fitted regime.
+#[derive(Debug, Clone)]
+pub(super) struct Part {
+    regime: Regime,
+    scaler: Scaler,
+    tfidf: Tfidf,
+    linear: Linear,
+    trees: Trees,
+    tree_places: Vec<usize>,
+    /// Share of the trees in the correction.
+    blend: f64,
+    /// Mean contribution of the wording in training.
+    wording: f64,
+}
+
+/// A margin taken apart, in log-odds.
+pub(super) struct Contributions {
+    /// The average task's margin.
+    pub(super) base: f64,
+    /// One a feature, in the order of [`FEATURES`].
+    pub(super) features: Vec<f64>,
+    /// The description's wording.
+    pub(super) wording: f64,
+}
+
+/// Below this share of distinct texts the shape of a text gives the task away: trees would
+/// remember it instead of learning from it.
+const DISTINCT_SHARE: f64 = 0.25;
+
+/// Newton steps of the linear model, at most.
+const STEPS: usize = 30;
+
+impl Regime {
+    /// The places of the rates that the offset adds and takes away: `plus` - `minus`.
+    fn offset_places(self) -> &'static Offset {
+        use std::sync::LazyLock;
+        static PLACES: LazyLock<[Offset; 2]> = LazyLock::new(|| {
+            let place = |name: &str| index_of(name).unwrap_or(0);
+            let (agent, both) = (place("agent_past_performance"), place("agent_model_success_rate"));
+            let (all, here) = (place("overall_success_rate"), place("project_agent_success_rate"));
+            let task = place("task_success_rate");
+            [
+                // overall + (agent - overall) + (here - agent) + (agent and LLM - agent)
+                Offset { base: all, steps: [(agent, all), (here, agent), (both, agent)] },
+                // overall + (task - overall) + (agent and LLM - overall)
+                Offset { base: all, steps: [(task, all), (both, all), (all, all)] },
+            ]
+        });
+        &PLACES[self as usize]
+    }
+}
+
+/// Log-odds of a base rate, and steps from one rate to another.
+struct Offset {
+    base: usize,
+    steps: [(usize, usize); 3],
+}
+
+impl Offset {
+    fn base(&self, row: &[f32]) -> f64 {
+        logit(f64::from(row[self.base]))
+    }
+
+    fn steps<'a>(&'a self, row: &'a [f32]) -> impl Iterator<Item = (usize, f64)> + 'a {
+        self.steps.iter().map(|(to, from)| (*to, logit(f64::from(row[*to])) - logit(f64::from(row[*from]))))
+    }
+
+    fn margin(&self, row: &[f32]) -> f64 {
+        self.base(row) + self.steps(row).map(|(_, step)| step).sum::<f64>()
+    }
+}
+
+impl Part {
+    pub(super) fn fit(regime: Regime, examples: &[&Example], params: &SuccessParams) -> Result<Self> {
+        let rows: Vec<_> = examples.iter().map(|e| e.features.as_ref()).collect();
+        let tfidf = match regime {
+            Regime::NewTask => Tfidf::fit(rows.iter().map(|r| &r.text), params.min_texts),
+            Regime::SeenTask => Tfidf::fit(std::iter::empty(), 1),
+        };
+        let (linear_places, tree_places) = places(regime, &rows);
+        let values = rows.iter().map(|r| r.values.as_slice());
+        let scaler = Scaler::fit(linear_places, values.clone(), params.dense_weight);
+        let offsets: Vec<_> = values.map(|row| regime.offset_places().margin(row)).collect();
+        let labels: Vec<_> = examples.iter().map(|e| e.label).collect();
+        let weights = vec![1.0; rows.len()];
+        let target = LinearTarget { labels: &labels, weights: &weights, offsets: &offsets };
+        let (linear, wording) = fit_linear(&rows, &scaler, &tfidf, target, params)?;
+        let table: Vec<f32> = rows.iter().flat_map(|r| tree_places.iter().map(|p| r.values[*p])).collect();
+        let matrix = Matrix { values: &table, width: tree_places.len() };
+        let trees = Trees::fit_logistic(&params.boost, matrix, &labels, &weights, &offsets)?;
+        let blend = match regime {
+            Regime::NewTask => params.blend,
+            Regime::SeenTask => params.seen_blend,
+        };
+        Ok(Self { regime, scaler, tfidf, linear, trees, tree_places, blend, wording })
+    }
+
+    /// The log-odds of `row`.
+    pub(super) fn margin(&self, row: &FeatureRow) -> f64 {
+        let offset = self.regime.offset_places().margin(&row.values);
+        let mut buffers = Buffers::default();
+        let linear = self.linear.margin(buffers.fill(row, &self.scaler, &self.tfidf));
+        let trees = self.trees.margin(&self.tree_row(row)).unwrap_or(0.0);
+        offset + (1.0 - self.blend) * linear + self.blend * trees
+    }
+
+    /// The same, taken apart; the parts add up to it.
+    pub(super) fn contributions(&self, row: &FeatureRow) -> Contributions {
+        let mut features = vec![0.0; FEATURES.len()];
+        let offset = self.regime.offset_places();
+        offset.steps(&row.values).for_each(|(place, step)| features[place] += step);
+        let mut buffers = Buffers::default();
+        let linear = buffers.fill(row, &self.scaler, &self.tfidf);
+        let share = 1.0 - self.blend;
+        let terms = self.scaler.places().iter().zip(self.linear.dense_weights()).zip(linear.dense);
+        let mut dense = 0.0;
+        for ((place, weight), x) in terms {
+            features[*place] += share * weight * f64::from(*x);
+            dense += weight * f64::from(*x);
+        }
+        let wording = self.linear.margin(linear) - self.linear.intercept() - dense;
+        let shap = self.trees.contributions(&self.tree_row(row)).unwrap_or_default();
+        let expected = shap.last().copied().map_or(0.0, f64::from);
+        for (place, part) in self.tree_places.iter().zip(&shap) {
+            features[*place] += self.blend * f64::from(*part);
+        }
+        let base = offset.base(&row.values)
+            + share * (self.linear.intercept() + self.wording)
+            + self.blend * expected;
+        Contributions { base, features, wording: share * (wording - self.wording) }
+    }
+
+    fn tree_row(&self, row: &FeatureRow) -> Vec<f32> {
+        self.tree_places.iter().map(|p| row.values[*p]).collect()
+    }
+
+    pub(super) fn store(&self) -> Result<StoredPart> {
+        Ok(StoredPart {
+            regime: self.regime,
+            scaler: self.scaler.clone(),
+            tfidf: self.tfidf.clone(),
+            linear: self.linear.clone(),
+            trees: self.trees.to_bytes()?,
+            tree_places: self.tree_places.clone(),
+            blend: self.blend,
+            wording: self.wording,
+        })
+    }
+}
+
+/// A regime as it is written.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct StoredPart {
+    regime: Regime,
+    scaler: Scaler,
+    tfidf: Tfidf,
+    linear: Linear,
+    trees: Vec<u8>,
+    tree_places: Vec<usize>,
+    blend: f64,
+    wording: f64,
+}
+
+impl StoredPart {
+    /// Checks everything that a prediction relies on.
+    pub(super) fn open(mut self) -> Result<Part> {
+        self.tfidf.prepare()?;
+        self.linear.prepare(NGRAM_BUCKETS)?;
+        let trees = Trees::from_bytes(&self.trees)?;
+        let fits = self.scaler.is_sound()
+            && self.linear.dense_weights().len() == self.scaler.places().len()
+            && trees.width() == self.tree_places.len()
+            && self.tree_places.iter().all(|p| *p < FEATURES.len())
+            && (0.0..=1.0).contains(&self.blend)
+            && self.wording.is_finite();
+        if !fits {
+            return Err(Error::corrupt("success model: its parts do not fit together"));
+        }
+        let Self { regime, scaler, tfidf, linear, tree_places, blend, wording, .. } = self;
+        Ok(Part { regime, scaler, tfidf, linear, trees, tree_places, blend, wording })
+    }
+}
+
+/// The linear form of one row.
+#[derive(Default)]
+struct Buffers {
+    dense: Vec<f32>,
+    indices: Vec<u32>,
+    values: Vec<f32>,
+}
+
+impl Buffers {
+    fn fill(&mut self, row: &FeatureRow, scaler: &Scaler, tfidf: &Tfidf) -> LinearRow<'_> {
+        scaler.transform(&row.values, &mut self.dense);
+        tfidf.transform(&row.text, &mut self.indices, &mut self.values);
+        LinearRow { dense: &self.dense, indices: &self.indices, values: &self.values }
+    }
+}
+
+/// The features of the linear model and of the trees.
+fn places(regime: Regime, rows: &[&FeatureRow]) -> (Vec<usize>, Vec<usize>) {
+    use columns::{FOR_TREES, RATES, SEEN, SETTING, SHAPE};
+    if regime == Regime::SeenTask {
+        return (columns::places(&[SEEN]), columns::places(&[SEEN]));
+    }
+    let linear = columns::places(&[RATES, SHAPE, SETTING]);
+    let distinct: std::collections::HashSet<_> = rows.iter().map(|r| r.text.fingerprint()).collect();
+    if (distinct.len() as f64) < DISTINCT_SHARE * rows.len() as f64 {
+        return (linear, columns::places(&[RATES, SETTING, FOR_TREES]));
+    }
+    (linear, columns::places(&[RATES, SHAPE, SETTING, FOR_TREES]))
+}
+
+fn fit_linear(
+    rows: &[&FeatureRow],
+    scaler: &Scaler,
+    tfidf: &Tfidf,
+    target: LinearTarget<'_>,
+    params: &SuccessParams,
+) -> Result<(Linear, f64)> {
+    let mut buffers: Vec<Buffers> = Vec::with_capacity(rows.len());
+    for row in rows {
+        let mut buffer = Buffers::default();
+        buffer.fill(row, scaler, tfidf);
+        buffers.push(buffer);
+    }
+    let linear_rows: Vec<_> =
+        buffers.iter().map(|b| LinearRow { dense: &b.dense, indices: &b.indices, values: &b.values }).collect();
+    let l2 = LinearParams { dense_l2: params.l2, sparse_l2: params.l2, max_steps: STEPS };
+    let linear = Linear::fit(&l2, &linear_rows, target, NGRAM_BUCKETS)?;
+    let wording = |row: &LinearRow<'_>| linear.margin(LinearRow { dense: &[], ..*row }) - linear.intercept();
+    let mean = linear_rows.iter().map(wording).sum::<f64>() / rows.len() as f64;
+    Ok((linear, mean))
+}

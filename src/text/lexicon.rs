@@ -1,0 +1,140 @@
+//! The design's word lists, found by hash in one pass over the words.
+
+use std::sync::LazyLock;
+
+/// Terms that make a task complex (each counts once).
+const COMPLEX: &[&str] = &[
+    "authentication",
+    "authorization",
+    "security",
+    "real-time",
+    "websocket",
+    "streaming",
+    "distributed",
+    "microservices",
+    "queue",
+    "payment",
+    "transaction",
+    "blockchain",
+    "machine learning",
+    "ai",
+    "model",
+];
+
+/// Technical terms (each counts once).
+const TECHNICAL: &[&str] = &[
+    "api",
+    "endpoint",
+    "route",
+    "controller",
+    "service",
+    "model",
+    "schema",
+    "migration",
+    "database",
+    "query",
+    "authentication",
+    "authorization",
+    "jwt",
+    "token",
+    "validation",
+    "serializer",
+    "crud",
+    "rest",
+    "graphql",
+    "component",
+    "hook",
+    "state",
+    "props",
+    "redux",
+    "async",
+    "await",
+    "promise",
+    "callback",
+    "docker",
+    "kubernetes",
+    "ci/cd",
+    "deployment",
+];
+
+/// What a word, or a word with the one before it, stands for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Meaning {
+    /// One bit a complex term.
+    pub(super) complex: u32,
+    /// One bit a technical term.
+    pub(super) technical: u64,
+    /// `must` or `should`.
+    pub(super) demands: bool,
+}
+
+/// The meaning of `word` (lower-case ASCII), where it has one.
+pub(super) fn meaning(hash: u64, word: impl Fn(&str) -> bool) -> Option<Meaning> {
+    TABLE.find(hash, word)
+}
+
+/// The hash of a two-word term, from the hashes of its words.
+pub(super) fn pair(first: u64, second: u64) -> u64 {
+    (first.rotate_left(23) ^ second).wrapping_mul(PRIME)
+}
+
+/// FNV-1a, one byte further.
+#[inline]
+pub(super) fn step(hash: u64, byte: u8) -> u64 {
+    (hash ^ u64::from(byte)).wrapping_mul(PRIME)
+}
+
+/// FNV-1a's offset basis.
+pub(super) const SEED: u64 = 0xcbf2_9ce4_8422_2325;
+const PRIME: u64 = 0x0000_0100_0000_01b3;
+const SLOTS: usize = 512;
+
+static TABLE: LazyLock<Table> = LazyLock::new(Table::new);
+
+/// Open addressing over few terms: one probe tells nearly every word that it has no meaning.
+struct Table(Vec<Option<(u64, String, Meaning)>>);
+
+impl Table {
+    fn new() -> Self {
+        let mut table = Self(vec![None; SLOTS]);
+        for (i, term) in COMPLEX.iter().enumerate() {
+            table.entry(term).complex |= 1 << i;
+        }
+        for (i, term) in TECHNICAL.iter().enumerate() {
+            table.entry(term).technical |= 1 << i;
+        }
+        for word in ["must", "should"] {
+            table.entry(word).demands = true;
+        }
+        table
+    }
+
+    fn entry(&mut self, term: &str) -> &mut Meaning {
+        let words: Vec<_> = term.split(['-', ' ', '/']).collect();
+        let key = words.join(" ");
+        let hash = match words[..] {
+            [first, second] => pair(hash(first), hash(second)),
+            _ => hash(term),
+        };
+        let mut slot = hash as usize % SLOTS;
+        while self.0[slot].as_ref().is_some_and(|(_, k, _)| *k != key) {
+            slot = (slot + 1) % SLOTS;
+        }
+        &mut self.0[slot].get_or_insert_with(|| (hash, key, Meaning::default())).2
+    }
+
+    fn find(&self, hash: u64, is: impl Fn(&str) -> bool) -> Option<Meaning> {
+        let mut slot = hash as usize % SLOTS;
+        while let Some((h, key, meaning)) = &self.0[slot] {
+            if *h == hash && is(key) {
+                return Some(*meaning);
+            }
+            slot = (slot + 1) % SLOTS;
+        }
+        None
+    }
+}
+
+fn hash(word: &str) -> u64 {
+    word.bytes().fold(SEED, step)
+}

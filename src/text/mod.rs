@@ -1,0 +1,8 @@
+//! What a task's description says: its size, its requirements, its terms, its n-grams.
+
+mod lexicon;
+mod ngram;
+mod scan;
+
+pub use ngram::{NGRAM_BUCKETS, SparseText};
+pub use scan::{MAX_TEXT_BYTES, TextFacts};

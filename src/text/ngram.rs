@@ -1,0 +1,91 @@
+//! Hashed n-grams of a description: a bounded vocabulary that keeps no text.
+
+use super::lexicon;
+use super::scan::{TextFacts, scan};
+
+/// Size of the hashed vocabulary.
+pub const NGRAM_BUCKETS: usize = 1 << 16;
+
+/// N-grams are read from this many words at the start of a description.
+const MAX_WORDS: usize = 1024;
+
+/// The n-grams of a description: ascending buckets with their weights.
+///
+/// Weights are sublinear term frequencies, 1 + ln(count) (Manning et al., *Introduction to
+/// Information Retrieval*, 6.4.1); words and pairs of words are hashed together (Weinberger et
+/// al. 2009, "Feature hashing for large scale multitask learning").
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct SparseText {
+    buckets: Vec<u32>,
+    weights: Vec<f32>,
+}
+
+impl SparseText {
+    /// Reads `description` once, for its facts and its n-grams.
+    pub fn read(description: &str) -> (TextFacts, Self) {
+        let mut found = Vec::with_capacity((description.len() / 3).min(2 * MAX_WORDS));
+        let mut previous = None;
+        let facts = scan(description, |word| {
+            if found.len() >= 2 * MAX_WORDS {
+                return;
+            }
+            found.push(bucket(word));
+            if let Some(first) = previous.replace(word) {
+                found.push(bucket(lexicon::pair(first, word)));
+            }
+        });
+        found.sort_unstable();
+        (facts, Self::from_sorted(&found))
+    }
+
+    /// The buckets with their weights, ascending.
+    pub fn iter(&self) -> impl Iterator<Item = (usize, f32)> + '_ {
+        self.buckets.iter().map(|b| *b as usize).zip(self.weights.iter().copied())
+    }
+
+    /// A number that distinct texts do not share.
+    pub(crate) fn fingerprint(&self) -> u64 {
+        self.iter().fold(lexicon::SEED, |hash, (bucket, weight)| {
+            lexicon::pair(hash, bucket as u64 ^ u64::from(weight.to_bits()) << 32)
+        })
+    }
+
+    /// Distinct buckets.
+    pub fn len(&self) -> usize {
+        self.buckets.len()
+    }
+
+    /// Whether the description had no word.
+    pub fn is_empty(&self) -> bool {
+        self.buckets.is_empty()
+    }
+
+    fn from_sorted(found: &[u32]) -> Self {
+        let mut text = Self::default();
+        for run in found.chunk_by(|a, b| a == b) {
+            text.buckets.push(run[0]);
+            text.weights.push(1.0 + (run.len() as f32).ln());
+        }
+        text
+    }
+}
+
+/// The high bits of the product are the well mixed ones.
+fn bucket(hash: u64) -> u32 {
+    (hash.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (64 - NGRAM_BUCKETS.trailing_zeros())) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buckets_ascend_and_repeated_words_weigh_more() {
+        let (_, text) = SparseText::read("add a login page, add a logout page");
+        assert!(text.iter().any(|(_, w)| w > 1.6) && text.iter().all(|(_, w)| w >= 1.0));
+        assert!(text.buckets.is_sorted());
+        assert_eq!(text, SparseText::read("Add a LOGIN page; add a logout page").1);
+        assert!(SparseText::read("¿…?! \n").1.len() <= 2);
+        assert!(SparseText::read("").1.is_empty());
+    }
+}

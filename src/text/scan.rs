@@ -1,0 +1,230 @@
+//! One linear pass over a description.
+
+use super::lexicon::{self, Meaning};
+
+/// Descriptions are read up to here, in bytes; the rest is counted but not read.
+pub const MAX_TEXT_BYTES: usize = 64 * 1024;
+
+/// What one pass over a description finds.
+///
+/// ```
+/// use devmatrix_ml::text::TextFacts;
+/// let facts = TextFacts::of("Build a REST API:\n- it must validate the model\n- maintain the model");
+/// assert_eq!(facts.num_requirements, 3); // two bullets and a "must"
+/// assert_eq!(facts.num_technical_terms, 3); // rest, api, model (once)
+/// assert_eq!(facts.num_complex_terms, 1); // model; "ai" is not in "maintain"
+/// ```
+#[derive(Debug, Clone, PartialEq, Default)]
+#[non_exhaustive]
+pub struct TextFacts {
+    /// Characters of the whole description.
+    pub length: usize,
+    /// Whether the description was longer than [`MAX_TEXT_BYTES`] and its end was not read.
+    pub truncated: bool,
+    /// Words read.
+    pub num_words: usize,
+    /// Lines read.
+    pub num_lines: usize,
+    /// Bytes of the first line.
+    pub title_length: usize,
+    /// Lines that start with `#`.
+    pub num_headings: usize,
+    /// Backticks: code in the description.
+    pub num_backticks: usize,
+    /// Addresses on the web.
+    pub num_links: usize,
+    /// Whole numbers.
+    pub num_numbers: usize,
+    /// Bulleted and numbered items, and every `must` and `should`.
+    pub num_requirements: usize,
+    /// Distinct technical terms.
+    pub num_technical_terms: usize,
+    /// Distinct terms that make a task complex.
+    pub num_complex_terms: usize,
+}
+
+impl TextFacts {
+    /// Reads `description`: time linear in its length, no allocation.
+    pub fn of(description: &str) -> Self {
+        scan(description, |_| {})
+    }
+
+    /// The complexity heuristic, 0 to 10: a base by type, half a point for each complex term, one
+    /// more for a description of over 500 characters.
+    pub fn task_complexity(&self, task_type: Option<&str>) -> f64 {
+        let base = match task_type.map(str::to_lowercase).as_deref() {
+            Some("backend") => 5.0,
+            Some("database") => 6.0,
+            Some("testing") => 3.0,
+            Some("documentation") => 2.0,
+            _ => 4.0,
+        };
+        let long = if self.length > 500 { 1.0 } else { 0.0 };
+        (base + 0.5 * self.num_complex_terms as f64 + long).min(10.0)
+    }
+}
+
+/// Reads `description` and hands the hash of each word to `word`, in order.
+pub(super) fn scan(description: &str, mut word: impl FnMut(u64)) -> TextFacts {
+    let text = head(description);
+    let bytes = text.as_bytes();
+    let mut facts = TextFacts {
+        length: length(description),
+        num_lines: usize::from(!text.is_empty()),
+        title_length: text.lines().next().map_or(0, str::len),
+        truncated: text.len() < description.len(),
+        ..TextFacts::default()
+    };
+    let mut seen = Meaning::default();
+    let (mut at, mut line_start) = (0, true);
+    let mut previous: Option<(usize, usize, u64)> = None;
+    while at < bytes.len() {
+        let byte = bytes[at];
+        if LOWER[byte as usize] == 0 {
+            facts.num_requirements += usize::from(line_start && is_bullet(bytes, at));
+            facts.num_headings += usize::from(line_start && byte == b'#');
+            facts.num_backticks += usize::from(byte == b'`');
+            facts.num_lines += usize::from(byte == b'\n');
+            line_start = byte == b'\n' || (line_start && byte.is_ascii_whitespace());
+            at += 1;
+            continue;
+        }
+        let (end, hash) = read_word(bytes, at);
+        word(hash);
+        facts.num_words += 1;
+        if byte.is_ascii_digit() && bytes[at..end].iter().all(u8::is_ascii_digit) {
+            facts.num_numbers += 1;
+            facts.num_requirements += usize::from(is_item(bytes, at, end));
+        }
+        facts.num_links += usize::from(byte | 0x20 == b'h' && is_link(&bytes[at..]));
+        let demands = note(&mut seen, bytes, (at, end, hash), previous);
+        facts.num_requirements += usize::from(demands);
+        previous = Some((at, end, hash));
+        (at, line_start) = (end, false);
+    }
+    facts.num_technical_terms = seen.technical.count_ones() as usize;
+    facts.num_complex_terms = seen.complex.count_ones() as usize;
+    facts
+}
+
+/// Notes what the word, its singular, or the pair with the word before it means.
+fn note(
+    seen: &mut Meaning,
+    bytes: &[u8],
+    (at, end, hash): (usize, usize, u64),
+    previous: Option<(usize, usize, u64)>,
+) -> bool {
+    let same = |range: &[u8], text: &str| range.eq_ignore_ascii_case(text.as_bytes());
+    let mut found = lexicon::meaning(hash, |t| same(&bytes[at..end], t));
+    if found.is_none() && end - at > 3 && bytes[end - 1].eq_ignore_ascii_case(&b's') {
+        let (_, singular) = read_word(&bytes[..end - 1], at);
+        found = lexicon::meaning(singular, |t| same(&bytes[at..end - 1], t));
+    }
+    if let Some((start, stop, first)) = previous
+        && at == stop + 1
+    {
+        let both = lexicon::meaning(lexicon::pair(first, hash), |t| {
+            t.split_once(' ').is_some_and(|(a, b)| same(&bytes[start..stop], a) && same(&bytes[at..end], b))
+        });
+        let both = both.unwrap_or_default();
+        seen.complex |= both.complex;
+        seen.technical |= both.technical;
+    }
+    let found = found.unwrap_or_default();
+    seen.complex |= found.complex;
+    seen.technical |= found.technical;
+    found.demands
+}
+
+/// The part of the text that is read, cut at a character's boundary.
+fn head(text: &str) -> &str {
+    &text[..text.floor_char_boundary(MAX_TEXT_BYTES)]
+}
+
+/// Characters, counted as bytes that do not continue one.
+fn length(text: &str) -> usize {
+    text.bytes().map(|b| usize::from((b & 0xC0) != 0x80)).sum()
+}
+
+/// Lower-cased letters, digits, and the bytes of characters beyond ASCII; 0 between words.
+static LOWER: [u8; 256] = {
+    let mut table = [0; 256];
+    let mut byte = 0_usize;
+    while byte < 256 {
+        let b = byte as u8;
+        if b.is_ascii_alphanumeric() || b >= 0x80 {
+            table[byte] = b.to_ascii_lowercase();
+        }
+        byte += 1;
+    }
+    table
+};
+
+fn read_word(bytes: &[u8], start: usize) -> (usize, u64) {
+    let (mut at, mut hash) = (start, lexicon::SEED);
+    while at < bytes.len() {
+        let lower = LOWER[bytes[at] as usize];
+        if lower == 0 {
+            break;
+        }
+        hash = lexicon::step(hash, lower);
+        at += 1;
+    }
+    (at, hash)
+}
+
+/// `- ` or `* ` at the start of a line.
+fn is_bullet(bytes: &[u8], at: usize) -> bool {
+    matches!(bytes[at], b'-' | b'*') && bytes.get(at + 1) == Some(&b' ')
+}
+
+/// `12. ` standing alone: a numbered item.
+fn is_item(bytes: &[u8], at: usize, end: usize) -> bool {
+    bytes.get(end) == Some(&b'.')
+        && bytes.get(end + 1).is_some_and(u8::is_ascii_whitespace)
+        && (at == 0 || bytes[at - 1].is_ascii_whitespace())
+}
+
+fn is_link(rest: &[u8]) -> bool {
+    rest.starts_with(b"http://") || rest.starts_with(b"https://")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn terms_keep_to_word_boundaries() {
+        let facts = TextFacts::of("maintain the models; a remodelled domain");
+        assert_eq!((facts.num_complex_terms, facts.num_technical_terms), (1, 1));
+        let facts = TextFacts::of("AI, ai and Real-Time machine learning with CI/CD");
+        assert_eq!(facts.num_complex_terms, 3);
+        assert_eq!(facts.num_technical_terms, 1);
+    }
+
+    #[test]
+    fn requirements_are_bullets_numbers_and_demands() {
+        let facts = TextFacts::of("Do:\n- a\n* b\n  - c\n1. d 2. e\nIt must and should; mustard - no, 3.5. x");
+        assert_eq!(facts.num_requirements, 7);
+    }
+
+    #[test]
+    fn the_heuristic_follows_type_terms_and_length() {
+        let plain = TextFacts::of("x");
+        assert_eq!(plain.task_complexity(Some("database")), 6.0);
+        assert_eq!(plain.task_complexity(None), 4.0);
+        let long = TextFacts::of(&"payment ".repeat(100));
+        assert_eq!(long.task_complexity(Some("Backend")), 6.5);
+    }
+
+    #[test]
+    fn long_and_foreign_texts_are_cut_between_characters() {
+        let facts = TextFacts::of(&"ñ".repeat(MAX_TEXT_BYTES));
+        assert_eq!((facts.length, facts.truncated), (MAX_TEXT_BYTES, true));
+        let mut odd = "a".repeat(MAX_TEXT_BYTES - 1);
+        odd.push('🦀');
+        assert!(TextFacts::of(&odd).truncated);
+        assert_eq!(TextFacts::of("").num_words, 0);
+        assert_eq!(TextFacts::of("7.").num_requirements, 0);
+    }
+}

@@ -1,0 +1,104 @@
+//! What a backtest is to do.
+
+use super::field_of;
+use crate::error::{Error, Result};
+use crate::event::GenerationEvent;
+use crate::train::{Gate, TrainingOptions};
+use chrono::{DateTime, TimeDelta, Utc};
+use sha2::{Digest, Sha256};
+use std::str::FromStr;
+
+/// What a backtest is to do.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct BacktestOptions {
+    /// What is trained on and what is predicted.
+    pub split: BacktestSplit,
+    /// An approval later than this, or none, is a failure known by then.
+    pub deadline: Option<TimeDelta>,
+    /// The end of the record; by default its last date.
+    pub as_of: Option<DateTime<Utc>>,
+    /// Train again at each 02:00 UTC (a split by time only).
+    pub retrain_daily: bool,
+    /// Permute the outcomes: no skill must be left.
+    pub shuffle: bool,
+    /// Seed of every random choice.
+    pub seed: u64,
+    /// How each training run goes; by default with a gate without floors.
+    pub training: TrainingOptions,
+}
+
+impl Default for BacktestOptions {
+    fn default() -> Self {
+        Self {
+            split: BacktestSplit::Time(0.8),
+            deadline: None,
+            as_of: None,
+            retrain_daily: false,
+            shuffle: false,
+            seed: 42,
+            training: TrainingOptions { gate: Gate::relative(), ..TrainingOptions::default() },
+        }
+    }
+}
+
+/// What is trained on; the rest is predicted.
+#[derive(Debug, Clone, PartialEq)]
+pub enum BacktestSplit {
+    /// `time:0.8`: the earliest share of the events, as far as their outcomes were known at the cut.
+    Time(f64),
+    /// `group:FIELD:0.8`: the events of a share of the field's values, chosen by hash.
+    Group(String, f64),
+    /// `field:PATH=VALUE`: all events but those with this value.
+    Field(String, String),
+}
+
+impl FromStr for BacktestSplit {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let wrong = || {
+            Error::invalid(format!("split {text:?}: expected time:SHARE, group:FIELD:SHARE or field:PATH=VALUE, SHARE between 0 and 1"))
+        };
+        let share = |text: &str| text.parse::<f64>().ok().filter(|s| *s > 0.0 && *s < 1.0).ok_or_else(wrong);
+        let (kind, rest) = text.split_once(':').ok_or_else(wrong)?;
+        match kind {
+            "time" => Ok(Self::Time(share(rest)?)),
+            "group" => {
+                let (field, part) = rest.rsplit_once(':').ok_or_else(wrong)?;
+                Ok(Self::Group(field.to_owned(), share(part)?))
+            }
+            "field" => {
+                let (path, value) = rest.split_once('=').ok_or_else(wrong)?;
+                Ok(Self::Field(path.to_owned(), value.to_owned()))
+            }
+            _ => Err(wrong()),
+        }
+    }
+}
+
+impl std::fmt::Display for BacktestSplit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Time(share) => write!(f, "time:{share}"),
+            Self::Group(field, share) => write!(f, "group:{field}:{share}"),
+            Self::Field(path, value) => write!(f, "field:{path}={value}"),
+        }
+    }
+}
+
+impl BacktestSplit {
+    /// Whether `event` is to be predicted, where that does not hang on time.
+    pub(super) fn is_test(&self, event: &GenerationEvent, seed: u64) -> Result<bool> {
+        match self {
+            Self::Time(_) => Ok(false),
+            Self::Group(field, share) => {
+                let value = field_of(event, field)?.unwrap_or_default();
+                let digest = Sha256::digest(format!("{seed}\n{value}"));
+                let place = u64::from_be_bytes(std::array::from_fn(|i| digest[i])) as f64 / u64::MAX as f64;
+                Ok(place >= *share)
+            }
+            Self::Field(path, value) => Ok(field_of(event, path)?.as_ref() == Some(value)),
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! Fit, evaluate on rows that were never seen, and let the gate judge.
+
+use super::gate::{Gate, GateVerdict};
+use crate::dataset::{Dataset, Example};
+use crate::error::{Error, Result};
+use crate::evaluate::{PairedComparison, compare_paired};
+use crate::models::{Predictor, Trainer};
+use rand::seq::SliceRandom;
+use rand::SeedableRng;
+use rand_pcg::Pcg64Mcg;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, HashSet};
+
+/// How the rows that judge are chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Split {
+    /// The newest, as it will be in use.
+    Time,
+    /// At random, as many successes and failures on both sides.
+    StratifiedRandom,
+}
+
+/// How a training run goes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct TrainingOptions {
+    /// Share of the labelled generations that judge, in (0, 1).
+    pub test_fraction: f64,
+    /// How they are chosen.
+    pub split: Split,
+    /// What the model must reach.
+    pub gate: Gate,
+    /// Generations to learn from, at most: the newest.
+    pub max_rows: usize,
+    /// Seed of every random choice.
+    pub seed: u64,
+}
+
+impl Default for TrainingOptions {
+    fn default() -> Self {
+        Self { test_fraction: 0.2, split: Split::Time, gate: Gate::default(), max_rows: 50_000, seed: 42 }
+    }
+}
+
+/// How good a model was on the rows held out, beside the simplest predictors.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Evaluation {
+    /// The model's scores by name.
+    pub metrics: BTreeMap<String, f64>,
+    /// The baselines' scores.
+    pub baselines: BTreeMap<String, BTreeMap<String, f64>>,
+    /// Rows fitted on, and rows judged on.
+    pub rows: (usize, usize),
+    /// The loss against each baseline's.
+    pub against_baselines: BTreeMap<String, PairedComparison>,
+    /// The loss against that of the model in production.
+    pub against_champion: Option<PairedComparison>,
+}
+
+/// A fitted and judged model.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Judged<M> {
+    /// Fitted on everything: the one to serve.
+    pub model: M,
+    /// Fitted without the rows that judged: the one to compare the next challenger with, on rows
+    /// that neither has seen.
+    pub twin: M,
+    /// How good the twin was.
+    pub evaluation: Evaluation,
+    /// What the gate says.
+    pub verdict: GateVerdict,
+}
+
+impl TrainingOptions {
+    /// Checks every range.
+    ///
+    /// # Errors
+    /// `InvalidInput` naming the option and its value.
+    pub fn verify(&self) -> Result<()> {
+        if !(self.test_fraction > 0.0 && self.test_fraction < 1.0) {
+            return Err(Error::invalid(format!("test_fraction is {}, expected between 0 and 1", self.test_fraction)));
+        }
+        self.gate.verify()
+    }
+}
+
+/// Fits on all but the rows that judge, judges, and fits again on everything.
+///
+/// # Errors
+/// Those of the trainer; `NotEnoughData` when no rows are left to judge.
+pub fn fit_and_judge<T: Trainer>(
+    trainer: &T,
+    data: &Dataset,
+    champion: Option<&T::Model>,
+    options: &TrainingOptions,
+) -> Result<Judged<T::Model>> {
+    options.verify()?;
+    let (train, test) = match options.split {
+        Split::Time => data.split_by_time(options.test_fraction)?,
+        Split::StratifiedRandom => split_at_random(data, options.test_fraction, options.seed)?,
+    };
+    let twin = trainer.fit(&train)?;
+    let evaluation = evaluate(trainer, &twin, champion, &train, &test, options.seed)?;
+    let verdict = options.gate.judge(
+        &evaluation.metrics,
+        &evaluation.against_baselines,
+        evaluation.against_champion.as_ref(),
+    );
+    Ok(Judged { model: trainer.fit(data)?, twin, evaluation, verdict })
+}
+
+fn evaluate<T: Trainer>(
+    trainer: &T,
+    model: &T::Model,
+    champion: Option<&T::Model>,
+    train: &Dataset,
+    test: &[Example],
+    seed: u64,
+) -> Result<Evaluation> {
+    let labels: Vec<_> = test.iter().map(|e| e.label).collect();
+    let clusters: Vec<_> = test.iter().map(|e| e.cluster).collect();
+    let losses = |points: &[f64]| -> Vec<f64> {
+        points.iter().zip(&labels).map(|(p, y)| trainer.loss(*p, *y)).collect()
+    };
+    let points_of = |model: &T::Model| -> Vec<f64> { test.iter().map(|e| model.point(&e.features)).collect() };
+    let points = points_of(model);
+    let own = losses(&points);
+    let compare = |theirs: &[f64]| compare_paired(&own, &losses(theirs), &clusters, seed);
+    let mut evaluation = Evaluation {
+        metrics: trainer.scores(&points, &labels)?,
+        rows: (train.examples.len(), test.len()),
+        against_champion: champion.map(|c| compare(&points_of(c))).transpose()?,
+        ..Evaluation::default()
+    };
+    for (name, points) in baselines(train, test) {
+        evaluation.baselines.insert(name.clone(), trainer.scores(&points, &labels)?);
+        evaluation.against_baselines.insert(name, compare(&points)?);
+    }
+    Ok(evaluation)
+}
+
+/// The simplest predictors: the training rows' mean, the agent's record, the project's record.
+fn baselines(train: &Dataset, test: &[Example]) -> [(String, Vec<f64>); 3] {
+    let (sum, n) = train.certain().fold((0.0, 0.0), |(s, n), e| (s + e.label, n + 1.0));
+    [
+        ("constant".to_owned(), vec![sum / n; test.len()]),
+        ("agent_prior".to_owned(), test.iter().map(|e| e.priors.agent).collect()),
+        ("project_prior".to_owned(), test.iter().map(|e| e.priors.project).collect()),
+    ]
+}
+
+fn split_at_random(data: &Dataset, fraction: f64, seed: u64) -> Result<(Dataset, Vec<Example>)> {
+    let mut rng = Pcg64Mcg::seed_from_u64(seed);
+    let mut chosen = HashSet::new();
+    for success in [false, true] {
+        let certain = data.examples.iter().enumerate().filter(|(_, e)| e.known_at.is_some());
+        let mut rows: Vec<_> = certain.filter(|(_, e)| (e.label >= 0.5) == success).map(|(i, _)| i).collect();
+        rows.shuffle(&mut rng);
+        rows.truncate((rows.len() as f64 * fraction).round() as usize);
+        chosen.extend(rows);
+    }
+    let test = data.filter(|i, _| chosen.contains(&i)).examples;
+    let train = data.filter(|i, _| !chosen.contains(&i));
+    if test.is_empty() || train.certain().next().is_none() {
+        return Err(crate::dataset::not_enough(data.certain().count()));
+    }
+    Ok((train, test))
+}

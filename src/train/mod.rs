@@ -1,0 +1,9 @@
+//! Training that can prove its promotions, and the proof on a host's own past.
+
+mod backtest;
+mod gate;
+mod judge;
+
+pub use backtest::{BacktestOptions, BacktestReport, BacktestScores, BacktestSplit, BacktestTiming, NightlyModel, backtest};
+pub use gate::{Gate, GateVerdict};
+pub use judge::{Evaluation, Judged, Split, TrainingOptions, fit_and_judge};
