@@ -98,6 +98,11 @@ impl DatasetBuilder {
         (self.engineer.row(task, &view), Priors::of(&view))
     }
 
+    /// Takes out the example of the fact just applied, where it was a start.
+    pub(crate) fn take_last(&mut self) -> Option<Example> {
+        self.examples.pop()
+    }
+
     /// Generations seen to start.
     pub fn len(&self) -> usize {
         self.examples.len()

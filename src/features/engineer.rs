@@ -75,7 +75,8 @@ impl FeatureEngineer {
 
     /// The features without the description's n-grams.
     pub fn values(&self, task: &TaskContext, view: &HistoryView, text: &TextFacts) -> Vec<f32> {
-        let local = task.started_at.map(|t| t.with_timezone(&self.options.zone).naive_local());
+        let start = task.started_at.unwrap_or_else(|| view.now());
+        let local = start.with_timezone(&self.options.zone).naive_local();
         let inputs = Inputs { task, view, text, local, rates: Rates::of(view) };
         FEATURES.iter().map(|feature| (feature.make)(&inputs)).collect()
     }

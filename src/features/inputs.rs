@@ -12,7 +12,7 @@ pub(super) struct Inputs<'a> {
     pub(super) view: &'a HistoryView,
     pub(super) text: &'a TextFacts,
     /// The start in the host's zone.
-    pub(super) local: Option<NaiveDateTime>,
+    pub(super) local: NaiveDateTime,
     pub(super) rates: Rates,
 }
 
@@ -46,11 +46,11 @@ impl Inputs<'_> {
     }
 
     pub(super) fn hour(&self) -> f32 {
-        self.local.map_or(f32::NAN, |t| t.hour() as f32)
+        self.local.hour() as f32
     }
 
     pub(super) fn weekday(&self) -> f32 {
-        self.local.map_or(f32::NAN, |t| t.weekday().num_days_from_monday() as f32)
+        self.local.weekday().num_days_from_monday() as f32
     }
 }
 

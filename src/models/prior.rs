@@ -1,8 +1,8 @@
 //! The answer before there is a model: what the past alone says.
 
-use super::Status;
+use super::{Status, SuccessPrediction};
 use crate::features::{FeatureRow, index_of};
-use crate::learn::{logit, sigmoid};
+use crate::learn::{logit, sigmoid, wilson};
 use std::sync::LazyLock;
 
 /// Outcomes below which the past says hardly anything.
@@ -10,12 +10,30 @@ const FEW: f32 = 10.0;
 
 /// The success rate of the task's agent, project and LLM, each drawn to its parents.
 pub(crate) fn success(row: &FeatureRow) -> (f64, Status) {
-    static PLACES: LazyLock<[usize; 4]> = LazyLock::new(|| {
-        ["agent_past_performance", "project_agent_success_rate", "agent_model_success_rate", "overall_outcomes"]
-            .map(|name| index_of(name).unwrap_or(0))
-    });
-    let [agent, here, with_model, outcomes] = PLACES.map(|place| row.values[place]);
+    let [agent, here, with_model, outcomes, _] = read(row);
     let margin = |rate: f32| logit(f64::from(rate));
     let status = if outcomes < FEW { Status::InsufficientEvidence } else { Status::ColdStart };
     (sigmoid(margin(here) + margin(with_model) - margin(agent)), status)
+}
+
+/// The same as a prediction; its interval rests on the outcomes of the agent in the project.
+pub(crate) fn prediction(row: &FeatureRow, schema: u64) -> SuccessPrediction {
+    let (p, status) = success(row);
+    let here = read(row)[4];
+    let seen = if here.is_nan() { 0.0 } else { f64::from(here) };
+    SuccessPrediction::new(p, wilson(p, seen), status, schema)
+}
+
+fn read(row: &FeatureRow) -> [f32; 5] {
+    static PLACES: LazyLock<[usize; 5]> = LazyLock::new(|| {
+        [
+            "agent_past_performance",
+            "project_agent_success_rate",
+            "agent_model_success_rate",
+            "overall_outcomes",
+            "project_agent_recent_outcomes",
+        ]
+        .map(|name| index_of(name).unwrap_or(0))
+    });
+    PLACES.map(|place| row.values[place])
 }
