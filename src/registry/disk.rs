@@ -1,9 +1,7 @@
 //! A registry in a folder, to be shared by the processes of one machine.
 
 use super::stages::Stages;
-use super::version::{
-    MAX_ARTEFACT_BYTES, ModelVersion, NewVersion, Stage, Verdict, check_name, sha256_hex,
-};
+use super::version::{MAX_ARTEFACT_BYTES, ModelVersion, NewVersion, Stage, Verdict, check_name, sha256_hex};
 use super::{ModelRegistry, document, files, not_found};
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, Result};
@@ -244,7 +242,11 @@ impl ModelFolder {
     fn record(&self, number: u64) -> Result<ModelVersion> {
         let path = self.of(number).join(RECORD);
         let Some(bytes) = files::read_file(&path, document::MAX_BYTES)? else {
-            return Err(if self.of(number).exists() { missing(&path) } else { not_found(&self.model, number) });
+            return Err(if self.of(number).exists() {
+                missing(&path)
+            } else {
+                not_found(&self.model, number)
+            });
         };
         let record: ModelVersion = document::read(&bytes).map_err(|error| error.context(path.display()))?;
         if record.model != self.model || record.version != number {

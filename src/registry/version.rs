@@ -212,12 +212,7 @@ impl Verdict {
         promoted: bool,
         reasons: impl IntoIterator<Item = impl Into<String>>,
     ) -> Self {
-        Self {
-            at,
-            promoted,
-            reasons: reasons.into_iter().map(Into::into).collect(),
-            compared_with: None,
-        }
+        Self { at, promoted, reasons: reasons.into_iter().map(Into::into).collect(), compared_with: None }
     }
 
     /// Refuses what no registry could give back as it was.
