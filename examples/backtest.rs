@@ -1,22 +1,225 @@
-//! draft
+//! How good would it have been for me? Trains on one part of a host's own events and predicts the
+//! rest, each from what was known at its start.
+//!
+//! ```sh
+//! cargo run --release --example backtest -- EVENTS.jsonl[.gz] [--split time:0.8] [--json OUT]
+//! ```
+
+mod common;
+
+use anyhow::{Context, bail};
+use chrono::{DateTime, TimeDelta, Utc};
+use clap::{Parser, ValueEnum};
 use devmatrix_ml::event::GenerationEvent;
-use devmatrix_ml::train::{BacktestOptions, backtest};
-use std::io::BufRead;
+use devmatrix_ml::train::{BacktestOptions, BacktestReport, BacktestScores, BacktestSplit, backtest};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// Trains on one part of the events and predicts the rest.
+#[derive(Parser)]
+struct Args {
+    /// Events in JSON Lines, compressed with gzip or not
+    events: PathBuf,
+    /// What to predict
+    #[arg(long, value_enum, default_value = "success")]
+    target: Target,
+    /// time:SHARE, group:FIELD:SHARE or field:PATH=VALUE
+    #[arg(long, default_value = "time:0.8")]
+    split: BacktestSplit,
+    /// An approval later than this, or none, is a failure known by then (14d, 36h)
+    #[arg(long, value_parser = duration)]
+    deadline: Option<TimeDelta>,
+    /// The end of the record (RFC 3339)
+    #[arg(long)]
+    as_of: Option<DateTime<Utc>>,
+    /// Train again at each 02:00 UTC, or never
+    #[arg(long, value_enum, default_value = "never")]
+    retrain: Retrain,
+    /// One backtest for each value of this field
+    #[arg(long)]
+    by: Option<String>,
+    /// Where the host's own complexity stands (metadata.story_points)
+    #[arg(long, requires = "range")]
+    label: Option<String>,
+    /// The scale of --label, LO..HI
+    #[arg(long, value_parser = range, requires = "label")]
+    range: Option<(f64, f64)>,
+    /// Seed of every random choice
+    #[arg(long, default_value_t = 42)]
+    seed: u64,
+    /// Permute the outcomes first: no skill must be left
+    #[arg(long)]
+    shuffle: bool,
+    /// Pass over lines that cannot be read
+    #[arg(long)]
+    skip_bad: bool,
+    /// Write the report as JSON here (- for standard output)
+    #[arg(long)]
+    json: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum Target {
+    Success,
+}
+
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum Retrain {
+    Never,
+    Daily,
+}
+
 fn main() -> anyhow::Result<()> {
-    let args: Vec<String> = std::env::args().collect();
-    let f = std::fs::File::open(&args[1])?;
-    let r: Box<dyn BufRead> = Box::new(std::io::BufReader::new(flate2::read::MultiGzDecoder::new(f)));
-    let mut events = Vec::new();
-    for l in r.lines() { events.push(GenerationEvent::from_json(&l?)?); }
-    let mut o = BacktestOptions::default();
-    o.split = args[2].parse()?;
-    for a in &args[3..] {
-        if a == "prs" { o.deadline = Some(chrono::TimeDelta::days(14)); o.as_of = Some("2025-06-04T15:59:34Z".parse()?); }
-        if a == "daily" { o.retrain_daily = true; }
-        if a == "shuffle" { o.shuffle = true; }
-        if let Some(s) = a.strip_prefix("seed=") { o.seed = s.parse()?; }
+    let args = Args::parse();
+    let read = common::read_events(&args.events, args.skip_bad)?;
+    for (line, error) in &read.bad {
+        eprintln!("line {line} passed over: {error}");
     }
-    let report = backtest(events, &o)?;
-    println!("{}", serde_json::to_string_pretty(&report)?);
+    let mut events = read.events;
+    if let (Some(path), Some(range)) = (&args.label, args.range) {
+        label_complexity(&mut events, path, range)?;
+    }
+    let options = options(&args);
+    let report = match &args.by {
+        Some(field) => by_value(events, field, &options)?,
+        None => {
+            let report = backtest(events, &options)?;
+            print_table(&report);
+            serde_json::to_value(report)?
+        }
+    };
+    write_json(&args, &report)
+}
+
+fn options(args: &Args) -> BacktestOptions {
+    let mut options = BacktestOptions::default();
+    options.split = args.split.clone();
+    options.deadline = args.deadline;
+    options.as_of = args.as_of;
+    options.retrain_daily = args.retrain == Retrain::Daily;
+    options.shuffle = args.shuffle;
+    options.seed = args.seed;
+    options
+}
+
+/// One backtest a value; values with too few events for one are left out and named.
+fn by_value(events: Vec<GenerationEvent>, field: &str, options: &BacktestOptions) -> anyhow::Result<Value> {
+    let mut groups = BTreeMap::<String, Vec<GenerationEvent>>::new();
+    for event in events {
+        let value = field_of(&event, field)?.map_or_else(|| "null".to_owned(), |v| text(&v));
+        groups.entry(value).or_default().push(event);
+    }
+    let mut reports = BTreeMap::new();
+    for (value, events) in groups {
+        match backtest(events, options) {
+            Ok(report) => {
+                println!("\n{field} = {value}");
+                print_table(&report);
+                reports.insert(value, report);
+            }
+            Err(error) => eprintln!("{field} = {value} is left out: {error}"),
+        }
+    }
+    if reports.is_empty() {
+        bail!("no value of {field} has enough events");
+    }
+    let all: Vec<_> = reports.values().cloned().collect();
+    let mean = BacktestReport::mean(&all);
+    println!("\nmean of {} values of {field}: {}", all.len(), line_of(&mean));
+    let sum = |f: fn(&BacktestReport) -> usize| all.iter().map(f).sum::<usize>();
+    Ok(json!({
+        "target": "success", "split": options.split.to_string(), "by": field,
+        "n_events": sum(|r| r.n_events), "n_train": sum(|r| r.n_train), "n_test": sum(|r| r.n_test),
+        "groups": reports, "mean": mean,
+    }))
+}
+
+/// Puts the host's own complexity on the scale 0 to 10.
+fn label_complexity(events: &mut [GenerationEvent], path: &str, (low, high): (f64, f64)) -> anyhow::Result<()> {
+    for event in events {
+        if let Some(value) = field_of(event, path)? {
+            let value = value.as_f64().with_context(|| format!("{}: {path} is {value}, not a number", event.event_id))?;
+            let scaled = (value.clamp(low, high) - low) / (high - low) * 10.0;
+            event.started.value.complexity_label = Some(scaled);
+        }
+    }
     Ok(())
+}
+
+fn field_of(event: &GenerationEvent, path: &str) -> anyhow::Result<Option<Value>> {
+    let json = serde_json::to_value(event)?;
+    let found = path.split('.').try_fold(&json, |value, name| value.get(name));
+    Ok(found.filter(|v| !v.is_null()).cloned())
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+fn print_table(report: &BacktestReport) {
+    let cut = report.cut.map(|cut| format!(", cut at {cut:%Y-%m-%d %H:%M}")).unwrap_or_default();
+    println!("{} events: trained on {}, predicted {} ({}{cut})", report.n_events, report.n_train, report.n_test, report.split);
+    println!("{:<16}{:>8}{:>10}{:>8}{:>8}{:>10}{:>8}", "", "AUC", "log loss", "Brier", "ECE", "accuracy", "F1");
+    print_row("model", &report.metrics);
+    for (name, scores) in &report.baselines {
+        print_row(name, scores);
+    }
+    let promoted = report.models.iter().filter(|m| m.promoted).count();
+    println!("models: {} trained, {promoted} promoted; the first:", report.models.len());
+    for reason in report.models.first().map(|m| m.reasons.as_slice()).unwrap_or_default() {
+        println!("  {reason}");
+    }
+    let timing = &report.timing;
+    println!(
+        "predictions rested on {:?}; features {:.1} us an event, training {:.2} s, one prediction {:.0} us (p99 {:.0})",
+        report.status_counts, timing.features_us_per_event, timing.fit_s, timing.predict_us_p50, timing.predict_us_p99
+    );
+}
+
+fn print_row(name: &str, s: &BacktestScores) {
+    let auc = s.auc.map_or_else(|| "-".to_owned(), |auc| format!("{auc:.3}"));
+    println!(
+        "{name:<16}{auc:>8}{:>10.3}{:>8.3}{:>8.3}{:>10.3}{:>8.3}",
+        s.logloss, s.brier, s.ece, s.accuracy, s.f1
+    );
+}
+
+fn line_of(scores: &BTreeMap<String, f64>) -> String {
+    scores.iter().map(|(name, value)| format!("{name} {value:.3}")).collect::<Vec<_>>().join(", ")
+}
+
+fn write_json(args: &Args, report: &Value) -> anyhow::Result<()> {
+    let text = serde_json::to_string_pretty(report)?;
+    match &args.json {
+        None => Ok(()),
+        Some(path) if path.as_os_str() == "-" => {
+            println!("{text}");
+            Ok(())
+        }
+        Some(path) => std::fs::write(path, text).with_context(|| format!("{}: cannot be written", path.display())),
+    }
+}
+
+/// `14d`, `36h`, `90m`.
+fn duration(text: &str) -> Result<TimeDelta, String> {
+    let wrong = || format!("{text:?}: expected a number and d, h or m, like 14d");
+    let unit = text.chars().last().ok_or_else(wrong)?;
+    let number: i64 = text[..text.len() - unit.len_utf8()].parse().map_err(|_| wrong())?;
+    let duration = match unit {
+        'd' => TimeDelta::try_days(number),
+        'h' => TimeDelta::try_hours(number),
+        'm' => TimeDelta::try_minutes(number),
+        _ => None,
+    };
+    duration.filter(|d| *d > TimeDelta::zero()).ok_or_else(wrong)
+}
+
+/// `0..100`.
+fn range(text: &str) -> Result<(f64, f64), String> {
+    let wrong = || format!("{text:?}: expected LO..HI, like 0..100");
+    let (low, high) = text.split_once("..").ok_or_else(wrong)?;
+    let number = |t: &str| t.parse::<f64>().ok().filter(|v| v.is_finite()).ok_or_else(wrong);
+    let (low, high) = (number(low)?, number(high)?);
+    if low < high { Ok((low, high)) } else { Err(wrong()) }
 }

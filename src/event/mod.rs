@@ -8,6 +8,7 @@ mod feedback;
 mod flat;
 mod generation;
 mod id;
+mod jsonl;
 mod record;
 
 pub use check::Metadata;
@@ -17,4 +18,5 @@ pub use decision::{Decision, ShownPrediction};
 pub use feedback::{Feedback, UserAction};
 pub use generation::{GenerationEvent, Outcome};
 pub use id::{EventId, FeedbackId, MAX_ID_BYTES, ProjectId, SessionId, TaskId, TemplateId, UserId};
+pub use jsonl::{JsonLines, read_jsonl};
 pub use record::{Fact, Known, Record, RecordKey, SCHEMA_VERSION, Started};

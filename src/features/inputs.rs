@@ -18,11 +18,11 @@ pub(super) struct Inputs<'a> {
 
 impl Inputs<'_> {
     /// A code of its own for every category, the same everywhere, exact in 32 bits.
-    pub(super) fn category(&self, name: &Option<String>) -> f32 {
-        category(name.as_deref()).map_or(f32::NAN, |hash| (hash >> 40) as f32)
+    pub(super) fn category(name: Option<&str>) -> f32 {
+        category(name).map_or(f32::NAN, |hash| (hash >> 40) as f32)
     }
 
-    pub(super) fn number(&self, value: Option<f64>) -> f32 {
+    pub(super) fn number(value: Option<f64>) -> f32 {
         value.map_or(f32::NAN, |v| v as f32)
     }
 
@@ -42,7 +42,7 @@ impl Inputs<'_> {
 
     /// The examples' own outcomes where they are known, else what the host says.
     pub(super) fn rag_quality(&self) -> f32 {
-        self.number(self.view.rag_quality().value().or(self.task.rag_avg_quality))
+        Self::number(self.view.rag_quality().value().or(self.task.rag_avg_quality))
     }
 
     pub(super) fn hour(&self) -> f32 {

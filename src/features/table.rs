@@ -104,12 +104,13 @@ macro_rules! text {
 }
 
 /// Every feature, in the order of a row's values.
+#[allow(clippy::redundant_closure_for_method_calls)] // a method's path does not coerce here
 pub static FEATURES: &[Feature] = &[
-    feature("task_type_encoded", "code", Kind::Category, Topic::Task, |i| i.category(&i.task.task_type)),
-    feature("language_encoded", "code", Kind::Category, Topic::Task, |i| i.category(&i.task.language)),
-    feature("framework_encoded", "code", Kind::Category, Topic::Task, |i| i.category(&i.task.framework)),
-    feature("agent_type_encoded", "code", Kind::Category, Topic::Agent, |i| i.category(&i.task.agent_type)),
-    feature("model_used_encoded", "code", Kind::Category, Topic::Model, |i| i.category(&i.task.model_used)),
+    feature("task_type_encoded", "code", Kind::Category, Topic::Task, |i| Inputs::category(i.task.task_type.as_deref())),
+    feature("language_encoded", "code", Kind::Category, Topic::Task, |i| Inputs::category(i.task.language.as_deref())),
+    feature("framework_encoded", "code", Kind::Category, Topic::Task, |i| Inputs::category(i.task.framework.as_deref())),
+    feature("agent_type_encoded", "code", Kind::Category, Topic::Agent, |i| Inputs::category(i.task.agent_type.as_deref())),
+    feature("model_used_encoded", "code", Kind::Category, Topic::Model, |i| Inputs::category(i.task.model_used.as_deref())),
     feature("task_complexity_score", "0 to 10", Kind::Number, Topic::Description, |i| {
         i.text.task_complexity(i.task.task_type.as_deref()) as f32
     }),
@@ -172,9 +173,9 @@ pub static FEATURES: &[Feature] = &[
     feature("agent_avg_quality", "0 to 10", Kind::Number, Topic::Agent, |i| i.mean(Scope::Agent, |e| e.quality)),
     feature("rag_examples_count", "examples", Kind::Count, Topic::Examples, |i| i.rag_count()),
     feature("rag_avg_quality", "0 to 10", Kind::Number, Topic::Examples, |i| i.rag_quality()),
-    feature("rag_avg_similarity", "cosine", Kind::Number, Topic::Examples, |i| i.number(i.task.rag_avg_similarity)),
-    feature("temperature", "0 to 2", Kind::Number, Topic::Model, |i| i.number(i.task.temperature)),
-    feature("max_tokens", "tokens", Kind::Count, Topic::Model, |i| i.number(i.task.max_tokens.map(f64::from))),
+    feature("rag_avg_similarity", "cosine", Kind::Number, Topic::Examples, |i| Inputs::number(i.task.rag_avg_similarity)),
+    feature("temperature", "0 to 2", Kind::Number, Topic::Model, |i| Inputs::number(i.task.temperature)),
+    feature("max_tokens", "tokens", Kind::Count, Topic::Model, |i| Inputs::number(i.task.max_tokens.map(f64::from))),
     feature("attempt", "earlier tries", Kind::Count, Topic::Task, |i| i.task.attempt as f32),
     feature("hour_of_day", "hour, local", Kind::Number, Topic::Time, |i| i.hour()),
     feature("day_of_week", "0 Monday to 6", Kind::Number, Topic::Time, |i| i.weekday()),
@@ -182,9 +183,9 @@ pub static FEATURES: &[Feature] = &[
         i.view.get(Scope::Project).age_days.map_or(f32::NAN, |days| days as f32)
     }),
     feature("current_queue_size", "generations", Kind::Count, Topic::Load, |i| {
-        i.number(i.task.current_queue_size.map(f64::from))
+        Inputs::number(i.task.current_queue_size.map(f64::from))
     }),
-    feature("system_load", "1 = full", Kind::Number, Topic::Load, |i| i.number(i.task.system_load)),
+    feature("system_load", "1 = full", Kind::Number, Topic::Load, |i| Inputs::number(i.task.system_load)),
 ];
 
 /// The place of the feature called `name` in a row.

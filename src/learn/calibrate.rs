@@ -36,7 +36,7 @@ impl Scaling {
             }
             let step = gradient / curvature;
             slope = (slope - step).clamp(0.1, 3.0);
-            if !(step.abs() > 1e-9) {
+            if step.abs() <= 1e-9 || step.is_nan() {
                 break;
             }
         }
@@ -48,7 +48,7 @@ impl Scaling {
         self.slope * margin
     }
 
-    pub(crate) fn is_sound(&self) -> bool {
+    pub(crate) fn is_sound(self) -> bool {
         (0.0..=10.0).contains(&self.slope)
     }
 }

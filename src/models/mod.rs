@@ -45,7 +45,7 @@ pub trait Trainer: Send + Sync + Debug {
     type Model: Predictor;
 
     /// The model's name in the registry: lower-case letters, digits, `-` and `_`.
-    fn name(&self) -> &str;
+    fn name(&self) -> &'static str;
 
     /// Fits a model: the same data give the same bytes, on any number of threads.
     ///

@@ -66,7 +66,7 @@ impl SuccessTrainer {
 impl Trainer for SuccessTrainer {
     type Model = SuccessModel;
 
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         "success"
     }
 

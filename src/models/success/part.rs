@@ -100,7 +100,7 @@ impl Part {
         };
         let (linear_places, tree_places) = places(regime, &rows);
         let values = rows.iter().map(|r| r.values.as_slice());
-        let scaler = Scaler::fit(linear_places, values.clone(), params.dense_weight);
+        let scaler = Scaler::fit(linear_places, &values, params.dense_weight);
         let offsets: Vec<_> = values.map(|row| regime.offset_places().margin(row)).collect();
         let labels: Vec<_> = examples.iter().map(|e| e.label).collect();
         let weights = vec![1.0; rows.len()];

@@ -1,0 +1,21 @@
+//! What the examples share.
+
+use anyhow::Context;
+use devmatrix_ml::event::{JsonLines, read_jsonl};
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+
+/// Reads a JSONL file, compressed or not; a bad line is an error with its number, or is passed
+/// over with `skip_bad`.
+pub fn read_events(path: &Path, skip_bad: bool) -> anyhow::Result<JsonLines> {
+    let file = File::open(path).with_context(|| format!("{}: cannot be opened", path.display()))?;
+    let mut file = BufReader::new(file);
+    let zipped = file.fill_buf().is_ok_and(|head| head.starts_with(&[0x1f, 0x8b]));
+    let read = if zipped {
+        read_jsonl(BufReader::new(flate2::bufread::MultiGzDecoder::new(file)), skip_bad)
+    } else {
+        read_jsonl(file, skip_bad)
+    };
+    read.with_context(|| format!("{} (--skip-bad passes over bad lines)", path.display()))
+}

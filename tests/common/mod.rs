@@ -1,0 +1,30 @@
+//! What several tests share.
+#![allow(dead_code, unreachable_pub)] // each test uses its own part
+
+pub mod arrivals;
+
+use devmatrix_ml::event::{Feedback, RecordKey, TaskContext, TaskId, UserAction};
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+/// A task with something in every category.
+pub fn task(id: &str) -> TaskContext {
+    let mut task = TaskContext::new(TaskId::new(id).unwrap());
+    task.task_type = Some("backend".into());
+    task.language = Some("python".into());
+    task.agent_type = Some("implementation".into());
+    task.model_used = Some("claude-sonnet-4.5".into());
+    task.task_description = format!("Add the endpoint {id} with validation and tests");
+    task
+}
+
+/// Approval without a word.
+pub fn approve() -> Feedback {
+    Feedback::new(UserAction::Approve)
+}
+
+/// A number that hangs on the salt and the key alone.
+pub fn mix(salt: u64, key: &RecordKey) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (salt, key).hash(&mut hasher);
+    hasher.finish()
+}

@@ -1,0 +1,178 @@
+//! The laws of the history: it is a function of the set of facts, and replay equals live.
+
+mod common;
+
+use common::arrivals::{Arrival, arrivals};
+use devmatrix_ml::clock::{Clock, ManualClock};
+use devmatrix_ml::collect::DataCollector;
+use devmatrix_ml::dataset::DatasetBuilder;
+use devmatrix_ml::event::{Record, TaskContext};
+use devmatrix_ml::features::{FeatureEngineer, FeatureRow};
+use devmatrix_ml::history::{History, HistoryView, Scope, SharedHistory};
+use devmatrix_ml::store::{EventStore, EventStoreExt, MemoryStore, ScanOrder};
+use futures_executor::block_on;
+use proptest::prelude::*;
+use std::sync::Arc;
+
+fn records_of(arrivals: &[Arrival]) -> Vec<Record> {
+    arrivals.iter().filter_map(|a| a.record.clone()).collect()
+}
+
+fn bits(row: &FeatureRow) -> Vec<u32> {
+    row.values.iter().map(|v| v.to_bits()).collect()
+}
+
+fn views(history: &History, arrivals: &[Arrival]) -> Vec<HistoryView> {
+    let latest = arrivals.iter().map(|a| a.at).max().unwrap_or_default();
+    arrivals.iter().map(|a| history.view(&a.task, latest)).collect()
+}
+
+/// Plays the arrivals through a collector as they come; the features served for each start.
+async fn live(arrivals: &[Arrival]) -> (Arc<MemoryStore>, Vec<(String, FeatureRow)>) {
+    let store = Arc::new(MemoryStore::new());
+    let clock = ManualClock::at(arrivals[0].at);
+    let engineer = FeatureEngineer::default();
+    let collector = DataCollector::open(store.clone(), engineer.clone(), Arc::new(clock.clone())).await.unwrap();
+    let history = collector.history();
+    let mut served = Vec::new();
+    for arrival in arrivals {
+        clock.set(clock.now().max(arrival.at));
+        if let Some(start) = arrival.start() {
+            let mut task: TaskContext = start.clone();
+            task.started_at.get_or_insert(clock.now());
+            let before = history.view(&task, clock.now());
+            if collector.start_as(arrival.id.clone(), start).await.is_ok() {
+                served.push((arrival.id.to_string(), engineer.row(&task, &before)));
+            }
+        } else {
+            arrival.deliver(&collector).await;
+        }
+    }
+    (store, served)
+}
+
+async fn replayed(store: &dyn EventStore) -> Vec<(String, FeatureRow)> {
+    let mut builder = DatasetBuilder::new(FeatureEngineer::default());
+    let mut rows = Vec::new();
+    let mut each = |record: Record| {
+        if let devmatrix_ml::event::Fact::Started(started) = record.fact() {
+            rows.push((record.event_id().to_string(), builder.look(&started.context, record.known_at()).0));
+        }
+        builder.apply(&record);
+        Ok(())
+    };
+    store.for_each(ScanOrder::Known, &mut each).await.unwrap();
+    rows
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1000))]
+
+    /// Late, repeated and reordered arrivals: what was served live comes out of the replay, bit
+    /// for bit.
+    #[test]
+    fn replay_equals_live(arrivals in arrivals(40)) {
+        block_on(async {
+            let (store, served) = live(&arrivals).await;
+            let mut first = std::collections::HashMap::new();
+            for (id, row) in served {
+                first.entry(id).or_insert(row);
+            }
+            let replayed = replayed(store.as_ref()).await;
+            prop_assert_eq!(replayed.len(), first.len());
+            for (id, row) in replayed {
+                prop_assert_eq!(bits(&row), bits(&first[&id]), "{}", id);
+                prop_assert_eq!(&row.text, &first[&id].text);
+            }
+            Ok(())
+        })?;
+    }
+
+    /// The order and the number of arrivals change nothing.
+    #[test]
+    fn the_state_depends_on_the_set_of_facts(arrivals in arrivals(40), order in any::<u64>()) {
+        let records = records_of(&arrivals);
+        let mut straight = History::new();
+        records.iter().for_each(|r| straight.apply(r));
+        let mut shuffled = records.clone();
+        shuffled.extend(records.iter().take(records.len() / 2).cloned());
+        shuffled.sort_by_cached_key(|r| common::mix(order, &r.key()));
+        let mut other = History::new();
+        shuffled.iter().for_each(|r| other.apply(r));
+        prop_assert_eq!(views(&straight, &arrivals), views(&other, &arrivals));
+        prop_assert!(straight == other);
+    }
+
+    /// Partial histories, split at random, merge to the whole, whichever is merged first.
+    #[test]
+    fn partial_histories_merge(arrivals in arrivals(40), split in any::<u64>()) {
+        let records = records_of(&arrivals);
+        let mut whole = History::new();
+        let mut parts = [History::new(), History::new(), History::new()];
+        for record in &records {
+            whole.apply(record);
+            parts[(common::mix(split, &record.key()) % 3) as usize].apply(record);
+        }
+        let [a, b, c] = parts;
+        let (mut left, mut right) = (a.clone(), c);
+        left.merge(b.clone());
+        left.merge(right.clone());
+        right.merge(b);
+        right.merge(a);
+        for merged in [left, right] {
+            for (got, want) in views(&merged, &arrivals).iter().zip(views(&whole, &arrivals)) {
+                for scope in Scope::ALL {
+                    let (g, w) = (got.get(scope), want.get(scope));
+                    for (g, w) in [(g.all.n, w.all.n), (g.month.successes, w.month.successes), (g.open, w.open),
+                        (g.week.n, w.week.n), (g.quality.sum, w.quality.sum), (g.log_seconds.sum, w.log_seconds.sum)] {
+                        prop_assert!((g - w).abs() <= 1e-9 * w.abs().max(1.0), "{scope:?}: {g} against {w}");
+                    }
+                }
+            }
+        }
+    }
+
+    /// A checkpoint and what came after it are the whole.
+    #[test]
+    fn checkpoints_come_back(arrivals in arrivals(40), share in 0.0..1.0_f64) {
+        block_on(async {
+            let records = records_of(&arrivals);
+            let store = MemoryStore::new();
+            let (early, late) = records.split_at((records.len() as f64 * share) as usize);
+            store.append(early.to_vec()).await.unwrap();
+            SharedHistory::open(&store).await.unwrap().checkpoint(&store).await.unwrap();
+            store.append(late.to_vec()).await.unwrap();
+            let resumed = SharedHistory::open(&store).await.unwrap().snapshot();
+            store.put_checkpoint("history", None).await.unwrap();
+            let fresh = SharedHistory::open(&store).await.unwrap().snapshot();
+            prop_assert!(resumed == fresh);
+            Ok(())
+        })?;
+    }
+}
+
+#[test]
+fn a_damaged_checkpoint_is_set_aside() {
+    block_on(async {
+        let store = MemoryStore::new();
+        store.put_checkpoint("history", Some(b"rubbish".to_vec())).await.unwrap();
+        assert!(SharedHistory::open(&store).await.unwrap().snapshot().is_empty());
+    });
+}
+
+/// A second process's facts reach the history of the first.
+#[test]
+fn what_another_process_wrote_is_caught_up_with() {
+    block_on(async {
+        let store: Arc<dyn EventStore> = Arc::new(MemoryStore::new());
+        let clock = Arc::new(ManualClock::at("2025-03-01T10:00:00Z".parse().unwrap()));
+        let open = || DataCollector::open(store.clone(), FeatureEngineer::default(), clock.clone());
+        let (ours, theirs) = (open().await.unwrap(), open().await.unwrap());
+        let task = common::task("t");
+        let id = theirs.start(task.clone()).await.unwrap();
+        theirs.feedback(&id, common::approve()).await.unwrap();
+        assert_eq!(ours.history().view(&task, clock.now()).get(Scope::Task).all.n, 0.0);
+        assert_eq!(ours.catch_up().await.unwrap(), 2);
+        assert_eq!(ours.history().view(&task, clock.now()).get(Scope::Task).all.n, 1.0);
+    });
+}
