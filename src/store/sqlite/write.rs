@@ -1,0 +1,149 @@
+//! What is written, inside the writing thread's transaction.
+
+use super::fault::fault;
+use super::read;
+use super::row::{self, FACT_COLUMNS, FactRow, FeatureRow};
+use super::writer::Tx;
+use crate::error::{Error, Result};
+use crate::event::EventId;
+use crate::store::{Appended, Erasure, Subject};
+use rusqlite::{Connection, Params, params};
+
+pub(super) fn append(tx: &Tx<'_>, rows: &[FactRow]) -> Result<Vec<Appended>> {
+    let tombstones = any_erased(tx.db)?;
+    let mut seq = last_seq(tx.db)?;
+    rows.iter()
+        .map(|row| {
+            if tombstones && is_erased(tx.db, &row.key.event_id)? {
+                return Ok(Appended::Erased);
+            }
+            if !insert(tx.db, row, seq + 1)? {
+                return compare(tx.db, row);
+            }
+            seq += 1;
+            Ok(Appended::New)
+        })
+        .collect()
+}
+
+pub(super) fn put_features(tx: &Tx<'_>, rows: &[FeatureRow]) -> Result<()> {
+    let tombstones = any_erased(tx.db)?;
+    for row in rows {
+        if tombstones && is_erased(tx.db, &row.event_id)? {
+            continue;
+        }
+        let id = row.event_id.as_str();
+        let sql = "INSERT OR REPLACE INTO features (event_id, body, crc) VALUES (?1, ?2, ?3)";
+        run(tx.db, sql, params![id, row.body, row.crc])?;
+        run(tx.db, "DELETE FROM waiting WHERE event_id = ?1", [id])?;
+    }
+    Ok(())
+}
+
+pub(super) fn put_checkpoint(tx: &Tx<'_>, name: &str, bytes: Option<&[u8]>) -> Result<()> {
+    let Some(bytes) = bytes else {
+        return run(tx.db, "DELETE FROM checkpoints WHERE name = ?1", [name]).map(drop);
+    };
+    let sql = "INSERT OR REPLACE INTO checkpoints (name, bytes, crc) VALUES (?1, ?2, ?3)";
+    run(tx.db, sql, params![name, bytes, row::blob_crc("checkpoints", name, bytes)]).map(drop)
+}
+
+pub(super) fn erase(tx: &Tx<'_>, subject: &Subject) -> Result<Erasure> {
+    let doomed = events_of(tx.db, subject)?;
+    for id in &doomed {
+        for table in ["facts", "features", "waiting"] {
+            run(tx.db, &format!("DELETE FROM {table} WHERE event_id = ?1"), [id.as_str()])?;
+        }
+        run(tx.db, "INSERT OR IGNORE INTO erased (digest) VALUES (?1)", [row::digest(id)])?;
+    }
+    if !doomed.is_empty() {
+        run(tx.db, "DELETE FROM checkpoints", [])?;
+        count_erasure(tx.db)?;
+        tx.wipe_log();
+    }
+    Ok(Erasure { events: doomed.len() as u64 })
+}
+
+/// Whether the row was new.
+fn insert(db: &Connection, row: &FactRow, seq: i64) -> Result<bool> {
+    let sql = "INSERT INTO facts (seq, event_id, kind, part, known_at, user_id, project_id, body, crc)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (event_id, kind, part) DO NOTHING";
+    let id = row.key.event_id.as_str();
+    let values = params![
+        seq,
+        id,
+        row.key.kind,
+        row.key.part,
+        row.known_at,
+        row.user_id,
+        row.project_id,
+        row.body,
+        row.crc(seq)
+    ];
+    let new = run(db, sql, values)? == 1;
+    if new && row.key.kind == FEEDBACK {
+        let sql = "INSERT OR IGNORE INTO waiting (event_id, crc)
+                   SELECT ?1, ?2 WHERE NOT EXISTS (SELECT 1 FROM features WHERE event_id = ?1)";
+        run(db, sql, params![id, row::blob_crc("waiting", id, &[])])?;
+    }
+    Ok(new)
+}
+
+/// The kind of a record that is feedback, as in [`crate::event::RecordKey`].
+const FEEDBACK: u8 = 2;
+
+/// What the row under the same key makes of `row`.
+fn compare(db: &Connection, row: &FactRow) -> Result<Appended> {
+    let sql = format!("SELECT {FACT_COLUMNS} FROM facts WHERE event_id = ?1 AND kind = ?2 AND part = ?3");
+    let key = params![row.key.event_id.as_str(), row.key.kind, row.key.part];
+    let same = read::all(db, &sql, key, |stored| {
+        row::read_fact(stored)?;
+        Ok(row.same_fact(&row::get::<Vec<u8>>(stored, 7, "facts")?))
+    })?;
+    match same.first() {
+        Some(true) => Ok(Appended::Duplicate),
+        Some(false) => Ok(Appended::Conflict),
+        None => Err(Error::corrupt(format!(
+            "the index of facts names {:?}, which has no row: restore the file from a copy",
+            row.key
+        ))),
+    }
+}
+
+fn any_erased(db: &Connection) -> Result<bool> {
+    first(db, "SELECT EXISTS (SELECT 1 FROM erased)", [])
+}
+
+fn is_erased(db: &Connection, id: &EventId) -> Result<bool> {
+    first(db, "SELECT EXISTS (SELECT 1 FROM erased WHERE digest = ?1)", [row::digest(id)])
+}
+
+/// The last number given, also to rows that are gone.
+fn last_seq(db: &Connection) -> Result<i64> {
+    first(db, "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'facts'", [])
+}
+
+fn events_of(db: &Connection, subject: &Subject) -> Result<Vec<EventId>> {
+    let (column, id) = match subject {
+        Subject::User(id) => ("user_id", id.as_str()),
+        Subject::Project(id) => ("project_id", id.as_str()),
+    };
+    let sql = format!("SELECT {FACT_COLUMNS} FROM facts WHERE {column} = ?1");
+    read::all(db, &sql, [id], |row| row::read_fact(row).map(|(_, record)| record.event_id().clone()))
+}
+
+fn count_erasure(db: &Connection) -> Result<()> {
+    let count = read::erasures(db)? as i64 + 1;
+    let sql = "INSERT OR REPLACE INTO meta (name, value, crc) VALUES ('erasures', ?1, ?2)";
+    run(db, sql, params![count, row::blob_crc("meta", "erasures", &count.to_le_bytes())]).map(drop)
+}
+
+fn first<T: rusqlite::types::FromSql>(db: &Connection, sql: &str, params: impl Params) -> Result<T> {
+    let run = || db.prepare_cached(sql)?.query_row(params, |row| row.get(0));
+    run().map_err(|e| fault(e, "read"))
+}
+
+fn run(db: &Connection, sql: &str, params: impl Params) -> Result<usize> {
+    let run = || db.prepare_cached(sql)?.execute(params);
+    run().map_err(|e| fault(e, "write"))
+}
