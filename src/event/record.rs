@@ -146,6 +146,15 @@ impl Record {
         &self.fact
     }
 
+    /// Whether it tells how good the generation was: feedback, or an end that says so itself.
+    pub fn is_judgement(&self) -> bool {
+        match &self.fact {
+            Fact::Started(_) => false,
+            Fact::Completed(c) => c.success.is_some() || c.approved.is_some() || c.final_quality_score.is_some(),
+            Fact::Feedback(_) => true,
+        }
+    }
+
     /// Takes the record apart.
     pub fn into_parts(self) -> (EventId, DateTime<Utc>, Fact) {
         (self.event_id, self.known_at, self.fact)

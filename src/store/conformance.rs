@@ -252,7 +252,7 @@ async fn features_are_put_replaced_and_read(store: &dyn EventStore) {
 }
 
 async fn events_without_features_are_listed(store: &dyn EventStore) {
-    let rule = "events that have feedback but no features are listed";
+    let rule = "events judged since their features were put are listed";
     let judged = |id| feedback(id, 5, "f", UserAction::Approve);
     let again = feedback("c", 6, "g", UserAction::Reject);
     append(rule, store, &[judged("c"), started("a", 1, ""), judged("b"), judged("d"), again]).await;
@@ -262,9 +262,12 @@ async fn events_without_features_are_listed(store: &dyn EventStore) {
     same(rule, &after, &vec![event_id("c")]);
     let vectors = ["c", "early"].map(|id| FeatureVector::new(event_id(id), 1, &[1.0]));
     ok(rule, store.put_features(vectors.to_vec()).await);
-    // Feedback to an event that has features already, however late it comes, does not list it.
-    append(rule, store, &[judged("early"), feedback("c", 7, "h", UserAction::Approve)]).await;
     same(rule, &ok(rule, store.without_features(None, 10).await), &["b", "d"].map(event_id).to_vec());
+    // A repeated judgement is none; a new one makes the features' outcome old.
+    ok(rule, store.append(vec![judged("c")]).await);
+    same(rule, &ok(rule, store.without_features(None, 10).await), &["b", "d"].map(event_id).to_vec());
+    append(rule, store, &[judged("early"), feedback("c", 7, "h", UserAction::Approve)]).await;
+    same(rule, &ok(rule, store.without_features(None, 10).await), &["b", "c", "d", "early"].map(event_id).to_vec());
 }
 
 async fn checkpoints_are_put_replaced_and_removed(store: &dyn EventStore) {

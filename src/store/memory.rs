@@ -22,7 +22,7 @@ struct State {
     arrived: Vec<Option<Record>>,
     events: HashMap<EventId, BTreeMap<RecordKey, usize>>,
     features: HashMap<EventId, FeatureVector>,
-    /// Events with feedback and without features.
+    /// Events judged since their features were put.
     waiting: BTreeSet<EventId>,
     checkpoints: HashMap<String, Vec<u8>>,
     erased: HashSet<EventId>,
@@ -115,7 +115,7 @@ impl State {
             let same = self.arrived[*at].as_ref().is_some_and(|stored| stored.fact() == record.fact());
             return if same { Appended::Duplicate } else { Appended::Conflict };
         }
-        if matches!(record.fact(), Fact::Feedback(_)) && !self.features.contains_key(record.event_id()) {
+        if record.is_judgement() {
             self.waiting.insert(record.event_id().clone());
         }
         let at = self.arrived.len();

@@ -8,7 +8,7 @@ mod sqlite;
 
 pub use memory::MemoryStore;
 #[cfg(feature = "sqlite")]
-//SQ pub use sqlite::{Durability, SqliteOptions, SqliteStore};
+pub use sqlite::{Durability, SqliteOptions, SqliteStore};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{EventId, GenerationEvent, ProjectId, Record, RecordKey, UserId};
@@ -57,8 +57,8 @@ pub trait EventStore: Send + Sync + Debug {
     /// `Unavailable`; `Corrupt` when a stored row fails its checksum.
     async fn features(&self, ids: &[EventId]) -> Result<Vec<Option<FeatureVector>>>;
 
-    /// Up to `limit` events that have feedback but no feature vector, in the order of their ids,
-    /// after `after`.
+    /// Up to `limit` events that were judged ([`Record::is_judgement`]) since their features were
+    /// last put, in the order of their ids, after `after`.
     ///
     /// # Errors
     /// `Unavailable`.

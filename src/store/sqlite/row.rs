@@ -16,6 +16,7 @@ pub(super) struct FactRow {
     pub(super) user_id: Option<String>,
     pub(super) project_id: Option<String>,
     pub(super) body: Vec<u8>,
+    pub(super) judgement: bool,
     sum: Sum,
 }
 
@@ -49,7 +50,7 @@ impl FactRow {
             (user_id.as_deref(), project_id.as_deref()),
             &body,
         );
-        Ok(Self { key, known_at, user_id, project_id, body, sum })
+        Ok(Self { key, known_at, user_id, project_id, body, judgement: record.is_judgement(), sum })
     }
 
     /// The checksum of the row that stands at `seq`.

@@ -17,7 +17,7 @@ const MIGRATIONS: &[&str] = &[V1];
 /// - Text compares bytewise (`BINARY`, the default), like [`crate::event::RecordKey`].
 /// - `AUTOINCREMENT` never gives a number again, not even after an erasure of the last rows: a
 ///   cursor of arrival would otherwise skip what came after it.
-/// - `waiting` holds the events with feedback and without features, so that asking for them does
+/// - `waiting` holds the events judged since their features were put, so that asking for them does
 ///   not read all events.
 const V1: &str = "
 CREATE TABLE facts (

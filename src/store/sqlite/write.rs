@@ -81,16 +81,12 @@ fn insert(db: &Connection, row: &FactRow, seq: i64) -> Result<bool> {
         row.crc(seq)
     ];
     let new = run(db, sql, values)? == 1;
-    if new && row.key.kind == FEEDBACK {
-        let sql = "INSERT OR IGNORE INTO waiting (event_id, crc)
-                   SELECT ?1, ?2 WHERE NOT EXISTS (SELECT 1 FROM features WHERE event_id = ?1)";
+    if new && row.judgement {
+        let sql = "INSERT OR IGNORE INTO waiting (event_id, crc) VALUES (?1, ?2)";
         run(db, sql, params![id, row::blob_crc("waiting", id, &[])])?;
     }
     Ok(new)
 }
-
-/// The kind of a record that is feedback, as in [`crate::event::RecordKey`].
-const FEEDBACK: u8 = 2;
 
 /// What the row under the same key makes of `row`.
 fn compare(db: &Connection, row: &FactRow) -> Result<Appended> {

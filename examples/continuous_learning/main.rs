@@ -1,0 +1,167 @@
+//! The whole loop: an orchestrator records every generation, predicts before each, learns every
+//! night at 02:00, and promotes what is not worse.
+//!
+//! ```sh
+//! cargo run --release --example continuous_learning                      # 60 simulated days
+//! cargo run --release --example continuous_learning -- EVENTS.jsonl[.gz] # a host's own events
+//! ```
+
+#[path = "../common/mod.rs"]
+mod common;
+mod moments;
+mod report;
+
+use anyhow::Context;
+use chrono::{DateTime, TimeDelta, Utc};
+use clap::Parser;
+use devmatrix_ml::clock::ManualClock;
+use devmatrix_ml::collect::DataCollector;
+use devmatrix_ml::event::{EventId, TaskContext};
+use devmatrix_ml::features::FeatureEngineer;
+use devmatrix_ml::models::SuccessTrainer;
+use devmatrix_ml::registry::DiskRegistry;
+use devmatrix_ml::serve::PredictionService;
+use devmatrix_ml::store::{Durability, EventStore, SqliteOptions, SqliteStore};
+use devmatrix_ml::train::{Gate, TrainingOptions, train};
+use devmatrix_ml::{ErrorKind, Result};
+use indicatif::{ProgressBar, ProgressStyle};
+use moments::{Moment, What};
+use report::Report;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Records, predicts, learns and promotes over simulated days or a host's own events.
+#[derive(Parser)]
+struct Args {
+    /// Events in JSON Lines, compressed with gzip or not; without it, a simulation
+    events: Option<PathBuf>,
+    /// Days to simulate
+    #[arg(long, default_value_t = 60)]
+    days: u32,
+    /// Seed of the simulation
+    #[arg(long, default_value_t = 7)]
+    seed: u64,
+    /// Keep events.db and the models in this folder
+    #[arg(long)]
+    keep: Option<PathBuf>,
+    /// Pass over lines that cannot be read
+    #[arg(long)]
+    skip_bad: bool,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let args = Args::parse();
+    let begun = Instant::now();
+    let moments = match &args.events {
+        Some(path) => moments::of_events(common::read_events(path, args.skip_bad)?.events)?,
+        None => moments::simulated(args.days, args.seed)?,
+    };
+    let temporary = std::env::temp_dir().join(format!("devmatrix-ml-{}", std::process::id()));
+    let folder = args.keep.clone().unwrap_or_else(|| temporary.clone());
+    std::fs::create_dir_all(&folder).with_context(|| format!("{}: cannot be made", folder.display()))?;
+    let mut host = Host::open(&folder, moments.first().map(|m| m.at).context("there are no events")?).await?;
+    host.live(moments).await?;
+    host.report.print(args.events.is_none());
+    println!("took {:.1} s", begun.elapsed().as_secs_f64());
+    if args.keep.is_none() {
+        std::fs::remove_dir_all(&temporary)?;
+    }
+    Ok(())
+}
+
+/// An orchestrator with everything it links.
+struct Host {
+    clock: ManualClock,
+    store: Arc<dyn EventStore>,
+    registry: DiskRegistry,
+    collector: DataCollector,
+    predictions: PredictionService,
+    report: Report,
+}
+
+impl Host {
+    async fn open(folder: &std::path::Path, now: DateTime<Utc>) -> Result<Self> {
+        let clock = ManualClock::at(now);
+        // Virtual time runs thousands of times faster than a disk syncs: a real host keeps FULL.
+        let mut options = SqliteOptions::default();
+        options.durability = Durability::Normal;
+        let store: Arc<dyn EventStore> = Arc::new(SqliteStore::open_with(folder.join("events.db"), options)?);
+        let time = Arc::new(clock.clone());
+        let collector = DataCollector::open(store.clone(), FeatureEngineer::default(), time.clone()).await?;
+        let predictions = PredictionService::new(collector.history(), FeatureEngineer::default(), time);
+        let registry = DiskRegistry::open(folder.join("models"))?.with_clock(Arc::new(clock.clone()));
+        let report = Report::new(now);
+        Ok(Self { clock, store, registry, collector, predictions, report })
+    }
+
+    /// Lives through the moments, with a training each night at 02:00.
+    async fn live(&mut self, moments: Vec<Moment>) -> Result<()> {
+        let bar = ProgressBar::new(moments.len() as u64);
+        if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} facts, {msg}") {
+            bar.set_style(style);
+        }
+        let mut night = next_night(moments[0].at);
+        for moment in moments {
+            while moment.at >= night {
+                self.clock.set(night);
+                self.learn(night).await?;
+                night += TimeDelta::days(1);
+                bar.set_message(night.format("%Y-%m-%d").to_string());
+            }
+            self.clock.set(moment.at);
+            self.record(moment).await?;
+            bar.inc(1);
+        }
+        self.collector.flush().await?;
+        bar.finish_and_clear();
+        Ok(())
+    }
+
+    /// Predicts before the generation starts, and records what comes of it.
+    async fn record(&mut self, moment: Moment) -> Result<()> {
+        match moment.what {
+            What::Start(started) => {
+                self.predict(&moment.id, &started.context, moment.at, moment.odds)?;
+                self.collector.start_as(moment.id, *started).await?;
+            }
+            What::Complete(completion) => {
+                self.report.outcome(&moment.id, completion.success);
+                self.collector.complete(&moment.id, *completion).await?;
+            }
+            What::Feedback(feedback) => {
+                self.report.outcome(&moment.id, Some(feedback.succeeded()));
+                self.collector.feedback(&moment.id, *feedback).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn predict(&mut self, id: &EventId, task: &TaskContext, now: DateTime<Utc>, odds: Option<f64>) -> Result<()> {
+        let prediction = self.predictions.predict_success(task)?;
+        self.report.predicted(id, now, &prediction, odds);
+        Ok(())
+    }
+
+    /// What the host's scheduler does at 02:00: train, and serve what was promoted.
+    async fn learn(&mut self, now: DateTime<Utc>) -> Result<()> {
+        let mut options = TrainingOptions::default();
+        options.gate = Gate::relative();
+        let (trainer, engineer) = (SuccessTrainer::default(), FeatureEngineer::default());
+        let trained = train(&trainer, self.store.as_ref(), &self.registry, &engineer, &self.clock, &options).await;
+        match trained {
+            Ok(trained) => self.report.trained(now, trained.promoted, &trained.reasons),
+            Err(e) if matches!(e.kind(), ErrorKind::NotEnoughData { .. }) => self.report.not_trained(now, &e.to_string()),
+            Err(e) => return Err(e),
+        }
+        self.predictions.reload(&self.registry).await?;
+        Ok(())
+    }
+}
+
+/// The first 02:00 after `moment`.
+fn next_night(moment: DateTime<Utc>) -> DateTime<Utc> {
+    let night = moment.date_naive().and_hms_opt(2, 0, 0).unwrap_or_default().and_utc();
+    if night > moment { night } else { night + TimeDelta::days(1) }
+}

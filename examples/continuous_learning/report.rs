@@ -1,0 +1,135 @@
+//! Week by week: how many, how good, what was promoted and what was refused.
+
+use chrono::{DateTime, Utc};
+use devmatrix_ml::evaluate::BinaryScores;
+use devmatrix_ml::event::EventId;
+use devmatrix_ml::models::SuccessPrediction;
+use std::collections::{BTreeMap, HashMap};
+
+/// What is kept to be printed at the end.
+pub struct Report {
+    begin: DateTime<Utc>,
+    weeks: BTreeMap<i64, Week>,
+    open: HashMap<EventId, Row>,
+    closed: HashMap<EventId, (Row, bool)>,
+}
+
+#[derive(Default)]
+struct Week {
+    generations: usize,
+    promoted: usize,
+    refused: usize,
+    not_trained: usize,
+    refusal: Option<String>,
+}
+
+#[derive(Clone)]
+struct Row {
+    week: i64,
+    predicted: f64,
+    odds: Option<f64>,
+    by_model: bool,
+}
+
+impl Report {
+    pub fn new(begin: DateTime<Utc>) -> Self {
+        Self { begin, weeks: BTreeMap::new(), open: HashMap::new(), closed: HashMap::new() }
+    }
+
+    /// A prediction made before its generation started.
+    pub fn predicted(&mut self, id: &EventId, now: DateTime<Utc>, prediction: &SuccessPrediction, odds: Option<f64>) {
+        let week = self.week_of(now);
+        self.weeks.entry(week).or_default().generations += 1;
+        let row = Row { week, predicted: prediction.success_probability, odds, by_model: prediction.model_version > 0 };
+        self.open.insert(id.clone(), row);
+    }
+
+    /// What came of it; a later judgement revises an earlier one.
+    pub fn outcome(&mut self, id: &EventId, success: Option<bool>) {
+        let Some(success) = success else { return };
+        if let Some(row) = self.open.remove(id).or_else(|| self.closed.get(id).map(|(row, _)| row.clone())) {
+            self.closed.insert(id.clone(), (row, success));
+        }
+    }
+
+    pub fn trained(&mut self, now: DateTime<Utc>, promoted: bool, reasons: &[String]) {
+        let week = self.week_of(now);
+        let week = self.weeks.entry(week).or_default();
+        if promoted {
+            week.promoted += 1;
+        } else {
+            week.refused += 1;
+            week.refusal = reasons.iter().find(|r| r.starts_with("refused")).cloned();
+        }
+    }
+
+    pub fn not_trained(&mut self, now: DateTime<Utc>, reason: &str) {
+        let week = self.week_of(now);
+        let week = self.weeks.entry(week).or_default();
+        week.not_trained += 1;
+        week.refusal = Some(reason.to_owned());
+    }
+
+    fn week_of(&self, now: DateTime<Utc>) -> i64 {
+        (now - self.begin).num_weeks()
+    }
+
+    pub fn print(&self, truth_known: bool) {
+        println!("{:>4} {:>12} {:>9} {:>7} {:>7} {:>7} {:>9} {:>8}  why not", "week", "generations", "answered", "success", "AUC", "Brier", "promoted", "refused");
+        for (number, week) in &self.weeks {
+            let rows = self.rows(|row| row.week == *number);
+            let rate = rows.iter().filter(|(_, y)| *y).count() as f64 / rows.len().max(1) as f64;
+            let scores = scores(&rows, |row| row.predicted);
+            println!(
+                "{:>4} {:>12} {:>9} {:>6.1}% {:>7} {:>7} {:>9} {:>8}  {}",
+                number + 1,
+                week.generations,
+                rows.len(),
+                rate * 100.0,
+                show(scores.and_then(|s| s.auc)),
+                show(scores.map(|s| s.brier)),
+                week.promoted,
+                week.refused + week.not_trained,
+                week.refusal.as_deref().unwrap_or("-")
+            );
+        }
+        self.summary(truth_known);
+    }
+
+    /// The predictions made by models, against the truth where it is known.
+    fn summary(&self, truth_known: bool) {
+        let rows = self.rows(|row| row.by_model);
+        let Some(ours) = scores(&rows, |row| row.predicted) else {
+            println!("\nno model was promoted: all answers came from the past's rates");
+            return;
+        };
+        println!("\n{} answered generations were predicted by a promoted model before they started:", rows.len());
+        line("predicted", &ours);
+        let rate = rows.iter().filter(|(_, y)| *y).count() as f64 / rows.len() as f64;
+        if let Some(constant) = scores(&rows, |_| rate) {
+            line("their own mean", &constant);
+        }
+        if truth_known && let Some(truth) = scores(&rows, |row| row.odds.unwrap_or(rate)) {
+            line("the true odds", &truth);
+            let error = rows.iter().map(|(row, _)| (row.predicted - row.odds.unwrap_or(rate)).abs()).sum::<f64>();
+            println!("mean distance of the predictions from the true odds: {:.3}", error / rows.len() as f64);
+        }
+    }
+
+    fn rows(&self, keep: impl Fn(&Row) -> bool) -> Vec<(Row, bool)> {
+        self.closed.values().filter(|(row, _)| keep(row)).cloned().collect()
+    }
+}
+
+fn scores(rows: &[(Row, bool)], value: impl Fn(&Row) -> f64) -> Option<BinaryScores> {
+    let (values, outcomes): (Vec<_>, Vec<_>) = rows.iter().map(|(row, y)| (value(row), *y)).unzip();
+    BinaryScores::of(&values, &outcomes).ok()
+}
+
+fn line(name: &str, s: &BinaryScores) {
+    println!("  {name:<16} AUC {}  Brier {:.3}  log loss {:.3}  ECE {:.3}", show(s.auc), s.brier, s.logloss, s.ece);
+}
+
+fn show(value: Option<f64>) -> String {
+    value.map_or_else(|| "-".to_owned(), |v| format!("{v:.3}"))
+}
