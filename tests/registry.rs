@@ -1,6 +1,8 @@
 //! The registries of this crate, by the suite that every registry must pass; then what only a
 //! folder can do wrong.
 #![cfg(feature = "testing")]
+// In a test to unwrap is to assert.
+#![allow(clippy::unwrap_used)]
 
 use devmatrix_ml::clock::ManualClock;
 use devmatrix_ml::registry::{DiskRegistry, MemoryRegistry, ModelRegistry, NewVersion, conformance};

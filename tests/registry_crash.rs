@@ -3,6 +3,8 @@
 //!
 //! The processes are this test program again: it runs one of its own ignored tests as a child.
 #![cfg(unix)]
+// In a test to unwrap is to assert.
+#![allow(clippy::unwrap_used)]
 
 use devmatrix_ml::ErrorKind;
 use devmatrix_ml::registry::{DiskRegistry, ModelRegistry, NewVersion, Verdict};
@@ -136,7 +138,7 @@ fn killed_at_any_moment_the_registry_is_whole() {
         let said = Said::read(&folder.path().join("log"));
         let versions = block_on(registry.versions("m")).unwrap();
         let numbers: Vec<_> = versions.iter().map(|v| v.version).collect();
-        assert_eq!(numbers, Vec::from_iter(1..=numbers.len() as u64));
+        assert!(numbers.iter().copied().eq(1..=numbers.len() as u64), "{numbers:?}");
         let registered = said.registered.last().copied().unwrap_or(0);
         assert!(numbers.len() as u64 >= registered, "an acknowledged version is gone");
         unsaid += u64::from(numbers.len() as u64 > registered);
@@ -284,7 +286,9 @@ fn a_folder_that_may_only_be_read_can_be_read() {
     permit(folder.path(), 0o755);
     let before = contents(&path);
     for lock in [0o444, 0o666] {
-        contents(&path).iter().for_each(|(p, bytes)| permit(p, if bytes.is_some() { 0o444 } else { 0o555 }));
+        for (inner, bytes) in &before {
+            permit(inner, if bytes.is_some() { 0o444 } else { 0o555 });
+        }
         permit(&path, 0o555);
         permit(&path.join(".lock"), lock);
         let mut command = Command::new(&program);
@@ -293,7 +297,9 @@ fn a_folder_that_may_only_be_read_can_be_read() {
             command.uid(NOBODY).gid(NOBODY);
         }
         let success = run(&mut command, &path);
-        before.iter().filter(|(_, bytes)| bytes.is_none()).for_each(|(p, _)| permit(p, 0o755));
+        for (inner, _) in before.iter().filter(|(_, bytes)| bytes.is_none()) {
+            permit(inner, 0o755);
+        }
         permit(&path, 0o755);
         assert!(success);
         assert_eq!(contents(&path), before);
