@@ -154,7 +154,7 @@ fn threads_that_register_at_once_get_numbers_of_their_own() {
         threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
     });
     numbers.sort_unstable();
-    assert_eq!(numbers, Vec::from_iter(1..=20));
+    assert!(numbers.iter().copied().eq(1..=20), "{numbers:?}");
 }
 
 fn names(folder: &Path) -> Vec<String> {
