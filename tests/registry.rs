@@ -1,6 +1,8 @@
 //! The registries of this crate, by the suite that every registry must pass; then what only a
 //! folder can do wrong.
 #![cfg(feature = "testing")]
+// In a test to unwrap is to assert.
+#![allow(clippy::unwrap_used)]
 
 use devmatrix_ml::clock::ManualClock;
 use devmatrix_ml::registry::{DiskRegistry, MemoryRegistry, ModelRegistry, NewVersion, conformance};
@@ -152,7 +154,7 @@ fn threads_that_register_at_once_get_numbers_of_their_own() {
         threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
     });
     numbers.sort_unstable();
-    assert_eq!(numbers, Vec::from_iter(1..=20));
+    assert!(numbers.iter().copied().eq(1..=20), "{numbers:?}");
 }
 
 fn names(folder: &Path) -> Vec<String> {

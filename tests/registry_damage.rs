@@ -1,5 +1,7 @@
 //! Bytes from outside are hostile: damaged envelopes and damaged folders give errors, never a
 //! panic and never other bytes than were written.
+// In a test to unwrap is to assert.
+#![allow(clippy::unwrap_used)]
 
 use devmatrix_ml::ErrorKind;
 use devmatrix_ml::registry::{DiskRegistry, ModelRegistry, NewVersion, envelope};

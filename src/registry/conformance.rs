@@ -72,7 +72,7 @@ async fn numbers_ascend_and_models_are_apart(registry: &dyn ModelRegistry) -> Re
     }
     assert_eq!(register(registry, other).await?, 1, "each model counts for itself");
     let numbers: Vec<_> = registry.versions(one).await?.iter().map(|v| v.version).collect();
-    assert_eq!(numbers, Vec::from_iter(1..=12));
+    assert!(numbers.iter().copied().eq(1..=12), "{numbers:?}");
     registry.promote(one, 3, None).await?;
     assert_eq!(registry.production(other).await?, None, "another model's promotion");
     Ok(())
@@ -221,8 +221,11 @@ fn complete(model: &str) -> Result<NewVersion> {
     version.data_until = Some(time("9999-12-31T00:00:00Z")?);
     version.rows = 123_456;
     version.parent = Some(9);
-    version.library_version = "0.0.1-\u{3b1}".to_owned();
+    version.library_version = "0.0.1-\u{3b1}".into();
     version.verdicts = vec![Verdict::new(time("2025-03-01T00:00:00Z")?, false, [""])];
+    // As deep as is allowed: a parser's own limit must not be lower.
+    let deep = (0..63).fold(Value::Null, |inner, _| json!([inner]));
+    version.metadata.insert("deep".to_owned(), deep);
     version.metadata.insert("who \"\\\u{1F980}".to_owned(), Value::from("line\nbreak\ttab"));
     Ok(version)
 }
