@@ -136,10 +136,16 @@ fn by_value(events: Vec<GenerationEvent>, field: &str, options: &BacktestOptions
 }
 
 /// Puts the host's own complexity on the scale 0 to 10.
-fn label_complexity(events: &mut [GenerationEvent], path: &str, (low, high): (f64, f64)) -> anyhow::Result<()> {
+fn label_complexity(
+    events: &mut [GenerationEvent],
+    path: &str,
+    (low, high): (f64, f64),
+) -> anyhow::Result<()> {
     for event in events {
         if let Some(value) = field_of(event, path)? {
-            let value = value.as_f64().with_context(|| format!("{}: {path} is {value}, not a number", event.event_id))?;
+            let value = value
+                .as_f64()
+                .with_context(|| format!("{}: {path} is {value}, not a number", event.event_id))?;
             let scaled = (value.clamp(low, high) - low) / (high - low) * 10.0;
             event.started.value.complexity_label = Some(scaled);
         }
@@ -159,8 +165,14 @@ fn text(value: &Value) -> String {
 
 fn print_table(report: &BacktestReport) {
     let cut = report.cut.map(|cut| format!(", cut at {cut:%Y-%m-%d %H:%M}")).unwrap_or_default();
-    println!("{} events: trained on {}, predicted {} ({}{cut})", report.n_events, report.n_train, report.n_test, report.split);
-    println!("{:<16}{:>8}{:>10}{:>8}{:>8}{:>10}{:>8}", "", "AUC", "log loss", "Brier", "ECE", "accuracy", "F1");
+    println!(
+        "{} events: trained on {}, predicted {} ({}{cut})",
+        report.n_events, report.n_train, report.n_test, report.split
+    );
+    println!(
+        "{:<16}{:>8}{:>10}{:>8}{:>8}{:>10}{:>8}",
+        "", "AUC", "log loss", "Brier", "ECE", "accuracy", "F1"
+    );
     print_row("model", &report.metrics);
     for (name, scores) in &report.baselines {
         print_row(name, scores);
@@ -173,7 +185,11 @@ fn print_table(report: &BacktestReport) {
     let timing = &report.timing;
     println!(
         "predictions rested on {:?}; features {:.1} us an event, training {:.2} s, one prediction {:.0} us (p99 {:.0})",
-        report.status_counts, timing.features_us_per_event, timing.fit_s, timing.predict_us_p50, timing.predict_us_p99
+        report.status_counts,
+        timing.features_us_per_event,
+        timing.fit_s,
+        timing.predict_us_p50,
+        timing.predict_us_p99
     );
 }
 
@@ -197,7 +213,9 @@ fn write_json(args: &Args, report: &Value) -> anyhow::Result<()> {
             println!("{text}");
             Ok(())
         }
-        Some(path) => std::fs::write(path, text).with_context(|| format!("{}: cannot be written", path.display())),
+        Some(path) => {
+            std::fs::write(path, text).with_context(|| format!("{}: cannot be written", path.display()))
+        }
     }
 }
 

@@ -51,7 +51,8 @@ impl Orchestrator {
             format!("{:?}", prediction.status),
             prediction.model_version,
         )];
-        started.decision = Some(Decision::new("risk rule 1", vec!["plain".into(), "careful".into()], strategy, 1.0)?);
+        started.decision =
+            Some(Decision::new("risk rule 1", vec!["plain".into(), "careful".into()], strategy, 1.0)?);
         let event = self.collector.start(started).await?;
         self.collector.complete(&event, generate(&task)).await?;
         Ok((event, prediction))
@@ -63,7 +64,10 @@ impl Orchestrator {
         options.gate = Gate::relative();
         let (trainer, engineer) = (SuccessTrainer::default(), FeatureEngineer::default());
         match train(&trainer, self.store.as_ref(), &self.registry, &engineer, &self.clock, &options).await {
-            Ok(report) => println!("trained version {}: promoted {}, {:?}", report.version.version, report.promoted, report.reasons),
+            Ok(report) => println!(
+                "trained version {}: promoted {}, {:?}",
+                report.version.version, report.promoted, report.reasons
+            ),
             Err(error) => println!("not trained: {error}"),
         }
         let swapped = self.predictions.reload(&self.registry).await?;
@@ -128,7 +132,12 @@ async fn main() -> anyhow::Result<()> {
     host.nightly().await?;
     for i in 400..403 {
         let prediction = host.execute(task(i)?).await?.1;
-        println!("{}: {:.0} % ({:?})", task(i)?.task_description, prediction.success_probability * 100.0, prediction.risk_level);
+        println!(
+            "{}: {:.0} % ({:?})",
+            task(i)?.task_description,
+            prediction.success_probability * 100.0,
+            prediction.risk_level
+        );
         for reason in prediction.risk_factors.iter().take(2) {
             println!("  {:+.2}  {}", reason.contribution, reason.text);
         }

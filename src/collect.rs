@@ -141,7 +141,11 @@ impl DataCollector {
     ///
     /// # Errors
     /// `NotFound` when `previous` was never started; those of [`DataCollector::start`].
-    pub async fn regenerate(&self, previous: &EventId, started: impl Into<Started> + Send) -> Result<EventId> {
+    pub async fn regenerate(
+        &self,
+        previous: &EventId,
+        started: impl Into<Started> + Send,
+    ) -> Result<EventId> {
         let earlier = self.store.event(previous).await?.started.value.context;
         let mut started = started.into();
         started.context.task_id = earlier.task_id;
@@ -161,7 +165,11 @@ impl DataCollector {
         let judged = completion.success.is_some();
         let record = Record::new(id.clone(), now, Fact::Completed(Box::new(completion.clone())))?;
         match self.record(record).await {
-            Err(e) if e.kind() == ErrorKind::Conflict && !dated && self.ended_alike(id, completion).await? => Ok(()),
+            Err(e)
+                if e.kind() == ErrorKind::Conflict && !dated && self.ended_alike(id, completion).await? =>
+            {
+                Ok(())
+            }
             Err(e) => Err(e),
             Ok(_) if judged => self.buffer(id).await,
             Ok(_) => Ok(()),
@@ -208,7 +216,8 @@ impl DataCollector {
     pub async fn flush_if_due(&self) -> Result<usize> {
         let due = {
             let state = self.state();
-            let aged = state.waiting_since.is_some_and(|since| self.clock.now() - since >= self.options.max_age);
+            let aged =
+                state.waiting_since.is_some_and(|since| self.clock.now() - since >= self.options.max_age);
             aged || state.buffer.len() >= self.options.buffer_size.max(1)
         };
         if due { self.flush().await } else { Ok(0) }
@@ -245,7 +254,8 @@ impl DataCollector {
         for chunk in rows.chunks(RECOVER_PAGE) {
             let ids: Vec<_> = chunk.iter().map(|(id, _)| id.clone()).collect();
             let events = self.store.get(&ids).await?;
-            let vectors = chunk.iter().zip(events).map(|((id, values), event)| self.vector(id, values, event.as_ref()));
+            let vectors =
+                chunk.iter().zip(events).map(|((id, values), event)| self.vector(id, values, event.as_ref()));
             self.store.put_features(vectors.collect()).await?;
         }
         Ok(rows.len())

@@ -120,7 +120,12 @@ impl DatasetBuilder {
         let delay = self.history.delay(now);
         let labelled = self.examples.iter().rev().filter_map(|example| {
             let success = self.history.result(&example.event_id).success;
-            label(example, success.and_then(|(at, y)| Some((DateTime::from_timestamp_micros(at)?, y))), now, &delay)
+            label(
+                example,
+                success.and_then(|(at, y)| Some((DateTime::from_timestamp_micros(at)?, y))),
+                now,
+                &delay,
+            )
         });
         let mut examples: Vec<_> = labelled.take(most).collect();
         examples.reverse();

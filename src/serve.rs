@@ -126,7 +126,12 @@ impl PredictionService {
         Ok(Reloaded { before, now })
     }
 
-    async fn load<T: Trainer>(&self, registry: &dyn ModelRegistry, trainer: &T, version: u64) -> Result<T::Model> {
+    async fn load<T: Trainer>(
+        &self,
+        registry: &dyn ModelRegistry,
+        trainer: &T,
+        version: u64,
+    ) -> Result<T::Model> {
         let bytes = registry.artefact(trainer.name(), version).await?;
         let model = open_artefact(trainer, &bytes)
             .map_err(|e| e.context(format!("{} version {version}", trainer.name())))?;

@@ -32,7 +32,8 @@ async fn live(arrivals: &[Arrival]) -> (Arc<MemoryStore>, Vec<(String, FeatureRo
     let store = Arc::new(MemoryStore::new());
     let clock = ManualClock::at(arrivals[0].at);
     let engineer = FeatureEngineer::default();
-    let collector = DataCollector::open(store.clone(), engineer.clone(), Arc::new(clock.clone())).await.unwrap();
+    let collector =
+        DataCollector::open(store.clone(), engineer.clone(), Arc::new(clock.clone())).await.unwrap();
     let history = collector.history();
     let mut served = Vec::new();
     for arrival in arrivals {

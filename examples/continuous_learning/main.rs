@@ -138,7 +138,13 @@ impl Host {
         Ok(())
     }
 
-    fn predict(&mut self, id: &EventId, task: &TaskContext, now: DateTime<Utc>, odds: Option<f64>) -> Result<()> {
+    fn predict(
+        &mut self,
+        id: &EventId,
+        task: &TaskContext,
+        now: DateTime<Utc>,
+        odds: Option<f64>,
+    ) -> Result<()> {
         let prediction = self.predictions.predict_success(task)?;
         self.report.predicted(id, now, &prediction, odds);
         Ok(())
@@ -149,10 +155,13 @@ impl Host {
         let mut options = TrainingOptions::default();
         options.gate = Gate::relative();
         let (trainer, engineer) = (SuccessTrainer::default(), FeatureEngineer::default());
-        let trained = train(&trainer, self.store.as_ref(), &self.registry, &engineer, &self.clock, &options).await;
+        let trained =
+            train(&trainer, self.store.as_ref(), &self.registry, &engineer, &self.clock, &options).await;
         match trained {
             Ok(trained) => self.report.trained(now, trained.promoted, &trained.reasons),
-            Err(e) if matches!(e.kind(), ErrorKind::NotEnoughData { .. }) => self.report.not_trained(now, &e.to_string()),
+            Err(e) if matches!(e.kind(), ErrorKind::NotEnoughData { .. }) => {
+                self.report.not_trained(now, &e.to_string())
+            }
             Err(e) => return Err(e),
         }
         self.predictions.reload(&self.registry).await?;

@@ -37,10 +37,21 @@ impl Report {
     }
 
     /// A prediction made before its generation started.
-    pub fn predicted(&mut self, id: &EventId, now: DateTime<Utc>, prediction: &SuccessPrediction, odds: Option<f64>) {
+    pub fn predicted(
+        &mut self,
+        id: &EventId,
+        now: DateTime<Utc>,
+        prediction: &SuccessPrediction,
+        odds: Option<f64>,
+    ) {
         let week = self.week_of(now);
         self.weeks.entry(week).or_default().generations += 1;
-        let row = Row { week, predicted: prediction.success_probability, odds, by_model: prediction.model_version > 0 };
+        let row = Row {
+            week,
+            predicted: prediction.success_probability,
+            odds,
+            by_model: prediction.model_version > 0,
+        };
         self.open.insert(id.clone(), row);
     }
 
@@ -75,7 +86,10 @@ impl Report {
     }
 
     pub fn print(&self, truth_known: bool) {
-        println!("{:>4} {:>12} {:>9} {:>7} {:>7} {:>7} {:>9} {:>8}  why not", "week", "generations", "answered", "success", "AUC", "Brier", "promoted", "refused");
+        println!(
+            "{:>4} {:>12} {:>9} {:>7} {:>7} {:>7} {:>9} {:>8}  why not",
+            "week", "generations", "answered", "success", "AUC", "Brier", "promoted", "refused"
+        );
         for (number, week) in &self.weeks {
             let rows = self.rows(|row| row.week == *number);
             let rate = rows.iter().filter(|(_, y)| *y).count() as f64 / rows.len().max(1) as f64;
@@ -103,7 +117,10 @@ impl Report {
             println!("\nno model was promoted: all answers came from the past's rates");
             return;
         };
-        println!("\n{} answered generations were predicted by a promoted model before they started:", rows.len());
+        println!(
+            "\n{} answered generations were predicted by a promoted model before they started:",
+            rows.len()
+        );
         line("predicted", &ours);
         let rate = rows.iter().filter(|(_, y)| *y).count() as f64 / rows.len() as f64;
         if let Some(constant) = scores(&rows, |_| rate) {
@@ -111,7 +128,8 @@ impl Report {
         }
         if truth_known && let Some(truth) = scores(&rows, |row| row.odds.unwrap_or(rate)) {
             line("the true odds", &truth);
-            let error = rows.iter().map(|(row, _)| (row.predicted - row.odds.unwrap_or(rate)).abs()).sum::<f64>();
+            let error =
+                rows.iter().map(|(row, _)| (row.predicted - row.odds.unwrap_or(rate)).abs()).sum::<f64>();
             println!("mean distance of the predictions from the true odds: {:.3}", error / rows.len() as f64);
         }
     }
@@ -127,7 +145,13 @@ fn scores(rows: &[(Row, bool)], value: impl Fn(&Row) -> f64) -> Option<BinarySco
 }
 
 fn line(name: &str, s: &BinaryScores) {
-    println!("  {name:<16} AUC {}  Brier {:.3}  log loss {:.3}  ECE {:.3}", show(s.auc), s.brier, s.logloss, s.ece);
+    println!(
+        "  {name:<16} AUC {}  Brier {:.3}  log loss {:.3}  ECE {:.3}",
+        show(s.auc),
+        s.brier,
+        s.logloss,
+        s.ece
+    );
 }
 
 fn show(value: Option<f64>) -> String {

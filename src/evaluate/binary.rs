@@ -117,7 +117,9 @@ fn check(probabilities: &[f64], outcomes: &[bool]) -> Result<()> {
         )));
     }
     match probabilities.iter().position(|p| !(0.0..=1.0).contains(p)) {
-        Some(row) => Err(Error::invalid(format!("probability {} of row {row} is not in [0, 1]", probabilities[row]))),
+        Some(row) => {
+            Err(Error::invalid(format!("probability {} of row {row} is not in [0, 1]", probabilities[row])))
+        }
         None => Ok(()),
     }
 }

@@ -39,7 +39,12 @@ impl PairedComparison {
 ///
 /// # Errors
 /// `InvalidInput` when the slices differ in length, are empty, or a loss is not finite.
-pub fn compare_paired(first: &[f64], second: &[f64], clusters: &[u64], seed: u64) -> Result<PairedComparison> {
+pub fn compare_paired(
+    first: &[f64],
+    second: &[f64],
+    clusters: &[u64],
+    seed: u64,
+) -> Result<PairedComparison> {
     let rows = first.len();
     if rows == 0 || second.len() != rows || clusters.len() != rows {
         return Err(Error::invalid(format!(
@@ -95,7 +100,9 @@ mod tests {
     #[test]
     fn a_clear_difference_is_found_and_none_is_not() {
         let rows: Vec<u64> = (0..400).collect();
-        let noise = |i: u64, salt: u64| f64::from((i.wrapping_mul(2_654_435_761).wrapping_add(salt * 97) % 1000) as u32) / 1000.0;
+        let noise = |i: u64, salt: u64| {
+            f64::from((i.wrapping_mul(2_654_435_761).wrapping_add(salt * 97) % 1000) as u32) / 1000.0
+        };
         let a: Vec<_> = rows.iter().map(|i| noise(*i, 1)).collect();
         let worse: Vec<_> = a.iter().map(|x| x + 0.1).collect();
         let found = compare_paired(&worse, &a, &rows, 7).unwrap();

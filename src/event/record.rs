@@ -150,7 +150,9 @@ impl Record {
     pub fn is_judgement(&self) -> bool {
         match &self.fact {
             Fact::Started(_) => false,
-            Fact::Completed(c) => c.success.is_some() || c.approved.is_some() || c.final_quality_score.is_some(),
+            Fact::Completed(c) => {
+                c.success.is_some() || c.approved.is_some() || c.final_quality_score.is_some()
+            }
             Fact::Feedback(_) => true,
         }
     }

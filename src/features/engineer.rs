@@ -86,7 +86,10 @@ impl FeatureEngineer {
         let mut hash = Sha256::new();
         hash.update(format!("features 1 {}", self.options.zone));
         for feature in FEATURES {
-            hash.update(format!("\n{} {} {:?} {:?}", feature.name, feature.unit, feature.kind, feature.known));
+            hash.update(format!(
+                "\n{} {} {:?} {:?}",
+                feature.name, feature.unit, feature.kind, feature.known
+            ));
         }
         let digest = hash.finalize();
         u64::from_be_bytes(std::array::from_fn(|i| digest[i]))

@@ -106,11 +106,21 @@ macro_rules! text {
 /// Every feature, in the order of a row's values.
 #[allow(clippy::redundant_closure_for_method_calls)] // a method's path does not coerce here
 pub static FEATURES: &[Feature] = &[
-    feature("task_type_encoded", "code", Kind::Category, Topic::Task, |i| Inputs::category(i.task.task_type.as_deref())),
-    feature("language_encoded", "code", Kind::Category, Topic::Task, |i| Inputs::category(i.task.language.as_deref())),
-    feature("framework_encoded", "code", Kind::Category, Topic::Task, |i| Inputs::category(i.task.framework.as_deref())),
-    feature("agent_type_encoded", "code", Kind::Category, Topic::Agent, |i| Inputs::category(i.task.agent_type.as_deref())),
-    feature("model_used_encoded", "code", Kind::Category, Topic::Model, |i| Inputs::category(i.task.model_used.as_deref())),
+    feature("task_type_encoded", "code", Kind::Category, Topic::Task, |i| {
+        Inputs::category(i.task.task_type.as_deref())
+    }),
+    feature("language_encoded", "code", Kind::Category, Topic::Task, |i| {
+        Inputs::category(i.task.language.as_deref())
+    }),
+    feature("framework_encoded", "code", Kind::Category, Topic::Task, |i| {
+        Inputs::category(i.task.framework.as_deref())
+    }),
+    feature("agent_type_encoded", "code", Kind::Category, Topic::Agent, |i| {
+        Inputs::category(i.task.agent_type.as_deref())
+    }),
+    feature("model_used_encoded", "code", Kind::Category, Topic::Model, |i| {
+        Inputs::category(i.task.model_used.as_deref())
+    }),
     feature("task_complexity_score", "0 to 10", Kind::Number, Topic::Description, |i| {
         i.text.task_complexity(i.task.task_type.as_deref()) as f32
     }),
@@ -170,12 +180,18 @@ pub static FEATURES: &[Feature] = &[
     feature("task_avg_time", "ln(1 + seconds)", Kind::Number, Topic::Task, |i| {
         i.mean(Scope::Task, |e| e.log_seconds)
     }),
-    feature("agent_avg_quality", "0 to 10", Kind::Number, Topic::Agent, |i| i.mean(Scope::Agent, |e| e.quality)),
+    feature("agent_avg_quality", "0 to 10", Kind::Number, Topic::Agent, |i| {
+        i.mean(Scope::Agent, |e| e.quality)
+    }),
     feature("rag_examples_count", "examples", Kind::Count, Topic::Examples, |i| i.rag_count()),
     feature("rag_avg_quality", "0 to 10", Kind::Number, Topic::Examples, |i| i.rag_quality()),
-    feature("rag_avg_similarity", "cosine", Kind::Number, Topic::Examples, |i| Inputs::number(i.task.rag_avg_similarity)),
+    feature("rag_avg_similarity", "cosine", Kind::Number, Topic::Examples, |i| {
+        Inputs::number(i.task.rag_avg_similarity)
+    }),
     feature("temperature", "0 to 2", Kind::Number, Topic::Model, |i| Inputs::number(i.task.temperature)),
-    feature("max_tokens", "tokens", Kind::Count, Topic::Model, |i| Inputs::number(i.task.max_tokens.map(f64::from))),
+    feature("max_tokens", "tokens", Kind::Count, Topic::Model, |i| {
+        Inputs::number(i.task.max_tokens.map(f64::from))
+    }),
     feature("attempt", "earlier tries", Kind::Count, Topic::Task, |i| i.task.attempt as f32),
     feature("hour_of_day", "hour, local", Kind::Number, Topic::Time, |i| i.hour()),
     feature("day_of_week", "0 Monday to 6", Kind::Number, Topic::Time, |i| i.weekday()),

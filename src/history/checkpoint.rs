@@ -1,7 +1,7 @@
 //! A history as bytes, so that a start need not read the whole store.
 
-use super::generation::Generation;
 use super::History;
+use super::generation::Generation;
 use crate::error::{Error, Result};
 use crate::registry::envelope;
 use crate::store::Cursor;

@@ -14,8 +14,8 @@ mod tally;
 
 pub(crate) use delay::Delay;
 pub(crate) use generation::GenerationResult;
-pub(crate) use scope::category;
 pub use scope::Scope;
+pub(crate) use scope::category;
 pub use shared::SharedHistory;
 pub use tally::{Count, Evidence, Mean};
 
@@ -114,11 +114,11 @@ impl History {
 
     /// The outcomes of the generations that the retrieved examples came from.
     fn rag_quality(&self, task: &TaskContext) -> Mean {
-        let found = task.rag_examples_ids.iter().filter_map(|id| self.generations.get(&scope::example_hash(id)));
-        found.filter_map(Generation::example_quality).fold(Mean::default(), |mean, quality| Mean {
-            n: mean.n + 1.0,
-            sum: mean.sum + quality,
-        })
+        let found =
+            task.rag_examples_ids.iter().filter_map(|id| self.generations.get(&scope::example_hash(id)));
+        found
+            .filter_map(Generation::example_quality)
+            .fold(Mean::default(), |mean, quality| Mean { n: mean.n + 1.0, sum: mean.sum + quality })
     }
 
     /// Takes back what the generation added, changes it, and adds it anew.

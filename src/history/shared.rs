@@ -61,7 +61,8 @@ impl SharedHistory {
         let erasures = store.erasures().await?;
         if self.position().erasures != erasures {
             *self.history.write().unwrap_or_else(PoisonError::into_inner) = History::new();
-            *self.position.lock().unwrap_or_else(PoisonError::into_inner) = Position { cursor: None, erasures };
+            *self.position.lock().unwrap_or_else(PoisonError::into_inner) =
+                Position { cursor: None, erasures };
         }
         let mut taken = 0;
         loop {

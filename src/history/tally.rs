@@ -104,7 +104,11 @@ impl Series {
 }
 
 /// Changes the value at `key`, and drops it when nothing is left.
-pub(super) fn at_key<V: Default + PartialEq>(sorted: &mut Vec<(i32, V)>, key: i32, change: impl FnOnce(&mut V)) {
+pub(super) fn at_key<V: Default + PartialEq>(
+    sorted: &mut Vec<(i32, V)>,
+    key: i32,
+    change: impl FnOnce(&mut V),
+) {
     let at = match sorted.binary_search_by_key(&key, |(k, _)| *k) {
         Ok(at) => at,
         Err(at) => {

@@ -54,11 +54,18 @@ impl Linear {
     ///
     /// # Errors
     /// `InvalidInput` when the parts differ in number or a row does not fit.
-    pub fn fit(params: &LinearParams, rows: &[LinearRow<'_>], target: LinearTarget<'_>, width: usize) -> Result<Self> {
+    pub fn fit(
+        params: &LinearParams,
+        rows: &[LinearRow<'_>],
+        target: LinearTarget<'_>,
+        width: usize,
+    ) -> Result<Self> {
         let dense = rows.first().map_or(0, |r| r.dense.len());
         let LinearTarget { labels, weights, offsets } = target;
         if [labels.len(), weights.len(), offsets.len()] != [rows.len(); 3] || rows.is_empty() {
-            return Err(Error::invalid("linear: rows, labels, weights and offsets must be as many, and at least one"));
+            return Err(Error::invalid(
+                "linear: rows, labels, weights and offsets must be as many, and at least one",
+            ));
         }
         if rows.iter().any(|r| r.dense.len() != dense || r.indices.iter().any(|i| *i as usize >= width)) {
             return Err(Error::invalid("linear: a row has another width than the others"));
@@ -105,7 +112,8 @@ impl Linear {
 
     fn from_weights(w: &[f64], dense: usize) -> Self {
         let table: Vec<_> = w[1 + dense..].iter().map(|w| *w as f32).collect();
-        let sparse = table.iter().enumerate().filter(|(_, w)| **w != 0.0).map(|(i, w)| (i as u32, *w)).collect();
+        let sparse =
+            table.iter().enumerate().filter(|(_, w)| **w != 0.0).map(|(i, w)| (i as u32, *w)).collect();
         Self { intercept: w[0], dense: w[1..=dense].to_vec(), sparse, table }
     }
 }
@@ -181,7 +189,8 @@ impl<'a> Problem<'a> {
     fn times(&self, row: &LinearRow<'_>, w: &[f64]) -> f64 {
         let (dense, sparse) = w[1..].split_at(self.dense);
         let a: f64 = dense.iter().zip(row.dense).map(|(w, x)| w * f64::from(*x)).sum();
-        let b: f64 = row.indices.iter().zip(row.values).map(|(i, x)| sparse[*i as usize] * f64::from(*x)).sum();
+        let b: f64 =
+            row.indices.iter().zip(row.values).map(|(i, x)| sparse[*i as usize] * f64::from(*x)).sum();
         w[0] + a + b
     }
 
@@ -197,9 +206,11 @@ impl<'a> Problem<'a> {
     fn value(&self, w: &[f64]) -> f64 {
         let penalty: f64 = w.iter().zip(&self.penalty).map(|(w, l)| 0.5 * l * w * w).sum();
         let margins = self.margins(w);
-        let loss = margins.iter().zip(self.labels).zip(self.weights).map(|((m, y), weight)| {
-            weight * (m.max(0.0) + (-m.abs()).exp().ln_1p() - y * m)
-        });
+        let loss = margins
+            .iter()
+            .zip(self.labels)
+            .zip(self.weights)
+            .map(|((m, y), weight)| weight * (m.max(0.0) + (-m.abs()).exp().ln_1p() - y * m));
         penalty + loss.sum::<f64>()
     }
 
@@ -316,7 +327,8 @@ mod tests {
 
     #[test]
     fn an_offset_that_explains_all_leaves_nothing_to_learn() {
-        let rows: Vec<_> = (0..100).map(|_| LinearRow { dense: &[], indices: &[1], values: &[1.0] }).collect();
+        let rows: Vec<_> =
+            (0..100).map(|_| LinearRow { dense: &[], indices: &[1], values: &[1.0] }).collect();
         let labels: Vec<_> = (0..100).map(|i| f64::from(i % 4 != 0)).collect();
         let (weights, offsets) = (vec![1.0; 100], vec![3.0_f64.ln(); 100]);
         let target = LinearTarget { labels: &labels, weights: &weights, offsets: &offsets };

@@ -70,8 +70,10 @@ mod tests {
 
     #[test]
     fn rare_words_weigh_more_and_repeated_texts_count_once() {
-        let texts: Vec<_> =
-            ["add page", "add page", "add login", "add queue"].iter().map(|t| SparseText::read(t).1).collect();
+        let texts: Vec<_> = ["add page", "add page", "add login", "add queue"]
+            .iter()
+            .map(|t| SparseText::read(t).1)
+            .collect();
         let fitted = Tfidf::fit(texts.iter(), 1);
         let (mut indices, mut values) = (Vec::new(), Vec::new());
         fitted.transform(&SparseText::read("add").1, &mut indices, &mut values);

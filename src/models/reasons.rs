@@ -32,7 +32,11 @@ pub(super) fn reasons(row: &FeatureRow, contributions: &[f64], wording: f64) -> 
         })
         .collect();
     if wording.abs() >= LEAST && !row.text.is_empty() {
-        let text = if wording < 0.0 { "tasks worded like this failed more often" } else { "tasks worded like this succeeded more often" };
+        let text = if wording < 0.0 {
+            "tasks worded like this failed more often"
+        } else {
+            "tasks worded like this succeeded more often"
+        };
         reasons.push(Reason {
             feature: "task_description".to_owned(),
             topic: Topic::Description,
@@ -96,7 +100,9 @@ mod tests {
         let row = FeatureRow { values, text: SparseText::default(), truncated: false };
         let found = reasons(&row, &vec![-0.5; FEATURES.len()], -1.0);
         let texts: Vec<_> = found.iter().map(|r| r.text.as_str()).collect();
-        assert!(texts.contains(&"this agent's generations: about 41 % approved as they were, from 58 outcomes"));
+        assert!(
+            texts.contains(&"this agent's generations: about 41 % approved as they were, from 58 outcomes")
+        );
         assert!(texts.contains(&"temperature is 0.9 (0 to 2)"));
         assert_eq!(found.len(), 3, "{texts:?}");
     }

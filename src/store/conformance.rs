@@ -267,7 +267,11 @@ async fn events_without_features_are_listed(store: &dyn EventStore) {
     ok(rule, store.append(vec![judged("c")]).await);
     same(rule, &ok(rule, store.without_features(None, 10).await), &["b", "d"].map(event_id).to_vec());
     append(rule, store, &[judged("early"), feedback("c", 7, "h", UserAction::Approve)]).await;
-    same(rule, &ok(rule, store.without_features(None, 10).await), &["b", "c", "d", "early"].map(event_id).to_vec());
+    same(
+        rule,
+        &ok(rule, store.without_features(None, 10).await),
+        &["b", "c", "d", "early"].map(event_id).to_vec(),
+    );
 }
 
 async fn checkpoints_are_put_replaced_and_removed(store: &dyn EventStore) {

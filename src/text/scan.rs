@@ -204,7 +204,8 @@ mod tests {
 
     #[test]
     fn requirements_are_bullets_numbers_and_demands() {
-        let facts = TextFacts::of("Do:\n- a\n* b\n  - c\n1. d 2. e\nIt must and should; mustard - no, 3.5. x");
+        let facts =
+            TextFacts::of("Do:\n- a\n* b\n  - c\n1. d 2. e\nIt must and should; mustard - no, 3.5. x");
         assert_eq!(facts.num_requirements, 7);
     }
 

@@ -49,7 +49,9 @@ impl Gate {
     /// `InvalidInput` naming the floor.
     pub fn verify(&self) -> Result<()> {
         match self.floors.iter().find(|(_, floor)| !floor.is_finite()) {
-            Some((name, floor)) => Err(Error::invalid(format!("the gate's floor of {name} is {floor}, expected a number"))),
+            Some((name, floor)) => {
+                Err(Error::invalid(format!("the gate's floor of {name} is {floor}, expected a number")))
+            }
             None => Ok(()),
         }
     }
@@ -63,7 +65,10 @@ impl Gate {
         champion: Option<&PairedComparison>,
     ) -> GateVerdict {
         let floors = self.floors.iter().map(|(name, floor)| floor_check(name, *floor, scores.get(name)));
-        let baselines = baselines.iter().filter(|_| self.baselines).map(|(name, c)| compared(&format!("baseline {name}"), c));
+        let baselines = baselines
+            .iter()
+            .filter(|_| self.baselines)
+            .map(|(name, c)| compared(&format!("baseline {name}"), c));
         let champion = champion.filter(|_| self.champion).map(|c| compared("model in production", c));
         let checks: Vec<_> = floors.chain(baselines).chain(champion).collect();
         GateVerdict {
@@ -82,7 +87,8 @@ fn floor_check(name: &str, floor: f64, value: Option<&f64>) -> (bool, String) {
 }
 
 fn compared(with: &str, c: &PairedComparison) -> (bool, String) {
-    let figures = format!("loss {:+.4} (90 % {:+.4} to {:+.4}) on {} rows", c.difference, c.lower, c.upper, c.rows);
+    let figures =
+        format!("loss {:+.4} (90 % {:+.4} to {:+.4}) on {} rows", c.difference, c.lower, c.upper, c.rows);
     if c.is_worse() {
         (false, format!("refused: worse than the {with}: {figures}"))
     } else if c.is_better() {
@@ -111,7 +117,9 @@ mod tests {
         let judge = |a, b| Gate::default().judge(&scores(a, b), &BTreeMap::new(), None);
         assert!(judge(0.76, 0.81).promote);
         let refused = judge(0.75, 0.81);
-        assert!(!refused.promote && refused.reasons[0].contains("accuracy 0.750 is not above the floor 0.750"));
+        assert!(
+            !refused.promote && refused.reasons[0].contains("accuracy 0.750 is not above the floor 0.750")
+        );
         let undefined = Gate::default().judge(&BTreeMap::new(), &BTreeMap::new(), None);
         assert!(!undefined.promote);
         assert!(Gate { floors: [("auc".to_owned(), f64::NAN)].into(), ..Gate::default() }.verify().is_err());
@@ -119,7 +127,8 @@ mod tests {
 
     #[test]
     fn a_worse_model_is_refused_and_an_equal_one_is_not() {
-        let judge = |shift| Gate::relative().judge(&scores(0.5, 0.5), &BTreeMap::new(), Some(&comparison(shift)));
+        let judge =
+            |shift| Gate::relative().judge(&scores(0.5, 0.5), &BTreeMap::new(), Some(&comparison(shift)));
         assert!(!judge(0.1).promote);
         assert!(judge(0.0).promote && judge(-0.1).promote);
         let against = BTreeMap::from([("constant".to_owned(), comparison(0.1))]);

@@ -5,8 +5,8 @@ use crate::dataset::{Dataset, Example};
 use crate::error::{Error, Result};
 use crate::evaluate::{PairedComparison, compare_paired};
 use crate::models::{Predictor, Trainer};
-use rand::seq::SliceRandom;
 use rand::SeedableRng;
+use rand::seq::SliceRandom;
 use rand_pcg::Pcg64Mcg;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashSet};
@@ -82,7 +82,10 @@ impl TrainingOptions {
     /// `InvalidInput` naming the option and its value.
     pub fn verify(&self) -> Result<()> {
         if !(self.test_fraction > 0.0 && self.test_fraction < 1.0) {
-            return Err(Error::invalid(format!("test_fraction is {}, expected between 0 and 1", self.test_fraction)));
+            return Err(Error::invalid(format!(
+                "test_fraction is {}, expected between 0 and 1",
+                self.test_fraction
+            )));
         }
         self.gate.verify()
     }
@@ -126,7 +129,8 @@ fn evaluate<T: Trainer>(
     let losses = |points: &[f64]| -> Vec<f64> {
         points.iter().zip(&labels).map(|(p, y)| trainer.loss(*p, *y)).collect()
     };
-    let points_of = |model: &T::Model| -> Vec<f64> { test.iter().map(|e| model.point(&e.features)).collect() };
+    let points_of =
+        |model: &T::Model| -> Vec<f64> { test.iter().map(|e| model.point(&e.features)).collect() };
     let points = points_of(model);
     let own = losses(&points);
     let compare = |theirs: &[f64]| compare_paired(&own, &losses(theirs), &clusters, seed);

@@ -5,7 +5,9 @@ mod gate;
 mod judge;
 mod pipeline;
 
-pub use backtest::{BacktestOptions, BacktestReport, BacktestScores, BacktestSplit, BacktestTiming, NightlyModel, backtest};
+pub use backtest::{
+    BacktestOptions, BacktestReport, BacktestScores, BacktestSplit, BacktestTiming, NightlyModel, backtest,
+};
 pub use gate::{Gate, GateVerdict};
-pub use pipeline::{TrainingReport, open_artefact, replay, train};
 pub use judge::{Evaluation, Judged, Split, TrainingOptions, fit_and_judge};
+pub use pipeline::{TrainingReport, open_artefact, replay, train};

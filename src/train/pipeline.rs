@@ -49,7 +49,8 @@ pub async fn train<T: Trainer>(
         Some(version) => load_twin(trainer, registry, version).await?,
         None => None,
     };
-    let judged = fit_and_judge(trainer, &data, rival.as_ref().filter(|m| m.schema() == data.schema), options)?;
+    let judged =
+        fit_and_judge(trainer, &data, rival.as_ref().filter(|m| m.schema() == data.schema), options)?;
     let champion = champion.map(|version| version.version);
     let version = registry.register(new_version(trainer, &data, &judged, champion, now, options)?).await?;
     let (promoted, reasons) = promote(registry, &version, &judged, champion, now).await?;

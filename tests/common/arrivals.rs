@@ -3,7 +3,8 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use devmatrix_ml::collect::DataCollector;
 use devmatrix_ml::event::{
-    Completion, EventId, Fact, Feedback, FeedbackId, ProjectId, Record, TaskContext, TaskId, UserAction, UserId,
+    Completion, EventId, Fact, Feedback, FeedbackId, ProjectId, Record, TaskContext, TaskId, UserAction,
+    UserId,
 };
 use proptest::prelude::*;
 
@@ -100,7 +101,13 @@ fn build(i: usize, (name, agent, project, user): &(u8, u8, u8, u8), parts: Parts
                 What::Feedback(feedback)
             }
         };
-        Arrival { at: base + TimeDelta::microseconds(micros), id: id.clone(), task: task.clone(), record: None, what }
+        Arrival {
+            at: base + TimeDelta::microseconds(micros),
+            id: id.clone(),
+            task: task.clone(),
+            record: None,
+            what,
+        }
     };
     parts.into_iter().map(make).collect()
 }

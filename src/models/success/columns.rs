@@ -106,7 +106,11 @@ const CLIP: f64 = 3.0;
 
 impl Scaler {
     /// Learns means and deviations; a deviation counts as `weight`.
-    pub(super) fn fit<'a>(places: Vec<usize>, rows: &(impl Iterator<Item = &'a [f32]> + Clone), weight: f64) -> Self {
+    pub(super) fn fit<'a>(
+        places: Vec<usize>,
+        rows: &(impl Iterator<Item = &'a [f32]> + Clone),
+        weight: f64,
+    ) -> Self {
         let moments = |place: usize| {
             let values = rows.clone().map(move |row| straight(row, place)).filter(|v| !v.is_nan());
             let (n, sum, square) = values.fold((0.0, 0.0, 0.0), |(n, s, q), v| (n + 1.0, s + v, q + v * v));

@@ -146,7 +146,8 @@ impl Predictor for SuccessModel {
             reliability: self.reliability.clone(),
             schema: self.schema,
         };
-        postcard::to_stdvec(&stored).map_err(|e| Error::internal("the success model cannot be written").with_source(e))
+        postcard::to_stdvec(&stored)
+            .map_err(|e| Error::internal("the success model cannot be written").with_source(e))
     }
 }
 
@@ -193,7 +194,6 @@ fn calibrate((new_task, seen_task): &(Part, Option<Part>), held_out: &[Example])
 /// Whether an outcome of the same task was known.
 fn is_seen(row: &FeatureRow) -> bool {
     use std::sync::LazyLock;
-    static PLACE: LazyLock<usize> =
-        LazyLock::new(|| index_of("task_outcomes").unwrap_or(FEATURES.len()));
+    static PLACE: LazyLock<usize> = LazyLock::new(|| index_of("task_outcomes").unwrap_or(FEATURES.len()));
     row.values.get(*PLACE).is_some_and(|n| *n > 0.0)
 }

@@ -245,8 +245,10 @@ fn fit_linear(
         buffer.fill(row, scaler, tfidf);
         buffers.push(buffer);
     }
-    let linear_rows: Vec<_> =
-        buffers.iter().map(|b| LinearRow { dense: &b.dense, indices: &b.indices, values: &b.values }).collect();
+    let linear_rows: Vec<_> = buffers
+        .iter()
+        .map(|b| LinearRow { dense: &b.dense, indices: &b.indices, values: &b.values })
+        .collect();
     let l2 = LinearParams { dense_l2: params.l2, sparse_l2: params.l2, max_steps: STEPS };
     let linear = Linear::fit(&l2, &linear_rows, target, NGRAM_BUCKETS)?;
     let wording = |row: &LinearRow<'_>| linear.margin(LinearRow { dense: &[], ..*row }) - linear.intercept();

@@ -45,7 +45,8 @@ pub fn backtest(events: Vec<GenerationEvent>, options: &BacktestOptions) -> Resu
 
 /// The text of the field at `path` (`project_id`, `metadata.split`) of an event's JSON form.
 pub(super) fn field_of(event: &GenerationEvent, path: &str) -> Result<Option<String>> {
-    let json = serde_json::to_value(event).map_err(|e| Error::internal("an event has no JSON form").with_source(e))?;
+    let json = serde_json::to_value(event)
+        .map_err(|e| Error::internal("an event has no JSON form").with_source(e))?;
     let found = path.split('.').try_fold(&json, |value, name| value.get(name));
     Ok(found.filter(|v| !v.is_null()).map(|v| v.as_str().map_or_else(|| v.to_string(), str::to_owned)))
 }
@@ -94,7 +95,8 @@ impl<'a> Run<'a> {
         let cut = labelled.get((labelled.len() as f64 * share) as usize).map(|c| c.event.started.known_at);
         let cut = cut.ok_or_else(|| nothing(labelled.len(), &self.options.split))?;
         self.cut = Some(cut);
-        let labels: HashMap<_, _> = labelled.iter().filter_map(|c| Some((c.event.event_id.clone(), c.label?))).collect();
+        let labels: HashMap<_, _> =
+            labelled.iter().filter_map(|c| Some((c.event.event_id.clone(), c.label?))).collect();
         let records = facts::facts(cases.iter())?;
         let first = records.partition_point(|r| r.known_at() < cut);
         self.learn(&records[..first]);
@@ -124,7 +126,8 @@ impl<'a> Run<'a> {
         }
         let side = |want: bool| cases.iter().zip(&test).filter(move |(_, t)| **t == want).map(|(c, _)| c);
         let records = facts::facts(side(false))?;
-        let end = records.last().map(Record::known_at).ok_or_else(|| nothing(cases.len(), &self.options.split))?;
+        let end =
+            records.last().map(Record::known_at).ok_or_else(|| nothing(cases.len(), &self.options.split))?;
         self.learn(&records);
         self.train(end + TimeDelta::microseconds(1))?;
         for case in side(true) {
@@ -161,7 +164,9 @@ impl<'a> Run<'a> {
                 }
                 (verdict.promote, verdict.reasons)
             }
-            Err(error) if matches!(error.kind(), ErrorKind::NotEnoughData { .. }) => (false, vec![error.to_string()]),
+            Err(error) if matches!(error.kind(), ErrorKind::NotEnoughData { .. }) => {
+                (false, vec![error.to_string()])
+            }
             Err(error) => return Err(error),
         };
         self.models.push(NightlyModel { version, trained_at: now, promoted, reasons });
@@ -185,7 +190,9 @@ impl<'a> Run<'a> {
             return Err(nothing(n_events, &self.options.split));
         }
         let outcomes: Vec<_> = self.scored.iter().map(|s| s.outcome).collect();
-        let scores = |f: &dyn Fn(&Scored) -> f64| BacktestScores::of(&self.scored.iter().map(f).collect::<Vec<_>>(), &outcomes);
+        let scores = |f: &dyn Fn(&Scored) -> f64| {
+            BacktestScores::of(&self.scored.iter().map(f).collect::<Vec<_>>(), &outcomes)
+        };
         let prior = |f: fn(&Priors) -> f64| scores(&|s| f(&s.priors));
         let baselines = [
             ("constant", scores(&|_| self.constant)?),
@@ -205,7 +212,12 @@ impl<'a> Run<'a> {
             cut: self.cut,
             metrics: scores(&|s| s.probability)?,
             baselines: baselines.into_iter().map(|(n, s)| (n.to_owned(), s)).collect(),
-            timing: BacktestTiming::new(self.timing.features, self.timing.looked, self.timing.fit, self.timing.predict_us),
+            timing: BacktestTiming::new(
+                self.timing.features,
+                self.timing.looked,
+                self.timing.fit,
+                self.timing.predict_us,
+            ),
             models: self.models,
             status_counts,
         })
@@ -225,5 +237,7 @@ fn next_night(moment: DateTime<Utc>) -> DateTime<Utc> {
 }
 
 fn nothing(labelled: usize, split: &BacktestSplit) -> Error {
-    Error::invalid(format!("split {split} leaves nothing to train on or nothing to predict of {labelled} events with an outcome"))
+    Error::invalid(format!(
+        "split {split} leaves nothing to train on or nothing to predict of {labelled} events with an outcome"
+    ))
 }

@@ -58,7 +58,9 @@ impl FromStr for BacktestSplit {
 
     fn from_str(text: &str) -> Result<Self> {
         let wrong = || {
-            Error::invalid(format!("split {text:?}: expected time:SHARE, group:FIELD:SHARE or field:PATH=VALUE, SHARE between 0 and 1"))
+            Error::invalid(format!(
+                "split {text:?}: expected time:SHARE, group:FIELD:SHARE or field:PATH=VALUE, SHARE between 0 and 1"
+            ))
         };
         let share = |text: &str| text.parse::<f64>().ok().filter(|s| *s > 0.0 && *s < 1.0).ok_or_else(wrong);
         let (kind, rest) = text.split_once(':').ok_or_else(wrong)?;
