@@ -97,8 +97,10 @@ fn child_writes_until_it_is_refused() {
             let (store, run) = (&store, &run);
             scope.spawn(move || {
                 let mut refused = 0;
-                for n in (0..).take_while(|_| refused < 5) {
+                let mut n = 0;
+                while refused < 5 {
                     let id = format!("{run}-{writer}-{n}");
+                    n += 1;
                     match block_on(store.append(event(&id))) {
                         Ok(_) => say(&format!("ack {id}")),
                         Err(error) => {
