@@ -35,8 +35,10 @@ use writer::Writer;
 /// is verified whenever it is read. Dropping the store finishes what is queued and joins the
 /// thread, and so blocks for one commit.
 ///
-/// Erased rows are overwritten, in the log too; while another process reads an old state of the
-/// log, that part waits for the next write that finds it free.
+/// An erasure also rewrites the file, so that no byte of what was erased stays in it or in its log:
+/// it takes as long as copying the file and needs as much free space, while other writes wait.
+/// Where that cannot be done at once (the disk is full, another process reads on), the rows are gone
+/// for every reader, and the rewriting is tried again later.
 ///
 /// ```
 /// # use devmatrix_ml::store::{EventStore, SqliteStore};
@@ -100,7 +102,7 @@ impl SqliteStore {
         let shared: Arc<Path> = path.into();
         let named = |e: crate::Error| e.context(shared.display());
         let db = schema::open_writer(&shared, &options).map_err(named)?;
-        let writer = Writer::start(db, options.busy_timeout, shared.clone()).map_err(named)?;
+        let writer = Writer::start(db, shared.clone()).map_err(named)?;
         Ok(Self { path: shared.clone(), options, writer, idle: Mutex::default() })
     }
 

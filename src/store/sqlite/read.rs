@@ -73,13 +73,12 @@ pub(super) fn checkpoint(db: &Connection, name: &str) -> Result<Option<Vec<u8>>>
 }
 
 pub(super) fn erasures(db: &Connection) -> Result<u64> {
-    let sql = "SELECT value, crc FROM meta WHERE name = 'erasures'";
-    let found = all(db, sql, [], |row| {
-        let count: i64 = row::get(row, 0, "meta")?;
-        row::verify("meta", "erasures", &count.to_le_bytes(), row::get(row, 1, "meta")?)?;
-        Ok(count as u64)
-    });
-    Ok(found?.pop().unwrap_or(0))
+    Ok(meta(db, "erasures")?.unwrap_or(0) as u64)
+}
+
+/// Whether erased rows may still be in the bytes of the file or the log.
+pub(super) fn must_overwrite(db: &Connection) -> Result<bool> {
+    Ok(meta(db, "overwrite")?.is_some())
 }
 
 /// All rows that `sql` finds, each through `read`.
@@ -97,6 +96,15 @@ pub(super) fn all<T>(
         found.push(read(row)?);
     }
     Ok(found)
+}
+
+fn meta(db: &Connection, name: &str) -> Result<Option<i64>> {
+    let found = all(db, "SELECT value, crc FROM meta WHERE name = ?1", [name], |row| {
+        let value: i64 = row::get(row, 0, "meta")?;
+        row::verify("meta", name, &value.to_le_bytes(), row::get(row, 1, "meta")?)?;
+        Ok(value)
+    });
+    Ok(found?.pop())
 }
 
 fn scan_known(db: &Connection, after: Option<&Cursor>, limit: usize) -> Result<Vec<(i64, Record)>> {

@@ -120,7 +120,6 @@ fn configure(db: &Connection, options: &SqliteOptions) -> Result<()> {
          PRAGMA fullfsync = {full};
          PRAGMA checkpoint_fullfsync = {full};
          PRAGMA secure_delete = ON;
-         PRAGMA temp_store = MEMORY;
          PRAGMA cache_size = -16000;
          PRAGMA wal_autocheckpoint = 4000;
          PRAGMA journal_size_limit = 67108864;",

@@ -58,10 +58,20 @@ pub(super) fn erase(tx: &Tx<'_>, subject: &Subject) -> Result<Erasure> {
     }
     if !doomed.is_empty() {
         run(tx.db, "DELETE FROM checkpoints", [])?;
-        count_erasure(tx.db)?;
-        tx.wipe_log();
+        put_meta(tx.db, "erasures", read::erasures(tx.db)? as i64 + 1)?;
+        tx.overwrite()?;
     }
     Ok(Erasure { events: doomed.len() as u64 })
+}
+
+/// Notes that erased rows are still in the bytes of the file.
+pub(super) fn overwrite_later(db: &Connection) -> Result<()> {
+    put_meta(db, "overwrite", 1)
+}
+
+/// Notes that they are not.
+pub(super) fn overwritten(db: &Connection) -> Result<()> {
+    run(db, "DELETE FROM meta WHERE name = 'overwrite'", []).map(drop)
 }
 
 /// Whether the row was new.
@@ -128,10 +138,9 @@ fn events_of(db: &Connection, subject: &Subject) -> Result<Vec<EventId>> {
     read::all(db, &sql, [id], |row| row::read_fact(row).map(|(_, record)| record.event_id().clone()))
 }
 
-fn count_erasure(db: &Connection) -> Result<()> {
-    let count = read::erasures(db)? as i64 + 1;
-    let sql = "INSERT OR REPLACE INTO meta (name, value, crc) VALUES ('erasures', ?1, ?2)";
-    run(db, sql, params![count, row::blob_crc("meta", "erasures", &count.to_le_bytes())]).map(drop)
+fn put_meta(db: &Connection, name: &str, value: i64) -> Result<()> {
+    let sql = "INSERT OR REPLACE INTO meta (name, value, crc) VALUES (?1, ?2, ?3)";
+    run(db, sql, params![name, value, row::blob_crc("meta", name, &value.to_le_bytes())]).map(drop)
 }
 
 fn first<T: rusqlite::types::FromSql>(db: &Connection, sql: &str, params: impl Params) -> Result<T> {

@@ -1,6 +1,7 @@
 //! The thread that writes: whatever queued while one commit ran goes into the next.
 
 use super::fault::fault;
+use super::{read, write};
 use crate::error::{Error, ErrorKind, Result};
 use futures_channel::oneshot;
 use rusqlite::Connection;
@@ -9,10 +10,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Requests that share one transaction at most, to bound the memory that it takes.
 const MAX_GROUP: usize = 1024;
+
+/// How long to leave it after erased rows could not be overwritten.
+const OVERWRITE_PAUSE: Duration = Duration::from_secs(60);
 
 /// The way to the thread; dropping it finishes what is queued and joins the thread.
 pub(super) struct Writer {
@@ -28,9 +32,10 @@ pub(super) struct Tx<'a> {
 }
 
 impl Writer {
-    pub(super) fn start(db: Connection, patience: Duration, path: Arc<Path>) -> Result<Self> {
+    pub(super) fn start(db: Connection, path: Arc<Path>) -> Result<Self> {
         let (queue, jobs) = mpsc::channel();
-        let session = Session { db, patience, path, wipe: Cell::new(false) };
+        let session =
+            Session { wipe: Cell::new(read::must_overwrite(&db)?), tried: Cell::new(None), db, path };
         let thread = thread::Builder::new()
             .name("devmatrix-sqlite".to_owned())
             .spawn(move || session.run(&jobs))
@@ -66,9 +71,10 @@ impl Drop for Writer {
 }
 
 impl Tx<'_> {
-    /// Has the log emptied after the commit and before the answer: it holds erased rows.
-    pub(super) fn wipe_log(&self) {
+    /// Has the file rewritten after the commit and before the answer: it holds erased rows.
+    pub(super) fn overwrite(&self) -> Result<()> {
         self.wipe.set(true);
+        write::overwrite_later(self.db)
     }
 }
 
@@ -100,14 +106,16 @@ impl<T: Send, W: Fn(&Tx<'_>) -> Result<T> + Send> Job for Request<T, W> {
 /// The thread's side.
 struct Session {
     db: Connection,
-    patience: Duration,
     path: Arc<Path>,
-    /// The log holds rows that were erased.
+    /// Erased rows are still in the bytes of the file or the log.
     wipe: Cell<bool>,
+    /// When it was last tried in vain to overwrite them.
+    tried: Cell<Option<Instant>>,
 }
 
 impl Session {
     fn run(self, jobs: &Receiver<Box<dyn Job>>) {
+        self.overwrite();
         while let Ok(first) = jobs.recv() {
             self.serve(std::iter::once(first).chain(jobs.try_iter()).take(MAX_GROUP).collect());
         }
@@ -120,7 +128,7 @@ impl Session {
         }
         match self.commit(&mut group) {
             Ok(()) => {
-                self.wipe_log();
+                self.overwrite();
                 group.into_iter().for_each(|job| job.answer(Ok(())));
             }
             Err(error) if group.len() == 1 => {
@@ -165,17 +173,31 @@ impl Session {
         }
     }
 
-    /// Empties the log; what cannot be done while others read it is tried again after the next commit.
-    fn wipe_log(&self) {
-        if !self.wipe.get() {
+    /// Rewrites the file without what was erased and empties the log; what cannot be done now (the
+    /// disk is full, another process reads) is tried again later, after a restart too.
+    ///
+    /// `secure_delete` alone is not enough: when SQLite splits and merges pages it leaves copies of
+    /// the rows that it moved in the free space of the old page.
+    fn overwrite(&self) {
+        if !self.wipe.get() || self.tried.get().is_some_and(|tried| tried.elapsed() < OVERWRITE_PAUSE) {
             return;
         }
+        let done = self.try_overwrite();
+        self.wipe.set(done.is_err());
+        self.tried.set(done.err().map(|error| {
+            tracing::warn!(path = %self.path.display(), %error, "erased bytes are not overwritten yet");
+            Instant::now()
+        }));
+    }
+
+    fn try_overwrite(&self) -> Result<()> {
+        let step = |e| fault(e, "overwrite what was erased");
+        self.db.execute_batch("VACUUM").map_err(step)?;
         let busy = self.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
-        let wiped = matches!(busy, Ok(0));
-        self.wipe.set(!wiped);
-        // Wait for readers once, not at every commit that follows.
-        let patience = if wiped { self.patience } else { Duration::ZERO };
-        let _ = self.db.busy_timeout(patience);
+        if busy.map_err(step)? != 0 {
+            return Err(unavailable("another process reads the log"));
+        }
+        write::overwritten(&self.db)
     }
 
     fn named(&self, error: Error) -> Error {

@@ -1,0 +1,357 @@
+//! What only a store in a file can get wrong: damage, other versions, other processes, erased bytes.
+#![cfg(feature = "sqlite")]
+
+use chrono::DateTime;
+use devmatrix_ml::event::{
+    EventId, Fact, Feedback, FeedbackId, Record, TaskContext, TaskId, UserAction, UserId,
+};
+use devmatrix_ml::features::FeatureVector;
+use devmatrix_ml::store::{
+    Appended, Cursor, Durability, EventStore, EventStoreExt, ScanOrder, SqliteOptions, SqliteStore, Subject,
+};
+use devmatrix_ml::{Error, ErrorKind};
+use futures_executor::block_on;
+use rusqlite::Connection;
+use std::path::{Path, PathBuf};
+use std::sync::Barrier;
+use std::thread;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+#[test]
+fn a_changed_row_is_found_and_named() {
+    for change in [
+        "UPDATE facts SET body = replace(body, 'words', 'wordz') WHERE event_id = 'e1'",
+        "UPDATE facts SET known_at = known_at + 1 WHERE event_id = 'e1'",
+        "UPDATE facts SET user_id = 'someone' WHERE event_id = 'e1'",
+        "UPDATE facts SET project_id = 'another' WHERE event_id = 'e1'",
+        "UPDATE facts SET part = 'x' WHERE event_id = 'e1'",
+        "UPDATE facts SET crc = crc + 1 WHERE event_id = 'e1'",
+        "UPDATE facts SET seq = 77 WHERE event_id = 'e1'",
+    ] {
+        let (_folder, path) = file();
+        let store = SqliteStore::open(&path).unwrap();
+        write(&store, &[started("e0", 0), started("e1", 1)]);
+        // SQLite does not cast a blob back: `body` must stay one.
+        let change = change
+            .replace("replace(body, 'words', 'wordz')", "CAST(replace(body, 'words', 'wordz') AS BLOB)");
+        assert_eq!(Connection::open(&path).unwrap().execute(&change, []).unwrap(), 1, "{change}");
+        let row = if change.contains("seq") { "row 77" } else { "row 2" };
+        let errors = [
+            block_on(store.get(&[id("e1")])).unwrap_err(),
+            block_on(store.scan(ScanOrder::Known, None, 10)).unwrap_err(),
+            block_on(store.scan(ScanOrder::Arrival, None, 10)).unwrap_err(),
+        ];
+        for error in errors {
+            assert_eq!(error.kind(), ErrorKind::Corrupt, "{change}: {error}");
+            assert!(error.to_string().contains(row) && error.to_string().contains("facts"), "{error}");
+        }
+        assert!(block_on(store.event(&id("e0"))).is_ok());
+    }
+}
+
+#[test]
+fn damage_to_the_other_tables_is_found_too() {
+    let (_folder, path) = file();
+    let store = SqliteStore::open(&path).unwrap();
+    write(&store, &[started("e", 0), feedback("e", 1), feedback("f", 2)]);
+    block_on(store.put_features(vec![FeatureVector::new(id("e"), 1, &[1.0])])).unwrap();
+    block_on(store.put_checkpoint("history", Some(vec![1, 2]))).unwrap();
+    let db = Connection::open(&path).unwrap();
+    db.execute_batch(
+        "UPDATE features SET body = x'0000'; UPDATE checkpoints SET bytes = x'0103';
+         UPDATE waiting SET event_id = 'g'; INSERT INTO meta VALUES ('erasures', 1, 0);",
+    )
+    .unwrap();
+    let kinds = [
+        block_on(store.features(&[id("e")])).map(drop),
+        block_on(store.checkpoint("history")).map(drop),
+        block_on(store.without_features(None, 1)).map(drop),
+        block_on(store.erasures()).map(drop),
+    ];
+    for result in kinds {
+        assert_eq!(result.unwrap_err().kind(), ErrorKind::Corrupt);
+    }
+}
+
+#[test]
+fn flipped_bytes_in_the_file_give_an_error_or_the_truth() {
+    let (folder, path) = file();
+    let records: Vec<_> = (0..200).map(|n| started(&format!("e{n:03}"), n)).collect();
+    let store = SqliteStore::open(&path).unwrap();
+    write(&store, &records);
+    drop(store);
+    let whole = std::fs::read(&path).unwrap();
+    let mut found = 0;
+    for step in 0..150 {
+        let mut bytes = whole.clone();
+        let at = (step * 7919 + 104_729) % bytes.len();
+        bytes[at] ^= 1 << (step % 8);
+        let damaged = folder.path().join(format!("damaged-{step}.db"));
+        std::fs::write(&damaged, bytes).unwrap();
+        match SqliteStore::open(&damaged).and_then(|s| block_on(s.scan(ScanOrder::Arrival, None, 1000))) {
+            // The bit was in an index or in free space.
+            Ok(page) => assert!(page.records == records, "byte {at}: wrong records were read"),
+            Err(error) => {
+                found += 1;
+                assert!(
+                    matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Incompatible),
+                    "byte {at}: {:?}: {error}",
+                    error.kind()
+                );
+            }
+        }
+        std::fs::remove_file(&damaged).unwrap();
+    }
+    assert!(found > 30, "only {found} of 150 flipped bits were found");
+}
+
+#[test]
+fn a_newer_schema_is_refused_and_left_as_it_is() {
+    let (_folder, path) = file();
+    drop(SqliteStore::open(&path).unwrap());
+    Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
+    let before = std::fs::read(&path).unwrap();
+    let error = SqliteStore::open(&path).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Incompatible);
+    assert!(error.to_string().contains("version 99") && error.to_string().contains("upgrade"), "{error}");
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+}
+
+#[test]
+fn what_is_not_ours_is_refused_with_the_path() {
+    let (folder, path) = file();
+    std::fs::write(&path, "these are notes, not a database\n".repeat(100)).unwrap();
+    assert_refused(&path, ErrorKind::Corrupt, "no SQLite database");
+    let other = folder.path().join("other.db");
+    Connection::open(&other).unwrap().execute_batch("CREATE TABLE notes (text TEXT)").unwrap();
+    assert_refused(&other, ErrorKind::Incompatible, "another application");
+    assert_refused(&folder.path().join("missing/events.db"), ErrorKind::Unavailable, "folder exists");
+    assert_refused(folder.path(), ErrorKind::Unavailable, "cannot be opened");
+    assert_refused(Path::new(":memory:"), ErrorKind::InvalidInput, "MemoryStore");
+    assert_refused(Path::new(""), ErrorKind::InvalidInput, "path");
+}
+
+#[test]
+fn everything_is_there_after_opening_again() {
+    let (_folder, path) = file();
+    let records = [started("e", 0), completed_later("e"), feedback("e", 9), feedback("f", 3)];
+    let vector = FeatureVector::new(id("e"), 3, &[1.0, f32::NAN]);
+    {
+        let store = SqliteStore::open(&path).unwrap();
+        write(&store, &records);
+        write(&store, &[owned("gone", 4, "ann")]);
+        block_on(store.erase(&ann())).unwrap();
+        block_on(store.put_features(vec![vector.clone()])).unwrap();
+        block_on(store.put_checkpoint("history", Some(vec![7]))).unwrap();
+    }
+    let mut options = SqliteOptions::default();
+    options.durability = Durability::Normal;
+    options.readers = 0;
+    let store = SqliteStore::open_with(&path, options).unwrap();
+    assert_eq!(block_on(store.scan(ScanOrder::Arrival, None, 10)).unwrap().records, records);
+    assert_eq!(block_on(store.features(&[id("e")])).unwrap(), [Some(vector)]);
+    assert_eq!(block_on(store.without_features(None, 10)).unwrap(), [id("f")]);
+    assert_eq!(block_on(store.checkpoint("history")).unwrap(), Some(vec![7]));
+    assert_eq!(block_on(store.erasures()).unwrap(), 1);
+    assert_eq!(block_on(store.append(vec![owned("gone", 4, "ann")])).unwrap(), [Appended::Erased]);
+}
+
+#[test]
+fn dropping_the_store_finishes_what_is_queued() {
+    let (_folder, path) = file();
+    let store = SqliteStore::open(&path).unwrap();
+    for n in 0..50 {
+        // Polled once, so that it is queued; then nobody waits for it any more.
+        let mut write = std::pin::pin!(store.append(vec![started(&format!("e{n}"), n)]));
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        let _ = write.as_mut().poll(&mut context);
+    }
+    drop(store);
+    let store = SqliteStore::open(&path).unwrap();
+    assert_eq!(block_on(store.scan(ScanOrder::Arrival, None, 100)).unwrap().records.len(), 50);
+}
+
+#[test]
+fn several_stores_share_one_file_and_no_cursor_skips_a_record() {
+    const STORES: usize = 4;
+    const EACH: usize = 60;
+    let (_folder, path) = file();
+    let start = Barrier::new(STORES + 1);
+    thread::scope(|scope| {
+        for writer in 0..STORES {
+            let (path, start) = (&path, &start);
+            scope.spawn(move || {
+                start.wait();
+                // All open a file that does not exist yet, at once.
+                let store = SqliteStore::open(path).unwrap();
+                for n in 0..EACH {
+                    let batch = vec![started(&format!("{writer}-{n}"), n as i64), started("shared", 0)];
+                    block_on(store.append(batch)).unwrap();
+                }
+            });
+        }
+        start.wait();
+        let store = SqliteStore::open(&path).unwrap();
+        let (mut seen, mut cursor): (Vec<Record>, Option<Cursor>) = (Vec::new(), None);
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while seen.len() < STORES * EACH + 1 && Instant::now() < deadline {
+            let page = block_on(store.scan(ScanOrder::Arrival, cursor.as_ref(), 7)).unwrap();
+            (cursor, _) = (page.next, seen.extend(page.records));
+        }
+        assert_eq!(seen.len(), STORES * EACH + 1);
+        seen.sort_by_key(Record::key);
+        seen.dedup_by_key(|r| r.key());
+        assert_eq!(seen.len(), STORES * EACH + 1);
+    });
+}
+
+#[test]
+fn a_file_held_by_another_gives_an_error_and_then_works_on() {
+    let (_folder, path) = file();
+    let mut options = SqliteOptions::default();
+    options.busy_timeout = Duration::from_millis(50);
+    let store = SqliteStore::open_with(&path, options).unwrap();
+    let other = Connection::open(&path).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let error = block_on(store.append(vec![started("e", 0)])).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert!(error.to_string().contains("another process"), "{error}");
+    other.execute_batch("ROLLBACK").unwrap();
+    write(&store, &[started("e", 0)]);
+}
+
+#[test]
+fn a_request_that_fails_does_not_fail_the_others_of_its_group() {
+    let (_folder, path) = file();
+    let store = SqliteStore::open(&path).unwrap();
+    write(&store, &[started("damaged", 0)]);
+    Connection::open(&path).unwrap().execute("UPDATE facts SET crc = 0", []).unwrap();
+    // Held by another, the file lets everything queue up into one group.
+    let other = Connection::open(&path).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    thread::scope(|scope| {
+        let good: Vec<_> = (0..8)
+            .map(|n| {
+                scope.spawn({
+                    let store = &store;
+                    move || block_on(store.append(vec![started(&format!("e{n}"), n)]))
+                })
+            })
+            .collect();
+        let bad = scope.spawn(|| block_on(store.append(vec![started("new", 1), started("damaged", 0)])));
+        thread::sleep(Duration::from_millis(200));
+        other.execute_batch("ROLLBACK").unwrap();
+        for write in good {
+            assert_eq!(write.join().unwrap().unwrap(), [Appended::New]);
+        }
+        assert_eq!(bad.join().unwrap().unwrap_err().kind(), ErrorKind::Corrupt);
+    });
+    // All or none: the sound half of the bad request is not there.
+    assert_eq!(block_on(store.get(&[id("new")])).unwrap(), [None]);
+}
+
+#[test]
+fn erased_text_is_not_in_the_files_any_more() {
+    let (folder, path) = file();
+    let store = SqliteStore::open(&path).unwrap();
+    // Enough, and in no order, to split and merge pages of every index.
+    for chunk in 0..30 {
+        let batch: Vec<_> = (0..100)
+            .flat_map(|n| {
+                let n = (chunk * 100 + n) * 7919 % 3000;
+                let owner = if n % 3 == 0 { "ann-the-secret" } else { "bob" };
+                let id = format!("{owner}-event-{n}");
+                [owned(&id, n, owner), feedback(&id, n + 1)]
+            })
+            .collect();
+        write(&store, &batch);
+    }
+    let vectors =
+        (0..1000).map(|n| FeatureVector::new(id(&format!("ann-the-secret-event-{}", n * 3)), 1, &[1.0; 9]));
+    block_on(store.put_features(vectors.collect())).unwrap();
+    block_on(store.put_checkpoint("history", Some(b"about ann-the-secret".repeat(1000)))).unwrap();
+    assert!(occurrences(folder.path(), "ann-the-secret") > 0);
+    let subject = Subject::User(UserId::new("ann-the-secret").unwrap());
+    assert_eq!(block_on(store.erase(&subject)).unwrap().events, 1000);
+    assert_eq!(occurrences(folder.path(), "ann-the-secret"), 0);
+    assert!(occurrences(folder.path(), "bob") > 0);
+    assert_eq!(block_on(store.scan(ScanOrder::Arrival, None, 10_000)).unwrap().records.len(), 4000);
+}
+
+#[test]
+fn a_hundred_megabytes_of_description_come_back() {
+    let (_folder, path) = file();
+    let store = SqliteStore::open(&path).unwrap();
+    let mut context = TaskContext::new(TaskId::new("t").unwrap());
+    context.task_description = "0123456789".repeat(10_000_000);
+    let record = Record::new(id("huge"), at(0), Fact::Started(Box::new(context.into()))).unwrap();
+    write(&store, std::slice::from_ref(&record));
+    let found = block_on(store.scan(ScanOrder::Known, None, 10)).unwrap().records;
+    assert!(found == [record], "the description changed");
+    // The log does not stay that large.
+    write(&store, &[started("small", 1)]);
+    write(&store, &[started("small2", 1)]);
+    let log = std::fs::metadata(path.with_extension("db-wal")).unwrap().len();
+    assert!(log < 80_000_000, "the log has {log} bytes");
+}
+
+fn assert_refused(path: &Path, kind: ErrorKind, why: &str) {
+    let error: Error = SqliteStore::open(path).unwrap_err();
+    assert_eq!(error.kind(), kind, "{error}");
+    assert!(error.to_string().contains(why), "{error}");
+    assert!(
+        kind == ErrorKind::InvalidInput || error.to_string().contains(&path.display().to_string()),
+        "{error}"
+    );
+}
+
+/// How often `text` stands in the files of `folder`.
+fn occurrences(folder: &Path, text: &str) -> usize {
+    let files = std::fs::read_dir(folder).unwrap().map(|entry| std::fs::read(entry.unwrap().path()).unwrap());
+    files.map(|bytes| bytes.windows(text.len()).filter(|w| *w == text.as_bytes()).count()).sum()
+}
+
+fn file() -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("events.db");
+    (folder, path)
+}
+
+fn write(store: &SqliteStore, records: &[Record]) {
+    let appended = block_on(store.append(records.to_vec())).unwrap();
+    assert!(appended.iter().all(|a| *a == Appended::New), "{appended:?}");
+}
+
+fn id(id: &str) -> EventId {
+    EventId::new(id).unwrap()
+}
+
+fn at(micros: i64) -> DateTime<chrono::Utc> {
+    DateTime::from_timestamp_micros(1_740_000_000_000_000 + micros).unwrap()
+}
+
+fn ann() -> Subject {
+    Subject::User(UserId::new("ann").unwrap())
+}
+
+fn started(event: &str, micros: i64) -> Record {
+    owned(event, micros, "bob")
+}
+
+fn owned(event: &str, micros: i64, user: &str) -> Record {
+    let mut context = TaskContext::new(TaskId::new("t").unwrap());
+    context.task_description = format!("some words for {user}");
+    context.user_id = Some(UserId::new(user).unwrap());
+    Record::new(id(event), at(micros), Fact::Started(Box::new(context.into()))).unwrap()
+}
+
+fn completed_later(event: &str) -> Record {
+    Record::new(id(event), at(5), Fact::Completed(Box::default())).unwrap()
+}
+
+fn feedback(event: &str, micros: i64) -> Record {
+    let mut feedback = Feedback::new(UserAction::Approve);
+    feedback.feedback_id = Some(FeedbackId::new(format!("{event}-f")).unwrap());
+    Record::new(id(event), at(micros), Fact::Feedback(Box::new(feedback))).unwrap()
+}
