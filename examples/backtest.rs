@@ -39,7 +39,7 @@ struct Args {
     /// One backtest for each value of this field
     #[arg(long)]
     by: Option<String>,
-    /// Where the host's own complexity stands (metadata.story_points)
+    /// Where the host's own complexity stands (`metadata.story_points`)
     #[arg(long, requires = "range")]
     label: Option<String>,
     /// The scale of --label, LO..HI
@@ -81,13 +81,12 @@ fn main() -> anyhow::Result<()> {
         label_complexity(&mut events, path, range)?;
     }
     let options = options(&args);
-    let report = match &args.by {
-        Some(field) => by_value(events, field, &options)?,
-        None => {
-            let report = backtest(events, &options)?;
-            print_table(&report);
-            serde_json::to_value(report)?
-        }
+    let report = if let Some(field) = &args.by {
+        by_value(events, field, &options)?
+    } else {
+        let report = backtest(events, &options)?;
+        print_table(&report);
+        serde_json::to_value(report)?
     };
     write_json(&args, &report)
 }
@@ -164,7 +163,7 @@ fn text(value: &Value) -> String {
 }
 
 fn print_table(report: &BacktestReport) {
-    let cut = report.cut.map(|cut| format!(", cut at {cut:%Y-%m-%d %H:%M}")).unwrap_or_default();
+    let cut = report.cut.map(|cut| format!(", cut at {}", cut.format("%Y-%m-%d %H:%M"))).unwrap_or_default();
     println!(
         "{} events: trained on {}, predicted {} ({}{cut})",
         report.n_events, report.n_train, report.n_test, report.split

@@ -1,4 +1,5 @@
 //! The laws of the history: it is a function of the set of facts, and replay equals live.
+#![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
 
 mod common;
 

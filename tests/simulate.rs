@@ -1,4 +1,5 @@
 //! The simulated world keeps its own promises.
+#![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
 
 use chrono::TimeDelta;
 use devmatrix_ml::evaluate::roc_auc;

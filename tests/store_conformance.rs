@@ -1,4 +1,5 @@
 //! The stores that come with the crate keep the rules that a host's own store must keep.
+#![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
 #![cfg(feature = "testing")]
 
 use devmatrix_ml::store::{MemoryStore, conformance};

@@ -2,6 +2,7 @@
 //! the disk is full.
 //!
 //! The children are this test binary itself, started again with a file's path in the environment.
+#![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
 #![cfg(all(feature = "sqlite", unix))]
 
 use chrono::DateTime;

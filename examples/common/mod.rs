@@ -8,7 +8,7 @@ use std::path::Path;
 
 /// Reads a JSONL file, compressed or not; a bad line is an error with its number, or is passed
 /// over with `skip_bad`.
-pub fn read_events(path: &Path, skip_bad: bool) -> anyhow::Result<JsonLines> {
+pub(crate) fn read_events(path: &Path, skip_bad: bool) -> anyhow::Result<JsonLines> {
     let file = File::open(path).with_context(|| format!("{}: cannot be opened", path.display()))?;
     let mut file = BufReader::new(file);
     let zipped = file.fill_buf().is_ok_and(|head| head.starts_with(&[0x1f, 0x8b]));

@@ -160,7 +160,7 @@ impl Host {
         match trained {
             Ok(trained) => self.report.trained(now, trained.promoted, &trained.reasons),
             Err(e) if matches!(e.kind(), ErrorKind::NotEnoughData { .. }) => {
-                self.report.not_trained(now, &e.to_string())
+                self.report.not_trained(now, &e.to_string());
             }
             Err(e) => return Err(e),
         }

@@ -6,26 +6,26 @@ use devmatrix_ml::event::{Completion, EventId, Fact, Feedback, GenerationEvent, 
 use devmatrix_ml::simulate::{Simulator, SimulatorOptions};
 
 /// One thing that happens.
-pub struct Moment {
+pub(crate) struct Moment {
     /// When.
-    pub at: DateTime<Utc>,
+    pub(crate) at: DateTime<Utc>,
     /// To which generation.
-    pub id: EventId,
+    pub(crate) id: EventId,
     /// What.
-    pub what: What,
+    pub(crate) what: What,
     /// The true odds of success of a simulated start.
-    pub odds: Option<f64>,
+    pub(crate) odds: Option<f64>,
 }
 
 /// A start, an end or a judgement.
-pub enum What {
+pub(crate) enum What {
     Start(Box<Started>),
     Complete(Box<Completion>),
     Feedback(Box<Feedback>),
 }
 
 /// Simulated days.
-pub fn simulated(days: u32, seed: u64) -> Result<Vec<Moment>> {
+pub(crate) fn simulated(days: u32, seed: u64) -> Result<Vec<Moment>> {
     let mut options = SimulatorOptions::default();
     (options.days, options.seed) = (days, seed);
     let mut moments = Vec::new();
@@ -39,7 +39,7 @@ pub fn simulated(days: u32, seed: u64) -> Result<Vec<Moment>> {
 }
 
 /// A host's own events.
-pub fn of_events(events: Vec<GenerationEvent>) -> Result<Vec<Moment>> {
+pub(crate) fn of_events(events: Vec<GenerationEvent>) -> Result<Vec<Moment>> {
     let mut moments = Vec::new();
     for event in events {
         moments.extend(event.into_records()?.into_iter().map(|record| moment(record, None)));

@@ -7,7 +7,7 @@ use devmatrix_ml::models::SuccessPrediction;
 use std::collections::{BTreeMap, HashMap};
 
 /// What is kept to be printed at the end.
-pub struct Report {
+pub(crate) struct Report {
     begin: DateTime<Utc>,
     weeks: BTreeMap<i64, Week>,
     open: HashMap<EventId, Row>,
@@ -32,12 +32,12 @@ struct Row {
 }
 
 impl Report {
-    pub fn new(begin: DateTime<Utc>) -> Self {
+    pub(crate) fn new(begin: DateTime<Utc>) -> Self {
         Self { begin, weeks: BTreeMap::new(), open: HashMap::new(), closed: HashMap::new() }
     }
 
     /// A prediction made before its generation started.
-    pub fn predicted(
+    pub(crate) fn predicted(
         &mut self,
         id: &EventId,
         now: DateTime<Utc>,
@@ -56,14 +56,14 @@ impl Report {
     }
 
     /// What came of it; a later judgement revises an earlier one.
-    pub fn outcome(&mut self, id: &EventId, success: Option<bool>) {
+    pub(crate) fn outcome(&mut self, id: &EventId, success: Option<bool>) {
         let Some(success) = success else { return };
         if let Some(row) = self.open.remove(id).or_else(|| self.closed.get(id).map(|(row, _)| row.clone())) {
             self.closed.insert(id.clone(), (row, success));
         }
     }
 
-    pub fn trained(&mut self, now: DateTime<Utc>, promoted: bool, reasons: &[String]) {
+    pub(crate) fn trained(&mut self, now: DateTime<Utc>, promoted: bool, reasons: &[String]) {
         let week = self.week_of(now);
         let week = self.weeks.entry(week).or_default();
         if promoted {
@@ -74,7 +74,7 @@ impl Report {
         }
     }
 
-    pub fn not_trained(&mut self, now: DateTime<Utc>, reason: &str) {
+    pub(crate) fn not_trained(&mut self, now: DateTime<Utc>, reason: &str) {
         let week = self.week_of(now);
         let week = self.weeks.entry(week).or_default();
         week.not_trained += 1;
@@ -85,7 +85,7 @@ impl Report {
         (now - self.begin).num_weeks()
     }
 
-    pub fn print(&self, truth_known: bool) {
+    pub(crate) fn print(&self, truth_known: bool) {
         println!(
             "{:>4} {:>12} {:>9} {:>7} {:>7} {:>7} {:>9} {:>8}  why not",
             "week", "generations", "answered", "success", "AUC", "Brier", "promoted", "refused"

@@ -87,8 +87,8 @@ pub fn roc_auc(scores: &[f64], outcomes: &[bool]) -> Option<f64> {
     let mut order: Vec<_> = (0..scores.len().min(outcomes.len())).collect();
     order.sort_by(|a, b| scores[*a].total_cmp(&scores[*b]));
     let (mut before, mut rank_sum) = (0.0, 0.0);
-    for tie in order.chunk_by(|a, b| scores[*a] == scores[*b]) {
-        let rank = before + (tie.len() as f64 + 1.0) / 2.0;
+    for tie in order.chunk_by(|a, b| scores[*a].total_cmp(&scores[*b]).is_eq()) {
+        let rank = before + 0.5 * (tie.len() as f64 + 1.0);
         rank_sum += rank * tie.iter().filter(|i| outcomes[**i]).count() as f64;
         before += tie.len() as f64;
     }

@@ -147,7 +147,7 @@ mod tests {
         }
     }
 
-    /// `scipy.stats.binomtest(15, 50).proportion_ci(0.9, "wilson")` of SciPy 1.17.
+    /// `scipy.stats.binomtest(15, 50).proportion_ci(0.9, "wilson")` of `SciPy` 1.17.
     #[test]
     fn wilson_interval_equals_the_formula() {
         let (low, high) = wilson(0.3, 50.0);

@@ -50,7 +50,7 @@ impl Arrival {
 pub fn arrivals(generations: usize) -> impl Strategy<Value = Vec<Arrival>> {
     prop::collection::vec(generation(), 1..generations).prop_map(|all| {
         let mut list: Vec<_> =
-            all.into_iter().enumerate().flat_map(|(i, (task, parts))| build(i, &task, parts)).collect();
+            all.into_iter().enumerate().flat_map(|(i, (task, parts))| build(i, task, parts)).collect();
         list.sort_by_key(|a| a.at);
         // Strictly ascending, as a collector stamps them.
         let mut last = DateTime::<Utc>::UNIX_EPOCH;
@@ -72,13 +72,13 @@ fn generation() -> impl Strategy<Value = ((u8, u8, u8, u8), Parts)> {
     (task, prop::collection::vec(part, 1..7))
 }
 
-fn build(i: usize, (name, agent, project, user): &(u8, u8, u8, u8), parts: Parts) -> Vec<Arrival> {
+fn build(i: usize, (name, agent, project, user): (u8, u8, u8, u8), parts: Parts) -> Vec<Arrival> {
     let id = EventId::new(format!("e{i}")).unwrap();
     let mut task = TaskContext::new(TaskId::new(format!("t{name}")).unwrap());
     task.task_description = format!("Build page {name} and - must test it");
-    task.task_type = Some(["backend", "Frontend", "database"][usize::from(*name % 3)].into());
-    task.agent_type = (*agent > 0).then(|| format!("agent{agent}"));
-    task.project_id = (*project > 0).then(|| ProjectId::new(format!("p{project}")).unwrap());
+    task.task_type = Some(["backend", "Frontend", "database"][usize::from(name % 3)].into());
+    task.agent_type = (agent > 0).then(|| format!("agent{agent}"));
+    task.project_id = (project > 0).then(|| ProjectId::new(format!("p{project}")).unwrap());
     task.user_id = Some(UserId::new(format!("u{user}")).unwrap());
     task.rag_examples_ids = vec![format!("e{}", i / 2)];
     let base: DateTime<Utc> = "2025-01-01T00:00:00Z".parse().unwrap();

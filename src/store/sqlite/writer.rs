@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 const MAX_GROUP: usize = 1024;
 
 /// How long to leave it after erased rows could not be overwritten.
-const OVERWRITE_PAUSE: Duration = Duration::from_secs(60);
+const OVERWRITE_PAUSE: Duration = Duration::from_mins(1);
 
 /// The way to the thread; dropping it finishes what is queued and joins the thread.
 pub(super) struct Writer {

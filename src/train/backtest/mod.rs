@@ -35,7 +35,7 @@ use std::time::Instant;
 pub fn backtest(events: Vec<GenerationEvent>, options: &BacktestOptions) -> Result<BacktestReport> {
     options.training.verify()?;
     let cases = facts::cases(events, options);
-    let mut run = Run::new(options)?;
+    let mut run = Run::new(options);
     match &options.split {
         BacktestSplit::Time(share) => run.by_time(&cases, *share)?,
         _ => run.by_value(&cases)?,
@@ -74,8 +74,8 @@ struct Timing {
 }
 
 impl<'a> Run<'a> {
-    fn new(options: &'a BacktestOptions) -> Result<Self> {
-        Ok(Self {
+    fn new(options: &'a BacktestOptions) -> Self {
+        Self {
             options,
             trainer: SuccessTrainer::default(),
             builder: DatasetBuilder::new(FeatureEngineer::default()),
@@ -86,7 +86,7 @@ impl<'a> Run<'a> {
             scored: Vec::new(),
             models: Vec::new(),
             timing: Timing::default(),
-        })
+        }
     }
 
     /// Trains at the cut, then goes on in order: predict, learn, and train again each night.
@@ -110,7 +110,7 @@ impl<'a> Run<'a> {
             if let Fact::Started(started) = record.fact()
                 && let Some(label) = labels.get(record.event_id())
             {
-                self.predict(&started.context, record.known_at(), *label)?;
+                self.predict(&started.context, record.known_at(), *label);
             }
             self.learn(std::slice::from_ref(record));
         }
@@ -132,7 +132,7 @@ impl<'a> Run<'a> {
         self.train(end + TimeDelta::microseconds(1))?;
         for case in side(true) {
             if let Some(label) = case.label {
-                self.predict(&case.event.started.value.context, end, label)?;
+                self.predict(&case.event.started.value.context, end, label);
             }
         }
         Ok(())
@@ -173,7 +173,7 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    fn predict(&mut self, task: &TaskContext, now: DateTime<Utc>, outcome: bool) -> Result<()> {
+    fn predict(&mut self, task: &TaskContext, now: DateTime<Utc>, outcome: bool) {
         let started = Instant::now();
         let (row, priors) = self.builder.look(task, now);
         let (probability, status) = match &self.served {
@@ -182,7 +182,6 @@ impl<'a> Run<'a> {
         };
         self.timing.predict_us.push(started.elapsed().as_secs_f64() * 1e6);
         self.scored.push(Scored { probability, outcome, status, priors });
-        Ok(())
     }
 
     fn report(self, n_events: usize) -> Result<BacktestReport> {
