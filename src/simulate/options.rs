@@ -1,7 +1,7 @@
 //! What can be set of a simulation.
 
 use crate::error::{Error, Result};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike, Utc};
 use serde::{Deserialize, Serialize};
 
 /// What can be set of a simulation; verified by [`Simulator::new`](super::Simulator::new).
@@ -54,6 +54,7 @@ impl SimulatorOptions {
                 Err(Error::invalid(format!("{name} is {v}, expected {low} to {high}")))
             }
         };
+        check("start's year", f64::from(self.start.year()), 1900.0, 9900.0)?;
         check("days", f64::from(self.days), 1.0, 3650.0)?;
         check("per_day", self.per_day, 1e-3, 1e5)?;
         check("projects", f64::from(self.projects), 1.0, 1e4)?;
