@@ -11,6 +11,7 @@ use devmatrix_ml::registry::envelope;
 use devmatrix_ml::train::open_artefact;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
+use serde::{Deserialize, Serialize};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
@@ -138,8 +139,13 @@ fn forged_models_answer_soundly_or_not_at_all() {
     let before = peak();
     let mut rng = Pcg64Mcg::seed_from_u64(2);
     let (mut opened, mut slowest) = (0, Duration::ZERO);
-    for i in 0..20_000 {
-        let sealed = envelope::seal("success", &mutated(&ORIGINAL.payload, &mut rng)).unwrap();
+    for i in 0..30_000 {
+        let sealed = if i % 2 == 0 {
+            envelope::seal("success", &mutated(&ORIGINAL.payload, &mut rng)).unwrap()
+        } else {
+            sealed_with(&|m| m.new_task.trees = mutated(&m.new_task.trees, &mut rng.clone()))
+        };
+        rng.next_u64();
         let started = Instant::now();
         match open(&sealed) {
             Err(error) => assert!(matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Incompatible), "{error}"),
@@ -150,7 +156,7 @@ fn forged_models_answer_soundly_or_not_at_all() {
         }
         slowest = slowest.max(started.elapsed());
     }
-    println!("{opened} of 20,000 forged models opened, the slowest took {slowest:?}");
+    println!("{opened} of 30,000 forged models opened, the slowest took {slowest:?}");
     assert!(opened > 1000, "{opened}: the forgeries are too crude to prove anything");
     assert!(slowest < Duration::from_secs(5), "{slowest:?}");
     if let (Some(before), Some(after)) = (before, peak()) {
@@ -165,4 +171,109 @@ fn sound(i: usize, model: &SuccessModel, row: &FeatureRow) {
     assert!(0.0 <= low && low <= p && p <= high && high <= 1.0, "{i}: {low} {p} {high}");
     assert!((0.0..=1.0).contains(&found.confidence), "{i}: confidence {}", found.confidence);
     assert!(model.reasons(row).iter().all(|r| r.contribution.is_finite()), "{i}: a reason without a number");
+}
+
+/// The layout of the payload, laid open.
+#[derive(Clone, Serialize, Deserialize)]
+struct Layout {
+    new_task: PartLayout,
+    seen_task: Option<PartLayout>,
+    slope: f64,
+    predicted: Vec<f32>,
+    successes: Vec<u32>,
+    schema: u64,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+struct PartLayout {
+    regime: u32,
+    places: Vec<usize>,
+    means: Vec<f64>,
+    scales: Vec<f64>,
+    idf: Vec<(u32, f32)>,
+    intercept: f64,
+    dense: Vec<f64>,
+    sparse: Vec<(u32, f32)>,
+    trees: Vec<u8>,
+    tree_places: Vec<usize>,
+    blend: f64,
+    wording: f64,
+}
+
+fn layout() -> Layout {
+    static LAYOUT: LazyLock<Layout> = LazyLock::new(|| postcard::from_bytes(&ORIGINAL.payload).unwrap());
+    LAYOUT.clone()
+}
+
+fn sealed_with(change: &dyn Fn(&mut Layout)) -> Vec<u8> {
+    let mut layout = layout();
+    change(&mut layout);
+    envelope::seal("success", &postcard::to_stdvec(&layout).unwrap()).unwrap()
+}
+
+/// Forgeries that know the layout: each number where it hurts most.
+#[test]
+fn forged_numbers_are_refused_or_harmless() {
+    assert_eq!(postcard::to_stdvec(&layout()).unwrap(), ORIGINAL.payload);
+    let numbers = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, f64::MAX, -1e300, 1e30, -1e30, 1e-30, 3e38, 1e-300, 0.0, -0.0, -1.0];
+    for (i, v) in numbers.into_iter().enumerate() {
+        let w = v as f32;
+        let changes: [&dyn Fn(&mut Layout); 16] = [
+            &|m| m.slope = v,
+            &|m| m.predicted.fill(w),
+            &|m| m.new_task.means.fill(v),
+            &|m| m.new_task.scales.fill(v),
+            &|m| m.new_task.idf.iter_mut().for_each(|(_, idf)| *idf = w),
+            &|m| m.new_task.idf[0].1 = w,
+            &|m| m.new_task.intercept = v,
+            &|m| m.new_task.dense.iter_mut().enumerate().for_each(|(i, d)| *d = if i % 2 == 0 { v } else { -v }),
+            &|m| m.new_task.sparse.iter_mut().for_each(|(i, s)| *s = if *i % 2 == 0 { w } else { -w }),
+            &|m| m.new_task.blend = v,
+            &|m| m.new_task.wording = v,
+            &|m| m.seen_task.as_mut().unwrap().dense.fill(v),
+            &|m| (m.predicted, m.successes) = (vec![], vec![]),
+            &|m| (m.predicted, m.successes) = (vec![w], vec![1]),
+            &|m| (m.new_task.intercept, m.slope) = (v, 10.0),
+            &|m| (m.new_task.wording, m.new_task.blend) = (v, 1.0),
+        ];
+        for (k, change) in changes.iter().enumerate() {
+            if let Ok(model) = open(&sealed_with(*change)) {
+                ORIGINAL.rows.iter().for_each(|row| sound(1000 * i + k, &model, row));
+            }
+        }
+    }
+}
+
+#[test]
+fn forged_shapes_are_refused_or_harmless() {
+    let refused: [&dyn Fn(&mut Layout); 14] = [
+        &|m| m.successes.clear(),
+        &|m| m.predicted.truncate(3),
+        &|m| m.successes[0] = 2,
+        &|m| m.successes.iter_mut().enumerate().for_each(|(i, s)| *s = if i > 20 { 40 } else { 0 }),
+        &|m| m.predicted.reverse(),
+        &|m| m.new_task.places[0] = usize::MAX,
+        &|m| drop(m.new_task.places.pop()),
+        &|m| drop(m.new_task.scales.pop()),
+        &|m| drop(m.new_task.dense.pop()),
+        &|m| m.new_task.tree_places[0] = 1 << 40,
+        &|m| m.new_task.tree_places.push(0),
+        &|m| m.new_task.idf.push((u32::MAX, 1.0)),
+        &|m| m.new_task.sparse.push((u32::MAX, 1.0)),
+        &|m| m.new_task.regime = 9,
+    ];
+    for (i, change) in refused.iter().enumerate() {
+        assert_eq!(open(&sealed_with(*change)).map(|_| ()).unwrap_err().kind(), ErrorKind::Corrupt, "{i}");
+    }
+    let harmless: [&dyn Fn(&mut Layout); 5] = [
+        &|m| m.seen_task = None,
+        &|m| m.new_task.regime = 1,
+        &|m| m.new_task.sparse = vec![(7, 1.0); 200_000],
+        &|m| m.new_task.idf.reverse(),
+        &|m| m.new_task.tree_places.reverse(),
+    ];
+    for (i, change) in harmless.iter().enumerate() {
+        let model = open(&sealed_with(*change)).unwrap();
+        ORIGINAL.rows.iter().for_each(|row| sound(i, &model, row));
+    }
 }
