@@ -14,7 +14,16 @@ use devmatrix_ml::event::GenerationEvent;
 use devmatrix_ml::train::{BacktestOptions, BacktestReport, BacktestScores, BacktestSplit, backtest};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::fs::OpenOptions;
+use std::path::{Path, PathBuf};
+
+/// Prints a line; a reader that has gone (`| head`) is no reason to stop.
+macro_rules! say {
+    ($($text:tt)*) => {{
+        use std::io::Write;
+        let _ = writeln!(std::io::stdout(), $($text)*);
+    }};
+}
 
 /// Trains on one part of the events and predicts the rest.
 #[derive(Parser)]
@@ -30,8 +39,8 @@ struct Args {
     /// An approval later than this, or none, is a failure known by then (14d, 36h)
     #[arg(long, value_parser = duration)]
     deadline: Option<TimeDelta>,
-    /// The end of the record (RFC 3339)
-    #[arg(long)]
+    /// The end of the record (2025-06-04T00:00:00Z)
+    #[arg(long, value_parser = moment)]
     as_of: Option<DateTime<Utc>>,
     /// Train again at each 02:00 UTC, or never
     #[arg(long, value_enum, default_value = "never")]
@@ -54,7 +63,7 @@ struct Args {
     /// Pass over lines that cannot be read
     #[arg(long)]
     skip_bad: bool,
-    /// Write the report as JSON here (- for standard output)
+    /// Write the report as JSON here (- for standard output, then without the table)
     #[arg(long)]
     json: Option<PathBuf>,
 }
@@ -72,6 +81,11 @@ enum Retrain {
 
 fn main() -> anyhow::Result<()> {
     let args = Args::parse();
+    let table = args.json.as_deref() != Some(Path::new("-"));
+    if let Some(path) = args.json.as_deref().filter(|_| table) {
+        // Found out before the work, not after it.
+        OpenOptions::new().append(true).create(true).open(path).with_context(|| cannot_write(path))?;
+    }
     let read = common::read_events(&args.events, args.skip_bad)?;
     for (line, error) in &read.bad {
         eprintln!("line {line} passed over: {error}");
@@ -82,10 +96,12 @@ fn main() -> anyhow::Result<()> {
     }
     let options = options(&args);
     let report = if let Some(field) = &args.by {
-        by_value(events, field, &options)?
+        by_value(events, field, &options, table)?
     } else {
         let report = backtest(events, &options)?;
-        print_table(&report);
+        if table {
+            print_table(&report);
+        }
         serde_json::to_value(report)?
     };
     write_json(&args, &report)
@@ -103,7 +119,15 @@ fn options(args: &Args) -> BacktestOptions {
 }
 
 /// One backtest a value; values with too few events for one are left out and named.
-fn by_value(events: Vec<GenerationEvent>, field: &str, options: &BacktestOptions) -> anyhow::Result<Value> {
+fn by_value(
+    events: Vec<GenerationEvent>,
+    field: &str,
+    options: &BacktestOptions,
+    table: bool,
+) -> anyhow::Result<Value> {
+    if !has_field(&events, field)? {
+        bail!("no event has a field {field}");
+    }
     let mut groups = BTreeMap::<String, Vec<GenerationEvent>>::new();
     for event in events {
         let value = field_of(&event, field)?.map_or_else(|| "null".to_owned(), |v| text(&v));
@@ -113,8 +137,10 @@ fn by_value(events: Vec<GenerationEvent>, field: &str, options: &BacktestOptions
     for (value, events) in groups {
         match backtest(events, options) {
             Ok(report) => {
-                println!("\n{field} = {value}");
-                print_table(&report);
+                if table {
+                    say!("\n{field} = {value}");
+                    print_table(&report);
+                }
                 reports.insert(value, report);
             }
             Err(error) => eprintln!("{field} = {value} is left out: {error}"),
@@ -125,7 +151,9 @@ fn by_value(events: Vec<GenerationEvent>, field: &str, options: &BacktestOptions
     }
     let all: Vec<_> = reports.values().cloned().collect();
     let mean = BacktestReport::mean(&all);
-    println!("\nmean of {} values of {field}: {}", all.len(), line_of(&mean));
+    if table {
+        say!("\nmean of {} values of {field}: {}", all.len(), line_of(&mean));
+    }
     let sum = |f: fn(&BacktestReport) -> usize| all.iter().map(f).sum::<usize>();
     Ok(json!({
         "target": "success", "split": options.split.to_string(), "by": field,
@@ -140,6 +168,9 @@ fn label_complexity(
     path: &str,
     (low, high): (f64, f64),
 ) -> anyhow::Result<()> {
+    if !has_field(events, path)? {
+        bail!("no event has a field {path}");
+    }
     for event in events {
         if let Some(value) = field_of(event, path)? {
             let value = value
@@ -150,6 +181,15 @@ fn label_complexity(
         }
     }
     Ok(())
+}
+
+fn has_field(events: &[GenerationEvent], path: &str) -> anyhow::Result<bool> {
+    for event in events {
+        if field_of(event, path)?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn field_of(event: &GenerationEvent, path: &str) -> anyhow::Result<Option<Value>> {
@@ -164,25 +204,25 @@ fn text(value: &Value) -> String {
 
 fn print_table(report: &BacktestReport) {
     let cut = report.cut.map(|cut| format!(", cut at {}", cut.format("%Y-%m-%d %H:%M"))).unwrap_or_default();
-    println!(
+    say!(
         "{} events: trained on {}, predicted {} ({}{cut})",
-        report.n_events, report.n_train, report.n_test, report.split
+        report.n_events,
+        report.n_train,
+        report.n_test,
+        report.split
     );
-    println!(
-        "{:<16}{:>8}{:>10}{:>8}{:>8}{:>10}{:>8}",
-        "", "AUC", "log loss", "Brier", "ECE", "accuracy", "F1"
-    );
+    say!("{:<16}{:>8}{:>10}{:>8}{:>8}{:>10}{:>8}", "", "AUC", "log loss", "Brier", "ECE", "accuracy", "F1");
     print_row("model", &report.metrics);
     for (name, scores) in &report.baselines {
         print_row(name, scores);
     }
     let promoted = report.models.iter().filter(|m| m.promoted).count();
-    println!("models: {} trained, {promoted} promoted; the first:", report.models.len());
+    say!("models: {} trained, {promoted} promoted; the first:", report.models.len());
     for reason in report.models.first().map(|m| m.reasons.as_slice()).unwrap_or_default() {
-        println!("  {reason}");
+        say!("  {reason}");
     }
     let timing = &report.timing;
-    println!(
+    say!(
         "predictions rested on {:?}; features {:.1} us an event, training {:.2} s, one prediction {:.0} us (p99 {:.0})",
         report.status_counts,
         timing.features_us_per_event,
@@ -194,9 +234,13 @@ fn print_table(report: &BacktestReport) {
 
 fn print_row(name: &str, s: &BacktestScores) {
     let auc = s.auc.map_or_else(|| "-".to_owned(), |auc| format!("{auc:.3}"));
-    println!(
+    say!(
         "{name:<16}{auc:>8}{:>10.3}{:>8.3}{:>8.3}{:>10.3}{:>8.3}",
-        s.logloss, s.brier, s.ece, s.accuracy, s.f1
+        s.logloss,
+        s.brier,
+        s.ece,
+        s.accuracy,
+        s.f1
     );
 }
 
@@ -209,13 +253,20 @@ fn write_json(args: &Args, report: &Value) -> anyhow::Result<()> {
     match &args.json {
         None => Ok(()),
         Some(path) if path.as_os_str() == "-" => {
-            println!("{text}");
+            say!("{text}");
             Ok(())
         }
-        Some(path) => {
-            std::fs::write(path, text).with_context(|| format!("{}: cannot be written", path.display()))
-        }
+        Some(path) => std::fs::write(path, text).with_context(|| cannot_write(path)),
     }
+}
+
+fn cannot_write(path: &Path) -> String {
+    format!("{}: cannot be written", path.display())
+}
+
+/// `2025-06-04T00:00:00Z`.
+fn moment(text: &str) -> Result<DateTime<Utc>, String> {
+    text.parse().map_err(|_| format!("{text:?}: expected a moment like 2025-06-04T00:00:00Z"))
 }
 
 /// `14d`, `36h`, `90m`.

@@ -3,9 +3,7 @@
 use crate::clock::Clock;
 use crate::dataset::DatasetBuilder;
 use crate::error::{Error, ErrorKind, Result};
-use crate::event::{
-    Completion, EventId, Fact, Feedback, GenerationEvent, Record, Started, is_recordable,
-};
+use crate::event::{Completion, EventId, Fact, Feedback, GenerationEvent, Record, Started, is_recordable};
 use crate::features::{FeatureEngineer, FeatureVector};
 use crate::history::SharedHistory;
 use crate::store::{Appended, Erasure, EventStore, EventStoreExt, ScanOrder, Subject};

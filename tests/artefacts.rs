@@ -148,7 +148,9 @@ fn forged_models_answer_soundly_or_not_at_all() {
         rng.next_u64();
         let started = Instant::now();
         match open(&sealed) {
-            Err(error) => assert!(matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Incompatible), "{error}"),
+            Err(error) => {
+                assert!(matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Incompatible), "{error}")
+            }
             Ok(model) => {
                 opened += 1;
                 ORIGINAL.rows.iter().take(4).for_each(|row| sound(i, &model, row));
@@ -215,7 +217,21 @@ fn sealed_with(change: &dyn Fn(&mut Layout)) -> Vec<u8> {
 #[test]
 fn forged_numbers_are_refused_or_harmless() {
     assert_eq!(postcard::to_stdvec(&layout()).unwrap(), ORIGINAL.payload);
-    let numbers = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, f64::MAX, -1e300, 1e30, -1e30, 1e-30, 3e38, 1e-300, 0.0, -0.0, -1.0];
+    let numbers = [
+        f64::NAN,
+        f64::INFINITY,
+        f64::NEG_INFINITY,
+        f64::MAX,
+        -1e300,
+        1e30,
+        -1e30,
+        1e-30,
+        3e38,
+        1e-300,
+        0.0,
+        -0.0,
+        -1.0,
+    ];
     for (i, v) in numbers.into_iter().enumerate() {
         let w = v as f32;
         let changes: [&dyn Fn(&mut Layout); 16] = [
@@ -226,7 +242,13 @@ fn forged_numbers_are_refused_or_harmless() {
             &|m| m.new_task.idf.iter_mut().for_each(|(_, idf)| *idf = w),
             &|m| m.new_task.idf[0].1 = w,
             &|m| m.new_task.intercept = v,
-            &|m| m.new_task.dense.iter_mut().enumerate().for_each(|(i, d)| *d = if i % 2 == 0 { v } else { -v }),
+            &|m| {
+                m.new_task
+                    .dense
+                    .iter_mut()
+                    .enumerate()
+                    .for_each(|(i, d)| *d = if i % 2 == 0 { v } else { -v })
+            },
             &|m| m.new_task.sparse.iter_mut().for_each(|(i, s)| *s = if *i % 2 == 0 { w } else { -w }),
             &|m| m.new_task.blend = v,
             &|m| m.new_task.wording = v,

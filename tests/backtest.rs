@@ -53,21 +53,50 @@ fn daily(days: i64, success: impl Fn(i64) -> bool) -> Vec<GenerationEvent> {
 
 #[test]
 fn splits_are_read_and_written() {
-    for text in
-        ["time:0.8", "group:project_id:0.5", "group:metadata.a:b:0.5", "field:metadata.split=val", "field:a=b=c", "field:a="]
-    {
+    for text in [
+        "time:0.8",
+        "group:project_id:0.5",
+        "group:metadata.a:b:0.5",
+        "field:metadata.split=val",
+        "field:a=b=c",
+        "field:a=",
+    ] {
         let split: BacktestSplit = text.parse().unwrap();
         assert_eq!(split.to_string(), text);
     }
-    assert_eq!("field:a=b=c".parse::<BacktestSplit>().unwrap(), BacktestSplit::Field("a".into(), "b=c".into()));
+    assert_eq!(
+        "field:a=b=c".parse::<BacktestSplit>().unwrap(),
+        BacktestSplit::Field("a".into(), "b=c".into())
+    );
     for text in [
-        "", "time", "time:", "time:0", "time:1", "time:-0.5", "time:NaN", "time:inf", "time:1e-400", "time:0,8", "0.8",
-        "time:0.8:0.1", "TIME:0.8", "group:0.5", "group:project_id", "group:project_id:2", "group::0.5", "field:a",
-        "field:=x", "random:0.8", "🦀:0.5",
+        "",
+        "time",
+        "time:",
+        "time:0",
+        "time:1",
+        "time:-0.5",
+        "time:NaN",
+        "time:inf",
+        "time:1e-400",
+        "time:0,8",
+        "0.8",
+        "time:0.8:0.1",
+        "TIME:0.8",
+        "group:0.5",
+        "group:project_id",
+        "group:project_id:2",
+        "group::0.5",
+        "field:a",
+        "field:=x",
+        "random:0.8",
+        "🦀:0.5",
     ] {
         let error = text.parse::<BacktestSplit>().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
-        assert!(error.to_string().contains(&format!("{text:?}")) && error.to_string().contains("time:SHARE"), "{error}");
+        assert!(
+            error.to_string().contains(&format!("{text:?}")) && error.to_string().contains("time:SHARE"),
+            "{error}"
+        );
     }
 }
 
@@ -152,7 +181,11 @@ fn outcomes_known_later_change_nothing_before() {
     };
     let (ours, theirs) = (only_first(&events), only_first(&turned));
     assert_eq!((ours.n_test, theirs.n_test), (1, 1));
-    assert_eq!((ours.cut, &ours.metrics), (Some(cut), &theirs.metrics), "the first prediction saw the future");
+    assert_eq!(
+        (ours.cut, &ours.metrics),
+        (Some(cut), &theirs.metrics),
+        "the first prediction saw the future"
+    );
     for event in &mut turned[..first_test] {
         event.feedback.iter_mut().for_each(|f| f.value.success = Some(!f.value.succeeded()));
     }
@@ -171,7 +204,9 @@ fn groups_and_fields_split_by_value() {
     let report = run(&events, &options("field:metadata.split=val"));
     let val = events.iter().enumerate().filter(|(i, e)| i % 4 == 0 && e.outcome().is_some()).count();
     assert_eq!(report.n_test, val);
-    for nowhere in ["field:metadata.split=nowhere", "field:metadata.none=val", "group:metadata.none:0.5", "field:...=x"] {
+    for nowhere in
+        ["field:metadata.split=nowhere", "field:metadata.none=val", "group:metadata.none:0.5", "field:...=x"]
+    {
         let error = refused(&events, &options(nowhere));
         assert!(error.contains(nowhere) && error.contains("nothing to"), "{error}");
     }
@@ -230,7 +265,11 @@ fn little_is_an_error_or_an_honest_answer() {
     at_once.iter_mut().for_each(|e| e.started.known_at = at("2025-01-01T00:00:00Z"));
     assert!(refused(&at_once, &options("time:0.8")).contains("nothing to train on"));
     let few = run(&daily(20, |i| i % 2 == 0), &options("time:0.8"));
-    assert!(!few.models[0].promoted && few.models[0].reasons[0].contains("100 are needed"), "{:?}", few.models);
+    assert!(
+        !few.models[0].promoted && few.models[0].reasons[0].contains("100 are needed"),
+        "{:?}",
+        few.models
+    );
 }
 
 #[test]

@@ -145,12 +145,14 @@ fn numbers_out_of_range_are_named_by_line() {
 
 #[test]
 fn broken_json_is_refused_with_its_place() {
-    for json in ["", "{", "[]", "7", "null", "\"e\"", "{}}", r#"{"event_id":"e","task_id":"t",}"#, "{'a':1}"] {
+    for json in ["", "{", "[]", "7", "null", "\"e\"", "{}}", r#"{"event_id":"e","task_id":"t",}"#, "{'a':1}"]
+    {
         refused(json);
     }
     let error = refused(r#"{"event_id":"e","task_id":"t","temperature":NaN}"#);
     assert!(error.contains("column 45"), "{error}");
-    let deep = format!(r#"{{"event_id":"e","task_id":"t","x":{}1{}}}"#, "[".repeat(100_000), "]".repeat(100_000));
+    let deep =
+        format!(r#"{{"event_id":"e","task_id":"t","x":{}1{}}}"#, "[".repeat(100_000), "]".repeat(100_000));
     assert!(refused(&deep).contains("recursion"), "an attack on the stack");
 }
 

@@ -72,7 +72,10 @@ fn hostile_texts_are_kept_as_they_are() {
                 let kept = &event.started.value;
                 assert_eq!(kept.context.task_description, started.context.task_description);
                 assert_eq!(kept.context.rag_examples_ids, started.context.rag_examples_ids);
-                assert_eq!((&kept.metadata, &kept.context.agent_type), (&started.metadata, &started.context.agent_type));
+                assert_eq!(
+                    (&kept.metadata, &kept.context.agent_type),
+                    (&started.metadata, &started.context.agent_type)
+                );
                 let ended = &event.completion.as_ref().unwrap().value;
                 assert_eq!((&ended.generated_code, &ended.metadata), (&done.generated_code, &done.metadata));
                 assert_eq!(event.feedback[0].value.user_feedback, said.user_feedback);
@@ -129,7 +132,15 @@ fn a_hundred_megabytes_take_their_time_and_no_more() {
 
 #[test]
 fn ids_are_checked() {
-    for bad in [String::new(), "a\0b".into(), "a\nb".into(), "\u{85}".into(), "\u{7f}".into(), "x".repeat(MAX_ID_BYTES + 1), "ñ".repeat(600)] {
+    for bad in [
+        String::new(),
+        "a\0b".into(),
+        "a\nb".into(),
+        "\u{85}".into(),
+        "\u{7f}".into(),
+        "x".repeat(MAX_ID_BYTES + 1),
+        "ñ".repeat(600),
+    ] {
         let errors = [
             TaskId::new(&bad).unwrap_err(),
             EventId::new(&bad).unwrap_err(),
@@ -144,7 +155,8 @@ fn ids_are_checked() {
     on_each_store(|store| {
         block_on(async {
             let collector = collector(store.clone(), &clock()).await;
-            for good in ["🦀".repeat(256), " ".to_owned(), "%_'\"\\;--".to_owned(), "\u{202E}x".to_owned()] {
+            for good in ["🦀".repeat(256), " ".to_owned(), "%_'\"\\;--".to_owned(), "\u{202E}x".to_owned()]
+            {
                 let id = collector.start(task(&good)).await.unwrap();
                 collector.feedback(&id, approve()).await.unwrap();
                 assert_eq!(store.event(&id).await.unwrap().started.value.context.task_id.as_str(), good);
@@ -173,7 +185,9 @@ fn metadata_too_deep_is_refused_and_the_deepest_allowed_comes_back() {
             };
             for levels in [65, 128, 200] {
                 let error = collector.start(with(levels)).await.unwrap_err();
-                assert!(error.kind() == ErrorKind::InvalidInput && error.to_string().contains("nested deeper"));
+                assert!(
+                    error.kind() == ErrorKind::InvalidInput && error.to_string().contains("nested deeper")
+                );
                 let mut done = Completion::default();
                 done.metadata = with(levels).metadata;
                 let id = EventId::new("e").unwrap();
@@ -194,7 +208,9 @@ fn metadata_too_deep_is_refused_and_the_deepest_allowed_comes_back() {
         });
     });
     let json = json!({"event_id": "e", "task_id": "t", "deep": nested(100)}).to_string();
-    assert!(GenerationEvent::from_json(&json).unwrap().into_records().unwrap_err().to_string().contains("nested"));
+    assert!(
+        GenerationEvent::from_json(&json).unwrap().into_records().unwrap_err().to_string().contains("nested")
+    );
 }
 
 #[test]
@@ -223,7 +239,10 @@ fn facts_in_any_order_and_number_lose_nothing() {
             let never = EventId::new("never").unwrap();
             collector.complete(&never, Completion::default()).await.unwrap();
             collector.feedback(&never, approve()).await.unwrap();
-            assert_eq!(collector.regenerate(&never, task("t")).await.unwrap_err().kind(), ErrorKind::NotFound);
+            assert_eq!(
+                collector.regenerate(&never, task("t")).await.unwrap_err().kind(),
+                ErrorKind::NotFound
+            );
             collector.flush().await.unwrap();
             collector.recover().await.unwrap();
             assert!(store.features(&[id]).await.unwrap()[0].is_some(), "made again after the start came");
@@ -254,7 +273,10 @@ fn who_was_erased_stays_erased() {
                 collector.complete(&id, Completion::default()).await.unwrap_err(),
                 collector.start_as(id.clone(), of_user.clone()).await.unwrap_err(),
             ] {
-                assert!(error.kind() == ErrorKind::NotFound && error.to_string().contains("erased"), "{error}");
+                assert!(
+                    error.kind() == ErrorKind::NotFound && error.to_string().contains("erased"),
+                    "{error}"
+                );
             }
             collector.flush().await.unwrap();
             assert!(store.event(&other).await.is_ok() && store.event(&id).await.is_err());
@@ -271,12 +293,19 @@ fn a_clock_out_of_its_mind_is_refused_and_forgotten() {
         let store = Arc::new(MemoryStore::new());
         let collector = collector(store.clone(), &clock).await;
         collector.start(task("a")).await.unwrap();
-        for insane in [DateTime::<Utc>::MAX_UTC, DateTime::<Utc>::MIN_UTC + TimeDelta::days(1), DateTime::<Utc>::MAX_UTC] {
+        for insane in [
+            DateTime::<Utc>::MAX_UTC,
+            DateTime::<Utc>::MIN_UTC + TimeDelta::days(1),
+            DateTime::<Utc>::MAX_UTC,
+        ] {
             clock.set(insane);
             for _ in 0..3 {
                 // Going back is mended, going past the end of the calendar is refused.
                 if let Err(error) = collector.start(task("b")).await {
-                    assert!(error.kind() == ErrorKind::InvalidInput && error.to_string().contains("year"), "{error}");
+                    assert!(
+                        error.kind() == ErrorKind::InvalidInput && error.to_string().contains("year"),
+                        "{error}"
+                    );
                 }
                 let _ = collector.flush_if_due().await.unwrap();
             }

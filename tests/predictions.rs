@@ -12,8 +12,8 @@ use devmatrix_ml::event::{Completion, EventId, Feedback, Started, TaskContext, U
 use devmatrix_ml::features::{FEATURES, FeatureEngineer, FeatureRow, Kind, index_of};
 use devmatrix_ml::history::{History, SharedHistory};
 use devmatrix_ml::learn::{
-    BoostParams, Linear, LinearParams, LinearRow, LinearTarget, Matrix, Reliability, Scaling, Tfidf, Trees, logit,
-    sigmoid, wilson,
+    BoostParams, Linear, LinearParams, LinearRow, LinearTarget, Matrix, Reliability, Scaling, Tfidf, Trees,
+    logit, sigmoid, wilson,
 };
 use devmatrix_ml::models::{Predictor, RiskLevel, SuccessModel, SuccessParams, SuccessTrainer, Trainer};
 use devmatrix_ml::serve::PredictionService;
@@ -207,7 +207,10 @@ fn numbers_out_of_range_are_refused_everywhere_by_name() {
             started.complexity_label = Some(v);
             named(collector.start(started).await.unwrap_err(), "complexity_label", v);
         }
-        assert!(store.scan(ScanOrder::Arrival, None, 10).await.unwrap().records.is_empty(), "nothing was kept");
+        assert!(
+            store.scan(ScanOrder::Arrival, None, 10).await.unwrap().records.is_empty(),
+            "nothing was kept"
+        );
     });
 }
 
@@ -257,8 +260,7 @@ fn parameters_out_of_range_are_named() {
 }
 
 fn linear(params: &LinearParams, values: &[f32]) -> devmatrix_ml::Result<Linear> {
-    let rows: Vec<_> =
-        values.chunks(1).map(|dense| LinearRow { dense, indices: &[], values: &[] }).collect();
+    let rows: Vec<_> = values.chunks(1).map(|dense| LinearRow { dense, indices: &[], values: &[] }).collect();
     let (labels, ones, zeros) = (vec![1.0; rows.len()], vec![1.0; rows.len()], vec![0.0; rows.len()]);
     Linear::fit(params, &rows, LinearTarget { labels: &labels, weights: &ones, offsets: &zeros }, 4)
 }
@@ -288,6 +290,9 @@ fn the_learners_refuse_what_they_cannot_learn_from() {
     ] {
         let weights = vec![1.0; labels.len()];
         let matrix = Matrix { values: &values, width };
-        assert!(Trees::fit_logistic(&boost, matrix, &labels, &weights, &weights).is_err(), "{values:?} {width} {labels:?}");
+        assert!(
+            Trees::fit_logistic(&boost, matrix, &labels, &weights, &weights).is_err(),
+            "{values:?} {width} {labels:?}"
+        );
     }
 }

@@ -1,6 +1,7 @@
 //! What the examples share.
 
 use anyhow::Context;
+use devmatrix_ml::ErrorKind;
 use devmatrix_ml::event::{JsonLines, read_jsonl};
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -17,5 +18,9 @@ pub(crate) fn read_events(path: &Path, skip_bad: bool) -> anyhow::Result<JsonLin
     } else {
         read_jsonl(file, skip_bad)
     };
-    read.with_context(|| format!("{} (--skip-bad passes over bad lines)", path.display()))
+    read.map_err(|error| {
+        let hint =
+            if error.kind() == ErrorKind::InvalidInput { " (--skip-bad passes over bad lines)" } else { "" };
+        anyhow::Error::new(error).context(format!("{}{hint}", path.display()))
+    })
 }

@@ -97,8 +97,7 @@ impl TryFrom<Flat> for GenerationEvent {
         // An approval that no feedback tells of is the completion's own.
         let own_approval = flat.approved_at.filter(|_| feedback.is_empty());
         let judged_at = own_approval.map_or(ended_at, |at| at.max(ended_at));
-        let completion =
-            completion.map(|(at, value)| Known { known_at: at.unwrap_or(judged_at), value });
+        let completion = completion.map(|(at, value)| Known { known_at: at.unwrap_or(judged_at), value });
         let started = flat.into_started().map_err(|e| e.context(&event_id))?;
         Ok(Self { event_id, started: Known { known_at, value: started }, completion, feedback })
     }

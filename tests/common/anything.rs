@@ -96,11 +96,15 @@ pub fn context() -> BoxedStrategy<TaskContext> {
         of(id(EventId::new)),
     );
     let words = (text(), of(text()), of(word()), of(text()), of(word()), of(word()), vec(text(), 0..4));
-    let reals =
-        (of(number(0.0, 2.0)), of(number(-1.0, 1.0)), of(number(0.0, 10.0)), of(number(0.0, 1e6)), of(time()));
+    let reals = (
+        of(number(0.0, 2.0)),
+        of(number(-1.0, 1.0)),
+        of(number(0.0, 10.0)),
+        of(number(0.0, 1e6)),
+        of(time()),
+    );
     let whole = || of(any::<u32>());
-    let wholes =
-        (whole(), of(any::<bool>()), whole(), whole(), whole(), whole(), whole(), any::<u32>());
+    let wholes = (whole(), of(any::<bool>()), whole(), whole(), whole(), whole(), whole(), any::<u32>());
     (ids, words, reals, wholes)
         .prop_map(|(ids, words, reals, wholes)| {
             let mut task = TaskContext::new(ids.0);

@@ -2,9 +2,7 @@
 
 use super::options::BacktestOptions;
 use crate::error::Result;
-use crate::event::{
-    EventId, Feedback, GenerationEvent, Known, MAX_ID_BYTES, Outcome, Record, UserAction,
-};
+use crate::event::{EventId, Feedback, GenerationEvent, Known, MAX_ID_BYTES, Outcome, Record, UserAction};
 use chrono::{DateTime, TimeDelta, Utc};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
