@@ -149,7 +149,7 @@ fn forged_models_answer_soundly_or_not_at_all() {
         let started = Instant::now();
         match open(&sealed) {
             Err(error) => {
-                assert!(matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Incompatible), "{error}")
+                assert!(matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Incompatible), "{error}");
             }
             Ok(model) => {
                 opened += 1;
@@ -213,6 +213,10 @@ fn sealed_with(change: &dyn Fn(&mut Layout)) -> Vec<u8> {
     envelope::seal("success", &postcard::to_stdvec(&layout).unwrap()).unwrap()
 }
 
+fn alternate<'a>(weights: impl Iterator<Item = &'a mut f64>, v: f64) {
+    weights.enumerate().for_each(|(i, w)| *w = if i % 2 == 0 { v } else { -v });
+}
+
 /// Forgeries that know the layout: each number where it hurts most.
 #[test]
 fn forged_numbers_are_refused_or_harmless() {
@@ -242,13 +246,7 @@ fn forged_numbers_are_refused_or_harmless() {
             &|m| m.new_task.idf.iter_mut().for_each(|(_, idf)| *idf = w),
             &|m| m.new_task.idf[0].1 = w,
             &|m| m.new_task.intercept = v,
-            &|m| {
-                m.new_task
-                    .dense
-                    .iter_mut()
-                    .enumerate()
-                    .for_each(|(i, d)| *d = if i % 2 == 0 { v } else { -v })
-            },
+            &|m| alternate(m.new_task.dense.iter_mut(), v),
             &|m| m.new_task.sparse.iter_mut().for_each(|(i, s)| *s = if *i % 2 == 0 { w } else { -w }),
             &|m| m.new_task.blend = v,
             &|m| m.new_task.wording = v,
@@ -275,9 +273,9 @@ fn forged_shapes_are_refused_or_harmless() {
         &|m| m.successes.iter_mut().enumerate().for_each(|(i, s)| *s = if i > 20 { 40 } else { 0 }),
         &|m| m.predicted.reverse(),
         &|m| m.new_task.places[0] = usize::MAX,
-        &|m| drop(m.new_task.places.pop()),
-        &|m| drop(m.new_task.scales.pop()),
-        &|m| drop(m.new_task.dense.pop()),
+        &|m| m.new_task.places.truncate(1),
+        &|m| m.new_task.scales.truncate(1),
+        &|m| m.new_task.dense.truncate(1),
         &|m| m.new_task.tree_places[0] = 1 << 40,
         &|m| m.new_task.tree_places.push(0),
         &|m| m.new_task.idf.push((u32::MAX, 1.0)),

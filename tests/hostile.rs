@@ -40,7 +40,7 @@ fn on_each_store(test: impl Fn(Arc<dyn EventStore>)) {
 /// Every text of a generation is `text`.
 fn full_of(text: &str) -> (Started, Completion, Feedback) {
     let mut context = TaskContext::new(TaskId::new("t").unwrap());
-    context.task_description = text.to_owned();
+    text.clone_into(&mut context.task_description);
     let some = || Some(text.to_owned());
     (context.task_type, context.language, context.framework) = (some(), some(), some());
     (context.agent_type, context.model_used) = (some(), some());
@@ -49,7 +49,7 @@ fn full_of(text: &str) -> (Started, Completion, Feedback) {
     started.metadata.insert(text.to_owned(), json!([text, {text: text}]));
     let mut done = Completion::default();
     (done.generated_code, done.file_path, done.self_review_feedback) = (some(), some(), some());
-    done.metadata = started.metadata.clone();
+    done.metadata.clone_from(&started.metadata);
     let mut feedback = Feedback::new(UserAction::Modify);
     (feedback.user_feedback, feedback.modifications_requested) = (some(), some());
     (started, done, feedback)

@@ -54,10 +54,11 @@ fn sound(model: &SuccessModel, row: &FeatureRow) -> Result<(), TestCaseError> {
     prop_assert!((sum - logit(p)).abs() < 1e-4, "{sum} against {}", logit(p));
     for reason in model.reasons(row) {
         prop_assert!(reason.contribution.is_finite() && !reason.text.contains("NaN"), "{reason:?}");
-        match index_of(&reason.feature) {
-            Some(place) => prop_assert!(!row.values[place].is_nan(), "{reason:?} names what is missing"),
-            None => prop_assert_eq!(&reason.feature, "task_description"),
-        }
+        let Some(place) = index_of(&reason.feature) else {
+            prop_assert_eq!(&reason.feature, "task_description");
+            continue;
+        };
+        prop_assert!(!row.values[place].is_nan(), "{reason:?} names what is missing");
     }
     prop_assert_eq!(&model.predict(row), &found);
     Ok(())
@@ -149,7 +150,10 @@ fn a_task_that_was_not_checked_still_has_finite_features() {
     assert!(row.values.iter().all(|v| !v.is_infinite()));
 }
 
-/// A field's name, and how to set it.
+/// A parameter's name, and how to set it.
+type Parameter<T> = (&'static str, fn(&mut T, f64));
+
+/// A field's name, its range, and how to set it.
 type Setter<T> = (&'static str, f64, f64, fn(&mut T, f64));
 
 const TASK: [Setter<TaskContext>; 4] = [
@@ -216,7 +220,7 @@ fn numbers_out_of_range_are_refused_everywhere_by_name() {
 
 #[test]
 fn parameters_out_of_range_are_named() {
-    let params: [(&str, fn(&mut SuccessParams, f64)); 9] = [
+    let params: [Parameter<SuccessParams>; 9] = [
         ("l2", |p, v| p.l2 = v),
         ("dense_weight", |p, v| p.dense_weight = v),
         ("blend", |p, v| p.blend = v),
@@ -234,7 +238,7 @@ fn parameters_out_of_range_are_named() {
             let error = SuccessTrainer::new(params).unwrap_err().to_string();
             assert!(error.contains(&format!("{name} is {v}")), "{error}");
         }
-        let simulated: [(&str, fn(&mut SimulatorOptions, f64)); 2] =
+        let simulated: [Parameter<SimulatorOptions>; 2] =
             [("per_day", |o, v| o.per_day = v), ("feedback_share", |o, v| o.feedback_share = v)];
         for (name, set) in simulated {
             let mut options = SimulatorOptions::default();
