@@ -3,12 +3,16 @@
 
 mod common;
 
+use chrono::{DateTime, Utc};
 use common::small;
 use devmatrix_ml::ErrorKind;
-use devmatrix_ml::features::FeatureRow;
+use devmatrix_ml::features::{FeatureEngineer, FeatureRow};
+use devmatrix_ml::history::SharedHistory;
 use devmatrix_ml::models::{Predictor, SuccessModel, SuccessTrainer};
 use devmatrix_ml::registry::envelope;
+use devmatrix_ml::store::{Cursor, EventStore, MemoryStore};
 use devmatrix_ml::train::open_artefact;
+use futures_executor::block_on;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 use serde::{Deserialize, Serialize};
@@ -296,4 +300,43 @@ fn forged_shapes_are_refused_or_harmless() {
         let model = open(&sealed_with(*change)).unwrap();
         ORIGINAL.rows.iter().for_each(|row| sound(i, &model, row));
     }
+}
+
+/// The history's checkpoint is such a file too: forged, it is set aside or harmless.
+#[test]
+fn forged_checkpoints_keep_nobody_from_opening() {
+    block_on(async {
+        let store = MemoryStore::new();
+        let events = small::events(4, 20.0, 3);
+        let records: Vec<_> = events.iter().flat_map(|e| e.clone().into_records().unwrap()).collect();
+        store.append(records.clone()).await.unwrap();
+        SharedHistory::open(&store).await.unwrap().checkpoint(&store).await.unwrap();
+        let sealed = store.checkpoint("history").await.unwrap().unwrap();
+        let payload = envelope::open(&sealed, "history", 1 << 30).unwrap().to_vec();
+        let task = &events[0].started.value.context;
+        let mut rng = Pcg64Mcg::seed_from_u64(3);
+        let mut forgeries: Vec<_> = (0..4000).map(|_| mutated(&payload, &mut rng)).collect();
+        let other_order =
+            Position { cursor: Some(Cursor::Known(1, "e".into(), 0, String::new())), erasures: 0 };
+        let behind = Position { cursor: Some(Cursor::Arrival(-7)), erasures: 0 };
+        for position in [other_order, behind] {
+            forgeries.push(postcard::to_stdvec(&(position, Vec::<u8>::new())).unwrap());
+        }
+        for forged in forgeries {
+            let bytes = envelope::seal("history", &forged).unwrap();
+            store.put_checkpoint("history", Some(bytes)).await.unwrap();
+            let history = SharedHistory::open(&store).await.unwrap();
+            history.apply(&records);
+            for now in [DateTime::UNIX_EPOCH, events[9].started.known_at, DateTime::<Utc>::MAX_UTC] {
+                let row = FeatureEngineer::default().row(task, &history.view(task, now));
+                assert!(row.values.iter().all(|v| !v.is_infinite()));
+            }
+        }
+    });
+}
+
+#[derive(Serialize)]
+struct Position {
+    cursor: Option<Cursor>,
+    erasures: u64,
 }

@@ -120,6 +120,31 @@ proptest! {
     }
 }
 
+#[test]
+fn hostile_texts_are_answered_soundly_in_linear_time() {
+    let model = &WORLD.models[0];
+    for text in anything::hostile_texts() {
+        let mut task = task("t");
+        (task.language, task.agent_type) = (Some(text.clone()), Some(text.clone()));
+        task.task_description = text;
+        sound(model, &WORLD.builder.look(&task, WORLD.now).0).unwrap();
+    }
+    let seconds = |unit: &str, times: usize| {
+        let text = unit.repeat(times);
+        let quickest = (0..5).map(|_| {
+            let started = std::time::Instant::now();
+            std::hint::black_box(SparseText::read(&text));
+            started.elapsed().as_secs_f64()
+        });
+        quickest.fold(f64::INFINITY, f64::min)
+    };
+    for unit in ["- ", "must s", "1. ", "https://", "s", "ai-", "```", "ñ"] {
+        // Sixteen times as long, and all of it within what is read.
+        let ratio = seconds(unit, 64_000 / unit.len()) / seconds(unit, 4_000 / unit.len());
+        assert!(ratio < 80.0, "{unit:?}: {ratio} times as long");
+    }
+}
+
 /// A row is the host's to change: what does not fit counts as missing.
 #[test]
 fn rows_that_do_not_fit_are_answered_soundly() {

@@ -4,7 +4,7 @@ use super::History;
 use super::generation::Generation;
 use crate::error::{Error, Result};
 use crate::registry::envelope;
-use crate::store::Cursor;
+use crate::store::{Cursor, ScanOrder};
 use serde::{Deserialize, Serialize};
 
 const KIND: &str = "history";
@@ -31,8 +31,13 @@ pub(super) fn load(bytes: &[u8]) -> Result<(History, Position)> {
     let payload = envelope::open(bytes, KIND, MAX_BYTES)?;
     let (position, generations): (Position, Vec<(u64, Generation)>) = postcard::from_bytes(payload)
         .map_err(|e| Error::corrupt("the history's checkpoint cannot be read").with_source(e))?;
+    let unsound = || Error::corrupt("the history's checkpoint holds what no records can have made");
+    Cursor::check(position.cursor.as_ref(), ScanOrder::Arrival).map_err(|_| unsound())?;
     let mut history = History::new();
     for (id, generation) in generations {
+        if !generation.is_sound() || history.generations.contains_key(&id) {
+            return Err(unsound());
+        }
         let (keys, share) = (generation.start.as_ref().map(|s| (s.keys, s.day)), generation.share());
         if let (Some((keys, day)), Some(share)) = (keys, share) {
             history.add(&keys, &share, 1, Some(day));

@@ -2,7 +2,7 @@
 
 use super::scope::{self, Key, SCOPES};
 use super::tally::{Tally, fixed};
-use crate::event::{Completion, Fact, Feedback, FeedbackId, Record, TaskContext};
+use crate::event::{Completion, Fact, Feedback, FeedbackId, Record, TaskContext, is_recordable};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -94,6 +94,16 @@ impl Generation {
         if self.feedback.as_ref().is_none_or(|old| (new.known_at, &new.id) > (old.known_at, &old.id)) {
             self.feedback = Some(new);
         }
+    }
+
+    /// Whether records can have made it: sums over what was read back must not overflow.
+    pub(super) fn is_sound(&self) -> bool {
+        let time = |micros| DateTime::from_timestamp_micros(micros).is_some_and(is_recordable);
+        let within = |v: Option<f64>, high: f64| v.is_none_or(|v| (0.0..=high).contains(&v));
+        let end = |c: &End| time(c.known_at) && within(c.quality, 10.0) && within(c.seconds, 1e9);
+        self.start.as_ref().is_none_or(|s| time(s.known_at) && s.day == day(s.known_at))
+            && self.completion.as_ref().is_none_or(end)
+            && self.feedback.as_ref().is_none_or(|f| time(f.known_at) && within(f.quality, 10.0))
     }
 
     /// Whether it succeeded, and since when that is known.
