@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub)] // each test uses its own part
 
 pub mod arrivals;
+pub mod world;
 
 use devmatrix_ml::event::{Feedback, RecordKey, TaskContext, TaskId, UserAction};
 use std::hash::{DefaultHasher, Hash, Hasher};
