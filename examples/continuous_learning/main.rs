@@ -42,6 +42,9 @@ struct Args {
     /// Seed of the simulation
     #[arg(long, default_value_t = 7)]
     seed: u64,
+    /// Write the events in JSON Lines here, for the backtest
+    #[arg(long)]
+    write_events: Option<PathBuf>,
     /// Keep events.db and the models in this folder
     #[arg(long)]
     keep: Option<PathBuf>,
@@ -58,6 +61,9 @@ async fn main() -> anyhow::Result<()> {
         Some(path) => moments::of_events(common::read_events(path, args.skip_bad)?.events)?,
         None => moments::simulated(args.days, args.seed)?,
     };
+    if let Some(path) = &args.write_events {
+        moments::write_events(&moments, path).with_context(|| format!("{}: cannot be written", path.display()))?;
+    }
     let temporary = std::env::temp_dir().join(format!("devmatrix-ml-{}", std::process::id()));
     let folder = args.keep.clone().unwrap_or_else(|| temporary.clone());
     std::fs::create_dir_all(&folder).with_context(|| format!("{}: cannot be made", folder.display()))?;

@@ -40,7 +40,7 @@ pub fn backtest(events: Vec<GenerationEvent>, options: &BacktestOptions) -> Resu
         BacktestSplit::Time(share) => run.by_time(&cases, *share)?,
         _ => run.by_value(&cases)?,
     }
-    run.report(cases.len())
+    run.report(&cases)
 }
 
 /// The text of the field at `path` (`project_id`, `metadata.split`) of an event's JSON form.
@@ -127,7 +127,7 @@ impl<'a> Run<'a> {
         let side = |want: bool| cases.iter().zip(&test).filter(move |(_, t)| **t == want).map(|(c, _)| c);
         let records = facts::facts(side(false))?;
         let end =
-            records.last().map(Record::known_at).ok_or_else(|| nothing(cases.len(), &self.options.split))?;
+            records.last().map(Record::known_at).ok_or_else(|| nothing(labelled(cases), &self.options.split))?;
         self.learn(&records);
         self.train(end + TimeDelta::microseconds(1))?;
         for case in side(true) {
@@ -184,9 +184,9 @@ impl<'a> Run<'a> {
         self.scored.push(Scored { probability, outcome, status, priors });
     }
 
-    fn report(self, n_events: usize) -> Result<BacktestReport> {
+    fn report(self, cases: &[Case]) -> Result<BacktestReport> {
         if self.scored.is_empty() {
-            return Err(nothing(n_events, &self.options.split));
+            return Err(nothing(labelled(cases), &self.options.split));
         }
         let outcomes: Vec<_> = self.scored.iter().map(|s| s.outcome).collect();
         let scores = |f: &dyn Fn(&Scored) -> f64| {
@@ -205,7 +205,7 @@ impl<'a> Run<'a> {
         Ok(BacktestReport {
             target: "success".to_owned(),
             split: self.options.split.to_string(),
-            n_events,
+            n_events: cases.len(),
             n_train: self.n_train,
             n_test: self.scored.len(),
             cut: self.cut,
@@ -223,6 +223,10 @@ impl<'a> Run<'a> {
     }
 }
 
+fn labelled(cases: &[Case]) -> usize {
+    cases.iter().filter(|case| case.label.is_some()).count()
+}
+
 fn rate(data: &Dataset) -> (usize, f64) {
     let (n, sum) = data.certain().fold((0, 0.0), |(n, sum), e| (n + 1, sum + e.label));
     (n, if n > 0 { sum / n as f64 } else { 0.5 })
@@ -237,6 +241,6 @@ fn next_night(moment: DateTime<Utc>) -> DateTime<Utc> {
 
 fn nothing(labelled: usize, split: &BacktestSplit) -> Error {
     Error::invalid(format!(
-        "split {split} leaves nothing to train on or nothing to predict of {labelled} events with an outcome"
+        "split {split} leaves nothing to train on or nothing to predict: {labelled} events have an outcome"
     ))
 }
