@@ -226,6 +226,16 @@ impl DataCollector {
         self.history.catch_up(self.store.as_ref()).await
     }
 
+    /// Catches up, and keeps the history in the store, so that the next start reads only what came
+    /// after; once a night is enough.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn checkpoint(&self) -> Result<()> {
+        self.catch_up().await?;
+        self.history.checkpoint(self.store.as_ref()).await
+    }
+
     /// Makes the feature vectors of judged generations that have none, from the store; how many.
     ///
     /// # Errors
@@ -308,7 +318,8 @@ impl DataCollector {
 
     /// Whether the stored end is this one but for the date that the collector itself gave.
     async fn ended_alike(&self, record: &Record) -> Result<bool> {
-        let stored = self.store.get(std::slice::from_ref(record.event_id())).await?.into_iter().flatten().next();
+        let stored =
+            self.store.get(std::slice::from_ref(record.event_id())).await?.into_iter().flatten().next();
         let (Some(stored), Fact::Completed(new)) = (stored.and_then(|e| e.completion), record.fact()) else {
             return Ok(false);
         };

@@ -153,7 +153,9 @@ impl PredictionService {
             None => prior::prediction(row, self.schema),
         };
         if row.truncated {
-            prediction.notes.push(format!("only the first {MAX_TEXT_BYTES} bytes of the description were read"));
+            prediction
+                .notes
+                .push(format!("only the first {MAX_TEXT_BYTES} bytes of the description were read"));
         }
         prediction
     }

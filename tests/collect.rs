@@ -28,7 +28,8 @@ async fn world() -> World {
 async fn on(store: Arc<dyn EventStore>, options: CollectorOptions) -> World {
     let clock = ManualClock::at("2025-03-01T10:00:00Z".parse().unwrap());
     let engineer = FeatureEngineer::default();
-    let collector = DataCollector::open_with(store.clone(), engineer, Arc::new(clock.clone()), options).await.unwrap();
+    let collector =
+        DataCollector::open_with(store.clone(), engineer, Arc::new(clock.clone()), options).await.unwrap();
     World { store, clock, collector }
 }
 
@@ -125,7 +126,7 @@ fn revised_feedback_revises_the_target() {
         world.clock.advance(TimeDelta::days(3));
         world.collector.feedback(&id, approve()).await.unwrap();
         world.collector.flush().await.unwrap();
-        let vector = world.store.features(&[id.clone()]).await.unwrap().remove(0).unwrap();
+        let vector = world.store.features(std::slice::from_ref(&id)).await.unwrap().remove(0).unwrap();
         assert_eq!(vector.target_success, Some(true));
         let event = world.store.event(&id).await.unwrap();
         assert_eq!(event.feedback.len(), 2);
@@ -183,7 +184,10 @@ fn feedback_before_the_end_and_before_the_start_counts() {
         world.collector.start_as(id.clone(), task("t")).await.unwrap();
         world.collector.complete(&id, Completion::default()).await.unwrap();
         assert_eq!(world.store.event(&id).await.unwrap().outcome().unwrap().success, Some(true));
-        assert_eq!(world.collector.history().view(&task("t"), world.clock.now()).get(Scope::Task).all.successes, 1.0);
+        assert_eq!(
+            world.collector.history().view(&task("t"), world.clock.now()).get(Scope::Task).all.successes,
+            1.0
+        );
         // Its features are made when they are asked for again.
         assert_eq!(world.collector.recover().await.unwrap(), 1);
     });

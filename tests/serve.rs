@@ -125,13 +125,19 @@ fn a_model_of_other_features_is_refused() {
 #[test]
 fn before_there_is_a_model_the_past_answers_and_says_so() {
     let (store, clock) = store_of(12, 60.0, 2);
-    let empty = PredictionService::new(Arc::new(SharedHistory::new()), FeatureEngineer::default(), Arc::new(clock.clone()));
+    let empty = PredictionService::new(
+        Arc::new(SharedHistory::new()),
+        FeatureEngineer::default(),
+        Arc::new(clock.clone()),
+    );
     let task = common::task("t");
     let answer = empty.predict_success(&task).unwrap();
     assert_eq!((answer.status, answer.model_version), (Status::InsufficientEvidence, 0));
     assert!(answer.interval.0 < 0.2 && answer.interval.1 > 0.8);
     let history = Arc::new(block_on(SharedHistory::open(store.as_ref())).unwrap());
-    let cold = PredictionService::new(history, FeatureEngineer::default(), Arc::new(clock)).predict_success(&task).unwrap();
+    let cold = PredictionService::new(history, FeatureEngineer::default(), Arc::new(clock))
+        .predict_success(&task)
+        .unwrap();
     assert_eq!(cold.status, Status::ColdStart);
     assert_eq!(cold.risk_level, RiskLevel::of(cold.success_probability));
 }
@@ -155,7 +161,8 @@ fn a_service_started_anew_serves_what_was_promoted() {
     let registry = DiskRegistry::open(folder.path()).unwrap();
     let mut options = TrainingOptions::default();
     options.gate = Gate::relative();
-    let trained = block_on(train(&SuccessTrainer::default(), store.as_ref(), &registry, &engineer, &clock, &options));
+    let trained =
+        block_on(train(&SuccessTrainer::default(), store.as_ref(), &registry, &engineer, &clock, &options));
     assert!(trained.unwrap().promoted);
     let history = Arc::new(block_on(SharedHistory::open(store.as_ref())).unwrap());
     let task = common::task("t");

@@ -25,7 +25,12 @@ fn dataset(days: u32, seed: u64) -> Dataset {
     block_on(replay(store.as_ref(), &FeatureEngineer::default(), clock.now(), 50_000)).unwrap()
 }
 
-fn run(store: &MemoryStore, registry: &MemoryRegistry, clock: &dyn Clock, options: &TrainingOptions) -> Result<TrainingReport> {
+fn run(
+    store: &MemoryStore,
+    registry: &MemoryRegistry,
+    clock: &dyn Clock,
+    options: &TrainingOptions,
+) -> Result<TrainingReport> {
     block_on(train(&SuccessTrainer::default(), store, registry, &FeatureEngineer::default(), clock, options))
 }
 
@@ -81,7 +86,11 @@ fn the_designs_floors_refuse_and_say_why() {
     let registry = MemoryRegistry::new();
     let report = run(&store, &registry, &clock, &TrainingOptions::default()).unwrap();
     assert!(!report.promoted);
-    assert!(report.reasons.iter().any(|r| r.contains("auc") && r.contains("not above the floor 0.800")), "{:?}", report.reasons);
+    assert!(
+        report.reasons.iter().any(|r| r.contains("auc") && r.contains("not above the floor 0.800")),
+        "{:?}",
+        report.reasons
+    );
     assert!(block_on(registry.production("success")).unwrap().is_none());
     let kept = block_on(registry.version("success", 1)).unwrap();
     assert!(!kept.verdicts[0].promoted && !kept.verdicts[0].reasons.is_empty());
@@ -94,7 +103,11 @@ fn a_second_run_is_compared_with_the_first() {
     run(&store, &registry, &clock, &relative()).unwrap();
     let second = run(&store, &registry, &clock, &relative()).unwrap();
     assert!(second.evaluation.against_champion.is_some());
-    assert!(second.reasons.iter().any(|r| r.contains("not worse than the model in production")), "{:?}", second.reasons);
+    assert!(
+        second.reasons.iter().any(|r| r.contains("not worse than the model in production")),
+        "{:?}",
+        second.reasons
+    );
     assert_eq!(second.version.parent, Some(1));
 }
 

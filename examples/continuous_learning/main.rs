@@ -62,7 +62,8 @@ async fn main() -> anyhow::Result<()> {
         None => moments::simulated(args.days, args.seed)?,
     };
     if let Some(path) = &args.write_events {
-        moments::write_events(&moments, path).with_context(|| format!("{}: cannot be written", path.display()))?;
+        moments::write_events(&moments, path)
+            .with_context(|| format!("{}: cannot be written", path.display()))?;
     }
     let temporary = std::env::temp_dir().join(format!("devmatrix-ml-{}", std::process::id()));
     let folder = args.keep.clone().unwrap_or_else(|| temporary.clone());
@@ -171,7 +172,7 @@ impl Host {
             Err(e) => return Err(e),
         }
         self.predictions.reload(&self.registry).await?;
-        Ok(())
+        self.collector.checkpoint().await
     }
 }
 

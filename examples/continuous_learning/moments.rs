@@ -54,10 +54,8 @@ pub(crate) fn of_events(events: Vec<GenerationEvent>) -> Result<Vec<Moment>> {
 /// Writes the events that the moments make up, one a line.
 pub(crate) fn write_events(moments: &[Moment], path: &Path) -> anyhow::Result<()> {
     let mut records = BTreeMap::<(DateTime<Utc>, &EventId), Vec<Record>>::new();
-    let starts: HashMap<_, _> = moments
-        .iter()
-        .filter_map(|m| matches!(m.what, What::Start(_)).then_some((&m.id, m.at)))
-        .collect();
+    let starts: HashMap<_, _> =
+        moments.iter().filter_map(|m| matches!(m.what, What::Start(_)).then_some((&m.id, m.at))).collect();
     for moment in moments {
         let record = Record::new(moment.id.clone(), moment.at, moment.what.fact())?;
         let start = starts.get(&moment.id).copied().unwrap_or(moment.at);

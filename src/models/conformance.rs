@@ -49,7 +49,10 @@ fn refusals<T: Trainer>(trainer: &T, data: &Dataset, bytes: &[u8]) {
     let nothing = data.filter(|_, _| false);
     match trainer.fit(&nothing).map_err(|e| e.kind()) {
         Err(ErrorKind::NotEnoughData { have: 0, need }) if need > 0 => {}
-        other => panic!("{name}: no data must be NotEnoughData with both numbers, not {:?}", other.map(|_| "a model")),
+        other => panic!(
+            "{name}: no data must be NotEnoughData with both numbers, not {:?}",
+            other.map(|_| "a model")
+        ),
     }
     assert!(trainer.read(&bytes[..bytes.len() / 2]).is_err(), "{name}: half its bytes must be an error");
     assert!(trainer.read(&[]).is_err(), "{name}: no bytes must be an error");

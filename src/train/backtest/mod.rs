@@ -126,8 +126,10 @@ impl<'a> Run<'a> {
         }
         let side = |want: bool| cases.iter().zip(&test).filter(move |(_, t)| **t == want).map(|(c, _)| c);
         let records = facts::facts(side(false))?;
-        let end =
-            records.last().map(Record::known_at).ok_or_else(|| nothing(labelled(cases), &self.options.split))?;
+        let end = records
+            .last()
+            .map(Record::known_at)
+            .ok_or_else(|| nothing(labelled(cases), &self.options.split))?;
         self.learn(&records);
         self.train(end + TimeDelta::microseconds(1))?;
         for case in side(true) {
