@@ -3,6 +3,7 @@
 //!
 //! The children are this test binary itself, started again with a file's path in the environment.
 #![cfg(all(feature = "sqlite", unix))]
+#![allow(clippy::unwrap_used)]
 
 use chrono::DateTime;
 use devmatrix_ml::event::{

@@ -51,8 +51,9 @@ pub(super) fn resolve(path: &Path) -> Result<PathBuf> {
     if path == Path::new(":memory:") {
         return Err(Error::invalid("path is :memory:, where every connection sees its own: use MemoryStore"));
     }
-    std::path::absolute(path)
-        .map_err(|e| Error::invalid(format!("path is {path:?}: give the file's name")).with_source(e))
+    std::path::absolute(path).map_err(|e| {
+        Error::invalid(format!("path is \"{}\": give the file's name", path.display())).with_source(e)
+    })
 }
 
 /// Opens the file for the writing thread, brings its schema up to date, and sets it to WAL.

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 const MAX_GROUP: usize = 1024;
 
 /// How long to leave it after erased rows could not be overwritten.
-const OVERWRITE_PAUSE: Duration = Duration::from_secs(60);
+const OVERWRITE_PAUSE: Duration = Duration::from_mins(1);
 
 /// The way to the thread; dropping it finishes what is queued and joins the thread.
 pub(super) struct Writer {
@@ -117,6 +117,9 @@ impl Session {
     fn run(self, jobs: &Receiver<Box<dyn Job>>) {
         self.overwrite();
         while let Ok(first) = jobs.recv() {
+            // Not a wait: whoever was answered just now and can run writes again first, and the group
+            // is 64 instead of 1 and 63 in turns.
+            thread::yield_now();
             self.serve(std::iter::once(first).chain(jobs.try_iter()).take(MAX_GROUP).collect());
         }
     }
@@ -124,17 +127,22 @@ impl Session {
     /// Commits `group` as one; if that fails, each request alone, so that none fails for another.
     fn serve(&self, mut group: Vec<Box<dyn Job>>) {
         if let Err(error) = self.begin() {
-            return group.into_iter().for_each(|job| job.answer(Err(self.named(copy(&error)))));
+            return self.answer(group, &Err(error));
         }
-        match self.commit(&mut group) {
-            Ok(()) => {
-                self.overwrite();
-                group.into_iter().for_each(|job| job.answer(Ok(())));
-            }
-            Err(error) if group.len() == 1 => {
-                group.into_iter().for_each(|job| job.answer(Err(self.named(copy(&error)))));
-            }
-            Err(_) => group.into_iter().for_each(|job| self.serve(vec![job])),
+        let committed = self.commit(&mut group);
+        if committed.is_ok() {
+            self.overwrite();
+        } else if group.len() > 1 {
+            return group.into_iter().for_each(|job| self.serve(vec![job]));
+        }
+        self.answer(group, &committed);
+    }
+
+    fn answer(&self, group: Vec<Box<dyn Job>>, outcome: &Result<()>) {
+        for job in group {
+            // Each caller gets an error of its own, with the same words.
+            let again = |error: &Error| Error::new(error.kind(), error.to_string());
+            job.answer(outcome.as_ref().copied().map_err(|error| again(error).context(self.path.display())));
         }
     }
 
@@ -199,15 +207,6 @@ impl Session {
         }
         write::overwritten(&self.db)
     }
-
-    fn named(&self, error: Error) -> Error {
-        error.context(self.path.display())
-    }
-}
-
-/// The same refusal for one more caller.
-fn copy(error: &Error) -> Error {
-    Error::new(error.kind(), error.to_string())
 }
 
 fn gone() -> Error {
@@ -216,4 +215,62 @@ fn gone() -> Error {
 
 fn unavailable(message: &str) -> Error {
     Error::new(ErrorKind::Unavailable, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::sqlite::{SqliteOptions, schema};
+    use futures_executor::block_on;
+    use std::pin::pin;
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::{Context, Waker};
+
+    fn writer() -> (tempfile::TempDir, Writer) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("events.db");
+        let db = schema::open_writer(&path, &SqliteOptions::default()).unwrap();
+        (folder, Writer::start(db, path.into()).unwrap())
+    }
+
+    #[test]
+    fn a_thread_that_died_gives_errors_and_no_hang() {
+        let (_folder, writer) = writer();
+        let died = block_on(writer.write(|_| -> Result<()> { panic!("on purpose") })).unwrap_err();
+        assert_eq!(died.kind(), ErrorKind::Unavailable);
+        assert!(block_on(writer.write(|_| Ok(()))).unwrap_err().to_string().contains("open the store again"));
+    }
+
+    #[test]
+    fn what_queues_during_a_commit_shares_the_next_and_fails_alone() {
+        let (_folder, writer) = writer();
+        let (enter, entered) = mpsc::channel();
+        let (leave, left) = mpsc::channel::<()>();
+        let left = Mutex::new(left);
+        let runs = Arc::new(AtomicUsize::new(0));
+        let count = runs.clone();
+        // The first holds its transaction open until two more are queued.
+        let mut first = pin!(writer.write(move |_| {
+            let _ = enter.send(());
+            let _ = left.lock().map(|left| left.recv());
+            Ok(())
+        }));
+        let mut good = pin!(writer.write(move |tx| {
+            count.fetch_add(1, Ordering::SeqCst);
+            tx.db.execute_batch("CREATE TABLE made (n)").map_err(|e| fault(e, "create"))
+        }));
+        let mut bad = pin!(writer.write(|_| -> Result<()> { Err(Error::invalid("on purpose")) }));
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(first.as_mut().poll(&mut context).is_pending());
+        entered.recv().unwrap();
+        assert!(good.as_mut().poll(&mut context).is_pending());
+        assert!(bad.as_mut().poll(&mut context).is_pending());
+        leave.send(()).unwrap();
+        block_on(first).unwrap();
+        block_on(good).unwrap();
+        assert_eq!(block_on(bad).unwrap_err().kind(), ErrorKind::InvalidInput);
+        // Once with the bad one, rolled back, and once alone.
+        assert_eq!(runs.load(Ordering::SeqCst), 2);
+    }
 }
