@@ -50,7 +50,14 @@ struct State {
 
 impl JsonStore {
     fn open(path: PathBuf) -> Result<Self> {
-        let state = if path.exists() { read(&path)? } else { State::default() };
+        let state = match std::fs::read(&path) {
+            Ok(bytes) => serde_json::from_slice(&bytes)
+                .map_err(|e| Error::new(ErrorKind::Corrupt, "the file is damaged").with_source(e))?,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => State::default(),
+            Err(e) => {
+                return Err(Error::new(ErrorKind::Unavailable, "the file cannot be read").with_source(e));
+            }
+        };
         Ok(Self { path, state: Mutex::new(state) })
     }
 
@@ -185,13 +192,6 @@ impl State {
         }
         Erasure { events }
     }
-}
-
-fn read(path: &Path) -> Result<State> {
-    let bytes = std::fs::read(path)
-        .map_err(|e| Error::new(ErrorKind::Unavailable, "the file cannot be read").with_source(e))?;
-    serde_json::from_slice(&bytes)
-        .map_err(|e| Error::new(ErrorKind::Corrupt, "the file is damaged").with_source(e))
 }
 
 /// A new file takes the old one's place only when it is whole and on disk.

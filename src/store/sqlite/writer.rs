@@ -127,7 +127,7 @@ impl Session {
     /// Commits `group` as one; if that fails, each request alone, so that none fails for another.
     fn serve(&self, mut group: Vec<Box<dyn Job>>) {
         if let Err(error) = self.begin() {
-            return self.answer(group, &Err(error));
+            return self.answer(group, Err(error));
         }
         let committed = self.commit(&mut group);
         if committed.is_ok() {
@@ -135,14 +135,19 @@ impl Session {
         } else if group.len() > 1 {
             return group.into_iter().for_each(|job| self.serve(vec![job]));
         }
-        self.answer(group, &committed);
+        self.answer(group, committed);
     }
 
-    fn answer(&self, group: Vec<Box<dyn Job>>, outcome: &Result<()>) {
+    fn answer(&self, mut group: Vec<Box<dyn Job>>, outcome: Result<()>) {
+        let outcome = outcome.map_err(|error| error.context(self.path.display()));
+        let last = group.pop();
         for job in group {
-            // Each caller gets an error of its own, with the same words.
-            let again = |error: &Error| Error::new(error.kind(), error.to_string());
-            job.answer(outcome.as_ref().copied().map_err(|error| again(error).context(self.path.display())));
+            // An error cannot be cloned: the others get its words, the last one its source too.
+            let words = |error: &Error| Error::new(error.kind(), error.to_string());
+            job.answer(outcome.as_ref().copied().map_err(words));
+        }
+        if let Some(job) = last {
+            job.answer(outcome);
         }
     }
 
@@ -200,8 +205,10 @@ impl Session {
 
     fn try_overwrite(&self) -> Result<()> {
         let step = |e| fault(e, "overwrite what was erased");
-        self.db.execute_batch("VACUUM").map_err(step)?;
+        let rewritten = self.db.execute_batch("VACUUM").map_err(step);
+        // After a failure too: it gives back what the rewriting took of a full disk.
         let busy = self.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
+        rewritten?;
         if busy.map_err(step)? != 0 {
             return Err(unavailable("another process reads the log"));
         }
