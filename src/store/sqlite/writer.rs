@@ -43,20 +43,21 @@ impl Writer {
         Ok(Self { queue: Some(queue), thread: Some(thread) })
     }
 
-    /// Runs `work` in a transaction and answers once that is committed.
+    /// Queues `work` at once, to run in a transaction; the future answers when that is committed.
     ///
     /// `work` is `Fn`: it runs a second time, alone, when its group failed.
-    pub(super) async fn write<T, W>(&self, work: W) -> Result<T>
+    pub(super) fn write<T, W>(&self, work: W) -> impl Future<Output = Result<T>> + use<T, W>
     where
         T: Send + 'static,
         W: Fn(&Tx<'_>) -> Result<T> + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
         let job = Box::new(Request { work, done: None, reply });
-        if self.queue.as_ref().is_none_or(|queue| queue.send(job).is_err()) {
-            return Err(gone());
+        if let Some(queue) = &self.queue {
+            // A thread that is gone drops the request, and with it the way to answer.
+            let _ = queue.send(job);
         }
-        answer.await.unwrap_or_else(|_| Err(gone()))
+        async { answer.await.unwrap_or_else(|_| Err(gone())) }
     }
 }
 
