@@ -50,7 +50,14 @@ struct State {
 
 impl JsonStore {
     fn open(path: PathBuf) -> Result<Self> {
-        let state = if path.exists() { read(&path)? } else { State::default() };
+        let state = match std::fs::read(&path) {
+            Ok(bytes) => serde_json::from_slice(&bytes)
+                .map_err(|e| Error::new(ErrorKind::Corrupt, "the file is damaged").with_source(e))?,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => State::default(),
+            Err(e) => {
+                return Err(Error::new(ErrorKind::Unavailable, "the file cannot be read").with_source(e));
+            }
+        };
         Ok(Self { path, state: Mutex::new(state) })
     }
 
@@ -63,10 +70,8 @@ impl JsonStore {
         let mut state = self.state();
         let mut next = state.clone();
         let done = change(&mut next);
-        write(&self.path, &next).map_err(|e| {
-            let message = format!("{} cannot be written", self.path.display());
-            Error::new(ErrorKind::Unavailable, message).with_source(e)
-        })?;
+        write(&self.path, &next)
+            .map_err(|e| Error::new(ErrorKind::Unavailable, "the file cannot be written").with_source(e))?;
         *state = next;
         Ok(done)
     }
@@ -164,10 +169,9 @@ impl State {
     }
 
     fn records(&self) -> Result<Vec<(i64, Record)>> {
-        let records = self.facts.iter().map(|(n, (id, known_at, fact))| {
-            Record::new(id.clone(), *known_at, fact.clone()).map(|record| (*n, record))
-        });
-        records.collect()
+        let record =
+            |(id, at, fact): &(EventId, DateTime<Utc>, Fact)| Record::new(id.clone(), *at, fact.clone());
+        self.facts.iter().map(|(n, fact)| record(fact).map(|record| (*n, record))).collect()
     }
 
     fn erase(&mut self, subject: &Subject) -> Erasure {
@@ -178,24 +182,16 @@ impl State {
         };
         let doomed: BTreeSet<_> =
             self.facts.values().filter(|(_, _, fact)| owned(fact)).map(|(id, ..)| id.clone()).collect();
-        if !doomed.is_empty() {
+        let events = doomed.len() as u64;
+        if events > 0 {
             self.facts.retain(|_, (id, ..)| !doomed.contains(id));
             self.features.retain(|id, _| !doomed.contains(id));
             self.checkpoints.clear();
+            self.erased.extend(doomed);
             self.erasures += 1;
         }
-        let events = doomed.len() as u64;
-        self.erased.extend(doomed);
         Erasure { events }
     }
-}
-
-fn read(path: &Path) -> Result<State> {
-    let bytes = std::fs::read(path).map_err(|e| {
-        Error::new(ErrorKind::Unavailable, format!("{} cannot be read", path.display())).with_source(e)
-    })?;
-    serde_json::from_slice(&bytes)
-        .map_err(|e| Error::new(ErrorKind::Corrupt, format!("{} is damaged", path.display())).with_source(e))
 }
 
 /// A new file takes the old one's place only when it is whole and on disk.
@@ -204,5 +200,7 @@ fn write(path: &Path, state: &State) -> std::io::Result<()> {
     let mut file = File::create(&new)?;
     file.write_all(&serde_json::to_vec(state)?)?;
     file.sync_all()?;
-    std::fs::rename(&new, path)
+    std::fs::rename(&new, path)?;
+    // The folder's entry is data too (Windows opens no folders, and keeps entries by itself).
+    path.parent().map_or(Ok(()), |folder| File::open(folder).map_or(Ok(()), |folder| folder.sync_all()))
 }
