@@ -15,6 +15,7 @@ use devmatrix_ml::train::{BacktestOptions, BacktestReport, BacktestScores, Backt
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 /// Trains on one part of the events and predicts the rest.
 #[derive(Parser)]
@@ -70,8 +71,17 @@ enum Retrain {
     Daily,
 }
 
-fn main() -> anyhow::Result<()> {
-    let args = Args::parse();
+fn main() -> ExitCode {
+    match run(&Args::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &Args) -> anyhow::Result<()> {
     let read = common::read_events(&args.events, args.skip_bad)?;
     for (line, error) in &read.bad {
         eprintln!("line {line} passed over: {error}");
@@ -80,7 +90,7 @@ fn main() -> anyhow::Result<()> {
     if let (Some(path), Some(range)) = (&args.label, args.range) {
         label_complexity(&mut events, path, range)?;
     }
-    let options = options(&args);
+    let options = options(args);
     let report = if let Some(field) = &args.by {
         by_value(events, field, &options)?
     } else {
@@ -88,7 +98,7 @@ fn main() -> anyhow::Result<()> {
         print_table(&report);
         serde_json::to_value(report)?
     };
-    write_json(&args, &report)
+    write_json(args, &report)
 }
 
 fn options(args: &Args) -> BacktestOptions {

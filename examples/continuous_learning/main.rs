@@ -28,6 +28,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use moments::{Moment, What};
 use report::Report;
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -54,8 +55,17 @@ struct Args {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    let args = Args::parse();
+async fn main() -> ExitCode {
+    match run(Args::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(args: Args) -> anyhow::Result<()> {
     let begun = Instant::now();
     let moments = match &args.events {
         Some(path) => moments::of_events(common::read_events(path, args.skip_bad)?.events)?,
