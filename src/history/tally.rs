@@ -112,6 +112,10 @@ pub(super) fn at_key<V: Default + PartialEq>(
     let at = match sorted.binary_search_by_key(&key, |(k, _)| *k) {
         Ok(at) => at,
         Err(at) => {
+            // Most groups have one day only: room for four, the usual first step, would be waste.
+            if sorted.len() == sorted.capacity() {
+                sorted.reserve_exact((sorted.len() / 2).max(1));
+            }
             sorted.insert(at, (key, V::default()));
             at
         }
