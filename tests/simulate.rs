@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
 
 use devmatrix_ml::evaluate::roc_auc;
-use devmatrix_ml::event::{TemplateId, UserAction};
+use devmatrix_ml::event::{Record, TemplateId, UserAction};
 use devmatrix_ml::simulate::{Generation, Simulator, SimulatorOptions};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
@@ -100,9 +100,9 @@ fn events_are_valid_and_in_the_order_of_their_start() {
         assert_eq!(generation.completion.lines_of_code, Some(code.lines().count() as u32));
         assert!(generation.completion.num_functions.is_none());
         let records = generation.into_records().unwrap();
-        let known: Vec<_> = records.iter().map(|r| Some(r.known_at())).collect();
+        let known: Vec<_> = records.iter().map(Record::known_at).collect();
         let expected = [Some(started), Some(ended), heard];
-        assert_eq!(known, expected.into_iter().filter(Option::is_some).collect::<Vec<_>>());
+        assert_eq!(known, expected.into_iter().flatten().collect::<Vec<_>>());
     }
 }
 

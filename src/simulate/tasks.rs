@@ -61,7 +61,7 @@ pub(super) fn new_task(options: &SimulatorOptions, number: u64) -> Task {
     task.estimated_lines_of_code = Some(10 * (1 + described.bullets + draw.below(8)));
     task.num_files_to_generate = Some(1 + draw.below(2 + described.bullets / 3));
     task.num_dependencies = Some(draw.below(8));
-    let difficulty = 0.75 * described.visible + 0.6 * draw.normal();
+    let difficulty = 0.65 * described.visible + 0.55 * draw.normal();
     Task { context: task, difficulty, noun: described.noun, llm: &LLMS[0] }
 }
 

@@ -19,15 +19,15 @@ pub(super) struct Description {
 
 const NOUNS: [Noun; 12] = [
     ("order", "orders", "pedidos"),
-    ("invoice", "invoices", "facturas"),
+    ("invoice", "invoices", "recibos"),
     ("product", "products", "productos"),
     ("user", "users", "usuarios"),
     ("report", "reports", "informes"),
-    ("ticket", "tickets", "incidencias"),
+    ("ticket", "tickets", "avisos"),
     ("shipment", "shipments", "envíos"),
     ("contract", "contracts", "contratos"),
     ("comment", "comments", "comentarios"),
-    ("booking", "bookings", "reservas"),
+    ("booking", "bookings", "turnos"),
     ("device", "devices", "dispositivos"),
     ("coupon", "coupons", "cupones"),
 ];

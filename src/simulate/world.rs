@@ -62,7 +62,7 @@ pub(super) const AGENTS: [Agent; 8] = [
 pub(super) const LLMS: [Llm; 4] = [
     llm("claude-sonnet-4.5", 0.5, 0.009, 70.0),
     llm("deepseek-v3", -0.2, 0.001, 45.0),
-    llm("gpt-4.1-mini", -0.7, 0.002, 110.0),
+    llm("gpt-4.1-mini", -0.6, 0.002, 110.0),
     llm("claude-opus-5", 1.1, 0.020, 50.0),
 ];
 
@@ -72,7 +72,7 @@ pub(super) const KINDS: [(&str, f64); 6] = [
     ("frontend", 0.3),
     ("database", -0.6),
     ("testing", 0.5),
-    ("documentation", 1.1),
+    ("documentation", 0.9),
     ("devops", -0.5),
 ];
 
@@ -97,7 +97,7 @@ const DRIFTING: &str = "backend";
 /// What it loses, in log-odds.
 const DRIFT: f64 = -2.0;
 /// Log-odds of a middling task.
-const BASE: f64 = 1.75;
+const BASE: f64 = 1.4;
 
 /// The true probability that `task`, of a `difficulty` that nobody sees, succeeds at `now`.
 pub(super) fn odds(
@@ -126,7 +126,7 @@ pub(super) fn odds(
 /// Some projects are harder; each changes over the weeks.
 fn project(options: &SimulatorOptions, task: &TaskContext, day: f64) -> f64 {
     let Some(id) = &task.project_id else { return 0.0 };
-    let level = 1.8 * (place(options.seed, ["project", id.as_str()]) - 0.5);
+    let level = 1.2 * (place(options.seed, ["project", id.as_str()]) - 0.5);
     let phase = place(options.seed, ["phase", id.as_str()]);
     level + 0.5 * std::f64::consts::TAU.mul_add(phase, day / 12.0).sin()
 }

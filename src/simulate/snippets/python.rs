@@ -42,7 +42,7 @@ class ~N:
 "#,
         test: r#"
 
-def test_a_~n_is_closed_once():
+def test_one_~n_is_closed_once():
     ~n = ~N(1, "first")
     ~n.close()
     assert not ~n.open
@@ -82,7 +82,7 @@ def validate_~n(~n~(: dict~))~( -> list[str]~):
 "#,
         test: r#"
 
-def test_a_~n_needs_a_name():
+def test_one_~n_needs_a_name():
     assert validate_~n({}) == ["name is missing"]
 "#,
     },
@@ -91,7 +91,7 @@ def test_a_~n_needs_a_name():
         body: r#"
 
 async def load_~n(client, ~n_id~(: int~), tries~(: int~) = 3)~( -> dict | None~):
-~<    """Fetch a ~n, again where the server is busy."""
+~<    """Fetch one ~n, again where the server is busy."""
 ~>    for attempt in range(tries):
         response = await client.get(f"/~ns/{~n_id}")
         if response.status_code == 404:

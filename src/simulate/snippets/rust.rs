@@ -60,7 +60,7 @@ impl ~N {
     Snippet {
         needs: STRUCT,
         body: r#"
-~</// Reads the id of a ~n from the path of a request.
+~</// Reads the id of one ~n from the path of a request.
 ~>pub fn ~n_id(path: &str) -> Option<u32> {
     let id = path.strip_prefix("/~ns/")?;
     match id.parse() {
@@ -79,7 +79,7 @@ impl ~N {
     },
 ];
 
-const STRUCT: &str = r"~</// A ~n as the service knows it.
+const STRUCT: &str = r"~</// One ~n as the service knows it.
 ~>#[derive(Debug, Clone)]
 pub struct ~N {
     pub id: u32,

@@ -40,7 +40,7 @@ test('no ~ns cost nothing', () => {
 }
 ",
         test: r"
-test('a ~n is added once', () => {
+test('one ~n is added once', () => {
   const list = new ~NList();
   list.add({ id: 1, name: 'a', price: 1 });
   expect(list.page(1).length).toBe(1);
@@ -65,7 +65,7 @@ test('a ~n is added once', () => {
 }
 ",
         test: r"
-test('a ~n needs a name', () => {
+test('one ~n needs a name', () => {
   expect(validate~N({})).toEqual(['name is missing']);
 });
 ",
