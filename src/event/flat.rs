@@ -20,7 +20,7 @@ struct FlatFeedback {
     feedback: Feedback,
 }
 
-/// What the completion itself said, where feedback has overridden it since.
+/// What the completion itself said, which feedback may have overridden since.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 struct Verdict {
@@ -210,7 +210,7 @@ impl From<GenerationEvent> for Flat {
             approved: done.approved,
             final_quality_score: done.final_quality_score,
         };
-        let judged = latest.is_some();
+        let own_verdict = latest.is_some() || verdict != Verdict::default();
         let full_feedback =
             event.feedback.into_iter().map(|f| FlatFeedback { known_at: f.known_at, feedback: f.value });
         let outcome = outcome.as_ref();
@@ -271,7 +271,7 @@ impl From<GenerationEvent> for Flat {
             complexity_label: started.complexity_label,
             decision: started.decision,
             predictions: (!started.predictions.is_empty()).then_some(started.predictions),
-            verdict: (judged && event.completion.is_some()).then_some(verdict),
+            verdict: (own_verdict && event.completion.is_some()).then_some(verdict),
             completion_metadata: Some(done.metadata).filter(|m| !m.is_empty()),
             feedback: Some(full_feedback.collect::<Vec<_>>()).filter(|f| !f.is_empty()),
             metadata: started.metadata,
