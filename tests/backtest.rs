@@ -125,7 +125,7 @@ fn few_events_are_answered_by_the_past() {
 #[test]
 fn events_without_dates_are_taken_in_order() {
     let line = |i: usize| {
-        let action = if i % 3 == 0 { "reject" } else { "approve" };
+        let action = if i.is_multiple_of(3) { "reject" } else { "approve" };
         format!(
             r#"{{"event_id":"e{i}","task_id":"t{i}","agent_type":"a{}","user_action":"{action}"}}"#,
             i % 3
