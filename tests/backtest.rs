@@ -1,154 +1,330 @@
-//! The backtest: what it splits, what it refuses, and that it finds no skill where there is none.
+//! The proof on a host's own past: it refuses nonsense, finds skill, and cannot see the future.
 #![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
 
+mod common;
+
 use chrono::{DateTime, TimeDelta, Utc};
+use common::small;
 use devmatrix_ml::ErrorKind;
-use devmatrix_ml::event::{GenerationEvent, read_jsonl};
-use devmatrix_ml::simulate::{Generation, Simulator, SimulatorOptions};
+use devmatrix_ml::event::{EventId, GenerationEvent, Record};
 use devmatrix_ml::train::{BacktestOptions, BacktestReport, BacktestSplit, backtest};
 
-fn events(days: u32, seed: u64) -> Vec<GenerationEvent> {
-    let mut options = SimulatorOptions::default();
-    (options.days, options.seed) = (days, seed);
-    Simulator::new(options).unwrap().map(Generation::into_event).collect()
-}
-
-fn split(text: &str) -> BacktestOptions {
+fn options(split: &str) -> BacktestOptions {
     let mut options = BacktestOptions::default();
-    options.split = text.parse().unwrap();
+    options.split = split.parse().unwrap();
     options
 }
 
-fn run(events: Vec<GenerationEvent>, options: &BacktestOptions) -> BacktestReport {
-    backtest(events, options).unwrap()
+fn run(events: &[GenerationEvent], options: &BacktestOptions) -> BacktestReport {
+    backtest(events.to_vec(), options).unwrap()
 }
 
-#[test]
-fn skill_is_found_and_gone_once_outcomes_are_permuted() {
-    let mut options = BacktestOptions::default();
-    let real = run(events(40, 1), &options);
-    assert!(real.metrics.auc.unwrap() > 0.62, "{:?}", real.metrics);
-    assert!(real.metrics.logloss < real.baselines["constant"].logloss);
-    options.shuffle = true;
-    let areas: Vec<_> = (0..10)
-        .map(|seed| {
-            options.seed = seed;
-            run(events(40, 1), &options).metrics.auc.unwrap()
-        })
-        .collect();
-    let mean = areas.iter().sum::<f64>() / 10.0;
-    assert!((0.46..0.54).contains(&mean), "{mean} of {areas:?}");
+fn refused(events: &[GenerationEvent], options: &BacktestOptions) -> String {
+    let error = backtest(events.to_vec(), options).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
+    error.to_string()
 }
 
-/// Outcomes that became known after the cut change no prediction of a model trained once, for the
-/// first event after the cut.
-#[test]
-fn the_future_is_not_looked_at() {
-    let all = events(20, 2);
-    let options = BacktestOptions::default();
-    let first = run(all.clone(), &options);
-    let cut = first.cut.unwrap();
-    let flip = |mut event: GenerationEvent| {
-        for feedback in &mut event.feedback {
-            if feedback.known_at >= cut {
-                let success = feedback.value.succeeded();
-                feedback.value.success = Some(!success);
-            }
-        }
-        event
+/// Everything but how long it took.
+fn essence(report: &BacktestReport) -> String {
+    let mut json = serde_json::to_value(report).unwrap();
+    json.as_object_mut().unwrap().remove("timing");
+    json.to_string()
+}
+
+fn at(text: &str) -> DateTime<Utc> {
+    text.parse().unwrap()
+}
+
+/// One event a day, judged an hour later.
+fn daily(days: i64, success: impl Fn(i64) -> bool) -> Vec<GenerationEvent> {
+    let event = |i| {
+        let start = at("2025-01-01T00:00:00Z") + TimeDelta::days(i);
+        let action = if success(i) { "approve" } else { "reject" };
+        let json = serde_json::json!({
+            "event_id": format!("e{i}"), "task_id": format!("t{i}"), "agent_type": format!("a{}", i % 3),
+            "task_description": format!("Add page {i}"), "started_at": start,
+            "completed_at": start + TimeDelta::hours(1), "user_action": action,
+        });
+        GenerationEvent::from_json(&json.to_string()).unwrap()
     };
-    let flipped = run(all.into_iter().map(flip).collect(), &options);
-    assert_eq!(first.models, flipped.models, "what was trained at the cut is the same");
-    assert_eq!((first.n_train, first.n_test), (flipped.n_train, flipped.n_test));
+    (0..days).map(event).collect()
 }
 
 #[test]
-fn a_split_by_group_keeps_groups_apart_and_a_split_by_field_takes_one_value() {
-    let all = events(30, 3);
-    let report = run(all.clone(), &split("group:project_id:0.7"));
-    assert!(report.n_train > 0 && report.n_test > 0 && report.cut.is_none());
-    let report = run(all.clone(), &split("field:language=rust"));
-    let rust = all.iter().filter(|e| e.started.value.context.language.as_deref() == Some("rust"));
-    assert_eq!(report.n_test, rust.filter(|e| e.outcome().is_some()).count());
-    assert_eq!(report.models.len(), 1);
-}
-
-#[test]
-fn a_deadline_makes_silence_a_failure_and_leaves_the_young_out() {
-    let all = events(30, 4);
-    let mut options = BacktestOptions::default();
-    options.deadline = Some(TimeDelta::days(2));
-    options.as_of = Some("2025-02-01T00:00:00Z".parse().unwrap());
-    let report = run(all.clone(), &options);
-    let young = |e: &&GenerationEvent| e.started.known_at + TimeDelta::days(2) <= options.as_of.unwrap();
-    assert_eq!(report.n_events, all.iter().filter(young).count());
-    let labelled = report.n_test as f64 / 0.2;
-    assert!((labelled - report.n_events as f64).abs() < 6.0, "every event that is old enough is judged");
-}
-
-#[test]
-fn nightly_training_is_recorded() {
-    let mut options = BacktestOptions::default();
-    options.retrain_daily = true;
-    let report = run(events(20, 5), &options);
-    assert!(report.models.len() >= 3, "{}", report.models.len());
-    assert!(report.models.iter().all(|m| !m.reasons.is_empty()));
-    let nights: Vec<DateTime<Utc>> = report.models.iter().skip(1).map(|m| m.trained_at).collect();
-    assert!(nights.iter().all(|n| n.format("%H:%M:%S").to_string() == "02:00:00"));
-    assert_eq!(report.status_counts.values().sum::<usize>(), report.n_test);
-}
-
-#[test]
-fn what_cannot_be_split_is_refused() {
-    for bad in ["", "time", "time:1.5", "time:NaN", "group:x", "field:x", "colour:red"] {
-        let error = bad.parse::<BacktestSplit>().unwrap_err();
-        assert!(error.to_string().contains("time:SHARE"), "{bad}: {error}");
+fn splits_are_read_and_written() {
+    for text in [
+        "time:0.8",
+        "group:project_id:0.5",
+        "group:metadata.a:b:0.5",
+        "field:metadata.split=val",
+        "field:a=b=c",
+        "field:a=",
+    ] {
+        let split: BacktestSplit = text.parse().unwrap();
+        assert_eq!(split.to_string(), text);
     }
-    let error = backtest(Vec::new(), &BacktestOptions::default()).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::InvalidInput);
-    let error = backtest(events(3, 7), &split("field:language=cobol")).unwrap_err();
-    assert!(error.to_string().contains("field:language=cobol"), "{error}");
-}
-
-#[test]
-fn few_events_are_answered_by_the_past() {
-    let report = run(events(1, 8), &BacktestOptions::default());
-    assert!(
-        !report.models[0].promoted && report.models[0].reasons[0].contains("are needed"),
-        "{:?}",
-        report.models
+    assert_eq!(
+        "field:a=b=c".parse::<BacktestSplit>().unwrap(),
+        BacktestSplit::Field("a".into(), "b=c".into())
     );
-    assert!(!report.status_counts.contains_key("calibrated"));
-}
-
-/// Without dates the order of the lines is the order.
-#[test]
-fn events_without_dates_are_taken_in_order() {
-    let line = |i: usize| {
-        let action = if i.is_multiple_of(3) { "reject" } else { "approve" };
-        format!(
-            r#"{{"event_id":"e{i}","task_id":"t{i}","agent_type":"a{}","user_action":"{action}"}}"#,
-            i % 3
-        )
-    };
-    let lines: Vec<_> = (0..600).map(line).collect();
-    let read = read_jsonl(lines.join("\r\n\n").as_bytes(), false).unwrap();
-    let report = run(read.events, &BacktestOptions::default());
-    assert_eq!((report.n_train, report.n_test), (480, 120));
-    assert!(report.metrics.auc.unwrap() > 0.99, "{:?}", report.metrics);
-}
-
-/// The sets that the project is measured on, where they are at hand.
-#[test]
-fn every_line_of_real_events_is_read() {
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
-    let Ok(files) = std::fs::read_dir(&folder) else {
-        println!("no real events at hand: passed over");
-        return;
-    };
-    for file in files.flatten().filter(|f| f.file_name().to_string_lossy().ends_with(".jsonl.gz")) {
-        let bytes = std::fs::read(file.path()).unwrap();
-        let reader = std::io::BufReader::new(flate2::bufread::MultiGzDecoder::new(bytes.as_slice()));
-        assert!(read_jsonl(reader, false).unwrap().events.len() > 4000);
+    for text in [
+        "",
+        "time",
+        "time:",
+        "time:0",
+        "time:1",
+        "time:-0.5",
+        "time:NaN",
+        "time:inf",
+        "time:1e-400",
+        "time:0,8",
+        "0.8",
+        "time:0.8:0.1",
+        "TIME:0.8",
+        "group:0.5",
+        "group:project_id",
+        "group:project_id:2",
+        "group::0.5",
+        "field:a",
+        "field:=x",
+        "random:0.8",
+        "🦀:0.5",
+    ] {
+        let error = text.parse::<BacktestSplit>().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        assert!(
+            error.to_string().contains(&format!("{text:?}")) && error.to_string().contains("time:SHARE"),
+            "{error}"
+        );
     }
+}
+
+#[test]
+fn options_out_of_range_are_named() {
+    let events = daily(40, |i| i % 2 == 0);
+    for share in [f64::NAN, f64::INFINITY, -1.0, 0.0, 1.0, 1e300] {
+        for split in [BacktestSplit::Time(share), BacktestSplit::Group("task_id".into(), share)] {
+            let mut bad = BacktestOptions::default();
+            bad.split = split;
+            let error = refused(&events, &bad);
+            assert!(error.contains("SHARE between 0 and 1"), "{share}: {error}");
+        }
+    }
+    for deadline in [TimeDelta::zero(), TimeDelta::days(-3), TimeDelta::MIN] {
+        let mut bad = options("time:0.5");
+        bad.deadline = Some(deadline);
+        assert!(refused(&events, &bad).contains("deadline"));
+    }
+    let mut bad = options("time:0.5");
+    bad.training.test_fraction = f64::NAN;
+    assert!(refused(&events, &bad).contains("test_fraction is NaN"));
+    let mut bad = options("time:0.5");
+    bad.training.max_rows = 0;
+    assert!(refused(&events, &bad).contains("max_rows is 0"));
+}
+
+#[test]
+fn skill_is_found_and_shuffled_outcomes_leave_none() {
+    let events = small::events(30, 40.0, 3);
+    let report = run(&events, &options("time:0.7"));
+    assert!(report.metrics.auc.unwrap() > 0.62, "{:?}", report.metrics);
+    assert!(report.metrics.logloss < report.baselines["constant"].logloss);
+    assert_eq!(essence(&report), essence(&run(&events, &options("time:0.7"))), "the same twice");
+    assert!(report.models.iter().all(|m| m.promoted), "{:?}", report.models);
+    let shuffled = |seed| {
+        let mut options = options("time:0.7");
+        (options.shuffle, options.seed) = (true, seed);
+        run(&events, &options).metrics.auc.unwrap()
+    };
+    let areas: Vec<_> = (0..10).map(shuffled).collect();
+    let mean = areas.iter().sum::<f64>() / 10.0;
+    assert!((0.45..=0.55).contains(&mean), "{areas:?}");
+}
+
+/// The first training sees what was known at the cut, so no outcome known later can change the
+/// first prediction; and what was known must.
+#[test]
+fn outcomes_known_later_change_nothing_before() {
+    let events = small::events(25, 30.0, 5);
+    let plain = options("time:0.8");
+    let report = run(&events, &plain);
+    let cut = report.cut.unwrap();
+    // Judgements of what started before the cut arrive after it: turned round, the labels that
+    // are predicted stay what they are, and so must the model.
+    let mut turned = events.clone();
+    let mut late = 0;
+    for event in &mut turned {
+        let judged_late = event.feedback.iter_mut().filter(|f| f.known_at >= cut);
+        for feedback in judged_late.filter(|_| event.started.known_at < cut) {
+            feedback.value.success = Some(!feedback.value.succeeded());
+            late += 1;
+        }
+    }
+    assert!(late > 0, "some outcomes cross the cut");
+    let other = run(&turned, &plain);
+    assert_eq!(other.models, report.models);
+    assert_eq!((other.n_train, other.cut), (report.n_train, report.cut));
+    assert_eq!(other.baselines["constant"], report.baselines["constant"]);
+
+    // A backtest whose only test event is the first after the cut predicts the same.
+    let first_test = events.iter().position(|e| e.started.known_at == cut).unwrap();
+    let only_first = |events: &[GenerationEvent]| {
+        let mut few = events[..=first_test].to_vec();
+        for event in &mut few[..first_test] {
+            event.started.value.metadata.insert("part".into(), "train".into());
+        }
+        let labelled = few.iter().filter(|e| e.outcome().is_some()).count();
+        let mut options = BacktestOptions::default();
+        options.split = BacktestSplit::Time((labelled as f64 - 0.5) / labelled as f64);
+        run(&few, &options)
+    };
+    let (ours, theirs) = (only_first(&events), only_first(&turned));
+    assert_eq!((ours.n_test, theirs.n_test), (1, 1));
+    assert_eq!(
+        (ours.cut, &ours.metrics),
+        (Some(cut), &theirs.metrics),
+        "the first prediction saw the future"
+    );
+    for event in &mut turned[..first_test] {
+        event.feedback.iter_mut().for_each(|f| f.value.success = Some(!f.value.succeeded()));
+    }
+    assert_ne!(only_first(&turned).metrics, ours.metrics, "the check itself can see a difference");
+}
+
+#[test]
+fn groups_and_fields_split_by_value() {
+    let mut events = small::events(20, 40.0, 9);
+    let report = run(&events, &options("group:project_id:0.6"));
+    assert!(report.n_train > 0 && report.n_test > 0 && report.cut.is_none());
+    for (i, event) in events.iter_mut().enumerate() {
+        let part = if i % 4 == 0 { "val" } else { "train" };
+        event.started.value.metadata.insert("split".into(), part.into());
+    }
+    let report = run(&events, &options("field:metadata.split=val"));
+    let val = events.iter().enumerate().filter(|(i, e)| i % 4 == 0 && e.outcome().is_some()).count();
+    assert_eq!(report.n_test, val);
+    for nowhere in
+        ["field:metadata.split=nowhere", "field:metadata.none=val", "group:metadata.none:0.5", "field:...=x"]
+    {
+        let error = refused(&events, &options(nowhere));
+        assert!(error.contains(nowhere) && error.contains("nothing to"), "{error}");
+    }
+}
+
+#[test]
+fn the_deadline_makes_late_approvals_failures_and_leaves_out_the_young() {
+    // Every approval takes an hour; the last day has had less than two hours.
+    let events = daily(60, |i| i % 2 == 0);
+    let with = |deadline, as_of: Option<&str>| {
+        let mut options = options("time:0.5");
+        (options.deadline, options.as_of) = (Some(deadline), as_of.map(at));
+        options
+    };
+    let report = run(&events, &with(TimeDelta::minutes(30), None));
+    assert_eq!((report.metrics.auc, report.metrics.n), (None, 30), "all failed: {:?}", report.metrics);
+    assert!(run(&events, &with(TimeDelta::hours(2), None)).n_events == 59);
+    let early = run(&events, &with(TimeDelta::hours(1), Some("2025-02-01T00:00:00Z")));
+    assert_eq!(early.n_events, 31);
+    let error = refused(&events, &with(TimeDelta::days(36_500), None));
+    assert!(error.contains("nothing"), "{error}");
+    for extreme in [DateTime::<Utc>::MAX_UTC, DateTime::<Utc>::MIN_UTC] {
+        for deadline in [TimeDelta::MAX, TimeDelta::days(3_000_000), TimeDelta::nanoseconds(1)] {
+            let mut options = with(deadline, None);
+            options.as_of = Some(extreme);
+            let _ = backtest(events.clone(), &options);
+        }
+    }
+}
+
+#[test]
+fn events_without_times_keep_their_order() {
+    let mut events = daily(400, |i| i % 3 == 0);
+    for event in &mut events {
+        event.started.value.context.started_at = None;
+        event.started.known_at = DateTime::UNIX_EPOCH;
+    }
+    let report = run(&events, &options("time:0.75"));
+    assert_eq!((report.n_train, report.n_test), (300, 100));
+    // Agent 0 always succeeds, the others never.
+    assert!(report.metrics.auc.unwrap() > 0.95, "{:?}", report.metrics);
+}
+
+#[test]
+fn little_is_an_error_or_an_honest_answer() {
+    let none = refused(&[], &options("time:0.8"));
+    assert!(none.contains("of 0 events with an outcome"), "{none}");
+    for split in ["time:0.8", "group:task_id:0.5", "field:event_id=e0"] {
+        assert!(refused(&daily(1, |_| true), &options(split)).contains("nothing"), "{split}");
+    }
+    let mut open = daily(30, |_| true);
+    open.iter_mut().for_each(|e| e.feedback.clear());
+    assert!(refused(&open, &options("time:0.8")).contains("of 0 events with an outcome"));
+    assert!(refused(&open, &options("group:task_id:0.5")).contains("of 0 events with an outcome"));
+    let mut at_once = daily(30, |i| i % 2 == 0);
+    at_once.iter_mut().for_each(|e| e.started.known_at = at("2025-01-01T00:00:00Z"));
+    assert!(refused(&at_once, &options("time:0.8")).contains("nothing to train on"));
+    let few = run(&daily(20, |i| i % 2 == 0), &options("time:0.8"));
+    assert!(
+        !few.models[0].promoted && few.models[0].reasons[0].contains("100 are needed"),
+        "{:?}",
+        few.models
+    );
+}
+
+#[test]
+fn one_sided_outcomes_have_no_area_and_no_panic() {
+    for success in [true, false] {
+        let report = run(&daily(200, |_| success), &options("time:0.8"));
+        assert_eq!((report.metrics.auc, report.metrics.accuracy), (None, 1.0), "{:?}", report.metrics);
+        assert!(!BacktestReport::mean(&[report]).contains_key("auc"));
+    }
+    assert!(BacktestReport::mean(&[]).is_empty());
+}
+
+#[test]
+fn ids_given_twice_are_two_generations() {
+    let long = "x".repeat(1024);
+    let mut events = daily(200, |i| i % 3 == 0);
+    let names = ["same", "same", "same#1", &long, &long, "same"];
+    for (i, event) in events.iter_mut().enumerate() {
+        event.event_id = EventId::new(names[i % names.len()]).unwrap();
+    }
+    let report = run(&events, &options("time:0.8"));
+    assert_eq!((report.n_events, report.n_train, report.n_test), (200, 160, 40));
+    // The same id may stand on both sides of the cut: a label must not be mixed up.
+    assert!(report.metrics.auc.unwrap() > 0.95, "{:?}", report.metrics);
+}
+
+#[test]
+fn dates_out_of_range_are_refused_and_far_ones_take_no_age() {
+    let mut events = daily(30, |i| i % 2 == 0);
+    events[7].feedback[0].known_at = DateTime::<Utc>::MAX_UTC;
+    events[8].started.known_at = DateTime::<Utc>::MAX_UTC;
+    for shuffle in [false, true] {
+        let mut options = options("time:0.5");
+        options.shuffle = shuffle;
+        assert!(refused(&events, &options).contains("year"));
+    }
+    // A slip of the pen in one date must not mean three million nights of training.
+    let mut events = daily(150, |i| i % 2 == 0);
+    let last = events.last_mut().unwrap();
+    last.started.known_at = at("9999-12-30T00:00:00Z");
+    last.feedback[0].known_at = at("9999-12-31T00:00:00Z");
+    let mut nightly = options("time:0.9");
+    nightly.retrain_daily = true;
+    let report = run(&events, &nightly);
+    assert!(report.models.len() < 30, "{} models", report.models.len());
+}
+
+#[test]
+fn training_each_night_uses_what_each_day_taught() {
+    let events = small::events(15, 30.0, 2);
+    let mut nightly = options("time:0.6");
+    nightly.retrain_daily = true;
+    let report = run(&events, &nightly);
+    assert!(report.models.len() > 3);
+    let records: Vec<Record> = events.iter().flat_map(|e| e.clone().into_records().unwrap()).collect();
+    assert!(records.iter().any(|r| r.known_at() > report.models.last().unwrap().trained_at));
+    assert!(report.models.windows(2).all(|w| w[0].trained_at < w[1].trained_at));
 }

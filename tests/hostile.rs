@@ -8,8 +8,7 @@ use devmatrix_ml::ErrorKind;
 use devmatrix_ml::clock::{Clock, ManualClock, SystemClock};
 use devmatrix_ml::collect::DataCollector;
 use devmatrix_ml::event::{
-    Completion, EventId, Fact, Feedback, GenerationEvent, ProjectId, Record, TaskContext, TaskId, UserAction,
-    UserId,
+    Completion, EventId, Fact, Feedback, ProjectId, Record, TaskContext, TaskId, UserAction, UserId,
 };
 use devmatrix_ml::features::{FeatureEngineer, index_of};
 use devmatrix_ml::history::{History, SharedHistory};
@@ -223,41 +222,6 @@ proptest! {
             prop_assert!(index_of(&reason.feature).is_none_or(|at| !row.values[at].is_nan()));
         }
     }
-
-    /// The JSON form is read back as it was.
-    #[test]
-    fn json_is_read_back(task in any_task(), quality in prop::option::of(0.0..=10.0_f64), kinds in prop::collection::vec(0..3_u8, 0..4)) {
-        let at = |i: i64| chrono::DateTime::from_timestamp(1_740_000_000 + i, 123_000).unwrap();
-        let mut task = task;
-        task.task_description = task.task_description.replace('\0', "");
-        let mut event = GenerationEvent::new(EventId::new("e").unwrap(), at(0), task);
-        event.started.value.metadata.insert("k".into(), serde_json::json!({"a": [1, 2.5, null]}));
-        let mut done = Completion::default();
-        (done.final_quality_score, done.success, done.tokens_used) = (quality, quality.map(|q| q > 5.0), Some(7));
-        event.completion = Some(devmatrix_ml::event::Known { known_at: at(1), value: done });
-        for (i, kind) in kinds.into_iter().enumerate() {
-            let actions = [UserAction::Approve, UserAction::Modify, UserAction::Reject];
-            let value = Feedback::new(actions[usize::from(kind)]);
-            event.feedback.push(devmatrix_ml::event::Known { known_at: at(2 + i as i64), value });
-        }
-        let json = serde_json::to_string(&event).unwrap();
-        prop_assert_eq!(GenerationEvent::from_json(&json).unwrap(), event);
-    }
-}
-
-#[test]
-fn broken_json_is_an_error_that_names_the_field() {
-    let parse = |json: &str| GenerationEvent::from_json(json).unwrap_err().to_string();
-    assert!(parse(r#"{"task_id":"t"}"#).contains("event_id is missing"));
-    assert!(parse(r#"{"event_id":"e"}"#).contains("task_id is missing"));
-    assert!(parse(r#"{"event_id":"e","task_id":"t","temperature":"hot"}"#).contains("column"));
-    assert!(parse("[]").contains("not a generation event"));
-    assert!(parse("").contains("not a generation event"));
-    assert!(parse(r#"{"event_id":"","task_id":"t"}"#).contains("EventId is empty"));
-    let mended =
-        GenerationEvent::from_json(r#"{"event_id":"e","task_id":"t","task_description":"\ud83d x"}"#)
-            .unwrap();
-    assert_eq!(mended.started.value.context.task_description, "\u{FFFD} x");
 }
 
 #[test]

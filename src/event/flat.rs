@@ -20,7 +20,7 @@ struct FlatFeedback {
     feedback: Feedback,
 }
 
-/// What the completion itself said, which feedback may have overridden since.
+/// What the completion itself said, where the outcome says more or something else.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 struct Verdict {
@@ -68,9 +68,21 @@ flat! {
 
 impl Flat {
     pub(super) fn parse(json: &str) -> Result<Self> {
-        serde_json::from_str(&check::mend_surrogates(json))
-            .map_err(|e| Error::invalid("not a generation event").with_source(e))
+        let json = check::mend_surrogates(json);
+        serde_json::from_str(&json).map_err(|e| match culprit(&json) {
+            Some((field, e)) => Error::invalid(format!("{field} cannot be read")).with_source(e),
+            None => Error::invalid("not a generation event").with_source(e),
+        })
     }
+}
+
+/// The first field that cannot be read and why, where the JSON itself is whole.
+fn culprit(json: &str) -> Option<(String, serde_json::Error)> {
+    let fields: Metadata = serde_json::from_str(json).ok()?;
+    fields.into_iter().find_map(|(field, value)| {
+        let alone = Metadata::from_iter([(field.clone(), value)]);
+        serde_json::from_value::<Flat>(alone.into()).err().map(|e| (field, e))
+    })
 }
 
 impl TryFrom<Flat> for GenerationEvent {
@@ -80,9 +92,12 @@ impl TryFrom<Flat> for GenerationEvent {
         let event_id = flat.event_id.take().ok_or_else(|| Error::invalid("event_id is missing"))?;
         let known_at = flat.recorded_at.or(flat.started_at).unwrap_or(DateTime::UNIX_EPOCH);
         let ended_at = flat.ended_at(known_at);
-        let completion =
-            flat.take_completion().map(|(at, value)| Known { known_at: at.unwrap_or(ended_at), value });
+        let completion = flat.take_completion();
         let feedback = flat.take_feedback(ended_at);
+        // An approval that no feedback tells of is the completion's own.
+        let own_approval = flat.approved_at.filter(|_| feedback.is_empty());
+        let judged_at = own_approval.map_or(ended_at, |at| at.max(ended_at));
+        let completion = completion.map(|(at, value)| Known { known_at: at.unwrap_or(judged_at), value });
         let started = flat.into_started().map_err(|e| e.context(&event_id))?;
         Ok(Self { event_id, started: Known { known_at, value: started }, completion, feedback })
     }
@@ -210,7 +225,8 @@ impl From<GenerationEvent> for Flat {
             approved: done.approved,
             final_quality_score: done.final_quality_score,
         };
-        let own_verdict = latest.is_some() || verdict != Verdict::default();
+        let approved = outcome.as_ref().and_then(|o| o.approved);
+        let differs = latest.is_some() || verdict.approved != approved;
         let full_feedback =
             event.feedback.into_iter().map(|f| FlatFeedback { known_at: f.known_at, feedback: f.value });
         let outcome = outcome.as_ref();
@@ -266,12 +282,12 @@ impl From<GenerationEvent> for Flat {
             tokens_used: done.tokens_used,
             cost_usd: done.cost_usd,
             success: outcome.and_then(|o| o.success),
-            approved: outcome.and_then(|o| o.approved),
+            approved,
             num_regenerations: done.num_regenerations,
             complexity_label: started.complexity_label,
             decision: started.decision,
             predictions: (!started.predictions.is_empty()).then_some(started.predictions),
-            verdict: (own_verdict && event.completion.is_some()).then_some(verdict),
+            verdict: (differs && event.completion.is_some()).then_some(verdict),
             completion_metadata: Some(done.metadata).filter(|m| !m.is_empty()),
             feedback: Some(full_feedback.collect::<Vec<_>>()).filter(|f| !f.is_empty()),
             metadata: started.metadata,

@@ -115,13 +115,15 @@ impl Record {
     /// # Errors
     /// `InvalidInput` naming the field that is out of range; `Incompatible` for a newer schema.
     pub fn new(event_id: EventId, known_at: DateTime<Utc>, mut fact: Fact) -> Result<Self> {
-        check::time("known_at", Some(known_at))?;
         let part: &mut dyn Checked = match &mut fact {
             Fact::Started(part) => part.as_mut(),
             Fact::Completed(part) => part.as_mut(),
             Fact::Feedback(part) => part.as_mut(),
         };
-        part.clean().and_then(|()| part.validate()).map_err(|e| e.context(&event_id))?;
+        part.clean()
+            .and_then(|()| part.validate())
+            .and_then(|()| check::time("known_at", Some(known_at)))
+            .map_err(|e| e.context(&event_id))?;
         let known_at = check::to_micros(known_at);
         if let Fact::Feedback(feedback) = &mut fact
             && feedback.feedback_id.is_none()

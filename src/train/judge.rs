@@ -90,6 +90,9 @@ impl TrainingOptions {
                 self.test_fraction
             )));
         }
+        if self.max_rows == 0 {
+            return Err(Error::invalid("max_rows is 0, expected at least 1"));
+        }
         self.gate.verify()
     }
 }

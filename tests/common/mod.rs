@@ -1,7 +1,9 @@
 //! What several tests share.
 #![allow(dead_code, unreachable_pub)] // each test uses its own part
 
+pub mod anything;
 pub mod arrivals;
+pub mod small;
 pub mod world;
 
 use devmatrix_ml::event::{Feedback, RecordKey, TaskContext, TaskId, UserAction};

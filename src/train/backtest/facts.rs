@@ -2,7 +2,7 @@
 
 use super::options::BacktestOptions;
 use crate::error::Result;
-use crate::event::{EventId, Feedback, GenerationEvent, Known, Outcome, Record, UserAction};
+use crate::event::{EventId, Feedback, GenerationEvent, Known, MAX_ID_BYTES, Outcome, Record, UserAction};
 use chrono::{DateTime, TimeDelta, Utc};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -53,11 +53,13 @@ fn date_by_order(events: &mut [GenerationEvent]) {
 
 /// An id given twice names two generations here.
 fn distinguish(events: &mut [GenerationEvent]) {
-    let mut seen = HashSet::new();
-    for (i, event) in events.iter_mut().enumerate() {
-        if !seen.insert(event.event_id.clone())
-            && let Ok(id) = EventId::new(format!("{}#{i}", event.event_id))
-        {
+    let (mut seen, mut number) = (HashSet::new(), 0_u64);
+    for event in events.iter_mut() {
+        let name = event.event_id.clone();
+        let name = &name.as_str()[..name.as_str().floor_char_boundary(MAX_ID_BYTES - 24)];
+        while !seen.insert(event.event_id.clone()) {
+            number += 1;
+            let Ok(id) = EventId::new(format!("{name}#{number}")) else { break };
             event.event_id = id;
         }
     }
@@ -104,7 +106,8 @@ fn shuffle_outcomes(events: &mut [GenerationEvent], seed: u64) {
             (done.success, done.approved, done.final_quality_score) = (None, None, None);
         }
         if let Some((Some(success), after)) = outcome {
-            event.feedback.push(verdict(success, event.started.known_at + after));
+            let started = event.started.known_at;
+            event.feedback.push(verdict(success, started.checked_add_signed(after).unwrap_or(started)));
         }
     }
 }

@@ -33,7 +33,7 @@ use std::time::Instant;
 /// `InvalidInput` when the split leaves nothing to train on or to predict, or an event is out of
 /// range.
 pub fn backtest(events: Vec<GenerationEvent>, options: &BacktestOptions) -> Result<BacktestReport> {
-    options.training.verify()?;
+    options.verify()?;
     let cases = facts::cases(events, options);
     let mut run = Run::new(options);
     match &options.split {
@@ -93,19 +93,23 @@ impl<'a> Run<'a> {
     fn by_time(&mut self, cases: &[Case], share: f64) -> Result<()> {
         let labelled: Vec<_> = cases.iter().filter(|c| c.label.is_some()).collect();
         let cut = labelled.get((labelled.len() as f64 * share) as usize).map(|c| c.event.started.known_at);
-        let cut = cut.ok_or_else(|| nothing(labelled.len(), &self.options.split))?;
+        let cut = cut.ok_or_else(|| nothing(cases, &self.options.split))?;
         self.cut = Some(cut);
         let labels: HashMap<_, _> =
             labelled.iter().filter_map(|c| Some((c.event.event_id.clone(), c.label?))).collect();
         let records = facts::facts(cases.iter())?;
         let first = records.partition_point(|r| r.known_at() < cut);
+        if first == 0 {
+            return Err(nothing(cases, &self.options.split));
+        }
         self.learn(&records[..first]);
         self.train(cut)?;
         let mut night = next_night(cut);
         for record in &records[first..] {
-            while self.options.retrain_daily && record.known_at() >= night {
+            // A night before which nothing new became known has nothing to learn.
+            if self.options.retrain_daily && record.known_at() >= night {
                 self.train(night)?;
-                night += TimeDelta::days(1);
+                night = next_night(record.known_at());
             }
             if let Fact::Started(started) = record.fact()
                 && let Some(label) = labels.get(record.event_id())
@@ -126,10 +130,7 @@ impl<'a> Run<'a> {
         }
         let side = |want: bool| cases.iter().zip(&test).filter(move |(_, t)| **t == want).map(|(c, _)| c);
         let records = facts::facts(side(false))?;
-        let end = records
-            .last()
-            .map(Record::known_at)
-            .ok_or_else(|| nothing(labelled(cases), &self.options.split))?;
+        let end = records.last().map(Record::known_at).ok_or_else(|| nothing(cases, &self.options.split))?;
         self.learn(&records);
         self.train(end + TimeDelta::microseconds(1))?;
         for case in side(true) {
@@ -188,7 +189,7 @@ impl<'a> Run<'a> {
 
     fn report(self, cases: &[Case]) -> Result<BacktestReport> {
         if self.scored.is_empty() {
-            return Err(nothing(labelled(cases), &self.options.split));
+            return Err(nothing(cases, &self.options.split));
         }
         let outcomes: Vec<_> = self.scored.iter().map(|s| s.outcome).collect();
         let scores = |f: &dyn Fn(&Scored) -> f64| {
@@ -225,10 +226,6 @@ impl<'a> Run<'a> {
     }
 }
 
-fn labelled(cases: &[Case]) -> usize {
-    cases.iter().filter(|case| case.label.is_some()).count()
-}
-
 fn rate(data: &Dataset) -> (usize, f64) {
     let (n, sum) = data.certain().fold((0, 0.0), |(n, sum), e| (n + 1, sum + e.label));
     (n, if n > 0 { sum / n as f64 } else { 0.5 })
@@ -241,8 +238,9 @@ fn next_night(moment: DateTime<Utc>) -> DateTime<Utc> {
     if night > moment { night } else { night + TimeDelta::days(1) }
 }
 
-fn nothing(labelled: usize, split: &BacktestSplit) -> Error {
+fn nothing(cases: &[Case], split: &BacktestSplit) -> Error {
+    let labelled = cases.iter().filter(|c| c.label.is_some()).count();
     Error::invalid(format!(
-        "split {split} leaves nothing to train on or nothing to predict: {labelled} events have an outcome"
+        "split {split} leaves nothing to train on or nothing to predict of {labelled} events with an outcome"
     ))
 }

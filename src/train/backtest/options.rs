@@ -42,6 +42,26 @@ impl Default for BacktestOptions {
     }
 }
 
+impl BacktestOptions {
+    /// Checks every range.
+    ///
+    /// # Errors
+    /// `InvalidInput` naming the option and its value.
+    pub fn verify(&self) -> Result<()> {
+        if let BacktestSplit::Time(share) | BacktestSplit::Group(_, share) = &self.split
+            && !(*share > 0.0 && *share < 1.0)
+        {
+            return Err(wrong_split(&self.split));
+        }
+        match self.deadline {
+            Some(deadline) if deadline <= TimeDelta::zero() => {
+                Err(Error::invalid(format!("deadline is {deadline}, expected a time above 0")))
+            }
+            _ => self.training.verify(),
+        }
+    }
+}
+
 /// What is trained on; the rest is predicted.
 #[derive(Debug, Clone, PartialEq)]
 pub enum BacktestSplit {
@@ -57,26 +77,30 @@ impl FromStr for BacktestSplit {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let wrong = || {
-            Error::invalid(format!(
-                "split {text:?}: expected time:SHARE, group:FIELD:SHARE or field:PATH=VALUE, SHARE between 0 and 1"
-            ))
-        };
+        let wrong = || wrong_split(format_args!("{text:?}"));
         let share = |text: &str| text.parse::<f64>().ok().filter(|s| *s > 0.0 && *s < 1.0).ok_or_else(wrong);
         let (kind, rest) = text.split_once(':').ok_or_else(wrong)?;
         match kind {
             "time" => Ok(Self::Time(share(rest)?)),
             "group" => {
                 let (field, part) = rest.rsplit_once(':').ok_or_else(wrong)?;
+                let field = Some(field).filter(|f| !f.is_empty()).ok_or_else(wrong)?;
                 Ok(Self::Group(field.to_owned(), share(part)?))
             }
             "field" => {
-                let (path, value) = rest.split_once('=').ok_or_else(wrong)?;
+                let (path, value) =
+                    rest.split_once('=').filter(|(path, _)| !path.is_empty()).ok_or_else(wrong)?;
                 Ok(Self::Field(path.to_owned(), value.to_owned()))
             }
             _ => Err(wrong()),
         }
     }
+}
+
+fn wrong_split(split: impl std::fmt::Display) -> Error {
+    Error::invalid(format!(
+        "split {split}: expected time:SHARE, group:FIELD:SHARE or field:PATH=VALUE, SHARE between 0 and 1"
+    ))
 }
 
 impl std::fmt::Display for BacktestSplit {

@@ -1,0 +1,247 @@
+//! The flat JSON form: what goes in comes out, and what is wrong is named.
+#![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
+
+mod common;
+
+use common::anything;
+use devmatrix_ml::ErrorKind;
+use devmatrix_ml::event::{GenerationEvent, UserAction, read_jsonl};
+use flate2::bufread::GzDecoder;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use std::io::BufReader;
+use std::path::Path;
+
+fn refused(json: &str) -> String {
+    let error = GenerationEvent::from_json(json).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput, "{json}: {error}");
+    error.to_string()
+}
+
+/// The smallest event, with one field more.
+fn with(field: &str, value: &Value) -> String {
+    let mut event = json!({"event_id": "e", "task_id": "t"});
+    event[field] = value.clone();
+    event.to_string()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn what_is_written_is_read_back(event in anything::event()) {
+        let json = serde_json::to_string(&event).unwrap();
+        prop_assert!(!json.contains('\n'));
+        let back = GenerationEvent::from_json(&json);
+        prop_assert!(back.is_ok(), "{:?} of {}", back, json);
+        let back = back.unwrap();
+        prop_assert_eq!(back.outcome(), event.outcome());
+        prop_assert_eq!(back, event);
+    }
+
+    #[test]
+    fn facts_put_together_again_are_the_event(event in anything::event()) {
+        // Two judgements without an id at one moment are one; here none are.
+        let records = event.into_records().unwrap();
+        let whole = GenerationEvent::from_records(records.clone()).unwrap();
+        let again = GenerationEvent::from_records(whole.clone().into_records().unwrap()).unwrap();
+        prop_assert_eq!(&whole, &again);
+        let back = GenerationEvent::from_json(&serde_json::to_string(&whole).unwrap()).unwrap();
+        prop_assert_eq!(back, whole);
+    }
+
+    #[test]
+    fn rubbish_is_an_error_and_no_panic(text in anything::text(), cut in 0..400_usize, event in anything::event()) {
+        let _ = GenerationEvent::from_json(&text);
+        let json = serde_json::to_string(&event).unwrap();
+        let cut = json.floor_char_boundary(cut.min(json.len() - 1));
+        prop_assert!(GenerationEvent::from_json(&json[..cut]).is_err());
+        let _ = read_jsonl(text.as_bytes(), true).unwrap();
+    }
+}
+
+#[test]
+fn unknown_fields_go_to_metadata_and_nulls_are_unknown() {
+    let event = GenerationEvent::from_json(
+        r#"{"event_id":"e","task_id":"t","stars":12,"unknown":{"a":[null]},"nothing":null,"temperature":null,
+            "metadata":{"stars":"kept"},"attempt":null,"feedback":null,"verdict":null,"rag_examples_ids":null}"#,
+    )
+    .unwrap();
+    let metadata = &event.started.value.metadata;
+    assert_eq!(Value::Object(metadata.clone()), json!({"stars": "kept", "unknown": {"a": [null]}}));
+    assert_eq!(event.started.value.context.temperature, None);
+    assert_eq!((event.started.value.context.attempt, event.outcome()), (0, None));
+    assert!(GenerationEvent::from_json(r#"{"event_id":"e","task_id":"t","metadata":null}"#).is_ok());
+}
+
+#[test]
+fn what_is_missing_is_named() {
+    assert!(refused("{}").contains("event_id is missing"));
+    assert!(refused(r#"{"event_id":null,"task_id":"t"}"#).contains("event_id is missing"));
+    let error = refused(r#"{"event_id":"e7"}"#);
+    assert!(error.contains("e7") && error.contains("task_id is missing"), "{error}");
+}
+
+#[test]
+fn wrong_types_are_named() {
+    for (field, value) in [
+        ("temperature", json!("hot")),
+        ("max_tokens", json!(-1)),
+        ("max_tokens", json!(4_294_967_296_u64)),
+        ("attempt", json!(1.5)),
+        ("success", json!("yes")),
+        ("started_at", json!("yesterday")),
+        ("started_at", json!("2025-02-30T00:00:00Z")),
+        ("completed_at", json!(1_700_000_000)),
+        ("user_action", json!("shrug")),
+        ("rag_examples_ids", json!("a")),
+        ("rag_examples_ids", json!([1])),
+        ("metadata", json!([1])),
+        ("metadata", json!("x")),
+        ("project_id", json!("")),
+        ("user_id", json!("a\nb")),
+        ("session_id", json!(7)),
+        ("decision", json!({"chosen": "a"})),
+        ("predictions", json!([{"target": "success"}])),
+        ("feedback", json!([{"user_action": "approve"}])),
+        ("feedback", json!([null])),
+        ("generated_code", json!({"a": 1})),
+        ("tokens_used", json!(-3)),
+        ("schema_version", json!("one")),
+    ] {
+        let error = refused(&with(field, &value));
+        assert!(error.contains(field), "{field} = {value}: {error}");
+    }
+    let error = refused(r#"{"event_id":"e","event_id":"f","task_id":"t"}"#);
+    assert!(error.contains("event_id"), "{error}");
+}
+
+#[test]
+fn numbers_out_of_range_are_named_by_line() {
+    for (field, value) in [
+        ("temperature", json!(2.5)),
+        ("temperature", json!(-0.1)),
+        ("rag_avg_similarity", json!(1.01)),
+        ("rag_avg_quality", json!(10.5)),
+        ("system_load", json!(-1e-9)),
+        ("cost_usd", json!(1e300)),
+        ("generation_time_seconds", json!(-1)),
+        ("cyclomatic_complexity", json!(-5)),
+        ("self_review_score", json!(11)),
+        ("final_quality_score", json!(99)),
+        ("complexity_label", json!(-1)),
+        ("started_at", json!("1899-12-31T23:59:59Z")),
+        ("completed_at", json!("+10000-01-01T00:00:00Z")),
+        ("decision", json!({"candidates": ["a"], "chosen": "b", "propensity": 0.5, "policy": "p"})),
+        ("decision", json!({"candidates": ["a"], "chosen": "a", "propensity": 0.0, "policy": "p"})),
+        ("schema_version", json!(2)),
+        ("schema_version", json!(0)),
+    ] {
+        let lines = format!("{}\n{}\n", with("language", &json!("rust")), with(field, &value));
+        let error = read_jsonl(lines.as_bytes(), false).unwrap_err().to_string();
+        assert!(error.starts_with("line 2: ") && error.contains(field), "{field} = {value}: {error}");
+    }
+}
+
+#[test]
+fn broken_json_is_refused_with_its_place() {
+    for json in ["", "{", "[]", "7", "null", "\"e\"", "{}}", r#"{"event_id":"e","task_id":"t",}"#, "{'a':1}"]
+    {
+        refused(json);
+    }
+    let error = refused(r#"{"event_id":"e","task_id":"t","temperature":NaN}"#);
+    assert!(error.contains("column 45"), "{error}");
+    let deep =
+        format!(r#"{{"event_id":"e","task_id":"t","x":{}1{}}}"#, "[".repeat(100_000), "]".repeat(100_000));
+    assert!(refused(&deep).contains("recursion"), "an attack on the stack");
+}
+
+#[test]
+fn lone_surrogates_become_replacement_characters() {
+    let event = GenerationEvent::from_json(
+        r#"{"event_id":"e","task_id":"t","task_description":"a\ud83d b\ude00 \ud83d\ude00 \\ud800",
+            "\udc00":"\uD800\uD800\uDC00"}"#,
+    )
+    .unwrap();
+    assert_eq!(event.started.value.context.task_description, "a\u{FFFD} b\u{FFFD} 😀 \\ud800");
+    assert_eq!(event.started.value.metadata["\u{FFFD}"], "\u{FFFD}\u{10000}");
+}
+
+#[test]
+fn a_verdict_of_the_machine_stays_as_it_was_said() {
+    let json = r#"{"event_id":"e","task_id":"t","completed_at":"2025-03-01T10:00:00Z","success":true}"#;
+    let event = GenerationEvent::from_json(json).unwrap();
+    assert_eq!(event.completion.as_ref().unwrap().value.approved, None);
+    let back = GenerationEvent::from_json(&serde_json::to_string(&event).unwrap()).unwrap();
+    assert_eq!(back, event, "an approval was made up");
+}
+
+#[test]
+fn an_approval_without_an_action_is_known_when_it_was_given() {
+    let json = r#"{"event_id":"e","task_id":"t","started_at":"2025-03-01T09:00:00Z","success":true,
+        "completed_at":"2025-03-01T10:00:00Z","approved_at":"2025-03-05T10:00:00Z"}"#;
+    let outcome = GenerationEvent::from_json(json).unwrap().outcome().unwrap();
+    assert_eq!(outcome.known_at.to_rfc3339(), "2025-03-05T10:00:00+00:00");
+}
+
+#[test]
+fn lines_are_counted_whatever_ends_them() {
+    let good = with("user_action", &json!("approve"));
+    let text = format!("\u{FEFF}{good}\r\n\r\n  \t\n{good}\n\n{{\"event_id\":\r\n{good}");
+    let error = read_jsonl(text.as_bytes(), false).unwrap_err();
+    assert!(error.to_string().starts_with("line 6: "), "{error}");
+    let read = read_jsonl(text.as_bytes(), true).unwrap();
+    assert_eq!((read.events.len(), read.bad.len(), read.bad[0].0), (3, 1, 6));
+    let actions = read.events.iter().map(|e| e.outcome().unwrap().user_action);
+    assert!(actions.into_iter().all(|a| a == Some(UserAction::Approve)));
+    assert!(read_jsonl("".as_bytes(), false).unwrap().events.is_empty());
+    assert!(read_jsonl("\u{FEFF}\n\n".as_bytes(), false).unwrap().events.is_empty());
+}
+
+#[test]
+fn bytes_that_are_no_text_are_one_bad_line() {
+    let good = with("language", &json!("python"));
+    let mut bytes = good.clone().into_bytes();
+    bytes.extend_from_slice(b"\n{\"event_id\":\"\xff\xfe\"}\n\x00\x01\n");
+    bytes.extend_from_slice(good.as_bytes());
+    let read = read_jsonl(bytes.as_slice(), true).unwrap();
+    assert_eq!(read.events.len(), 2);
+    assert_eq!(read.bad.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [2, 3]);
+    assert!(read.bad[0].1.to_string().contains("UTF-8"));
+}
+
+#[test]
+fn reading_that_fails_says_at_which_line() {
+    struct Broken(u8);
+    impl std::io::Read for Broken {
+        fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
+            if self.0 == 0 {
+                return Err(std::io::Error::other("the disk is gone"));
+            }
+            self.0 -= 1;
+            out[0] = b'\n';
+            Ok(1)
+        }
+    }
+    let error = read_jsonl(BufReader::new(Broken(4)), true).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert!(error.to_string().contains("line 5") && error.to_string().contains("disk is gone"), "{error}");
+}
+
+/// Events as researchers published them, where they are at hand.
+#[test]
+fn published_events_are_read() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
+    for (name, lines) in [("agent_prs", 4637), ("terminal_tasks", 5200), ("story_points", 16_844)] {
+        let Ok(file) = std::fs::File::open(folder.join(format!("{name}.jsonl.gz"))) else {
+            println!("{name} is not at hand: passed over");
+            continue;
+        };
+        let read = read_jsonl(BufReader::new(GzDecoder::new(BufReader::new(file))), false).unwrap();
+        assert_eq!(read.events.len(), lines, "{name}");
+        for event in &read.events[..500] {
+            let json = serde_json::to_string(event).unwrap();
+            assert_eq!(&GenerationEvent::from_json(&json).unwrap(), event);
+        }
+    }
+}
