@@ -143,7 +143,7 @@ fn forged_models_answer_soundly_or_not_at_all() {
         let started = Instant::now();
         match open(&sealed) {
             Err(error) => {
-                assert!(matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Incompatible), "{error}")
+                assert!(matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Incompatible), "{error}");
             }
             Ok(model) => {
                 opened += 1;
