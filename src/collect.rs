@@ -3,7 +3,7 @@
 use crate::clock::Clock;
 use crate::dataset::DatasetBuilder;
 use crate::error::{Error, ErrorKind, Result};
-use crate::event::{Completion, EventId, Fact, Feedback, GenerationEvent, Record, Started};
+use crate::event::{Completion, EventId, Fact, Feedback, GenerationEvent, Record, Started, is_recordable};
 use crate::features::{FeatureEngineer, FeatureVector};
 use crate::history::SharedHistory;
 use crate::store::{Appended, Erasure, EventStore, EventStoreExt, ScanOrder, Subject};
@@ -379,13 +379,16 @@ impl DataCollector {
         with_targets(FeatureVector::new(id.clone(), self.engineer.fingerprint(), values), event)
     }
 
-    /// The present moment, later than any before.
+    /// The present moment, later than any before; one that no record can have is not remembered.
     fn next_moment(&self) -> DateTime<Utc> {
         let mut state = self.state();
         let now = self.clock.now();
-        let now = state.last.map_or(now, |last| now.max(last + TimeDelta::microseconds(1)));
+        let later = state.last.and_then(|last| last.checked_add_signed(TimeDelta::microseconds(1)));
+        let now = later.map_or(now, |later| now.max(later));
         let now = DateTime::from_timestamp_micros(now.timestamp_micros()).unwrap_or(now);
-        state.last = Some(now);
+        if is_recordable(now) {
+            state.last = Some(now);
+        }
         now
     }
 

@@ -96,8 +96,9 @@ impl PredictionService {
     /// `InvalidInput` naming the field of the task that is out of range.
     pub fn features(&self, task: &TaskContext) -> Result<FeatureRow> {
         task.validate()?;
-        let view = self.history.view(task, self.clock.now());
-        Ok(self.engineer.row(task, &view))
+        let task = task.as_stored();
+        let view = self.history.view(&task, self.clock.now());
+        Ok(self.engineer.row(&task, &view))
     }
 
     /// The version that answers now; `None` for the prior.

@@ -1,239 +1,332 @@
-//! Bad input: whatever comes, nothing panics, nothing is lost, and errors say what and where.
+//! Hostile input through the whole loop: refused with a reason, or kept as it is.
 #![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
 
 mod common;
 
-use common::world::store_of;
+use chrono::{DateTime, TimeDelta, Utc};
+use chrono_tz::Tz;
+use common::anything::hostile_texts;
+use common::{approve, task};
 use devmatrix_ml::ErrorKind;
-use devmatrix_ml::clock::{Clock, ManualClock, SystemClock};
+use devmatrix_ml::clock::ManualClock;
 use devmatrix_ml::collect::DataCollector;
 use devmatrix_ml::event::{
-    Completion, EventId, Fact, Feedback, ProjectId, Record, TaskContext, TaskId, UserAction, UserId,
+    Completion, EventId, Feedback, GenerationEvent, MAX_ID_BYTES, ProjectId, SessionId, Started, TaskContext,
+    TaskId, TemplateId, UserAction, UserId,
 };
-use devmatrix_ml::features::{FeatureEngineer, index_of};
-use devmatrix_ml::history::{History, SharedHistory};
-use devmatrix_ml::models::{Predictor, RiskLevel, SuccessModel, SuccessTrainer, Trainer};
+use devmatrix_ml::features::{FeatureEngineer, FeatureOptions, index_of};
 use devmatrix_ml::serve::PredictionService;
-use devmatrix_ml::store::{EventStore, EventStoreExt, MemoryStore, SqliteStore};
-use devmatrix_ml::text::{MAX_TEXT_BYTES, SparseText};
-use devmatrix_ml::train::replay;
+use devmatrix_ml::store::{EventStore, EventStoreExt, MemoryStore, ScanOrder, SqliteStore, Subject};
 use futures_executor::block_on;
-use proptest::prelude::*;
-use std::sync::{Arc, LazyLock};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::Instant;
 
-fn hostile_texts() -> Vec<String> {
-    let mut texts: Vec<_> = [
-        "",
-        "\0",
-        "a\0b",
-        "\u{202E}abc\u{202C} مرحبا",
-        "🦀🏳️‍🌈👩‍👩‍👧‍👦",
-        "'; DROP TABLE facts; --",
-        "\"\\\"",
-        "{{7*7}}",
-        "\u{FEFF}x",
-        "\r\n\t\u{b}",
-        "ÀÉÎ ñ ß ﬁ İ",
-        "must MUST should",
-        "1. 2. 3. ",
-        "- \n- \n",
-        "```",
-        "\u{10FFFF}",
-        "%s%n %00",
-    ]
-    .into_iter()
-    .map(str::to_owned)
-    .collect();
-    texts.push("- must\n".repeat(100_000));
-    texts.push("x".repeat(3 << 20));
-    texts.push("é ".repeat(100_000));
-    texts
+fn clock() -> ManualClock {
+    ManualClock::at("2025-03-03T09:00:00Z".parse().unwrap())
+}
+
+async fn collector(store: Arc<dyn EventStore>, clock: &ManualClock) -> DataCollector {
+    DataCollector::open(store, FeatureEngineer::default(), Arc::new(clock.clone())).await.unwrap()
+}
+
+/// Runs `test` on each store; the file of the second lives as long as the test.
+fn on_each_store(test: impl Fn(Arc<dyn EventStore>)) {
+    test(Arc::new(MemoryStore::new()));
+    let folder = tempfile::tempdir().unwrap();
+    test(Arc::new(SqliteStore::open(folder.path().join("events.db")).unwrap()));
+}
+
+/// Every text of a generation is `text`.
+fn full_of(text: &str) -> (Started, Completion, Feedback) {
+    let mut context = TaskContext::new(TaskId::new("t").unwrap());
+    text.clone_into(&mut context.task_description);
+    let some = || Some(text.to_owned());
+    (context.task_type, context.language, context.framework) = (some(), some(), some());
+    (context.agent_type, context.model_used) = (some(), some());
+    context.rag_examples_ids = vec![text.to_owned(); 2];
+    let mut started = Started::from(context);
+    started.metadata.insert(text.to_owned(), json!([text, {text: text}]));
+    let mut done = Completion::default();
+    (done.generated_code, done.file_path, done.self_review_feedback) = (some(), some(), some());
+    done.metadata.clone_from(&started.metadata);
+    let mut feedback = Feedback::new(UserAction::Modify);
+    (feedback.user_feedback, feedback.modifications_requested) = (some(), some());
+    (started, done, feedback)
 }
 
 #[test]
-fn hostile_texts_go_through_stores_features_and_predictions() {
-    let folder = tempfile::tempdir().unwrap();
-    let stores: [Arc<dyn EventStore>; 2] =
-        [Arc::new(MemoryStore::new()), Arc::new(SqliteStore::open(folder.path().join("events.db")).unwrap())];
-    block_on(async {
-        let mut kept = Vec::new();
-        for store in stores {
-            let clock = Arc::new(ManualClock::at("2025-03-01T00:00:00Z".parse().unwrap()));
-            let collector =
-                DataCollector::open(store.clone(), FeatureEngineer::default(), clock.clone()).await.unwrap();
-            let service = PredictionService::new(collector.history(), FeatureEngineer::default(), clock);
-            let mut events = Vec::new();
-            for (i, text) in hostile_texts().into_iter().enumerate() {
-                let mut task = common::task(&format!("t{i}"));
-                task.task_description.clone_from(&text);
-                task.agent_type = Some(text.chars().take(40).collect());
-                let prediction = service.predict_success(&task).unwrap();
-                assert!((0.0..=1.0).contains(&prediction.success_probability));
-                assert_eq!(prediction.notes.is_empty(), text.len() <= MAX_TEXT_BYTES);
-                let id = collector.start_as(EventId::new(format!("e{i}")).unwrap(), task).await.unwrap();
-                let mut done = Completion::default();
-                (done.generated_code, done.self_review_feedback) = (Some(text.clone()), Some(text.clone()));
-                done.metadata.insert(text.chars().take(10).collect(), text.clone().into());
+fn hostile_texts_are_kept_as_they_are() {
+    on_each_store(|store| {
+        block_on(async {
+            let clock = clock();
+            let collector = collector(store.clone(), &clock).await;
+            for text in hostile_texts() {
+                let (started, done, said) = full_of(&text);
+                let id = collector.start(started).await.unwrap();
                 collector.complete(&id, done).await.unwrap();
-                let mut feedback = Feedback::new(UserAction::Modify);
-                feedback.user_feedback = Some(text.clone());
-                collector.feedback(&id, feedback).await.unwrap();
+                collector.feedback(&id, said).await.unwrap();
+                clock.advance(TimeDelta::hours(1));
                 let event = store.event(&id).await.unwrap();
-                assert_eq!(event.started.value.context.task_description, text.replace('\0', "\u{FFFD}"));
-                events.push(event);
+                let (started, done, said) = full_of(&text.replace('\0', "\u{FFFD}"));
+                let kept = &event.started.value;
+                assert_eq!(kept.context.task_description, started.context.task_description);
+                assert_eq!(kept.context.rag_examples_ids, started.context.rag_examples_ids);
+                assert_eq!(
+                    (&kept.metadata, &kept.context.agent_type),
+                    (&started.metadata, &started.context.agent_type)
+                );
+                let ended = &event.completion.as_ref().unwrap().value;
+                assert_eq!((&ended.generated_code, &ended.metadata), (&done.generated_code, &done.metadata));
+                assert_eq!(event.feedback[0].value.user_feedback, said.user_feedback);
+                let json = serde_json::to_string(&event).unwrap();
+                assert_eq!(GenerationEvent::from_json(&json).unwrap(), event);
             }
             collector.flush().await.unwrap();
-            kept.push(events);
-        }
-        assert_eq!(kept[0], kept[1], "both stores keep the same");
+            assert_eq!(store.without_features(None, 10).await.unwrap(), []);
+        });
     });
 }
 
+/// What is predicted for a text with NUL must be what is predicted once it is stored.
 #[test]
-fn a_hundred_megabytes_are_read_to_the_cap() {
-    let text = "word ".repeat(20 << 20);
-    let (facts, ngrams) = SparseText::read(&text);
-    assert!(facts.truncated && facts.length == text.len() && facts.num_words <= MAX_TEXT_BYTES);
-    assert!(ngrams.len() <= 2);
-}
-
-#[test]
-fn numbers_out_of_range_are_refused_by_name() {
-    for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -1e300, 1e300] {
-        let mut task = common::task("t");
-        task.temperature = Some(bad);
-        let error = task.validate().unwrap_err().to_string();
-        assert!(error.starts_with("temperature is "), "{error}");
-        let mut done = Completion::default();
-        done.cost_usd = Some(bad);
-        assert!(done.validate().unwrap_err().to_string().starts_with("cost_usd is "));
-        let mut feedback = Feedback::new(UserAction::Approve);
-        feedback.final_quality_score = Some(bad);
-        assert!(feedback.validate().unwrap_err().to_string().starts_with("final_quality_score is "));
-    }
-    let mut task = common::task("t");
-    task.started_at = Some(chrono::DateTime::<chrono::Utc>::MIN_UTC);
-    assert_eq!(task.validate().unwrap_err().kind(), ErrorKind::InvalidInput);
-}
-
-#[test]
-fn extreme_moments_do_not_overflow() {
-    let mut history = History::new();
-    for (i, at) in
-        ["1900-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "1970-01-01T00:00:00Z"].into_iter().enumerate()
-    {
-        let id = EventId::new(format!("e{i}")).unwrap();
-        let start = Fact::Started(Box::new(common::task("t").into()));
-        history.apply(&Record::new(id.clone(), at.parse().unwrap(), start).unwrap());
-        let mut done = Completion::default();
-        (done.generation_time_seconds, done.tokens_used) = (Some(1e9), Some(u64::MAX));
-        for far in ["9999-12-31T23:59:59Z", "1900-01-01T00:00:00Z"] {
-            let fact = Fact::Completed(Box::new(done.clone()));
-            history.apply(&Record::new(id.clone(), far.parse().unwrap(), fact).unwrap());
-            let fact = Fact::Feedback(Box::new(common::approve()));
-            history.apply(&Record::new(id.clone(), far.parse().unwrap(), fact).unwrap());
-        }
-    }
-    for now in ["1900-01-01T00:00:00Z", "2025-01-01T00:00:00Z", "9999-12-31T23:59:59Z"] {
-        let view = history.view(&common::task("t"), now.parse().unwrap());
-        let row = FeatureEngineer::default().row(&common::task("t"), &view);
-        assert!(row.values.iter().all(|v| !v.is_infinite()));
-    }
-    let service = PredictionService::new(
-        Arc::new(SharedHistory::new()),
-        FeatureEngineer::default(),
-        Arc::new(SystemClock),
-    );
-    assert!(service.predict_success(&common::task("t")).is_ok());
-}
-
-#[test]
-fn metadata_too_deep_is_refused_whole() {
-    let mut value = serde_json::Value::Null;
-    for _ in 0..200 {
-        value = serde_json::json!([value]);
-    }
-    let mut done = Completion::default();
-    done.metadata.insert("deep".into(), value);
-    let store = Arc::new(MemoryStore::new());
+fn features_before_and_after_recording_are_the_same() {
     block_on(async {
-        let collector = DataCollector::open(store.clone(), FeatureEngineer::default(), Arc::new(SystemClock))
-            .await
-            .unwrap();
-        let id = collector.start(common::task("t")).await.unwrap();
-        assert_eq!(collector.complete(&id, done).await.unwrap_err().kind(), ErrorKind::InvalidInput);
-        assert!(store.event(&id).await.unwrap().completion.is_none());
-        collector.complete(&id, Completion::default()).await.unwrap();
+        let (store, clock) = (Arc::new(MemoryStore::new()), clock());
+        let collector = collector(store.clone(), &clock).await;
+        let engineer = FeatureEngineer::default();
+        let service = PredictionService::new(collector.history(), engineer, Arc::new(clock.clone()));
+        let (started, ..) = full_of("a\0b \0 - must\0keep");
+        let before = service.features(&started.context).unwrap();
+        let id = collector.start(started).await.unwrap();
+        collector.feedback(&id, approve()).await.unwrap();
+        collector.flush().await.unwrap();
+        let stored = store.features(&[id]).await.unwrap().remove(0).unwrap();
+        for (i, (a, b)) in before.values.iter().zip(&stored.values).enumerate() {
+            assert_eq!(Some(*a).filter(|a| !a.is_nan()), *b, "{}", devmatrix_ml::features::FEATURES[i].name);
+        }
     });
 }
 
-static MODEL: LazyLock<(SuccessModel, History)> = LazyLock::new(|| {
-    let (store, clock) = store_of(12, 60.0, 4);
-    let data = block_on(replay(store.as_ref(), &FeatureEngineer::default(), clock.now(), 10_000)).unwrap();
-    let history = block_on(SharedHistory::open(store.as_ref())).unwrap().snapshot();
-    (SuccessTrainer::default().fit(&data).unwrap(), history)
-});
-
-fn any_task() -> impl Strategy<Value = TaskContext> {
-    let word =
-        prop::option::of(prop_oneof!["\\PC{0,12}", Just("backend".to_owned()), Just("python".to_owned())]);
-    let numbers = (
-        prop::option::of(0.0..=2.0_f64),
-        any::<Option<u32>>(),
-        prop::option::of(-1.0..=1.0_f64),
-        any::<u32>(),
-    );
-    (".{0,300}", word.clone(), word.clone(), word.clone(), word, numbers).prop_map(
-        |(text, kind, language, agent, model, (heat, tokens, similarity, attempt))| {
-            let mut task = TaskContext::new(TaskId::new("t").unwrap());
-            task.task_description = text;
-            (task.task_type, task.language, task.agent_type, task.model_used) =
-                (kind, language, agent, model);
-            (task.temperature, task.max_tokens, task.rag_avg_similarity) = (heat, tokens, similarity);
-            task.project_id = attempt.is_multiple_of(2).then(|| ProjectId::new("project-1").unwrap());
-            task.user_id = attempt.is_multiple_of(3).then(|| UserId::new("user-1").unwrap());
-            task.attempt = attempt;
-            task
-        },
-    )
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(500))]
-
-    /// Whatever the task: features finite or missing, a probability in its interval, and parts that
-    /// add up.
-    #[test]
-    fn any_task_gets_a_sound_answer(task in any_task()) {
-        let (model, history) = &*MODEL;
-        let view = history.view(&task, "2025-01-20T00:00:00Z".parse().unwrap());
-        let row = FeatureEngineer::default().row(&task, &view);
-        prop_assert!(row.values.iter().all(|v| !v.is_infinite()));
-        let prediction = model.predict(&row);
-        let (p, (low, high)) = (prediction.success_probability, prediction.interval);
-        prop_assert!(0.0 <= low && low <= p && p <= high && high <= 1.0);
-        prop_assert!((0.0..=1.0).contains(&prediction.confidence));
-        prop_assert_eq!(prediction.risk_level, RiskLevel::of(p));
-        prop_assert_eq!(&prediction, &model.predict(&row));
-        let (base, parts, wording) = model.contributions(&row);
-        let sum = base + parts.iter().sum::<f64>() + wording;
-        prop_assert!((sum - (p / (1.0 - p)).ln()).abs() < 1e-4);
-        for reason in model.reasons(&row) {
-            prop_assert!(index_of(&reason.feature).is_none_or(|at| !row.values[at].is_nan()));
-        }
-    }
+#[test]
+fn a_hundred_megabytes_take_their_time_and_no_more() {
+    let text = "- must do ñ\n".repeat((100 << 20) / 13);
+    on_each_store(|store| {
+        block_on(async {
+            let started = Instant::now();
+            let collector = collector(store.clone(), &clock()).await;
+            let mut task = task("t");
+            task.task_description.clone_from(&text);
+            let id = collector.start(task).await.unwrap();
+            collector.feedback(&id, approve()).await.unwrap();
+            collector.flush().await.unwrap();
+            let kept = store.event(&id).await.unwrap();
+            assert!(kept.started.value.context.task_description == text);
+            let vector = store.features(std::slice::from_ref(&id)).await.unwrap().remove(0).unwrap();
+            let length = vector.values[index_of("task_description_length").unwrap()].unwrap();
+            assert!((f64::from(length) - text.chars().count() as f64).abs() < 10.0);
+            assert!(started.elapsed().as_secs() < 60, "{:?}", started.elapsed());
+        });
+    });
 }
 
 #[test]
-fn the_clock_of_a_host_may_stand_anywhere() {
-    let clock = ManualClock::at(chrono::DateTime::<chrono::Utc>::MAX_UTC);
-    let collector = block_on(DataCollector::open(
-        Arc::new(MemoryStore::new()),
-        FeatureEngineer::default(),
-        Arc::new(clock.clone()),
-    ))
-    .unwrap();
-    assert_eq!(block_on(collector.start(common::task("t"))).unwrap_err().kind(), ErrorKind::InvalidInput);
-    clock.advance(chrono::TimeDelta::days(1));
-    assert_eq!(clock.now(), chrono::DateTime::<chrono::Utc>::MAX_UTC);
+fn ids_are_checked() {
+    for bad in [
+        String::new(),
+        "a\0b".into(),
+        "a\nb".into(),
+        "\u{85}".into(),
+        "\u{7f}".into(),
+        "x".repeat(MAX_ID_BYTES + 1),
+        "ñ".repeat(600),
+    ] {
+        let errors = [
+            TaskId::new(&bad).unwrap_err(),
+            EventId::new(&bad).unwrap_err(),
+            ProjectId::new(&bad).unwrap_err(),
+            UserId::new(&bad).unwrap_err(),
+            SessionId::new(&bad).unwrap_err(),
+            TemplateId::new(&bad).unwrap_err(),
+        ];
+        assert!(errors.iter().all(|e| e.kind() == ErrorKind::InvalidInput && e.to_string().contains("Id ")));
+        assert!(errors.iter().all(|e| e.to_string().len() < 200), "a message is to be read");
+    }
+    on_each_store(|store| {
+        block_on(async {
+            let collector = collector(store.clone(), &clock()).await;
+            for good in ["🦀".repeat(256), " ".to_owned(), "%_'\"\\;--".to_owned(), "\u{202E}x".to_owned()]
+            {
+                let id = collector.start(task(&good)).await.unwrap();
+                collector.feedback(&id, approve()).await.unwrap();
+                assert_eq!(store.event(&id).await.unwrap().started.value.context.task_id.as_str(), good);
+                let own = EventId::new(&good).unwrap();
+                collector.start_as(own.clone(), task(&good)).await.unwrap();
+                collector.regenerate(&own, task("other")).await.unwrap();
+                assert_eq!(store.event(&own).await.unwrap().event_id, own);
+            }
+        });
+    });
+}
+
+fn nested(levels: usize) -> Value {
+    (0..levels).fold(Value::Null, |inner, i| if i % 2 == 0 { json!([inner]) } else { json!({"a": inner}) })
+}
+
+#[test]
+fn metadata_too_deep_is_refused_and_the_deepest_allowed_comes_back() {
+    on_each_store(|store| {
+        block_on(async {
+            let collector = collector(store.clone(), &clock()).await;
+            let with = |levels| {
+                let mut started = Started::from(task("t"));
+                started.metadata.insert("deep".into(), nested(levels));
+                started
+            };
+            for levels in [65, 128, 200] {
+                let error = collector.start(with(levels)).await.unwrap_err();
+                assert!(
+                    error.kind() == ErrorKind::InvalidInput && error.to_string().contains("nested deeper")
+                );
+                let mut done = Completion::default();
+                done.metadata = with(levels).metadata;
+                let id = EventId::new("e").unwrap();
+                assert_eq!(collector.complete(&id, done).await.unwrap_err().kind(), ErrorKind::InvalidInput);
+            }
+            let kept = store.scan(ScanOrder::Arrival, None, 10).await.unwrap().records;
+            assert_eq!(kept, [], "nothing half-written");
+            let mut deepest = 65;
+            while collector.start(with(deepest)).await.is_err() {
+                deepest -= 1;
+            }
+            assert!(deepest > 60, "{deepest}");
+            let stored = store.scan(ScanOrder::Known, None, 10).await.unwrap().records.remove(0);
+            let event = store.event(stored.event_id()).await.unwrap();
+            assert_eq!(event.started.value.metadata["deep"], nested(deepest));
+            let json = serde_json::to_string(&event).unwrap();
+            assert_eq!(GenerationEvent::from_json(&json).unwrap(), event, "{deepest} levels");
+        });
+    });
+    let json = json!({"event_id": "e", "task_id": "t", "deep": nested(100)}).to_string();
+    assert!(
+        GenerationEvent::from_json(&json).unwrap().into_records().unwrap_err().to_string().contains("nested")
+    );
+}
+
+#[test]
+fn facts_in_any_order_and_number_lose_nothing() {
+    on_each_store(|store| {
+        block_on(async {
+            let clock = clock();
+            let collector = collector(store.clone(), &clock).await;
+            let id = EventId::new("late").unwrap();
+            collector.feedback(&id, approve()).await.unwrap();
+            let mut with_id = approve();
+            with_id.feedback_id = Some(devmatrix_ml::event::FeedbackId::new("f").unwrap());
+            collector.feedback(&id, with_id.clone()).await.unwrap();
+            collector.feedback(&id, with_id.clone()).await.unwrap();
+            with_id.user_feedback = Some("other".into());
+            assert_eq!(collector.feedback(&id, with_id).await.unwrap_err().kind(), ErrorKind::Conflict);
+            let mut dated = Completion::default();
+            dated.completed_at = Some("2025-03-03T09:00:30Z".parse().unwrap());
+            collector.complete(&id, dated.clone()).await.unwrap();
+            collector.complete(&id, dated).await.unwrap();
+            assert_eq!(store.event(&id).await.unwrap_err().kind(), ErrorKind::NotFound);
+            collector.flush().await.unwrap();
+            collector.start_as(id.clone(), task("t")).await.unwrap();
+            let event = store.event(&id).await.unwrap();
+            assert_eq!((event.feedback.len(), event.completion.is_some()), (2, true));
+            let never = EventId::new("never").unwrap();
+            collector.complete(&never, Completion::default()).await.unwrap();
+            collector.feedback(&never, approve()).await.unwrap();
+            assert_eq!(
+                collector.regenerate(&never, task("t")).await.unwrap_err().kind(),
+                ErrorKind::NotFound
+            );
+            collector.flush().await.unwrap();
+            collector.recover().await.unwrap();
+            assert!(store.features(&[id]).await.unwrap()[0].is_some(), "made again after the start came");
+            drop(collector);
+            // What was never started keeps no one from opening.
+            let again = self::collector(store.clone(), &clock).await;
+            assert_eq!(again.recover().await.unwrap(), 0);
+        });
+    });
+}
+
+#[test]
+fn who_was_erased_stays_erased() {
+    on_each_store(|store| {
+        block_on(async {
+            let clock = clock();
+            let collector = collector(store.clone(), &clock).await;
+            let user = UserId::new("' OR 1=1 --").unwrap();
+            let mut of_user = task("t");
+            of_user.user_id = Some(user.clone());
+            let id = collector.start(of_user.clone()).await.unwrap();
+            let other = collector.start(task("u")).await.unwrap();
+            collector.feedback(&id, approve()).await.unwrap();
+            assert_eq!(collector.erase(&Subject::User(user.clone())).await.unwrap().events, 1);
+            assert_eq!(collector.erase(&Subject::User(user)).await.unwrap().events, 0);
+            for error in [
+                collector.feedback(&id, approve()).await.unwrap_err(),
+                collector.complete(&id, Completion::default()).await.unwrap_err(),
+                collector.start_as(id.clone(), of_user.clone()).await.unwrap_err(),
+            ] {
+                assert!(
+                    error.kind() == ErrorKind::NotFound && error.to_string().contains("erased"),
+                    "{error}"
+                );
+            }
+            collector.flush().await.unwrap();
+            assert!(store.event(&other).await.is_ok() && store.event(&id).await.is_err());
+            assert_eq!(store.features(&[id]).await.unwrap(), [None]);
+            collector.start(of_user).await.unwrap();
+        });
+    });
+}
+
+#[test]
+fn a_clock_out_of_its_mind_is_refused_and_forgotten() {
+    let clock = clock();
+    block_on(async {
+        let store = Arc::new(MemoryStore::new());
+        let collector = collector(store.clone(), &clock).await;
+        collector.start(task("a")).await.unwrap();
+        for insane in [
+            DateTime::<Utc>::MAX_UTC,
+            DateTime::<Utc>::MIN_UTC + TimeDelta::days(1),
+            DateTime::<Utc>::MAX_UTC,
+        ] {
+            clock.set(insane);
+            for _ in 0..3 {
+                // Going back is mended, going past the end of the calendar is refused.
+                if let Err(error) = collector.start(task("b")).await {
+                    assert!(
+                        error.kind() == ErrorKind::InvalidInput && error.to_string().contains("year"),
+                        "{error}"
+                    );
+                }
+                let _ = collector.flush_if_due().await.unwrap();
+            }
+        }
+        clock.set("2025-03-03T10:00:00Z".parse().unwrap());
+        let id = collector.start(task("c")).await.expect("the clock is right again");
+        collector.feedback(&id, approve()).await.unwrap();
+    });
+}
+
+#[test]
+fn the_ends_of_the_calendar_have_features_in_every_zone() {
+    let history = devmatrix_ml::history::History::new();
+    for zone in [Tz::UTC, Tz::Asia__Tokyo, Tz::Pacific__Apia, Tz::America__Los_Angeles] {
+        let engineer = FeatureEngineer::new(FeatureOptions::in_zone(zone));
+        for moment in [DateTime::<Utc>::MAX_UTC, DateTime::<Utc>::MIN_UTC, DateTime::UNIX_EPOCH] {
+            let mut task = task("t");
+            let row = engineer.row(&task, &history.view(&task, moment));
+            assert!(row.values.iter().all(|v| !v.is_infinite()));
+            task.started_at = Some(moment);
+            engineer.row(&task, &history.view(&task, DateTime::UNIX_EPOCH));
+        }
+    }
 }

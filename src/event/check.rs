@@ -28,10 +28,14 @@ pub(crate) fn range(field: &str, value: Option<f64>, low: f64, high: f64) -> Res
     }
 }
 
-/// Years that every backend can store.
+/// Whether every backend can store the moment.
+pub(crate) fn is_recordable(time: DateTime<Utc>) -> bool {
+    (1900..=9999).contains(&time.year())
+}
+
 pub(crate) fn time(field: &str, value: Option<DateTime<Utc>>) -> Result<()> {
     match value {
-        Some(t) if !(1900..=9999).contains(&t.year()) => {
+        Some(t) if !is_recordable(t) => {
             Err(Error::invalid(format!("{field} is {t}, expected a year from 1900 to 9999")))
         }
         _ => Ok(()),

@@ -5,6 +5,7 @@ use super::id::{EventId, ProjectId, SessionId, TaskId, TemplateId, UserId};
 use crate::error::Result;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 
 /// All that may be known of a task before its generation starts.
 ///
@@ -120,6 +121,21 @@ impl TaskContext {
         check::range("rag_avg_similarity", self.rag_avg_similarity, -1.0, 1.0)?;
         check::range("rag_avg_quality", self.rag_avg_quality, 0.0, 10.0)?;
         check::range("system_load", self.system_load, 0.0, 1e6)
+    }
+}
+
+impl TaskContext {
+    /// This task as every store keeps it, so that what is served is what is learnt from.
+    pub(crate) fn as_stored(&self) -> Cow<'_, Self> {
+        let named = [&self.task_type, &self.language, &self.framework, &self.agent_type, &self.model_used];
+        let texts = named.into_iter().flatten().chain(&self.rag_examples_ids);
+        if !texts.chain([&self.task_description]).any(|text| text.contains('\0')) {
+            return Cow::Borrowed(self);
+        }
+        let mut task = self.clone();
+        // Cleaning a task cannot fail.
+        let _ = task.clean();
+        Cow::Owned(task)
     }
 }
 

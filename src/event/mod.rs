@@ -12,6 +12,7 @@ mod jsonl;
 mod record;
 
 pub use check::Metadata;
+pub(crate) use check::is_recordable;
 pub use completion::Completion;
 pub use context::TaskContext;
 pub use decision::{Decision, ShownPrediction};

@@ -5,6 +5,7 @@ use super::table::FEATURES;
 use crate::event::TaskContext;
 use crate::history::HistoryView;
 use crate::text::{SparseText, TextFacts};
+use chrono::{Offset, TimeZone};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -76,7 +77,9 @@ impl FeatureEngineer {
     /// The features without the description's n-grams.
     pub fn values(&self, task: &TaskContext, view: &HistoryView, text: &TextFacts) -> Vec<f32> {
         let start = task.started_at.unwrap_or_else(|| view.now());
-        let local = start.with_timezone(&self.options.zone).naive_local();
+        let utc = start.naive_utc();
+        let offset = self.options.zone.offset_from_utc_datetime(&utc).fix();
+        let local = utc.checked_add_offset(offset).unwrap_or(utc);
         let inputs = Inputs { task, view, text, local, rates: Rates::of(view) };
         FEATURES.iter().map(|feature| (feature.make)(&inputs)).collect()
     }

@@ -23,7 +23,7 @@ impl Inputs<'_> {
     }
 
     pub(super) fn number(value: Option<f64>) -> f32 {
-        value.map_or(f32::NAN, |v| v as f32)
+        value.map(|v| v as f32).filter(|v| v.is_finite()).unwrap_or(f32::NAN)
     }
 
     pub(super) fn evidence(&self, scope: Scope, read: fn(&Evidence) -> f64) -> f32 {

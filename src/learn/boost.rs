@@ -99,21 +99,24 @@ impl Trees {
     /// The sum of the trees for one row (its offset not included).
     ///
     /// # Errors
-    /// `InvalidInput` when the row has another width or holds an infinity.
+    /// `InvalidInput` when the row has another width or holds an infinity; `Corrupt` when trees that
+    /// were read back do not add up to a number.
     pub fn margin(&self, row: &[f32]) -> Result<f64> {
         let margin = self.0.predict_margin_row(row, Iterations::Best).map_err(refused)?;
-        Ok(f64::from(margin))
+        if margin.is_finite() { Ok(f64::from(margin)) } else { Err(overflow()) }
     }
 
     /// Exact SHAP values (Lundberg and Lee 2017): one a feature, then the expected margin; together
     /// they are the margin.
     ///
     /// # Errors
-    /// `InvalidInput` when the row has another width or holds an infinity.
+    /// `InvalidInput` when the row has another width or holds an infinity; `Corrupt` when trees that
+    /// were read back do not add up to a number.
     pub fn contributions(&self, row: &[f32]) -> Result<Vec<f32>> {
         let matrix = DMatrix::from_dense(row, 1, row.len()).map_err(refused)?;
         let found = self.0.predict_contribs(&matrix, Iterations::Best).map_err(refused)?;
-        Ok(found.as_slice().to_vec())
+        let found = found.as_slice();
+        if found.iter().all(|v| v.is_finite()) { Ok(found.to_vec()) } else { Err(overflow()) }
     }
 
     /// How many features a row has.
@@ -191,6 +194,10 @@ impl BoostParams {
 
 fn refused(error: hessboost::error::HessboostError) -> Error {
     Error::invalid("boosted trees").with_source(error)
+}
+
+fn overflow() -> Error {
+    Error::corrupt("boosted trees: a leaf is out of range")
 }
 
 #[cfg(test)]

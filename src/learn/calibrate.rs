@@ -36,8 +36,11 @@ impl Scaling {
                 curvature += weight * p * (1.0 - p) * m * m;
             }
             let step = gradient / curvature;
+            if step.is_nan() {
+                break;
+            }
             slope = (slope - step).clamp(0.1, 3.0);
-            if step.abs() <= 1e-9 || step.is_nan() {
+            if step.abs() <= 1e-9 {
                 break;
             }
         }
@@ -93,8 +96,8 @@ impl Reliability {
         let width = NEIGHBOURS.min(n);
         let middle = self.predicted.partition_point(|q| f64::from(*q) < p);
         let from = middle.saturating_sub(width / 2).min(n - width);
-        let before = if from == 0 { 0 } else { self.successes[from - 1] };
-        let hits = self.successes.get(from + width - 1).map_or(0, |all| all - before);
+        let until = |end: usize| end.checked_sub(1).and_then(|i| self.successes.get(i)).copied().unwrap_or(0);
+        let hits = until(from + width).saturating_sub(until(from));
         let (low, high) = wilson(f64::from(hits) / width as f64, width as f64 * self.weight);
         (low.min(p), high.max(p))
     }
@@ -103,14 +106,16 @@ impl Reliability {
         self.predicted.len() == self.successes.len()
             && (0.0..=1.0).contains(&self.weight)
             && self.predicted.is_sorted()
-            && self.successes.is_sorted()
-            && self.successes.last().is_none_or(|all| *all as usize <= self.predicted.len())
+            && self.predicted.iter().all(|p| (0.0..=1.0).contains(p))
+            && self.successes.first().is_none_or(|first| *first <= 1)
+            && self.successes.is_sorted_by(|a, b| *a == *b || a.checked_add(1) == Some(*b))
     }
 }
 
-/// The 90 % interval of a success rate seen in `n` outcomes (Wilson 1927).
+/// The 90 % interval of a success rate (kept in [0, 1]) seen in `n` outcomes (Wilson 1927).
 pub fn wilson(rate: f64, n: f64) -> (f64, f64) {
     const Z: f64 = 1.644_853_626_951_472_2;
+    let rate = if rate.is_nan() { 0.5 } else { rate.clamp(0.0, 1.0) };
     let n = n.max(1.0);
     let z2 = Z * Z;
     let centre = (rate + z2 / (2.0 * n)) / (1.0 + z2 / n);

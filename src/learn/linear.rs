@@ -29,9 +29,9 @@ pub struct LinearTarget<'a> {
 /// How the regression is fitted.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct LinearParams {
-    /// Half of it is the penalty on the square of a dense weight.
+    /// Half of it is the penalty on the square of a dense weight, above 0.
     pub dense_l2: f64,
-    /// Half of it is the penalty on the square of a sparse weight.
+    /// Half of it is the penalty on the square of a sparse weight, above 0.
     pub sparse_l2: f64,
     /// Newton steps at most.
     pub max_steps: usize,
@@ -48,18 +48,34 @@ pub struct Linear {
     table: Vec<f32>,
 }
 
+/// Weights read back may be this large: sums of them must stay finite.
+const MAX_WEIGHT: f64 = 1e9;
+
+impl LinearParams {
+    fn verify(&self) -> Result<()> {
+        for (name, v) in [("dense_l2", self.dense_l2), ("sparse_l2", self.sparse_l2)] {
+            if !(v > 0.0 && v <= 1e9) {
+                return Err(Error::invalid(format!("{name} is {v}, expected above 0 and at most 1e9")));
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Linear {
     /// Fits `target` by truncated Newton steps with conjugate gradients (Lin, Weng and Keerthi
     /// 2008). `width` is the number of sparse indices; the same rows give the same weights.
     ///
     /// # Errors
-    /// `InvalidInput` when the parts differ in number or a row does not fit.
+    /// `InvalidInput` when a parameter or a number is out of range, the parts differ in number or a
+    /// row does not fit.
     pub fn fit(
         params: &LinearParams,
         rows: &[LinearRow<'_>],
         target: LinearTarget<'_>,
         width: usize,
     ) -> Result<Self> {
+        params.verify()?;
         let dense = rows.first().map_or(0, |r| r.dense.len());
         let LinearTarget { labels, weights, offsets } = target;
         if [labels.len(), weights.len(), offsets.len()] != [rows.len(); 3] || rows.is_empty() {
@@ -69,6 +85,11 @@ impl Linear {
         }
         if rows.iter().any(|r| r.dense.len() != dense || r.indices.iter().any(|i| *i as usize >= width)) {
             return Err(Error::invalid("linear: a row has another width than the others"));
+        }
+        let finite = |r: &LinearRow<'_>| r.dense.iter().chain(r.values).all(|v| v.is_finite());
+        let targets = labels.iter().chain(weights).chain(offsets);
+        if !rows.iter().all(finite) || !targets.copied().all(f64::is_finite) {
+            return Err(Error::invalid("linear: every value, label, weight and offset must be finite"));
         }
         let problem = Problem::new(params, rows, target, dense, width);
         let solution = problem.solve();
@@ -95,8 +116,10 @@ impl Linear {
 
     /// Makes ready to predict after it was read back.
     pub(crate) fn prepare(&mut self, width: usize) -> Result<()> {
-        let finite = self.dense.iter().all(|w| w.is_finite()) && self.intercept.is_finite();
-        if !finite || self.sparse.iter().any(|(i, w)| *i as usize >= width || !w.is_finite()) {
+        // Written so that NaN fails.
+        let sound = |w: f64| w.abs() <= MAX_WEIGHT;
+        let dense = self.dense.iter().chain([&self.intercept]).all(|w| sound(*w));
+        if !dense || !self.sparse.iter().all(|(i, w)| (*i as usize) < width && sound(f64::from(*w))) {
             return Err(Error::corrupt("linear model: a weight is out of range"));
         }
         self.table = vec![0.0; width];

@@ -14,6 +14,9 @@ pub struct Tfidf {
     table: Vec<f32>,
 }
 
+/// Where weights can lie: ln(1) + 1 is the least, of 2^64 texts would come 45.
+const SOUND: std::ops::RangeInclusive<f32> = 0.5..=64.0;
+
 impl Tfidf {
     /// Learns from `texts`, each distinct one counting once; n-grams of fewer than `least` of them
     /// are left out.
@@ -37,7 +40,7 @@ impl Tfidf {
         indices.clear();
         values.clear();
         for (bucket, weight) in text.iter() {
-            let idf = self.table[bucket];
+            let idf = self.table.get(bucket).copied().unwrap_or(0.0);
             if idf > 0.0 {
                 indices.push(bucket as u32);
                 values.push(weight * idf);
@@ -49,7 +52,7 @@ impl Tfidf {
 
     /// Makes ready after it was read back.
     pub(crate) fn prepare(&mut self) -> Result<()> {
-        if self.weights.iter().any(|(b, w)| *b as usize >= NGRAM_BUCKETS || !w.is_finite()) {
+        if self.weights.iter().any(|(b, w)| *b as usize >= NGRAM_BUCKETS || !SOUND.contains(w)) {
             return Err(Error::corrupt("n-gram weights: one is out of range"));
         }
         self.fill();

@@ -77,7 +77,7 @@ fn rate_sentence(row: &FeatureRow, name: &str, value: f32) -> Option<String> {
     let Some((_, whose, counted_by)) = RATES.iter().find(|(rate, _, _)| *rate == name) else {
         return Some(format!("{} is {percent:.0} %", words(name)));
     };
-    let n = row.values[index_of(counted_by)?];
+    let n = *row.values.get(index_of(counted_by)?)?;
     (n >= 0.5).then(|| format!("{whose}: about {percent:.0} % approved as they were, from {n:.0} outcomes"))
 }
 

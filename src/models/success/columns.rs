@@ -146,9 +146,14 @@ impl Scaler {
     }
 }
 
+/// The value at `place`; NaN, which is missing, past the end of a row.
+pub(super) fn value_at(row: &[f32], place: usize) -> f32 {
+    row.get(place).copied().unwrap_or(f32::NAN)
+}
+
 /// The value on a scale on which differences mean the same everywhere.
 fn straight(row: &[f32], place: usize) -> f64 {
-    let value = f64::from(row[place]);
+    let value = f64::from(value_at(row, place));
     match FEATURES[place].kind {
         Kind::Rate => logit(value),
         Kind::Count => value.max(0.0).ln_1p(),

@@ -79,16 +79,22 @@ struct Offset {
 
 impl Offset {
     fn base(&self, row: &[f32]) -> f64 {
-        logit(f64::from(row[self.base]))
+        log_odds(row, self.base)
     }
 
     fn steps<'a>(&'a self, row: &'a [f32]) -> impl Iterator<Item = (usize, f64)> + 'a {
-        self.steps.iter().map(|(to, from)| (*to, logit(f64::from(row[*to])) - logit(f64::from(row[*from]))))
+        self.steps.iter().map(|(to, from)| (*to, log_odds(row, *to) - log_odds(row, *from)))
     }
 
     fn margin(&self, row: &[f32]) -> f64 {
         self.base(row) + self.steps(row).map(|(_, step)| step).sum::<f64>()
     }
+}
+
+/// The log-odds of a rate; a rate that is missing says nothing.
+fn log_odds(row: &[f32], place: usize) -> f64 {
+    let rate = columns::value_at(row, place);
+    logit(if rate.is_nan() { 0.5 } else { f64::from(rate) })
 }
 
 impl Part {
@@ -152,7 +158,7 @@ impl Part {
     }
 
     fn tree_row(&self, row: &FeatureRow) -> Vec<f32> {
-        self.tree_places.iter().map(|p| row.values[*p]).collect()
+        self.tree_places.iter().map(|p| columns::value_at(&row.values, *p)).collect()
     }
 
     pub(super) fn store(&self) -> Result<StoredPart> {
@@ -193,7 +199,7 @@ impl StoredPart {
             && trees.width() == self.tree_places.len()
             && self.tree_places.iter().all(|p| *p < FEATURES.len())
             && (0.0..=1.0).contains(&self.blend)
-            && self.wording.is_finite();
+            && self.wording.abs() <= 1e9;
         if !fits {
             return Err(Error::corrupt("success model: its parts do not fit together"));
         }
