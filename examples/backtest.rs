@@ -14,7 +14,7 @@ use devmatrix_ml::event::GenerationEvent;
 use devmatrix_ml::train::{BacktestOptions, BacktestReport, BacktestScores, BacktestSplit, backtest};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Trains on one part of the events and predicts the rest.
@@ -55,7 +55,7 @@ struct Args {
     /// Pass over lines that cannot be read
     #[arg(long)]
     skip_bad: bool,
-    /// Write the report as JSON here (- for standard output)
+    /// Write the report as JSON here (- for standard output, then without the table)
     #[arg(long)]
     json: Option<PathBuf>,
 }
@@ -92,13 +92,22 @@ fn run(args: &Args) -> anyhow::Result<()> {
     }
     let options = options(args);
     let report = if let Some(field) = &args.by {
-        by_value(events, field, &options)?
+        by_value(events, field, &options, args.table())?
     } else {
         let report = backtest(events, &options)?;
-        print_table(&report);
+        if args.table() {
+            print_table(&report);
+        }
         serde_json::to_value(report)?
     };
     write_json(args, &report)
+}
+
+impl Args {
+    /// Whether a person reads standard output.
+    fn table(&self) -> bool {
+        self.json.as_deref() != Some(Path::new("-"))
+    }
 }
 
 fn options(args: &Args) -> BacktestOptions {
@@ -113,7 +122,12 @@ fn options(args: &Args) -> BacktestOptions {
 }
 
 /// One backtest a value; values with too few events for one are left out and named.
-fn by_value(events: Vec<GenerationEvent>, field: &str, options: &BacktestOptions) -> anyhow::Result<Value> {
+fn by_value(
+    events: Vec<GenerationEvent>,
+    field: &str,
+    options: &BacktestOptions,
+    table: bool,
+) -> anyhow::Result<Value> {
     let mut groups = BTreeMap::<String, Vec<GenerationEvent>>::new();
     for event in events {
         let value = field_of(&event, field)?.map_or_else(|| "null".to_owned(), |v| text(&v));
@@ -123,8 +137,10 @@ fn by_value(events: Vec<GenerationEvent>, field: &str, options: &BacktestOptions
     for (value, events) in groups {
         match backtest(events, options) {
             Ok(report) => {
-                println!("\n{field} = {value}");
-                print_table(&report);
+                if table {
+                    println!("\n{field} = {value}");
+                    print_table(&report);
+                }
                 reports.insert(value, report);
             }
             Err(error) => eprintln!("{field} = {value} is left out: {error}"),
@@ -135,7 +151,9 @@ fn by_value(events: Vec<GenerationEvent>, field: &str, options: &BacktestOptions
     }
     let all: Vec<_> = reports.values().cloned().collect();
     let mean = BacktestReport::mean(&all);
-    println!("\nmean of {} values of {field}: {}", all.len(), line_of(&mean));
+    if table {
+        println!("\nmean of {} values of {field}: {}", all.len(), line_of(&mean));
+    }
     let sum = |f: fn(&BacktestReport) -> usize| all.iter().map(f).sum::<usize>();
     Ok(json!({
         "target": "success", "split": options.split.to_string(), "by": field,

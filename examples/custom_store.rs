@@ -43,6 +43,8 @@ struct State {
     facts: BTreeMap<i64, (EventId, DateTime<Utc>, Fact)>,
     last: i64,
     features: BTreeMap<EventId, FeatureVector>,
+    /// Judged since their features were put.
+    waiting: BTreeSet<EventId>,
     checkpoints: BTreeMap<String, Vec<u8>>,
     erased: BTreeSet<EventId>,
     erasures: u64,
@@ -114,8 +116,12 @@ impl EventStore for JsonStore {
 
     async fn put_features(&self, vectors: Vec<FeatureVector>) -> Result<()> {
         self.change(|state| {
-            let kept = vectors.into_iter().filter(|v| !state.erased.contains(&v.event_id));
-            state.features.extend(kept.map(|v| (v.event_id.clone(), v)));
+            for vector in
+                vectors.into_iter().filter(|v| !state.erased.contains(&v.event_id)).collect::<Vec<_>>()
+            {
+                state.waiting.remove(&vector.event_id);
+                state.features.insert(vector.event_id.clone(), vector);
+            }
         })
     }
 
@@ -126,10 +132,7 @@ impl EventStore for JsonStore {
 
     async fn without_features(&self, after: Option<&EventId>, limit: usize) -> Result<Vec<EventId>> {
         let state = self.state();
-        let judged = state.facts.values().filter(|(_, _, fact)| matches!(fact, Fact::Feedback(_)));
-        let waiting: BTreeSet<_> =
-            judged.map(|(id, _, _)| id).filter(|id| !state.features.contains_key(id)).collect();
-        Ok(waiting.into_iter().filter(|id| after.is_none_or(|a| *id > a)).take(limit).cloned().collect())
+        Ok(state.waiting.iter().filter(|id| after.is_none_or(|a| *id > a)).take(limit).cloned().collect())
     }
 
     async fn put_checkpoint(&self, name: &str, bytes: Option<Vec<u8>>) -> Result<()> {
@@ -163,6 +166,9 @@ impl State {
         if let Some(stored) = stored.find(|stored| stored.key() == record.key()) {
             return if stored.fact() == record.fact() { Appended::Duplicate } else { Appended::Conflict };
         }
+        if record.is_judgement() {
+            self.waiting.insert(record.event_id().clone());
+        }
         self.last += 1;
         self.facts.insert(self.last, record.into_parts());
         Appended::New
@@ -186,6 +192,7 @@ impl State {
         if events > 0 {
             self.facts.retain(|_, (id, ..)| !doomed.contains(id));
             self.features.retain(|id, _| !doomed.contains(id));
+            self.waiting.retain(|id| !doomed.contains(id));
             self.checkpoints.clear();
             self.erased.extend(doomed);
             self.erasures += 1;
