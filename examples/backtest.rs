@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 /// Prints a line; a reader that has gone (`| head`) is no reason to stop.
 macro_rules! say {
@@ -79,10 +80,18 @@ enum Retrain {
     Daily,
 }
 
-fn main() -> anyhow::Result<()> {
-    let args = Args::parse();
-    let table = args.json.as_deref() != Some(Path::new("-"));
-    if let Some(path) = args.json.as_deref().filter(|_| table) {
+fn main() -> ExitCode {
+    match run(&Args::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &Args) -> anyhow::Result<()> {
+    if let Some(path) = args.json.as_deref().filter(|_| args.table()) {
         // Found out before the work, not after it.
         OpenOptions::new().append(true).create(true).open(path).with_context(|| cannot_write(path))?;
     }
@@ -94,17 +103,24 @@ fn main() -> anyhow::Result<()> {
     if let (Some(path), Some(range)) = (&args.label, args.range) {
         label_complexity(&mut events, path, range)?;
     }
-    let options = options(&args);
+    let options = options(args);
     let report = if let Some(field) = &args.by {
-        by_value(events, field, &options, table)?
+        by_value(events, field, &options, args.table())?
     } else {
         let report = backtest(events, &options)?;
-        if table {
+        if args.table() {
             print_table(&report);
         }
         serde_json::to_value(report)?
     };
-    write_json(&args, &report)
+    write_json(args, &report)
+}
+
+impl Args {
+    /// Whether a person reads standard output.
+    fn table(&self) -> bool {
+        self.json.as_deref() != Some(Path::new("-"))
+    }
 }
 
 fn options(args: &Args) -> BacktestOptions {

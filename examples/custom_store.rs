@@ -43,6 +43,8 @@ struct State {
     facts: BTreeMap<i64, (EventId, DateTime<Utc>, Fact)>,
     last: i64,
     features: BTreeMap<EventId, FeatureVector>,
+    /// Judged since their features were put.
+    waiting: BTreeSet<EventId>,
     checkpoints: BTreeMap<String, Vec<u8>>,
     erased: BTreeSet<EventId>,
     erasures: u64,
@@ -50,7 +52,14 @@ struct State {
 
 impl JsonStore {
     fn open(path: PathBuf) -> Result<Self> {
-        let state = if path.exists() { read(&path)? } else { State::default() };
+        let state = match std::fs::read(&path) {
+            Ok(bytes) => serde_json::from_slice(&bytes)
+                .map_err(|e| Error::new(ErrorKind::Corrupt, "the file is damaged").with_source(e))?,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => State::default(),
+            Err(e) => {
+                return Err(Error::new(ErrorKind::Unavailable, "the file cannot be read").with_source(e));
+            }
+        };
         Ok(Self { path, state: Mutex::new(state) })
     }
 
@@ -63,10 +72,8 @@ impl JsonStore {
         let mut state = self.state();
         let mut next = state.clone();
         let done = change(&mut next);
-        write(&self.path, &next).map_err(|e| {
-            let message = format!("{} cannot be written", self.path.display());
-            Error::new(ErrorKind::Unavailable, message).with_source(e)
-        })?;
+        write(&self.path, &next)
+            .map_err(|e| Error::new(ErrorKind::Unavailable, "the file cannot be written").with_source(e))?;
         *state = next;
         Ok(done)
     }
@@ -109,8 +116,12 @@ impl EventStore for JsonStore {
 
     async fn put_features(&self, vectors: Vec<FeatureVector>) -> Result<()> {
         self.change(|state| {
-            let kept = vectors.into_iter().filter(|v| !state.erased.contains(&v.event_id));
-            state.features.extend(kept.map(|v| (v.event_id.clone(), v)));
+            for vector in
+                vectors.into_iter().filter(|v| !state.erased.contains(&v.event_id)).collect::<Vec<_>>()
+            {
+                state.waiting.remove(&vector.event_id);
+                state.features.insert(vector.event_id.clone(), vector);
+            }
         })
     }
 
@@ -121,10 +132,7 @@ impl EventStore for JsonStore {
 
     async fn without_features(&self, after: Option<&EventId>, limit: usize) -> Result<Vec<EventId>> {
         let state = self.state();
-        let judged = state.facts.values().filter(|(_, _, fact)| matches!(fact, Fact::Feedback(_)));
-        let waiting: BTreeSet<_> =
-            judged.map(|(id, _, _)| id).filter(|id| !state.features.contains_key(id)).collect();
-        Ok(waiting.into_iter().filter(|id| after.is_none_or(|a| *id > a)).take(limit).cloned().collect())
+        Ok(state.waiting.iter().filter(|id| after.is_none_or(|a| *id > a)).take(limit).cloned().collect())
     }
 
     async fn put_checkpoint(&self, name: &str, bytes: Option<Vec<u8>>) -> Result<()> {
@@ -158,16 +166,18 @@ impl State {
         if let Some(stored) = stored.find(|stored| stored.key() == record.key()) {
             return if stored.fact() == record.fact() { Appended::Duplicate } else { Appended::Conflict };
         }
+        if record.is_judgement() {
+            self.waiting.insert(record.event_id().clone());
+        }
         self.last += 1;
         self.facts.insert(self.last, record.into_parts());
         Appended::New
     }
 
     fn records(&self) -> Result<Vec<(i64, Record)>> {
-        let records = self.facts.iter().map(|(n, (id, known_at, fact))| {
-            Record::new(id.clone(), *known_at, fact.clone()).map(|record| (*n, record))
-        });
-        records.collect()
+        let record =
+            |(id, at, fact): &(EventId, DateTime<Utc>, Fact)| Record::new(id.clone(), *at, fact.clone());
+        self.facts.iter().map(|(n, fact)| record(fact).map(|record| (*n, record))).collect()
     }
 
     fn erase(&mut self, subject: &Subject) -> Erasure {
@@ -178,24 +188,17 @@ impl State {
         };
         let doomed: BTreeSet<_> =
             self.facts.values().filter(|(_, _, fact)| owned(fact)).map(|(id, ..)| id.clone()).collect();
-        if !doomed.is_empty() {
+        let events = doomed.len() as u64;
+        if events > 0 {
             self.facts.retain(|_, (id, ..)| !doomed.contains(id));
             self.features.retain(|id, _| !doomed.contains(id));
+            self.waiting.retain(|id| !doomed.contains(id));
             self.checkpoints.clear();
+            self.erased.extend(doomed);
             self.erasures += 1;
         }
-        let events = doomed.len() as u64;
-        self.erased.extend(doomed);
         Erasure { events }
     }
-}
-
-fn read(path: &Path) -> Result<State> {
-    let bytes = std::fs::read(path).map_err(|e| {
-        Error::new(ErrorKind::Unavailable, format!("{} cannot be read", path.display())).with_source(e)
-    })?;
-    serde_json::from_slice(&bytes)
-        .map_err(|e| Error::new(ErrorKind::Corrupt, format!("{} is damaged", path.display())).with_source(e))
 }
 
 /// A new file takes the old one's place only when it is whole and on disk.
@@ -204,5 +207,7 @@ fn write(path: &Path, state: &State) -> std::io::Result<()> {
     let mut file = File::create(&new)?;
     file.write_all(&serde_json::to_vec(state)?)?;
     file.sync_all()?;
-    std::fs::rename(&new, path)
+    std::fs::rename(&new, path)?;
+    // The folder's entry is data too (Windows opens no folders, and keeps entries by itself).
+    path.parent().map_or(Ok(()), |folder| File::open(folder).map_or(Ok(()), |folder| folder.sync_all()))
 }

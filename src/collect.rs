@@ -162,16 +162,11 @@ impl DataCollector {
         let now = self.next_moment();
         let dated = completion.completed_at.is_some();
         completion.completed_at.get_or_insert(now);
-        let judged = completion.success.is_some();
-        let record = Record::new(id.clone(), now, Fact::Completed(Box::new(completion.clone())))?;
-        match self.record(record).await {
-            Err(e)
-                if e.kind() == ErrorKind::Conflict && !dated && self.ended_alike(id, completion).await? =>
-            {
-                Ok(())
-            }
+        let record = Record::new(id.clone(), now, Fact::Completed(Box::new(completion)))?;
+        match self.record(record.clone()).await {
+            Err(e) if e.kind() == ErrorKind::Conflict && !dated && self.ended_alike(&record).await? => Ok(()),
             Err(e) => Err(e),
-            Ok(_) if judged => self.buffer(id).await,
+            Ok(_) if record.is_judgement() => self.buffer(id).await,
             Ok(_) => Ok(()),
         }
     }
@@ -231,6 +226,16 @@ impl DataCollector {
         self.history.catch_up(self.store.as_ref()).await
     }
 
+    /// Catches up, and keeps the history in the store, so that the next start reads only what came
+    /// after; once a night is enough.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn checkpoint(&self) -> Result<()> {
+        self.catch_up().await?;
+        self.history.checkpoint(self.store.as_ref()).await
+    }
+
     /// Makes the feature vectors of judged generations that have none, from the store; how many.
     ///
     /// # Errors
@@ -273,6 +278,7 @@ impl DataCollector {
     }
 
     async fn start_at(&self, id: EventId, mut started: Started, now: DateTime<Utc>) -> Result<EventId> {
+        let dated = started.context.started_at.is_some();
         started.context.started_at.get_or_insert(now);
         let record = Record::new(id.clone(), now, Fact::Started(Box::new(started)))?;
         let Fact::Started(clean) = record.fact() else {
@@ -280,8 +286,10 @@ impl DataCollector {
         };
         let view = self.history.view(&clean.context, now);
         let values = self.engineer.row(&clean.context, &view).values;
-        if self.record(record).await? == Appended::New {
-            self.remember(id.clone(), now, values);
+        match self.record(record.clone()).await {
+            Ok(Appended::New) => self.remember(id.clone(), now, values),
+            Err(e) if e.kind() == ErrorKind::Conflict && !dated && self.started_alike(&record).await? => {}
+            other => drop(other?),
         }
         Ok(id)
     }
@@ -299,12 +307,25 @@ impl DataCollector {
         Ok(appended)
     }
 
+    /// Whether the stored start is this one but for the date that the collector itself gave.
+    async fn started_alike(&self, record: &Record) -> Result<bool> {
+        let stored = self.store.event(record.event_id()).await?.started.value;
+        let Fact::Started(new) = record.fact() else { return Ok(false) };
+        let mut new = new.as_ref().clone();
+        new.context.started_at = stored.context.started_at;
+        Ok(stored == new)
+    }
+
     /// Whether the stored end is this one but for the date that the collector itself gave.
-    async fn ended_alike(&self, id: &EventId, mut completion: Completion) -> Result<bool> {
-        let stored = self.store.get(std::slice::from_ref(id)).await?.into_iter().flatten().next();
-        let Some(stored) = stored.and_then(|event| event.completion) else { return Ok(false) };
-        completion.completed_at = stored.value.completed_at;
-        Ok(stored.value == completion)
+    async fn ended_alike(&self, record: &Record) -> Result<bool> {
+        let stored =
+            self.store.get(std::slice::from_ref(record.event_id())).await?.into_iter().flatten().next();
+        let (Some(stored), Fact::Completed(new)) = (stored.and_then(|e| e.completion), record.fact()) else {
+            return Ok(false);
+        };
+        let mut new = new.as_ref().clone();
+        new.completed_at = stored.value.completed_at;
+        Ok(stored.value == new)
     }
 
     fn remember(&self, id: EventId, now: DateTime<Utc>, values: Vec<f32>) {

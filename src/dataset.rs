@@ -2,7 +2,7 @@
 //! it.
 
 use crate::error::Result;
-use crate::event::{EventId, Fact, Record, TaskContext};
+use crate::event::{EventId, Fact, ProjectId, Record, TaskContext};
 use crate::features::{FeatureEngineer, FeatureRow};
 use crate::history::{Delay, History, HistoryView, Scope};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -14,8 +14,10 @@ use std::sync::Arc;
 pub struct Example {
     /// The generation.
     pub event_id: EventId,
-    /// Generations that rise and fall together: those of one project, else of one task.
-    pub cluster: u64,
+    /// The project, as a number.
+    pub project: u64,
+    /// The task, as a number.
+    pub task: u64,
     /// When it became known that it had started.
     pub started_at: DateTime<Utc>,
     /// From when on the label was certain; `None` while it is a guess.
@@ -81,7 +83,8 @@ impl DatasetBuilder {
             let (features, priors) = self.look(&started.context, record.known_at());
             self.examples.push(Example {
                 event_id: record.event_id().clone(),
-                cluster: cluster(&started.context),
+                project: number(started.context.project_id.as_ref().map(ProjectId::as_str)),
+                task: number(Some(started.context.task_id.as_str())),
                 started_at: record.known_at(),
                 known_at: None,
                 features: Arc::new(features),
@@ -200,9 +203,8 @@ fn label(
     Some(Example { known_at, label, ..example.clone() })
 }
 
-fn cluster(task: &TaskContext) -> u64 {
-    let name = task.project_id.as_ref().map_or(task.task_id.as_str(), |p| p.as_str());
-    crate::history::category(Some(name)).unwrap_or(0)
+fn number(name: Option<&str>) -> u64 {
+    crate::history::category(name).unwrap_or(0)
 }
 
 pub(crate) fn not_enough(have: usize) -> crate::Error {

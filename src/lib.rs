@@ -90,3 +90,8 @@ pub mod serve;
 pub mod simulate;
 
 pub use error::{Error, ErrorKind, Result};
+
+/// The README's programs are tests too.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeDoctests;

@@ -7,6 +7,7 @@ use crate::features::{FeatureEngineer, FeatureRow};
 use crate::history::SharedHistory;
 use crate::models::{Predictor, SuccessModel, SuccessPrediction, SuccessTrainer, Trainer, prior};
 use crate::registry::ModelRegistry;
+use crate::text::MAX_TEXT_BYTES;
 use crate::train::open_artefact;
 use arc_swap::ArcSwap;
 use std::sync::Arc;
@@ -148,9 +149,15 @@ impl PredictionService {
     }
 
     fn answer(&self, models: &ModelSet, row: &FeatureRow) -> SuccessPrediction {
-        match &models.success {
+        let mut prediction = match &models.success {
             Some(loaded) => SuccessPrediction { model_version: loaded.version, ..loaded.model.predict(row) },
             None => prior::prediction(row, self.schema),
+        };
+        if row.truncated {
+            prediction
+                .notes
+                .push(format!("only the first {MAX_TEXT_BYTES} bytes of the description were read"));
         }
+        prediction
     }
 }

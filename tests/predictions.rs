@@ -1,5 +1,5 @@
 //! Whatever the task: an answer that is a probability, explains itself and repeats itself.
-#![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
+#![allow(clippy::unwrap_used, clippy::type_complexity, clippy::single_match_else)] // helpers of tests may fail by unwrapping
 
 mod common;
 
@@ -114,9 +114,9 @@ proptest! {
         if (0.0..=1.0).contains(&rate) {
             prop_assert!(low <= rate && rate <= high);
         }
-        let (low, high) = Reliability::new(&[p, 0.3], &[true, false]).interval(p.abs().fract());
+        let (low, high) = Reliability::new(&[p, 0.3], &[true, false], 1.0).interval(p.abs().fract());
         prop_assert!(0.0 <= low && low <= high && high <= 1.0, "{low} {high}");
-        prop_assert!(sigmoid(Scaling::fit(&[p, rate], &[true, false]).apply(1.0)) >= 0.0);
+        prop_assert!(sigmoid(Scaling::fit(&[p, rate], &[true, false], &[1.0; 2]).apply(1.0)) >= 0.0);
     }
 }
 

@@ -7,9 +7,9 @@
 
 use chrono::DateTime;
 use devmatrix_ml::event::{
-    Completion, EventId, Fact, Feedback, FeedbackId, Record, TaskContext, TaskId, UserAction,
+    Completion, EventId, Fact, Feedback, FeedbackId, Record, TaskContext, TaskId, UserAction, UserId,
 };
-use devmatrix_ml::store::{EventStore, ScanOrder, SqliteStore};
+use devmatrix_ml::store::{EventStore, ScanOrder, SqliteOptions, SqliteStore, Subject};
 use devmatrix_ml::{Error, ErrorKind, Result};
 use futures_executor::block_on;
 use std::collections::HashSet;
@@ -146,6 +146,62 @@ fn on_a_full_disk_writes_are_refused_until_there_is_space_again() {
     drop(store);
     assert_complete(&SqliteStore::open(&path).unwrap(), &acknowledged);
     assert_sound(&path);
+}
+
+#[test]
+fn an_erasure_holds_on_a_nearly_full_disk_and_its_bytes_go_when_there_is_space() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(disk) = Disk::mount(folder.path()) else {
+        println!("skipped: a small disk cannot be mounted here (it takes root)");
+        return;
+    };
+    let path = disk.0.join("events.db");
+    let ballast = disk.0.join("ballast");
+    let mut options = SqliteOptions::default();
+    options.busy_timeout = Duration::from_millis(50);
+    let store = SqliteStore::open_with(&path, options).unwrap();
+    let secret = |n: usize| owned(&format!("secret-{n}"), "ann");
+    // Large enough that a second copy has no room beside the ballast.
+    let rows: Vec<_> =
+        (0..700).flat_map(|n| event(&format!("kept-{n}"))).chain((0..50).map(secret)).collect();
+    block_on(store.append(rows)).unwrap();
+    drop(store);
+    std::fs::write(&ballast, vec![0; (8 << 20) - size(&disk.0) - (1 << 20)]).unwrap();
+
+    let store = SqliteStore::open(&path).unwrap();
+    let ann = Subject::User(UserId::new("ann").unwrap());
+    assert_eq!(block_on(store.erase(&ann)).unwrap().events, 50);
+    assert_eq!(block_on(store.get(&[EventId::new("secret-7").unwrap()])).unwrap(), [None]);
+    let must_rewrite = || -> bool {
+        let sql = "SELECT EXISTS (SELECT 1 FROM meta WHERE name = 'overwrite')";
+        rusqlite::Connection::open(&path).unwrap().query_row(sql, [], |row| row.get(0)).unwrap()
+    };
+    // The rewriting has failed and has given its space back.
+    assert!(must_rewrite());
+    assert!(size(&disk.0) < (7 << 20) + (1 << 19), "{} bytes are taken", size(&disk.0));
+    block_on(store.append(event("after"))).unwrap();
+    drop(store);
+
+    std::fs::remove_file(&ballast).unwrap();
+    drop(SqliteStore::open(&path).unwrap());
+    assert!(!must_rewrite());
+    let bytes = std::fs::read(&path).unwrap();
+    assert!(!bytes.windows(7).any(|w| w == b"secret-"));
+    assert_complete(&SqliteStore::open(&path).unwrap(), &["kept-0".to_owned(), "after".to_owned()]);
+    assert_sound(&path);
+}
+
+fn size(folder: &Path) -> usize {
+    let files = std::fs::read_dir(folder).unwrap();
+    files.map(|file| file.unwrap().metadata().unwrap().len() as usize).sum()
+}
+
+fn owned(id: &str, user: &str) -> Record {
+    let mut context = TaskContext::new(TaskId::new("t").unwrap());
+    context.task_description = format!("describes {id}");
+    context.user_id = Some(UserId::new(user).unwrap());
+    let known_at = DateTime::from_timestamp_micros(0).unwrap();
+    Record::new(EventId::new(id).unwrap(), known_at, Fact::Started(Box::new(context.into()))).unwrap()
 }
 
 /// Writes from several threads at once until each was refused several times.

@@ -282,6 +282,25 @@ fn erased_text_is_not_in_the_files_any_more() {
 }
 
 #[test]
+fn what_a_reader_keeps_from_being_overwritten_is_overwritten_later() {
+    let (folder, path) = file();
+    let mut options = SqliteOptions::default();
+    options.busy_timeout = Duration::from_millis(50);
+    let store = SqliteStore::open_with(&path, options).unwrap();
+    write(&store, &[owned("e", 0, "ann"), started("kept", 1)]);
+    let reader = Connection::open(&path).unwrap();
+    reader.execute_batch("BEGIN; SELECT count(*) FROM facts").unwrap();
+    assert_eq!(block_on(store.erase(&ann())).unwrap().events, 1);
+    assert_eq!(block_on(store.get(&[id("e")])).unwrap(), [None]);
+    assert!(occurrences(folder.path(), "words for ann") > 0);
+    reader.execute_batch("COMMIT").unwrap();
+    drop(store);
+    drop(SqliteStore::open(&path).unwrap());
+    assert_eq!(occurrences(folder.path(), "words for ann"), 0);
+    assert!(occurrences(folder.path(), "words for bob") > 0);
+}
+
+#[test]
 fn a_hundred_megabytes_of_description_come_back() {
     let (_folder, path) = file();
     let store = SqliteStore::open(&path).unwrap();

@@ -21,6 +21,6 @@ pub(crate) fn read_events(path: &Path, skip_bad: bool) -> anyhow::Result<JsonLin
     read.map_err(|error| {
         let hint =
             if error.kind() == ErrorKind::InvalidInput { " (--skip-bad passes over bad lines)" } else { "" };
-        anyhow::Error::new(error).context(format!("{}{hint}", path.display()))
+        anyhow::anyhow!("{}: {error}{hint}", path.display())
     })
 }

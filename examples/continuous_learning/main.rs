@@ -28,6 +28,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use moments::{Moment, What};
 use report::Report;
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -42,6 +43,9 @@ struct Args {
     /// Seed of the simulation
     #[arg(long, default_value_t = 7)]
     seed: u64,
+    /// Write the events in JSON Lines here, for the backtest
+    #[arg(long)]
+    write_events: Option<PathBuf>,
     /// Keep events.db and the models in this folder
     #[arg(long)]
     keep: Option<PathBuf>,
@@ -51,13 +55,26 @@ struct Args {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    let args = Args::parse();
+async fn main() -> ExitCode {
+    match run(Args::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(args: Args) -> anyhow::Result<()> {
     let begun = Instant::now();
     let moments = match &args.events {
         Some(path) => moments::of_events(common::read_events(path, args.skip_bad)?.events)?,
         None => moments::simulated(args.days, args.seed)?,
     };
+    if let Some(path) = &args.write_events {
+        moments::write_events(&moments, path)
+            .with_context(|| format!("{}: cannot be written", path.display()))?;
+    }
     let temporary = std::env::temp_dir().join(format!("devmatrix-ml-{}", std::process::id()));
     let folder = args.keep.clone().unwrap_or_else(|| temporary.clone());
     std::fs::create_dir_all(&folder).with_context(|| format!("{}: cannot be made", folder.display()))?;
@@ -165,7 +182,7 @@ impl Host {
             Err(e) => return Err(e),
         }
         self.predictions.reload(&self.registry).await?;
-        Ok(())
+        self.collector.checkpoint().await
     }
 }
 

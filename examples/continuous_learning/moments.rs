@@ -4,6 +4,10 @@ use chrono::{DateTime, Utc};
 use devmatrix_ml::Result;
 use devmatrix_ml::event::{Completion, EventId, Fact, Feedback, GenerationEvent, Record, Started};
 use devmatrix_ml::simulate::{Simulator, SimulatorOptions};
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::Path;
 
 /// One thing that happens.
 pub(crate) struct Moment {
@@ -45,6 +49,34 @@ pub(crate) fn of_events(events: Vec<GenerationEvent>) -> Result<Vec<Moment>> {
         moments.extend(event.into_records()?.into_iter().map(|record| moment(record, None)));
     }
     Ok(in_order(moments))
+}
+
+/// Writes the events that the moments make up, one a line.
+pub(crate) fn write_events(moments: &[Moment], path: &Path) -> anyhow::Result<()> {
+    let mut records = BTreeMap::<(DateTime<Utc>, &EventId), Vec<Record>>::new();
+    let starts: HashMap<_, _> =
+        moments.iter().filter_map(|m| matches!(m.what, What::Start(_)).then_some((&m.id, m.at))).collect();
+    for moment in moments {
+        let record = Record::new(moment.id.clone(), moment.at, moment.what.fact())?;
+        let start = starts.get(&moment.id).copied().unwrap_or(moment.at);
+        records.entry((start, &moment.id)).or_default().push(record);
+    }
+    let mut file = BufWriter::new(File::create(path)?);
+    for event in records.into_values().filter_map(GenerationEvent::from_records) {
+        serde_json::to_writer(&mut file, &event)?;
+        writeln!(file)?;
+    }
+    Ok(file.flush()?)
+}
+
+impl What {
+    fn fact(&self) -> Fact {
+        match self {
+            Self::Start(started) => Fact::Started(started.clone()),
+            Self::Complete(completion) => Fact::Completed(completion.clone()),
+            Self::Feedback(feedback) => Fact::Feedback(feedback.clone()),
+        }
+    }
 }
 
 fn moment(record: Record, odds: Option<f64>) -> Moment {

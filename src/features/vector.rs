@@ -22,9 +22,9 @@ pub struct FeatureVector {
 }
 
 impl FeatureVector {
-    /// A vector without targets; NaN becomes `None`.
+    /// A vector without targets; what is not finite becomes `None`.
     pub fn new(event_id: EventId, schema: u64, values: &[f32]) -> Self {
-        let values = values.iter().map(|v| (!v.is_nan()).then_some(*v)).collect();
+        let values = values.iter().map(|v| v.is_finite().then_some(*v)).collect();
         Self {
             event_id,
             schema,

@@ -1,6 +1,7 @@
 //! Who answers when: approvals and rejections take different times, so the outcomes known so far
 //! are a biased sample. How long a generation has been open tells how it will end.
 
+use super::memo::Memo;
 use super::tally::{WINDOW_DAYS, at_key};
 use chrono::{DateTime, Utc};
 
@@ -17,6 +18,8 @@ type Taken = [(i64, i64); BINS.len()];
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Delays {
     days: Vec<(i32, Taken)>,
+    /// The sum over the days that have had time to be answered.
+    memo: Memo<Taken>,
 }
 
 /// How likely a generation succeeds that has been open for some time.
@@ -30,12 +33,26 @@ impl Delays {
             slot.0 += sign;
             slot.1 += sign * i64::from(success);
         });
+        self.memo.forget_after(start_day);
     }
 
     /// What is known at `hour`: only days whose generations have had time to be answered count,
     /// else quick answers would count too much.
     pub(super) fn at(&self, hour: i32) -> Delay {
         let mature = (hour.saturating_sub(MATURE_HOURS)).div_euclid(24);
+        let sums = self.memo.get(mature, || self.before(mature));
+        let (mut any, mut successes) = (0, 0);
+        let mut rates = [0.0; BINS.len()];
+        for (rate, sum) in rates.iter_mut().zip(sums).rev() {
+            any += sum.0;
+            successes += sum.1;
+            *rate = (1.0 + successes as f64) / (3.0 + any as f64);
+        }
+        Delay(rates)
+    }
+
+    /// The sum over the days before `mature`.
+    fn before(&self, mature: i32) -> Taken {
         let from = self.days.partition_point(|(day, _)| *day <= mature.saturating_sub(WINDOW_DAYS));
         let to = self.days.partition_point(|(day, _)| *day < mature).max(from);
         let mut sums = Taken::default();
@@ -45,14 +62,7 @@ impl Delays {
                 sum.1 += one.1;
             }
         }
-        let (mut any, mut successes) = (0, 0);
-        let mut rates = [0.0; BINS.len()];
-        for (rate, sum) in rates.iter_mut().zip(sums).rev() {
-            any += sum.0;
-            successes += sum.1;
-            *rate = (1.0 + successes as f64) / (3.0 + any as f64);
-        }
-        Delay(rates)
+        sums
     }
 }
 
@@ -68,11 +78,31 @@ impl Delay {
         self.0[bin(hours)]
     }
 
+    /// The same for many, the oldest first.
+    pub(super) fn descending(&self) -> Descending<'_> {
+        Descending { rates: &self.0, bin: BINS.len() - 1 }
+    }
+
     /// The same for one started at `started` and open at `now`; `None` when it has been open for so
     /// long that no answer is expected any more.
     pub(crate) fn success_of_open(&self, started: DateTime<Utc>, now: DateTime<Utc>) -> Option<f64> {
         let hours = (now - started).num_hours();
         (hours < i64::from(MATURE_HOURS)).then(|| self.success_after(hours.max(0) as i32))
+    }
+}
+
+/// Looks up ages that never grow, without searching.
+pub(super) struct Descending<'a> {
+    rates: &'a [f64; BINS.len()],
+    bin: usize,
+}
+
+impl Descending<'_> {
+    pub(super) fn after(&mut self, hours: i32) -> f64 {
+        while self.bin > 0 && BINS[self.bin] > hours {
+            self.bin -= 1;
+        }
+        self.rates[self.bin]
     }
 }
 

@@ -52,12 +52,30 @@ pub(crate) struct GenerationResult {
 }
 
 /// What a generation adds to each of its groups, by day.
+#[derive(Clone, PartialEq)]
 pub(super) struct Share {
     pub(super) days: [(i32, Tally); 3],
     /// The hour of its start while it has no outcome.
     pub(super) open: Option<i32>,
     /// The day of its start, the hours to its outcome, and whether it succeeded.
     pub(super) taken: Option<(i32, i32, bool)>,
+}
+
+impl Share {
+    /// Leaves in both only what differs, so that what stays as it is need not be touched.
+    pub(super) fn leave_out_common(&mut self, other: &mut Self) {
+        for (ours, theirs) in self.days.iter_mut().zip(&mut other.days) {
+            if ours == theirs {
+                (ours.1, theirs.1) = (Tally::default(), Tally::default());
+            }
+        }
+        if self.open == other.open {
+            (self.open, other.open) = (None, None);
+        }
+        if self.taken == other.taken {
+            (self.taken, other.taken) = (None, None);
+        }
+    }
 }
 
 impl Generation {

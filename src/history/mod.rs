@@ -8,6 +8,7 @@
 mod checkpoint;
 mod delay;
 mod generation;
+mod memo;
 mod scope;
 mod shared;
 mod tally;
@@ -130,6 +131,12 @@ impl History {
         let Some(start) = &generation.start else { return };
         let after = generation.share();
         let (new_keys, first_day) = (start.keys, start.day);
+        let (mut before, mut after) = (before, after);
+        if let (Some(old), Some(new)) = (&mut before, &mut after)
+            && old_keys == Some(new_keys)
+        {
+            old.leave_out_common(new);
+        }
         if let (Some(share), Some(keys)) = (before, old_keys) {
             self.add(&keys, &share, -1, None);
         }

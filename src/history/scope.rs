@@ -2,6 +2,7 @@
 
 use crate::event::{EventId, TaskContext};
 use serde::{Deserialize, Serialize};
+use std::num::NonZeroU64;
 
 /// A way of grouping generations; a task belongs to one group of each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -76,7 +77,7 @@ impl Scope {
 pub(super) const SCOPES: usize = 19;
 
 /// A group: its scope and a hash of the values that its members share (no text is kept).
-pub(super) type Key = (Scope, u64);
+pub(super) type Key = NonZeroU64;
 
 /// The groups that a task belongs to; `None` where the task does not say.
 pub(super) fn keys(task: &TaskContext) -> [Option<Key>; SCOPES] {
@@ -110,7 +111,7 @@ pub(super) fn keys(task: &TaskContext) -> [Option<Key>; SCOPES] {
             Scope::TaskModel => both(this, model),
             Scope::Template => task.template_id.as_ref().map(|id| text(id.as_str())),
         };
-        hash.map(|hash| (scope, hash))
+        hash.map(|hash| key(scope, hash))
     })
 }
 
@@ -134,6 +135,12 @@ pub(crate) fn category(name: Option<&str>) -> Option<u64> {
         return Some(name.bytes().fold(SEED, |h, b| step(h, b.to_ascii_lowercase())));
     }
     Some(text(&name.to_lowercase()))
+}
+
+/// Groups of different scopes keep apart though their members share values.
+fn key(scope: Scope, hash: u64) -> Key {
+    let apart = hash ^ (scope as u64 + 1).wrapping_mul(0xD6E8_FEB8_6659_FD93);
+    NonZeroU64::new(apart.wrapping_mul(0x9E37_79B9_7F4A_7C15)).unwrap_or(NonZeroU64::MIN)
 }
 
 fn both(a: Option<u64>, b: Option<u64>) -> Option<u64> {

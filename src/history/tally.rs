@@ -1,6 +1,7 @@
 //! Whole numbers counted by day, so that the order of arrival changes no bit of a sum.
 
 use super::delay::{Delay, MATURE_HOURS};
+use super::memo::Memo;
 use serde::{Deserialize, Serialize};
 use std::sync::LazyLock;
 
@@ -46,7 +47,7 @@ impl Tally {
 }
 
 /// One group's past.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Series {
     /// Ascending.
     days: Vec<(i32, Tally)>,
@@ -54,11 +55,17 @@ pub(super) struct Series {
     open: Vec<(i32, i64)>,
     /// The first day on which the group had a generation.
     pub(super) first_start: Option<i32>,
+    /// The sum over all days before today: a busy group is asked many times a day.
+    memo: Memo<Evidence>,
 }
+
+/// A group with fewer days is summed each time.
+const MEMO_DAYS: usize = 8;
 
 impl Series {
     pub(super) fn add(&mut self, day: i32, tally: &Tally, sign: i64) {
         at_key(&mut self.days, day, |sum| sum.add(tally, sign));
+        self.memo.forget_after(day);
     }
 
     pub(super) fn add_open(&mut self, hour: i32, sign: i64) {
@@ -68,36 +75,32 @@ impl Series {
     /// What the group shows at `hour`, the hours since 1970.
     pub(super) fn evidence(&self, hour: i32, delay: &Delay) -> Evidence {
         let today = hour.div_euclid(24);
-        let mut sum = Evidence {
-            age_days: self.first_start.map(|first| (today - first).max(0) as u32),
-            ..Evidence::default()
+        let mut sum = match self.days.len() {
+            0..MEMO_DAYS => self.before(today),
+            _ => self.memo.get(today, || self.before(today)),
         };
-        let from = self.days.partition_point(|(day, _)| *day <= today.saturating_sub(WINDOW_DAYS));
-        for (day, tally) in &self.days[from..] {
-            let age = today.saturating_sub(*day).clamp(0, WINDOW_DAYS - 1) as usize;
-            if tally.judged != 0 {
-                let (n, s) = (tally.judged as f64, tally.successes as f64);
-                sum.all.add(n, s, 1.0);
-                sum.month.add(n, s, DECAY.month[age]);
-                sum.week.add(n, s, DECAY.week[age]);
-            }
-            let weight = DECAY.month[age];
-            if tally.scored != 0 {
-                sum.quality.add(tally.scored, tally.quality as f64 / SCALE, weight);
-            }
-            if tally.timed != 0 {
-                sum.log_seconds.add(tally.timed, tally.log_seconds as f64 / SCALE, weight);
-            }
-            if tally.metered != 0 {
-                sum.tokens.add(tally.metered, tally.tokens as f64, weight);
-            }
+        for (day, tally) in &self.days[self.days.partition_point(|(day, _)| *day < today)..] {
+            sum.add(tally, today.saturating_sub(*day));
         }
+        sum.age_days = self.first_start.map(|first| (today - first).max(0) as u32);
         let from = self.open.partition_point(|(start, _)| *start <= hour.saturating_sub(MATURE_HOURS));
+        let mut chances = delay.descending();
         for (start, count) in &self.open[from..] {
-            let age = hour.saturating_sub(*start).max(0);
-            sum.open += *count as f64;
-            sum.open_day += if age >= 24 { *count as f64 } else { 0.0 };
-            sum.open_successes += *count as f64 * delay.success_after(age);
+            let (age, count) = (hour.saturating_sub(*start).max(0), *count as f64);
+            sum.open += count;
+            sum.open_day += if age >= 24 { count } else { 0.0 };
+            sum.open_successes += count * chances.after(age);
+        }
+        sum
+    }
+
+    /// The sum over the days before `today`.
+    fn before(&self, today: i32) -> Evidence {
+        let from = self.days.partition_point(|(day, _)| *day <= today.saturating_sub(WINDOW_DAYS));
+        let to = self.days.partition_point(|(day, _)| *day < today).max(from);
+        let mut sum = Evidence::default();
+        for (day, tally) in &self.days[from..to] {
+            sum.add(tally, today.saturating_sub(*day));
         }
         sum
     }
@@ -112,6 +115,10 @@ pub(super) fn at_key<V: Default + PartialEq>(
     let at = match sorted.binary_search_by_key(&key, |(k, _)| *k) {
         Ok(at) => at,
         Err(at) => {
+            // Most groups have one day only: room for four, the usual first step, would be waste.
+            if sorted.len() == sorted.capacity() {
+                sorted.reserve_exact((sorted.len() / 2).max(1));
+            }
             sorted.insert(at, (key, V::default()));
             at
         }
@@ -146,6 +153,29 @@ pub struct Evidence {
     pub tokens: Mean,
     /// Days since the group's first generation.
     pub age_days: Option<u32>,
+}
+
+impl Evidence {
+    /// Adds a day of this age.
+    fn add(&mut self, tally: &Tally, age: i32) {
+        let age = age.clamp(0, WINDOW_DAYS - 1) as usize;
+        let month = DECAY.month[age];
+        if tally.judged != 0 {
+            let (n, s) = (tally.judged as f64, tally.successes as f64);
+            self.all.add(n, s, 1.0);
+            self.month.add(n, s, month);
+            self.week.add(n, s, DECAY.week[age]);
+        }
+        if tally.scored != 0 {
+            self.quality.add(tally.scored, tally.quality as f64 / SCALE, month);
+        }
+        if tally.timed != 0 {
+            self.log_seconds.add(tally.timed, tally.log_seconds as f64 / SCALE, month);
+        }
+        if tally.metered != 0 {
+            self.tokens.add(tally.metered, tally.tokens as f64, month);
+        }
+    }
 }
 
 /// How many outcomes, and how many of them successes.

@@ -24,15 +24,16 @@ const PRECISION: f64 = 40.0;
 const STEPS: usize = 50;
 
 impl Scaling {
-    /// Fits the slope by Newton steps, drawn to 1; it is kept between 0.1 and 3.
-    pub fn fit(margins: &[f64], labels: &[bool]) -> Self {
+    /// Fits the slope by Newton steps, drawn to 1; it is kept between 0.1 and 3. Rows that rise and
+    /// fall together should share the weight of one.
+    pub fn fit(margins: &[f64], labels: &[bool], weights: &[f64]) -> Self {
         let mut slope = 1.0;
         for _ in 0..STEPS {
             let (mut gradient, mut curvature) = (PRECISION * (slope - 1.0), PRECISION);
-            for (m, y) in margins.iter().zip(labels) {
+            for ((m, y), weight) in margins.iter().zip(labels).zip(weights) {
                 let p = sigmoid(slope * m);
-                gradient += (p - f64::from(u8::from(*y))) * m;
-                curvature += p * (1.0 - p) * m * m;
+                gradient += weight * (p - f64::from(u8::from(*y))) * m;
+                curvature += weight * p * (1.0 - p) * m * m;
             }
             let step = gradient / curvature;
             if step.is_nan() {
@@ -66,21 +67,24 @@ pub struct Reliability {
     predicted: Vec<f32>,
     /// Successes among the rows up to each.
     successes: Vec<u32>,
+    /// How much a row counts: less than 1 where rows rise and fall together.
+    weight: f64,
 }
 
 /// Rows looked up around a prediction.
 const NEIGHBOURS: usize = 100;
 
 impl Reliability {
-    /// Remembers held-out predictions with their outcomes.
-    pub fn new(predicted: &[f64], labels: &[bool]) -> Self {
+    /// Remembers held-out predictions with their outcomes, of which each counts as `weight` rows.
+    pub fn new(predicted: &[f64], labels: &[bool], weight: f64) -> Self {
         let mut rows: Vec<_> = predicted.iter().copied().zip(labels.iter().copied()).collect();
         rows.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
         let successes = rows.iter().scan(0, |sum, (_, y)| {
             *sum += u32::from(*y);
             Some(*sum)
         });
-        Self { successes: successes.collect(), predicted: rows.iter().map(|(p, _)| *p as f32).collect() }
+        let successes = successes.collect();
+        Self { successes, predicted: rows.iter().map(|(p, _)| *p as f32).collect(), weight }
     }
 
     /// The 90 % interval of the success rate of predictions like `p`, which it holds.
@@ -94,12 +98,13 @@ impl Reliability {
         let from = middle.saturating_sub(width / 2).min(n - width);
         let until = |end: usize| end.checked_sub(1).and_then(|i| self.successes.get(i)).copied().unwrap_or(0);
         let hits = until(from + width).saturating_sub(until(from));
-        let (low, high) = wilson(f64::from(hits) / width as f64, width as f64);
+        let (low, high) = wilson(f64::from(hits) / width as f64, width as f64 * self.weight);
         (low.min(p), high.max(p))
     }
 
     pub(crate) fn is_sound(&self) -> bool {
         self.predicted.len() == self.successes.len()
+            && (0.0..=1.0).contains(&self.weight)
             && self.predicted.is_sorted()
             && self.predicted.iter().all(|p| (0.0..=1.0).contains(p))
             && self.successes.first().is_none_or(|first| *first <= 1)
@@ -127,13 +132,13 @@ mod tests {
         // Margins of ±4 (98 %) of which only 75 % are right.
         let margins: Vec<_> = (0..800).map(|i| if i % 2 == 0 { 4.0 } else { -4.0 }).collect();
         let labels: Vec<_> = (0..800).map(|i| (i % 2 == 0) == (i % 8 < 6)).collect();
-        let p = sigmoid(Scaling::fit(&margins, &labels).apply(4.0));
+        let p = sigmoid(Scaling::fit(&margins, &labels, &[1.0; 800]).apply(4.0));
         assert!((p - 0.75).abs() < 0.03, "{p}");
     }
 
     #[test]
     fn no_rows_change_nothing() {
-        assert_eq!(Scaling::fit(&[], &[]), Scaling::default());
+        assert_eq!(Scaling::fit(&[], &[], &[]), Scaling::default());
         let (low, high) = Reliability::default().interval(0.4);
         assert!(low < 0.1 && high > 0.8);
     }
@@ -143,7 +148,9 @@ mod tests {
         let predicted: Vec<_> = (0..1000).map(|i| f64::from(i) / 1000.0).collect();
         // Everything above one half comes true, nothing below.
         let labels: Vec<_> = predicted.iter().map(|p| *p > 0.5).collect();
-        let seen = Reliability::new(&predicted, &labels);
+        let seen = Reliability::new(&predicted, &labels, 1.0);
+        let fewer = Reliability::new(&predicted, &labels, 0.1);
+        assert!(fewer.interval(0.9).0 < seen.interval(0.9).0);
         assert!(seen.is_sound());
         assert!(seen.interval(0.9).1 > 0.99 && seen.interval(0.1).0 < 0.01);
         for p in [0.0, 0.3, 0.5, 0.7, 1.0] {

@@ -20,6 +20,8 @@ pub struct SuccessPrediction {
     pub risk_factors: Vec<Reason>,
     /// What the answer rests on.
     pub status: Status,
+    /// What else to know: that the end of a long description was not read.
+    pub notes: Vec<String>,
     /// The version of the model, 0 for the prior.
     pub model_version: u64,
     /// Fingerprint of the features that made it.
@@ -75,6 +77,7 @@ impl SuccessPrediction {
             risk_level: RiskLevel::of(probability),
             risk_factors: Vec::new(),
             status,
+            notes: Vec::new(),
             model_version: 0,
             feature_schema,
         }

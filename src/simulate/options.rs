@@ -1,51 +1,71 @@
 //! What can be set of a simulation.
 
+use super::world::AGENTS;
 use crate::error::{Error, Result};
 use chrono::{DateTime, Datelike, Utc};
 use serde::{Deserialize, Serialize};
 
 /// What can be set of a simulation; verified by [`Simulator::new`](super::Simulator::new).
+///
+/// ```
+/// use devmatrix_ml::simulate::{Simulator, SimulatorOptions};
+/// let mut options = SimulatorOptions::default();
+/// options.per_day = f64::NAN;
+/// let error = Simulator::new(options).unwrap_err();
+/// assert!(error.to_string().contains("per_day is NaN"));
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct SimulatorOptions {
     /// The same seed gives the same generations.
     pub seed: u64,
-    /// The first day.
+    /// The first day, of a year from 1900 to 9000.
     pub start: DateTime<Utc>,
     /// Days, 1 to 3,650.
     pub days: u32,
-    /// Generations a working day, on average, above 0.
+    /// Generations a day on average over a week, 0.001 to 100,000; working hours see most of them.
     pub per_day: f64,
     /// Projects, 1 to 10,000.
     pub projects: u32,
     /// Users, 1 to 10,000.
     pub users: u32,
-    /// Share of generations that a person judges, 0 to 1.
+    /// Agents, 1 to 8.
+    pub agents: u32,
+    /// Share of generations that a person judges, 0 to 1, whatever their outcome.
     pub feedback_share: f64,
+    /// Share of generations judged and not approved that are tried again, 0 to 1.
+    pub retry_share: f64,
     /// The day on which the backend agent gets worse; `None` for never.
     pub drift_day: Option<u32>,
     /// The day on which a better LLM arrives; `None` for never.
     pub new_model_day: Option<u32>,
+    /// Share of generations that the new LLM takes from then on, 0.001 to 0.999.
+    pub new_model_share: f64,
 }
 
 impl Default for SimulatorOptions {
     fn default() -> Self {
         Self {
             seed: 7,
+            // Monday, 6 January 2025.
             start: DateTime::from_timestamp(1_736_121_600, 0).unwrap_or_default(),
             days: 60,
             per_day: 60.0,
             projects: 12,
             users: 20,
+            agents: 4,
             feedback_share: 0.9,
+            retry_share: 0.6,
             drift_day: Some(35),
             new_model_day: Some(21),
+            new_model_share: 0.3,
         }
     }
 }
 
 impl SimulatorOptions {
+    /// Ranges are written positively, so that NaN is in none.
     pub(super) fn verify(&self) -> Result<()> {
         let check = |name: &str, v: f64, low: f64, high: f64| {
             if (low..=high).contains(&v) {
@@ -54,11 +74,16 @@ impl SimulatorOptions {
                 Err(Error::invalid(format!("{name} is {v}, expected {low} to {high}")))
             }
         };
-        check("start's year", f64::from(self.start.year()), 1900.0, 9900.0)?;
+        // The last feedback must still be in a year that every store keeps.
+        check("start's year", f64::from(self.start.year()), 1900.0, 9000.0)?;
         check("days", f64::from(self.days), 1.0, 3650.0)?;
         check("per_day", self.per_day, 1e-3, 1e5)?;
         check("projects", f64::from(self.projects), 1.0, 1e4)?;
         check("users", f64::from(self.users), 1.0, 1e4)?;
-        check("feedback_share", self.feedback_share, 0.0, 1.0)
+        check("agents", f64::from(self.agents), 1.0, AGENTS.len() as f64)?;
+        check("feedback_share", self.feedback_share, 0.0, 1.0)?;
+        check("retry_share", self.retry_share, 0.0, 1.0)?;
+        // A decision's propensity may be neither 0 nor rounded to it.
+        check("new_model_share", self.new_model_share, 0.001, 0.999)
     }
 }

@@ -68,9 +68,9 @@ pub(super) struct Meaning {
     pub(super) demands: bool,
 }
 
-/// The meaning of `word` (lower-case ASCII), where it has one.
-pub(super) fn meaning(hash: u64, word: impl Fn(&str) -> bool) -> Option<Meaning> {
-    TABLE.find(hash, word)
+/// The terms, ready to be asked.
+pub(super) fn table() -> &'static Table {
+    &TABLE
 }
 
 /// The hash of a two-word term, from the hashes of its words.
@@ -92,11 +92,17 @@ const SLOTS: usize = 512;
 static TABLE: LazyLock<Table> = LazyLock::new(Table::new);
 
 /// Open addressing over few terms: one probe tells nearly every word that it has no meaning.
-struct Table(Vec<Option<(u64, String, Meaning)>>);
+pub(super) struct Table {
+    slots: Vec<Option<(u64, String, Meaning)>>,
+    /// One bit for each value of a hash's low bits that some term has.
+    filter: [u64; FILTER_BITS / 64],
+}
+
+const FILTER_BITS: usize = 4096;
 
 impl Table {
     fn new() -> Self {
-        let mut table = Self(vec![None; SLOTS]);
+        let mut table = Self { slots: vec![None; SLOTS], filter: [0; FILTER_BITS / 64] };
         for (i, term) in COMPLEX.iter().enumerate() {
             table.entry(term).complex |= 1 << i;
         }
@@ -116,16 +122,23 @@ impl Table {
             [first, second] => pair(hash(first), hash(second)),
             _ => hash(term),
         };
+        let bit = hash as usize % FILTER_BITS;
+        self.filter[bit / 64] |= 1 << (bit % 64);
         let mut slot = hash as usize % SLOTS;
-        while self.0[slot].as_ref().is_some_and(|(_, k, _)| *k != key) {
+        while self.slots[slot].as_ref().is_some_and(|(_, k, _)| *k != key) {
             slot = (slot + 1) % SLOTS;
         }
-        &mut self.0[slot].get_or_insert_with(|| (hash, key, Meaning::default())).2
+        &mut self.slots[slot].get_or_insert_with(|| (hash, key, Meaning::default())).2
     }
 
-    fn find(&self, hash: u64, is: impl Fn(&str) -> bool) -> Option<Meaning> {
+    /// The meaning of the word or pair (lower-case ASCII) of this hash, where it has one.
+    pub(super) fn find(&self, hash: u64, is: impl Fn(&str) -> bool) -> Option<Meaning> {
+        let bit = hash as usize % FILTER_BITS;
+        if self.filter[bit / 64] >> (bit % 64) & 1 == 0 {
+            return None;
+        }
         let mut slot = hash as usize % SLOTS;
-        while let Some((h, key, meaning)) = &self.0[slot] {
+        while let Some((h, key, meaning)) = &self.slots[slot] {
             if *h == hash && is(key) {
                 return Some(*meaning);
             }

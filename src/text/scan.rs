@@ -1,6 +1,6 @@
 //! One linear pass over a description.
 
-use super::lexicon::{self, Meaning};
+use super::lexicon::{self, Meaning, Table};
 
 /// Descriptions are read up to here, in bytes; the rest is counted but not read.
 pub const MAX_TEXT_BYTES: usize = 64 * 1024;
@@ -75,9 +75,10 @@ pub(super) fn scan(description: &str, mut word: impl FnMut(u64)) -> TextFacts {
         truncated: text.len() < description.len(),
         ..TextFacts::default()
     };
+    let table = lexicon::table();
     let mut seen = Meaning::default();
     let (mut at, mut line_start) = (0, true);
-    let mut previous: Option<(usize, usize, u64)> = None;
+    let mut previous: Option<Word> = None;
     while at < bytes.len() {
         let byte = bytes[at];
         if LOWER[byte as usize] == 0 {
@@ -89,17 +90,17 @@ pub(super) fn scan(description: &str, mut word: impl FnMut(u64)) -> TextFacts {
             at += 1;
             continue;
         }
-        let (end, hash) = read_word(bytes, at);
-        word(hash);
+        let this = read_word(bytes, at);
+        let end = this.end;
+        word(this.hash);
         facts.num_words += 1;
         if byte.is_ascii_digit() && bytes[at..end].iter().all(u8::is_ascii_digit) {
             facts.num_numbers += 1;
             facts.num_requirements += usize::from(is_item(bytes, at, end));
         }
         facts.num_links += usize::from(byte | 0x20 == b'h' && is_link(&bytes[at..]));
-        let demands = note(&mut seen, bytes, (at, end, hash), previous);
-        facts.num_requirements += usize::from(demands);
-        previous = Some((at, end, hash));
+        facts.num_requirements += usize::from(note(table, &mut seen, bytes, this, previous));
+        previous = Some(this);
         (at, line_start) = (end, false);
     }
     facts.num_technical_terms = seen.technical.count_ones() as usize;
@@ -107,33 +108,39 @@ pub(super) fn scan(description: &str, mut word: impl FnMut(u64)) -> TextFacts {
     facts
 }
 
+/// A word's place and hash.
+#[derive(Debug, Clone, Copy)]
+struct Word {
+    start: usize,
+    end: usize,
+    hash: u64,
+    /// The hash without the last byte: of the singular, where that is an `s`.
+    shorter: u64,
+}
+
+impl Word {
+    fn is(self, bytes: &[u8], text: &str) -> bool {
+        bytes[self.start..self.end].eq_ignore_ascii_case(text.as_bytes())
+    }
+}
+
 /// Notes what the word, its singular, or the pair with the word before it means.
-fn note(
-    seen: &mut Meaning,
-    bytes: &[u8],
-    (at, end, hash): (usize, usize, u64),
-    previous: Option<(usize, usize, u64)>,
-) -> bool {
-    let same = |range: &[u8], text: &str| range.eq_ignore_ascii_case(text.as_bytes());
-    let mut found = lexicon::meaning(hash, |t| same(&bytes[at..end], t));
-    if found.is_none() && end - at > 3 && bytes[end - 1].eq_ignore_ascii_case(&b's') {
-        let (_, singular) = read_word(&bytes[..end - 1], at);
-        found = lexicon::meaning(singular, |t| same(&bytes[at..end - 1], t));
+fn note(table: &Table, seen: &mut Meaning, bytes: &[u8], word: Word, previous: Option<Word>) -> bool {
+    let mut found = table.find(word.hash, |t| word.is(bytes, t));
+    if found.is_none() && word.end - word.start > 3 && bytes[word.end - 1] | 0x20 == b's' {
+        let singular = Word { end: word.end - 1, ..word };
+        found = table.find(word.shorter, |t| singular.is(bytes, t));
     }
-    if let Some((start, stop, first)) = previous
-        && at == stop + 1
-    {
-        let both = lexicon::meaning(lexicon::pair(first, hash), |t| {
-            t.split_once(' ').is_some_and(|(a, b)| same(&bytes[start..stop], a) && same(&bytes[at..end], b))
-        });
-        let both = both.unwrap_or_default();
-        seen.complex |= both.complex;
-        seen.technical |= both.technical;
+    let both = previous.filter(|first| word.start == first.end + 1).and_then(|first| {
+        table.find(lexicon::pair(first.hash, word.hash), |t| {
+            t.split_once(' ').is_some_and(|(a, b)| first.is(bytes, a) && word.is(bytes, b))
+        })
+    });
+    for meaning in [found, both].into_iter().flatten() {
+        seen.complex |= meaning.complex;
+        seen.technical |= meaning.technical;
     }
-    let found = found.unwrap_or_default();
-    seen.complex |= found.complex;
-    seen.technical |= found.technical;
-    found.demands
+    found.is_some_and(|meaning| meaning.demands)
 }
 
 /// The part of the text that is read, cut at a character's boundary.
@@ -160,17 +167,18 @@ static LOWER: [u8; 256] = {
     table
 };
 
-fn read_word(bytes: &[u8], start: usize) -> (usize, u64) {
-    let (mut at, mut hash) = (start, lexicon::SEED);
-    while at < bytes.len() {
-        let lower = LOWER[bytes[at] as usize];
+fn read_word(bytes: &[u8], start: usize) -> Word {
+    let (mut end, mut hash, mut shorter) = (start, lexicon::SEED, lexicon::SEED);
+    for byte in &bytes[start..] {
+        let lower = LOWER[*byte as usize];
         if lower == 0 {
             break;
         }
+        shorter = hash;
         hash = lexicon::step(hash, lower);
-        at += 1;
+        end += 1;
     }
-    (at, hash)
+    Word { start, end, hash, shorter }
 }
 
 /// `- ` or `* ` at the start of a line.

@@ -11,6 +11,9 @@ use rand_pcg::Pcg64Mcg;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashSet};
 
+/// Fewer clusters than this say too little of how much they vary.
+const FEWEST_CLUSTERS: usize = 10;
+
 /// How the rows that judge are chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -128,7 +131,7 @@ fn evaluate<T: Trainer>(
     seed: u64,
 ) -> Result<Evaluation> {
     let labels: Vec<_> = test.iter().map(|e| e.label).collect();
-    let clusters: Vec<_> = test.iter().map(|e| e.cluster).collect();
+    let clusters = clusters(test);
     let losses = |points: &[f64]| -> Vec<f64> {
         points.iter().zip(&labels).map(|(p, y)| trainer.loss(*p, *y)).collect()
     };
@@ -148,6 +151,16 @@ fn evaluate<T: Trainer>(
         evaluation.against_baselines.insert(name, compare(&points)?);
     }
     Ok(evaluation)
+}
+
+/// Rows that rise and fall together: those of one project, or where there are few projects those of
+/// one task; where there are few tasks too, every row stands for itself.
+fn clusters(test: &[Example]) -> Vec<u64> {
+    let project: Vec<_> = test.iter().map(|e| e.project).collect();
+    let task: Vec<_> = test.iter().map(|e| e.task).collect();
+    let many = |ids: &Vec<u64>| ids.iter().collect::<HashSet<_>>().len() >= FEWEST_CLUSTERS;
+    let rows = (0..test.len() as u64).collect();
+    [project, task].into_iter().find(many).unwrap_or(rows)
 }
 
 /// The simplest predictors: the training rows' mean, the agent's record, the project's record.

@@ -23,7 +23,7 @@ use crate::features::{FEATURES, FeatureRow, index_of};
 use crate::learn::{Reliability, Scaling, sigmoid};
 use part::{Contributions, Part, Regime, StoredPart};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// Fits [`SuccessModel`]s.
 #[derive(Debug, Clone, Default)]
@@ -34,12 +34,30 @@ pub struct SuccessTrainer {
 /// A fitted success model.
 #[derive(Debug, Clone)]
 pub struct SuccessModel {
-    new_task: Part,
-    seen_task: Option<Part>,
-    scaling: Scaling,
-    reliability: Reliability,
+    new_task: Calibrated,
+    seen_task: Option<Calibrated>,
     schema: u64,
 }
+
+/// A part with what it is worth.
+#[derive(Debug, Clone)]
+struct Calibrated {
+    part: Part,
+    calibration: Calibration,
+}
+
+/// What held-out rows say of a part.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+struct Calibration {
+    scaling: Scaling,
+    reliability: Reliability,
+}
+
+/// Fewer held-out rows than this calibrate nothing.
+const FEWEST_ROWS: usize = 30;
+
+/// One in so many tasks is held out.
+const HELD_OUT_TASKS: u64 = 5;
 
 /// Share of the newest examples that calibrates.
 const CALIBRATION_SHARE: f64 = 0.2;
@@ -51,6 +69,30 @@ impl SuccessTrainer {
     /// `InvalidInput` naming the parameter that is out of range.
     pub fn new(params: SuccessParams) -> Result<Self> {
         params.verify().map(|()| Self { params })
+    }
+
+    /// Each part on rows of its own kind that it has not seen. Where all tasks held out had been
+    /// tried before, new ones are made by holding out whole tasks.
+    fn calibrate(
+        &self,
+        data: &Dataset,
+        earlier: &Dataset,
+        held_out: &[Example],
+    ) -> Result<(Calibration, Calibration)> {
+        let (new_task, seen_task) = self.fit_parts(earlier)?;
+        let (seen, new): (Vec<_>, Vec<_>) = held_out.iter().partition(|e| is_seen(&e.features));
+        let of_seen = seen_task.map(|part| Calibration::fit(&part, &seen)).unwrap_or_default();
+        if new.len() >= FEWEST_ROWS {
+            return Ok((Calibration::fit(&new_task, &new), of_seen));
+        }
+        let (apart, rest): (Vec<_>, Vec<_>) =
+            data.examples.iter().partition(|e| e.task % HELD_OUT_TASKS == 0);
+        let apart: Vec<_> = apart.into_iter().filter(|e| e.known_at.is_some()).collect();
+        if apart.is_empty() || rest.len() < self.params.min_samples {
+            return Ok((Calibration::default(), of_seen));
+        }
+        let part = Part::fit(Regime::NewTask, &rest, &self.params)?;
+        Ok((Calibration::fit(&part, &apart), of_seen))
     }
 
     /// Both parts; the one for seen tasks only where enough of them are known.
@@ -80,25 +122,24 @@ impl Trainer for SuccessTrainer {
                 format!("{have} labelled generations, {need} are needed (min_samples): record more feedback"),
             ));
         }
-        let (scaling, reliability) = match data.split_by_time(CALIBRATION_SHARE) {
-            Ok((earlier, held_out)) => calibrate(&self.fit_parts(&earlier)?, &held_out),
-            Err(_) => (Scaling::default(), Reliability::default()),
+        let (of_new, of_seen) = match data.split_by_time(CALIBRATION_SHARE) {
+            Ok((earlier, held_out)) => self.calibrate(data, &earlier, &held_out)?,
+            Err(_) => <(Calibration, Calibration)>::default(),
         };
         let (new_task, seen_task) = self.fit_parts(data)?;
-        Ok(SuccessModel { new_task, seen_task, scaling, reliability, schema: data.schema })
+        Ok(SuccessModel {
+            new_task: Calibrated { part: new_task, calibration: of_new },
+            seen_task: seen_task.map(|part| Calibrated { part, calibration: of_seen }),
+            schema: data.schema,
+        })
     }
 
     fn read(&self, bytes: &[u8]) -> Result<SuccessModel> {
         let stored: Stored = postcard::from_bytes(bytes)
             .map_err(|e| Error::corrupt("the success model cannot be read").with_source(e))?;
-        if !(stored.scaling.is_sound() && stored.reliability.is_sound()) {
-            return Err(Error::corrupt("success model: its calibration is out of range"));
-        }
         Ok(SuccessModel {
-            new_task: stored.new_task.open()?,
-            seen_task: stored.seen_task.map(StoredPart::open).transpose()?,
-            scaling: stored.scaling,
-            reliability: stored.reliability,
+            new_task: open(stored.new_task)?,
+            seen_task: stored.seen_task.map(open).transpose()?,
             schema: stored.schema,
         })
     }
@@ -122,11 +163,12 @@ impl Predictor for SuccessModel {
 
     fn predict(&self, row: &FeatureRow) -> SuccessPrediction {
         let p = self.point(row);
-        SuccessPrediction::new(p, self.reliability.interval(p), Status::Calibrated, self.schema)
+        let interval = self.regime(row).calibration.reliability.interval(p);
+        SuccessPrediction::new(p, interval, Status::Calibrated, self.schema)
     }
 
     fn point(&self, row: &FeatureRow) -> f64 {
-        sigmoid(self.scaling.apply(self.part(row).margin(row)))
+        self.regime(row).point(row)
     }
 
     fn reasons(&self, row: &FeatureRow) -> Vec<Reason> {
@@ -141,9 +183,7 @@ impl Predictor for SuccessModel {
     fn to_bytes(&self) -> Result<Vec<u8>> {
         let stored = Stored {
             new_task: self.new_task.store()?,
-            seen_task: self.seen_task.as_ref().map(Part::store).transpose()?,
-            scaling: self.scaling,
-            reliability: self.reliability.clone(),
+            seen_task: self.seen_task.as_ref().map(Calibrated::store).transpose()?,
             schema: self.schema,
         };
         postcard::to_stdvec(&stored)
@@ -159,12 +199,13 @@ impl SuccessModel {
     /// Exact SHAP values for the trees (Lundberg and Lee 2017), weight times deviation from the
     /// mean for the linear parts, which is the same thing there.
     pub fn contributions(&self, row: &FeatureRow) -> (f64, Vec<f64>, f64) {
-        let Contributions { base, mut features, wording } = self.part(row).contributions(row);
-        features.iter_mut().for_each(|part| *part = self.scaling.apply(*part));
-        (self.scaling.apply(base), features, self.scaling.apply(wording))
+        let Calibrated { part, calibration: Calibration { scaling, .. } } = self.regime(row);
+        let Contributions { base, mut features, wording } = part.contributions(row);
+        features.iter_mut().for_each(|part| *part = scaling.apply(*part));
+        (scaling.apply(base), features, scaling.apply(wording))
     }
 
-    fn part(&self, row: &FeatureRow) -> &Part {
+    fn regime(&self, row: &FeatureRow) -> &Calibrated {
         match &self.seen_task {
             Some(seen) if is_seen(row) => seen,
             _ => &self.new_task,
@@ -172,23 +213,44 @@ impl SuccessModel {
     }
 }
 
+impl Calibrated {
+    fn point(&self, row: &FeatureRow) -> f64 {
+        sigmoid(self.calibration.scaling.apply(self.part.margin(row)))
+    }
+
+    fn store(&self) -> Result<(StoredPart, Calibration)> {
+        Ok((self.part.store()?, self.calibration.clone()))
+    }
+}
+
 /// A success model as it is written.
 #[derive(Debug, Serialize, Deserialize)]
 struct Stored {
-    new_task: StoredPart,
-    seen_task: Option<StoredPart>,
-    scaling: Scaling,
-    reliability: Reliability,
+    new_task: (StoredPart, Calibration),
+    seen_task: Option<(StoredPart, Calibration)>,
     schema: u64,
 }
 
-fn calibrate((new_task, seen_task): &(Part, Option<Part>), held_out: &[Example]) -> (Scaling, Reliability) {
-    let part = |row: &FeatureRow| seen_task.as_ref().filter(|_| is_seen(row)).unwrap_or(new_task).margin(row);
-    let margins: Vec<_> = held_out.iter().map(|e| part(&e.features)).collect();
-    let labels: Vec<_> = held_out.iter().map(|e| e.label >= 0.5).collect();
-    let scaling = Scaling::fit(&margins, &labels);
-    let predicted: Vec<_> = margins.iter().map(|m| sigmoid(scaling.apply(*m))).collect();
-    (scaling, Reliability::new(&predicted, &labels))
+fn open((part, calibration): (StoredPart, Calibration)) -> Result<Calibrated> {
+    if !(calibration.scaling.is_sound() && calibration.reliability.is_sound()) {
+        return Err(Error::corrupt("success model: its calibration is out of range"));
+    }
+    Ok(Calibrated { part: part.open()?, calibration })
+}
+
+impl Calibration {
+    /// All tries of a task weigh together as much as one row: they rise and fall together.
+    fn fit(part: &Part, rows: &[&Example]) -> Self {
+        let mut tries = HashMap::<u64, f64>::new();
+        rows.iter().for_each(|e| *tries.entry(e.task).or_default() += 1.0);
+        let weights: Vec<_> = rows.iter().map(|e| 1.0 / tries[&e.task]).collect();
+        let margins: Vec<_> = rows.iter().map(|e| part.margin(&e.features)).collect();
+        let labels: Vec<_> = rows.iter().map(|e| e.label >= 0.5).collect();
+        let scaling = Scaling::fit(&margins, &labels, &weights);
+        let predicted: Vec<_> = margins.iter().map(|m| sigmoid(scaling.apply(*m))).collect();
+        let weight = tries.len() as f64 / rows.len().max(1) as f64;
+        Self { scaling, reliability: Reliability::new(&predicted, &labels, weight) }
+    }
 }
 
 /// Whether an outcome of the same task was known.

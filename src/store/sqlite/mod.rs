@@ -133,8 +133,10 @@ impl SqliteStore {
 impl EventStore for SqliteStore {
     async fn append(&self, records: Vec<Record>) -> Result<Vec<Appended>> {
         let rows: Vec<_> = records.iter().map(FactRow::new).collect::<Result<_>>()?;
+        let answer = self.writer.write(move |tx| write::append(tx, &rows));
+        // While the other thread writes: freeing a thousand records takes its time.
         drop(records);
-        self.writer.write(move |tx| write::append(tx, &rows)).await
+        answer.await
     }
 
     async fn get(&self, ids: &[EventId]) -> Result<Vec<Option<GenerationEvent>>> {

@@ -36,7 +36,8 @@ const FEATURES_FORMAT: u8 = 1;
 impl FactRow {
     /// Encodes `record`; done on the caller's thread, to keep the writing one free.
     pub(super) fn new(record: &Record) -> Result<Self> {
-        let body = serde_json::to_vec(record.fact())
+        let mut body = Vec::with_capacity(1024);
+        serde_json::to_writer(&mut body, record.fact())
             .map_err(|e| Error::internal("a record could not be encoded").with_source(e))?;
         let (user_id, project_id) = match record.fact() {
             Fact::Started(s) => (s.context.user_id.clone(), s.context.project_id.clone()),

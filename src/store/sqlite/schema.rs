@@ -52,7 +52,7 @@ pub(super) fn resolve(path: &Path) -> Result<PathBuf> {
         return Err(Error::invalid("path is :memory:, where every connection sees its own: use MemoryStore"));
     }
     std::path::absolute(path).map_err(|e| {
-        Error::invalid(format!("path is {}: give the file's name", path.display())).with_source(e)
+        Error::invalid(format!("path is \"{}\": give the file's name", path.display())).with_source(e)
     })
 }
 

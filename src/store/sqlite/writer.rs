@@ -43,20 +43,21 @@ impl Writer {
         Ok(Self { queue: Some(queue), thread: Some(thread) })
     }
 
-    /// Runs `work` in a transaction and answers once that is committed.
+    /// Queues `work` at once, to run in a transaction; the future answers when that is committed.
     ///
     /// `work` is `Fn`: it runs a second time, alone, when its group failed.
-    pub(super) async fn write<T, W>(&self, work: W) -> Result<T>
+    pub(super) fn write<T, W>(&self, work: W) -> impl Future<Output = Result<T>> + use<T, W>
     where
         T: Send + 'static,
         W: Fn(&Tx<'_>) -> Result<T> + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
         let job = Box::new(Request { work, done: None, reply });
-        if self.queue.as_ref().is_none_or(|queue| queue.send(job).is_err()) {
-            return Err(gone());
+        if let Some(queue) = &self.queue {
+            // A thread that is gone drops the request, and with it the way to answer.
+            let _ = queue.send(job);
         }
-        answer.await.unwrap_or_else(|_| Err(gone()))
+        async { answer.await.unwrap_or_else(|_| Err(gone())) }
     }
 }
 
@@ -117,6 +118,9 @@ impl Session {
     fn run(self, jobs: &Receiver<Box<dyn Job>>) {
         self.overwrite();
         while let Ok(first) = jobs.recv() {
+            // Not a wait: whoever was answered just now and can run writes again first, and the group
+            // is 64 instead of 1 and 63 in turns.
+            thread::yield_now();
             self.serve(std::iter::once(first).chain(jobs.try_iter()).take(MAX_GROUP).collect());
         }
     }
@@ -124,17 +128,27 @@ impl Session {
     /// Commits `group` as one; if that fails, each request alone, so that none fails for another.
     fn serve(&self, mut group: Vec<Box<dyn Job>>) {
         if let Err(error) = self.begin() {
-            return group.into_iter().for_each(|job| job.answer(Err(self.named(copy(&error)))));
+            return self.answer(group, Err(error));
         }
-        match self.commit(&mut group) {
-            Ok(()) => {
-                self.overwrite();
-                group.into_iter().for_each(|job| job.answer(Ok(())));
-            }
-            Err(error) if group.len() == 1 => {
-                group.into_iter().for_each(|job| job.answer(Err(self.named(copy(&error)))));
-            }
-            Err(_) => group.into_iter().for_each(|job| self.serve(vec![job])),
+        let committed = self.commit(&mut group);
+        if committed.is_ok() {
+            self.overwrite();
+        } else if group.len() > 1 {
+            return group.into_iter().for_each(|job| self.serve(vec![job]));
+        }
+        self.answer(group, committed);
+    }
+
+    fn answer(&self, mut group: Vec<Box<dyn Job>>, outcome: Result<()>) {
+        let outcome = outcome.map_err(|error| error.context(self.path.display()));
+        let last = group.pop();
+        for job in group {
+            // An error cannot be cloned: the others get its words, the last one its source too.
+            let words = |error: &Error| Error::new(error.kind(), error.to_string());
+            job.answer(outcome.as_ref().copied().map_err(words));
+        }
+        if let Some(job) = last {
+            job.answer(outcome);
         }
     }
 
@@ -192,22 +206,15 @@ impl Session {
 
     fn try_overwrite(&self) -> Result<()> {
         let step = |e| fault(e, "overwrite what was erased");
-        self.db.execute_batch("VACUUM").map_err(step)?;
+        let rewritten = self.db.execute_batch("VACUUM").map_err(step);
+        // After a failure too: it gives back what the rewriting took of a full disk.
         let busy = self.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
+        rewritten?;
         if busy.map_err(step)? != 0 {
             return Err(unavailable("another process reads the log"));
         }
         write::overwritten(&self.db)
     }
-
-    fn named(&self, error: Error) -> Error {
-        error.context(self.path.display())
-    }
-}
-
-/// The same refusal for one more caller.
-fn copy(error: &Error) -> Error {
-    Error::new(error.kind(), error.to_string())
 }
 
 fn gone() -> Error {
@@ -216,4 +223,60 @@ fn gone() -> Error {
 
 fn unavailable(message: &str) -> Error {
     Error::new(ErrorKind::Unavailable, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::sqlite::{SqliteOptions, schema};
+    use futures_executor::block_on;
+    use std::pin::pin;
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::{Context, Waker};
+
+    fn writer() -> (tempfile::TempDir, Writer) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("events.db");
+        let db = schema::open_writer(&path, &SqliteOptions::default()).unwrap();
+        (folder, Writer::start(db, path.into()).unwrap())
+    }
+
+    #[test]
+    fn a_thread_that_died_gives_errors_and_no_hang() {
+        let (_folder, writer) = writer();
+        let died = block_on(writer.write(|_| -> Result<()> { panic!("on purpose") })).unwrap_err();
+        assert_eq!(died.kind(), ErrorKind::Unavailable);
+        assert!(block_on(writer.write(|_| Ok(()))).unwrap_err().to_string().contains("open the store again"));
+    }
+
+    #[test]
+    fn what_queues_during_a_commit_shares_the_next_and_fails_alone() {
+        let (_folder, writer) = writer();
+        let (enter, entered) = mpsc::channel();
+        let (leave, left) = mpsc::channel::<()>();
+        let left = Mutex::new(left);
+        let runs = Arc::new(AtomicUsize::new(0));
+        let count = runs.clone();
+        // The first holds its transaction open until two more are queued.
+        let mut first = pin!(writer.write(move |_| {
+            let _ = enter.send(());
+            let _ = left.lock().map(|left| left.recv());
+            Ok(())
+        }));
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(first.as_mut().poll(&mut context).is_pending());
+        entered.recv().unwrap();
+        let good = writer.write(move |tx| {
+            count.fetch_add(1, Ordering::SeqCst);
+            tx.db.execute_batch("CREATE TABLE made (n)").map_err(|e| fault(e, "create"))
+        });
+        let bad = writer.write(|_| -> Result<()> { Err(Error::invalid("on purpose")) });
+        leave.send(()).unwrap();
+        block_on(first).unwrap();
+        block_on(good).unwrap();
+        assert_eq!(block_on(bad).unwrap_err().kind(), ErrorKind::InvalidInput);
+        // Once with the bad one, rolled back, and once alone.
+        assert_eq!(runs.load(Ordering::SeqCst), 2);
+    }
 }

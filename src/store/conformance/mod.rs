@@ -1,14 +1,17 @@
 //! A suite that proves a store right: run it in a test of your own store.
 
+mod samples;
+
 use super::{Appended, Cursor, EventStore, EventStoreExt, Page, ScanOrder, Subject};
 use crate::error::{ErrorKind, Result};
-use crate::event::{
-    Completion, Decision, EventId, Fact, Feedback, FeedbackId, GenerationEvent, Metadata, ProjectId, Record,
-    SessionId, ShownPrediction, Started, TaskContext, TaskId, TemplateId, UserAction, UserId,
-};
+use crate::event::{EventId, Fact, Feedback, GenerationEvent, Record, ShownPrediction, Started, UserAction};
 use crate::features::FeatureVector;
 use chrono::{DateTime, Utc};
-use serde_json::{Value, json};
+use samples::{
+    at, completed, event_id, feedback, full_event, hostile_record, hostile_texts, object, owned, project,
+    started, task, user,
+};
+use serde_json::json;
 use std::future::Future;
 
 /// Runs every rule of [`EventStore`] on stores that `fresh` makes, each empty.
@@ -105,6 +108,7 @@ async fn another_record_under_the_same_key_is_refused(store: &dyn EventStore) {
 }
 
 async fn a_batch_says_of_each_record_what_became_of_it(store: &dyn EventStore) {
+    use Appended::{Conflict, Duplicate, New};
     let rule = "a batch says of each record what became of it";
     append(rule, store, &[started("a", 1, "one")]).await;
     let batch = vec![
@@ -116,7 +120,6 @@ async fn a_batch_says_of_each_record_what_became_of_it(store: &dyn EventStore) {
         started("b", 2, "other"),
         completed("b", 3, 1.0),
     ];
-    use Appended::{Conflict, Duplicate, New};
     let expected = vec![Duplicate, New, Conflict, Duplicate, Conflict, New];
     same(rule, &ok(rule, store.append(batch).await), &expected);
     same(rule, &scan_all(rule, store, ScanOrder::Arrival, 10).await.len(), &3);
@@ -359,7 +362,7 @@ async fn hostile_text_comes_back(store: &dyn EventStore) {
     let rule = "hostile text comes back";
     for (n, text) in hostile_texts().into_iter().enumerate() {
         let id = event_id(&format!("hostile-{n}"));
-        let record = hostile_record(rule, &id, &text);
+        let record = hostile_record(&id, &text);
         append(rule, store, std::slice::from_ref(&record)).await;
         let found = ok(rule, store.event(&id).await).into_records();
         same(rule, &ok(rule, found), &vec![record.clone()]);
@@ -453,6 +456,8 @@ async fn scan_all(rule: &str, store: &dyn EventStore, order: ScanOrder, limit: u
         let page = ok(rule, store.scan(order, cursor.as_ref(), limit).await);
         let count = page.records.len();
         assert!(count <= limit, "store breaks the rule \"{rule}\": {count} records on a page of {limit}");
+        let stuck = count > 0 && page.next == cursor;
+        assert!(!stuck, "store breaks the rule \"{rule}\": the cursor {cursor:?} does not move on");
         records.extend(page.records);
         cursor = page.next;
         if count < limit {
@@ -483,186 +488,4 @@ fn brief(value: &impl std::fmt::Debug) -> String {
 
 fn names(records: &[Record]) -> Vec<&str> {
     records.iter().map(|r| r.event_id().as_str()).collect()
-}
-
-fn event_id(id: &str) -> EventId {
-    valid(EventId::new(id))
-}
-
-fn user(id: &str) -> Subject {
-    Subject::User(valid(UserId::new(id)))
-}
-
-fn project(id: &str) -> Subject {
-    Subject::Project(valid(ProjectId::new(id)))
-}
-
-/// The suite's own values are valid; where they are not, the suite is at fault.
-fn valid<T>(value: Result<T>) -> T {
-    value.unwrap_or_else(|error| panic!("the suite itself is wrong: {error}"))
-}
-
-fn at(micros: i64) -> DateTime<Utc> {
-    DateTime::from_timestamp_micros(1_740_000_000_000_000 + micros).unwrap_or_default()
-}
-
-fn task(description: &str) -> TaskContext {
-    let mut context = TaskContext::new(valid(TaskId::new("task")));
-    description.clone_into(&mut context.task_description);
-    context
-}
-
-fn start(id: &str, micros: i64, context: TaskContext) -> Record {
-    valid(Record::new(event_id(id), at(micros), Fact::Started(Box::new(context.into()))))
-}
-
-fn started(id: &str, micros: i64, description: &str) -> Record {
-    start(id, micros, task(description))
-}
-
-fn owned(id: &str, micros: i64, owner: &Subject) -> Record {
-    let mut context = task("owned");
-    match owner {
-        Subject::User(user) => context.user_id = Some(user.clone()),
-        Subject::Project(project) => context.project_id = Some(project.clone()),
-    }
-    start(id, micros, context)
-}
-
-fn completed(id: &str, micros: i64, seconds: f64) -> Record {
-    let completion = Completion { generation_time_seconds: Some(seconds), ..Completion::default() };
-    valid(Record::new(event_id(id), at(micros), Fact::Completed(Box::new(completion))))
-}
-
-fn feedback(id: &str, micros: i64, part: &str, action: UserAction) -> Record {
-    let mut feedback = Feedback::new(action);
-    feedback.feedback_id = Some(valid(FeedbackId::new(part)));
-    valid(Record::new(event_id(id), at(micros), Fact::Feedback(Box::new(feedback))))
-}
-
-fn hostile_record(rule: &str, id: &EventId, text: &str) -> Record {
-    let mut context = task(text);
-    context.language = Some(text.to_owned());
-    context.rag_examples_ids = vec![text.to_owned(), String::new()];
-    let mut start = Started::from(context);
-    start.metadata.insert(text.to_owned(), Value::from(text));
-    ok(rule, Record::new(id.clone(), at(1), Fact::Started(Box::new(start))))
-}
-
-fn hostile_texts() -> Vec<String> {
-    let mut texts: Vec<_> = [
-        "nul \0 inside",
-        "\u{202E}right to left עברית العربية",
-        "emoji 👩‍👩‍👧‍👦 🇪🇺 and a lone joiner \u{200D}",
-        "quotes ' '' \" \\ ` $1 ?1 :a @b {} %s",
-        "'; DROP TABLE facts; --",
-        "\r\n\t\u{1}\u{7F}\u{85}\u{2028}",
-        "\u{FEFF}mark, \u{FFFF} and \u{10FFFF}",
-        "e\u{301} is not é",
-        "null",
-        " ",
-        "trailing blank ",
-        "../../etc/passwd",
-    ]
-    .map(str::to_owned)
-    .to_vec();
-    texts.push("long ".repeat(200_000));
-    texts
-}
-
-/// An event with a value in every field.
-fn full_event(id: &str) -> GenerationEvent {
-    let mut event = GenerationEvent::new(event_id(id), at(1), full_start());
-    event.completion = Some(crate::event::Known { known_at: at(2), value: full_completion() });
-    let judge = |micros, part, action| {
-        let record = feedback(id, micros, part, action);
-        let Fact::Feedback(mut value) = record.into_parts().2 else { panic!("the suite itself is wrong") };
-        value.given_at = Some(at(micros - 1));
-        value.user_feedback = Some("looks good".into());
-        value.modifications_requested = Some("rename it".into());
-        value.final_quality_score = Some(8.3);
-        (value.success, value.approved) = (Some(false), Some(true));
-        crate::event::Known { known_at: at(micros), value: *value }
-    };
-    event.feedback = vec![judge(10, "f1", UserAction::Reject), judge(20, "f0", UserAction::Modify)];
-    event
-}
-
-fn full_start() -> Started {
-    let context = TaskContext {
-        task_id: valid(TaskId::new("task-1")),
-        project_id: Some(valid(ProjectId::new("project-1"))),
-        user_id: Some(valid(UserId::new("user-1"))),
-        session_id: Some(valid(SessionId::new("session-1"))),
-        started_at: Some(at(0)),
-        task_type: Some("backend".into()),
-        task_description: "Add a REST endpoint for orders".into(),
-        language: Some("python".into()),
-        framework: Some("fastapi".into()),
-        agent_type: Some("coder".into()),
-        model_used: Some("model-3".into()),
-        temperature: Some(0.7),
-        max_tokens: Some(4096),
-        rag_enabled: Some(true),
-        rag_examples_count: Some(2),
-        rag_examples_ids: vec!["x".into(), "y".into()],
-        rag_avg_similarity: Some(0.1 + 0.2),
-        rag_avg_quality: Some(8.25),
-        template_id: Some(valid(TemplateId::new("template-1"))),
-        num_files_to_generate: Some(3),
-        estimated_lines_of_code: Some(120),
-        num_dependencies: Some(4),
-        current_queue_size: Some(5),
-        system_load: Some(0.35),
-        regeneration_of: Some(event_id("earlier")),
-        attempt: 2,
-    };
-    let mut start = Started::from(context);
-    let candidates = vec!["model-3".to_owned(), "model-4".to_owned()];
-    start.decision = Some(valid(Decision::new("thompson-2", candidates, "model-3", 1.0 / 3.0)));
-    start.predictions = vec![ShownPrediction::new("success", 0.61, (0.4, 0.8), "Calibrated", 12)];
-    start.complexity_label = Some(6.5);
-    start.metadata = nested_metadata();
-    start
-}
-
-fn full_completion() -> Completion {
-    Completion {
-        completed_at: Some(at(1)),
-        generated_code: Some("def f():\n    return 1\n".into()),
-        file_path: Some("src/orders.py".into()),
-        lines_of_code: Some(2),
-        cyclomatic_complexity: Some(1.5),
-        num_functions: Some(1),
-        num_classes: Some(0),
-        has_type_hints: Some(false),
-        has_docstrings: Some(true),
-        has_tests: Some(false),
-        self_review_score: Some(7.75),
-        self_review_feedback: Some("short".into()),
-        generation_time_seconds: Some(12.345_678_9),
-        tokens_used: Some(u64::MAX),
-        cost_usd: Some(0.000_1),
-        success: Some(true),
-        approved: Some(true),
-        final_quality_score: Some(9.1),
-        num_regenerations: Some(1),
-        metadata: object(json!({ "host": "a" })),
-    }
-}
-
-/// As deep as metadata may be, with every kind of value.
-fn nested_metadata() -> Metadata {
-    let mut deep = json!([null, true, 1, -1, 0.5, "text", {}, []]);
-    for _ in 0..60 {
-        deep = json!([deep]);
-    }
-    object(json!({ "deep": deep, "": "an empty key", "nested": { "a": { "b": [1, { "c": null }] } } }))
-}
-
-fn object(value: Value) -> Metadata {
-    match value {
-        Value::Object(map) => map,
-        _ => Metadata::new(),
-    }
 }

@@ -1,0 +1,226 @@
+//! The collector: nothing is lost, nothing is written twice.
+#![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
+
+mod common;
+
+use chrono::TimeDelta;
+use common::{approve, task};
+use devmatrix_ml::ErrorKind;
+use devmatrix_ml::clock::{Clock, ManualClock};
+use devmatrix_ml::collect::{CollectorOptions, DataCollector};
+use devmatrix_ml::event::{Completion, EventId, Feedback, FeedbackId, UserAction, UserId};
+use devmatrix_ml::features::FeatureEngineer;
+use devmatrix_ml::history::Scope;
+use devmatrix_ml::store::{EventStore, EventStoreExt, MemoryStore, SqliteStore, Subject};
+use futures_executor::block_on;
+use std::sync::Arc;
+
+struct World {
+    store: Arc<dyn EventStore>,
+    clock: ManualClock,
+    collector: DataCollector,
+}
+
+async fn world() -> World {
+    on(Arc::new(MemoryStore::new()), CollectorOptions::default()).await
+}
+
+async fn on(store: Arc<dyn EventStore>, options: CollectorOptions) -> World {
+    let clock = ManualClock::at("2025-03-01T10:00:00Z".parse().unwrap());
+    let engineer = FeatureEngineer::default();
+    let collector =
+        DataCollector::open_with(store.clone(), engineer, Arc::new(clock.clone()), options).await.unwrap();
+    World { store, clock, collector }
+}
+
+impl World {
+    async fn judged(&self, i: usize, action: UserAction) -> EventId {
+        let id = self.collector.start(task(&format!("t{i}"))).await.unwrap();
+        let mut done = Completion::default();
+        done.generation_time_seconds = Some(3.0);
+        self.collector.complete(&id, done).await.unwrap();
+        self.collector.feedback(&id, Feedback::new(action)).await.unwrap();
+        id
+    }
+
+    async fn vectors(&self, ids: &[EventId]) -> usize {
+        self.store.features(ids).await.unwrap().iter().flatten().count()
+    }
+}
+
+#[test]
+fn features_are_written_after_every_kind_of_feedback_fifty_at_a_time() {
+    block_on(async {
+        let world = world().await;
+        let actions = [UserAction::Approve, UserAction::Modify, UserAction::Reject];
+        let mut ids = Vec::new();
+        for i in 0..49 {
+            ids.push(world.judged(i, actions[i % 3]).await);
+        }
+        assert_eq!(world.vectors(&ids).await, 0);
+        ids.push(world.judged(49, UserAction::Reject).await);
+        assert_eq!(world.vectors(&ids).await, 50);
+        let vector = world.store.features(&ids[1..2]).await.unwrap().remove(0).unwrap();
+        assert_eq!((vector.target_success, vector.target_time_seconds), (Some(false), Some(3.0)));
+        assert_eq!(vector.schema, FeatureEngineer::default().fingerprint());
+    });
+}
+
+#[test]
+fn what_has_waited_long_enough_is_written() {
+    block_on(async {
+        let world = world().await;
+        let id = world.judged(0, UserAction::Approve).await;
+        assert_eq!(world.collector.flush_if_due().await.unwrap(), 0);
+        world.clock.advance(TimeDelta::seconds(61));
+        assert_eq!(world.collector.flush_if_due().await.unwrap(), 1);
+        assert_eq!(world.vectors(&[id]).await, 1);
+        assert_eq!(world.collector.flush().await.unwrap(), 0);
+    });
+}
+
+#[test]
+fn what_a_dead_process_had_in_its_buffer_is_made_again() {
+    block_on(async {
+        let mut patient = CollectorOptions::default();
+        patient.max_age = TimeDelta::days(365);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("events.db");
+        let mut ids = Vec::new();
+        let mut kept = Vec::new();
+        {
+            let first = on(Arc::new(SqliteStore::open(&path).unwrap()), patient.clone()).await;
+            for i in 0..30 {
+                let id = first.judged(i, UserAction::Approve).await;
+                first.clock.advance(TimeDelta::hours(5));
+                ids.push(id);
+            }
+            // Another process, which does flush, shows what the vectors would have been.
+            let twin = on(Arc::new(MemoryStore::new()), patient.clone()).await;
+            for i in 0..30 {
+                let id = twin.judged(i, UserAction::Approve).await;
+                twin.clock.advance(TimeDelta::hours(5));
+                kept.push(id);
+            }
+            twin.collector.flush().await.unwrap();
+            let vectors = twin.store.features(&kept).await.unwrap();
+            assert_eq!(first.vectors(&ids).await, 0);
+            drop(first);
+            let second = on(Arc::new(SqliteStore::open(&path).unwrap()), patient.clone()).await;
+            let made = second.store.features(&ids).await.unwrap();
+            for (made, kept) in made.iter().zip(&vectors) {
+                assert_eq!(made.as_ref().unwrap().values, kept.as_ref().unwrap().values);
+                assert_eq!(made.as_ref().unwrap().target_success, Some(true));
+            }
+            assert!(second.store.without_features(None, 10).await.unwrap().is_empty());
+        }
+    });
+}
+
+#[test]
+fn revised_feedback_revises_the_target() {
+    block_on(async {
+        let world = world().await;
+        let id = world.judged(0, UserAction::Reject).await;
+        world.collector.flush().await.unwrap();
+        world.clock.advance(TimeDelta::days(3));
+        world.collector.feedback(&id, approve()).await.unwrap();
+        world.collector.flush().await.unwrap();
+        let vector = world.store.features(std::slice::from_ref(&id)).await.unwrap().remove(0).unwrap();
+        assert_eq!(vector.target_success, Some(true));
+        let event = world.store.event(&id).await.unwrap();
+        assert_eq!(event.feedback.len(), 2);
+        let view = world.collector.history().view(&task("t0"), world.clock.now());
+        assert_eq!((view.get(Scope::Task).all.n, view.get(Scope::Task).all.successes), (1.0, 1.0));
+    });
+}
+
+#[test]
+fn repeated_calls_record_once() {
+    block_on(async {
+        let world = world().await;
+        let id = EventId::new("host-7").unwrap();
+        for _ in 0..3 {
+            world.collector.start_as(id.clone(), task("t")).await.unwrap();
+            let mut done = Completion::default();
+            done.tokens_used = Some(7);
+            world.collector.complete(&id, done).await.unwrap();
+            let mut feedback = approve();
+            feedback.feedback_id = Some(FeedbackId::new("f").unwrap());
+            world.collector.feedback(&id, feedback).await.unwrap();
+            world.clock.advance(TimeDelta::seconds(1));
+        }
+        let event = world.store.event(&id).await.unwrap();
+        assert_eq!(event.feedback.len(), 1);
+        let mut other = Completion::default();
+        other.tokens_used = Some(8);
+        let error = world.collector.complete(&id, other).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Conflict);
+    });
+}
+
+#[test]
+fn regenerations_are_chained_to_the_first_try() {
+    block_on(async {
+        let world = world().await;
+        let first = world.judged(0, UserAction::Reject).await;
+        let second = world.collector.regenerate(&first, task("ignored")).await.unwrap();
+        let third = world.collector.regenerate(&second, task("ignored")).await.unwrap();
+        let context = world.store.event(&third).await.unwrap().started.value.context;
+        assert_eq!((context.task_id.as_str(), context.attempt), ("t0", 2));
+        assert_eq!(context.regeneration_of, Some(first));
+        let nobody = EventId::new("nobody").unwrap();
+        let error = world.collector.regenerate(&nobody, task("x")).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound);
+    });
+}
+
+#[test]
+fn feedback_before_the_end_and_before_the_start_counts() {
+    block_on(async {
+        let world = world().await;
+        let id = EventId::new("early").unwrap();
+        world.collector.feedback(&id, approve()).await.unwrap();
+        world.collector.start_as(id.clone(), task("t")).await.unwrap();
+        world.collector.complete(&id, Completion::default()).await.unwrap();
+        assert_eq!(world.store.event(&id).await.unwrap().outcome().unwrap().success, Some(true));
+        assert_eq!(
+            world.collector.history().view(&task("t"), world.clock.now()).get(Scope::Task).all.successes,
+            1.0
+        );
+        // Its features are made when they are asked for again.
+        assert_eq!(world.collector.recover().await.unwrap(), 1);
+    });
+}
+
+#[test]
+fn an_erased_user_is_forgotten() {
+    block_on(async {
+        let world = world().await;
+        let user = UserId::new("u").unwrap();
+        let mut theirs = task("t");
+        theirs.user_id = Some(user.clone());
+        let id = world.collector.start(theirs.clone()).await.unwrap();
+        world.collector.feedback(&id, approve()).await.unwrap();
+        world.judged(5, UserAction::Approve).await;
+        let erasure = world.collector.erase(&Subject::User(user)).await.unwrap();
+        assert_eq!(erasure.events, 1);
+        let view = world.collector.history().view(&theirs, world.clock.now());
+        assert_eq!((view.get(Scope::User).all.n, view.get(Scope::Global).all.n), (0.0, 1.0));
+        let error = world.collector.feedback(&id, approve()).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound);
+    });
+}
+
+#[test]
+fn moments_ascend_though_the_clock_stands_or_steps_back() {
+    block_on(async {
+        let world = world().await;
+        let first = world.collector.start(task("a")).await.unwrap();
+        world.clock.set("2025-02-01T00:00:00Z".parse().unwrap());
+        let second = world.collector.start(task("a")).await.unwrap();
+        let known = world.store.get(&[first, second]).await.unwrap();
+        let known: Vec<_> = known.into_iter().flatten().map(|e| e.started.known_at).collect();
+        assert!(known[0] < known[1]);
+    });
+}

@@ -1,0 +1,179 @@
+//! Answers while models are swapped.
+#![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
+
+mod common;
+
+use chrono_tz::Tz;
+use common::world::store_of;
+use devmatrix_ml::ErrorKind;
+use devmatrix_ml::clock::{Clock, ManualClock};
+use devmatrix_ml::event::TaskContext;
+use devmatrix_ml::features::{FeatureEngineer, FeatureOptions};
+use devmatrix_ml::history::SharedHistory;
+use devmatrix_ml::models::{Predictor, RiskLevel, Status, SuccessModel, SuccessTrainer, Trainer};
+use devmatrix_ml::registry::{DiskRegistry, MemoryRegistry, ModelRegistry, NewVersion, envelope};
+use devmatrix_ml::serve::PredictionService;
+use devmatrix_ml::train::{Gate, TrainingOptions, replay, train};
+use futures_executor::block_on;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+struct Served {
+    service: PredictionService,
+    registry: MemoryRegistry,
+    task: TaskContext,
+}
+
+/// A service with two registered versions that answer differently, none in production.
+fn two_versions() -> Served {
+    let (store, clock) = store_of(12, 60.0, 1);
+    let engineer = FeatureEngineer::default();
+    let registry = MemoryRegistry::new();
+    let data = block_on(replay(store.as_ref(), &engineer, clock.now(), 10_000)).unwrap();
+    let half = data.examples.len() / 2;
+    for model in [&data, &data.filter(|i, _| i < half)].map(|d| SuccessTrainer::default().fit(d).unwrap()) {
+        block_on(registry.register(NewVersion::new("success", sealed(&model)))).unwrap();
+    }
+    let history = Arc::new(block_on(SharedHistory::open(store.as_ref())).unwrap());
+    let service = PredictionService::new(history, engineer, Arc::new(clock));
+    Served { service, registry, task: common::task("TASK-1") }
+}
+
+fn sealed(model: &SuccessModel) -> Vec<u8> {
+    envelope::seal("success", &model.to_bytes().unwrap()).unwrap()
+}
+
+impl Served {
+    fn promote(&self, version: u64) {
+        let now = block_on(self.registry.production("success")).unwrap().map(|v| v.version);
+        block_on(self.registry.promote("success", version, now)).unwrap();
+    }
+}
+
+#[test]
+fn a_million_predictions_during_a_thousand_reloads_mix_nothing() {
+    const THREADS: u64 = 4;
+    const EACH: u64 = 250_000;
+    let served = two_versions();
+    let mut expected = HashMap::new();
+    for version in [1, 2] {
+        served.promote(version);
+        block_on(served.service.reload(&served.registry)).unwrap();
+        let prediction = served.service.predict_success_only(&served.task).unwrap();
+        expected.insert(prediction.model_version, prediction.success_probability.to_bits());
+    }
+    assert!(expected.len() == 2 && expected[&1] != expected[&2]);
+    let (done, mixed) = (AtomicBool::new(false), AtomicU64::new(0));
+    let mut reloads = 0;
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..THREADS)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut count = 0;
+                    while count < EACH || !done.load(Ordering::Relaxed) {
+                        count += 1;
+                        let p = served.service.predict_success_only(&served.task).unwrap();
+                        if expected.get(&p.model_version) != Some(&p.success_probability.to_bits()) {
+                            mixed.fetch_add(1, Ordering::Relaxed);
+                        }
+                    }
+                })
+            })
+            .collect();
+        while reloads < 1000 {
+            served.promote(reloads % 2 + 1);
+            let swapped = block_on(served.service.reload(&served.registry)).unwrap();
+            assert_eq!(swapped.now, Some(reloads % 2 + 1));
+            reloads += 1;
+        }
+        done.store(true, Ordering::Relaxed);
+        workers.into_iter().for_each(|w| w.join().unwrap());
+    });
+    assert_eq!((reloads, mixed.load(Ordering::Relaxed)), (1000, 0));
+}
+
+#[test]
+fn a_bad_model_leaves_the_old_one() {
+    let served = two_versions();
+    served.promote(1);
+    block_on(served.service.reload(&served.registry)).unwrap();
+    let before = served.service.predict_success(&served.task).unwrap();
+    let bad = block_on(served.registry.register(NewVersion::new("success", b"rubbish".to_vec()))).unwrap();
+    served.promote(bad.version);
+    let error = block_on(served.service.reload(&served.registry)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    assert!(error.to_string().starts_with("success version 3"), "{error}");
+    assert_eq!(served.service.predict_success(&served.task).unwrap(), before);
+    block_on(served.registry.roll_back("success")).unwrap();
+    assert_eq!(block_on(served.service.reload(&served.registry)).unwrap().now, Some(1));
+}
+
+#[test]
+fn a_model_of_other_features_is_refused() {
+    let served = two_versions();
+    served.promote(1);
+    let engineer = FeatureEngineer::new(FeatureOptions::in_zone(Tz::Asia__Tokyo));
+    let clock = Arc::new(ManualClock::at("2025-03-01T00:00:00Z".parse().unwrap()));
+    let other = PredictionService::new(Arc::new(SharedHistory::new()), engineer, clock);
+    let error = block_on(other.reload(&served.registry)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Incompatible);
+    assert!(error.to_string().contains("train anew"), "{error}");
+    assert_eq!(other.success_version(), None);
+}
+
+#[test]
+fn before_there_is_a_model_the_past_answers_and_says_so() {
+    let (store, clock) = store_of(12, 60.0, 2);
+    let empty = PredictionService::new(
+        Arc::new(SharedHistory::new()),
+        FeatureEngineer::default(),
+        Arc::new(clock.clone()),
+    );
+    let task = common::task("t");
+    let answer = empty.predict_success(&task).unwrap();
+    assert_eq!((answer.status, answer.model_version), (Status::InsufficientEvidence, 0));
+    assert!(answer.interval.0 < 0.2 && answer.interval.1 > 0.8);
+    let history = Arc::new(block_on(SharedHistory::open(store.as_ref())).unwrap());
+    let cold = PredictionService::new(history, FeatureEngineer::default(), Arc::new(clock))
+        .predict_success(&task)
+        .unwrap();
+    assert_eq!(cold.status, Status::ColdStart);
+    assert_eq!(cold.risk_level, RiskLevel::of(cold.success_probability));
+}
+
+#[test]
+fn a_task_out_of_range_is_refused_by_name() {
+    let served = two_versions();
+    let mut task = served.task.clone();
+    task.temperature = Some(-3.0);
+    let error = served.service.predict_success(&task).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    assert!(error.to_string().contains("temperature is -3"), "{error}");
+}
+
+/// The whole way over a disk: train, promote, open anew, serve the same.
+#[test]
+fn a_service_started_anew_serves_what_was_promoted() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, clock) = store_of(12, 60.0, 3);
+    let engineer = FeatureEngineer::default();
+    let registry = DiskRegistry::open(folder.path()).unwrap();
+    let mut options = TrainingOptions::default();
+    options.gate = Gate::relative();
+    let trained =
+        block_on(train(&SuccessTrainer::default(), store.as_ref(), &registry, &engineer, &clock, &options));
+    assert!(trained.unwrap().promoted);
+    let history = Arc::new(block_on(SharedHistory::open(store.as_ref())).unwrap());
+    let task = common::task("t");
+    let answers: Vec<_> = (0..2)
+        .map(|_| {
+            let registry = DiskRegistry::open(folder.path()).unwrap();
+            let service = PredictionService::new(history.clone(), engineer.clone(), Arc::new(clock.clone()));
+            assert_eq!(block_on(service.reload(&registry)).unwrap().now, Some(1));
+            service.predict_success(&task).unwrap()
+        })
+        .collect();
+    assert_eq!(answers[0], answers[1]);
+    assert_eq!(answers[0].status, Status::Calibrated);
+}

@@ -1,0 +1,148 @@
+//! From the store to the registry: what is trained, what is refused, what is kept.
+#![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
+
+mod common;
+
+use common::world::store_of;
+use devmatrix_ml::clock::Clock;
+use devmatrix_ml::dataset::Dataset;
+use devmatrix_ml::features::FeatureEngineer;
+use devmatrix_ml::models::{Predictor, SuccessParams, SuccessTrainer, Trainer, conformance};
+use devmatrix_ml::registry::{MemoryRegistry, ModelRegistry, Stage};
+use devmatrix_ml::store::MemoryStore;
+use devmatrix_ml::train::{Gate, Split, TrainingOptions, TrainingReport, replay, train};
+use devmatrix_ml::{ErrorKind, Result};
+use futures_executor::block_on;
+
+fn relative() -> TrainingOptions {
+    let mut options = TrainingOptions::default();
+    options.gate = Gate::relative();
+    options
+}
+
+fn dataset(days: u32, seed: u64) -> Dataset {
+    let (store, clock) = store_of(days, 60.0, seed);
+    block_on(replay(store.as_ref(), &FeatureEngineer::default(), clock.now(), 50_000)).unwrap()
+}
+
+fn run(
+    store: &MemoryStore,
+    registry: &MemoryRegistry,
+    clock: &dyn Clock,
+    options: &TrainingOptions,
+) -> Result<TrainingReport> {
+    block_on(train(&SuccessTrainer::default(), store, registry, &FeatureEngineer::default(), clock, options))
+}
+
+#[test]
+fn the_success_model_conforms() {
+    conformance::check(&SuccessTrainer::default(), &dataset(12, 1));
+}
+
+#[test]
+fn the_number_of_threads_changes_no_byte() {
+    let data = dataset(12, 2);
+    let bytes = |threads| {
+        let mut params = SuccessParams::default();
+        params.boost.threads = threads;
+        SuccessTrainer::new(params).unwrap().fit(&data).unwrap().to_bytes().unwrap()
+    };
+    assert!(bytes(1) == bytes(2));
+}
+
+#[test]
+fn too_few_labels_are_a_typed_error_and_register_nothing() {
+    let (store, clock) = store_of(1, 60.0, 3);
+    let registry = MemoryRegistry::new();
+    let error = run(&store, &registry, &clock, &relative()).unwrap_err();
+    let ErrorKind::NotEnoughData { have, need } = error.kind() else { panic!("{error}") };
+    assert!(have < 100 && need == 100, "{error}");
+    assert!(error.to_string().contains(&have.to_string()));
+    assert!(block_on(registry.versions("success")).unwrap().is_empty());
+}
+
+#[test]
+fn a_run_registers_its_evidence() {
+    let (store, clock) = store_of(15, 60.0, 4);
+    let registry = MemoryRegistry::new();
+    let report = run(&store, &registry, &clock, &relative()).unwrap();
+    assert!(report.promoted, "{:?}", report.reasons);
+    let version = block_on(registry.production("success")).unwrap().unwrap();
+    assert_eq!((version.version, version.stage), (1, Stage::Production));
+    assert!(version.metrics["auc"] > 0.6 && version.metrics.contains_key("constant.logloss"));
+    for score in ["accuracy", "f1", "auc", "logloss", "brier", "ece"] {
+        assert!(version.metrics.contains_key(score), "{score}");
+    }
+    assert_eq!(version.feature_schema, FeatureEngineer::default().fingerprint());
+    assert_eq!(version.data_until, Some(clock.now()));
+    assert_eq!(version.verdicts.len(), 1);
+    assert_eq!(version.verdicts[0].reasons, report.reasons);
+    assert!(version.parameters["model"]["l2"].is_number());
+}
+
+#[test]
+fn the_designs_floors_refuse_and_say_why() {
+    let (store, clock) = store_of(15, 60.0, 5);
+    let registry = MemoryRegistry::new();
+    let report = run(&store, &registry, &clock, &TrainingOptions::default()).unwrap();
+    assert!(!report.promoted);
+    assert!(
+        report.reasons.iter().any(|r| r.contains("auc") && r.contains("not above the floor 0.800")),
+        "{:?}",
+        report.reasons
+    );
+    assert!(block_on(registry.production("success")).unwrap().is_none());
+    let kept = block_on(registry.version("success", 1)).unwrap();
+    assert!(!kept.verdicts[0].promoted && !kept.verdicts[0].reasons.is_empty());
+}
+
+#[test]
+fn a_second_run_is_compared_with_the_first() {
+    let (store, clock) = store_of(20, 60.0, 6);
+    let registry = MemoryRegistry::new();
+    run(&store, &registry, &clock, &relative()).unwrap();
+    let second = run(&store, &registry, &clock, &relative()).unwrap();
+    assert!(second.evaluation.against_champion.is_some());
+    assert!(
+        second.reasons.iter().any(|r| r.contains("not worse than the model in production")),
+        "{:?}",
+        second.reasons
+    );
+    assert_eq!(second.version.parent, Some(1));
+}
+
+#[test]
+fn a_random_split_is_stratified() {
+    let (store, clock) = store_of(15, 60.0, 7);
+    let mut options = relative();
+    options.split = Split::StratifiedRandom;
+    let report = run(&store, &MemoryRegistry::new(), &clock, &options).unwrap();
+    let (train_rows, test_rows) = report.evaluation.rows;
+    let share = test_rows as f64 / (train_rows + test_rows) as f64;
+    assert!((0.12..0.25).contains(&share), "{share}");
+}
+
+#[test]
+fn options_out_of_range_are_refused() {
+    let (store, clock) = store_of(2, 60.0, 8);
+    let mut options = relative();
+    options.test_fraction = f64::NAN;
+    let error = run(&store, &MemoryRegistry::new(), &clock, &options).unwrap_err();
+    assert!(error.to_string().contains("test_fraction is NaN"), "{error}");
+    let mut params = SuccessParams::default();
+    params.l2 = -1.0;
+    assert!(SuccessTrainer::new(params).unwrap_err().to_string().contains("l2 is -1"));
+}
+
+/// Contributions add up to the log-odds, and the answer to what they say.
+#[test]
+fn contributions_add_up() {
+    let data = dataset(15, 9);
+    let model = SuccessTrainer::default().fit(&data).unwrap();
+    for example in &data.examples {
+        let (base, features, wording) = model.contributions(&example.features);
+        let sum = base + features.iter().sum::<f64>() + wording;
+        let p = model.point(&example.features);
+        assert!((sum - (p / (1.0 - p)).ln()).abs() < 1e-4, "{sum} against {p}");
+    }
+}
