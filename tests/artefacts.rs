@@ -184,9 +184,6 @@ fn sound(i: usize, model: &SuccessModel, row: &FeatureRow) {
 struct Layout {
     new_task: PartLayout,
     seen_task: Option<PartLayout>,
-    slope: f64,
-    predicted: Vec<f32>,
-    successes: Vec<u32>,
     schema: u64,
 }
 
@@ -204,6 +201,10 @@ struct PartLayout {
     tree_places: Vec<usize>,
     blend: f64,
     wording: f64,
+    slope: f64,
+    predicted: Vec<f32>,
+    successes: Vec<u32>,
+    weight: f64,
 }
 
 fn layout() -> Layout {
@@ -242,9 +243,10 @@ fn forged_numbers_are_refused_or_harmless() {
     ];
     for (i, v) in numbers.into_iter().enumerate() {
         let w = v as f32;
-        let changes: [&dyn Fn(&mut Layout); 16] = [
-            &|m| m.slope = v,
-            &|m| m.predicted.fill(w),
+        let changes: [&dyn Fn(&mut Layout); 17] = [
+            &|m| m.new_task.weight = v,
+            &|m| m.new_task.slope = v,
+            &|m| m.new_task.predicted.fill(w),
             &|m| m.new_task.means.fill(v),
             &|m| m.new_task.scales.fill(v),
             &|m| m.new_task.idf.iter_mut().for_each(|(_, idf)| *idf = w),
@@ -255,9 +257,9 @@ fn forged_numbers_are_refused_or_harmless() {
             &|m| m.new_task.blend = v,
             &|m| m.new_task.wording = v,
             &|m| m.seen_task.as_mut().unwrap().dense.fill(v),
-            &|m| (m.predicted, m.successes) = (vec![], vec![]),
-            &|m| (m.predicted, m.successes) = (vec![w], vec![1]),
-            &|m| (m.new_task.intercept, m.slope) = (v, 10.0),
+            &|m| (m.new_task.predicted, m.new_task.successes) = (vec![], vec![]),
+            &|m| (m.new_task.predicted, m.new_task.successes) = (vec![w], vec![1]),
+            &|m| (m.new_task.intercept, m.new_task.slope) = (v, 10.0),
             &|m| (m.new_task.wording, m.new_task.blend) = (v, 1.0),
         ];
         for (k, change) in changes.iter().enumerate() {
@@ -271,11 +273,11 @@ fn forged_numbers_are_refused_or_harmless() {
 #[test]
 fn forged_shapes_are_refused_or_harmless() {
     let refused: [&dyn Fn(&mut Layout); 14] = [
-        &|m| m.successes.clear(),
-        &|m| m.predicted.truncate(3),
-        &|m| m.successes[0] = 2,
-        &|m| m.successes.iter_mut().enumerate().for_each(|(i, s)| *s = if i > 20 { 40 } else { 0 }),
-        &|m| m.predicted.reverse(),
+        &|m| m.new_task.successes.clear(),
+        &|m| m.new_task.predicted.truncate(3),
+        &|m| m.new_task.successes[0] = 2,
+        &|m| m.new_task.successes.iter_mut().enumerate().for_each(|(i, s)| *s = if i > 20 { 40 } else { 0 }),
+        &|m| m.new_task.predicted.reverse(),
         &|m| m.new_task.places[0] = usize::MAX,
         &|m| m.new_task.places.truncate(1),
         &|m| m.new_task.scales.truncate(1),
