@@ -61,8 +61,11 @@ pub(super) fn open_writer(path: &Path, options: &SqliteOptions) -> Result<Connec
     let flags =
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut db = open(path, flags, options)?;
-    // Before anything is changed: the file may be another's.
-    check_owner(&db)?;
+    // Before anything is changed: the file may be another's. In one transaction: another process may
+    // be making the file ours between two looks.
+    let look = db.transaction().map_err(|e| fault(e, "read its head"))?;
+    check_owner(&look)?;
+    drop(look);
     configure(&db, options)?;
     migrate(&mut db)?;
     Ok(db)
