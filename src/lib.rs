@@ -61,6 +61,8 @@ pub mod clock;
 pub mod error;
 // What happened: a generation's start, end and feedback.
 pub mod event;
+// What is in the code.
+pub mod code;
 // What a description says.
 pub mod text;
 // Where facts are kept.

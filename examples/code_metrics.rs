@@ -1,0 +1,83 @@
+//! What is in these files? Measures source code, one JSON object a file, or one line a function.
+//!
+//! ```sh
+//! cargo run --release --example code_metrics -- src/lib.rs
+//! find . -name '*.py' | cargo run --release --example code_metrics -- --functions -
+//! ```
+
+use anyhow::Context;
+use clap::Parser;
+use devmatrix_ml::code::{CodeMetrics, CodeOptions, analyze_with};
+use std::io::{BufRead, Write};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// Measures source code.
+#[derive(Parser)]
+struct Args {
+    /// Files; `-` reads their names from standard input
+    files: Vec<PathBuf>,
+    /// Their language, where their names do not tell it
+    #[arg(long)]
+    language: Option<String>,
+    /// One line a function: file, first line, name, complexity
+    #[arg(long)]
+    functions: bool,
+    /// Only how much was read and how long it took
+    #[arg(long)]
+    time: bool,
+    /// Milliseconds that a file may take
+    #[arg(long, default_value_t = 10_000)]
+    budget: u64,
+}
+
+fn main() -> anyhow::Result<()> {
+    let args = Args::parse();
+    let mut options = CodeOptions::default();
+    options.time_budget = Duration::from_millis(args.budget);
+    options.max_bytes = 64 << 20;
+    let mut files = Vec::new();
+    for file in &args.files {
+        if file.as_os_str() == "-" {
+            let lines = std::io::stdin().lock().lines().collect::<Result<Vec<_>, _>>()?;
+            files.extend(lines.into_iter().map(PathBuf::from));
+        } else {
+            files.push(file.clone());
+        }
+    }
+    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    let (mut bytes, mut spent, mut slowest) = (0, Duration::ZERO, Duration::ZERO);
+    for file in &files {
+        let code = std::fs::read(file).with_context(|| format!("reading {}", file.display()))?;
+        let name = file.display().to_string();
+        let hint = args.language.as_deref().unwrap_or(&name);
+        let begun = Instant::now();
+        let metrics = analyze_with(&options, &code, Some(hint));
+        let took = begun.elapsed();
+        (bytes, spent, slowest) = (bytes + code.len(), spent + took, slowest.max(took));
+        if args.functions {
+            functions(&mut out, &name, &metrics)?;
+        } else if !args.time {
+            writeln!(out, "{}", serde_json::json!({ "file": name, "metrics": metrics }))?;
+        }
+    }
+    if args.time {
+        let seconds = spent.as_secs_f64();
+        writeln!(
+            out,
+            "{} files, {bytes} bytes, {seconds:.3} s, {:.2} MB/s, the slowest {:.1} ms",
+            files.len(),
+            bytes as f64 / 1e6 / seconds.max(1e-9),
+            slowest.as_secs_f64() * 1e3
+        )?;
+    }
+    Ok(())
+}
+
+fn functions(out: &mut impl Write, file: &str, metrics: &CodeMetrics) -> std::io::Result<()> {
+    for function in metrics.structure.iter().flat_map(|s| &s.functions) {
+        let name = function.name.replace(['\t', '\n', '\r'], " ");
+        writeln!(out, "{file}\t{}\t{name}\t{}", function.line, function.complexity)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,27 @@
+//! CSS: rules and declarations.
+
+use super::{COMMENT, IMPORT, NESTS, Rules, SKIP, STATEMENT, no_special, no_test};
+use crate::code::language::Language;
+
+pub(super) static CSS: Rules = Rules {
+    language: Language::Css,
+    grammar: || tree_sitter_css::LANGUAGE.into(),
+    kinds: &[
+        ("rule_set", NESTS | STATEMENT),
+        ("media_statement", NESTS | STATEMENT),
+        ("supports_statement", NESTS | STATEMENT),
+        ("keyframes_statement", NESTS | STATEMENT),
+        ("declaration", STATEMENT),
+        ("import_statement", IMPORT | STATEMENT),
+        ("comment", COMMENT | SKIP),
+    ],
+    tokens: &[],
+    radon: false,
+    // The grammar takes one valid file in eight for faulty.
+    strict: false,
+    has_complexity: false,
+    doc_comments: &[],
+    signature: |_| None,
+    special: no_special,
+    is_test: no_test,
+};
