@@ -8,7 +8,7 @@ use common::{approve, task};
 use devmatrix_ml::ErrorKind;
 use devmatrix_ml::clock::{Clock, ManualClock};
 use devmatrix_ml::collect::{CollectorOptions, DataCollector};
-use devmatrix_ml::event::{Completion, EventId, Feedback, FeedbackId, UserAction, UserId};
+use devmatrix_ml::event::{Completion, EventId, Feedback, FeedbackId, MetricField, UserAction, UserId};
 use devmatrix_ml::features::FeatureEngineer;
 use devmatrix_ml::history::Scope;
 use devmatrix_ml::store::{EventStore, EventStoreExt, MemoryStore, SqliteStore, Subject};
@@ -222,5 +222,29 @@ fn moments_ascend_though_the_clock_stands_or_steps_back() {
         let known = world.store.get(&[first, second]).await.unwrap();
         let known: Vec<_> = known.into_iter().flatten().map(|e| e.started.known_at).collect();
         assert!(known[0] < known[1]);
+    });
+}
+
+#[test]
+fn generated_code_is_measured_by_its_language() {
+    block_on(async {
+        let World { collector, store, .. } = world().await;
+        let mut task = task("measured");
+        task.language = Some("python".into());
+        let event = collector.start(task).await.unwrap();
+        let mut done = Completion::default();
+        done.generated_code = Some("def f(a: int) -> int:\n    return a or 1\n".into());
+        done.num_classes = Some(7);
+        collector.complete(&event, done.clone()).await.unwrap();
+        collector.complete(&event, done.clone()).await.unwrap();
+        let stored = store.event(&event).await.unwrap().completion.unwrap().value;
+        assert_eq!((stored.lines_of_code, stored.cyclomatic_complexity), (Some(2), Some(2.0)));
+        assert_eq!(
+            (stored.num_functions, stored.has_type_hints, stored.has_tests),
+            (Some(1), Some(true), Some(false))
+        );
+        assert_eq!((stored.num_classes, &stored.host_metrics[..]), (Some(7), &[MetricField::NumClasses][..]));
+        done.num_classes = Some(8);
+        assert_eq!(collector.complete(&event, done).await.unwrap_err().kind(), ErrorKind::Conflict);
     });
 }

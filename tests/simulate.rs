@@ -1,6 +1,7 @@
 //! The simulated world keeps its own promises.
 #![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
 
+use devmatrix_ml::code::{Basis, Syntax, analyze};
 use devmatrix_ml::evaluate::roc_auc;
 use devmatrix_ml::event::{Record, TemplateId, UserAction};
 use devmatrix_ml::simulate::{Generation, Simulator, SimulatorOptions};
@@ -97,8 +98,10 @@ fn events_are_valid_and_in_the_order_of_their_start() {
         let heard = generation.feedback.as_ref().map(|(at, _)| *at);
         assert!(started < ended && heard.is_none_or(|at| at > ended));
         let code = generation.completion.generated_code.as_ref().unwrap();
-        assert_eq!(generation.completion.lines_of_code, Some(code.lines().count() as u32));
-        assert!(generation.completion.num_functions.is_none());
+        assert!(generation.completion.lines_of_code.is_none(), "the collector measures it");
+        let metrics = analyze(code, generation.completion.file_path.as_deref());
+        assert_eq!(metrics.basis, Basis::Parsed);
+        assert!(!matches!(metrics.syntax, Syntax::Invalid { .. }), "{metrics:?}\n{code}");
         let records = generation.into_records().unwrap();
         let known: Vec<_> = records.iter().map(Record::known_at).collect();
         let expected = [Some(started), Some(ended), heard];

@@ -276,7 +276,7 @@ fn by_looks(head: &[u8]) -> Detected {
     let mut scores = [0.0; NAMES.len()];
     let place = |language| NAMES.iter().position(|(l, _)| *l == language);
     for line in text.lines().take(400) {
-        let line = &line.trim_start()[..];
+        let line = line.trim_start();
         let line = &line[..line.floor_char_boundary(200)];
         let lower = line.to_ascii_lowercase();
         for sign in SIGNS {

@@ -23,7 +23,7 @@ pub(super) fn read(code: &[u8]) -> PythonLines {
         let row = scanner.row;
         let indent = scanner.indent();
         let line = scanner.logical_line();
-        scanner.found.logical += line.logical;
+        scanner.found.logical += line.lines;
         if !line.has_code {
             continue;
         }
@@ -42,7 +42,7 @@ pub(super) fn read(code: &[u8]) -> PythonLines {
 #[derive(Default)]
 struct Logical {
     has_code: bool,
-    logical: u32,
+    lines: u32,
     ends_with_colon: bool,
 }
 
@@ -126,7 +126,7 @@ impl Scanner<'_> {
                     continue;
                 }
                 b';' => {
-                    line.logical += part.logical(false);
+                    line.lines += part.logical(false);
                     part = Part::default();
                     self.at += 1;
                     line.ends_with_colon = false;
@@ -151,7 +151,7 @@ impl Scanner<'_> {
                 _ => self.operator(),
             }
         }
-        line.logical += part.logical(true);
+        line.lines += part.logical(true);
         line
     }
 

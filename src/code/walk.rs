@@ -31,7 +31,7 @@ pub(super) fn walk(
     let mut visited = 0_u32;
     loop {
         visited += 1;
-        if visited % NODES_A_LOOK == 0 && budget.is_spent() {
+        if visited.is_multiple_of(NODES_A_LOOK) && budget.ends_walking() {
             return None;
         }
         let below = walker.enter(&cursor);
@@ -258,9 +258,10 @@ impl<'s> Walker<'s> {
         if !defines {
             return;
         }
-        let Some(mut signature) = (rules.signature)(&look) else {
+        let mut signature = (rules.signature)(&look);
+        if signature.no_body {
             return;
-        };
+        }
         if signature.faulty {
             self.note_error(node);
         }
@@ -271,8 +272,7 @@ impl<'s> Walker<'s> {
         if roles & CLASS != 0 {
             self.class(around);
         } else {
-            let kind =
-                if in_class || signature.is_method { FunctionKind::Method } else { FunctionKind::Function };
+            let kind = if in_class { FunctionKind::Method } else { FunctionKind::Function };
             self.function(node, kind, signature.name);
         }
     }

@@ -40,6 +40,10 @@ pub struct Completion {
     pub has_docstrings: Option<bool>,
     /// Whether it holds tests.
     pub has_tests: Option<bool>,
+    /// Places where it cannot be read as its language; `None` where that cannot be told.
+    pub syntax_errors: Option<u32>,
+    /// Which of these metrics the host supplied itself; the others were measured on the code.
+    pub host_metrics: Vec<MetricField>,
     /// The agent's own review, 0 to 10.
     pub self_review_score: Option<f64>,
     /// The agent's own words on it.
@@ -62,7 +66,79 @@ pub struct Completion {
     pub metadata: Metadata,
 }
 
+/// A metric of generated code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum MetricField {
+    /// [`Completion::lines_of_code`].
+    LinesOfCode,
+    /// [`Completion::cyclomatic_complexity`].
+    CyclomaticComplexity,
+    /// [`Completion::num_functions`].
+    NumFunctions,
+    /// [`Completion::num_classes`].
+    NumClasses,
+    /// [`Completion::has_type_hints`].
+    HasTypeHints,
+    /// [`Completion::has_docstrings`].
+    HasDocstrings,
+    /// [`Completion::has_tests`].
+    HasTests,
+    /// [`Completion::syntax_errors`].
+    SyntaxErrors,
+}
+
+impl MetricField {
+    pub(crate) const ALL: [Self; 8] = [
+        Self::LinesOfCode,
+        Self::CyclomaticComplexity,
+        Self::NumFunctions,
+        Self::NumClasses,
+        Self::HasTypeHints,
+        Self::HasDocstrings,
+        Self::HasTests,
+        Self::SyntaxErrors,
+    ];
+
+    pub(crate) fn is_known(self, of: &Completion) -> bool {
+        match self {
+            Self::LinesOfCode => of.lines_of_code.is_some(),
+            Self::CyclomaticComplexity => of.cyclomatic_complexity.is_some(),
+            Self::NumFunctions => of.num_functions.is_some(),
+            Self::NumClasses => of.num_classes.is_some(),
+            Self::HasTypeHints => of.has_type_hints.is_some(),
+            Self::HasDocstrings => of.has_docstrings.is_some(),
+            Self::HasTests => of.has_tests.is_some(),
+            Self::SyntaxErrors => of.syntax_errors.is_some(),
+        }
+    }
+
+    fn clear(self, of: &mut Completion) {
+        match self {
+            Self::LinesOfCode => of.lines_of_code = None,
+            Self::CyclomaticComplexity => of.cyclomatic_complexity = None,
+            Self::NumFunctions => of.num_functions = None,
+            Self::NumClasses => of.num_classes = None,
+            Self::HasTypeHints => of.has_type_hints = None,
+            Self::HasDocstrings => of.has_docstrings = None,
+            Self::HasTests => of.has_tests = None,
+            Self::SyntaxErrors => of.syntax_errors = None,
+        }
+    }
+}
+
 impl Completion {
+    /// What the host gave, without what was measured on the code.
+    pub(crate) fn as_given(&self) -> Self {
+        let mut given = self.clone();
+        if given.generated_code.is_some() {
+            let measured = MetricField::ALL.into_iter().filter(|field| !self.host_metrics.contains(field));
+            measured.for_each(|field| field.clear(&mut given));
+        }
+        given
+    }
+
     /// Checks every number's range.
     ///
     /// # Errors
@@ -87,6 +163,8 @@ impl Checked for Completion {
         check::clean_option(&mut self.generated_code);
         check::clean_option(&mut self.file_path);
         check::clean_option(&mut self.self_review_feedback);
+        self.host_metrics.sort_unstable();
+        self.host_metrics.dedup();
         check::clean_metadata(&mut self.metadata)
     }
 }

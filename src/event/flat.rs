@@ -1,7 +1,7 @@
 //! The flat JSON form of a generation: one object, the names of the collection schema.
 
 use super::check::{self, Metadata};
-use super::completion::Completion;
+use super::completion::{Completion, MetricField};
 use super::context::TaskContext;
 use super::decision::{Decision, ShownPrediction};
 use super::feedback::{Feedback, UserAction};
@@ -58,6 +58,7 @@ flat! {
     regeneration_of: EventId, attempt: u32,
     generated_code: String, file_path: String, lines_of_code: u32, cyclomatic_complexity: f64,
     num_functions: u32, num_classes: u32, has_type_hints: bool, has_docstrings: bool, has_tests: bool,
+    syntax_errors: u32, host_metrics: Vec<MetricField>,
     self_review_score: f64, self_review_feedback: String,
     user_action: UserAction, user_feedback: String, modifications_requested: String,
     final_quality_score: f64, generation_time_seconds: f64, tokens_used: u64, cost_usd: f64,
@@ -132,6 +133,8 @@ impl Flat {
             has_type_hints: self.has_type_hints.take(),
             has_docstrings: self.has_docstrings.take(),
             has_tests: self.has_tests.take(),
+            syntax_errors: self.syntax_errors.take(),
+            host_metrics: self.host_metrics.take().unwrap_or_default(),
             self_review_score: self.self_review_score.take(),
             self_review_feedback: self.self_review_feedback.take(),
             generation_time_seconds: self.generation_time_seconds.take(),
@@ -272,6 +275,8 @@ impl From<GenerationEvent> for Flat {
             has_type_hints: done.has_type_hints,
             has_docstrings: done.has_docstrings,
             has_tests: done.has_tests,
+            syntax_errors: done.syntax_errors,
+            host_metrics: Some(done.host_metrics).filter(|all| !all.is_empty()),
             self_review_score: done.self_review_score,
             self_review_feedback: done.self_review_feedback,
             user_action: outcome.and_then(|o| o.user_action),

@@ -13,7 +13,7 @@ mod record;
 
 pub use check::Metadata;
 pub(crate) use check::is_recordable;
-pub use completion::Completion;
+pub use completion::{Completion, MetricField};
 pub use context::TaskContext;
 pub use decision::{Decision, ShownPrediction};
 pub use feedback::{Feedback, UserAction};

@@ -48,7 +48,6 @@ pub(super) fn complete(
     let review = if success { 7.4 } else { 6.4 } + 1.1 * draw.normal();
     Completion {
         completed_at: Some(start + TimeDelta::microseconds(micros as i64)),
-        lines_of_code: Some(code.text.lines().count() as u32),
         file_path: Some(format!("src/{}_{}.{}", task.noun.0, number % 1000, code.ending)),
         generated_code: Some(code.text),
         self_review_score: Some(tenths(review)),

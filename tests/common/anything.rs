@@ -168,6 +168,7 @@ pub fn completion() -> BoxedStrategy<Completion> {
             (done.completed_at, done.generated_code, done.file_path) = (words.0, words.1, words.2);
             (done.self_review_feedback, done.metadata) = (words.3, words.4);
             (done.lines_of_code, done.num_functions, done.num_classes) = (wholes.0, wholes.1, wholes.2);
+            done.syntax_errors = wholes.2;
             (done.tokens_used, done.num_regenerations) = (wholes.3, wholes.4);
             (done.has_type_hints, done.has_docstrings, done.has_tests) = (yeses.0, yeses.1, yeses.2);
             (done.success, done.approved) = (yeses.3, yeses.4);

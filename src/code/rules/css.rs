@@ -1,6 +1,6 @@
 //! CSS: rules and declarations.
 
-use super::{COMMENT, IMPORT, NESTS, Rules, SKIP, STATEMENT, no_special, no_test};
+use super::{COMMENT, IMPORT, NESTS, Rules, SKIP, STATEMENT, no_signature, no_special, no_test};
 use crate::code::language::Language;
 
 pub(super) static CSS: Rules = Rules {
@@ -21,7 +21,7 @@ pub(super) static CSS: Rules = Rules {
     strict: false,
     has_complexity: false,
     doc_comments: &[],
-    signature: |_| None,
+    signature: no_signature,
     special: no_special,
     is_test: no_test,
 };

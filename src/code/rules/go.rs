@@ -1,7 +1,8 @@
 //! Go, counted as lizard 1.24 does: by tokens; function literals are functions of their own.
 
 use super::{
-    CLASS, COMMENT, DECISION, FUNCTION, IMPORT, Look, NESTS, Rules, SKIP, STATEMENT, Signature, no_special,
+    CLASS, COMMENT, DECISION, FUNCTION, IMPORT, Look, METHODS, NESTS, Rules, SKIP, STATEMENT, Signature,
+    no_special,
 };
 use crate::code::language::Language;
 use crate::code::metrics::Share;
@@ -11,7 +12,7 @@ pub(super) static GO: Rules = Rules {
     grammar: || tree_sitter_go::LANGUAGE.into(),
     kinds: &[
         ("function_declaration", FUNCTION | STATEMENT),
-        ("method_declaration", FUNCTION | STATEMENT),
+        ("method_declaration", METHODS | FUNCTION | STATEMENT),
         ("func_literal", FUNCTION),
         ("type_spec", CLASS),
         ("if_statement", NESTS | STATEMENT),
@@ -47,16 +48,15 @@ pub(super) static GO: Rules = Rules {
     is_test,
 };
 
-fn signature(look: &Look<'_, '_>) -> Option<Signature> {
+fn signature(look: &Look<'_, '_>) -> Signature {
     let name = look.field("name");
     if look.node.kind() == "type_spec" {
-        return Some(Signature { name, ..Signature::default() });
+        return Signature { name, ..Signature::default() };
     }
-    look.node.child_by_field_name("body")?;
+    let no_body = look.node.child_by_field_name("body").is_none();
     let typed = look.node.child_by_field_name("parameters").map_or(0, |p| p.named_child_count() as u32);
     let hints = Share { with: typed + 1, of: typed + 1 };
-    let is_method = look.node.kind() == "method_declaration";
-    Some(Signature { name, hints, is_method, ..Signature::default() })
+    Signature { name, hints, no_body, ..Signature::default() }
 }
 
 /// `func TestX(t *testing.T)` and its kin.

@@ -1,6 +1,6 @@
 //! HTML: elements and their nesting; scripts and styles within are text.
 
-use super::{COMMENT, NESTS, Rules, SKIP, STATEMENT, no_special, no_test};
+use super::{COMMENT, NESTS, Rules, SKIP, STATEMENT, no_signature, no_special, no_test};
 use crate::code::language::Language;
 
 pub(super) static HTML: Rules = Rules {
@@ -17,7 +17,7 @@ pub(super) static HTML: Rules = Rules {
     strict: true,
     has_complexity: false,
     doc_comments: &[],
-    signature: |_| None,
+    signature: no_signature,
     special: no_special,
     is_test: no_test,
 };

@@ -67,14 +67,14 @@ pub(super) static JAVA: Rules = Rules {
     is_test,
 };
 
-fn signature(look: &Look<'_, '_>) -> Option<Signature> {
+fn signature(look: &Look<'_, '_>) -> Signature {
     let name = look.field("name");
     if !matches!(look.node.kind(), "method_declaration" | "constructor_declaration") {
-        return Some(Signature { name, ..Signature::default() });
+        return Signature { name, ..Signature::default() };
     }
-    look.node.child_by_field_name("body")?;
+    let no_body = look.node.child_by_field_name("body").is_none();
     let typed = look.node.child_by_field_name("parameters").map_or(0, |p| p.named_child_count() as u32);
-    Some(Signature { name, hints: Share { with: typed + 1, of: typed + 1 }, ..Signature::default() })
+    Signature { name, hints: Share { with: typed + 1, of: typed + 1 }, no_body, ..Signature::default() }
 }
 
 /// JUnit's `@Test`, `@ParameterizedTest` and their kin.

@@ -19,7 +19,7 @@ mod sql;
 
 use super::language::Language;
 use super::metrics::{FunctionKind, Share};
-use std::sync::LazyLock;
+use std::sync::{LazyLock, OnceLock};
 use tree_sitter::Node;
 
 /// What a kind of node counts as; a kind may be several.
@@ -52,7 +52,8 @@ pub(super) const SPECIAL: Roles = 1 << 11;
 /// [`Rules::is_test`] says whether it is a test.
 pub(super) const TEST: Roles = 1 << 12;
 
-/// What functions within it are methods of, though it is no class itself.
+/// What functions within it are methods of, though it is no class itself; where it is a
+/// function, it is one.
 pub(super) const METHODS: Roles = 1 << 13;
 
 /// The rules of a language.
@@ -71,8 +72,8 @@ pub(super) struct Rules {
     pub(super) has_complexity: bool,
     /// What a doc comment begins with.
     pub(super) doc_comments: &'static [&'static str],
-    /// A function's name, parameters and types; `None` where it has no body.
-    pub(super) signature: fn(&Look<'_, '_>) -> Option<Signature>,
+    /// A function's or a class's name, parameters and types.
+    pub(super) signature: fn(&Look<'_, '_>) -> Signature,
     /// What a [`SPECIAL`] node counts as.
     pub(super) special: fn(&Look<'_, '_>) -> Special,
     /// Whether a [`TEST`] node or a function of this name is a test.
@@ -92,8 +93,8 @@ pub(super) struct Look<'t, 's> {
 pub(super) struct Signature {
     pub(super) name: String,
     pub(super) hints: Share,
-    /// Whether it is a method wherever it stands.
-    pub(super) is_method: bool,
+    /// It is declared here, but its body is elsewhere.
+    pub(super) no_body: bool,
     /// Whether its body begins with a docstring.
     pub(super) docstring: bool,
     /// Its head breaks a rule that the grammar does not know.
@@ -187,18 +188,18 @@ pub(super) static ALL: &[&Rules] = &[
 
 /// The rules of `language` in this build.
 pub(super) fn of(language: Language) -> Option<&'static Compiled> {
-    static COMPILED: LazyLock<Vec<LazyLock<Compiled, Box<dyn Fn() -> Compiled + Send>>>> =
-        LazyLock::new(|| {
-            let lazy =
-                |rules: &'static Rules| LazyLock::new(Box::new(move || Compiled::new(rules)) as Box<_>);
-            ALL.iter().map(|rules| lazy(rules)).collect()
-        });
+    static COMPILED: LazyLock<Vec<OnceLock<Compiled>>> =
+        LazyLock::new(|| ALL.iter().map(|_| OnceLock::new()).collect());
     let place = ALL.iter().position(|rules| rules.language == language)?;
-    COMPILED.get(place).map(|lazy| &**lazy)
+    Some(COMPILED.get(place)?.get_or_init(|| Compiled::new(ALL[place])))
 }
 
 fn no_special(_: &Look<'_, '_>) -> Special {
     Special::default()
+}
+
+fn no_signature(_: &Look<'_, '_>) -> Signature {
+    Signature::default()
 }
 
 fn no_test(_: &Look<'_, '_>) -> bool {

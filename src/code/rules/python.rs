@@ -46,7 +46,7 @@ pub(super) static PYTHON: Rules = Rules {
     is_test: |look| look.field("name").starts_with(if look.in_class { "test" } else { "test_" }),
 };
 
-fn signature(look: &Look<'_, '_>) -> Option<Signature> {
+fn signature(look: &Look<'_, '_>) -> Signature {
     let body = look.node.child_by_field_name("body");
     let mut signature = Signature {
         name: look.field("name"),
@@ -54,7 +54,7 @@ fn signature(look: &Look<'_, '_>) -> Option<Signature> {
         ..Signature::default()
     };
     if look.node.kind() == "class_definition" {
-        return Some(signature);
+        return signature;
     }
     signature.hints.of = 1;
     signature.hints.with = u32::from(look.node.child_by_field_name("return_type").is_some());
@@ -64,7 +64,7 @@ fn signature(look: &Look<'_, '_>) -> Option<Signature> {
         signature.hints.with += hints.with;
         signature.faulty = misordered(parameters);
     }
-    Some(signature)
+    signature
 }
 
 /// Parameters with a type; `self` and `cls` are not asked for one.

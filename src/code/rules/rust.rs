@@ -58,14 +58,14 @@ pub(super) static RUST: Rules = Rules {
 };
 
 /// Every parameter has a type; a return without one is `()`.
-fn signature(look: &Look<'_, '_>) -> Option<Signature> {
+fn signature(look: &Look<'_, '_>) -> Signature {
     let typed = look.node.child_by_field_name("parameters").map_or(0, |p| p.named_child_count() as u32);
     let hints = if look.node.kind() == "function_item" {
         Share { with: typed + 1, of: typed + 1 }
     } else {
         Share::default()
     };
-    Some(Signature { name: look.field("name"), hints, ..Signature::default() })
+    Signature { name: look.field("name"), hints, ..Signature::default() }
 }
 
 fn special(look: &Look<'_, '_>) -> Special {

@@ -17,7 +17,7 @@ pub(super) static JAVASCRIPT: Rules = Rules {
     strict: true,
     has_complexity: true,
     doc_comments: &["/**"],
-    signature: |look| Some(Signature { name: look.field("name"), ..Signature::default() }),
+    signature: |look| Signature { name: look.field("name"), ..Signature::default() },
     special,
     is_test,
 };
@@ -114,7 +114,7 @@ const TYPESCRIPT_KINDS: &[(&str, Roles)] = kinds!(
     ("function_signature", STATEMENT),
 );
 
-fn typed_signature(look: &Look<'_, '_>) -> Option<Signature> {
+fn typed_signature(look: &Look<'_, '_>) -> Signature {
     let mut hints = Share::default();
     // A constructor's and a setter's return have no type to write.
     let name = look.field("name");
@@ -133,7 +133,7 @@ fn typed_signature(look: &Look<'_, '_>) -> Option<Signature> {
             hints.with += u32::from(parameter.child_by_field_name("type").is_some());
         }
     }
-    Some(Signature { name, hints, ..Signature::default() })
+    Signature { name, hints, ..Signature::default() }
 }
 
 fn special(look: &Look<'_, '_>) -> Special {

@@ -34,9 +34,9 @@ pub(super) static SQL: Rules = Rules {
     is_test: no_test,
 };
 
-fn signature(look: &Look<'_, '_>) -> Option<Signature> {
+fn signature(look: &Look<'_, '_>) -> Signature {
     let mut cursor = look.node.walk();
     let name = look.node.named_children(&mut cursor).find(|n| n.kind() == "object_reference");
     let name = name.map(|n| look.text(n)).unwrap_or_default();
-    Some(Signature { name, ..Signature::default() })
+    Signature { name, ..Signature::default() }
 }

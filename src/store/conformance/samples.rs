@@ -2,8 +2,9 @@
 
 use crate::error::Result;
 use crate::event::{
-    Completion, Decision, EventId, Fact, Feedback, FeedbackId, GenerationEvent, Known, Metadata, ProjectId,
-    Record, SessionId, ShownPrediction, Started, TaskContext, TaskId, TemplateId, UserAction, UserId,
+    Completion, Decision, EventId, Fact, Feedback, FeedbackId, GenerationEvent, Known, Metadata, MetricField,
+    ProjectId, Record, SessionId, ShownPrediction, Started, TaskContext, TaskId, TemplateId, UserAction,
+    UserId,
 };
 use crate::store::Subject;
 use chrono::{DateTime, Utc};
@@ -157,6 +158,8 @@ fn full_completion() -> Completion {
         file_path: Some("src/orders.py".into()),
         lines_of_code: Some(2),
         cyclomatic_complexity: Some(1.5),
+        syntax_errors: Some(0),
+        host_metrics: vec![MetricField::LinesOfCode, MetricField::CyclomaticComplexity],
         num_functions: Some(1),
         num_classes: Some(0),
         has_type_hints: Some(false),

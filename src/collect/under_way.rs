@@ -1,0 +1,50 @@
+//! What is remembered of generations between their start and their judgement.
+
+use crate::event::EventId;
+use chrono::{DateTime, Utc};
+use std::collections::{BTreeMap, HashMap};
+
+/// What a collector keeps between calls.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    /// The last moment given out.
+    pub(super) last: Option<DateTime<Utc>>,
+    /// Judged generations whose features are not written yet.
+    pub(super) buffer: Vec<EventId>,
+    /// Since when the oldest of them waits.
+    pub(super) waiting_since: Option<DateTime<Utc>>,
+    /// Generations under way, by when they started.
+    under_way: BTreeMap<DateTime<Utc>, UnderWay>,
+    started: HashMap<EventId, DateTime<Utc>>,
+}
+
+/// A generation that has started.
+#[derive(Debug)]
+pub(super) struct UnderWay {
+    pub(super) id: EventId,
+    pub(super) features: Vec<f32>,
+    pub(super) language: Option<String>,
+}
+
+impl State {
+    /// Remembers a start; of more than `most`, the oldest is forgotten.
+    pub(super) fn remember(&mut self, at: DateTime<Utc>, generation: UnderWay, most: usize) {
+        self.started.insert(generation.id.clone(), at);
+        self.under_way.insert(at, generation);
+        while self.under_way.len() > most {
+            if let Some((_, oldest)) = self.under_way.pop_first() {
+                self.started.remove(&oldest.id);
+            }
+        }
+    }
+
+    pub(super) fn get(&self, id: &EventId) -> Option<&UnderWay> {
+        self.under_way.get(self.started.get(id)?)
+    }
+
+    pub(super) fn forget(&mut self, id: &EventId) {
+        if let Some(started) = self.started.remove(id) {
+            self.under_way.remove(&started);
+        }
+    }
+}
