@@ -12,7 +12,7 @@ fn sample(name: &str) -> CodeMetrics {
     let path = format!("{}/tests/code/{name}", env!("CARGO_MANIFEST_DIR"));
     // A machine that tests on every core is slow now and then.
     let mut options = CodeOptions::default();
-    options.time_budget = Duration::from_secs(60);
+    options.time_budget = Duration::from_mins(1);
     analyze_with(&options, std::fs::read(path).unwrap(), Some(name))
 }
 

@@ -1,6 +1,6 @@
 //! CSS: rules and declarations.
 
-use super::{COMMENT, IMPORT, NESTS, Rules, SKIP, STATEMENT, no_signature, no_special, no_test};
+use super::{COMMENT, IMPORT, NESTS, PLAIN, Rules, SKIP, STATEMENT};
 use crate::code::language::Language;
 
 pub(super) static CSS: Rules = Rules {
@@ -15,13 +15,8 @@ pub(super) static CSS: Rules = Rules {
         ("import_statement", IMPORT | STATEMENT),
         ("comment", COMMENT | SKIP),
     ],
-    tokens: &[],
-    radon: false,
     // The grammar takes one valid file in eight for faulty.
     strict: false,
     has_complexity: false,
-    doc_comments: &[],
-    signature: no_signature,
-    special: no_special,
-    is_test: no_test,
+    ..PLAIN
 };

@@ -1,8 +1,8 @@
 //! Go, counted as lizard 1.24 does: by tokens; function literals are functions of their own.
 
 use super::{
-    CLASS, COMMENT, DECISION, FUNCTION, IMPORT, Look, METHODS, NESTS, Rules, SKIP, STATEMENT, Signature,
-    no_special,
+    CLASS, COMMENT, DECISION, FUNCTION, IMPORT, Look, METHODS, NESTS, PLAIN, Rules, SKIP, STATEMENT,
+    Signature,
 };
 use crate::code::language::Language;
 use crate::code::metrics::Share;
@@ -39,13 +39,10 @@ pub(super) static GO: Rules = Rules {
         ("comment", COMMENT | SKIP),
     ],
     tokens: &[("if", DECISION), ("for", DECISION), ("case", DECISION), ("&&", DECISION), ("||", DECISION)],
-    radon: false,
-    strict: true,
-    has_complexity: true,
     doc_comments: &["//", "/*"],
     signature,
-    special: no_special,
     is_test,
+    ..PLAIN
 };
 
 fn signature(look: &Look<'_, '_>) -> Signature {

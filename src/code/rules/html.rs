@@ -1,6 +1,6 @@
 //! HTML: elements and their nesting; scripts and styles within are text.
 
-use super::{COMMENT, NESTS, Rules, SKIP, STATEMENT, no_signature, no_special, no_test};
+use super::{COMMENT, NESTS, PLAIN, Rules, SKIP, STATEMENT};
 use crate::code::language::Language;
 
 pub(super) static HTML: Rules = Rules {
@@ -12,12 +12,6 @@ pub(super) static HTML: Rules = Rules {
         ("style_element", STATEMENT),
         ("comment", COMMENT | SKIP),
     ],
-    tokens: &[],
-    radon: false,
-    strict: true,
     has_complexity: false,
-    doc_comments: &[],
-    signature: no_signature,
-    special: no_special,
-    is_test: no_test,
+    ..PLAIN
 };

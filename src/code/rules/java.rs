@@ -1,8 +1,8 @@
 //! Java, counted as lizard 1.24 does: by tokens; lambdas belong to their method.
 
 use super::{
-    ATTRIBUTE, CLASS, COMMENT, DECISION, FUNCTION, IMPORT, Look, METHODS, NESTS, OUTSIDE, Rules, SKIP,
-    STATEMENT, Signature, TEST, no_special,
+    ATTRIBUTE, CLASS, COMMENT, DECISION, FUNCTION, IMPORT, Look, METHODS, NESTS, OUTSIDE, PLAIN, Rules, SKIP,
+    STATEMENT, Signature, TEST,
 };
 use crate::code::language::Language;
 use crate::code::metrics::Share;
@@ -58,13 +58,10 @@ pub(super) static JAVA: Rules = Rules {
         ("||", DECISION),
         ("?", DECISION),
     ],
-    radon: false,
-    strict: true,
-    has_complexity: true,
     doc_comments: &["/**"],
     signature,
-    special: no_special,
     is_test,
+    ..PLAIN
 };
 
 fn signature(look: &Look<'_, '_>) -> Signature {

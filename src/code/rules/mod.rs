@@ -80,6 +80,21 @@ pub(super) struct Rules {
     pub(super) is_test: fn(&Look<'_, '_>) -> bool,
 }
 
+/// What most languages have in common.
+const PLAIN: Rules = Rules {
+    language: Language::Other,
+    grammar: || tree_sitter_python::LANGUAGE.into(),
+    kinds: &[],
+    tokens: &[],
+    radon: false,
+    strict: true,
+    has_complexity: true,
+    doc_comments: &[],
+    signature: |_| Signature::default(),
+    special: |_| Special::default(),
+    is_test: |_| false,
+};
+
 /// A node with what is around it.
 pub(super) struct Look<'t, 's> {
     pub(super) node: Node<'t>,
@@ -192,18 +207,6 @@ pub(super) fn of(language: Language) -> Option<&'static Compiled> {
         LazyLock::new(|| ALL.iter().map(|_| OnceLock::new()).collect());
     let place = ALL.iter().position(|rules| rules.language == language)?;
     Some(COMPILED.get(place)?.get_or_init(|| Compiled::new(ALL[place])))
-}
-
-fn no_special(_: &Look<'_, '_>) -> Special {
-    Special::default()
-}
-
-fn no_signature(_: &Look<'_, '_>) -> Signature {
-    Signature::default()
-}
-
-fn no_test(_: &Look<'_, '_>) -> bool {
-    false
 }
 
 #[cfg(test)]

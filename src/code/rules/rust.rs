@@ -1,7 +1,7 @@
 //! Rust, counted as lizard 1.24 does: by tokens, match arms less one, `let … else`.
 
 use super::{
-    ATTRIBUTE, CLASS, COMMENT, DECISION, FUNCTION, IMPORT, Look, METHODS, NESTS, Rules, SKIP, SPECIAL,
+    ATTRIBUTE, CLASS, COMMENT, DECISION, FUNCTION, IMPORT, Look, METHODS, NESTS, PLAIN, Rules, SKIP, SPECIAL,
     STATEMENT, Signature, Special, TEST, Value,
 };
 use crate::code::language::Language;
@@ -48,13 +48,11 @@ pub(super) static RUST: Rules = Rules {
         ("||", DECISION),
         ("?", DECISION),
     ],
-    radon: false,
-    strict: true,
-    has_complexity: true,
     doc_comments: &["///", "/**", "//!"],
     signature,
     special,
     is_test,
+    ..PLAIN
 };
 
 /// Every parameter has a type; a return without one is `()`.

@@ -1,8 +1,8 @@
 //! JavaScript and TypeScript, counted as ESLint's rule `complexity` does (variant "classic").
 
 use super::{
-    ATTRIBUTE, CLASS, COMMENT, DECISION, FUNCTION, IMPORT, INITIALIZER, Look, NESTS, OUTSIDE, Roles, Rules,
-    SKIP, SPECIAL, STATEMENT, Signature, Special, TEST, Value,
+    ATTRIBUTE, CLASS, COMMENT, DECISION, FUNCTION, IMPORT, INITIALIZER, Look, NESTS, OUTSIDE, PLAIN, Roles,
+    Rules, SKIP, SPECIAL, STATEMENT, Signature, Special, TEST, Value,
 };
 use crate::code::language::Language;
 use crate::code::metrics::{FunctionKind, Share};
@@ -13,13 +13,11 @@ pub(super) static JAVASCRIPT: Rules = Rules {
     grammar: || tree_sitter_javascript::LANGUAGE.into(),
     kinds: JAVASCRIPT_KINDS,
     tokens: TOKENS,
-    radon: false,
-    strict: true,
-    has_complexity: true,
     doc_comments: &["/**"],
     signature: |look| Signature { name: look.field("name"), ..Signature::default() },
     special,
     is_test,
+    ..PLAIN
 };
 
 pub(super) static TYPESCRIPT: Rules = Rules {

@@ -1,8 +1,6 @@
 //! SQL: statements, and the decisions within them as lizard counts those of procedural languages.
 
-use super::{
-    CLASS, COMMENT, DECISION, FUNCTION, Look, NESTS, Rules, SKIP, STATEMENT, Signature, no_special, no_test,
-};
+use super::{CLASS, COMMENT, DECISION, FUNCTION, Look, NESTS, PLAIN, Rules, SKIP, STATEMENT, Signature};
 use crate::code::language::Language;
 
 pub(super) static SQL: Rules = Rules {
@@ -23,15 +21,11 @@ pub(super) static SQL: Rules = Rules {
         ("comment", COMMENT | SKIP),
         ("marginalia", COMMENT | SKIP),
     ],
-    tokens: &[],
-    radon: false,
     // The grammar knows few of the dialects.
     strict: false,
-    has_complexity: true,
     doc_comments: &["--", "/*"],
     signature,
-    special: no_special,
-    is_test: no_test,
+    ..PLAIN
 };
 
 fn signature(look: &Look<'_, '_>) -> Signature {
