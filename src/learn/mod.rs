@@ -7,7 +7,10 @@ mod linear;
 mod tfidf;
 
 pub use boost::{BoostParams, FitRequest, ForestParams, Matrix, Objective, Sample, Stopping, Trees};
-pub use calibrate::{Reliability, Scaling, wilson};
+pub use calibrate::{
+    Beta, CalibrationChoice, Calibrator, Isotonic, Method, Platt, Reliability, Scaling, VennAbers,
+    choose_calibrator, wilson,
+};
 pub use conformal::{AdaptiveLevel, Interval, QuantileConformal, ResidualConformal, Scores};
 pub use linear::{Linear, LinearParams, LinearRow, LinearTarget, logit, sigmoid};
 pub use tfidf::Tfidf;
