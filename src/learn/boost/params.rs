@@ -104,15 +104,16 @@ impl BoostParams {
     }
 
     /// What suits [`Objective::LambdaRank`](super::Objective::LambdaRank), whose second derivatives
-    /// are far below one a row: leaves are held by rows and not by them.
+    /// are far below one a row: leaves are held by rows and not by them. Chosen by cross-validation
+    /// on the training rows of LightGBM's ranking example, where much else came within chance of it.
     pub fn ranking() -> Self {
         Self {
-            rounds: 100,
-            learning_rate: 0.1,
-            max_leaves: 15,
+            rounds: 200,
+            learning_rate: 0.03,
+            max_leaves: 31,
             l2: 1.0,
             min_child_weight: 1e-3,
-            min_rows: 20,
+            min_rows: 5,
             ..Self::default()
         }
     }
