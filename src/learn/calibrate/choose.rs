@@ -193,6 +193,7 @@ fn mean_and_error(values: &[f64], weights: &[f64]) -> (f64, f64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use rand::{RngExt, SeedableRng};
     use rand_pcg::Pcg64Mcg;
 
@@ -251,6 +252,24 @@ mod tests {
             let p: Vec<_> = (-50..50).map(|m| fitted.probability(f64::from(m) / 10.0)).collect();
             assert!(p.is_sorted() && p.iter().all(|p| (0.0..=1.0).contains(p)), "{method:?}");
             assert!((sigmoid(fitted.apply(0.3)) - fitted.probability(0.3)).abs() < 1e-9);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_fitted_is_sound(
+            rows in prop::collection::vec((0_usize..9, any::<bool>(), 0.0..2.0_f64), 1..40),
+        ) {
+            let edges = [-1e4, -40.0, -1.0, -1e-9, 0.0, 1e-9, 2.0, 40.0, 1e4];
+            let margins: Vec<_> = rows.iter().map(|r| edges[r.0]).collect();
+            let labels: Vec<_> = rows.iter().map(|r| r.1).collect();
+            let weights: Vec<_> = rows.iter().map(|r| 0.01 + r.2).collect();
+            for method in Method::ALL {
+                let fitted = Calibrator::fit(method, &margins, &labels, &weights).unwrap();
+                prop_assert!(fitted.is_sound(), "{fitted:?}");
+                let p = edges.map(|m| fitted.probability(m));
+                prop_assert!(p.iter().all(|p| (0.0..=1.0).contains(p)), "{fitted:?} {p:?}");
+            }
         }
     }
 }

@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 /// Adaptive conformal inference (Gibbs and Candès 2021): the level to ask for rises after a miss and
 /// sinks after a hit, so that the long-run share of hits is the target whatever the labels do.
 ///
-/// Their bound: over T outcomes the share of hits is within (1 + step) / (step · T) of the target
-/// when an interval at the highest level always hits and one at the lowest never does. Here levels
-/// stay within 0 to 2, and [`Scores::reach`](super::Scores::reach) ends at some distance, so that one
-/// long run of misses cannot make the intervals endless for as long again; beyond that distance the
-/// bound is lost. Outcomes that mature late may be fed late: the bound grows by their delay over T.
+/// Their bound: over T outcomes the share of hits is within (2 + step) / (step · T) of the target when
+/// an interval at the highest level, 2, always hits and one at the lowest, 0, never does.
+/// [`Scores::reach`](super::Scores::reach) ends at some distance, so that one long run of misses
+/// cannot make the intervals endless for as long again; for labels beyond that distance the bound is
+/// lost. Outcomes that mature late may be fed late: the bound grows by their delay over T.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct AdaptiveLevel {
     target: f64,
