@@ -2,6 +2,10 @@
 
 mod binary;
 mod paired;
+mod ranking;
+mod regression;
 
 pub use binary::{BinaryScores, log_loss, roc_auc};
 pub use paired::{PairedComparison, compare_paired};
+pub use ranking::{RankingScores, ndcg};
+pub use regression::{IntervalScores, RegressionScores, pinball};

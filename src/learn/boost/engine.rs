@@ -1,0 +1,125 @@
+//! Requests in the engine's own terms.
+
+use super::params::{BoostParams, ForestParams};
+use super::request::{FitRequest, Objective, Sample};
+use crate::error::Result;
+use hessboost::config::{GrowPolicy, LeafEstimation, TrainingParams, TrainingParamsBuilder, TreeMethod};
+use hessboost::data::DMatrix;
+use hessboost::error::HessboostError;
+use hessboost::model::BoostedModel;
+use hessboost::objective::{LambdaRank, Objective as Loss, Quantiles, RegLoss};
+use hessboost::training::Trainer;
+use std::num::NonZeroUsize;
+
+type Refused<T> = std::result::Result<T, HessboostError>;
+
+/// Boosts; the request must have been verified.
+pub(super) fn boost(params: &BoostParams, request: &FitRequest<'_>) -> Result<BoostedModel> {
+    let grow = || {
+        let engine = with_objective(boosting(params), request.objective)?;
+        let engine = starting(engine, request.objective, &request.sample).build()?;
+        let train = matrix(&request.sample, params.min_rows)?;
+        let Some(stopping) = &request.stopping else {
+            return hessboost::training::train(&engine, &train, params.rounds);
+        };
+        let held_out = matrix(&stopping.held_out, 1)?;
+        let patience = NonZeroUsize::new(stopping.patience).unwrap_or(NonZeroUsize::MIN);
+        let trainer = Trainer::new(&engine, &train, params.rounds).eval(&held_out, "held out");
+        let model = trainer.early_stopping_rounds(patience).train()?.model;
+        match model.best_iteration() {
+            // The trees after it would only be carried along.
+            Some(best) => model.slice(..=best, 1),
+            None => Ok(model),
+        }
+    };
+    grow().map_err(super::refused)
+}
+
+/// Grows a forest for the mean; the sample must have been verified.
+pub(super) fn forest(params: &ForestParams, sample: &Sample<'_>) -> Result<BoostedModel> {
+    let grow = || {
+        let engine = TrainingParams::builder()
+            .objective(Loss::SquaredError(RegLoss::default()))
+            .tree_method(TreeMethod::Hist)
+            .num_parallel_tree(params.trees)
+            .max_depth(params.max_depth)
+            .min_child_groups(params.min_rows)
+            .eta(1.0)
+            .lambda(0.0)
+            .min_child_weight(0.0)
+            .subsample(params.subsample)
+            .colsample_bynode(params.colsample)
+            .seed(params.seed)
+            .nthread(params.threads);
+        let engine = starting(engine, Objective::SquaredError, sample).build()?;
+        hessboost::training::train(&engine, &matrix(sample, params.min_rows)?, 1)
+    };
+    grow().map_err(super::refused)
+}
+
+fn boosting(params: &BoostParams) -> TrainingParamsBuilder {
+    TrainingParams::builder()
+        .tree_method(TreeMethod::Hist)
+        .grow_policy(GrowPolicy::LossGuide)
+        .max_leaves(params.max_leaves)
+        .max_depth(params.max_depth)
+        .eta(params.learning_rate)
+        .lambda(params.l2)
+        .min_child_weight(params.min_child_weight)
+        .min_child_groups(params.min_rows)
+        .subsample(params.subsample)
+        .colsample_bytree(params.colsample)
+        .seed(params.seed)
+        .nthread(params.threads)
+}
+
+fn with_objective(engine: TrainingParamsBuilder, objective: Objective) -> Refused<TrainingParamsBuilder> {
+    Ok(match objective {
+        Objective::Logistic => engine.objective(Loss::BinaryLogistic(RegLoss::default())),
+        Objective::SquaredError => engine.objective(Loss::SquaredError(RegLoss::default())),
+        // The engine's own absolute error starts far from the median where outliers are far.
+        Objective::AbsoluteError => quantile(engine, 0.5)?,
+        Objective::Quantile(level) => quantile(engine, level)?,
+        Objective::LambdaRank { top } => engine.objective(Loss::RankNdcg(LambdaRank::new(top)?)),
+    })
+}
+
+fn quantile(engine: TrainingParamsBuilder, level: f64) -> Refused<TrainingParamsBuilder> {
+    Ok(engine.objective(Loss::Quantile(Quantiles::new([level])?)).leaf_estimation(LeafEstimation::Exact))
+}
+
+/// A margin of 0 before the first tree where rows bring their own, or where only order counts;
+/// otherwise the engine estimates it.
+fn starting(
+    engine: TrainingParamsBuilder,
+    objective: Objective,
+    sample: &Sample<'_>,
+) -> TrainingParamsBuilder {
+    match objective {
+        Objective::LambdaRank { .. } => engine.base_score(0.0),
+        _ if sample.offsets.is_none() => engine,
+        Objective::Logistic => engine.base_score(0.5),
+        _ => engine.base_score(0.0),
+    }
+}
+
+fn matrix(sample: &Sample<'_>, min_rows: usize) -> Refused<DMatrix> {
+    let single = |values: &[f64]| values.iter().map(|v| *v as f32).collect::<Vec<_>>();
+    let data = sample.data;
+    let mut matrix =
+        DMatrix::from_dense(data.values, data.rows(), data.width)?.with_labels(&single(sample.labels))?;
+    if let Some(weights) = sample.weights {
+        matrix = matrix.with_weights(&single(weights))?;
+    }
+    if let Some(offsets) = sample.offsets {
+        matrix = matrix.with_base_margin(&single(offsets))?;
+    }
+    if let Some(groups) = sample.groups {
+        matrix = matrix.with_group_sizes(groups)?;
+    }
+    if min_rows > 1 {
+        // Every row its own group of evidence: the engine then counts rows.
+        matrix = matrix.with_split_groups(&(0..data.rows() as u64).collect::<Vec<_>>())?;
+    }
+    Ok(matrix)
+}

@@ -1,0 +1,161 @@
+//! Boosted trees and random forests. The engine's own types stay in this folder, so that it can be
+//! replaced.
+
+mod engine;
+mod params;
+mod request;
+
+pub use params::{BoostParams, ForestParams};
+pub use request::{FitRequest, Objective, Sample, Stopping};
+
+use crate::error::{Error, Result};
+use hessboost::data::DMatrix;
+use hessboost::model::{BoostedModel, ImportanceType, Iterations, ModelFormat};
+
+/// Rows of equal width, one after the other; NaN is missing, infinities are not allowed.
+#[derive(Debug, Clone, Copy)]
+pub struct Matrix<'a> {
+    /// The values, row by row.
+    pub values: &'a [f32],
+    /// Values a row.
+    pub width: usize,
+}
+
+impl Matrix<'_> {
+    /// How many rows there are.
+    pub fn rows(&self) -> usize {
+        self.values.len().checked_div(self.width).unwrap_or(0)
+    }
+}
+
+/// Fitted trees: their sum is a row's margin, in the unit of the objective (log-odds, the label's own
+/// unit, or a score that only orders).
+///
+/// ```
+/// use devmatrix_ml::learn::{BoostParams, FitRequest, Matrix, Objective, Sample, Trees};
+/// let values: Vec<f32> = (0..200).map(|i| (i % 10) as f32).collect();
+/// let labels: Vec<f64> = values.iter().map(|x| if *x < 5.0 { 3.0 } else { 60.0 }).collect();
+/// let sample = Sample::new(Matrix { values: &values, width: 1 }, &labels);
+/// let request = FitRequest::new(Objective::AbsoluteError, sample);
+/// let trees = Trees::fit(&BoostParams::regression(), &request)?;
+/// assert!((trees.margin(&[7.0])? - 60.0).abs() < 1.0);
+/// # Ok::<(), devmatrix_ml::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Trees(BoostedModel);
+
+impl Trees {
+    /// Fits trees one after the other, each to what those before it left over. Values that are
+    /// missing (NaN) go to the side of a split where they fit better.
+    ///
+    /// # Errors
+    /// `InvalidInput` for parameters out of range or data that do not fit together.
+    pub fn fit(params: &BoostParams, request: &FitRequest<'_>) -> Result<Self> {
+        params.verify()?;
+        request.verify()?;
+        engine::boost(params, request).map(Self)
+    }
+
+    /// Fits a random forest for the mean: each tree to its own draw of the rows, choosing each
+    /// split from its own draw of the features; the margin is their mean (Breiman 2001).
+    ///
+    /// # Errors
+    /// `InvalidInput` for parameters out of range or data that do not fit together.
+    pub fn fit_forest(params: &ForestParams, sample: &Sample<'_>) -> Result<Self> {
+        params.verify()?;
+        sample.verify(Objective::SquaredError)?;
+        engine::forest(params, sample).map(Self)
+    }
+
+    /// Fits trees to `labels` (0 to 1) starting from each row's `offset` (log-odds).
+    ///
+    /// # Errors
+    /// `InvalidInput` for parameters out of range or data that do not fit together.
+    pub fn fit_logistic(
+        params: &BoostParams,
+        data: Matrix<'_>,
+        labels: &[f64],
+        weights: &[f64],
+        offsets: &[f64],
+    ) -> Result<Self> {
+        let sample = Sample::new(data, labels).weighted(weights).starting_from(offsets);
+        Self::fit(params, &FitRequest::new(Objective::Logistic, sample))
+    }
+
+    /// The sum of the trees for one row (its offset not included; the estimated start is, where the
+    /// rows had none).
+    ///
+    /// # Errors
+    /// `InvalidInput` when the row has another width or holds an infinity; `Corrupt` when trees that
+    /// were read back do not add up to a number.
+    pub fn margin(&self, row: &[f32]) -> Result<f64> {
+        let margin = self.0.predict_margin_row(row, Iterations::Best).map_err(refused)?;
+        if margin.is_finite() { Ok(f64::from(margin)) } else { Err(overflow()) }
+    }
+
+    /// Exact SHAP values (Lundberg and Lee 2017), in the unit of the margin: one a feature, then the
+    /// expected margin; together they are the margin, to single precision.
+    ///
+    /// # Errors
+    /// `InvalidInput` when the row has another width or holds an infinity; `Corrupt` when trees that
+    /// were read back do not add up to a number.
+    pub fn contributions(&self, row: &[f32]) -> Result<Vec<f32>> {
+        let matrix = DMatrix::from_dense(row, 1, row.len()).map_err(refused)?;
+        let found = self.0.predict_contribs(&matrix, Iterations::Best).map_err(refused)?;
+        let found = found.as_slice();
+        if found.iter().all(|v| v.is_finite()) { Ok(found.to_vec()) } else { Err(overflow()) }
+    }
+
+    /// How much the splits by each feature lessened the loss together, in the unit of the objective;
+    /// one a feature, 0 for those never split by.
+    pub fn importance(&self) -> Vec<f64> {
+        let gains = self.0.feature_importance(ImportanceType::TotalGain);
+        (0..self.width()).map(|feature| gains.get(&feature).copied().unwrap_or(0.0)).collect()
+    }
+
+    /// How many trees there are.
+    pub fn len(&self) -> usize {
+        self.0.num_trees()
+    }
+
+    /// Whether there are no trees.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many features a row has.
+    pub fn width(&self) -> usize {
+        self.0.n_features()
+    }
+
+    /// The trees in XGBoost's UBJSON format.
+    ///
+    /// # Errors
+    /// `Internal` when the engine cannot write them.
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        self.0
+            .encode(ModelFormat::XgboostUbjson)
+            .map_err(|e| Error::internal("the trees cannot be written").with_source(e))
+    }
+
+    /// Reads what [`Trees::to_bytes`] wrote. The bytes must have been verified before.
+    ///
+    /// # Errors
+    /// `Corrupt` when they hold no trees.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
+        BoostedModel::decode(bytes, ModelFormat::XgboostUbjson)
+            .map(Self)
+            .map_err(|e| Error::corrupt("the trees cannot be read").with_source(e))
+    }
+}
+
+fn refused(error: hessboost::error::HessboostError) -> Error {
+    Error::invalid("boosted trees").with_source(error)
+}
+
+fn overflow() -> Error {
+    Error::corrupt("boosted trees: a leaf is out of range")
+}
+
+#[cfg(test)]
+mod tests;

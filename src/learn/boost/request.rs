@@ -1,0 +1,159 @@
+//! What trees are fitted to.
+
+use super::Matrix;
+use crate::error::{Error, Result};
+use serde::{Deserialize, Serialize};
+
+/// What the sum of the trees stands for, and the loss it is fitted by.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Objective {
+    /// Log-odds of a yes-or-no outcome; labels are 0 to 1.
+    Logistic,
+    /// The mean, by squared error.
+    SquaredError,
+    /// The median, by absolute error; every leaf is the median of its residuals.
+    AbsoluteError,
+    /// The quantile at this level, in (0, 1), by pinball loss (Koenker and Bassett 1978); every leaf
+    /// is that quantile of its residuals.
+    Quantile(f64),
+    /// A score that orders the rows of a group, by LambdaMART on NDCG (Burges 2010); labels are
+    /// whole relevances from 0 to 31, gains are 2^label - 1, and a group's rows share one weight.
+    LambdaRank {
+        /// Places from the top whose pairs are learnt, 1 to 10,000.
+        top: usize,
+    },
+}
+
+/// Rows to learn from or to judge by.
+#[derive(Debug, Clone, Copy)]
+pub struct Sample<'a> {
+    /// The features.
+    pub data: Matrix<'a>,
+    /// One a row, in the unit of the objective; single precision is kept.
+    pub labels: &'a [f64],
+    /// How much each row counts, from 0; `None` for all the same.
+    pub weights: Option<&'a [f64]>,
+    /// Where each row's margin starts, in the unit of the margin; `None` for one that is estimated.
+    pub offsets: Option<&'a [f64]>,
+    /// Rows of each group, which stand one after the other; only for ranking, and needed there.
+    pub groups: Option<&'a [usize]>,
+}
+
+impl<'a> Sample<'a> {
+    /// Rows that count the same and start from the same place.
+    pub fn new(data: Matrix<'a>, labels: &'a [f64]) -> Self {
+        Self { data, labels, weights: None, offsets: None, groups: None }
+    }
+
+    /// The same with each row's weight.
+    #[must_use]
+    pub fn weighted(self, weights: &'a [f64]) -> Self {
+        Self { weights: Some(weights), ..self }
+    }
+
+    /// The same with each row's offset.
+    #[must_use]
+    pub fn starting_from(self, offsets: &'a [f64]) -> Self {
+        Self { offsets: Some(offsets), ..self }
+    }
+
+    /// The same in groups of these many rows.
+    #[must_use]
+    pub fn grouped(self, sizes: &'a [usize]) -> Self {
+        Self { groups: Some(sizes), ..self }
+    }
+
+    /// Checks what the engine would not, or not name.
+    pub(super) fn verify(&self, objective: Objective) -> Result<()> {
+        let n = self.labels.len();
+        let lengths = [self.weights, self.offsets].into_iter().flatten().all(|v| v.len() == n);
+        if n == 0 || self.data.rows() != n || self.data.values.len() != n * self.data.width || !lengths {
+            return Err(Error::invalid(
+                "boosted trees: rows, labels, weights and offsets must be as many, and at least one",
+            ));
+        }
+        let others = [self.weights, self.offsets].into_iter().flatten().flatten();
+        if let Some(v) = others.chain(self.labels).find(|v| v.is_nan() || v.abs() > LARGEST) {
+            return Err(Error::invalid(format!("boosted trees: {v} is out of range")));
+        }
+        if let Some(y) = self.labels.iter().find(|y| !objective.takes(**y)) {
+            return Err(Error::invalid(format!(
+                "boosted trees: label {y} is out of range for {objective:?}"
+            )));
+        }
+        if self.groups.is_some() != matches!(objective, Objective::LambdaRank { .. }) {
+            return Err(Error::invalid("boosted trees: groups are for ranking, and needed there"));
+        }
+        Ok(())
+    }
+}
+
+/// Labels, weights and offsets beyond this would not survive single precision.
+const LARGEST: f64 = 1e30;
+
+/// When to stop before the last round: rows held out, and how long to wait for them.
+#[derive(Debug, Clone, Copy)]
+pub struct Stopping<'a> {
+    /// Rows that are not learnt from.
+    pub held_out: Sample<'a>,
+    /// Rounds without a better score on them after which to stop, from 1; the trees up to the best
+    /// round are kept.
+    pub patience: usize,
+}
+
+/// A fit: what for, from which rows, and when to stop.
+#[derive(Debug, Clone, Copy)]
+pub struct FitRequest<'a> {
+    /// What to fit.
+    pub objective: Objective,
+    /// The rows to learn from.
+    pub sample: Sample<'a>,
+    /// When to stop early; `None` for all rounds.
+    pub stopping: Option<Stopping<'a>>,
+}
+
+impl<'a> FitRequest<'a> {
+    /// A fit of all rounds.
+    pub fn new(objective: Objective, sample: Sample<'a>) -> Self {
+        Self { objective, sample, stopping: None }
+    }
+
+    /// The same, stopped when `held_out` has not been fitted better for `patience` rounds.
+    #[must_use]
+    pub fn stopping(self, held_out: Sample<'a>, patience: usize) -> Self {
+        Self { stopping: Some(Stopping { held_out, patience }), ..self }
+    }
+
+    pub(super) fn verify(&self) -> Result<()> {
+        self.objective.verify()?;
+        self.sample.verify(self.objective)?;
+        let Some(Stopping { held_out, patience }) = &self.stopping else { return Ok(()) };
+        if *patience == 0 || held_out.data.width != self.sample.data.width {
+            return Err(Error::invalid("boosted trees: held-out rows of the same width, patience from 1"));
+        }
+        if held_out.offsets.is_some() != self.sample.offsets.is_some() {
+            return Err(Error::invalid("boosted trees: offsets for all rows, held out or not, or for none"));
+        }
+        held_out.verify(self.objective)
+    }
+}
+
+impl Objective {
+    fn takes(self, label: f64) -> bool {
+        match self {
+            Self::Logistic => (0.0..=1.0).contains(&label),
+            Self::LambdaRank { .. } => (0.0..=31.0).contains(&label) && label.fract() == 0.0,
+            Self::SquaredError | Self::AbsoluteError | Self::Quantile(_) => true,
+        }
+    }
+
+    fn verify(self) -> Result<()> {
+        let sound = match self {
+            Self::Quantile(level) => level > 0.0 && level < 1.0,
+            Self::LambdaRank { top } => (1..=10_000).contains(&top),
+            Self::Logistic | Self::SquaredError | Self::AbsoluteError => true,
+        };
+        if sound { Ok(()) } else { Err(Error::invalid(format!("boosted trees: {self:?} is out of range"))) }
+    }
+}

@@ -1,0 +1,86 @@
+//! Predicted quantiles, widened or narrowed until they hold.
+
+use super::scores::Scores;
+use super::{Interval, are_levels, check_levels, nest};
+use crate::error::{Error, Result};
+use serde::{Deserialize, Serialize};
+
+/// Conformalised quantile regression (Romano, Patterson and Candès 2019): a band between two
+/// predicted quantiles is moved at both ends by as much as held-out labels ask for. Each level has
+/// its own band; the bands of higher levels hold those of lower ones.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct QuantileConformal {
+    levels: Vec<f64>,
+    scores: Vec<Scores>,
+}
+
+impl QuantileConformal {
+    /// Learns the widening of each of `levels` (ascending shares of labels, such as 0.8 and 0.9) from
+    /// its `bands`, one a held-out row, and the rows' `labels`. A row counts as its weight of an
+    /// exchangeable unit: see [`Scores`].
+    ///
+    /// # Errors
+    /// `InvalidInput` when the numbers of rows or levels differ or a value is out of range;
+    /// `NotEnoughData` when the rows are too few for the highest level.
+    pub fn fit(levels: &[f64], bands: &[&[Interval]], labels: &[f64], weights: &[f64]) -> Result<Self> {
+        check_levels(levels)?;
+        if bands.len() != levels.len() || bands.iter().any(|rows| rows.len() != labels.len()) {
+            return Err(Error::invalid("quantile bands: one for every level and label"));
+        }
+        let miss = |(band, label): (&Interval, &f64)| {
+            let band = Interval::between(band.lower, band.upper);
+            (band.lower - label).max(label - band.upper)
+        };
+        let scores = bands.iter().zip(levels).map(|(rows, level)| {
+            if rows.iter().any(|band| !band.is_finite()) {
+                return Err(Error::invalid("quantile bands: every end must be finite"));
+            }
+            let scores: Vec<_> = rows.iter().zip(labels).map(miss).collect();
+            let scores = Scores::new(&scores, weights)?;
+            scores.required(*level).map(|_| scores)
+        });
+        Ok(Self { scores: scores.collect::<Result<_>>()?, levels: levels.to_vec() })
+    }
+
+    /// The levels, ascending.
+    pub fn levels(&self) -> &[f64] {
+        &self.levels
+    }
+
+    /// How far each level's band is moved at both ends, in the label's unit; below 0 inwards.
+    pub fn widenings(&self) -> Vec<f64> {
+        self.scores.iter().zip(&self.levels).map(|(scores, level)| scores.reach(*level)).collect()
+    }
+
+    /// The intervals of a row: `bands` has one for every level, and so has the answer.
+    ///
+    /// # Errors
+    /// `InvalidInput` when there are not as many bands as levels.
+    pub fn intervals(&self, bands: &[Interval]) -> Result<Vec<Interval>> {
+        self.intervals_at(bands, &self.levels)
+    }
+
+    /// The same at `levels` (0 to 2, one a band) that an [`AdaptiveLevel`](super::AdaptiveLevel) asks
+    /// for instead of the nominal ones.
+    ///
+    /// # Errors
+    /// `InvalidInput` when there are not as many bands and levels as were fitted.
+    pub fn intervals_at(&self, bands: &[Interval], levels: &[f64]) -> Result<Vec<Interval>> {
+        if [bands.len(), levels.len()] != [self.levels.len(); 2] {
+            return Err(Error::invalid(format!("quantile bands: {} are expected", self.levels.len())));
+        }
+        let widen = |((band, scores), level): ((&Interval, &Scores), &f64)| {
+            Interval::between(band.lower, band.upper).widened(scores.reach(*level))
+        };
+        let mut found: Vec<_> = bands.iter().zip(&self.scores).zip(levels).map(widen).collect();
+        nest(&mut found);
+        Ok(found)
+    }
+
+    /// Whether what was read back can be used.
+    pub fn is_sound(&self) -> bool {
+        are_levels(&self.levels)
+            && self.scores.len() == self.levels.len()
+            && self.scores.iter().all(Scores::is_sound)
+    }
+}
