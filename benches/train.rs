@@ -22,7 +22,7 @@ use std::time::Instant;
 fn dataset(records: &[Record]) -> Dataset {
     let mut builder = DatasetBuilder::new(FeatureEngineer::default());
     records.iter().for_each(|record| builder.apply(record));
-    builder.success_rows(records.last().unwrap().known_at(), 1_000_000)
+    builder.rows(Target::Success, records.last().unwrap().known_at(), 1_000_000)
 }
 
 fn training(c: &mut Criterion) {

@@ -28,7 +28,7 @@ struct Original {
 
 static ORIGINAL: LazyLock<Original> = LazyLock::new(|| {
     let (builder, now) = small::world();
-    let data = builder.success_rows(now, 10_000);
+    let data = builder.rows(Target::Success, now, 10_000);
     let payload = small::model(&data).to_bytes().unwrap();
     let rows = data.examples.iter().step_by(60).map(|e| Arc::clone(&e.features)).collect();
     Original { sealed: envelope::seal("success", &payload).unwrap(), payload, rows }

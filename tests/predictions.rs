@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use common::{anything, small, task};
 use devmatrix_ml::clock::ManualClock;
 use devmatrix_ml::collect::DataCollector;
-use devmatrix_ml::dataset::DatasetBuilder;
+use devmatrix_ml::dataset::{DatasetBuilder, Target};
 use devmatrix_ml::event::{Completion, EventId, Feedback, Started, TaskContext, UserAction};
 use devmatrix_ml::features::{FEATURES, FeatureEngineer, FeatureRow, Kind, index_of};
 use devmatrix_ml::history::{History, SharedHistory};
@@ -34,7 +34,7 @@ struct World {
 
 static WORLD: LazyLock<World> = LazyLock::new(|| {
     let (builder, now) = small::world();
-    let data = builder.success_rows(now, 10_000);
+    let data = builder.rows(Target::Success, now, 10_000);
     let mut params = SuccessParams::default();
     (params.min_samples, params.boost.rounds) = (150, 8);
     let plain = SuccessTrainer::new(params).unwrap().fit(&data).unwrap();

@@ -1,8 +1,8 @@
 //! From a task and its past to a row of numbers.
 
 use super::inputs::{Inputs, Rates};
-use super::table::FEATURES;
-use crate::event::TaskContext;
+use super::table::{FEATURES, Feature, Make};
+use crate::event::{Completion, TaskContext};
 use crate::history::HistoryView;
 use crate::text::{SparseText, TextFacts};
 use chrono::{Offset, TimeZone};
@@ -81,13 +81,29 @@ impl FeatureEngineer {
         let offset = self.options.zone.offset_from_utc_datetime(&utc).fix();
         let local = utc.checked_add_offset(offset).unwrap_or(utc);
         let inputs = Inputs { task, view, text, local, rates: Rates::of(view) };
-        FEATURES.iter().map(|feature| (feature.make)(&inputs)).collect()
+        let value = |feature: &Feature| match feature.make {
+            Make::Before(make) => make(&inputs),
+            Make::After(_) => f32::NAN,
+        };
+        FEATURES.iter().map(value).collect()
+    }
+
+    /// Adds what the generated code shows to the values of its task; whether that is anything.
+    pub fn add_code(&self, values: &mut [f32], completion: &Completion) -> bool {
+        let mut any = false;
+        for (feature, value) in FEATURES.iter().zip(values) {
+            if let Make::After(make) = feature.make {
+                *value = make(completion);
+                any |= !value.is_nan();
+            }
+        }
+        any
     }
 
     /// What the rows' meaning hangs on; rows of different fingerprints do not mix.
     pub fn fingerprint(&self) -> u64 {
         let mut hash = Sha256::new();
-        hash.update(format!("features 1 {}", self.options.zone));
+        hash.update(format!("features 2 {}", self.options.zone));
         for feature in FEATURES {
             hash.update(format!(
                 "\n{} {} {:?} {:?}",

@@ -26,12 +26,34 @@ impl Inputs<'_> {
         value.map(|v| v as f32).filter(|v| v.is_finite()).unwrap_or(f32::NAN)
     }
 
+    pub(super) fn flag(value: Option<bool>) -> f32 {
+        value.map_or(f32::NAN, |v| f32::from(u8::from(v)))
+    }
+
     pub(super) fn evidence(&self, scope: Scope, read: fn(&Evidence) -> f64) -> f32 {
         if self.view.knows(scope) { read(self.view.get(scope)) as f32 } else { f32::NAN }
     }
 
     pub(super) fn mean(&self, scope: Scope, read: fn(&Evidence) -> Mean) -> f32 {
         read(self.view.get(scope)).value().map_or(f32::NAN, |v| v as f32)
+    }
+
+    /// What the past leads one to expect of this task with this agent and LLM: each mean drawn to
+    /// its parents by how little evidence it has. Missing where nothing of the kind is known.
+    pub(super) fn expected(&self, read: fn(&Evidence) -> Mean) -> f32 {
+        let Some(start) = read(self.view.get(Scope::Global)).value() else { return f32::NAN };
+        let drawn = |scope, parent: f64| {
+            let seen = read(self.view.get(scope));
+            (seen.sum + MEAN_STRENGTH * parent) / (seen.n + MEAN_STRENGTH)
+        };
+        let similar = drawn(Scope::TypeLanguageFramework, drawn(Scope::TaskType, start));
+        let here = drawn(Scope::Project, similar);
+        let task = drawn(Scope::Task, here);
+        let (agent, model) = (drawn(Scope::Agent, start), drawn(Scope::Model, start));
+        let both = drawn(Scope::AgentModel, agent + model - start);
+        let joined = task + both - start;
+        let (by_agent, by_model) = (drawn(Scope::TaskAgent, joined), drawn(Scope::TaskModel, joined));
+        (0.5 * (by_agent + by_model)) as f32
     }
 
     pub(super) fn rag_count(&self) -> f32 {
@@ -53,6 +75,9 @@ impl Inputs<'_> {
         self.local.weekday().num_days_from_monday() as f32
     }
 }
+
+/// Weight of a parent's mean, in values.
+const MEAN_STRENGTH: f64 = 3.0;
 
 /// Weight of a parent's rate, in outcomes.
 const STRENGTH: f64 = 5.0;

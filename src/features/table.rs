@@ -1,6 +1,7 @@
 //! The one table of all features: what each is called, what it means, how it is made.
 
 use super::inputs::Inputs;
+use crate::event::Completion;
 use crate::history::{Evidence, Scope};
 use serde::{Deserialize, Serialize};
 
@@ -50,6 +51,8 @@ pub enum Topic {
     Time,
     /// How much is going on.
     Load,
+    /// The generated code.
+    Code,
 }
 
 /// One feature.
@@ -66,7 +69,16 @@ pub struct Feature {
     pub known: KnownWhen,
     /// What it is about.
     pub topic: Topic,
-    pub(super) make: fn(&Inputs<'_>) -> f32,
+    pub(super) make: Make,
+}
+
+/// How a feature is made.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Make {
+    /// From the task and its past.
+    Before(fn(&Inputs<'_>) -> f32),
+    /// From the generated code.
+    After(fn(&Completion) -> f32),
 }
 
 const fn feature(
@@ -76,7 +88,19 @@ const fn feature(
     topic: Topic,
     make: fn(&Inputs<'_>) -> f32,
 ) -> Feature {
-    Feature { name, unit, kind, known: KnownWhen::Before, topic, make }
+    Feature { name, unit, kind, known: KnownWhen::Before, topic, make: Make::Before(make) }
+}
+
+/// A metric of the generated code.
+const fn code(name: &'static str, unit: &'static str, kind: Kind, make: fn(&Completion) -> f32) -> Feature {
+    Feature { name, unit, kind, known: KnownWhen::After, topic: Topic::Code, make: Make::After(make) }
+}
+
+/// A mean over the past of one scope.
+macro_rules! mean {
+    ($name:literal, $unit:literal, $topic:ident, $scope:ident, $field:ident) => {
+        feature($name, $unit, Kind::Number, Topic::$topic, |i| i.mean(Scope::$scope, |e| e.$field))
+    };
 }
 
 /// A smoothed success rate.
@@ -171,18 +195,10 @@ pub static FEATURES: &[Feature] = &[
     evidence!("project_agent_open", "generations", Load, ProjectAgent, |e| e.open),
     evidence!("project_agent_open_a_day", "generations", Load, ProjectAgent, |e| e.open_day),
     evidence!("user_open", "generations", Load, User, |e| e.open),
-    feature("similar_tasks_avg_quality", "0 to 10", Kind::Number, Topic::Task, |i| {
-        i.mean(Scope::TypeLanguageFramework, |e| e.quality)
-    }),
-    feature("similar_tasks_avg_time", "ln(1 + seconds)", Kind::Number, Topic::Task, |i| {
-        i.mean(Scope::TypeLanguageFramework, |e| e.log_seconds)
-    }),
-    feature("task_avg_time", "ln(1 + seconds)", Kind::Number, Topic::Task, |i| {
-        i.mean(Scope::Task, |e| e.log_seconds)
-    }),
-    feature("agent_avg_quality", "0 to 10", Kind::Number, Topic::Agent, |i| {
-        i.mean(Scope::Agent, |e| e.quality)
-    }),
+    mean!("similar_tasks_avg_quality", "0 to 10", Task, TypeLanguageFramework, quality),
+    mean!("similar_tasks_avg_time", "ln(1 + seconds)", Task, TypeLanguageFramework, log_seconds),
+    mean!("task_avg_time", "ln(1 + seconds)", Task, Task, log_seconds),
+    mean!("agent_avg_quality", "0 to 10", Agent, Agent, quality),
     feature("rag_examples_count", "examples", Kind::Count, Topic::Examples, |i| i.rag_count()),
     feature("rag_avg_quality", "0 to 10", Kind::Number, Topic::Examples, |i| i.rag_quality()),
     feature("rag_avg_similarity", "cosine", Kind::Number, Topic::Examples, |i| {
@@ -202,6 +218,45 @@ pub static FEATURES: &[Feature] = &[
         Inputs::number(i.task.current_queue_size.map(f64::from))
     }),
     feature("system_load", "1 = full", Kind::Number, Topic::Load, |i| Inputs::number(i.task.system_load)),
+    mean!("agent_avg_generation_time", "ln(1 + seconds)", Agent, Agent, log_seconds),
+    mean!("model_avg_latency", "ln(1 + seconds)", Model, Model, log_seconds),
+    mean!("agent_model_avg_time", "ln(1 + seconds)", Agent, AgentModel, log_seconds),
+    mean!("project_avg_time", "ln(1 + seconds)", Project, Project, log_seconds),
+    mean!("task_agent_avg_time", "ln(1 + seconds)", Task, TaskAgent, log_seconds),
+    mean!("task_model_avg_time", "ln(1 + seconds)", Task, TaskModel, log_seconds),
+    feature("expected_time", "ln(1 + seconds)", Kind::Number, Topic::Task, |i| i.expected(|e| e.log_seconds)),
+    feature("avg_tokens_per_task", "ln(1 + tokens)", Kind::Number, Topic::Model, |i| {
+        i.mean(Scope::Model, |e| e.tokens).ln_1p()
+    }),
+    feature("task_avg_tokens", "ln(1 + tokens)", Kind::Number, Topic::Task, |i| {
+        i.mean(Scope::Task, |e| e.tokens).ln_1p()
+    }),
+    mean!("task_avg_quality", "0 to 10", Task, Task, quality),
+    mean!("task_agent_avg_quality", "0 to 10", Task, TaskAgent, quality),
+    mean!("task_model_avg_quality", "0 to 10", Task, TaskModel, quality),
+    mean!("model_avg_quality", "0 to 10", Model, Model, quality),
+    mean!("agent_model_avg_quality", "0 to 10", Agent, AgentModel, quality),
+    mean!("project_avg_quality", "0 to 10", Project, Project, quality),
+    feature("expected_quality", "0 to 10", Kind::Number, Topic::Task, |i| i.expected(|e| e.quality)),
+    mean!("avg_complexity_for_type", "0 to 10", Task, TaskType, complexity),
+    mean!("similar_tasks_complexity", "0 to 10", Task, TypeLanguageFramework, complexity),
+    mean!("project_avg_complexity", "0 to 10", Project, Project, complexity),
+    feature("expected_complexity", "0 to 10", Kind::Number, Topic::Task, |i| i.expected(|e| e.complexity)),
+    feature("num_files_to_generate", "files", Kind::Count, Topic::Task, |i| {
+        Inputs::number(i.task.num_files_to_generate.map(f64::from))
+    }),
+    feature("estimated_lines_of_code", "lines", Kind::Count, Topic::Task, |i| {
+        Inputs::number(i.task.estimated_lines_of_code.map(f64::from))
+    }),
+    code("lines_of_code", "lines", Kind::Count, |c| Inputs::number(c.lines_of_code.map(f64::from))),
+    code("cyclomatic_complexity", "paths", Kind::Count, |c| Inputs::number(c.cyclomatic_complexity)),
+    code("num_functions", "functions", Kind::Count, |c| Inputs::number(c.num_functions.map(f64::from))),
+    code("num_classes", "classes", Kind::Count, |c| Inputs::number(c.num_classes.map(f64::from))),
+    code("has_type_hints", "1 = yes", Kind::Number, |c| Inputs::flag(c.has_type_hints)),
+    code("has_docstrings", "1 = yes", Kind::Number, |c| Inputs::flag(c.has_docstrings)),
+    code("has_tests", "1 = yes", Kind::Number, |c| Inputs::flag(c.has_tests)),
+    code("syntax_errors", "places", Kind::Count, |c| Inputs::number(c.syntax_errors.map(f64::from))),
+    code("self_review_score", "0 to 10", Kind::Number, |c| Inputs::number(c.self_review_score)),
 ];
 
 /// The place of the feature called `name` in a row.

@@ -7,7 +7,7 @@ use crate::registry::envelope;
 use crate::store::{Cursor, ScanOrder};
 use serde::{Deserialize, Serialize};
 
-const KIND: &str = "history";
+const KIND: &str = "history-2";
 const MAX_BYTES: usize = 4 << 30;
 
 /// Where in the store a history stands.

@@ -2,7 +2,7 @@
 
 use super::scope::{self, Key, SCOPES};
 use super::tally::{Tally, fixed};
-use crate::event::{Completion, Fact, Feedback, FeedbackId, Record, TaskContext, is_recordable};
+use crate::event::{Completion, Fact, Feedback, FeedbackId, Record, Started, is_recordable};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +21,7 @@ pub(super) struct Start {
     known_at: i64,
     pub(super) day: i32,
     pub(super) keys: [Option<Key>; SCOPES],
+    complexity: Option<f64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -30,6 +31,9 @@ struct End {
     quality: Option<f64>,
     seconds: Option<f64>,
     tokens: Option<u64>,
+    lines: Option<u32>,
+    cyclomatic: Option<f64>,
+    regenerations: Option<u32>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -40,21 +44,32 @@ struct Verdict {
     quality: Option<f64>,
 }
 
-/// What is known of how a generation went.
+/// What is known of how a generation went, each with the moment since which it is known
+/// (microseconds since 1970).
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct GenerationResult {
-    /// Since when it is known whether it succeeded (microseconds since 1970), and whether it did.
+    /// Whether it succeeded.
     pub(crate) success: Option<(i64, bool)>,
     /// Quality, 0 to 10.
-    pub(crate) quality: Option<f64>,
+    pub(crate) quality: Option<(i64, f64)>,
     /// Seconds.
-    pub(crate) seconds: Option<f64>,
+    pub(crate) seconds: Option<(i64, f64)>,
+    /// Tokens.
+    pub(crate) tokens: Option<(i64, f64)>,
+    /// Complexity as the host labelled it, 0 to 10.
+    pub(crate) complexity: Option<(i64, f64)>,
+    /// Lines of code.
+    pub(crate) lines: Option<f64>,
+    /// Cyclomatic complexity.
+    pub(crate) cyclomatic: Option<f64>,
+    /// Regenerations that the host counted.
+    pub(crate) regenerations: Option<f64>,
 }
 
 /// What a generation adds to each of its groups, by day.
 #[derive(Clone, PartialEq)]
 pub(super) struct Share {
-    pub(super) days: [(i32, Tally); 3],
+    pub(super) days: [(i32, Tally); 4],
     /// The hour of its start while it has no outcome.
     pub(super) open: Option<i32>,
     /// The day of its start, the hours to its outcome, and whether it succeeded.
@@ -83,7 +98,7 @@ impl Generation {
     pub(super) fn learn(&mut self, record: &Record) {
         let known_at = record.known_at();
         match record.fact() {
-            Fact::Started(s) => self.join_start(Start::new(&s.context, known_at)),
+            Fact::Started(s) => self.join_start(Start::new(s, known_at)),
             Fact::Completed(c) => self.join_completion(End::new(c, known_at)),
             Fact::Feedback(f) => self.join_feedback(Verdict::new(f, known_at)),
         }
@@ -97,7 +112,8 @@ impl Generation {
     }
 
     fn join_start(&mut self, new: Start) {
-        if self.start.as_ref().is_none_or(|old| (new.known_at, &new.keys) < (old.known_at, &old.keys)) {
+        let order = |s: &Start| (s.known_at, s.keys, s.complexity.map(f64::to_bits));
+        if self.start.as_ref().is_none_or(|old| order(&new) < order(old)) {
             self.start = Some(new);
         }
     }
@@ -118,8 +134,12 @@ impl Generation {
     pub(super) fn is_sound(&self) -> bool {
         let time = |micros| DateTime::from_timestamp_micros(micros).is_some_and(is_recordable);
         let within = |v: Option<f64>, high: f64| v.is_none_or(|v| (0.0..=high).contains(&v));
-        let end = |c: &End| time(c.known_at) && within(c.quality, 10.0) && within(c.seconds, 1e9);
-        self.start.as_ref().is_none_or(|s| time(s.known_at) && s.day == day(s.known_at))
+        let end = |c: &End| {
+            let fits = within(c.quality, 10.0) && within(c.seconds, 1e9) && within(c.cyclomatic, 1e9);
+            time(c.known_at) && fits
+        };
+        let start = |s: &Start| time(s.known_at) && s.day == day(s.known_at) && within(s.complexity, 10.0);
+        self.start.as_ref().is_none_or(start)
             && self.completion.as_ref().is_none_or(end)
             && self.feedback.as_ref().is_none_or(|f| time(f.known_at) && within(f.quality, 10.0))
     }
@@ -139,9 +159,18 @@ impl Generation {
     pub(super) fn result(&self) -> GenerationResult {
         GenerationResult {
             success: self.success(),
-            quality: self.scored().map(|(_, quality)| quality),
-            seconds: self.completion.as_ref().and_then(|c| c.seconds),
+            quality: self.scored(),
+            seconds: self.ended(|end| end.seconds),
+            tokens: self.ended(|end| end.tokens.map(|t| t as f64)),
+            complexity: self.start.as_ref().and_then(|s| Some((s.known_at, s.complexity?))),
+            lines: self.ended(|end| end.lines.map(f64::from)).map(|(_, lines)| lines),
+            cyclomatic: self.ended(|end| end.cyclomatic).map(|(_, cyclomatic)| cyclomatic),
+            regenerations: self.ended(|end| end.regenerations.map(f64::from)).map(|(_, n)| n),
         }
+    }
+
+    fn ended(&self, read: fn(&End) -> Option<f64>) -> Option<(i64, f64)> {
+        self.completion.as_ref().and_then(|end| Some((end.known_at, read(end)?)))
     }
 
     /// How good an example it makes, 0 to 10: its quality, else all or nothing by its success.
@@ -161,7 +190,10 @@ impl Generation {
             (day(known_at), Tally { scored: 1, quality: fixed(quality), ..Tally::default() })
         });
         let ended = self.completion.as_ref().map(|end| (day(end.known_at), end.tally()));
-        let days = [judged.unwrap_or(none), scored.unwrap_or(none), ended.unwrap_or(none)];
+        let rated = start.complexity.map(|complexity| {
+            (start.day, Tally { rated: 1, complexity: fixed(complexity), ..Tally::default() })
+        });
+        let days = [judged, scored, ended, rated].map(|day| day.unwrap_or(none));
         let open = success.is_none().then(|| hour(start.known_at));
         let taken =
             success.map(|(known_at, success)| (start.day, hour(known_at - start.known_at).max(0), success));
@@ -170,9 +202,10 @@ impl Generation {
 }
 
 impl Start {
-    fn new(context: &TaskContext, known_at: DateTime<Utc>) -> Self {
+    fn new(started: &Started, known_at: DateTime<Utc>) -> Self {
         let known_at = known_at.timestamp_micros();
-        Self { known_at, day: day(known_at), keys: scope::keys(context) }
+        let keys = scope::keys(&started.context);
+        Self { known_at, day: day(known_at), keys, complexity: started.complexity_label }
     }
 }
 
@@ -184,6 +217,9 @@ impl End {
             quality: completion.final_quality_score,
             seconds: completion.generation_time_seconds,
             tokens: completion.tokens_used,
+            lines: completion.lines_of_code,
+            cyclomatic: completion.cyclomatic_complexity,
+            regenerations: completion.num_regenerations,
         }
     }
 

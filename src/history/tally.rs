@@ -26,6 +26,9 @@ pub(super) struct Tally {
     pub(super) metered: i64,
     /// Sum of tokens.
     pub(super) tokens: i64,
+    /// Complexities that hosts gave, and their sum, fixed point.
+    pub(super) rated: i64,
+    pub(super) complexity: i64,
 }
 
 /// A real number as it is summed.
@@ -43,6 +46,8 @@ impl Tally {
         self.log_seconds = self.log_seconds.wrapping_add(sign * other.log_seconds);
         self.metered += sign * other.metered;
         self.tokens = self.tokens.wrapping_add(sign.wrapping_mul(other.tokens));
+        self.rated += sign * other.rated;
+        self.complexity = self.complexity.wrapping_add(sign * other.complexity);
     }
 }
 
@@ -151,6 +156,8 @@ pub struct Evidence {
     pub log_seconds: Mean,
     /// Tokens of a generation (half-life 30 days).
     pub tokens: Mean,
+    /// Complexity as the host labelled it, 0 to 10 (half-life 30 days).
+    pub complexity: Mean,
     /// Days since the group's first generation.
     pub age_days: Option<u32>,
 }
@@ -174,6 +181,9 @@ impl Evidence {
         }
         if tally.metered != 0 {
             self.tokens.add(tally.metered, tally.tokens as f64, month);
+        }
+        if tally.rated != 0 {
+            self.complexity.add(tally.rated, tally.complexity as f64 / SCALE, month);
         }
     }
 }

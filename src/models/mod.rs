@@ -11,7 +11,7 @@ pub use prediction::{RiskLevel, Status, SuccessPrediction};
 pub use reasons::Reason;
 pub use success::{SuccessModel, SuccessParams, SuccessTrainer};
 
-use crate::dataset::Dataset;
+use crate::dataset::{Dataset, Example, Target};
 use crate::error::Result;
 use crate::features::FeatureRow;
 use std::collections::BTreeMap;
@@ -49,6 +49,9 @@ pub trait Trainer: Send + Sync + Debug {
     /// The model's name in the registry: lower-case letters, digits, `-` and `_`.
     fn name(&self) -> &'static str;
 
+    /// What it learns to predict: the labels that [`Trainer::fit`] expects.
+    fn target(&self) -> Target;
+
     /// Fits a model: the same data give the same bytes, on any number of threads.
     ///
     /// # Errors
@@ -63,6 +66,9 @@ pub trait Trainer: Send + Sync + Debug {
 
     /// How bad a prediction was.
     fn loss(&self, point: f64, label: f64) -> f64;
+
+    /// What the simplest predictors say of `test`, by name; a model that is no better is of no use.
+    fn baselines(&self, train: &Dataset, test: &[Example]) -> Vec<(String, Vec<f64>)>;
 
     /// Scores of predictions against labels, by name.
     ///

@@ -1,5 +1,6 @@
 //! Whether a new model may go live.
 
+use crate::dataset::Target;
 use crate::error::{Error, Result};
 use crate::evaluate::PairedComparison;
 use serde::{Deserialize, Serialize};
@@ -41,6 +42,16 @@ impl Gate {
     /// A gate without floors: a model need only not be worse than what there is.
     pub fn relative() -> Self {
         Self { floors: BTreeMap::new(), ..Self::default() }
+    }
+
+    /// The gate for models of `target`: floors of scores that only a probability has do not bind the
+    /// others.
+    pub(crate) fn of(&self, target: Target) -> Self {
+        let mut gate = self.clone();
+        if target != Target::Success {
+            gate.floors.retain(|name, _| !matches!(name.as_str(), "accuracy" | "auc"));
+        }
+        gate
     }
 
     /// Checks that every floor is a number.

@@ -1,7 +1,7 @@
 //! Fit, evaluate on rows that were never seen, and let the gate judge.
 
 use super::gate::{Gate, GateVerdict};
-use crate::dataset::{Dataset, Example};
+use crate::dataset::{Dataset, Example, Target};
 use crate::error::{Error, Result};
 use crate::evaluate::{PairedComparison, compare_paired};
 use crate::models::{Predictor, Trainer};
@@ -20,7 +20,7 @@ const FEWEST_CLUSTERS: usize = 10;
 pub enum Split {
     /// The newest, as it will be in use.
     Time,
-    /// At random, as many successes and failures on both sides.
+    /// At random, as many successes and failures on both sides, or as many of the labels' upper half.
     StratifiedRandom,
 }
 
@@ -114,7 +114,7 @@ pub fn fit_and_judge<T: Trainer>(
     };
     let twin = trainer.fit(&train)?;
     let evaluation = evaluate(trainer, &twin, champion, &train, &test, options.seed)?;
-    let verdict = options.gate.judge(
+    let verdict = options.gate.of(trainer.target()).judge(
         &evaluation.metrics,
         &evaluation.against_baselines,
         evaluation.against_champion.as_ref(),
@@ -146,7 +146,7 @@ fn evaluate<T: Trainer>(
         against_champion: champion.map(|c| compare(&points_of(c))).transpose()?,
         ..Evaluation::default()
     };
-    for (name, points) in baselines(train, test) {
+    for (name, points) in trainer.baselines(train, test) {
         evaluation.baselines.insert(name.clone(), trainer.scores(&points, &labels)?);
         evaluation.against_baselines.insert(name, compare(&points)?);
     }
@@ -163,22 +163,19 @@ fn clusters(test: &[Example]) -> Vec<u64> {
     [project, task].into_iter().find(many).unwrap_or(rows)
 }
 
-/// The simplest predictors: the training rows' mean, the agent's record, the project's record.
-fn baselines(train: &Dataset, test: &[Example]) -> [(String, Vec<f64>); 3] {
-    let (sum, n) = train.certain().fold((0.0, 0.0), |(s, n), e| (s + e.label, n + 1.0));
-    [
-        ("constant".to_owned(), vec![sum / n; test.len()]),
-        ("agent_prior".to_owned(), test.iter().map(|e| e.priors.agent).collect()),
-        ("project_prior".to_owned(), test.iter().map(|e| e.priors.project).collect()),
-    ]
-}
-
 fn split_at_random(data: &Dataset, fraction: f64, seed: u64) -> Result<(Dataset, Vec<Example>)> {
     let mut rng = Pcg64Mcg::seed_from_u64(seed);
     let mut chosen = HashSet::new();
-    for success in [false, true] {
+    let mut labels: Vec<_> = data.certain().map(|e| e.label).collect();
+    labels.sort_by(f64::total_cmp);
+    let middle = match data.target {
+        Target::Success => 0.5,
+        _ => labels.get(labels.len() / 2).copied().unwrap_or(0.0),
+    };
+    for upper in [false, true] {
         let certain = data.examples.iter().enumerate().filter(|(_, e)| e.known_at.is_some());
-        let mut rows: Vec<_> = certain.filter(|(_, e)| (e.label >= 0.5) == success).map(|(i, _)| i).collect();
+        let mut rows: Vec<_> =
+            certain.filter(|(_, e)| (e.label >= middle) == upper).map(|(i, _)| i).collect();
         rows.shuffle(&mut rng);
         rows.truncate((rows.len() as f64 * fraction).round() as usize);
         chosen.extend(rows);

@@ -2,7 +2,7 @@
 
 use super::judge::{Evaluation, Judged, TrainingOptions, fit_and_judge};
 use crate::clock::Clock;
-use crate::dataset::{Dataset, DatasetBuilder};
+use crate::dataset::{Dataset, DatasetBuilder, Target};
 use crate::error::{Error, ErrorKind, Result};
 use crate::features::FeatureEngineer;
 use crate::models::{Predictor, Trainer};
@@ -43,7 +43,7 @@ pub async fn train<T: Trainer>(
     options: &TrainingOptions,
 ) -> Result<TrainingReport> {
     let now = clock.now();
-    let data = replay(store, engineer, now, options.max_rows).await?;
+    let data = replay(store, engineer, trainer.target(), now, options.max_rows).await?;
     let champion = registry.production(trainer.name()).await?;
     let rival = match &champion {
         Some(version) => load_twin(trainer, registry, version).await?,
@@ -59,13 +59,14 @@ pub async fn train<T: Trainer>(
     Ok(TrainingReport { version, promoted, reasons, evaluation: judged.evaluation })
 }
 
-/// The rows of all that `store` knew at `now`.
+/// The rows for `target` of all that `store` knew at `now`.
 ///
 /// # Errors
 /// Those of reading the store.
 pub async fn replay(
     store: &dyn EventStore,
     engineer: &FeatureEngineer,
+    target: Target,
     now: DateTime<Utc>,
     max_rows: usize,
 ) -> Result<Dataset> {
@@ -77,7 +78,7 @@ pub async fn replay(
         Ok(())
     };
     store.for_each(ScanOrder::Known, &mut each).await?;
-    Ok(builder.success_rows(now, max_rows))
+    Ok(builder.rows(target, now, max_rows))
 }
 
 /// Reads a model from the verified bytes of its artefact.

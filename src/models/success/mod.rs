@@ -16,7 +16,7 @@ pub use params::SuccessParams;
 use super::prediction::{Status, SuccessPrediction};
 use super::reasons::{Reason, reasons};
 use super::{Predictor, Trainer};
-use crate::dataset::{Dataset, Example};
+use crate::dataset::{Dataset, Example, Target};
 use crate::error::{Error, ErrorKind, Result};
 use crate::evaluate::{BinaryScores, log_loss};
 use crate::features::{FEATURES, FeatureRow, index_of};
@@ -112,6 +112,10 @@ impl Trainer for SuccessTrainer {
         "success"
     }
 
+    fn target(&self) -> Target {
+        Target::Success
+    }
+
     /// Calibrates on the newest fifth with a fit on the rest, then fits on everything.
     fn fit(&self, data: &Dataset) -> Result<SuccessModel> {
         let have = data.certain().count();
@@ -146,6 +150,16 @@ impl Trainer for SuccessTrainer {
 
     fn loss(&self, point: f64, label: f64) -> f64 {
         log_loss(point, label >= 0.5)
+    }
+
+    /// The training rows' rate, the agent's, the project's.
+    fn baselines(&self, train: &Dataset, test: &[Example]) -> Vec<(String, Vec<f64>)> {
+        let (sum, n) = train.certain().fold((0.0, 0.0), |(s, n), e| (s + e.label, n + 1.0));
+        vec![
+            ("constant".to_owned(), vec![sum / n; test.len()]),
+            ("agent_prior".to_owned(), test.iter().map(|e| e.priors.agent).collect()),
+            ("project_prior".to_owned(), test.iter().map(|e| e.priors.project).collect()),
+        ]
     }
 
     fn scores(&self, points: &[f64], labels: &[f64]) -> Result<BTreeMap<String, f64>> {

@@ -8,7 +8,7 @@ pub use options::{BacktestOptions, BacktestSplit};
 pub use report::{BacktestReport, BacktestScores, BacktestTiming, NightlyModel};
 
 use super::judge::{Judged, fit_and_judge};
-use crate::dataset::{Dataset, DatasetBuilder, Priors};
+use crate::dataset::{Dataset, DatasetBuilder, Priors, Target};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Fact, GenerationEvent, Record, TaskContext};
 use crate::features::FeatureEngineer;
@@ -150,7 +150,7 @@ impl<'a> Run<'a> {
 
     /// Fits and judges on all that is known at `now`; a refused model is not served.
     fn train(&mut self, now: DateTime<Utc>) -> Result<()> {
-        let data = self.builder.success_rows(now, self.options.training.max_rows);
+        let data = self.builder.rows(Target::Success, now, self.options.training.max_rows);
         if self.models.is_empty() {
             (self.n_train, self.constant) = rate(&data);
         }

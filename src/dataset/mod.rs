@@ -1,10 +1,17 @@
 //! Rows to learn from: each generation's features as they were when it started, with what came of
 //! it.
 
+mod builder;
+mod difficulty;
+mod target;
+
+pub use builder::DatasetBuilder;
+pub use target::{Labels, Target};
+
 use crate::error::Result;
-use crate::event::{EventId, Fact, ProjectId, Record, TaskContext};
-use crate::features::{FeatureEngineer, FeatureRow};
-use crate::history::{Delay, History, HistoryView, Scope};
+use crate::event::EventId;
+use crate::features::FeatureRow;
+use crate::history::{Delay, HistoryView, Scope};
 use chrono::{DateTime, TimeDelta, Utc};
 use std::sync::Arc;
 
@@ -24,13 +31,19 @@ pub struct Example {
     pub known_at: Option<DateTime<Utc>>,
     /// The features as they were at the start.
     pub features: Arc<FeatureRow>,
+    /// The features with those of its code, known once it had ended.
+    pub completed: Option<Arc<FeatureRow>>,
     /// What is to be learnt; of an open generation, how it is expected to end.
     pub label: f64,
+    /// All that came of it.
+    pub labels: Labels,
     /// What the simplest predictors would have said at the start.
     pub priors: Priors,
+    kind: Option<u64>,
+    attempt: f64,
 }
 
-/// Baseline predictions at one moment.
+/// Baseline predictions of success at one moment.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct Priors {
@@ -43,21 +56,19 @@ pub struct Priors {
 }
 
 /// Examples in the order of their start.
+///
+/// Where the target is complexity and the host gave no label, the label is the observed difficulty:
+/// the mean percentile, within the task's type, of the generation's regenerations, seconds, lines
+/// and cyclomatic complexity, times ten.
 #[derive(Debug, Clone)]
 pub struct Dataset {
     /// The examples.
     pub examples: Vec<Example>,
     /// Fingerprint of the features.
     pub schema: u64,
+    /// What the labels are.
+    pub target: Target,
     delay: Delay,
-}
-
-/// Replays facts, in the order in which they became known, into examples.
-#[derive(Debug)]
-pub struct DatasetBuilder {
-    engineer: FeatureEngineer,
-    history: History,
-    examples: Vec<Example>,
 }
 
 const PRIOR_STRENGTH: f64 = 5.0;
@@ -71,71 +82,6 @@ impl Priors {
     }
 }
 
-impl DatasetBuilder {
-    /// A builder that has seen nothing yet.
-    pub fn new(engineer: FeatureEngineer) -> Self {
-        Self { engineer, history: History::new(), examples: Vec::new() }
-    }
-
-    /// Takes in the next fact; facts must come in the order in which they became known.
-    pub fn apply(&mut self, record: &Record) {
-        if let Fact::Started(started) = record.fact() {
-            let (features, priors) = self.look(&started.context, record.known_at());
-            self.examples.push(Example {
-                event_id: record.event_id().clone(),
-                project: number(started.context.project_id.as_ref().map(ProjectId::as_str)),
-                task: number(Some(started.context.task_id.as_str())),
-                started_at: record.known_at(),
-                known_at: None,
-                features: Arc::new(features),
-                label: 0.5,
-                priors,
-            });
-        }
-        self.history.apply(record);
-    }
-
-    /// The features of `task` at `now`, and what the simplest predictors say.
-    pub fn look(&self, task: &TaskContext, now: DateTime<Utc>) -> (FeatureRow, Priors) {
-        let view = self.history.view(task, now);
-        (self.engineer.row(task, &view), Priors::of(&view))
-    }
-
-    /// Takes out the example of the fact just applied, where it was a start.
-    pub(crate) fn take_last(&mut self) -> Option<Example> {
-        self.examples.pop()
-    }
-
-    /// Generations seen to start.
-    pub fn len(&self) -> usize {
-        self.examples.len()
-    }
-
-    /// Whether none was seen.
-    pub fn is_empty(&self) -> bool {
-        self.examples.is_empty()
-    }
-
-    /// The generations started before `now` that succeeded or failed, and those still open young
-    /// enough to be answered, labelled by how such generations end. Of more than `most` the
-    /// newest.
-    pub fn success_rows(&self, now: DateTime<Utc>, most: usize) -> Dataset {
-        let delay = self.history.delay(now);
-        let labelled = self.examples.iter().rev().filter_map(|example| {
-            let success = self.history.result(&example.event_id).success;
-            label(
-                example,
-                success.and_then(|(at, y)| Some((DateTime::from_timestamp_micros(at)?, y))),
-                now,
-                &delay,
-            )
-        });
-        let mut examples: Vec<_> = labelled.take(most).collect();
-        examples.reverse();
-        Dataset { examples, schema: self.engineer.fingerprint(), delay }
-    }
-}
-
 impl Dataset {
     /// Examples whose label is certain.
     pub fn certain(&self) -> impl Iterator<Item = &Example> {
@@ -146,18 +92,15 @@ impl Dataset {
     #[must_use]
     pub fn until(&self, moment: DateTime<Utc>) -> Self {
         let earlier = self.examples.iter().take_while(|e| e.started_at < moment);
-        let examples = earlier.filter_map(|e| {
-            let known = e.known_at.map(|at| (at, e.label >= 0.5));
-            label(e, known, moment, &self.delay)
-        });
-        Self { examples: examples.collect(), schema: self.schema, delay: self.delay.clone() }
+        let examples = earlier.filter_map(|e| label(e, self.target, moment, &self.delay));
+        self.with(examples.collect())
     }
 
     /// Only the examples that `keep` says.
     #[must_use]
     pub fn filter(&self, keep: impl Fn(usize, &Example) -> bool) -> Self {
-        let examples = self.examples.iter().enumerate().filter(|(i, e)| keep(*i, e)).map(|(_, e)| e.clone());
-        Self { examples: examples.collect(), schema: self.schema, delay: self.delay.clone() }
+        let kept = self.examples.iter().enumerate().filter(|(i, e)| keep(*i, e));
+        self.with(kept.map(|(_, e)| e.clone()).collect())
     }
 
     /// Splits off the newest `fraction` of the certain examples that have had time to be answered:
@@ -179,6 +122,10 @@ impl Dataset {
         }
     }
 
+    fn with(&self, examples: Vec<Example>) -> Self {
+        Self { examples, schema: self.schema, target: self.target, delay: self.delay.clone() }
+    }
+
     fn matured(&self) -> Vec<&Example> {
         let certain: Vec<_> = self.certain().collect();
         let mut took: Vec<_> = certain.iter().filter_map(|e| Some(e.known_at? - e.started_at)).collect();
@@ -190,21 +137,14 @@ impl Dataset {
     }
 }
 
-fn label(
-    example: &Example,
-    known: Option<(DateTime<Utc>, bool)>,
-    now: DateTime<Utc>,
-    delay: &Delay,
-) -> Option<Example> {
-    let (known_at, label) = match known.filter(|(at, _)| *at <= now) {
-        Some((at, success)) => (Some(at), f64::from(u8::from(success))),
-        None => (None, delay.success_of_open(example.started_at, now)?),
+/// The example as it is known at `now`; open generations teach success alone.
+fn label(example: &Example, target: Target, now: DateTime<Utc>, delay: &Delay) -> Option<Example> {
+    let (known_at, label) = match (example.labels.get(target, now), target) {
+        (Some((at, label)), _) => (Some(at), label),
+        (None, Target::Success) => (None, delay.success_of_open(example.started_at, now)?),
+        (None, _) => return None,
     };
     Some(Example { known_at, label, ..example.clone() })
-}
-
-fn number(name: Option<&str>) -> u64 {
-    crate::history::category(name).unwrap_or(0)
 }
 
 pub(crate) fn not_enough(have: usize) -> crate::Error {

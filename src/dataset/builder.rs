@@ -1,0 +1,108 @@
+//! Facts replayed into examples.
+
+use super::{Dataset, Example, Labels, Priors, Target, difficulty, label};
+use crate::event::{EventId, Fact, ProjectId, Record, TaskContext};
+use crate::features::{FeatureEngineer, FeatureRow};
+use crate::history::{History, category};
+use chrono::{DateTime, Utc};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Replays facts, in the order in which they became known, into examples.
+#[derive(Debug)]
+pub struct DatasetBuilder {
+    engineer: FeatureEngineer,
+    history: History,
+    examples: Vec<Example>,
+    places: HashMap<EventId, usize>,
+}
+
+impl DatasetBuilder {
+    /// A builder that has seen nothing yet.
+    pub fn new(engineer: FeatureEngineer) -> Self {
+        Self { engineer, history: History::new(), examples: Vec::new(), places: HashMap::new() }
+    }
+
+    /// Takes in the next fact; facts must come in the order in which they became known.
+    pub fn apply(&mut self, record: &Record) {
+        match record.fact() {
+            Fact::Started(started) => {
+                let example = self.example(record, &started.context);
+                self.places.insert(example.event_id.clone(), self.examples.len());
+                self.examples.push(example);
+            }
+            Fact::Completed(completion) => {
+                let place = self.places.get(record.event_id());
+                if let Some(example) = place.and_then(|at| self.examples.get_mut(*at)) {
+                    let mut row = example.features.as_ref().clone();
+                    if self.engineer.add_code(&mut row.values, completion) {
+                        example.completed = Some(Arc::new(row));
+                    }
+                }
+            }
+            Fact::Feedback(_) => {}
+        }
+        self.history.apply(record);
+    }
+
+    /// The features of `task` at `now`, and what the simplest predictors say.
+    pub fn look(&self, task: &TaskContext, now: DateTime<Utc>) -> (FeatureRow, Priors) {
+        let view = self.history.view(task, now);
+        (self.engineer.row(task, &view), Priors::of(&view))
+    }
+
+    /// Takes out the example of the fact just applied, where it was a start.
+    pub(crate) fn take_last(&mut self) -> Option<Example> {
+        self.places.clear();
+        self.examples.pop()
+    }
+
+    /// Generations seen to start.
+    pub fn len(&self) -> usize {
+        self.examples.len()
+    }
+
+    /// Whether none was seen.
+    pub fn is_empty(&self) -> bool {
+        self.examples.is_empty()
+    }
+
+    /// The generations started before `now` whose label for `target` is known; where that is
+    /// success, those still open too that are young enough to be answered, labelled by how such
+    /// generations end. Of more than `most` the newest.
+    pub fn rows(&self, target: Target, now: DateTime<Utc>, most: usize) -> Dataset {
+        let delay = self.history.delay(now);
+        let mut known = self.examples.clone();
+        let results: Vec<_> = known.iter().map(|e| self.history.result(&e.event_id)).collect();
+        known.iter_mut().zip(&results).for_each(|(e, result)| e.labels = Labels::of(result));
+        if target == Target::Complexity {
+            difficulty::observe(&mut known, &results);
+        }
+        let mut examples: Vec<_> =
+            known.iter().rev().filter_map(|e| label(e, target, now, &delay)).take(most).collect();
+        examples.reverse();
+        Dataset { examples, schema: self.engineer.fingerprint(), target, delay }
+    }
+
+    fn example(&self, record: &Record, context: &TaskContext) -> Example {
+        let (features, priors) = self.look(context, record.known_at());
+        Example {
+            event_id: record.event_id().clone(),
+            project: number(context.project_id.as_ref().map(ProjectId::as_str)),
+            task: number(Some(context.task_id.as_str())),
+            started_at: record.known_at(),
+            known_at: None,
+            features: Arc::new(features),
+            completed: None,
+            label: 0.5,
+            labels: Labels::default(),
+            priors,
+            kind: category(context.task_type.as_deref()),
+            attempt: f64::from(context.attempt),
+        }
+    }
+}
+
+fn number(name: Option<&str>) -> u64 {
+    category(name).unwrap_or(0)
+}
