@@ -10,8 +10,9 @@ mod common;
 use anyhow::{Context, bail};
 use chrono::{DateTime, TimeDelta, Utc};
 use clap::{Parser, ValueEnum};
+use devmatrix_ml::dataset::Target;
 use devmatrix_ml::event::GenerationEvent;
-use devmatrix_ml::train::{BacktestOptions, BacktestReport, BacktestScores, BacktestSplit, backtest};
+use devmatrix_ml::train::{BacktestOptions, BacktestReport, BacktestSplit, backtest};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
@@ -32,7 +33,7 @@ struct Args {
     /// Events in JSON Lines, compressed with gzip or not
     events: PathBuf,
     /// What to predict
-    #[arg(long, value_enum, default_value = "success")]
+    #[arg(long, default_value = "success")]
     target: Target,
     /// time:SHARE, group:FIELD:SHARE or field:PATH=VALUE
     #[arg(long, default_value = "time:0.8")]
@@ -67,11 +68,6 @@ struct Args {
     /// Write the report as JSON here (- for standard output, then without the table)
     #[arg(long)]
     json: Option<PathBuf>,
-}
-
-#[derive(Clone, Copy, PartialEq, ValueEnum)]
-enum Target {
-    Success,
 }
 
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
@@ -125,6 +121,7 @@ impl Args {
 
 fn options(args: &Args) -> BacktestOptions {
     let mut options = BacktestOptions::default();
+    options.target = args.target;
     options.split = args.split.clone();
     options.deadline = args.deadline;
     options.as_of = args.as_of;
@@ -172,7 +169,7 @@ fn by_value(
     }
     let sum = |f: fn(&BacktestReport) -> usize| all.iter().map(f).sum::<usize>();
     Ok(json!({
-        "target": "success", "split": options.split.to_string(), "by": field,
+        "target": options.target.name(), "split": options.split.to_string(), "by": field,
         "n_events": sum(|r| r.n_events), "n_train": sum(|r| r.n_train), "n_test": sum(|r| r.n_test),
         "groups": reports, "mean": mean,
     }))
@@ -227,10 +224,15 @@ fn print_table(report: &BacktestReport) {
         report.n_test,
         report.split
     );
-    say!("{:<16}{:>8}{:>10}{:>8}{:>8}{:>10}{:>8}", "", "AUC", "log loss", "Brier", "ECE", "accuracy", "F1");
-    print_row("model", &report.metrics);
+    let columns = match report.target.as_str() {
+        "success" => SUCCESS_COLUMNS,
+        _ => NUMBER_COLUMNS,
+    };
+    let head: String = columns.iter().map(|name| format!("{name:>13}")).collect();
+    say!("{:<16}{head}", "");
+    print_row("model", columns, &report.metrics);
     for (name, scores) in &report.baselines {
-        print_row(name, scores);
+        print_row(name, columns, scores);
     }
     let promoted = report.models.iter().filter(|m| m.promoted).count();
     say!("models: {} trained, {promoted} promoted; the first:", report.models.len());
@@ -248,16 +250,14 @@ fn print_table(report: &BacktestReport) {
     );
 }
 
-fn print_row(name: &str, s: &BacktestScores) {
-    let auc = s.auc.map_or_else(|| "-".to_owned(), |auc| format!("{auc:.3}"));
-    say!(
-        "{name:<16}{auc:>8}{:>10.3}{:>8.3}{:>8.3}{:>10.3}{:>8.3}",
-        s.logloss,
-        s.brier,
-        s.ece,
-        s.accuracy,
-        s.f1
-    );
+const SUCCESS_COLUMNS: &[&str] = &["auc", "logloss", "brier", "ece", "accuracy", "f1"];
+const NUMBER_COLUMNS: &[&str] =
+    &["mae", "median_ae", "bias", "coverage_80", "width_80", "coverage_90", "width_90"];
+
+fn print_row(name: &str, columns: &[&str], scores: &BTreeMap<String, f64>) {
+    let cell = |column: &&str| scores.get(*column).map_or_else(|| "-".to_owned(), |v| format!("{v:.3}"));
+    let cells: String = columns.iter().map(|column| format!("{:>13}", cell(column))).collect();
+    say!("{name:<16}{cells}");
 }
 
 fn line_of(scores: &BTreeMap<String, f64>) -> String {

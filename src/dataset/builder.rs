@@ -51,6 +51,14 @@ impl DatasetBuilder {
         (self.engineer.row(task, &view), Priors::of(&view))
     }
 
+    /// The example that a start would be now, without taking it in.
+    pub(crate) fn look_at(&self, record: &Record) -> Option<Example> {
+        match record.fact() {
+            Fact::Started(started) => Some(self.example(record, &started.context)),
+            _ => None,
+        }
+    }
+
     /// Takes out the example of the fact just applied, where it was a start.
     pub(crate) fn take_last(&mut self) -> Option<Example> {
         self.places.clear();

@@ -1,7 +1,7 @@
 //! From a task and its past to a row of numbers.
 
 use super::inputs::{Inputs, Rates};
-use super::table::{FEATURES, Feature, Make};
+use super::table::{FEATURES, Feature, KnownWhen, Make};
 use crate::event::{Completion, TaskContext};
 use crate::history::HistoryView;
 use crate::text::{SparseText, TextFacts};
@@ -47,6 +47,13 @@ pub struct FeatureRow {
     pub text: SparseText,
     /// Whether the description was longer than is read.
     pub truncated: bool,
+}
+
+impl FeatureRow {
+    /// Whether what the generated code shows is in it.
+    pub fn has_code(&self) -> bool {
+        FEATURES.iter().zip(&self.values).any(|(f, v)| f.known == KnownWhen::After && !v.is_nan())
+    }
 }
 
 impl FeatureEngineer {

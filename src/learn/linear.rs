@@ -1,5 +1,5 @@
-//! Ridge logistic regression over a few dense features and many sparse ones, starting from given
-//! log-odds.
+//! Ridge regression, logistic or of least squares, over a few dense features and many sparse ones,
+//! starting from given margins.
 
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -18,12 +18,43 @@ pub struct LinearRow<'a> {
 /// What the regression is to learn: one value a row of each.
 #[derive(Debug, Clone, Copy)]
 pub struct LinearTarget<'a> {
-    /// Probability of the outcome, 0 or 1 where it is known.
+    /// Probability of the outcome (0 or 1 where it is known), or the number itself.
     pub labels: &'a [f64],
     /// How much the row counts.
     pub weights: &'a [f64],
-    /// Log-odds to start from.
+    /// Log-odds, or the number, to start from.
     pub offsets: &'a [f64],
+    /// How an error counts.
+    pub loss: LinearLoss,
+}
+
+/// How an error counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LinearLoss {
+    /// Negative log-likelihood of a yes-or-no outcome; margins are log-odds.
+    Logistic,
+    /// Half the squared error.
+    Squared,
+}
+
+impl LinearLoss {
+    fn value(self, margin: f64, label: f64) -> f64 {
+        match self {
+            Self::Logistic => margin.max(0.0) + (-margin.abs()).exp().ln_1p() - label * margin,
+            Self::Squared => 0.5 * (margin - label).powi(2),
+        }
+    }
+
+    /// First and second derivative by the margin.
+    fn derivatives(self, margin: f64, label: f64) -> (f64, f64) {
+        match self {
+            Self::Logistic => {
+                let p = sigmoid(margin);
+                (p - label, p * (1.0 - p))
+            }
+            Self::Squared => (margin - label, 1.0),
+        }
+    }
 }
 
 /// How the regression is fitted.
@@ -77,7 +108,7 @@ impl Linear {
     ) -> Result<Self> {
         params.verify()?;
         let dense = rows.first().map_or(0, |r| r.dense.len());
-        let LinearTarget { labels, weights, offsets } = target;
+        let LinearTarget { labels, weights, offsets, .. } = target;
         if [labels.len(), weights.len(), offsets.len()] != [rows.len(); 3] || rows.is_empty() {
             return Err(Error::invalid(
                 "linear: rows, labels, weights and offsets must be as many, and at least one",
@@ -163,6 +194,7 @@ struct Problem<'a> {
     labels: &'a [f64],
     weights: &'a [f64],
     offsets: &'a [f64],
+    loss: LinearLoss,
     penalty: Vec<f64>,
     dense: usize,
     max_steps: usize,
@@ -180,11 +212,11 @@ impl<'a> Problem<'a> {
         dense: usize,
         width: usize,
     ) -> Self {
-        let LinearTarget { labels, weights, offsets } = target;
+        let LinearTarget { labels, weights, offsets, loss } = target;
         let mut penalty = vec![params.sparse_l2; 1 + dense + width];
         penalty[0] = 1.0;
         penalty[1..=dense].fill(params.dense_l2);
-        Self { rows, labels, weights, offsets, penalty, dense, max_steps: params.max_steps }
+        Self { rows, labels, weights, offsets, loss, penalty, dense, max_steps: params.max_steps }
     }
 
     fn solve(&self) -> Vec<f64> {
@@ -233,7 +265,7 @@ impl<'a> Problem<'a> {
             .iter()
             .zip(self.labels)
             .zip(self.weights)
-            .map(|((m, y), weight)| weight * (m.max(0.0) + (-m.abs()).exp().ln_1p() - y * m));
+            .map(|((m, y), weight)| weight * self.loss.value(*m, *y));
         penalty + loss.sum::<f64>()
     }
 
@@ -242,9 +274,9 @@ impl<'a> Problem<'a> {
         let mut gradient: Vec<_> = w.iter().zip(&self.penalty).map(|(w, l)| w * l).collect();
         let mut curvature = Vec::with_capacity(self.rows.len());
         for (i, row) in self.rows.iter().enumerate() {
-            let p = sigmoid(margins[i]);
-            self.add(row, self.weights[i] * (p - self.labels[i]), &mut gradient);
-            curvature.push(self.weights[i] * p * (1.0 - p));
+            let (first, second) = self.loss.derivatives(margins[i], self.labels[i]);
+            self.add(row, self.weights[i] * first, &mut gradient);
+            curvature.push(self.weights[i] * second);
         }
         (gradient, curvature)
     }
@@ -313,7 +345,7 @@ mod tests {
     fn fit(params: &LinearParams, rows: &[LinearRow<'_>], labels: &[f64], width: usize) -> Linear {
         let ones = vec![1.0; rows.len()];
         let zeros = vec![0.0; rows.len()];
-        let target = LinearTarget { labels, weights: &ones, offsets: &zeros };
+        let target = LinearTarget { labels, weights: &ones, offsets: &zeros, loss: LinearLoss::Logistic };
         Linear::fit(params, rows, target, width).unwrap()
     }
 
@@ -340,6 +372,24 @@ mod tests {
         assert_eq!(at(&[5]), fitted.intercept());
     }
 
+    /// Ridge regression of y = 2 x with an intercept under the same penalty: (X'X + I) w = X'y.
+    #[test]
+    fn least_squares_equal_the_normal_equations() {
+        let dense = [[1.0_f32], [2.0], [3.0]];
+        let rows: Vec<_> = dense.iter().map(|d| LinearRow { dense: d, indices: &[], values: &[] }).collect();
+        let (ones, zeros) = ([1.0; 3], [0.0; 3]);
+        let target = LinearTarget {
+            labels: &[2.0, 4.0, 6.0],
+            weights: &ones,
+            offsets: &zeros,
+            loss: LinearLoss::Squared,
+        };
+        let fitted = Linear::fit(&PARAMS, &rows, target, 0).unwrap();
+        // [[4, 6], [6, 15]] w = [12, 28]
+        assert!((fitted.intercept() - 0.5).abs() < 1e-6, "{fitted:?}");
+        assert!((fitted.dense_weights()[0] - 5.0 / 3.0).abs() < 1e-6, "{fitted:?}");
+    }
+
     #[test]
     fn separable_rows_stay_finite() {
         let dense = [[-1.0_f32], [1.0]];
@@ -354,7 +404,8 @@ mod tests {
             (0..100).map(|_| LinearRow { dense: &[], indices: &[1], values: &[1.0] }).collect();
         let labels: Vec<_> = (0..100).map(|i| f64::from(i % 4 != 0)).collect();
         let (weights, offsets) = (vec![1.0; 100], vec![3.0_f64.ln(); 100]);
-        let target = LinearTarget { labels: &labels, weights: &weights, offsets: &offsets };
+        let loss = LinearLoss::Logistic;
+        let target = LinearTarget { labels: &labels, weights: &weights, offsets: &offsets, loss };
         let fitted = Linear::fit(&PARAMS, &rows, target, 2).unwrap();
         assert!(fitted.margin(rows[0]).abs() < 1e-3);
     }

@@ -12,5 +12,5 @@ pub use calibrate::{
     choose_calibrator, wilson,
 };
 pub use conformal::{AdaptiveLevel, Interval, QuantileConformal, ResidualConformal, Scores};
-pub use linear::{Linear, LinearParams, LinearRow, LinearTarget, logit, sigmoid};
+pub use linear::{Linear, LinearLoss, LinearParams, LinearRow, LinearTarget, logit, sigmoid};
 pub use tfidf::Tfidf;

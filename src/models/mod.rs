@@ -5,10 +5,16 @@ pub mod conformance;
 mod prediction;
 pub(crate) mod prior;
 mod reasons;
+mod regress;
 mod success;
 
 pub use prediction::{RiskLevel, Status, SuccessPrediction};
 pub use reasons::Reason;
+pub use regress::{
+    Complexity, ComplexityPrediction, ComplexityTrainer, Estimate, Quality, QualityPrediction,
+    QualityTrainer, Quantity, RegressionModel, RegressionParams, RegressionTrainer, Time, TimePrediction,
+    TimeTrainer,
+};
 pub use success::{SuccessModel, SuccessParams, SuccessTrainer};
 
 use crate::dataset::{Dataset, Example, Target};
@@ -27,6 +33,11 @@ pub trait Predictor: Send + Sync + Debug {
 
     /// Its answer as one number, to be scored against what happened.
     fn point(&self, row: &FeatureRow) -> f64;
+
+    /// From where to where eight and nine in ten labels lie, where the answer is a number.
+    fn intervals(&self, _row: &FeatureRow) -> Option<[(f64, f64); 2]> {
+        None
+    }
 
     /// Why it answers so, the strongest reason first.
     fn reasons(&self, row: &FeatureRow) -> Vec<Reason>;
@@ -63,6 +74,9 @@ pub trait Trainer: Send + Sync + Debug {
     /// # Errors
     /// `Corrupt` or `Incompatible`.
     fn read(&self, bytes: &[u8]) -> Result<Self::Model>;
+
+    /// The answer before there is a model: what the past alone says, with what that is worth.
+    fn prior(&self, row: &FeatureRow) -> (f64, Status);
 
     /// How bad a prediction was.
     fn loss(&self, point: f64, label: f64) -> f64;

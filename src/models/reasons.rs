@@ -11,7 +11,8 @@ pub struct Reason {
     pub feature: String,
     /// What it is about.
     pub topic: Topic,
-    /// What it adds to the log-odds of success, against the average task.
+    /// What it adds against the average task: log-odds of success, points of complexity or quality
+    /// (on a logarithmic scale where it is learnt so), ln of seconds.
     pub contribution: f64,
     /// A sentence that names the value.
     pub text: String,
@@ -22,7 +23,12 @@ const LEAST: f64 = 0.02;
 
 /// Reasons from the contributions of a row's features (in the order of [`FEATURES`]) and of its
 /// description's wording, the strongest first. Features that are missing are never named.
-pub(super) fn reasons(row: &FeatureRow, contributions: &[f64], wording: f64) -> Vec<Reason> {
+pub(super) fn reasons(
+    row: &FeatureRow,
+    contributions: &[f64],
+    wording: f64,
+    worded: [&str; 2],
+) -> Vec<Reason> {
     let named = FEATURES.iter().zip(&row.values).zip(contributions);
     let mut reasons: Vec<_> = named
         .filter(|((_, value), part)| !value.is_nan() && part.abs() >= LEAST)
@@ -32,11 +38,7 @@ pub(super) fn reasons(row: &FeatureRow, contributions: &[f64], wording: f64) -> 
         })
         .collect();
     if wording.abs() >= LEAST && !row.text.is_empty() {
-        let text = if wording < 0.0 {
-            "tasks worded like this failed more often"
-        } else {
-            "tasks worded like this succeeded more often"
-        };
+        let text = worded[usize::from(wording > 0.0)];
         reasons.push(Reason {
             feature: "task_description".to_owned(),
             topic: Topic::Description,
@@ -67,6 +69,12 @@ fn sentence(row: &FeatureRow, name: &str, kind: Kind, unit: &str, value: f32) ->
         Kind::Category => None,
         Kind::Rate => rate_sentence(row, name, value),
         Kind::Count => Some(format!("{} is {value:.0} {unit}", words(name))),
+        Kind::Number if unit == "ln(1 + seconds)" => {
+            Some(format!("{} is about {:.0} s", words(name), value.exp_m1()))
+        }
+        Kind::Number if unit == "1 = yes" => {
+            Some(format!("{}: {}", words(name), if value > 0.5 { "yes" } else { "no" }))
+        }
         Kind::Number => Some(format!("{} is {value:.1} ({unit})", words(name))),
     }
 }
@@ -98,7 +106,7 @@ mod tests {
         set(&mut values, "agent_outcomes", 58.0);
         set(&mut values, "temperature", 0.9);
         let row = FeatureRow { values, text: SparseText::default(), truncated: false };
-        let found = reasons(&row, &vec![-0.5; FEATURES.len()], -1.0);
+        let found = reasons(&row, &vec![-0.5; FEATURES.len()], -1.0, ["failed", "succeeded"]);
         let texts: Vec<_> = found.iter().map(|r| r.text.as_str()).collect();
         assert!(
             texts.contains(&"this agent's generations: about 41 % approved as they were, from 58 outcomes")

@@ -6,7 +6,7 @@ mod judge;
 mod pipeline;
 
 pub use backtest::{
-    BacktestOptions, BacktestReport, BacktestScores, BacktestSplit, BacktestTiming, NightlyModel, backtest,
+    BacktestOptions, BacktestReport, BacktestSplit, BacktestTiming, NightlyModel, backtest, backtest_with,
 };
 pub use gate::{Gate, GateVerdict};
 pub use judge::{Evaluation, Judged, Split, TrainingOptions, fit_and_judge};

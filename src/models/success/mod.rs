@@ -53,6 +53,10 @@ struct Calibration {
     reliability: Reliability,
 }
 
+/// What the description's wording does: against and for.
+const WORDING: [&str; 2] =
+    ["tasks worded like this failed more often", "tasks worded like this succeeded more often"];
+
 /// Fewer held-out rows than this calibrate nothing.
 const FEWEST_ROWS: usize = 30;
 
@@ -148,6 +152,10 @@ impl Trainer for SuccessTrainer {
         })
     }
 
+    fn prior(&self, row: &FeatureRow) -> (f64, Status) {
+        super::prior::success(row)
+    }
+
     fn loss(&self, point: f64, label: f64) -> f64 {
         log_loss(point, label >= 0.5)
     }
@@ -187,7 +195,7 @@ impl Predictor for SuccessModel {
 
     fn reasons(&self, row: &FeatureRow) -> Vec<Reason> {
         let (_, features, wording) = self.contributions(row);
-        reasons(row, &features, wording)
+        reasons(row, &features, wording, WORDING)
     }
 
     fn schema(&self) -> u64 {

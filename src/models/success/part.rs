@@ -6,7 +6,7 @@ use super::params::SuccessParams;
 use crate::dataset::Example;
 use crate::error::{Error, Result};
 use crate::features::{FEATURES, FeatureRow, index_of};
-use crate::learn::{Linear, LinearParams, LinearRow, LinearTarget, Matrix, Tfidf, Trees, logit};
+use crate::learn::{Linear, LinearLoss, LinearParams, LinearRow, LinearTarget, Matrix, Tfidf, Trees, logit};
 use crate::text::NGRAM_BUCKETS;
 use serde::{Deserialize, Serialize};
 
@@ -110,7 +110,12 @@ impl Part {
         let offsets: Vec<_> = values.map(|row| regime.offset_places().margin(row)).collect();
         let labels: Vec<_> = examples.iter().map(|e| e.label).collect();
         let weights = vec![1.0; rows.len()];
-        let target = LinearTarget { labels: &labels, weights: &weights, offsets: &offsets };
+        let target = LinearTarget {
+            labels: &labels,
+            weights: &weights,
+            offsets: &offsets,
+            loss: LinearLoss::Logistic,
+        };
         let (linear, wording) = fit_linear(&rows, &scaler, &tfidf, target, params)?;
         let table: Vec<f32> = rows.iter().flat_map(|r| tree_places.iter().map(|p| r.values[*p])).collect();
         let matrix = Matrix { values: &table, width: tree_places.len() };

@@ -1,6 +1,7 @@
 //! From events as they were exported to facts in the order in which they became known.
 
 use super::options::BacktestOptions;
+use crate::dataset::Target;
 use crate::error::Result;
 use crate::event::{EventId, Feedback, GenerationEvent, Known, MAX_ID_BYTES, Outcome, Record, UserAction};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -12,7 +13,7 @@ use std::collections::HashSet;
 /// An event with its final label, where it has one.
 pub(super) struct Case {
     pub(super) event: GenerationEvent,
-    pub(super) label: Option<bool>,
+    pub(super) label: Option<f64>,
 }
 
 /// Dates the events, applies the deadline, leaves out what is too young, and sorts by start.
@@ -23,9 +24,16 @@ pub(super) fn cases(mut events: Vec<GenerationEvent>, options: &BacktestOptions)
     let latest = events.iter().map(|e| e.outcome().map_or(e.started.known_at, |o| o.known_at)).max();
     let as_of = options.as_of.or(latest).unwrap_or(DateTime::UNIX_EPOCH);
     if options.shuffle {
-        shuffle_outcomes(&mut events, options.seed);
+        match options.target {
+            Target::Success => shuffle_outcomes(&mut events, options.seed),
+            target => shuffle_numbers(&mut events, target, options.seed),
+        }
     }
-    events.into_iter().filter_map(|event| settle(event, options.deadline, as_of)).collect()
+    let settled = |event| match options.target {
+        Target::Success => settle(event, options.deadline, as_of),
+        target => Some(numbered(event, target, as_of)),
+    };
+    events.into_iter().filter_map(settled).collect()
 }
 
 /// All facts in the order in which they became known.
@@ -74,7 +82,7 @@ fn settle(mut event: GenerationEvent, deadline: Option<TimeDelta>, as_of: DateTi
     let outcome = event.outcome().filter(|o| o.success.is_some());
     let Some(deadline) = deadline else {
         let label = outcome.filter(|o| o.known_at <= as_of).and_then(|o| o.success);
-        return Some(Case { event, label });
+        return Some(Case { event, label: label.map(number) });
     };
     let due = started.checked_add_signed(deadline)?;
     if due > as_of {
@@ -86,7 +94,47 @@ fn settle(mut event: GenerationEvent, deadline: Option<TimeDelta>, as_of: DateTi
         event.feedback.retain(|f| f.known_at <= due);
         event.feedback.push(verdict(false, due));
     }
-    Some(Case { event, label: Some(label) })
+    Some(Case { event, label: Some(number(label)) })
+}
+
+fn number(success: bool) -> f64 {
+    f64::from(u8::from(success))
+}
+
+/// An event with the number that is to be predicted, as far as it was known at `as_of`.
+fn numbered(mut event: GenerationEvent, target: Target, as_of: DateTime<Utc>) -> Case {
+    let ended = event.completion.as_ref().is_some_and(|c| c.known_at <= as_of);
+    let label = match target {
+        Target::Quality => {
+            event.outcome().filter(|o| o.known_at <= as_of).and_then(|o| o.final_quality_score)
+        }
+        Target::Complexity => event.started.value.complexity_label,
+        _ => number_of(&mut event, target).copied().filter(|_| ended),
+    };
+    Case { event, label }
+}
+
+/// Where an event keeps the number that is to be predicted.
+fn number_of(event: &mut GenerationEvent, target: Target) -> Option<&mut f64> {
+    let done = event.completion.as_mut().map(|c| &mut c.value);
+    match target {
+        Target::Time => done?.generation_time_seconds.as_mut(),
+        Target::Complexity => event.started.value.complexity_label.as_mut(),
+        Target::Quality => done?.final_quality_score.as_mut(),
+        Target::Success | Target::Tokens => None,
+    }
+}
+
+/// Gives each event the number of another.
+fn shuffle_numbers(events: &mut [GenerationEvent], target: Target, seed: u64) {
+    let mut numbers: Vec<_> = events.iter_mut().filter_map(|e| number_of(e, target).copied()).collect();
+    numbers.shuffle(&mut Pcg64Mcg::seed_from_u64(seed));
+    let mut next = numbers.into_iter();
+    for event in events {
+        if let Some(number) = number_of(event, target) {
+            *number = next.next().unwrap_or(*number);
+        }
+    }
 }
 
 fn verdict(success: bool, known_at: DateTime<Utc>) -> Known<Feedback> {

@@ -5,18 +5,20 @@ mod options;
 mod report;
 
 pub use options::{BacktestOptions, BacktestSplit};
-pub use report::{BacktestReport, BacktestScores, BacktestTiming, NightlyModel};
+pub use report::{BacktestReport, BacktestTiming, NightlyModel};
 
 use super::judge::{Judged, fit_and_judge};
-use crate::dataset::{Dataset, DatasetBuilder, Priors, Target};
+use crate::dataset::{Dataset, DatasetBuilder, Target};
 use crate::error::{Error, ErrorKind, Result};
-use crate::event::{Fact, GenerationEvent, Record, TaskContext};
+use crate::event::{Fact, GenerationEvent, Record};
 use crate::features::FeatureEngineer;
-use crate::models::{Predictor, Status, SuccessModel, SuccessTrainer, prior};
+use crate::models::{
+    ComplexityTrainer, Predictor, QualityTrainer, Status, SuccessTrainer, TimeTrainer, Trainer,
+};
 use chrono::{DateTime, TimeDelta, Timelike, Utc};
 use facts::Case;
 use report::Scored;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
 
 /// Trains on one part of `events` and predicts the rest, each from what was known at its start.
@@ -35,12 +37,30 @@ use std::time::Instant;
 pub fn backtest(events: Vec<GenerationEvent>, options: &BacktestOptions) -> Result<BacktestReport> {
     options.verify()?;
     let cases = facts::cases(events, options);
-    let mut run = Run::new(options);
-    match &options.split {
-        BacktestSplit::Time(share) => run.by_time(&cases, *share)?,
-        _ => run.by_value(&cases)?,
+    match options.target {
+        Target::Success => Run::of(SuccessTrainer::default(), &cases, options),
+        Target::Complexity => Run::of(ComplexityTrainer::default(), &cases, options),
+        Target::Time => Run::of(TimeTrainer::default(), &cases, options),
+        Target::Quality => Run::of(QualityTrainer::default(), &cases, options),
+        target @ Target::Tokens => Err(Error::invalid(format!(
+            "target {target}: no model of this crate predicts it; use train::backtest_with and your own trainer"
+        ))),
     }
-    run.report(&cases)
+}
+
+/// The same for a host's own model.
+///
+/// # Errors
+/// Those of [`backtest`].
+pub fn backtest_with<T: Trainer>(
+    trainer: T,
+    events: Vec<GenerationEvent>,
+    options: &BacktestOptions,
+) -> Result<BacktestReport> {
+    options.verify()?;
+    let options = BacktestOptions { target: trainer.target(), ..options.clone() };
+    let cases = facts::cases(events, &options);
+    Run::of(trainer, &cases, &options)
 }
 
 /// The text of the field at `path` (`project_id`, `metadata.split`) of an event's JSON form.
@@ -52,13 +72,12 @@ pub(super) fn field_of(event: &GenerationEvent, path: &str) -> Result<Option<Str
 }
 
 /// A backtest under way.
-struct Run<'a> {
+struct Run<'a, T: Trainer> {
     options: &'a BacktestOptions,
-    trainer: SuccessTrainer,
+    trainer: T,
     builder: DatasetBuilder,
-    served: Option<Judged<SuccessModel>>,
-    constant: f64,
-    n_train: usize,
+    served: Option<Judged<T::Model>>,
+    first: Option<Dataset>,
     cut: Option<DateTime<Utc>>,
     scored: Vec<Scored>,
     models: Vec<NightlyModel>,
@@ -73,20 +92,24 @@ struct Timing {
     predict_us: Vec<f64>,
 }
 
-impl<'a> Run<'a> {
-    fn new(options: &'a BacktestOptions) -> Self {
-        Self {
+impl<'a, T: Trainer> Run<'a, T> {
+    fn of(trainer: T, cases: &[Case], options: &'a BacktestOptions) -> Result<BacktestReport> {
+        let mut run = Self {
             options,
-            trainer: SuccessTrainer::default(),
+            trainer,
             builder: DatasetBuilder::new(FeatureEngineer::default()),
             served: None,
-            constant: 0.5,
-            n_train: 0,
+            first: None,
             cut: None,
             scored: Vec::new(),
             models: Vec::new(),
             timing: Timing::default(),
+        };
+        match &options.split {
+            BacktestSplit::Time(share) => run.by_time(cases, *share)?,
+            _ => run.by_value(cases)?,
         }
+        run.report(cases)
     }
 
     /// Trains at the cut, then goes on in order: predict, learn, and train again each night.
@@ -111,10 +134,10 @@ impl<'a> Run<'a> {
                 self.train(night)?;
                 night = next_night(record.known_at());
             }
-            if let Fact::Started(started) = record.fact()
+            if matches!(record.fact(), Fact::Started(_))
                 && let Some(label) = labels.get(record.event_id())
             {
-                self.predict(&started.context, record.known_at(), *label);
+                self.predict(record, *label);
             }
             self.learn(std::slice::from_ref(record));
         }
@@ -135,7 +158,8 @@ impl<'a> Run<'a> {
         self.train(end + TimeDelta::microseconds(1))?;
         for case in side(true) {
             if let Some(label) = case.label {
-                self.predict(&case.event.started.value.context, end, label);
+                let start = Fact::Started(Box::new(case.event.started.value.clone()));
+                self.predict(&Record::new(case.event.event_id.clone(), end, start)?, label);
             }
         }
         Ok(())
@@ -150,9 +174,9 @@ impl<'a> Run<'a> {
 
     /// Fits and judges on all that is known at `now`; a refused model is not served.
     fn train(&mut self, now: DateTime<Utc>) -> Result<()> {
-        let data = self.builder.rows(Target::Success, now, self.options.training.max_rows);
-        if self.models.is_empty() {
-            (self.n_train, self.constant) = rate(&data);
+        let data = self.builder.rows(self.trainer.target(), now, self.options.training.max_rows);
+        if self.first.is_none() {
+            self.first = Some(data.clone());
         }
         let started = Instant::now();
         let champion = self.served.as_ref().map(|judged| &judged.twin);
@@ -176,44 +200,42 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    fn predict(&mut self, task: &TaskContext, now: DateTime<Utc>, outcome: bool) {
+    fn predict(&mut self, record: &Record, label: f64) {
         let started = Instant::now();
-        let (row, priors) = self.builder.look(task, now);
-        let (probability, status) = match &self.served {
-            Some(judged) => (judged.model.point(&row), Status::Calibrated),
-            None => prior::success(&row),
+        let Some(example) = self.builder.look_at(record) else { return };
+        let row = &example.features;
+        let (point, status) = match &self.served {
+            Some(judged) => (judged.model.point(row), Status::Calibrated),
+            None => self.trainer.prior(row),
         };
         self.timing.predict_us.push(started.elapsed().as_secs_f64() * 1e6);
-        self.scored.push(Scored { probability, outcome, status, priors });
+        let intervals = self.served.as_ref().and_then(|judged| judged.model.intervals(row));
+        self.scored.push(Scored { point, label, status, intervals, example });
     }
 
     fn report(self, cases: &[Case]) -> Result<BacktestReport> {
-        if self.scored.is_empty() {
+        let Some(first) = self.first.as_ref().filter(|_| !self.scored.is_empty()) else {
             return Err(nothing(cases, &self.options.split));
-        }
-        let outcomes: Vec<_> = self.scored.iter().map(|s| s.outcome).collect();
-        let scores = |f: &dyn Fn(&Scored) -> f64| {
-            BacktestScores::of(&self.scored.iter().map(f).collect::<Vec<_>>(), &outcomes)
         };
-        let prior = |f: fn(&Priors) -> f64| scores(&|s| f(&s.priors));
-        let baselines = [
-            ("constant", scores(&|_| self.constant)?),
-            ("agent_prior", prior(|p| p.agent)?),
-            ("project_prior", prior(|p| p.project)?),
-        ];
-        let mut status_counts = std::collections::BTreeMap::new();
+        let labels: Vec<_> = self.scored.iter().map(|s| s.label).collect();
+        let examples: Vec<_> = self.scored.iter().map(|s| s.example.clone()).collect();
+        let mut baselines = BTreeMap::new();
+        for (name, points) in self.trainer.baselines(first, &examples) {
+            baselines.insert(name, self.trainer.scores(&points, &labels)?);
+        }
+        let mut status_counts = BTreeMap::new();
         for scored in &self.scored {
             *status_counts.entry(scored.status_name()).or_insert(0) += 1;
         }
         Ok(BacktestReport {
-            target: "success".to_owned(),
+            target: self.trainer.target().to_string(),
             split: self.options.split.to_string(),
             n_events: cases.len(),
-            n_train: self.n_train,
+            n_train: first.certain().count(),
             n_test: self.scored.len(),
             cut: self.cut,
-            metrics: scores(&|s| s.probability)?,
-            baselines: baselines.into_iter().map(|(n, s)| (n.to_owned(), s)).collect(),
+            metrics: report::scores(&self.trainer, &self.scored)?,
+            baselines,
             timing: BacktestTiming::new(
                 self.timing.features,
                 self.timing.looked,
@@ -224,11 +246,6 @@ impl<'a> Run<'a> {
             status_counts,
         })
     }
-}
-
-fn rate(data: &Dataset) -> (usize, f64) {
-    let (n, sum) = data.certain().fold((0, 0.0), |(n, sum), e| (n + 1, sum + e.label));
-    (n, if n > 0 { sum / n as f64 } else { 0.5 })
 }
 
 /// The first 02:00 UTC after `moment`.

@@ -1,6 +1,7 @@
 //! What a backtest is to do.
 
 use super::field_of;
+use crate::dataset::Target;
 use crate::error::{Error, Result};
 use crate::event::GenerationEvent;
 use crate::train::{Gate, TrainingOptions};
@@ -12,6 +13,8 @@ use std::str::FromStr;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct BacktestOptions {
+    /// What is predicted.
+    pub target: Target,
     /// What is trained on and what is predicted.
     pub split: BacktestSplit,
     /// An approval later than this, or none, is a failure known by then.
@@ -31,6 +34,7 @@ pub struct BacktestOptions {
 impl Default for BacktestOptions {
     fn default() -> Self {
         Self {
+            target: Target::Success,
             split: BacktestSplit::Time(0.8),
             deadline: None,
             as_of: None,

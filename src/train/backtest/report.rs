@@ -1,8 +1,8 @@
 //! What a backtest found.
 
-use crate::dataset::Priors;
-use crate::evaluate::BinaryScores;
-use crate::models::Status;
+use crate::dataset::Example;
+use crate::error::Result;
+use crate::models::{Status, Trainer};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -24,9 +24,9 @@ pub struct BacktestReport {
     /// The start of the first predicted event, of a split by time.
     pub cut: Option<DateTime<Utc>>,
     /// How good the predictions were.
-    pub metrics: BacktestScores,
+    pub metrics: BTreeMap<String, f64>,
     /// How good the simplest predictors were on the same events.
-    pub baselines: BTreeMap<String, BacktestScores>,
+    pub baselines: BTreeMap<String, BTreeMap<String, f64>>,
     /// How long it took.
     pub timing: BacktestTiming,
     /// Every model trained, in order.
@@ -34,9 +34,6 @@ pub struct BacktestReport {
     /// Predictions by what they rested on.
     pub status_counts: BTreeMap<String, usize>,
 }
-
-/// Scores of predicted probabilities.
-pub type BacktestScores = BinaryScores;
 
 /// How long the parts took.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -68,10 +65,32 @@ pub struct NightlyModel {
 
 /// One prediction with what happened.
 pub(super) struct Scored {
-    pub(super) probability: f64,
-    pub(super) outcome: bool,
+    pub(super) point: f64,
+    pub(super) label: f64,
     pub(super) status: Status,
-    pub(super) priors: Priors,
+    pub(super) intervals: Option<[(f64, f64); 2]>,
+    pub(super) example: Example,
+}
+
+/// The scores of all predictions, and how well their intervals held where all had one.
+pub(super) fn scores<T: Trainer>(trainer: &T, scored: &[Scored]) -> Result<BTreeMap<String, f64>> {
+    let points: Vec<_> = scored.iter().map(|s| s.point).collect();
+    let labels: Vec<_> = scored.iter().map(|s| s.label).collect();
+    let mut scores = trainer.scores(&points, &labels)?;
+    for (level, place) in [("80", 0), ("90", 1)] {
+        let bands: Option<Vec<_>> = scored.iter().map(|s| Some(s.intervals?[place])).collect();
+        if let Some(bands) = bands {
+            let n = bands.len() as f64;
+            let hits =
+                bands.iter().zip(&labels).filter(|((low, high), y)| (*low..=*high).contains(*y)).count();
+            scores.insert(format!("coverage_{level}"), hits as f64 / n);
+            scores.insert(
+                format!("width_{level}"),
+                bands.iter().map(|(low, high)| high - low).sum::<f64>() / n,
+            );
+        }
+    }
+    Ok(scores)
 }
 
 impl Scored {
@@ -100,7 +119,7 @@ impl BacktestReport {
     pub fn mean(reports: &[Self]) -> BTreeMap<String, f64> {
         let mut sums = BTreeMap::<String, (f64, f64)>::new();
         for report in reports {
-            for (name, value) in report.metrics.to_map() {
+            for (name, value) in report.metrics.clone() {
                 let sum = sums.entry(name).or_default();
                 *sum = (sum.0 + value, sum.1 + 1.0);
             }

@@ -1,0 +1,115 @@
+//! What a prediction of a number says.
+
+use crate::models::{Reason, Status};
+use serde::{Deserialize, Serialize};
+
+/// A predicted number with its uncertainty and its reasons.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Estimate {
+    /// The value: half of what is like it lies above.
+    pub value: f64,
+    /// Holds eight in ten.
+    pub interval_80: (f64, f64),
+    /// Holds nine in ten.
+    pub interval_90: (f64, f64),
+    /// What the answer rests on.
+    pub status: Status,
+    /// What made it so, the strongest first; empty where reasons were not asked for.
+    pub factors: Vec<Reason>,
+    /// What else to know.
+    pub notes: Vec<String>,
+    /// The version of the model, 0 for the prior.
+    pub model_version: u64,
+    /// Fingerprint of the features that made it.
+    pub feature_schema: u64,
+}
+
+/// How complex a task is, 0 to 10.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ComplexityPrediction {
+    /// The score.
+    pub complexity_score: f64,
+    /// Holds nine in ten.
+    pub confidence_interval: (f64, f64),
+    /// What contributes to it, the strongest first.
+    pub complexity_factors: Vec<Reason>,
+    /// All of it.
+    pub estimate: Estimate,
+}
+
+/// How long a generation takes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct TimePrediction {
+    /// Seconds of one generation, the median.
+    pub estimated_seconds: f64,
+    /// Holds nine in ten.
+    pub confidence_interval: (f64, f64),
+    /// What makes it slow, the strongest first.
+    pub bottlenecks: Vec<Reason>,
+    /// Seconds of generating until approval, regenerations included, where success is predicted
+    /// too: each failure is expected to cost another generation.
+    pub expected_seconds_to_approval: Option<f64>,
+    /// All of it.
+    pub estimate: Estimate,
+}
+
+/// How good the code will be judged, 0 to 10.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct QualityPrediction {
+    /// The score.
+    pub predicted_quality_score: f64,
+    /// One minus the width of the nine-in-ten interval as a share of the scale.
+    pub confidence: f64,
+    /// What contributes to it, the strongest first.
+    pub quality_factors: Vec<Reason>,
+    /// Whether the generated code was known.
+    pub after_generation: bool,
+    /// All of it.
+    pub estimate: Estimate,
+}
+
+/// Tries until approval are counted up to here.
+const MOST_TRIES: f64 = 20.0;
+
+impl ComplexityPrediction {
+    pub(crate) fn new(mut estimate: Estimate) -> Self {
+        Self {
+            complexity_score: estimate.value,
+            confidence_interval: estimate.interval_90,
+            complexity_factors: std::mem::take(&mut estimate.factors),
+            estimate,
+        }
+    }
+}
+
+impl TimePrediction {
+    pub(crate) fn new(mut estimate: Estimate, success: Option<f64>) -> Self {
+        let tries = |p: f64| if p > 1.0 / MOST_TRIES { 1.0 / p } else { MOST_TRIES };
+        let mut bottlenecks = std::mem::take(&mut estimate.factors);
+        bottlenecks.retain(|reason| reason.contribution > 0.0);
+        Self {
+            estimated_seconds: estimate.value,
+            confidence_interval: estimate.interval_90,
+            bottlenecks,
+            expected_seconds_to_approval: success.map(|p| estimate.value * tries(p)),
+            estimate,
+        }
+    }
+}
+
+impl QualityPrediction {
+    pub(crate) fn new(mut estimate: Estimate, after_generation: bool) -> Self {
+        let (low, high) = estimate.interval_90;
+        Self {
+            predicted_quality_score: estimate.value,
+            confidence: (1.0 - (high - low) / 10.0).clamp(0.0, 1.0),
+            quality_factors: std::mem::take(&mut estimate.factors),
+            after_generation,
+            estimate,
+        }
+    }
+}

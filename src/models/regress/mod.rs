@@ -1,0 +1,215 @@
+//! Models of a number: complexity, time, quality. What the past leads one to expect is the start;
+//! a ridge regression over the description's n-grams and trees correct it; quantile trees,
+//! conformalised on later rows, give the interval.
+
+mod estimate;
+mod params;
+mod part;
+mod quantity;
+
+pub use estimate::{ComplexityPrediction, Estimate, QualityPrediction, TimePrediction};
+pub use params::RegressionParams;
+pub use quantity::{Complexity, Quality, Quantity, Time};
+
+use super::reasons::{Reason, reasons};
+use super::{Predictor, Status, Trainer};
+use crate::dataset::{Dataset, Example, Target};
+use crate::error::{Error, ErrorKind, Result};
+use crate::evaluate::RegressionScores;
+use crate::features::FeatureRow;
+use part::{Fitted, StoredFitted};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::marker::PhantomData;
+
+/// Fits models of a [`Quantity`].
+#[derive(Debug, Clone)]
+pub struct RegressionTrainer<Q> {
+    params: RegressionParams,
+    quantity: PhantomData<fn() -> Q>,
+}
+
+/// A fitted model of a [`Quantity`]: from what is known before a generation and, where that is of
+/// use, from its code too.
+#[derive(Debug, Clone)]
+pub struct RegressionModel<Q> {
+    before: Fitted,
+    after: Option<Fitted>,
+    schema: u64,
+    quantity: PhantomData<fn() -> Q>,
+}
+
+/// Fits complexity, 0 to 10.
+pub type ComplexityTrainer = RegressionTrainer<Complexity>;
+/// Fits seconds.
+pub type TimeTrainer = RegressionTrainer<Time>;
+/// Fits quality, 0 to 10.
+pub type QualityTrainer = RegressionTrainer<Quality>;
+
+impl<Q: Quantity> Default for RegressionTrainer<Q> {
+    fn default() -> Self {
+        Self { params: Q::params(), quantity: PhantomData }
+    }
+}
+
+impl<Q: Quantity> RegressionTrainer<Q> {
+    /// A trainer with verified parameters.
+    ///
+    /// # Errors
+    /// `InvalidInput` naming the parameter that is out of range.
+    pub fn new(params: RegressionParams) -> Result<Self> {
+        params.verify().map(|()| Self { params, quantity: PhantomData })
+    }
+
+    fn fit_one(&self, data: &Dataset, row: RowOf) -> Result<Fitted> {
+        Fitted::fit(&Q::spec(), data, row, &self.params)
+    }
+}
+
+/// Which of an example's rows is learnt from.
+type RowOf = fn(&Example) -> Option<&FeatureRow>;
+
+fn row_before(example: &Example) -> Option<&FeatureRow> {
+    Some(&example.features)
+}
+
+fn row_after(example: &Example) -> Option<&FeatureRow> {
+    example.completed.as_deref()
+}
+
+impl<Q: Quantity> Trainer for RegressionTrainer<Q> {
+    type Model = RegressionModel<Q>;
+
+    fn name(&self) -> &'static str {
+        Q::TARGET.name()
+    }
+
+    fn target(&self) -> Target {
+        Q::TARGET
+    }
+
+    /// Fits on all but the newest fifth, widens the intervals until they hold that fifth, and fits
+    /// again on everything.
+    fn fit(&self, data: &Dataset) -> Result<RegressionModel<Q>> {
+        let (have, need) = (data.certain().count(), self.params.min_samples.max(2));
+        if have < need {
+            return Err(Error::new(
+                ErrorKind::NotEnoughData { have, need },
+                format!("{have} generations with a known {}, {need} are needed (min_samples)", Q::TARGET),
+            ));
+        }
+        let with_code = data.filter(|_, e| e.completed.is_some());
+        let after = Q::USES_CODE && with_code.examples.len() >= need;
+        Ok(RegressionModel {
+            before: self.fit_one(data, row_before)?,
+            after: after.then(|| self.fit_one(&with_code, row_after)).transpose()?,
+            schema: data.schema,
+            quantity: PhantomData,
+        })
+    }
+
+    fn read(&self, bytes: &[u8]) -> Result<RegressionModel<Q>> {
+        let stored: Stored = postcard::from_bytes(bytes)
+            .map_err(|e| Error::corrupt(format!("the {} model cannot be read", Q::TARGET)).with_source(e))?;
+        let open = |part: StoredFitted| part.open(&Q::spec());
+        Ok(RegressionModel {
+            before: open(stored.before)?,
+            after: stored.after.map(open).transpose()?,
+            schema: stored.schema,
+            quantity: PhantomData,
+        })
+    }
+
+    fn prior(&self, row: &FeatureRow) -> (f64, Status) {
+        let spec = Q::spec();
+        let expected = spec.read_feature(row, spec.expected).map(|value| (value, Status::ColdStart));
+        let heuristic = || Some((spec.read_feature(row, Q::HEURISTIC?)?, Status::InsufficientEvidence));
+        expected.or_else(heuristic).unwrap_or((Q::UNKNOWN, Status::InsufficientEvidence))
+    }
+
+    /// The absolute error.
+    fn loss(&self, point: f64, label: f64) -> f64 {
+        (point - label).abs()
+    }
+
+    /// The training rows' median, and what the past leads one to expect.
+    fn baselines(&self, train: &Dataset, test: &[Example]) -> Vec<(String, Vec<f64>)> {
+        let mut labels: Vec<_> = train.certain().map(|e| e.label).collect();
+        labels.sort_by(f64::total_cmp);
+        let median = labels.get(labels.len() / 2).copied().unwrap_or(0.0);
+        let spec = Q::spec();
+        let of = |name: &str| -> Vec<f64> {
+            test.iter().map(|e| spec.read_feature(&e.features, name).unwrap_or(median)).collect()
+        };
+        let named = Q::BASELINES.iter().map(|(name, feature)| ((*name).to_owned(), of(feature)));
+        std::iter::once(("constant".to_owned(), vec![median; test.len()])).chain(named).collect()
+    }
+
+    fn scores(&self, points: &[f64], labels: &[f64]) -> Result<BTreeMap<String, f64>> {
+        Ok(RegressionScores::of(points, labels)?.to_map())
+    }
+
+    fn parameters(&self) -> serde_json::Value {
+        serde_json::to_value(self.params).unwrap_or_default()
+    }
+}
+
+impl<Q: Quantity> RegressionModel<Q> {
+    /// The value taken apart, in the model's own unit: of the average task, of each feature in the
+    /// order of [`crate::features::FEATURES`], and of the description's wording.
+    pub fn contributions(&self, row: &FeatureRow) -> (f64, Vec<f64>, f64) {
+        self.part(row).contributions(row)
+    }
+
+    /// Together they are this.
+    pub fn raw(&self, row: &FeatureRow) -> f64 {
+        self.part(row).margin(row)
+    }
+
+    fn part(&self, row: &FeatureRow) -> &Fitted {
+        match &self.after {
+            Some(after) if row.has_code() => after,
+            _ => &self.before,
+        }
+    }
+}
+
+impl<Q: Quantity> Predictor for RegressionModel<Q> {
+    type Prediction = Estimate;
+
+    fn predict(&self, row: &FeatureRow) -> Estimate {
+        self.part(row).estimate(row, Status::Calibrated, self.schema)
+    }
+
+    fn point(&self, row: &FeatureRow) -> f64 {
+        self.part(row).point(row)
+    }
+
+    fn intervals(&self, row: &FeatureRow) -> Option<[(f64, f64); 2]> {
+        let estimate = self.predict(row);
+        Some([estimate.interval_80, estimate.interval_90])
+    }
+
+    fn reasons(&self, row: &FeatureRow) -> Vec<Reason> {
+        let (_, features, wording) = self.contributions(row);
+        reasons(row, &features, wording, Q::WORDING)
+    }
+
+    fn schema(&self) -> u64 {
+        self.schema
+    }
+
+    fn to_bytes(&self) -> Result<Vec<u8>> {
+        let after = self.after.as_ref().map(Fitted::store).transpose()?;
+        postcard::to_stdvec(&Stored { before: self.before.store()?, after, schema: self.schema })
+            .map_err(|e| Error::internal(format!("the {} model cannot be written", Q::TARGET)).with_source(e))
+    }
+}
+
+/// A model as it is written.
+#[derive(Debug, Serialize, Deserialize)]
+struct Stored {
+    before: StoredFitted,
+    after: Option<StoredFitted>,
+    schema: u64,
+}

@@ -1,0 +1,52 @@
+//! What can be set of a regression.
+
+use crate::error::{Error, Result};
+use crate::learn::{BoostParams, ForestParams};
+use serde::{Deserialize, Serialize};
+
+/// How a regression is fitted; verified when its trainer is built.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct RegressionParams {
+    /// Fewest generations with a label to fit on.
+    pub min_samples: usize,
+    /// Penalty on the square of an n-gram's weight, above 0.
+    pub l2: f64,
+    /// Fewest distinct descriptions that an n-gram must stand in.
+    pub min_texts: u32,
+    /// Boosted trees: for the value where no forest is used, and for the ends of the intervals.
+    pub boost: BoostParams,
+    /// The forest.
+    pub forest: ForestParams,
+}
+
+impl Default for RegressionParams {
+    fn default() -> Self {
+        let boost = BoostParams {
+            rounds: 120,
+            max_leaves: 15,
+            l2: 1.0,
+            min_child_weight: 1.0,
+            min_rows: 10,
+            colsample: 0.8,
+            ..BoostParams::default()
+        };
+        let forest = ForestParams { trees: 60, max_depth: 6, min_rows: 10, ..ForestParams::default() };
+        Self { min_samples: 100, l2: 1.0, min_texts: 2, boost, forest }
+    }
+}
+
+impl RegressionParams {
+    /// Checks every range.
+    ///
+    /// # Errors
+    /// `InvalidInput` naming the parameter and its value.
+    pub fn verify(&self) -> Result<()> {
+        if !(1e-6..=1e9).contains(&self.l2) {
+            return Err(Error::invalid(format!("l2 is {}, expected 0.000001 to 1e9", self.l2)));
+        }
+        self.boost.verify()?;
+        self.forest.verify()
+    }
+}

@@ -1,0 +1,200 @@
+//! The numbers that are predicted, and what each is learnt from.
+
+use super::params::RegressionParams;
+use super::part::{Scale, Spec};
+use crate::dataset::Target;
+use crate::learn::BoostParams;
+
+/// A number that can be predicted.
+pub trait Quantity: Clone + std::fmt::Debug + Send + Sync + 'static {
+    /// Its label.
+    const TARGET: Target;
+    /// Whether what the generated code shows is of use.
+    const USES_CODE: bool;
+    /// The simplest predictors: a name, and the feature that each is.
+    const BASELINES: &'static [(&'static str, &'static str)];
+    /// What a description's wording does to it: for less and for more.
+    const WORDING: [&'static str; 2];
+
+    /// The feature that guesses it while nothing is known.
+    const HEURISTIC: Option<&'static str>;
+    /// The answer where nothing is known at all.
+    const UNKNOWN: f64;
+
+    /// How it is learnt.
+    #[doc(hidden)]
+    fn spec() -> Spec;
+
+    /// The usual parameters.
+    fn params() -> RegressionParams {
+        RegressionParams::default()
+    }
+}
+
+/// Complexity, 0 to 10.
+#[derive(Debug, Clone, Copy)]
+pub struct Complexity;
+
+/// Seconds from start to end.
+#[derive(Debug, Clone, Copy)]
+pub struct Time;
+
+/// Quality, 0 to 10.
+#[derive(Debug, Clone, Copy)]
+pub struct Quality;
+
+/// What a description looks like.
+const DESCRIPTION: &[&str] = &[
+    "task_complexity_score",
+    "task_description_length",
+    "num_requirements",
+    "num_technical_terms",
+    "num_words",
+    "num_lines",
+    "title_length",
+    "num_headings",
+    "num_backticks",
+    "num_links",
+    "num_numbers",
+];
+
+const SETTING: &[&str] =
+    &["rag_examples_count", "rag_avg_quality", "rag_avg_similarity", "temperature", "max_tokens", "attempt"];
+
+impl Quantity for Complexity {
+    const TARGET: Target = Target::Complexity;
+    const USES_CODE: bool = false;
+    const BASELINES: &'static [(&'static str, &'static str)] =
+        &[("type_mean", "avg_complexity_for_type"), ("expected", "expected_complexity")];
+    const WORDING: [&'static str; 2] =
+        ["tasks worded like this were simpler", "tasks worded like this were harder"];
+
+    const HEURISTIC: Option<&'static str> = Some("task_complexity_score");
+    const UNKNOWN: f64 = 5.0;
+
+    fn spec() -> Spec {
+        Spec {
+            target: Self::TARGET,
+            scale: Scale::Log,
+            range: (0.0, 10.0),
+            expected: "expected_complexity",
+            features: &[
+                DESCRIPTION,
+                &["avg_complexity_for_type", "similar_tasks_complexity", "project_avg_complexity"],
+                &["num_files_to_generate", "estimated_lines_of_code"],
+            ],
+            forest: true,
+            text: true,
+        }
+    }
+}
+
+impl Quantity for Time {
+    const TARGET: Target = Target::Time;
+    const USES_CODE: bool = false;
+    const BASELINES: &'static [(&'static str, &'static str)] = &[
+        ("task_mean", "task_avg_time"),
+        ("agent_mean", "agent_avg_generation_time"),
+        ("expected", "expected_time"),
+    ];
+    const HEURISTIC: Option<&'static str> = None;
+    const UNKNOWN: f64 = 60.0;
+    const WORDING: [&'static str; 2] =
+        ["tasks worded like this took less time", "tasks worded like this took longer"];
+
+    fn spec() -> Spec {
+        Spec {
+            target: Self::TARGET,
+            scale: Scale::Log,
+            range: (0.0, 1e9),
+            expected: "expected_time",
+            features: &[
+                DESCRIPTION,
+                SETTING,
+                &[
+                    "similar_tasks_avg_time",
+                    "task_avg_time",
+                    "agent_avg_generation_time",
+                    "model_avg_latency",
+                    "agent_model_avg_time",
+                    "project_avg_time",
+                    "task_agent_avg_time",
+                    "task_model_avg_time",
+                    "avg_tokens_per_task",
+                    "task_avg_tokens",
+                    "task_success_rate",
+                    "agent_model_success_rate",
+                    "current_queue_size",
+                    "system_load",
+                    "num_files_to_generate",
+                    "estimated_lines_of_code",
+                ],
+            ],
+            forest: false,
+            text: true,
+        }
+    }
+}
+
+impl Quantity for Quality {
+    const TARGET: Target = Target::Quality;
+    const USES_CODE: bool = true;
+    const BASELINES: &'static [(&'static str, &'static str)] = &[
+        ("task_mean", "task_avg_quality"),
+        ("agent_mean", "agent_avg_quality"),
+        ("expected", "expected_quality"),
+    ];
+    const HEURISTIC: Option<&'static str> = None;
+    const UNKNOWN: f64 = 5.0;
+    const WORDING: [&'static str; 2] =
+        ["tasks worded like this turned out worse", "tasks worded like this turned out better"];
+
+    fn spec() -> Spec {
+        Spec {
+            target: Self::TARGET,
+            scale: Scale::Plain,
+            range: (0.0, 10.0),
+            expected: "expected_quality",
+            features: &[
+                DESCRIPTION,
+                SETTING,
+                &[
+                    "similar_tasks_avg_quality",
+                    "task_avg_quality",
+                    "agent_avg_quality",
+                    "model_avg_quality",
+                    "agent_model_avg_quality",
+                    "project_avg_quality",
+                    "task_agent_avg_quality",
+                    "task_model_avg_quality",
+                    "task_success_rate",
+                    "task_agent_success_rate",
+                    "task_model_success_rate",
+                    "agent_past_performance",
+                    "agent_model_success_rate",
+                    "project_agent_success_rate",
+                ],
+                &[
+                    "lines_of_code",
+                    "cyclomatic_complexity",
+                    "num_functions",
+                    "num_classes",
+                    "has_type_hints",
+                    "has_docstrings",
+                    "has_tests",
+                    "syntax_errors",
+                    "self_review_score",
+                ],
+            ],
+            forest: false,
+            text: true,
+        }
+    }
+
+    fn params() -> RegressionParams {
+        RegressionParams {
+            boost: BoostParams { rounds: 120, ..RegressionParams::default().boost },
+            ..RegressionParams::default()
+        }
+    }
+}
