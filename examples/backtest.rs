@@ -51,9 +51,9 @@ struct Args {
     #[arg(long)]
     by: Option<String>,
     /// Where the host's own complexity stands (`metadata.story_points`)
-    #[arg(long, requires = "range")]
+    #[arg(long)]
     label: Option<String>,
-    /// The scale of --label, LO..HI
+    /// The scale of --label, LO..HI; by default from 0 to the largest
     #[arg(long, value_parser = range, requires = "label")]
     range: Option<(f64, f64)>,
     /// Seed of every random choice
@@ -96,8 +96,8 @@ fn run(args: &Args) -> anyhow::Result<()> {
         eprintln!("line {line} passed over: {error}");
     }
     let mut events = read.events;
-    if let (Some(path), Some(range)) = (&args.label, args.range) {
-        label_complexity(&mut events, path, range)?;
+    if let Some(path) = &args.label {
+        label_complexity(&mut events, path, args.range)?;
     }
     let options = options(args);
     let report = if let Some(field) = &args.by {
@@ -179,11 +179,15 @@ fn by_value(
 fn label_complexity(
     events: &mut [GenerationEvent],
     path: &str,
-    (low, high): (f64, f64),
+    range: Option<(f64, f64)>,
 ) -> anyhow::Result<()> {
     if !has_field(events, path)? {
         bail!("no event has a field {path}");
     }
+    let (low, high) = match range {
+        Some(range) => range,
+        None => (0.0, largest(events, path)?),
+    };
     for event in events {
         if let Some(value) = field_of(event, path)? {
             let value = value
@@ -194,6 +198,15 @@ fn label_complexity(
         }
     }
     Ok(())
+}
+
+/// The largest value of the field, above 0.
+fn largest(events: &[GenerationEvent], path: &str) -> anyhow::Result<f64> {
+    let mut largest = f64::MIN_POSITIVE;
+    for event in events {
+        largest = largest.max(field_of(event, path)?.and_then(|v| v.as_f64()).unwrap_or(0.0));
+    }
+    Ok(largest)
 }
 
 fn has_field(events: &[GenerationEvent], path: &str) -> anyhow::Result<bool> {

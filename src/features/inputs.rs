@@ -41,6 +41,15 @@ impl Inputs<'_> {
     /// What the past leads one to expect of this task with this agent and LLM: each mean drawn to
     /// its parents by how little evidence it has. Missing where nothing of the kind is known.
     pub(super) fn expected(&self, read: fn(&Evidence) -> Mean) -> f32 {
+        self.expected_with(read, true)
+    }
+
+    /// The same without the task's own record.
+    pub(super) fn expected_untried(&self, read: fn(&Evidence) -> Mean) -> f32 {
+        self.expected_with(read, false)
+    }
+
+    fn expected_with(&self, read: fn(&Evidence) -> Mean, tried: bool) -> f32 {
         let Some(start) = read(self.view.get(Scope::Global)).value() else { return f32::NAN };
         let drawn = |scope, parent: f64| {
             let seen = read(self.view.get(scope));
@@ -48,10 +57,13 @@ impl Inputs<'_> {
         };
         let similar = drawn(Scope::TypeLanguageFramework, drawn(Scope::TaskType, start));
         let here = drawn(Scope::Project, similar);
-        let task = drawn(Scope::Task, here);
+        let task = if tried { drawn(Scope::Task, here) } else { here };
         let (agent, model) = (drawn(Scope::Agent, start), drawn(Scope::Model, start));
         let both = drawn(Scope::AgentModel, agent + model - start);
         let joined = task + both - start;
+        if !tried {
+            return joined as f32;
+        }
         let (by_agent, by_model) = (drawn(Scope::TaskAgent, joined), drawn(Scope::TaskModel, joined));
         (0.5 * (by_agent + by_model)) as f32
     }

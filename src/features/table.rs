@@ -225,6 +225,9 @@ pub static FEATURES: &[Feature] = &[
     mean!("task_agent_avg_time", "ln(1 + seconds)", Task, TaskAgent, log_seconds),
     mean!("task_model_avg_time", "ln(1 + seconds)", Task, TaskModel, log_seconds),
     feature("expected_time", "ln(1 + seconds)", Kind::Number, Topic::Task, |i| i.expected(|e| e.log_seconds)),
+    feature("expected_time_untried", "ln(1 + seconds)", Kind::Number, Topic::Task, |i| {
+        i.expected_untried(|e| e.log_seconds)
+    }),
     feature("avg_tokens_per_task", "ln(1 + tokens)", Kind::Number, Topic::Model, |i| {
         i.mean(Scope::Model, |e| e.tokens).ln_1p()
     }),
@@ -238,10 +241,22 @@ pub static FEATURES: &[Feature] = &[
     mean!("agent_model_avg_quality", "0 to 10", Agent, AgentModel, quality),
     mean!("project_avg_quality", "0 to 10", Project, Project, quality),
     feature("expected_quality", "0 to 10", Kind::Number, Topic::Task, |i| i.expected(|e| e.quality)),
+    feature("expected_quality_untried", "0 to 10", Kind::Number, Topic::Task, |i| {
+        i.expected_untried(|e| e.quality)
+    }),
     mean!("avg_complexity_for_type", "0 to 10", Task, TaskType, complexity),
     mean!("similar_tasks_complexity", "0 to 10", Task, TypeLanguageFramework, complexity),
     mean!("project_avg_complexity", "0 to 10", Project, Project, complexity),
     feature("expected_complexity", "0 to 10", Kind::Number, Topic::Task, |i| i.expected(|e| e.complexity)),
+    feature("expected_complexity_untried", "0 to 10", Kind::Number, Topic::Task, |i| {
+        i.expected_untried(|e| e.complexity)
+    }),
+    feature("task_timed", "generations", Kind::Count, Topic::Task, |i| {
+        i.evidence(Scope::Task, |e| e.log_seconds.n)
+    }),
+    feature("task_scored", "generations", Kind::Count, Topic::Task, |i| {
+        i.evidence(Scope::Task, |e| e.quality.n)
+    }),
     feature("num_files_to_generate", "files", Kind::Count, Topic::Task, |i| {
         Inputs::number(i.task.num_files_to_generate.map(f64::from))
     }),

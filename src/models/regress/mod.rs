@@ -17,7 +17,7 @@ use crate::dataset::{Dataset, Example, Target};
 use crate::error::{Error, ErrorKind, Result};
 use crate::evaluate::RegressionScores;
 use crate::features::FeatureRow;
-use part::{Fitted, StoredFitted};
+use part::{Fitted, Regime, StoredFitted};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
@@ -33,10 +33,23 @@ pub struct RegressionTrainer<Q> {
 /// use, from its code too.
 #[derive(Debug, Clone)]
 pub struct RegressionModel<Q> {
-    before: Fitted,
-    after: Option<Fitted>,
+    before: Regimes<Fitted>,
+    after: Option<Regimes<Fitted>>,
     schema: u64,
     quantity: PhantomData<fn() -> Q>,
+}
+
+/// One for tasks that were not tried before, one for those that were.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Regimes<F> {
+    untried: F,
+    tried: Option<F>,
+}
+
+impl<F> Regimes<F> {
+    fn try_map<G>(self, f: impl Fn(F) -> Result<G>) -> Result<Regimes<G>> {
+        Ok(Regimes { untried: f(self.untried)?, tried: self.tried.map(f).transpose()? })
+    }
 }
 
 /// Fits complexity, 0 to 10.
@@ -61,8 +74,16 @@ impl<Q: Quantity> RegressionTrainer<Q> {
         params.verify().map(|()| Self { params, quantity: PhantomData })
     }
 
-    fn fit_one(&self, data: &Dataset, row: RowOf) -> Result<Fitted> {
-        Fitted::fit(&Q::spec(), data, row, &self.params)
+    fn fit_both(&self, data: &Dataset, row: RowOf) -> Result<Regimes<Fitted>> {
+        let spec = Q::spec();
+        let tried = data.filter(|_, e| spec.is_tried(&e.features));
+        let enough = tried.examples.len() >= self.params.min_samples.max(2);
+        Ok(Regimes {
+            untried: Fitted::fit(&spec, Regime::Untried, data, row, &self.params)?,
+            tried: enough
+                .then(|| Fitted::fit(&spec, Regime::Tried, &tried, row, &self.params))
+                .transpose()?,
+        })
     }
 }
 
@@ -101,8 +122,8 @@ impl<Q: Quantity> Trainer for RegressionTrainer<Q> {
         let with_code = data.filter(|_, e| e.completed.is_some());
         let after = Q::USES_CODE && with_code.examples.len() >= need;
         Ok(RegressionModel {
-            before: self.fit_one(data, row_before)?,
-            after: after.then(|| self.fit_one(&with_code, row_after)).transpose()?,
+            before: self.fit_both(data, row_before)?,
+            after: after.then(|| self.fit_both(&with_code, row_after)).transpose()?,
             schema: data.schema,
             quantity: PhantomData,
         })
@@ -113,8 +134,8 @@ impl<Q: Quantity> Trainer for RegressionTrainer<Q> {
             .map_err(|e| Error::corrupt(format!("the {} model cannot be read", Q::TARGET)).with_source(e))?;
         let open = |part: StoredFitted| part.open(&Q::spec());
         Ok(RegressionModel {
-            before: open(stored.before)?,
-            after: stored.after.map(open).transpose()?,
+            before: stored.before.try_map(open)?,
+            after: stored.after.map(|regimes| regimes.try_map(open)).transpose()?,
             schema: stored.schema,
             quantity: PhantomData,
         })
@@ -167,10 +188,9 @@ impl<Q: Quantity> RegressionModel<Q> {
     }
 
     fn part(&self, row: &FeatureRow) -> &Fitted {
-        match &self.after {
-            Some(after) if row.has_code() => after,
-            _ => &self.before,
-        }
+        let regimes = self.after.as_ref().filter(|_| row.has_code()).unwrap_or(&self.before);
+        let tried = regimes.tried.as_ref().filter(|_| Q::spec().is_tried(row));
+        tried.unwrap_or(&regimes.untried)
     }
 }
 
@@ -200,8 +220,9 @@ impl<Q: Quantity> Predictor for RegressionModel<Q> {
     }
 
     fn to_bytes(&self) -> Result<Vec<u8>> {
-        let after = self.after.as_ref().map(Fitted::store).transpose()?;
-        postcard::to_stdvec(&Stored { before: self.before.store()?, after, schema: self.schema })
+        let store = |regimes: &Regimes<Fitted>| regimes.clone().try_map(|fitted| fitted.store());
+        let after = self.after.as_ref().map(store).transpose()?;
+        postcard::to_stdvec(&Stored { before: store(&self.before)?, after, schema: self.schema })
             .map_err(|e| Error::internal(format!("the {} model cannot be written", Q::TARGET)).with_source(e))
     }
 }
@@ -209,7 +230,7 @@ impl<Q: Quantity> Predictor for RegressionModel<Q> {
 /// A model as it is written.
 #[derive(Debug, Serialize, Deserialize)]
 struct Stored {
-    before: StoredFitted,
-    after: Option<StoredFitted>,
+    before: Regimes<StoredFitted>,
+    after: Option<Regimes<StoredFitted>>,
     schema: u64,
 }

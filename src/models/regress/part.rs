@@ -22,7 +22,13 @@ pub struct Spec {
     pub(super) range: (f64, f64),
     /// The feature that says what the past leads one to expect.
     pub(super) expected: &'static str,
+    /// The same without the task's own record.
+    pub(super) expected_untried: &'static str,
+    /// The feature that counts how often the task was tried; `None` where tries make no difference.
+    pub(super) tries: Option<&'static str>,
     pub(super) features: &'static [&'static [&'static str]],
+    /// Those of the task's own record.
+    pub(super) of_task: &'static [&'static str],
     /// The value comes from a forest.
     pub(super) forest: bool,
     /// The wording counts.
@@ -31,7 +37,7 @@ pub struct Spec {
 
 /// The scale on which a number is learnt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scale {
+pub(super) enum Scale {
     /// As it is.
     Plain,
     /// ln(1 + number).
@@ -68,14 +74,41 @@ impl Spec {
         Some(if logged { value } else { self.scale.to(value) }).filter(|v| v.is_finite())
     }
 
-    fn places(&self) -> Vec<usize> {
-        self.features.iter().copied().flatten().filter_map(|name| index_of(name)).collect()
+    /// Whether the task's own record says anything.
+    pub(super) fn is_tried(&self, row: &FeatureRow) -> bool {
+        let place = self.tries.and_then(index_of);
+        place.and_then(|p| row.values.get(p)).is_some_and(|n| *n > 0.0)
     }
+
+    fn places(&self, regime: Regime) -> Vec<usize> {
+        let own = if regime == Regime::Tried { self.of_task } else { &[] };
+        self.features.iter().copied().flatten().chain(own).filter_map(|name| index_of(name)).collect()
+    }
+
+    fn expected(&self, regime: Regime) -> &'static str {
+        match regime {
+            Regime::Tried => self.expected,
+            Regime::Untried => self.expected_untried,
+        }
+    }
+}
+
+/// Whether the task's own record is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Regime {
+    Untried,
+    Tried,
 }
 
 /// The levels of the intervals, and the quantiles that they begin from.
 const LEVELS: [f64; 2] = [0.8, 0.9];
 const QUANTILES: [f64; 4] = [0.1, 0.9, 0.05, 0.95];
+
+/// How far the trees may be trusted.
+const TRUSTS: [f64; 5] = [0.0, 0.25, 0.5, 0.75, 1.0];
+
+/// Standard errors of a difference that are taken for chance.
+const CHANCE: f64 = 0.5;
 
 /// Share of the newest examples that the intervals must hold.
 const HELD_OUT: f64 = 0.2;
@@ -85,12 +118,15 @@ const HELD_OUT: f64 = 0.2;
 pub(super) struct Fitted {
     spec: Spec,
     part: Part,
+    /// How far the value goes from the start towards what the part says, 0 to 1.
+    trust: f64,
     conformal: Option<QuantileConformal>,
 }
 
 /// What predicts.
 #[derive(Debug, Clone)]
 struct Part {
+    regime: Regime,
     places: Vec<usize>,
     expected: usize,
     /// Where nothing is expected.
@@ -103,20 +139,34 @@ struct Part {
 }
 
 impl Fitted {
-    /// Fits on the older rows, widens the intervals until they hold the newest, fits on all.
-    pub(super) fn fit(spec: &Spec, data: &Dataset, row: RowOf, params: &RegressionParams) -> Result<Self> {
-        let conformal = match data.split_by_time(HELD_OUT) {
-            Ok((earlier, held_out)) => {
-                let part = Part::fit(spec, &earlier.examples, row, params)?;
-                Some(part.conformal(spec, &held_out, row)).and_then(Result::ok)
-            }
-            Err(_) => None,
-        };
-        Ok(Self { spec: *spec, part: Part::fit(spec, &data.examples, row, params)?, conformal })
+    /// Fits on some rows, trusts it as far as the others show, widens the intervals until they hold
+    /// those, and fits on all.
+    pub(super) fn fit(
+        spec: &Spec,
+        regime: Regime,
+        data: &Dataset,
+        row: RowOf,
+        params: &RegressionParams,
+    ) -> Result<Self> {
+        let (mut trust, mut conformal) = (1.0, None);
+        if let Some((learnt, held_out)) = hold_out(spec, regime, data) {
+            let part = Part::fit(spec, regime, &learnt, row, params)?;
+            let rows: Vec<_> =
+                held_out.iter().filter_map(|e| Some((row(e)?, spec.scale.to(e.label)))).collect();
+            trust = part.trust(spec, &rows);
+            conformal = part.conformal(spec, &rows).ok();
+        }
+        Ok(Self {
+            spec: *spec,
+            part: Part::fit(spec, regime, &data.examples, row, params)?,
+            trust,
+            conformal,
+        })
     }
 
     pub(super) fn margin(&self, row: &FeatureRow) -> f64 {
-        self.part.margin(&self.spec, row)
+        let full = self.part.margin(&self.spec, row);
+        self.part.start + self.trust * (full - self.part.start)
     }
 
     pub(super) fn point(&self, row: &FeatureRow) -> f64 {
@@ -149,7 +199,9 @@ impl Fitted {
 
     /// Base, features in the order of [`FEATURES`], wording: they add up to the margin.
     pub(super) fn contributions(&self, row: &FeatureRow) -> (f64, Vec<f64>, f64) {
-        self.part.contributions(&self.spec, row)
+        let (base, mut features, wording) = self.part.contributions(&self.spec, row);
+        features.iter_mut().for_each(|part| *part *= self.trust);
+        (self.part.start + self.trust * (base - self.part.start), features, self.trust * wording)
     }
 
     fn number(&self, raw: f64) -> f64 {
@@ -159,6 +211,8 @@ impl Fitted {
     pub(super) fn store(&self) -> Result<StoredFitted> {
         let quantiles = self.part.quantiles.iter().map(Trees::to_bytes).collect::<Result<_>>()?;
         Ok(StoredFitted {
+            regime: self.part.regime,
+            trust: self.trust,
             places: self.part.places.clone(),
             start: self.part.start,
             wording: self.part.wording.clone(),
@@ -173,6 +227,8 @@ impl Fitted {
 /// A regression as it is written.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct StoredFitted {
+    regime: Regime,
+    trust: f64,
     places: Vec<usize>,
     start: f64,
     wording: Option<(Tfidf, Linear)>,
@@ -197,6 +253,7 @@ impl StoredFitted {
             && value.width() == width
             && quantiles.len() == QUANTILES.len()
             && quantiles.iter().all(|trees| trees.width() == width)
+            && (0.0..=1.0).contains(&self.trust)
             && self.start.abs() <= 1e9
             && self.mean_wording.abs() <= 1e9
             && self.wording.as_ref().is_none_or(|(_, linear)| linear.dense_weights().is_empty())
@@ -205,29 +262,59 @@ impl StoredFitted {
             return Err(Error::corrupt(format!("{} model: its parts do not fit together", spec.target)));
         }
         let part = Part {
+            regime: self.regime,
             places: self.places,
-            expected: expected_place(spec),
+            expected: expected_place(spec, self.regime),
             start: self.start,
             wording: self.wording,
             mean_wording: self.mean_wording,
             value,
             quantiles,
         };
-        Ok(Fitted { spec: *spec, part, conformal: self.conformal })
+        Ok(Fitted { spec: *spec, part, trust: self.trust, conformal: self.conformal })
     }
 }
 
-fn expected_place(spec: &Spec) -> usize {
-    index_of(spec.expected).unwrap_or(0)
+fn expected_place(spec: &Spec, regime: Regime) -> usize {
+    index_of(spec.expected(regime)).unwrap_or(0)
+}
+
+/// Fewer rows than this test nothing.
+const FEWEST_ROWS: usize = 30;
+
+/// One in so many tasks is held out.
+const HELD_OUT_TASKS: u64 = 5;
+
+/// Rows to learn from and rows of the regime's own kind that are later or of other tasks: the newest
+/// where enough of them are of that kind, else whole tasks.
+fn hold_out(spec: &Spec, regime: Regime, data: &Dataset) -> Option<(Vec<Example>, Vec<Example>)> {
+    let (earlier, newest) = data.split_by_time(HELD_OUT).ok()?;
+    let fits = |e: &Example| spec.tries.is_none() || spec.is_tried(&e.features) == (regime == Regime::Tried);
+    let own: Vec<_> = newest.into_iter().filter(fits).collect();
+    if own.len() >= FEWEST_ROWS {
+        return Some((earlier.examples, own));
+    }
+    if regime == Regime::Tried {
+        return None;
+    }
+    let (apart, rest): (Vec<_>, Vec<_>) =
+        data.examples.iter().cloned().partition(|e| e.task % HELD_OUT_TASKS == 0);
+    (apart.len() >= FEWEST_ROWS && rest.len() >= FEWEST_ROWS).then_some((rest, apart))
 }
 
 impl Part {
-    fn fit(spec: &Spec, examples: &[Example], row: RowOf, params: &RegressionParams) -> Result<Self> {
+    fn fit(
+        spec: &Spec,
+        regime: Regime,
+        examples: &[Example],
+        row: RowOf,
+        params: &RegressionParams,
+    ) -> Result<Self> {
         let rows: Vec<_> = examples.iter().filter_map(|e| Some((row(e)?, spec.scale.to(e.label)))).collect();
         let labels: Vec<_> = rows.iter().map(|(_, y)| *y).collect();
         let start = median(labels.clone());
         let mut offsets: Vec<_> =
-            rows.iter().map(|(r, _)| spec.raw_feature(r, spec.expected).unwrap_or(start)).collect();
+            rows.iter().map(|(r, _)| spec.raw_feature(r, spec.expected(regime)).unwrap_or(start)).collect();
         let (wording, mean_wording) = match spec.text {
             true => Self::fit_wording(&rows, &offsets, params)?,
             false => (None, 0.0),
@@ -235,7 +322,7 @@ impl Part {
         if let Some((tfidf, linear)) = &wording {
             offsets.iter_mut().zip(&rows).for_each(|(o, (r, _))| *o += wording_of(tfidf, linear, r));
         }
-        let places = spec.places();
+        let places = spec.places(regime);
         let table: Vec<f32> = rows.iter().flat_map(|(r, _)| places.iter().map(|p| value_at(r, *p))).collect();
         let data = Matrix { values: &table, width: places.len() };
         let sample = Sample::new(data, &labels).starting_from(&offsets);
@@ -246,7 +333,8 @@ impl Part {
         };
         let quantiles =
             QUANTILES.iter().map(|q| boosted(Objective::Quantile(*q))).collect::<Result<Vec<_>>>()?;
-        Ok(Self { places, expected: expected_place(spec), start, wording, mean_wording, value, quantiles })
+        let expected = expected_place(spec, regime);
+        Ok(Self { regime, places, expected, start, wording, mean_wording, value, quantiles })
     }
 
     /// A ridge regression of what the past does not explain on the description's n-grams.
@@ -273,8 +361,7 @@ impl Part {
         Ok((Some((tfidf, linear)), sum / rows.len() as f64))
     }
 
-    fn conformal(&self, spec: &Spec, held_out: &[Example], row: RowOf) -> Result<QuantileConformal> {
-        let rows: Vec<_> = held_out.iter().filter_map(|e| Some((row(e)?, spec.scale.to(e.label)))).collect();
+    fn conformal(&self, spec: &Spec, rows: &[(&FeatureRow, f64)]) -> Result<QuantileConformal> {
         let bands: Vec<_> = rows.iter().map(|(r, _)| self.bands(spec, r)).collect();
         let of = |level: usize| -> Vec<Interval> { bands.iter().map(|b| b[level]).collect() };
         let (narrow, wide) = (of(0), of(1));
@@ -282,8 +369,32 @@ impl Part {
         QuantileConformal::fit(&LEVELS, &[&narrow, &wide], &labels, &vec![1.0; labels.len()])
     }
 
+    /// How far to go from the start to what the trees say: the least that is within chance of the
+    /// best on rows that were not learnt from.
+    fn trust(&self, spec: &Spec, rows: &[(&FeatureRow, f64)]) -> f64 {
+        let errors = |trust: f64| -> Vec<f64> {
+            let error = |(row, label): &(&FeatureRow, f64)| {
+                let raw = self.start + trust * (self.margin(spec, row) - self.start);
+                (spec.scale.from(raw) - spec.scale.from(*label)).abs()
+            };
+            rows.iter().map(error).collect()
+        };
+        let tried: Vec<_> = TRUSTS.iter().map(|trust| (*trust, errors(*trust))).collect();
+        let sum = |errors: &[f64]| errors.iter().sum::<f64>();
+        let best = tried.iter().min_by(|a, b| sum(&a.1).total_cmp(&sum(&b.1)));
+        let Some((_, best)) = best else { return 1.0 };
+        let within_chance = |errors: &[f64]| {
+            let n = errors.len() as f64;
+            let differences: Vec<_> = errors.iter().zip(best).map(|(a, b)| a - b).collect();
+            let mean = sum(&differences) / n;
+            let variance = differences.iter().map(|d| (d - mean).powi(2)).sum::<f64>() / n;
+            mean <= CHANCE * (variance / n).sqrt()
+        };
+        tried.iter().find(|(_, errors)| within_chance(errors)).map_or(1.0, |(trust, _)| *trust)
+    }
+
     fn offset(&self, spec: &Spec, row: &FeatureRow) -> (f64, f64) {
-        let expected = spec.raw_feature(row, spec.expected).unwrap_or(self.start);
+        let expected = spec.raw_feature(row, spec.expected(self.regime)).unwrap_or(self.start);
         let wording = self.wording.as_ref().map_or(0.0, |(tfidf, linear)| wording_of(tfidf, linear, row));
         (expected, wording)
     }
