@@ -30,6 +30,11 @@ impl Inputs<'_> {
         value.map_or(f32::NAN, |v| f32::from(u8::from(v)))
     }
 
+    /// A mean as the history keeps it, back on the scale from 0 to 10.
+    pub(super) fn complexity(mean: f32) -> f32 {
+        mean.exp_m1() / 10.0
+    }
+
     pub(super) fn evidence(&self, scope: Scope, read: fn(&Evidence) -> f64) -> f32 {
         if self.view.knows(scope) { read(self.view.get(scope)) as f32 } else { f32::NAN }
     }

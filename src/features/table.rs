@@ -244,12 +244,20 @@ pub static FEATURES: &[Feature] = &[
     feature("expected_quality_untried", "0 to 10", Kind::Number, Topic::Task, |i| {
         i.expected_untried(|e| e.quality)
     }),
-    mean!("avg_complexity_for_type", "0 to 10", Task, TaskType, complexity),
-    mean!("similar_tasks_complexity", "0 to 10", Task, TypeLanguageFramework, complexity),
-    mean!("project_avg_complexity", "0 to 10", Project, Project, complexity),
-    feature("expected_complexity", "0 to 10", Kind::Number, Topic::Task, |i| i.expected(|e| e.complexity)),
+    feature("avg_complexity_for_type", "0 to 10", Kind::Number, Topic::Task, |i| {
+        Inputs::complexity(i.mean(Scope::TaskType, |e| e.complexity))
+    }),
+    feature("similar_tasks_complexity", "0 to 10", Kind::Number, Topic::Task, |i| {
+        Inputs::complexity(i.mean(Scope::TypeLanguageFramework, |e| e.complexity))
+    }),
+    feature("project_avg_complexity", "0 to 10", Kind::Number, Topic::Project, |i| {
+        Inputs::complexity(i.mean(Scope::Project, |e| e.complexity))
+    }),
+    feature("expected_complexity", "0 to 10", Kind::Number, Topic::Task, |i| {
+        Inputs::complexity(i.expected(|e| e.complexity))
+    }),
     feature("expected_complexity_untried", "0 to 10", Kind::Number, Topic::Task, |i| {
-        i.expected_untried(|e| e.complexity)
+        Inputs::complexity(i.expected_untried(|e| e.complexity))
     }),
     feature("task_timed", "generations", Kind::Count, Topic::Task, |i| {
         i.evidence(Scope::Task, |e| e.log_seconds.n)

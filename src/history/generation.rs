@@ -191,7 +191,10 @@ impl Generation {
         });
         let ended = self.completion.as_ref().map(|end| (day(end.known_at), end.tally()));
         let rated = start.complexity.map(|complexity| {
-            (start.day, Tally { rated: 1, complexity: fixed(complexity), ..Tally::default() })
+            (
+                start.day,
+                Tally { rated: 1, complexity: fixed((10.0 * complexity).ln_1p()), ..Tally::default() },
+            )
         });
         let days = [judged, scored, ended, rated].map(|day| day.unwrap_or(none));
         let open = success.is_none().then(|| hour(start.known_at));

@@ -156,7 +156,8 @@ pub struct Evidence {
     pub log_seconds: Mean,
     /// Tokens of a generation (half-life 30 days).
     pub tokens: Mean,
-    /// Complexity as the host labelled it, 0 to 10 (half-life 30 days).
+    /// ln(1 + 10 × complexity) as the host labelled it (half-life 30 days): hosts give small numbers
+    /// often and large ones seldom.
     pub complexity: Mean,
     /// Days since the group's first generation.
     pub age_days: Option<u32>,

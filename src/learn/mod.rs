@@ -4,6 +4,7 @@ mod boost;
 mod calibrate;
 mod conformal;
 mod linear;
+mod neighbours;
 mod tfidf;
 
 pub use boost::{BoostParams, FitRequest, ForestParams, Matrix, Objective, Sample, Stopping, Trees};
@@ -13,4 +14,5 @@ pub use calibrate::{
 };
 pub use conformal::{AdaptiveLevel, Interval, QuantileConformal, ResidualConformal, Scores};
 pub use linear::{Linear, LinearLoss, LinearParams, LinearRow, LinearTarget, logit, sigmoid};
+pub use neighbours::Neighbours;
 pub use tfidf::Tfidf;

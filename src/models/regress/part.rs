@@ -6,8 +6,8 @@ use crate::dataset::{Dataset, Example, Target};
 use crate::error::{Error, Result};
 use crate::features::{FEATURES, FeatureRow, index_of};
 use crate::learn::{
-    FitRequest, Interval, Linear, LinearLoss, LinearParams, LinearRow, LinearTarget, Matrix, Objective,
-    QuantileConformal, Sample, Tfidf, Trees,
+    FitRequest, Interval, Linear, LinearLoss, LinearParams, LinearRow, LinearTarget, Matrix, Neighbours,
+    Objective, QuantileConformal, Sample, Tfidf, Trees,
 };
 use crate::models::Status;
 use crate::text::NGRAM_BUCKETS;
@@ -29,10 +29,9 @@ pub struct Spec {
     pub(super) features: &'static [&'static [&'static str]],
     /// Those of the task's own record.
     pub(super) of_task: &'static [&'static str],
-    /// The value comes from a forest.
-    pub(super) forest: bool,
-    /// The wording counts.
-    pub(super) text: bool,
+    /// The value comes from what became of similar texts, corrected by a forest; else from what the
+    /// past leads one to expect, the wording, and boosted trees.
+    pub(super) by_neighbours: bool,
 }
 
 /// The scale on which a number is learnt.
@@ -104,11 +103,15 @@ pub(super) enum Regime {
 const LEVELS: [f64; 2] = [0.8, 0.9];
 const QUANTILES: [f64; 4] = [0.1, 0.9, 0.05, 0.95];
 
-/// How far the trees may be trusted.
+/// How far a part may be trusted.
 const TRUSTS: [f64; 5] = [0.0, 0.25, 0.5, 0.75, 1.0];
 
-/// Standard errors of a difference that are taken for chance.
-const CHANCE: f64 = 0.5;
+/// The tails that intervals may leave out at either end, and those that they leave out by default.
+const TAIL_GRID: [f64; 11] = [0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.125, 0.15, 0.2, 0.25, 0.3];
+const TAILS: [f64; 2] = [0.1, 0.05];
+
+/// Rounding errors are below this.
+const ROUNDING: f64 = 1e-9;
 
 /// Share of the newest examples that the intervals must hold.
 const HELD_OUT: f64 = 0.2;
@@ -118,9 +121,19 @@ const HELD_OUT: f64 = 0.2;
 pub(super) struct Fitted {
     spec: Spec,
     part: Part,
-    /// How far the value goes from the start towards what the part says, 0 to 1.
-    trust: f64,
-    conformal: Option<QuantileConformal>,
+    /// How far what is expected and worded, and the trees, are trusted, 0 to 1.
+    trust: [f64; 2],
+    calibration: Option<Calibration>,
+}
+
+/// What makes the intervals hold.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+enum Calibration {
+    /// How far to widen them.
+    Widened(QuantileConformal),
+    /// The tails to leave out at either end: where labels have few values, widening by a little
+    /// takes in no more of them and narrowing by a little leaves out many.
+    Tails([f64; 2]),
 }
 
 /// What predicts.
@@ -131,11 +144,22 @@ struct Part {
     expected: usize,
     /// Where nothing is expected.
     start: f64,
-    wording: Option<(Tfidf, Linear)>,
+    tfidf: Tfidf,
+    wording: Wording,
     /// Mean contribution of the wording in training.
     mean_wording: f64,
     value: Trees,
+    /// The ends of the intervals, where the neighbours do not give them.
     quantiles: Vec<Trees>,
+}
+
+/// What is made of a description's wording.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+enum Wording {
+    /// What it adds to what is expected.
+    Linear(Linear),
+    /// What became of similar ones.
+    Neighbours(Neighbours),
 }
 
 impl Fitted {
@@ -148,25 +172,24 @@ impl Fitted {
         row: RowOf,
         params: &RegressionParams,
     ) -> Result<Self> {
-        let (mut trust, mut conformal) = (1.0, None);
+        let (mut trust, mut calibration) = ([1.0; 2], None);
         if let Some((learnt, held_out)) = hold_out(spec, regime, data) {
             let part = Part::fit(spec, regime, &learnt, row, params)?;
             let rows: Vec<_> =
                 held_out.iter().filter_map(|e| Some((row(e)?, spec.scale.to(e.label)))).collect();
             trust = part.trust(spec, &rows);
-            conformal = part.conformal(spec, &rows).ok();
+            calibration = part.calibrate(spec, &rows, trust);
         }
         Ok(Self {
             spec: *spec,
             part: Part::fit(spec, regime, &data.examples, row, params)?,
             trust,
-            conformal,
+            calibration,
         })
     }
 
     pub(super) fn margin(&self, row: &FeatureRow) -> f64 {
-        let full = self.part.margin(&self.spec, row);
-        self.part.start + self.trust * (full - self.part.start)
+        self.part.margin(&self.spec, row, self.trust)
     }
 
     pub(super) fn point(&self, row: &FeatureRow) -> f64 {
@@ -175,14 +198,22 @@ impl Fitted {
 
     pub(super) fn estimate(&self, row: &FeatureRow, status: Status, schema: u64) -> Estimate {
         let margin = self.margin(row);
-        let bands = self.part.bands(&self.spec, row);
-        let held = self.conformal.as_ref().and_then(|c| c.intervals(&bands).ok());
-        let bands = held.map_or(bands, |found| [found[0], found[1]]);
+        let tails = match &self.calibration {
+            Some(Calibration::Tails(tails)) => *tails,
+            _ => TAILS,
+        };
+        let mut bands = self.part.bands(&self.spec, row, self.trust, tails);
+        if let Some(Calibration::Widened(conformal)) = &self.calibration
+            && let Ok(held) = conformal.intervals(&bands)
+        {
+            bands = [held[0], held[1]];
+        }
         let [narrow, wide] = bands.map(|b| (b.lower.min(margin), b.upper.max(margin)));
         let wide = (wide.0.min(narrow.0), wide.1.max(narrow.1));
-        let number = |(low, high): (f64, f64)| (self.number(low), self.number(high));
+        // A label that is an end is within, whatever rounding does on the way to its scale and back.
+        let number = |(low, high): (f64, f64)| (self.number(low - ROUNDING), self.number(high + ROUNDING));
         let mut notes = Vec::new();
-        if self.conformal.is_none() {
+        if self.calibration.is_none() {
             notes.push("too few later generations to test the interval on".to_owned());
         }
         Estimate {
@@ -199,9 +230,7 @@ impl Fitted {
 
     /// Base, features in the order of [`FEATURES`], wording: they add up to the margin.
     pub(super) fn contributions(&self, row: &FeatureRow) -> (f64, Vec<f64>, f64) {
-        let (base, mut features, wording) = self.part.contributions(&self.spec, row);
-        features.iter_mut().for_each(|part| *part *= self.trust);
-        (self.part.start + self.trust * (base - self.part.start), features, self.trust * wording)
+        self.part.contributions(&self.spec, row, self.trust)
     }
 
     fn number(&self, raw: f64) -> f64 {
@@ -215,11 +244,12 @@ impl Fitted {
             trust: self.trust,
             places: self.part.places.clone(),
             start: self.part.start,
+            tfidf: self.part.tfidf.clone(),
             wording: self.part.wording.clone(),
             mean_wording: self.part.mean_wording,
             value: self.part.value.to_bytes()?,
             quantiles,
-            conformal: self.conformal.clone(),
+            calibration: self.calibration.clone(),
         })
     }
 }
@@ -228,36 +258,40 @@ impl Fitted {
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct StoredFitted {
     regime: Regime,
-    trust: f64,
+    trust: [f64; 2],
     places: Vec<usize>,
     start: f64,
-    wording: Option<(Tfidf, Linear)>,
+    tfidf: Tfidf,
+    wording: Wording,
     mean_wording: f64,
     value: Vec<u8>,
     quantiles: Vec<Vec<u8>>,
-    conformal: Option<QuantileConformal>,
+    calibration: Option<Calibration>,
 }
 
 impl StoredFitted {
     /// Checks everything that a prediction relies on.
     pub(super) fn open(mut self, spec: &Spec) -> Result<Fitted> {
-        if let Some((tfidf, linear)) = &mut self.wording {
-            tfidf.prepare()?;
-            linear.prepare(NGRAM_BUCKETS)?;
-        }
+        self.tfidf.prepare()?;
+        let by_neighbours = match &mut self.wording {
+            Wording::Linear(linear) => linear.prepare(NGRAM_BUCKETS).map(|()| false)?,
+            Wording::Neighbours(neighbours) => neighbours.prepare().map(|()| true)?,
+        };
+        let ends = if by_neighbours { 0 } else { QUANTILES.len() };
         let value = Trees::from_bytes(&self.value)?;
         let quantiles =
             self.quantiles.iter().map(|bytes| Trees::from_bytes(bytes)).collect::<Result<Vec<_>>>()?;
         let width = self.places.len();
         let fits = self.places.iter().all(|p| *p < FEATURES.len())
             && value.width() == width
-            && quantiles.len() == QUANTILES.len()
+            && by_neighbours == spec.by_neighbours
+            && quantiles.len() == ends
             && quantiles.iter().all(|trees| trees.width() == width)
-            && (0.0..=1.0).contains(&self.trust)
+            && self.trust.iter().all(|trust| (0.0..=1.0).contains(trust))
             && self.start.abs() <= 1e9
             && self.mean_wording.abs() <= 1e9
-            && self.wording.as_ref().is_none_or(|(_, linear)| linear.dense_weights().is_empty())
-            && self.conformal.as_ref().is_none_or(|c| c.is_sound() && c.levels().len() == LEVELS.len());
+            && !matches!(&self.wording, Wording::Linear(linear) if !linear.dense_weights().is_empty())
+            && self.calibration.as_ref().is_none_or(Calibration::is_sound);
         if !fits {
             return Err(Error::corrupt(format!("{} model: its parts do not fit together", spec.target)));
         }
@@ -266,12 +300,13 @@ impl StoredFitted {
             places: self.places,
             expected: expected_place(spec, self.regime),
             start: self.start,
+            tfidf: self.tfidf,
             wording: self.wording,
             mean_wording: self.mean_wording,
             value,
             quantiles,
         };
-        Ok(Fitted { spec: *spec, part, trust: self.trust, conformal: self.conformal })
+        Ok(Fitted { spec: *spec, part, trust: self.trust, calibration: self.calibration })
     }
 }
 
@@ -313,126 +348,185 @@ impl Part {
         let rows: Vec<_> = examples.iter().filter_map(|e| Some((row(e)?, spec.scale.to(e.label)))).collect();
         let labels: Vec<_> = rows.iter().map(|(_, y)| *y).collect();
         let start = median(labels.clone());
-        let mut offsets: Vec<_> =
-            rows.iter().map(|(r, _)| spec.raw_feature(r, spec.expected(regime)).unwrap_or(start)).collect();
-        let (wording, mean_wording) = match spec.text {
-            true => Self::fit_wording(&rows, &offsets, params)?,
-            false => (None, 0.0),
+        let tfidf = Tfidf::fit(rows.iter().map(|(r, _)| &r.text), params.min_texts);
+        let texts: Vec<_> = rows.iter().map(|(r, _)| sparse(&tfidf, r)).collect();
+        let expected: Vec<_> = match spec.by_neighbours {
+            true => vec![start; rows.len()],
+            false => rows
+                .iter()
+                .map(|(r, _)| spec.raw_feature(r, spec.expected(regime)).unwrap_or(start))
+                .collect(),
         };
-        if let Some((tfidf, linear)) = &wording {
-            offsets.iter_mut().zip(&rows).for_each(|(o, (r, _))| *o += wording_of(tfidf, linear, r));
-        }
+        let wording = Wording::fit(spec, &texts, &labels, &expected, params)?;
+        let worded: Vec<_> =
+            texts.iter().enumerate().map(|(i, text)| wording.value(text, start, Some(i))).collect();
+        let offsets: Vec<_> = expected.iter().zip(&worded).map(|(a, b)| a + b).collect();
+        let mean_wording = worded.iter().sum::<f64>() / worded.len().max(1) as f64;
         let places = spec.places(regime);
         let table: Vec<f32> = rows.iter().flat_map(|(r, _)| places.iter().map(|p| value_at(r, *p))).collect();
         let data = Matrix { values: &table, width: places.len() };
         let sample = Sample::new(data, &labels).starting_from(&offsets);
         let boosted = |objective| Trees::fit(&params.boost, &FitRequest::new(objective, sample));
-        let value = match spec.forest {
-            true => Trees::fit_forest(&params.forest, &sample)?,
-            false => boosted(Objective::AbsoluteError)?,
+        let (value, quantiles) = match spec.by_neighbours {
+            true => (Trees::fit_forest(&params.forest, &sample)?, Vec::new()),
+            false => (
+                boosted(Objective::AbsoluteError)?,
+                QUANTILES.iter().map(|q| boosted(Objective::Quantile(*q))).collect::<Result<Vec<_>>>()?,
+            ),
         };
-        let quantiles =
-            QUANTILES.iter().map(|q| boosted(Objective::Quantile(*q))).collect::<Result<Vec<_>>>()?;
         let expected = expected_place(spec, regime);
-        Ok(Self { regime, places, expected, start, wording, mean_wording, value, quantiles })
+        Ok(Self { regime, places, expected, start, tfidf, wording, mean_wording, value, quantiles })
     }
 
-    /// A ridge regression of what the past does not explain on the description's n-grams.
-    fn fit_wording(
-        rows: &[(&FeatureRow, f64)],
-        offsets: &[f64],
-        params: &RegressionParams,
-    ) -> Result<(Option<(Tfidf, Linear)>, f64)> {
-        let tfidf = Tfidf::fit(rows.iter().map(|(r, _)| &r.text), params.min_texts);
-        let mut sparse = Vec::with_capacity(rows.len());
-        for (row, _) in rows {
-            let (mut indices, mut values) = (Vec::new(), Vec::new());
-            tfidf.transform(&row.text, &mut indices, &mut values);
-            sparse.push((indices, values));
+    fn calibrate(&self, spec: &Spec, rows: &[(&FeatureRow, f64)], trust: [f64; 2]) -> Option<Calibration> {
+        if matches!(self.wording, Wording::Neighbours(_)) {
+            return Some(Calibration::Tails(self.tails(spec, rows, trust)));
         }
-        let linear_rows: Vec<_> =
-            sparse.iter().map(|(indices, values)| LinearRow { dense: &[], indices, values }).collect();
-        let labels: Vec<_> = rows.iter().map(|(_, y)| *y).collect();
-        let weights = vec![1.0; rows.len()];
-        let target = LinearTarget { labels: &labels, weights: &weights, offsets, loss: LinearLoss::Squared };
-        let l2 = LinearParams { dense_l2: params.l2, sparse_l2: params.l2, max_steps: 20 };
-        let linear = Linear::fit(&l2, &linear_rows, target, NGRAM_BUCKETS)?;
-        let sum: f64 = linear_rows.iter().map(|r| linear.margin(*r)).sum();
-        Ok((Some((tfidf, linear)), sum / rows.len() as f64))
-    }
-
-    fn conformal(&self, spec: &Spec, rows: &[(&FeatureRow, f64)]) -> Result<QuantileConformal> {
-        let bands: Vec<_> = rows.iter().map(|(r, _)| self.bands(spec, r)).collect();
+        let bands: Vec<_> = rows.iter().map(|(r, _)| self.bands(spec, r, trust, TAILS)).collect();
         let of = |level: usize| -> Vec<Interval> { bands.iter().map(|b| b[level]).collect() };
         let (narrow, wide) = (of(0), of(1));
         let labels: Vec<_> = rows.iter().map(|(_, y)| *y).collect();
-        QuantileConformal::fit(&LEVELS, &[&narrow, &wide], &labels, &vec![1.0; labels.len()])
+        let found = QuantileConformal::fit(&LEVELS, &[&narrow, &wide], &labels, &vec![1.0; labels.len()]);
+        found.ok().map(Calibration::Widened)
     }
 
-    /// How far to go from the start to what the trees say: the least that is within chance of the
-    /// best on rows that were not learnt from.
-    fn trust(&self, spec: &Spec, rows: &[(&FeatureRow, f64)]) -> f64 {
-        let errors = |trust: f64| -> Vec<f64> {
-            let error = |(row, label): &(&FeatureRow, f64)| {
-                let raw = self.start + trust * (self.margin(spec, row) - self.start);
-                (spec.scale.from(raw) - spec.scale.from(*label)).abs()
-            };
-            rows.iter().map(error).collect()
+    /// For each level the tails whose intervals held the share closest to it.
+    fn tails(&self, spec: &Spec, rows: &[(&FeatureRow, f64)], trust: [f64; 2]) -> [f64; 2] {
+        let held = |tail: f64| {
+            let hits = rows.iter().filter(|(row, label)| {
+                let point = self.margin(spec, row, trust);
+                let [band, _] = self.bands(spec, row, trust, [tail; 2]);
+                let (low, high) = (band.lower.min(point) - ROUNDING, band.upper.max(point) + ROUNDING);
+                (low..=high).contains(label)
+            });
+            hits.count() as f64 / rows.len().max(1) as f64
         };
-        let tried: Vec<_> = TRUSTS.iter().map(|trust| (*trust, errors(*trust))).collect();
-        let sum = |errors: &[f64]| errors.iter().sum::<f64>();
-        let best = tried.iter().min_by(|a, b| sum(&a.1).total_cmp(&sum(&b.1)));
-        let Some((_, best)) = best else { return 1.0 };
-        let within_chance = |errors: &[f64]| {
-            let n = errors.len() as f64;
-            let differences: Vec<_> = errors.iter().zip(best).map(|(a, b)| a - b).collect();
-            let mean = sum(&differences) / n;
-            let variance = differences.iter().map(|d| (d - mean).powi(2)).sum::<f64>() / n;
-            mean <= CHANCE * (variance / n).sqrt()
+        let shares: Vec<_> = TAIL_GRID.iter().map(|tail| (*tail, held(*tail))).collect();
+        let closest = |level: f64| {
+            let off = |share: f64| (share - level).abs();
+            let best = shares.iter().min_by(|a, b| off(a.1).total_cmp(&off(b.1)));
+            best.map_or(0.5 - 0.5 * level, |(tail, _)| *tail)
         };
-        tried.iter().find(|(_, errors)| within_chance(errors)).map_or(1.0, |(trust, _)| *trust)
+        let (narrow, wide) = (closest(LEVELS[0]), closest(LEVELS[1]));
+        [narrow, wide.min(narrow)]
     }
 
+    /// How far to trust what is expected and worded, and the trees: what errs least on rows that were
+    /// not learnt from, of equal ones the most.
+    fn trust(&self, spec: &Spec, rows: &[(&FeatureRow, f64)]) -> [f64; 2] {
+        let error = |trust: [f64; 2]| -> f64 {
+            let errors = rows.iter().map(|(row, label)| {
+                (spec.scale.from(self.margin(spec, row, trust)) - spec.scale.from(*label)).abs()
+            });
+            errors.sum()
+        };
+        let tried = TRUSTS.iter().flat_map(|a| TRUSTS.iter().map(|b| [*a, *b]));
+        let scored = tried.map(|trust| (error(trust), trust));
+        let best = scored.min_by(|a, b| a.0.total_cmp(&b.0).then(b.1[0].total_cmp(&a.1[0])));
+        best.map_or([1.0; 2], |(_, trust)| trust)
+    }
+
+    /// What is expected, and what the wording adds to it.
     fn offset(&self, spec: &Spec, row: &FeatureRow) -> (f64, f64) {
-        let expected = spec.raw_feature(row, spec.expected(self.regime)).unwrap_or(self.start);
-        let wording = self.wording.as_ref().map_or(0.0, |(tfidf, linear)| wording_of(tfidf, linear, row));
-        (expected, wording)
+        let expected = match self.wording {
+            Wording::Neighbours(_) => None,
+            Wording::Linear(_) => spec.raw_feature(row, spec.expected(self.regime)),
+        };
+        (expected.unwrap_or(self.start), self.wording.value(&sparse(&self.tfidf, row), self.start, None))
     }
 
     fn tree_row(&self, row: &FeatureRow) -> Vec<f32> {
         self.places.iter().map(|p| value_at(row, *p)).collect()
     }
 
-    fn margin(&self, spec: &Spec, row: &FeatureRow) -> f64 {
+    fn margin(&self, spec: &Spec, row: &FeatureRow, trust: [f64; 2]) -> f64 {
         let (expected, wording) = self.offset(spec, row);
-        expected + wording + self.value.margin(&self.tree_row(row)).unwrap_or(0.0)
+        let trees = self.value.margin(&self.tree_row(row)).unwrap_or(0.0);
+        self.start + trust[0] * (expected + wording - self.start) + trust[1] * trees
     }
 
-    fn bands(&self, spec: &Spec, row: &FeatureRow) -> [Interval; 2] {
-        let (expected, wording) = self.offset(spec, row);
+    fn bands(&self, spec: &Spec, row: &FeatureRow, trust: [f64; 2], tails: [f64; 2]) -> [Interval; 2] {
         let trees = self.tree_row(row);
-        let at = |i: usize| expected + wording + self.quantiles[i].margin(&trees).unwrap_or(0.0);
-        let narrow = Interval::between(at(0), at(1));
-        [narrow, Interval::between(at(2), at(3)).hull(&narrow)]
+        let ends: Vec<f64> = match &self.wording {
+            Wording::Linear(_) => {
+                let (expected, wording) = self.offset(spec, row);
+                let end = |trees_of: &Trees| expected + wording + trees_of.margin(&trees).unwrap_or(0.0);
+                self.quantiles.iter().map(end).collect()
+            }
+            Wording::Neighbours(neighbours) => {
+                let (indices, values) = sparse(&self.tfidf, row);
+                let shift = trust[1] * self.value.margin(&trees).unwrap_or(0.0);
+                let levels = [tails[0], 1.0 - tails[0], tails[1], 1.0 - tails[1]];
+                let found = neighbours.quantiles(&indices, &values, None, &levels);
+                found.map_or(vec![self.start; 4], |ends| ends.iter().map(|end| end + shift).collect())
+            }
+        };
+        let narrow = Interval::between(ends[0], ends[1]);
+        [narrow, Interval::between(ends[2], ends[3]).hull(&narrow)]
     }
 
-    fn contributions(&self, spec: &Spec, row: &FeatureRow) -> (f64, Vec<f64>, f64) {
+    fn contributions(&self, spec: &Spec, row: &FeatureRow, trust: [f64; 2]) -> (f64, Vec<f64>, f64) {
         let (expected, wording) = self.offset(spec, row);
         let mut features = vec![0.0; FEATURES.len()];
-        features[self.expected] += expected - self.start;
+        features[self.expected] += trust[0] * (expected - self.start);
         let shap = self.value.contributions(&self.tree_row(row)).unwrap_or_default();
         for (place, part) in self.places.iter().zip(&shap) {
-            features[*place] += f64::from(*part);
+            features[*place] += trust[1] * f64::from(*part);
         }
-        let base = self.start + self.mean_wording + shap.last().copied().map_or(0.0, f64::from);
-        (base, features, wording - self.mean_wording)
+        let trees = shap.last().copied().map_or(0.0, f64::from);
+        let base = self.start + trust[0] * self.mean_wording + trust[1] * trees;
+        (base, features, trust[0] * (wording - self.mean_wording))
     }
 }
 
-fn wording_of(tfidf: &Tfidf, linear: &Linear, row: &FeatureRow) -> f64 {
+impl Calibration {
+    fn is_sound(&self) -> bool {
+        match self {
+            Self::Widened(conformal) => conformal.is_sound() && conformal.levels().len() == LEVELS.len(),
+            Self::Tails(tails) => tails.iter().all(|tail| (0.0..=0.5).contains(tail)),
+        }
+    }
+}
+
+impl Wording {
+    fn fit(
+        spec: &Spec,
+        texts: &[SparseRow],
+        labels: &[f64],
+        expected: &[f64],
+        params: &RegressionParams,
+    ) -> Result<Self> {
+        if spec.by_neighbours {
+            let rows = texts.iter().zip(labels).map(|((indices, values), y)| (&indices[..], &values[..], *y));
+            return Ok(Self::Neighbours(Neighbours::fit(rows)));
+        }
+        let rows: Vec<_> =
+            texts.iter().map(|(indices, values)| LinearRow { dense: &[], indices, values }).collect();
+        let weights = vec![1.0; rows.len()];
+        let target = LinearTarget { labels, weights: &weights, offsets: expected, loss: LinearLoss::Squared };
+        let l2 = LinearParams { dense_l2: params.l2, sparse_l2: params.l2, max_steps: 20 };
+        Linear::fit(&l2, &rows, target, NGRAM_BUCKETS).map(Self::Linear)
+    }
+
+    /// What it adds to what is expected; a row that was learnt from does not count for itself.
+    fn value(&self, (indices, values): &SparseRow, start: f64, row: Option<usize>) -> f64 {
+        match self {
+            Self::Linear(linear) => linear.margin(LinearRow { dense: &[], indices, values }),
+            Self::Neighbours(neighbours) => {
+                let median = neighbours.quantiles(indices, values, row, &[0.5]);
+                median.map_or(0.0, |found| found[0] - start)
+            }
+        }
+    }
+}
+
+/// Indices and values of a row of n-grams.
+type SparseRow = (Vec<u32>, Vec<f32>);
+
+fn sparse(tfidf: &Tfidf, row: &FeatureRow) -> SparseRow {
     let (mut indices, mut values) = (Vec::new(), Vec::new());
     tfidf.transform(&row.text, &mut indices, &mut values);
-    linear.margin(LinearRow { dense: &[], indices: &indices, values: &values })
+    (indices, values)
 }
 
 fn value_at(row: &FeatureRow, place: usize) -> f32 {

@@ -86,8 +86,7 @@ impl Quantity for Complexity {
                 &["num_files_to_generate", "estimated_lines_of_code"],
             ],
             of_task: &[],
-            forest: true,
-            text: true,
+            by_neighbours: true,
         }
     }
 }
@@ -138,8 +137,7 @@ impl Quantity for Time {
                 "task_success_rate",
                 "task_timed",
             ],
-            forest: false,
-            text: true,
+            by_neighbours: false,
         }
     }
 }
@@ -199,8 +197,7 @@ impl Quantity for Quality {
                 "task_model_success_rate",
                 "task_scored",
             ],
-            forest: false,
-            text: true,
+            by_neighbours: false,
         }
     }
 

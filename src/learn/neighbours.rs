@@ -1,0 +1,171 @@
+//! What became of the texts most like this one.
+
+use crate::error::{Error, Result};
+use serde::{Deserialize, Serialize};
+
+/// Labelled sparse rows in which the ones nearest to another are found, the newest counting most.
+///
+/// A prediction is a weighted quantile of the labels of the nearest rows by cosine; for labels with
+/// few distinct values, as people give them, no regression of the mean does as well.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Neighbours {
+    /// Of every row, in order of age, the newest last: (index, value) of unit length together.
+    rows: Vec<Vec<(u16, f32)>>,
+    labels: Vec<f64>,
+    /// By index the rows that have it.
+    #[serde(skip)]
+    postings: Vec<Vec<(u32, f32)>>,
+}
+
+/// Rows that are kept: the newest.
+const MOST_ROWS: usize = 5000;
+
+/// Values of a row that are kept: the largest.
+const MOST_VALUES: usize = 256;
+
+/// Rows looked at for one prediction.
+const NEAREST: usize = 80;
+
+/// A row counts half as much as one this many rows newer.
+const HALF_LIFE: f64 = 500.0;
+
+/// What a row that shares nothing counts beside one that is equal.
+const LEAST: f32 = 1e-6;
+
+impl Neighbours {
+    /// Keeps rows of (indices, values) of unit length, oldest first, with their labels; indices are
+    /// below 2^16.
+    pub fn fit<'a>(rows: impl ExactSizeIterator<Item = (&'a [u32], &'a [f32], f64)>) -> Self {
+        let skipped = rows.len().saturating_sub(MOST_ROWS);
+        let mut fitted = Self::default();
+        for (indices, values, label) in rows.skip(skipped) {
+            let mut row: Vec<_> = indices.iter().map(|i| *i as u16).zip(values.iter().copied()).collect();
+            row.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+            row.truncate(MOST_VALUES);
+            row.sort_unstable_by_key(|(index, _)| *index);
+            fitted.rows.push(row);
+            fitted.labels.push(label);
+        }
+        fitted.index();
+        fitted
+    }
+
+    /// How many rows are kept.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether none is.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// The weighted quantiles at `levels` of the labels nearest to a row; `except` is passed over.
+    /// `None` where there is no row to look at.
+    pub fn quantiles(
+        &self,
+        indices: &[u32],
+        values: &[f32],
+        except: Option<usize>,
+        levels: &[f64],
+    ) -> Option<Vec<f64>> {
+        let mut similar = vec![0.0_f32; self.rows.len()];
+        for (index, value) in indices.iter().zip(values) {
+            for (row, weight) in self.postings.get(*index as usize).into_iter().flatten() {
+                similar[*row as usize] += value * weight;
+            }
+        }
+        let mut order: Vec<u32> =
+            (0..self.rows.len() as u32).filter(|i| Some(*i as usize) != except).collect();
+        let nearer = |a: &u32, b: &u32| similar[*b as usize].total_cmp(&similar[*a as usize]).then(b.cmp(a));
+        if order.len() > NEAREST {
+            order.select_nth_unstable_by(NEAREST, nearer);
+            order.truncate(NEAREST);
+        }
+        let newest = self.rows.len() as f64 - 1.0;
+        let mut weighted: Vec<(f64, f64)> = order
+            .iter()
+            .map(|i| {
+                let age = newest - f64::from(*i);
+                let weight = f64::from(similar[*i as usize].max(0.0) + LEAST) * (-age / HALF_LIFE).exp2();
+                (self.labels[*i as usize], weight)
+            })
+            .collect();
+        weighted.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)));
+        (!weighted.is_empty()).then(|| levels.iter().map(|level| quantile(&weighted, *level)).collect())
+    }
+
+    /// Checks what was read back and makes it ready.
+    pub(crate) fn prepare(&mut self) -> Result<()> {
+        let sound = |v: f32| v.abs() <= 1e9;
+        let fits = self.rows.len() == self.labels.len()
+            && self.rows.len() <= MOST_ROWS
+            && self.labels.iter().all(|l| l.abs() <= 1e9)
+            && self.rows.iter().all(|row| row.len() <= MOST_VALUES && row.iter().all(|(_, v)| sound(*v)));
+        if !fits {
+            return Err(Error::corrupt("neighbours: a row is out of range"));
+        }
+        self.index();
+        Ok(())
+    }
+
+    fn index(&mut self) {
+        self.postings = vec![Vec::new(); 1 << 16];
+        for (number, row) in self.rows.iter().enumerate() {
+            for (index, value) in row {
+                self.postings[*index as usize].push((number as u32, *value));
+            }
+        }
+    }
+}
+
+/// The quantile of (value, weight) pairs in ascending order: each value stands at the middle of its
+/// weight, between them it is linear.
+fn quantile(weighted: &[(f64, f64)], level: f64) -> f64 {
+    let total: f64 = weighted.iter().map(|(_, w)| w).sum();
+    let mut before = 0.0;
+    let mut last: Option<(f64, f64)> = None;
+    for (value, weight) in weighted {
+        let middle = (before + 0.5 * weight) / total;
+        if middle >= level {
+            return match last {
+                Some((earlier, at)) if middle > at => {
+                    earlier + (value - earlier) * (level - at) / (middle - at)
+                }
+                _ => *value,
+            };
+        }
+        before += weight;
+        last = Some((*value, middle));
+    }
+    last.map_or(0.0, |(value, _)| value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_stand_at_the_middle_of_their_weights() {
+        let values = [(1.0, 1.0), (2.0, 1.0), (4.0, 2.0)];
+        assert_eq!(quantile(&values, 0.0), 1.0);
+        assert_eq!(quantile(&values, 0.375), 2.0);
+        assert_eq!(quantile(&values, 0.75), 4.0);
+        assert!((quantile(&values, 0.5625) - 3.0).abs() < 1e-12);
+        assert_eq!(quantile(&values, 1.0), 4.0);
+    }
+
+    #[test]
+    fn the_nearest_and_the_newest_count_most() {
+        let rows: Vec<(Vec<u32>, Vec<f32>, f64)> =
+            (0..200).map(|i| (vec![i % 2], vec![1.0], if i % 2 == 0 { 3.0 } else { 8.0 })).collect();
+        let fitted = Neighbours::fit(rows.iter().map(|(i, v, l)| (&i[..], &v[..], *l)));
+        let median = |index: u32| fitted.quantiles(&[index], &[1.0], None, &[0.5]).unwrap()[0];
+        assert_eq!((median(0), median(1)), (3.0, 8.0));
+        assert_eq!(Neighbours::default().quantiles(&[1], &[1.0], None, &[0.5]), None);
+        let bytes = postcard::to_stdvec(&fitted).unwrap();
+        let mut back: Neighbours = postcard::from_bytes(&bytes).unwrap();
+        back.prepare().unwrap();
+        assert_eq!(back, fitted);
+    }
+}
