@@ -6,10 +6,16 @@ mod prediction;
 pub(crate) mod prior;
 mod reasons;
 mod success;
+mod template;
 
 pub use prediction::{RiskLevel, Status, SuccessPrediction};
 pub use reasons::Reason;
 pub use success::{SuccessModel, SuccessParams, SuccessTrainer};
+pub use template::{
+    RankedTemplate, TEMPLATE_FEATURES, TemplateCatalogue, TemplateContribution, TemplateDataset,
+    TemplateDatasetBuilder, TemplateFeature, TemplateParams, TemplateProfile, TemplateRanker,
+    TemplateRanking, TemplateRow, TemplateTrainer, TemplateView, template_relevance, template_schema,
+};
 
 use crate::dataset::Dataset;
 use crate::error::Result;
