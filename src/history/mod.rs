@@ -12,6 +12,7 @@ mod memo;
 mod scope;
 mod shared;
 mod tally;
+mod template;
 
 pub(crate) use delay::Delay;
 pub(crate) use generation::GenerationResult;
@@ -19,6 +20,7 @@ pub use scope::Scope;
 pub(crate) use scope::category;
 pub use shared::SharedHistory;
 pub use tally::{Count, Evidence, Mean};
+pub(crate) use template::TemplateEvidence;
 
 use crate::event::{EventId, Record, TaskContext};
 use chrono::{DateTime, Utc};

@@ -1,6 +1,6 @@
 //! By what past generations are grouped.
 
-use crate::event::{EventId, TaskContext};
+use crate::event::{EventId, TaskContext, TemplateId};
 use serde::{Deserialize, Serialize};
 use std::num::NonZeroU64;
 
@@ -46,6 +46,12 @@ pub enum Scope {
     TaskModel,
     /// Same template.
     Template,
+    /// Same template and task type.
+    TemplateType,
+    /// Same template and language.
+    TemplateLanguage,
+    /// Same user and template.
+    UserTemplate,
 }
 
 impl Scope {
@@ -70,11 +76,14 @@ impl Scope {
         Self::TaskAgent,
         Self::TaskModel,
         Self::Template,
+        Self::TemplateType,
+        Self::TemplateLanguage,
+        Self::UserTemplate,
     ];
 }
 
 /// How many scopes there are.
-pub(super) const SCOPES: usize = 19;
+pub(super) const SCOPES: usize = 22;
 
 /// A group: its scope and a hash of the values that its members share (no text is kept).
 pub(super) type Key = NonZeroU64;
@@ -89,6 +98,7 @@ pub(super) fn keys(task: &TaskContext) -> [Option<Key>; SCOPES] {
     let project = task.project_id.as_ref().map(|id| text(id.as_str()));
     let user = task.user_id.as_ref().map(|id| text(id.as_str()));
     let this = Some(text(task.task_id.as_str()));
+    let template = task.template_id.as_ref().map(|id| text(id.as_str()));
     Scope::ALL.map(|scope| {
         let hash = match scope {
             Scope::Global => Some(NONE),
@@ -109,10 +119,35 @@ pub(super) fn keys(task: &TaskContext) -> [Option<Key>; SCOPES] {
             Scope::Task => this,
             Scope::TaskAgent => both(this, agent),
             Scope::TaskModel => both(this, model),
-            Scope::Template => task.template_id.as_ref().map(|id| text(id.as_str())),
+            Scope::Template => template,
+            Scope::TemplateType => both(template, kind),
+            Scope::TemplateLanguage => both(template, language),
+            Scope::UserTemplate => both(user, template),
         };
         hash.map(|hash| key(scope, hash))
     })
+}
+
+/// The groups of `task` that hang on its template, had it used `template`: the template's, that of
+/// its use for this type of task, in this language, by this user.
+pub(super) fn template_keys(task: &TaskContext, template: &TemplateId) -> [Option<Key>; 4] {
+    let template = Some(text(template.as_str()));
+    let user = task.user_id.as_ref().map(|id| text(id.as_str()));
+    [
+        (Scope::Template, template),
+        (Scope::TemplateType, both(template, category(task.task_type.as_deref()))),
+        (Scope::TemplateLanguage, both(template, category(task.language.as_deref()))),
+        (Scope::UserTemplate, both(user, template)),
+    ]
+    .map(|(scope, hash)| hash.map(|hash| key(scope, hash)))
+}
+
+/// The group of all tasks of a type; of all generations where no type is given.
+pub(super) fn type_key(task_type: Option<&str>) -> Option<Key> {
+    match task_type {
+        Some(name) => category(Some(name)).map(|hash| key(Scope::TaskType, hash)),
+        None => Some(key(Scope::Global, NONE)),
+    }
 }
 
 /// The group of one generation.

@@ -98,6 +98,11 @@ impl SharedHistory {
         self.history.read().unwrap_or_else(PoisonError::into_inner).view(task, now)
     }
 
+    /// What `read` makes of the history; writers wait for it, so it must be short.
+    pub(crate) fn with<R>(&self, read: impl FnOnce(&History) -> R) -> R {
+        read(&self.history.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// A copy of the history as it is now.
     pub fn snapshot(&self) -> History {
         self.history.read().unwrap_or_else(PoisonError::into_inner).clone()

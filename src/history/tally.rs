@@ -99,6 +99,15 @@ impl Series {
         sum
     }
 
+    /// How many generations began at `hour` or later. Those of which an outcome became known since
+    /// then count too, whenever they began: it may be too many by these, never too few.
+    pub(super) fn begun_since(&self, hour: i32) -> f64 {
+        let days = &self.days[self.days.partition_point(|(day, _)| *day < hour.div_euclid(24))..];
+        let open = &self.open[self.open.partition_point(|(start, _)| *start < hour)..];
+        let judged: i64 = days.iter().map(|(_, tally)| tally.judged).sum();
+        (judged + open.iter().map(|(_, count)| count).sum::<i64>()) as f64
+    }
+
     /// The sum over the days before `today`.
     fn before(&self, today: i32) -> Evidence {
         let from = self.days.partition_point(|(day, _)| *day <= today.saturating_sub(WINDOW_DAYS));
@@ -259,6 +268,17 @@ mod tests {
         assert_eq!((seen.all.n, seen.week.n), (1.0, 0.5));
         assert_eq!(series.evidence(130 * 24, &delay).month.successes, 0.5);
         assert_eq!(series.evidence((100 + WINDOW_DAYS) * 24, &delay).all.n, 0.0);
+    }
+
+    #[test]
+    fn what_began_since_is_counted_whether_it_has_an_outcome_or_not() {
+        let mut series = Series::default();
+        series.add(10, &judged(1), 1);
+        series.add(12, &judged(0), 1);
+        series.add_open(11 * 24, 1);
+        series.add_open(12 * 24 + 5, 3);
+        let since = [0, 11 * 24, 12 * 24, 12 * 24 + 6, 13 * 24].map(|hour| series.begun_since(hour));
+        assert_eq!(since, [6.0, 5.0, 4.0, 1.0, 0.0]);
     }
 
     #[test]

@@ -7,6 +7,7 @@ pub(crate) mod prior;
 mod reasons;
 mod regress;
 mod success;
+mod template;
 
 pub use prediction::{RiskLevel, Status, SuccessPrediction};
 pub use reasons::Reason;
@@ -16,6 +17,11 @@ pub use regress::{
     TimeTrainer,
 };
 pub use success::{SuccessModel, SuccessParams, SuccessTrainer};
+pub use template::{
+    RankedTemplate, TEMPLATE_FEATURES, TemplateCatalogue, TemplateContribution, TemplateDataset,
+    TemplateDatasetBuilder, TemplateFeature, TemplateParams, TemplateProfile, TemplateRanker,
+    TemplateRanking, TemplateRow, TemplateTrainer, TemplateView, template_relevance, template_schema,
+};
 
 use crate::dataset::{Dataset, Example, Target};
 use crate::error::Result;

@@ -17,6 +17,7 @@ mod outcome;
 mod random;
 mod snippets;
 mod tasks;
+mod templates;
 mod text;
 mod world;
 

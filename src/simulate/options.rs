@@ -42,6 +42,9 @@ pub struct SimulatorOptions {
     pub new_model_day: Option<u32>,
     /// Share of generations that the new LLM takes from then on, 0.001 to 0.999.
     pub new_model_share: f64,
+    /// How much it matters whether a template is at home in the language and framework, 0 to 10: the
+    /// log-odds between the best and the worst of both. The default is not at all.
+    pub template_fit: f64,
 }
 
 impl Default for SimulatorOptions {
@@ -60,6 +63,7 @@ impl Default for SimulatorOptions {
             drift_day: Some(35),
             new_model_day: Some(21),
             new_model_share: 0.3,
+            template_fit: 0.0,
         }
     }
 }
@@ -83,6 +87,7 @@ impl SimulatorOptions {
         check("agents", f64::from(self.agents), 1.0, AGENTS.len() as f64)?;
         check("feedback_share", self.feedback_share, 0.0, 1.0)?;
         check("retry_share", self.retry_share, 0.0, 1.0)?;
+        check("template_fit", self.template_fit, 0.0, 10.0)?;
         // A decision's propensity may be neither 0 nor rounded to it.
         check("new_model_share", self.new_model_share, 0.001, 0.999)
     }

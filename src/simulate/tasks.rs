@@ -21,7 +21,7 @@ pub(super) struct Task {
 type Stack = (&'static str, Option<&'static str>);
 
 /// What tasks of a type are written in.
-fn stacks(kind: &str) -> &'static [Stack] {
+pub(super) fn stacks(kind: &str) -> &'static [Stack] {
     match kind {
         "backend" => &[
             ("python", Some("fastapi")),
@@ -169,6 +169,6 @@ fn id<T>(make: impl Fn(String) -> Result<T>, word: &str, number: u64) -> T {
 }
 
 /// What a constant word, or one with a number, makes.
-fn good<T>(made: Result<T>) -> T {
+pub(super) fn good<T>(made: Result<T>) -> T {
     made.unwrap_or_else(|_| unreachable!("a word and a number are a good identifier"))
 }

@@ -116,7 +116,7 @@ pub(super) fn odds(
         + project(options, task, day)
         + agent_skill(options, task, kind, day)
         + llm
-        + template_help(task, kind)
+        + template_help(options, task, kind)
         + examples(task)
         + settings(task)
         - difficulty;
@@ -146,11 +146,23 @@ fn agent_skill(options: &SimulatorOptions, task: &TaskContext, kind: &str, day: 
     agent.skill + at_kind + stack + drift
 }
 
-/// A template that is made for another type of task is in the way.
-fn template_help(task: &TaskContext, kind: &str) -> f64 {
+/// A template that is made for another type of task is in the way; each may be at home in some
+/// languages and frameworks.
+fn template_help(options: &SimulatorOptions, task: &TaskContext, kind: &str) -> f64 {
     let Some(id) = &task.template_id else { return 0.0 };
     let found = TEMPLATES.iter().find(|template| template.name == id.as_str());
-    found.map_or(0.0, |template| if template.kind == kind { template.help } else { -0.6 })
+    found.map_or(0.0, |template| {
+        let stack = [(&task.language, 0.6), (&task.framework, 0.4)].map(|(name, share)| {
+            name.as_ref().map_or(0.0, |name| share * (at_home(options, template, name) - 0.5))
+        });
+        let help = if template.kind == kind { template.help } else { -0.6 };
+        help + options.template_fit * (stack[0] + stack[1])
+    })
+}
+
+/// How well a template fits a language or framework, 0 to 1.
+pub(super) fn at_home(options: &SimulatorOptions, template: &Template, name: &str) -> f64 {
+    place(options.seed, [template.name, name])
 }
 
 /// Up to five examples help, the more the closer they are to the task.

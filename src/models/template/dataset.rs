@@ -1,0 +1,272 @@
+//! Rows to learn a ranking from: each generation that used a template, as things were when it
+//! started, with what came of it.
+
+use super::catalogue::{Prepared, TemplateCatalogue};
+use super::features::{Reading, row, template_schema};
+use super::profile::TemplateProfile;
+use super::view::TemplateView;
+use crate::event::{
+    Completion, EventId, Fact, Feedback, Known, Outcome, Record, Started, TemplateId, UserAction,
+};
+use crate::history::{History, category};
+use chrono::{DateTime, Utc};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+/// One generation that used a template and was judged.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct TemplateRow {
+    /// The generation.
+    pub event_id: EventId,
+    /// Its template.
+    pub template_id: TemplateId,
+    /// What it competed in, as a number: tasks of the same type, language and framework; where no
+    /// type is known, tries of the same task.
+    pub query: u64,
+    /// When it became known that it had started.
+    pub started_at: DateTime<Utc>,
+    /// From when on its outcome was known.
+    pub known_at: DateTime<Utc>,
+    /// One value a feature of [`TEMPLATE_FEATURES`](super::TEMPLATE_FEATURES), as it was at the
+    /// start; missing is NaN.
+    pub features: Arc<[f32]>,
+    /// How good it was, 0 to 3; see [`template_relevance`].
+    pub relevance: u8,
+    /// Whether it was approved without modification.
+    pub success: bool,
+    /// The odds with which this template was shown, where the decision tells; above 0, at most 1.
+    pub odds: Option<f64>,
+}
+
+/// Rows in the order of their start.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TemplateDataset {
+    /// The rows.
+    pub rows: Vec<TemplateRow>,
+    /// Fingerprint of the features.
+    pub schema: u64,
+}
+
+/// Replays facts, in the order in which they became known, into rows.
+#[derive(Debug)]
+pub struct TemplateDatasetBuilder {
+    catalogue: TemplateCatalogue,
+    history: History,
+    starts: Vec<Start>,
+    /// What is known of the outcome of each generation.
+    judged: HashMap<EventId, Judged>,
+}
+
+/// How good an outcome was: 3 approved as it was, 2 or 1 taken after changes, 0 rejected.
+///
+/// Quality (0 to 10) moves it: what was approved with less than 5 counts 2, what was modified counts
+/// 2 from 7 on and otherwise, or where nobody scored it, 1.
+pub fn template_relevance(outcome: &Outcome) -> Option<u8> {
+    let success = outcome.success?;
+    let quality = outcome.final_quality_score;
+    let taken = success || outcome.approved.unwrap_or(outcome.user_action == Some(UserAction::Modify));
+    Some(match (success, taken) {
+        (true, _) if quality.is_none_or(|q| q >= 5.0) => 3,
+        (true, _) => 2,
+        (false, true) if quality.is_some_and(|q| q >= 7.0) => 2,
+        (false, true) => 1,
+        (false, false) => 0,
+    })
+}
+
+/// A start, its features made.
+#[derive(Debug)]
+struct Start {
+    event_id: EventId,
+    template_id: TemplateId,
+    query: u64,
+    known_at: DateTime<Utc>,
+    features: Arc<[f32]>,
+    odds: Option<f64>,
+}
+
+/// Completion known first, feedback known last.
+#[derive(Debug, Default)]
+struct Judged {
+    started: bool,
+    completion: Option<Known<Completion>>,
+    feedback: Option<Known<Feedback>>,
+}
+
+impl TemplateDatasetBuilder {
+    /// A builder that has seen nothing yet. Templates that are no longer in `catalogue` teach too,
+    /// by what is known of them without a profile.
+    pub fn new(catalogue: TemplateCatalogue) -> Self {
+        Self { catalogue, history: History::new(), starts: Vec::new(), judged: HashMap::new() }
+    }
+
+    /// Takes in the next fact; facts must come in the order in which they became known.
+    pub fn apply(&mut self, record: &Record) {
+        let judged = self.judged.entry(record.event_id().clone()).or_default();
+        let known_at = record.known_at();
+        match record.fact() {
+            Fact::Started(started) if !std::mem::replace(&mut judged.started, true) => {
+                let start = self.start(record, started);
+                self.starts.extend(start);
+            }
+            Fact::Started(_) => {}
+            Fact::Completed(completion) => {
+                judged.completion.get_or_insert_with(|| Known { known_at, value: judgement_of(completion) });
+            }
+            Fact::Feedback(feedback) => {
+                let order = (known_at, &feedback.feedback_id);
+                let latest = |old: &Known<Feedback>| (old.known_at, &old.value.feedback_id) < order;
+                if judged.feedback.as_ref().is_none_or(latest) {
+                    judged.feedback = Some(Known { known_at, value: Feedback::clone(feedback) });
+                }
+            }
+        }
+        self.history.apply(record);
+    }
+
+    /// The past as far as it was taken in.
+    pub fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// The generations with a template whose outcome was known at `now`.
+    pub fn rows(&self, now: DateTime<Utc>) -> TemplateDataset {
+        let labelled = self.starts.iter().filter_map(|start| {
+            let judged = self.judged.get(&start.event_id)?;
+            let outcome = Outcome::of(judged.completion.as_ref(), judged.feedback.as_ref())?;
+            (outcome.known_at <= now).then_some(())?;
+            Some(TemplateRow {
+                event_id: start.event_id.clone(),
+                template_id: start.template_id.clone(),
+                query: start.query,
+                started_at: start.known_at,
+                known_at: outcome.known_at,
+                features: Arc::clone(&start.features),
+                relevance: template_relevance(&outcome)?,
+                success: outcome.success?,
+                odds: start.odds,
+            })
+        });
+        TemplateDataset { rows: labelled.collect(), schema: template_schema() }
+    }
+
+    fn start(&self, record: &Record, started: &Started) -> Option<Start> {
+        let task = &started.context;
+        let id = task.template_id.clone()?;
+        let unlisted = || Arc::new(Prepared::new(TemplateProfile::new(id.clone())));
+        let template = self.catalogue.prepared(&id).cloned().unwrap_or_else(unlisted);
+        let view = TemplateView::of_one(&self.history, task, &template, record.known_at());
+        let reading = Reading::of(task);
+        let decision = started.decision.as_ref().filter(|decision| decision.chosen == id.as_str());
+        Some(Start {
+            event_id: record.event_id().clone(),
+            query: query(&reading, task.task_id.as_str()),
+            known_at: record.known_at(),
+            features: row(&reading, &template, &view).into(),
+            odds: decision.map(|decision| decision.propensity),
+            template_id: id,
+        })
+    }
+}
+
+impl TemplateDataset {
+    /// The places of the rows that competed: those of the same query that started in the same
+    /// period of `days`, each group in the order of start.
+    pub fn groups(&self, days: u32) -> Vec<Vec<usize>> {
+        let mut groups = BTreeMap::<_, Vec<_>>::new();
+        for (at, row) in self.rows.iter().enumerate() {
+            let period = row.started_at.timestamp().div_euclid(86_400 * i64::from(days.max(1)));
+            groups.entry((period, row.query)).or_default().push(at);
+        }
+        groups.into_values().collect()
+    }
+
+    /// How many templates there are rows of.
+    pub fn templates(&self) -> usize {
+        self.rows.iter().map(|row| &row.template_id).collect::<std::collections::BTreeSet<_>>().len()
+    }
+
+    /// Splits off the newest `fraction` of the rows: what was known when the first of them started,
+    /// and they.
+    pub(super) fn split_by_time(&self, fraction: f64) -> (Self, Self) {
+        let newest = (self.rows.len() as f64 * fraction).ceil() as usize;
+        let (earlier, later) = self.rows.split_at(self.rows.len().saturating_sub(newest));
+        let first = later.first().map(|row| row.started_at);
+        let known = earlier.iter().filter(|row| first.is_some_and(|first| row.known_at < first));
+        let with = |rows| Self { rows, schema: self.schema };
+        (with(known.cloned().collect()), with(later.to_vec()))
+    }
+}
+
+/// Only what tells how good it was.
+fn judgement_of(completion: &Completion) -> Completion {
+    Completion {
+        success: completion.success,
+        approved: completion.approved,
+        final_quality_score: completion.final_quality_score,
+        ..Completion::default()
+    }
+}
+
+fn query(task: &Reading, id: &str) -> u64 {
+    let part = |hash: u64, value: Option<u64>| {
+        (hash.rotate_left(23) ^ value.unwrap_or(1)).wrapping_mul(0x9E37_79B9_7F4A_7C15)
+    };
+    match task.kind {
+        Some(kind) => part(part(kind, task.language), task.framework),
+        None => category(Some(id)).unwrap_or_default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::GenerationEvent;
+
+    fn relevance_of(said: &str) -> Option<u8> {
+        let json = format!(
+            r#"{{"event_id":"e","task_id":"t","started_at":"2025-03-01T10:00:00Z",
+                "completed_at":"2025-03-01T11:00:00Z",{said}}}"#
+        );
+        template_relevance(&GenerationEvent::from_json(&json).unwrap().outcome()?)
+    }
+
+    #[test]
+    fn quality_moves_the_relevance() {
+        let cases = [
+            (r#""user_action":"approve""#, Some(3)),
+            (r#""user_action":"approve","final_quality_score":4.9"#, Some(2)),
+            (r#""user_action":"modify","final_quality_score":7"#, Some(2)),
+            (r#""user_action":"modify","final_quality_score":6.9"#, Some(1)),
+            (r#""user_action":"modify""#, Some(1)),
+            (r#""user_action":"reject","final_quality_score":9"#, Some(0)),
+            (r#""success":true"#, Some(3)),
+            (r#""success":false"#, Some(0)),
+            (r#""final_quality_score":9"#, None),
+            (r#""task_description":"x""#, None),
+        ];
+        cases.iter().for_each(|(said, wanted)| assert_eq!(relevance_of(said), *wanted, "{said}"));
+    }
+
+    #[test]
+    fn rows_are_known_when_their_outcome_is_and_carry_the_odds_of_their_template() {
+        let json = r#"{"event_id":"e","task_id":"t","task_type":"backend","template_id":"a",
+            "started_at":"2025-03-01T10:00:00Z","completed_at":"2025-03-01T11:00:00Z",
+            "user_action":"approve","approved_at":"2025-03-01T12:00:00Z"}"#;
+        let mut event = GenerationEvent::from_json(json).unwrap();
+        let decide = |chosen: &str| {
+            crate::event::Decision::new("p", vec!["a".into(), "b".into()], chosen, 0.25).unwrap()
+        };
+        for (chosen, odds) in [("a", Some(0.25)), ("b", None)] {
+            event.started.value.decision = Some(decide(chosen));
+            let mut builder = TemplateDatasetBuilder::new(TemplateCatalogue::default());
+            let records = event.clone().into_records().unwrap();
+            records.iter().chain(&records).for_each(|record| builder.apply(record));
+            let known = records.last().unwrap().known_at();
+            assert!(builder.rows(known - chrono::TimeDelta::seconds(1)).rows.is_empty());
+            let rows = builder.rows(known).rows;
+            assert_eq!((rows.len(), rows[0].relevance, rows[0].odds), (1, 3, odds));
+        }
+    }
+}

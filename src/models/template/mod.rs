@@ -1,0 +1,224 @@
+//! Which template fits a task best?
+//!
+//! The past gives the offset: the log-odds of the template's success rate for this type of task,
+//! drawn to that of its relatives (templates of the same task types or tags), moved by what it does
+//! in this language and by how its profile matches. Boosted trees (LambdaMART, Burges 2010) learn
+//! corrections to it from generations that competed: tasks of the same type, language and framework
+//! in the same fortnight, by how good each outcome was. So a template of which nothing is known
+//! yet starts from its relatives, and exploring sees to it that it is tried (`explore.rs`).
+//!
+//! The ladder: with too few judged generations, or one template only, there is nothing to fit, and
+//! [`TemplateRanker::prior`] ranks by the past alone and says so in its status.
+
+mod catalogue;
+mod dataset;
+mod explore;
+mod features;
+mod params;
+mod profile;
+mod ranking;
+mod rates;
+mod sentence;
+mod trainer;
+mod view;
+
+pub use catalogue::TemplateCatalogue;
+pub use dataset::{TemplateDataset, TemplateDatasetBuilder, TemplateRow, template_relevance};
+pub use features::{TEMPLATE_FEATURES, TemplateFeature, template_schema};
+pub use params::TemplateParams;
+pub use profile::TemplateProfile;
+pub use ranking::{RankedTemplate, TemplateContribution, TemplateRanking};
+pub use trainer::TemplateTrainer;
+pub use view::TemplateView;
+
+use super::Status;
+use crate::error::{Error, Result};
+use crate::event::TaskContext;
+use crate::history::Scope;
+use crate::learn::{Scaling, Trees, logit};
+use crate::text::MAX_TEXT_BYTES;
+use catalogue::Prepared;
+use features::{IN_LANGUAGE, Reading, row};
+use ranking::{Candidate, Explained};
+use serde::{Deserialize, Serialize};
+
+/// Ranks templates for a task; fitted by [`TemplateTrainer`].
+///
+/// ```
+/// use devmatrix_ml::event::{TaskContext, TaskId};
+/// use devmatrix_ml::history::History;
+/// use devmatrix_ml::models::{Status, TemplateCatalogue, TemplateRanker, TemplateView};
+/// let catalogue = TemplateCatalogue::from_json(
+///     r#"[{"template_id": "rest-crud", "task_types": ["backend"]},
+///         {"template_id": "form-page", "task_types": ["frontend"]}]"#,
+/// )?;
+/// let mut task = TaskContext::new(TaskId::new("TASK-7")?);
+/// task.task_type = Some("frontend".into());
+/// let now = "2025-03-01T10:00:00Z".parse().unwrap();
+/// let view = TemplateView::of(&History::new(), &task, &catalogue, now);
+/// let ranking = TemplateRanker::prior().rank(&task, &view, &catalogue);
+/// assert_eq!(ranking.ranked[0].template_id.as_str(), "form-page");
+/// assert_eq!(ranking.ranked[0].sentence, "same task type; new: never tried, so it gets a chance");
+/// assert_eq!(ranking.status, Status::InsufficientEvidence); // nothing is known yet, and it says so
+/// # Ok::<(), devmatrix_ml::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct TemplateRanker {
+    fitted: Option<Fitted>,
+    schema: u64,
+}
+
+/// The correction to the prior.
+#[derive(Debug, Clone)]
+struct Fitted {
+    trees: Trees,
+    /// The trees' mean margin over the rows they were fitted on.
+    centre: f64,
+    scaling: Scaling,
+}
+
+/// Outcomes below which the past says hardly anything.
+const FEW: f64 = 10.0;
+
+impl TemplateRanker {
+    /// Ranks by the past alone, as long as nothing can be fitted.
+    pub fn prior() -> Self {
+        Self { fitted: None, schema: template_schema() }
+    }
+
+    /// Every template of `catalogue` that exists at the view's moment, the best first; those of
+    /// equal scores by their ids. `view` must have been made for this task and catalogue.
+    pub fn rank(
+        &self,
+        task: &TaskContext,
+        view: &TemplateView,
+        catalogue: &TemplateCatalogue,
+    ) -> TemplateRanking {
+        let task = task.as_stored();
+        let reading = Reading::of(&task);
+        let base = logit(rates::task_type(view));
+        let exists = |t: &&_| Prepared::exists(t, view.now());
+        let candidates = catalogue.all().iter().map(AsRef::as_ref).filter(exists).map(|template| {
+            let features = row(&reading, template, view);
+            let past = view.past(&template.profile.template_id);
+            Candidate { template, past, explained: self.explain(&features, base), features }
+        });
+        let ranked = ranking::order(candidates, &task);
+        let left_out = catalogue.len() - ranked.len();
+        let mut notes = Vec::new();
+        if ranked.is_empty() {
+            notes.push("the catalogue has no template to rank".to_owned());
+        }
+        if left_out > 0 {
+            notes.push(format!("{left_out} templates are left out: they are of a later date"));
+        }
+        if reading.truncated {
+            notes.push(format!("only the first {MAX_TEXT_BYTES} bytes of the description were read"));
+        }
+        let status = self.status(view);
+        TemplateRanking { ranked, status, model_version: 0, schema: self.schema, notes }
+    }
+
+    /// The log-odds with which a row is expected to be approved without modification, as far as its
+    /// template decides it: higher ranks higher.
+    pub fn point(&self, row: &[f32]) -> f64 {
+        let prior = rates::prior(row);
+        self.fitted.as_ref().map_or(prior, |fitted| fitted.scaling.apply(prior + fitted.correction(row)))
+    }
+
+    /// Fingerprint of the features that it was fitted on.
+    pub fn schema(&self) -> u64 {
+        self.schema
+    }
+
+    /// The ranker as bytes, the same for the same ranker.
+    ///
+    /// # Errors
+    /// `Internal` when it cannot be written.
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        let fitted = self.fitted.as_ref().map(Fitted::store).transpose()?;
+        postcard::to_stdvec(&Stored { schema: self.schema, fitted })
+            .map_err(|e| Error::internal("the template ranker cannot be written").with_source(e))
+    }
+
+    /// Reads a ranker back from verified bytes.
+    ///
+    /// # Errors
+    /// `Corrupt` when they hold none; `Incompatible` when it was fitted on other features.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
+        let (stored, rest): (Stored, _) = postcard::take_from_bytes(bytes)
+            .map_err(|e| Error::corrupt("the template ranker cannot be read").with_source(e))?;
+        if !rest.is_empty() {
+            return Err(Error::corrupt(format!("template ranker: {} bytes too many", rest.len())));
+        }
+        let here = template_schema();
+        if stored.schema != here {
+            return Err(Error::incompatible(format!(
+                "the template ranker was made from features {:016x}, here they are {here:016x}: train anew",
+                stored.schema
+            )));
+        }
+        Ok(Self { fitted: stored.fitted.map(StoredFit::open).transpose()?, schema: here })
+    }
+
+    /// The log-odds of a row taken apart, against those of its task type.
+    fn explain(&self, row: &[f32], base: f64) -> Explained {
+        let mut parts = rates::prior_parts(row);
+        parts[IN_LANGUAGE] -= base;
+        let Some(fitted) = &self.fitted else {
+            return Explained { base, parts, margin: self.point(row) };
+        };
+        let shap = fitted.trees.contributions(row).unwrap_or_default();
+        let expected = shap.last().copied().map_or(0.0, f64::from);
+        parts.iter_mut().zip(&shap).for_each(|(part, more)| *part += f64::from(*more));
+        parts.iter_mut().for_each(|part| *part = fitted.scaling.apply(*part));
+        let base = fitted.scaling.apply(base + expected - fitted.centre);
+        Explained { base, parts, margin: self.point(row) }
+    }
+
+    fn status(&self, view: &TemplateView) -> Status {
+        match &self.fitted {
+            Some(_) => Status::Calibrated,
+            None if view.group(Scope::Global).all.n < FEW => Status::InsufficientEvidence,
+            None => Status::ColdStart,
+        }
+    }
+}
+
+impl Fitted {
+    fn correction(&self, row: &[f32]) -> f64 {
+        self.trees.margin(row).map_or(0.0, |margin| margin - self.centre)
+    }
+
+    fn store(&self) -> Result<StoredFit> {
+        Ok(StoredFit { trees: self.trees.to_bytes()?, centre: self.centre, scaling: self.scaling })
+    }
+}
+
+/// A ranker as it is written.
+#[derive(Debug, Serialize, Deserialize)]
+struct Stored {
+    schema: u64,
+    fitted: Option<StoredFit>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct StoredFit {
+    trees: Vec<u8>,
+    centre: f64,
+    scaling: Scaling,
+}
+
+impl StoredFit {
+    /// Checks everything that a ranking relies on.
+    fn open(self) -> Result<Fitted> {
+        let trees = Trees::from_bytes(&self.trees)?;
+        let fits = trees.width() == TEMPLATE_FEATURES.len()
+            && self.scaling.is_sound()
+            && (-1e6..=1e6).contains(&self.centre);
+        if !fits {
+            return Err(Error::corrupt("template ranker: its parts do not fit together"));
+        }
+        Ok(Fitted { trees, centre: self.centre, scaling: self.scaling })
+    }
+}

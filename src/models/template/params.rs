@@ -1,0 +1,57 @@
+//! What can be set of the ranking of templates.
+
+use crate::error::{Error, Result};
+use crate::learn::BoostParams;
+use serde::{Deserialize, Serialize};
+
+/// How the ranking is fitted; verified when its trainer is built.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct TemplateParams {
+    /// Fewest judged generations with a template to fit on.
+    pub min_samples: usize,
+    /// Generations of the same kind compete when they start in the same period of so many days,
+    /// 1 to 365.
+    pub period_days: u32,
+    /// A row stands for at most so many others however small its odds, 1 to 100.
+    pub most_copies: u32,
+    /// Places from the top whose pairs are learnt, 1 to 10,000.
+    pub top: usize,
+    /// The trees.
+    pub boost: BoostParams,
+}
+
+impl Default for TemplateParams {
+    fn default() -> Self {
+        let boost = BoostParams {
+            rounds: 60,
+            max_leaves: 8,
+            max_depth: 4,
+            l2: 5.0,
+            min_rows: 20,
+            ..BoostParams::ranking()
+        };
+        Self { min_samples: 100, period_days: 14, most_copies: 10, top: 100, boost }
+    }
+}
+
+impl TemplateParams {
+    /// Checks every range.
+    ///
+    /// # Errors
+    /// `InvalidInput` naming the parameter and its value.
+    pub fn verify(&self) -> Result<()> {
+        let check = |name: &str, v: usize, high: usize| {
+            if (1..=high).contains(&v) {
+                Ok(())
+            } else {
+                Err(Error::invalid(format!("{name} is {v}, expected 1 to {high}")))
+            }
+        };
+        check("period_days", self.period_days as usize, 365)?;
+        check("most_copies", self.most_copies as usize, 100)?;
+        check("top", self.top, 10_000)?;
+        self.boost.verify()
+    }
+}

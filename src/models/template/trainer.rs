@@ -1,0 +1,143 @@
+//! How a ranking is learnt.
+
+use super::dataset::{TemplateDataset, TemplateRow};
+use super::params::TemplateParams;
+use super::{Fitted, TEMPLATE_FEATURES, TemplateRanker, rates, template_schema};
+use crate::error::{Error, ErrorKind, Result};
+use crate::evaluate::RankingScores;
+use crate::learn::{FitRequest, Matrix, Objective, Sample, Scaling, Trees};
+
+/// Fits [`TemplateRanker`]s.
+#[derive(Debug, Clone, Default)]
+pub struct TemplateTrainer {
+    params: TemplateParams,
+}
+
+/// Share of the newest rows that calibrates.
+const CALIBRATION_SHARE: f64 = 0.2;
+
+/// Fewer held-out rows than this calibrate nothing.
+const FEWEST_ROWS: usize = 30;
+
+impl TemplateTrainer {
+    /// A trainer with verified parameters.
+    ///
+    /// # Errors
+    /// `InvalidInput` naming the parameter that is out of range.
+    pub fn new(params: TemplateParams) -> Result<Self> {
+        params.verify().map(|()| Self { params })
+    }
+
+    /// The model's name in the registry.
+    pub fn name(&self) -> &'static str {
+        "template"
+    }
+
+    /// Fits a ranker: the same data give the same bytes, on any number of threads. The newest fifth
+    /// calibrates a fit on the rest; then everything is learnt from.
+    ///
+    /// Only groups in which outcomes of different templates differ can teach an order. In a group
+    /// each row stands for as many others as it was unlikely to be shown: for 1 / odds, divided by
+    /// the least of its group and rounded, at most [`most_copies`](TemplateParams::most_copies)
+    /// (clipped inverse propensities); rows whose odds nobody recorded stand for one.
+    ///
+    /// # Errors
+    /// `NotEnoughData` with fewer than [`min_samples`](TemplateParams::min_samples) rows, or where no
+    /// group can teach an order (as with one template only): rank by [`TemplateRanker::prior`];
+    /// `Incompatible` when the rows were made from other features.
+    pub fn fit(&self, data: &TemplateDataset) -> Result<TemplateRanker> {
+        if data.schema != template_schema() {
+            return Err(Error::incompatible("the rows were made from other features: replay them anew"));
+        }
+        let (have, need) = (data.rows.len(), self.params.min_samples.max(2));
+        if have < need {
+            return Err(too_few(have, need, "judged generations with a template"));
+        }
+        let templates = data.templates();
+        if templates < 2 {
+            return Err(too_few(templates, 2, "templates that were judged"));
+        }
+        let scaling = self.calibrate(data)?;
+        let fitted = self
+            .trees(data)?
+            .ok_or_else(|| too_few(0, 1, "groups in which different templates came to different outcomes"))?;
+        Ok(TemplateRanker { fitted: Some(Fitted { scaling, ..fitted }), schema: data.schema })
+    }
+
+    /// How well `ranker` orders the rows that competed in each group of `data`.
+    ///
+    /// # Errors
+    /// `InvalidInput` where no group has a relevant row.
+    pub fn scores(&self, ranker: &TemplateRanker, data: &TemplateDataset) -> Result<RankingScores> {
+        let groups = self.teaching(data);
+        let rows: Vec<_> = groups.iter().flatten().map(|at| &data.rows[*at]).collect();
+        let points: Vec<_> = rows.iter().map(|row| ranker.point(&row.features)).collect();
+        let relevances: Vec<_> = rows.iter().map(|row| f64::from(row.relevance)).collect();
+        let sizes: Vec<_> = groups.iter().map(Vec::len).collect();
+        RankingScores::of(&points, &relevances, &sizes)
+    }
+
+    /// The parameters, to be kept with every version.
+    pub fn parameters(&self) -> serde_json::Value {
+        serde_json::to_value(self.params).unwrap_or_default()
+    }
+
+    fn calibrate(&self, data: &TemplateDataset) -> Result<Scaling> {
+        let (earlier, later) = data.split_by_time(CALIBRATION_SHARE);
+        let Some(fitted) = self.trees(&earlier)?.filter(|_| later.rows.len() >= FEWEST_ROWS) else {
+            return Ok(Scaling::default());
+        };
+        let margin = |row: &TemplateRow| rates::prior(&row.features) + fitted.correction(&row.features);
+        let margins: Vec<_> = later.rows.iter().map(margin).collect();
+        let labels: Vec<_> = later.rows.iter().map(|row| row.success).collect();
+        Ok(Scaling::fit(&margins, &labels, &vec![1.0; labels.len()]))
+    }
+
+    /// The trees, where any group can teach an order.
+    fn trees(&self, data: &TemplateDataset) -> Result<Option<Fitted>> {
+        let groups: Vec<_> = self.teaching(data).iter().map(|group| self.copies(data, group)).collect();
+        if groups.is_empty() {
+            return Ok(None);
+        }
+        let rows: Vec<_> = groups.iter().flatten().map(|at| &data.rows[*at]).collect();
+        let table: Vec<f32> = rows.iter().flat_map(|row| row.features.iter().copied()).collect();
+        let labels: Vec<_> = rows.iter().map(|row| f64::from(row.relevance)).collect();
+        let offsets: Vec<_> = rows.iter().map(|row| rates::prior(&row.features)).collect();
+        let sizes: Vec<_> = groups.iter().map(Vec::len).collect();
+        let matrix = Matrix { values: &table, width: TEMPLATE_FEATURES.len() };
+        let sample = Sample::new(matrix, &labels).starting_from(&offsets).grouped(&sizes);
+        let objective = Objective::LambdaRank { top: self.params.top };
+        let trees = Trees::fit(&self.params.boost, &FitRequest::new(objective, sample))?;
+        let margins = data.rows.iter().map(|row| trees.margin(&row.features).unwrap_or(0.0));
+        let centre = margins.sum::<f64>() / data.rows.len() as f64;
+        Ok(Some(Fitted { trees, centre, scaling: Scaling::default() }))
+    }
+
+    /// The groups in which outcomes of different templates differ.
+    fn teaching(&self, data: &TemplateDataset) -> Vec<Vec<usize>> {
+        let mut groups = data.groups(self.params.period_days);
+        groups.retain(|group| {
+            let differs = |part: fn(&TemplateRow, &TemplateRow) -> bool| {
+                group.windows(2).any(|pair| part(&data.rows[pair[0]], &data.rows[pair[1]]))
+            };
+            differs(|a, b| a.relevance != b.relevance) && differs(|a, b| a.template_id != b.template_id)
+        });
+        groups
+    }
+
+    /// The rows of a group, each as often as it counts.
+    fn copies(&self, data: &TemplateDataset, group: &[usize]) -> Vec<usize> {
+        let odds = |at: &usize| data.rows[*at].odds.filter(|p| *p > 0.0 && *p <= 1.0);
+        let likeliest = group.iter().filter_map(odds).fold(0.0, f64::max);
+        let most = self.params.most_copies;
+        let times = |at: &usize| odds(at).map_or(1, |p| ((likeliest / p).round() as u32).clamp(1, most));
+        group.iter().flat_map(|at| (0..times(at)).map(|_| *at)).collect()
+    }
+}
+
+fn too_few(have: usize, need: usize, what: &str) -> Error {
+    Error::new(
+        ErrorKind::NotEnoughData { have, need },
+        format!("{have} {what}, {need} are needed: rank by the prior until then"),
+    )
+}

@@ -1,0 +1,35 @@
+//! What the world's templates say of themselves.
+
+use super::Simulator;
+use super::options::SimulatorOptions;
+use super::tasks::{good, stacks};
+use super::world::{TEMPLATES, Template, at_home};
+use crate::event::TemplateId;
+use crate::models::{TemplateCatalogue, TemplateProfile};
+use std::collections::BTreeSet;
+
+impl Simulator {
+    /// The templates that tasks are set up with, by what their authors say of them: the type of task
+    /// that each is made for and, where [`template_fit`](SimulatorOptions::template_fit) lets them
+    /// matter, the languages and frameworks in which it is at home. How much a template helps it
+    /// does not say.
+    pub fn templates(&self) -> TemplateCatalogue {
+        let profiles = TEMPLATES.iter().map(|template| profile(&self.options, template));
+        TemplateCatalogue::new(profiles).unwrap_or_default()
+    }
+}
+
+fn profile(options: &SimulatorOptions, template: &Template) -> TemplateProfile {
+    let profile = TemplateProfile::new(good(TemplateId::new(template.name)))
+        .described(format!("{} for {} tasks", template.name.replace('-', " "), template.kind))
+        .for_task_types([template.kind])
+        .tagged(template.name.split('-'));
+    if options.template_fit == 0.0 {
+        return profile;
+    }
+    let at_home = |name: &&str| at_home(options, template, name) >= 0.5;
+    let of_kind = stacks(template.kind);
+    let languages: BTreeSet<_> = of_kind.iter().map(|(language, _)| *language).filter(at_home).collect();
+    let frameworks: BTreeSet<_> = of_kind.iter().filter_map(|(_, name)| *name).filter(at_home).collect();
+    profile.for_languages(languages).for_frameworks(frameworks)
+}
