@@ -10,4 +10,5 @@ pub use backtest::{
 };
 pub use gate::{Gate, GateVerdict};
 pub use judge::{Evaluation, Judged, Split, TrainingOptions, fit_and_judge};
+pub(crate) use pipeline::MAX_ARTEFACT_BYTES;
 pub use pipeline::{TrainingReport, open_artefact, replay, train};

@@ -25,7 +25,7 @@ pub struct TrainingReport {
 }
 
 /// An artefact is refused when it is larger.
-const MAX_ARTEFACT_BYTES: usize = 256 << 20;
+pub(crate) const MAX_ARTEFACT_BYTES: usize = 256 << 20;
 
 /// Trains on all that `store` knows, registers the model, and promotes it if the gate lets it.
 ///

@@ -74,6 +74,22 @@ impl<Q: Quantity> RegressionTrainer<Q> {
         params.verify().map(|()| Self { params, quantity: PhantomData })
     }
 
+    /// The answer before there is a model, with an interval as wide as ignorance.
+    pub(crate) fn prior_estimate(&self, row: &FeatureRow, schema: u64) -> Estimate {
+        let (value, status) = self.prior(row);
+        let [interval_80, interval_90] = Q::spec().around(value);
+        Estimate {
+            value,
+            interval_80,
+            interval_90,
+            status,
+            factors: Vec::new(),
+            notes: vec!["no model yet: the past alone".to_owned()],
+            model_version: 0,
+            feature_schema: schema,
+        }
+    }
+
     fn fit_both(&self, data: &Dataset, row: RowOf) -> Result<Regimes<Fitted>> {
         let spec = Q::spec();
         let tried = data.filter(|_, e| spec.is_tried(&e.features));

@@ -60,6 +60,17 @@ impl Scale {
 }
 
 impl Spec {
+    /// Wide intervals around a value of which only the past's mean is known: of 80 % and of 90 %.
+    pub(super) fn around(&self, value: f64) -> [(f64, f64); 2] {
+        let spread = match self.scale {
+            Scale::Log => 1.0,
+            Scale::Plain => 0.25 * (self.range.1 - self.range.0),
+        };
+        let raw = self.scale.to(value);
+        let number = |raw: f64| self.scale.from(raw).clamp(self.range.0, self.range.1);
+        [1.282, 1.645].map(|z| (number(raw - z * spread), number(raw + z * spread)))
+    }
+
     /// A feature of the past as the number itself.
     pub(super) fn read_feature(&self, row: &FeatureRow, name: &str) -> Option<f64> {
         self.raw_feature(row, name).map(|raw| self.scale.from(raw))

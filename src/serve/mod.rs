@@ -1,0 +1,262 @@
+//! Predictions from memory: no I/O, no lock held while computing, one consistent set of models.
+
+mod models;
+
+pub use models::ModelChange;
+
+use crate::clock::Clock;
+use crate::code::CodeOptions;
+use crate::collect::measure;
+use crate::error::{Error, Result};
+use crate::event::{Completion, TaskContext};
+use crate::features::{FeatureEngineer, FeatureRow};
+use crate::history::SharedHistory;
+use crate::models::{
+    ComplexityPrediction, ComplexityTrainer, Estimate, Predictor, QualityPrediction, QualityTrainer,
+    Quantity, RegressionModel, RegressionTrainer, SuccessPrediction, TemplateCatalogue, TemplateRanker,
+    TemplateRanking, TemplateView, TimePrediction, TimeTrainer, prior,
+};
+use crate::registry::ModelRegistry;
+use crate::text::MAX_TEXT_BYTES;
+use arc_swap::ArcSwap;
+use models::{Loaded, ModelSet};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// Answers from the models in production, and swaps them while answering.
+///
+/// ```
+/// use devmatrix_ml::clock::SystemClock;
+/// use devmatrix_ml::event::{TaskContext, TaskId};
+/// use devmatrix_ml::features::FeatureEngineer;
+/// use devmatrix_ml::history::SharedHistory;
+/// use devmatrix_ml::models::Status;
+/// use devmatrix_ml::serve::PredictionService;
+/// use std::sync::Arc;
+/// let history = Arc::new(SharedHistory::new());
+/// let service = PredictionService::new(history, FeatureEngineer::default(), Arc::new(SystemClock));
+/// let prediction = service.predict_success(&TaskContext::new(TaskId::new("TASK-7")?))?;
+/// assert_eq!(prediction.status, Status::InsufficientEvidence); // nothing is known yet, and it says so
+/// # Ok::<(), devmatrix_ml::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct PredictionService {
+    history: Arc<SharedHistory>,
+    engineer: FeatureEngineer,
+    schema: u64,
+    clock: Arc<dyn Clock>,
+    models: ArcSwap<ModelSet>,
+    catalogue: Option<TemplateCatalogue>,
+}
+
+/// What a reload did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Reloaded {
+    /// The models that changed; empty when all stayed.
+    pub changes: Vec<ModelChange>,
+}
+
+/// What all models say of a task, from one set of models and one row of features.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Predictions {
+    /// Will it be approved as it is?
+    pub success: SuccessPrediction,
+    /// How complex is it?
+    pub complexity: ComplexityPrediction,
+    /// How long will it take?
+    pub time: TimePrediction,
+    /// How good will it be?
+    pub quality: QualityPrediction,
+    /// Which template fits it best? Empty where the host gave no catalogue.
+    pub templates: Option<TemplateRanking>,
+}
+
+impl Reloaded {
+    /// What happened to one model.
+    pub fn of(&self, model: &str) -> Option<&ModelChange> {
+        self.changes.iter().find(|change| change.model == model)
+    }
+}
+
+impl PredictionService {
+    /// A service that answers from the past alone until models are loaded.
+    pub fn new(history: Arc<SharedHistory>, engineer: FeatureEngineer, clock: Arc<dyn Clock>) -> Self {
+        let schema = engineer.fingerprint();
+        Self { history, engineer, schema, clock, models: ArcSwap::default(), catalogue: None }
+    }
+
+    /// The same with the host's templates to rank.
+    #[must_use]
+    pub fn with_templates(self, catalogue: TemplateCatalogue) -> Self {
+        Self { catalogue: Some(catalogue), ..self }
+    }
+
+    /// How likely `task` is approved without modification, with what speaks against it.
+    ///
+    /// # Errors
+    /// `InvalidInput` naming the field of the task that is out of range.
+    pub fn predict_success(&self, task: &TaskContext) -> Result<SuccessPrediction> {
+        let row = self.features(task)?;
+        Ok(self.success(&self.models.load(), &row, true))
+    }
+
+    /// The same without reasons, several times quicker.
+    ///
+    /// # Errors
+    /// `InvalidInput` naming the field of the task that is out of range.
+    pub fn predict_success_only(&self, task: &TaskContext) -> Result<SuccessPrediction> {
+        let row = self.features(task)?;
+        Ok(self.success(&self.models.load(), &row, false))
+    }
+
+    /// What all models say of `task`, with their reasons; the features are made once.
+    ///
+    /// # Errors
+    /// `InvalidInput` naming the field of the task that is out of range.
+    pub fn predict_all(&self, task: &TaskContext) -> Result<Predictions> {
+        self.all(task, true)
+    }
+
+    /// The same without reasons, several times quicker.
+    ///
+    /// # Errors
+    /// `InvalidInput` naming the field of the task that is out of range.
+    pub fn predict_all_only(&self, task: &TaskContext) -> Result<Predictions> {
+        self.all(task, false)
+    }
+
+    /// What all models say of each task, in order, without reasons; one bad task spoils no other.
+    pub fn predict_batch(&self, tasks: &[TaskContext]) -> Vec<Result<Predictions>> {
+        tasks.iter().map(|task| self.all(task, false)).collect()
+    }
+
+    /// How good the code of a generation will be judged, now that it is there.
+    ///
+    /// # Errors
+    /// `InvalidInput` naming the field that is out of range.
+    pub fn predict_quality_of(
+        &self,
+        task: &TaskContext,
+        completion: &Completion,
+    ) -> Result<QualityPrediction> {
+        completion.validate()?;
+        let mut row = self.features(task)?;
+        let mut measured = completion.clone();
+        measure(&mut measured, task.language.as_deref(), &CodeOptions::default());
+        let known = self.engineer.add_code(&mut row.values, &measured);
+        let models = self.models.load();
+        let estimate = self.estimate(models.quality.as_deref(), &QualityTrainer::default(), &row, true);
+        Ok(QualityPrediction::new(estimate, known))
+    }
+
+    /// The host's templates, the one that fits best first.
+    ///
+    /// # Errors
+    /// `InvalidInput` naming the field of the task that is out of range, or when the service has no
+    /// catalogue ([`PredictionService::with_templates`]).
+    pub fn rank_templates(&self, task: &TaskContext) -> Result<TemplateRanking> {
+        task.validate()?;
+        let catalogue = self.catalogue.as_ref();
+        let catalogue =
+            catalogue.ok_or_else(|| Error::invalid("the service has no templates: give it some"))?;
+        Ok(self.rank(&self.models.load(), &task.as_stored(), catalogue))
+    }
+
+    /// The features of `task` as they are now.
+    ///
+    /// # Errors
+    /// `InvalidInput` naming the field of the task that is out of range.
+    pub fn features(&self, task: &TaskContext) -> Result<FeatureRow> {
+        task.validate()?;
+        let task = task.as_stored();
+        let view = self.history.view(&task, self.clock.now());
+        Ok(self.engineer.row(&task, &view))
+    }
+
+    /// The version of the success model that answers now; `None` for the prior.
+    pub fn success_version(&self) -> Option<u64> {
+        self.models.load().success.as_ref().map(|loaded| loaded.version)
+    }
+
+    /// Loads the models in production and swaps them in, all at once. Predictions under way end
+    /// with the models that they began with. When one is bad, all the old ones stay.
+    ///
+    /// # Errors
+    /// Those of the registry; `Incompatible` when a model was made from other features; `Corrupt`
+    /// when its bytes are damaged.
+    pub async fn reload(&self, registry: &dyn ModelRegistry) -> Result<Reloaded> {
+        let held = self.models.load_full();
+        let (renewed, changes) = held.renewed(registry, self.schema).await?;
+        if !changes.is_empty() {
+            self.models.store(Arc::new(renewed));
+        }
+        Ok(Reloaded { changes })
+    }
+
+    fn all(&self, task: &TaskContext, explained: bool) -> Result<Predictions> {
+        let row = self.features(task)?;
+        let models = self.models.load();
+        let success = self.success(&models, &row, explained);
+        let complexity =
+            self.estimate(models.complexity.as_deref(), &ComplexityTrainer::default(), &row, explained);
+        let time = self.estimate(models.time.as_deref(), &TimeTrainer::default(), &row, explained);
+        let quality = self.estimate(models.quality.as_deref(), &QualityTrainer::default(), &row, explained);
+        let templates = self.catalogue.as_ref().map(|all| self.rank(&models, &task.as_stored(), all));
+        Ok(Predictions {
+            complexity: ComplexityPrediction::new(complexity),
+            time: TimePrediction::new(time, Some(success.success_probability)),
+            quality: QualityPrediction::new(quality, false),
+            templates,
+            success,
+        })
+    }
+
+    fn success(&self, models: &ModelSet, row: &FeatureRow, explained: bool) -> SuccessPrediction {
+        let mut prediction = match &models.success {
+            Some(loaded) => SuccessPrediction { model_version: loaded.version, ..loaded.model.predict(row) },
+            None => prior::prediction(row, self.schema),
+        };
+        if let Some(loaded) = models.success.as_ref().filter(|_| explained) {
+            prediction.risk_factors = loaded.model.reasons(row);
+            prediction.risk_factors.retain(|reason| reason.contribution < 0.0);
+        }
+        prediction.notes.extend(note_on(row));
+        prediction
+    }
+
+    fn estimate<Q: Quantity>(
+        &self,
+        loaded: Option<&Loaded<RegressionModel<Q>>>,
+        trainer: &RegressionTrainer<Q>,
+        row: &FeatureRow,
+        explained: bool,
+    ) -> Estimate {
+        let mut estimate = match loaded {
+            Some(loaded) => Estimate { model_version: loaded.version, ..loaded.model.predict(row) },
+            None => trainer.prior_estimate(row, self.schema),
+        };
+        if let Some(loaded) = loaded.filter(|_| explained) {
+            estimate.factors = loaded.model.reasons(row);
+        }
+        estimate.notes.extend(note_on(row));
+        estimate
+    }
+
+    fn rank(&self, models: &ModelSet, task: &TaskContext, catalogue: &TemplateCatalogue) -> TemplateRanking {
+        let view = TemplateView::of_shared(&self.history, task, catalogue, self.clock.now());
+        match &models.template {
+            Some(loaded) => {
+                let ranking = loaded.model.rank(task, &view, catalogue);
+                TemplateRanking { model_version: loaded.version, ..ranking }
+            }
+            None => TemplateRanker::prior().rank(task, &view, catalogue),
+        }
+    }
+}
+
+/// What else to know of a row.
+fn note_on(row: &FeatureRow) -> Option<String> {
+    row.truncated.then(|| format!("only the first {MAX_TEXT_BYTES} bytes of the description were read"))
+}

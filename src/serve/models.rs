@@ -1,0 +1,128 @@
+//! The models that answer together, and how they are loaded.
+
+use crate::error::{Error, Result};
+use crate::models::{
+    ComplexityTrainer, Predictor, QualityTrainer, SuccessTrainer, TemplateRanker, TemplateTrainer,
+    TimeTrainer, Trainer, template_schema,
+};
+use crate::registry::{ModelRegistry, envelope};
+use crate::train::{MAX_ARTEFACT_BYTES, open_artefact};
+use std::sync::Arc;
+
+/// A model with its version.
+#[derive(Debug)]
+pub(super) struct Loaded<M> {
+    pub(super) version: u64,
+    pub(super) model: M,
+}
+
+/// A model in production, or none yet.
+type Slot<M> = Option<Arc<Loaded<M>>>;
+
+/// The model that a trainer makes.
+type ModelOf<T> = <T as Trainer>::Model;
+
+/// The models that answer together.
+#[derive(Debug, Default, Clone)]
+pub(super) struct ModelSet {
+    pub(super) success: Slot<ModelOf<SuccessTrainer>>,
+    pub(super) complexity: Slot<ModelOf<ComplexityTrainer>>,
+    pub(super) time: Slot<ModelOf<TimeTrainer>>,
+    pub(super) quality: Slot<ModelOf<QualityTrainer>>,
+    pub(super) template: Slot<TemplateRanker>,
+}
+
+/// What a reload did to one model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ModelChange {
+    /// The model's name.
+    pub model: &'static str,
+    /// The version that answered before; `None` for the prior.
+    pub before: Option<u64>,
+    /// The version that answers now.
+    pub now: Option<u64>,
+}
+
+impl ModelSet {
+    /// The set in production, with what stays as it is taken from `self`; and what changes.
+    pub(super) async fn renewed(
+        &self,
+        registry: &dyn ModelRegistry,
+        schema: u64,
+    ) -> Result<(Self, Vec<ModelChange>)> {
+        let mut changes = Vec::new();
+        let renewed = Self {
+            success: fresh(registry, &SuccessTrainer::default(), &self.success, schema, &mut changes).await?,
+            complexity: fresh(
+                registry,
+                &ComplexityTrainer::default(),
+                &self.complexity,
+                schema,
+                &mut changes,
+            )
+            .await?,
+            time: fresh(registry, &TimeTrainer::default(), &self.time, schema, &mut changes).await?,
+            quality: fresh(registry, &QualityTrainer::default(), &self.quality, schema, &mut changes).await?,
+            template: fresh_ranker(registry, &self.template, &mut changes).await?,
+        };
+        Ok((renewed, changes))
+    }
+}
+
+async fn fresh<T: Trainer>(
+    registry: &dyn ModelRegistry,
+    trainer: &T,
+    held: &Slot<T::Model>,
+    schema: u64,
+    changes: &mut Vec<ModelChange>,
+) -> Result<Slot<T::Model>> {
+    let name = trainer.name();
+    let Some(version) = changed(registry, name, held, changes).await? else { return Ok(held.clone()) };
+    let Some(version) = version else { return Ok(None) };
+    let bytes = registry.artefact(name, version).await?;
+    let model = open_artefact(trainer, &bytes).map_err(|e| e.context(format!("{name} version {version}")))?;
+    fits(name, version, model.schema(), schema)?;
+    Ok(Some(Arc::new(Loaded { version, model })))
+}
+
+async fn fresh_ranker(
+    registry: &dyn ModelRegistry,
+    held: &Slot<TemplateRanker>,
+    changes: &mut Vec<ModelChange>,
+) -> Result<Slot<TemplateRanker>> {
+    let name = TemplateTrainer::default().name();
+    let Some(version) = changed(registry, name, held, changes).await? else { return Ok(held.clone()) };
+    let Some(version) = version else { return Ok(None) };
+    let bytes = registry.artefact(name, version).await?;
+    let model = envelope::open(&bytes, name, MAX_ARTEFACT_BYTES)
+        .and_then(TemplateRanker::from_bytes)
+        .map_err(|e| e.context(format!("{name} version {version}")))?;
+    fits(name, version, model.schema(), template_schema())?;
+    Ok(Some(Arc::new(Loaded { version, model })))
+}
+
+/// The version to load, `Some(None)` for none; `None` where the held one is in production.
+async fn changed<M>(
+    registry: &dyn ModelRegistry,
+    model: &'static str,
+    held: &Slot<M>,
+    changes: &mut Vec<ModelChange>,
+) -> Result<Option<Option<u64>>> {
+    let before = held.as_ref().map(|loaded| loaded.version);
+    let now = registry.production(model).await?.map(|version| version.version);
+    if before == now {
+        return Ok(None);
+    }
+    changes.push(ModelChange { model, before, now });
+    Ok(Some(now))
+}
+
+fn fits(name: &str, version: u64, made_from: u64, here: u64) -> Result<()> {
+    if made_from == here {
+        return Ok(());
+    }
+    Err(Error::incompatible(format!(
+        "{name} version {version} was made from features {made_from:016x}, here they are {here:016x}: train anew"
+    )))
+}
