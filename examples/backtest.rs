@@ -96,14 +96,16 @@ fn run(args: &Args) -> anyhow::Result<()> {
         eprintln!("line {line} passed over: {error}");
     }
     let mut events = read.events;
+    let mut unit = 1.0;
     if let Some(path) = &args.label {
-        label_complexity(&mut events, path, args.range)?;
+        unit = label_complexity(&mut events, path, args.range)?;
     }
     let options = options(args);
     let report = if let Some(field) = &args.by {
-        by_value(events, field, &options, args.table())?
+        by_value(events, field, &options, unit, args.table())?
     } else {
-        let report = backtest(events, &options)?;
+        let mut report = backtest(events, &options)?;
+        rescale(&mut report, unit);
         if args.table() {
             print_table(&report);
         }
@@ -136,6 +138,7 @@ fn by_value(
     events: Vec<GenerationEvent>,
     field: &str,
     options: &BacktestOptions,
+    unit: f64,
     table: bool,
 ) -> anyhow::Result<Value> {
     if !has_field(&events, field)? {
@@ -149,7 +152,8 @@ fn by_value(
     let mut reports = BTreeMap::new();
     for (value, events) in groups {
         match backtest(events, options) {
-            Ok(report) => {
+            Ok(mut report) => {
+                rescale(&mut report, unit);
                 if table {
                     say!("\n{field} = {value}");
                     print_table(&report);
@@ -175,12 +179,12 @@ fn by_value(
     }))
 }
 
-/// Puts the host's own complexity on the scale 0 to 10.
+/// Puts the host's own complexity on the scale 0 to 10; what one point of that is in its own unit.
 fn label_complexity(
     events: &mut [GenerationEvent],
     path: &str,
     range: Option<(f64, f64)>,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<f64> {
     if !has_field(events, path)? {
         bail!("no event has a field {path}");
     }
@@ -188,7 +192,7 @@ fn label_complexity(
         Some(range) => range,
         None => (0.0, largest(events, path)?),
     };
-    for event in events {
+    for event in events.iter_mut() {
         if let Some(value) = field_of(event, path)? {
             let value = value
                 .as_f64()
@@ -197,7 +201,17 @@ fn label_complexity(
             event.started.value.complexity_label = Some(scaled);
         }
     }
-    Ok(())
+    Ok((high - low) / 10.0)
+}
+
+/// Errors and widths in the unit of the host's own label.
+fn rescale(report: &mut BacktestReport, unit: f64) {
+    let all = std::iter::once(&mut report.metrics).chain(report.baselines.values_mut());
+    for (name, value) in all.flatten() {
+        if matches!(name.as_str(), "mae" | "rmse" | "median_ae" | "bias") || name.starts_with("width_") {
+            *value *= unit;
+        }
+    }
 }
 
 /// The largest value of the field, above 0.

@@ -71,7 +71,9 @@ impl Orchestrator {
             Err(error) => println!("not trained: {error}"),
         }
         let swapped = self.predictions.reload(&self.registry).await?;
-        println!("serving version {:?}, before {:?}", swapped.now, swapped.before);
+        for change in swapped.changes {
+            println!("{}: serving version {:?}, before {:?}", change.model, change.now, change.before);
+        }
         Ok(())
     }
 }

@@ -84,7 +84,7 @@ fn a_million_predictions_during_a_thousand_reloads_mix_nothing() {
         while reloads < 1000 {
             served.promote(reloads % 2 + 1);
             let swapped = block_on(served.service.reload(&served.registry)).unwrap();
-            assert_eq!(swapped.now, Some(reloads % 2 + 1));
+            assert_eq!(swapped.of("success").unwrap().now, Some(reloads % 2 + 1));
             reloads += 1;
         }
         done.store(true, Ordering::Relaxed);
@@ -106,7 +106,7 @@ fn a_bad_model_leaves_the_old_one() {
     assert!(error.to_string().starts_with("success version 3"), "{error}");
     assert_eq!(served.service.predict_success(&served.task).unwrap(), before);
     block_on(served.registry.roll_back("success")).unwrap();
-    assert_eq!(block_on(served.service.reload(&served.registry)).unwrap().now, Some(1));
+    assert_eq!(block_on(served.service.reload(&served.registry)).unwrap().changes[0].now, Some(1));
 }
 
 #[test]
@@ -170,7 +170,7 @@ fn a_service_started_anew_serves_what_was_promoted() {
         .map(|_| {
             let registry = DiskRegistry::open(folder.path()).unwrap();
             let service = PredictionService::new(history.clone(), engineer.clone(), Arc::new(clock.clone()));
-            assert_eq!(block_on(service.reload(&registry)).unwrap().now, Some(1));
+            assert_eq!(block_on(service.reload(&registry)).unwrap().changes[0].now, Some(1));
             service.predict_success(&task).unwrap()
         })
         .collect();

@@ -26,21 +26,17 @@ pub(super) fn observe(examples: &mut [Example], results: &[GenerationResult]) {
     let all: Vec<usize> = (0..examples.len()).collect();
     let ranks = |rows: &[usize]| Ranks::of(rows.iter().map(|i| signs(&examples[*i], &results[*i])));
     let common = (!few.is_empty()).then(|| ranks(&all));
-    let found: Vec<_> = kinds
-        .iter()
-        .flat_map(|(_, rows)| {
-            let own = (rows.len() >= FEWEST).then(|| ranks(rows));
-            let ranks = own.or_else(|| common.clone());
-            let results = &results;
-            let examples = &examples;
-            rows.iter()
-                .filter_map(move |i| {
-                    let ended = ended_at(&results[*i])?;
-                    Some((*i, ended, ranks.as_ref()?.difficulty(signs(&examples[*i], &results[*i]))?))
-                })
-                .collect::<Vec<_>>()
-        })
-        .collect();
+    let mut found = Vec::with_capacity(examples.len());
+    for rows in kinds.values() {
+        let own = (rows.len() >= FEWEST).then(|| ranks(rows));
+        let Some(ranks) = own.as_ref().or(common.as_ref()) else { continue };
+        for i in rows {
+            let difficulty = ranks.difficulty(signs(&examples[*i], &results[*i]));
+            if let (Some(ended), Some(difficulty)) = (ended_at(&results[*i]), difficulty) {
+                found.push((*i, ended, difficulty));
+            }
+        }
+    }
     for (i, ended, difficulty) in found {
         examples[i].labels.difficulty = Some((ended, difficulty));
     }
@@ -57,7 +53,6 @@ fn signs(example: &Example, result: &GenerationResult) -> Signs {
 }
 
 /// The values of each sign, ascending.
-#[derive(Clone)]
 struct Ranks([Vec<f64>; 4]);
 
 impl Ranks {

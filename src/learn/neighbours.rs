@@ -12,6 +12,9 @@ pub struct Neighbours {
     /// Of every row, in order of age, the newest last: (index, value) of unit length together.
     rows: Vec<Vec<(u16, f32)>>,
     labels: Vec<f64>,
+    /// Older rows that were given but not kept.
+    #[serde(skip)]
+    skipped: usize,
     /// By index the rows that have it.
     #[serde(skip)]
     postings: Vec<Vec<(u32, f32)>>,
@@ -37,7 +40,7 @@ impl Neighbours {
     /// below 2^16.
     pub fn fit<'a>(rows: impl ExactSizeIterator<Item = (&'a [u32], &'a [f32], f64)>) -> Self {
         let skipped = rows.len().saturating_sub(MOST_ROWS);
-        let mut fitted = Self::default();
+        let mut fitted = Self { skipped, ..Self::default() };
         for (indices, values, label) in rows.skip(skipped) {
             let mut row: Vec<_> = indices.iter().map(|i| *i as u16).zip(values.iter().copied()).collect();
             row.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
@@ -60,7 +63,8 @@ impl Neighbours {
         self.rows.is_empty()
     }
 
-    /// The weighted quantiles at `levels` of the labels nearest to a row; `except` is passed over.
+    /// The weighted quantiles at `levels` of the labels nearest to a row; `except`, the number of a
+    /// row as it was given, is passed over.
     /// `None` where there is no row to look at.
     pub fn quantiles(
         &self,
@@ -69,6 +73,7 @@ impl Neighbours {
         except: Option<usize>,
         levels: &[f64],
     ) -> Option<Vec<f64>> {
+        let except = except.and_then(|row| row.checked_sub(self.skipped));
         let mut similar = vec![0.0_f32; self.rows.len()];
         for (index, value) in indices.iter().zip(values) {
             for (row, weight) in self.postings.get(*index as usize).into_iter().flatten() {

@@ -53,18 +53,20 @@ impl ModelSet {
     ) -> Result<(Self, Vec<ModelChange>)> {
         let mut changes = Vec::new();
         let renewed = Self {
-            success: fresh(registry, &SuccessTrainer::default(), &self.success, schema, &mut changes).await?,
+            success: fresh(registry, &SuccessTrainer::default(), self.success.as_ref(), schema, &mut changes)
+                .await?,
             complexity: fresh(
                 registry,
                 &ComplexityTrainer::default(),
-                &self.complexity,
+                self.complexity.as_ref(),
                 schema,
                 &mut changes,
             )
             .await?,
-            time: fresh(registry, &TimeTrainer::default(), &self.time, schema, &mut changes).await?,
-            quality: fresh(registry, &QualityTrainer::default(), &self.quality, schema, &mut changes).await?,
-            template: fresh_ranker(registry, &self.template, &mut changes).await?,
+            time: fresh(registry, &TimeTrainer::default(), self.time.as_ref(), schema, &mut changes).await?,
+            quality: fresh(registry, &QualityTrainer::default(), self.quality.as_ref(), schema, &mut changes)
+                .await?,
+            template: fresh_ranker(registry, self.template.as_ref(), &mut changes).await?,
         };
         Ok((renewed, changes))
     }
@@ -73,12 +75,12 @@ impl ModelSet {
 async fn fresh<T: Trainer>(
     registry: &dyn ModelRegistry,
     trainer: &T,
-    held: &Slot<T::Model>,
+    held: Option<&Arc<Loaded<T::Model>>>,
     schema: u64,
     changes: &mut Vec<ModelChange>,
 ) -> Result<Slot<T::Model>> {
     let name = trainer.name();
-    let Some(version) = changed(registry, name, held, changes).await? else { return Ok(held.clone()) };
+    let Some(version) = changed(registry, name, held, changes).await? else { return Ok(held.cloned()) };
     let Some(version) = version else { return Ok(None) };
     let bytes = registry.artefact(name, version).await?;
     let model = open_artefact(trainer, &bytes).map_err(|e| e.context(format!("{name} version {version}")))?;
@@ -88,11 +90,11 @@ async fn fresh<T: Trainer>(
 
 async fn fresh_ranker(
     registry: &dyn ModelRegistry,
-    held: &Slot<TemplateRanker>,
+    held: Option<&Arc<Loaded<TemplateRanker>>>,
     changes: &mut Vec<ModelChange>,
 ) -> Result<Slot<TemplateRanker>> {
     let name = TemplateTrainer::default().name();
-    let Some(version) = changed(registry, name, held, changes).await? else { return Ok(held.clone()) };
+    let Some(version) = changed(registry, name, held, changes).await? else { return Ok(held.cloned()) };
     let Some(version) = version else { return Ok(None) };
     let bytes = registry.artefact(name, version).await?;
     let model = envelope::open(&bytes, name, MAX_ARTEFACT_BYTES)
@@ -106,10 +108,10 @@ async fn fresh_ranker(
 async fn changed<M>(
     registry: &dyn ModelRegistry,
     model: &'static str,
-    held: &Slot<M>,
+    held: Option<&Arc<Loaded<M>>>,
     changes: &mut Vec<ModelChange>,
 ) -> Result<Option<Option<u64>>> {
-    let before = held.as_ref().map(|loaded| loaded.version);
+    let before = held.map(|loaded| loaded.version);
     let now = registry.production(model).await?.map(|version| version.version);
     if before == now {
         return Ok(None);

@@ -4,6 +4,7 @@ mod backtest;
 mod gate;
 mod judge;
 mod pipeline;
+mod templates;
 
 pub use backtest::{
     BacktestOptions, BacktestReport, BacktestSplit, BacktestTiming, NightlyModel, backtest, backtest_with,
@@ -11,4 +12,5 @@ pub use backtest::{
 pub use gate::{Gate, GateVerdict};
 pub use judge::{Evaluation, Judged, Split, TrainingOptions, fit_and_judge};
 pub(crate) use pipeline::MAX_ARTEFACT_BYTES;
-pub use pipeline::{TrainingReport, open_artefact, replay, train};
+pub use pipeline::{TrainingReport, open_artefact, replay, train, train_all};
+pub use templates::train_templates;

@@ -1,11 +1,12 @@
 //! From the store to the registry: replay, fit, evaluate, register, gate.
 
+use super::gate::GateVerdict;
 use super::judge::{Evaluation, Judged, TrainingOptions, fit_and_judge};
 use crate::clock::Clock;
 use crate::dataset::{Dataset, DatasetBuilder, Target};
 use crate::error::{Error, ErrorKind, Result};
 use crate::features::FeatureEngineer;
-use crate::models::{Predictor, Trainer};
+use crate::models::{ComplexityTrainer, Predictor, QualityTrainer, SuccessTrainer, TimeTrainer, Trainer};
 use crate::registry::{ModelRegistry, ModelVersion, NewVersion, Verdict, envelope};
 use crate::store::{EventStore, EventStoreExt, ScanOrder};
 use chrono::{DateTime, Utc};
@@ -44,19 +45,90 @@ pub async fn train<T: Trainer>(
 ) -> Result<TrainingReport> {
     let now = clock.now();
     let data = replay(store, engineer, trainer.target(), now, options.max_rows).await?;
+    train_on(trainer, &data, registry, now, options).await
+}
+
+/// Trains success, complexity, time and quality from one reading of the store; each with what came
+/// of it, by name. A model that has too little to learn from is no reason not to train the others.
+///
+/// # Errors
+/// Those of reading the store.
+pub async fn train_all(
+    store: &dyn EventStore,
+    registry: &dyn ModelRegistry,
+    engineer: &FeatureEngineer,
+    clock: &dyn Clock,
+    options: &TrainingOptions,
+) -> Result<Vec<(Target, Result<TrainingReport>)>> {
+    let now = clock.now();
+    let builder = read_all(store, engineer, now).await?;
+    let rows = |target| builder.rows(target, now, options.max_rows);
+    let success = train_on(&SuccessTrainer::default(), &rows(Target::Success), registry, now, options).await;
+    let complexity =
+        train_on(&ComplexityTrainer::default(), &rows(Target::Complexity), registry, now, options).await;
+    let time = train_on(&TimeTrainer::default(), &rows(Target::Time), registry, now, options).await;
+    let quality = train_on(&QualityTrainer::default(), &rows(Target::Quality), registry, now, options).await;
+    Ok(vec![
+        (Target::Success, success),
+        (Target::Complexity, complexity),
+        (Target::Time, time),
+        (Target::Quality, quality),
+    ])
+}
+
+async fn train_on<T: Trainer>(
+    trainer: &T,
+    data: &Dataset,
+    registry: &dyn ModelRegistry,
+    now: DateTime<Utc>,
+    options: &TrainingOptions,
+) -> Result<TrainingReport> {
     let champion = registry.production(trainer.name()).await?;
     let rival = match &champion {
         Some(version) => load_twin(trainer, registry, version).await?,
         None => None,
     };
-    let judged =
-        fit_and_judge(trainer, &data, rival.as_ref().filter(|m| m.schema() == data.schema), options)?;
-    let champion = champion.map(|version| version.version);
-    let version = registry.register(new_version(trainer, &data, &judged, champion, now, options)?).await?;
-    let (promoted, reasons) = promote(registry, &version, &judged, champion, now).await?;
-    let version = registry.version(trainer.name(), version.version).await?;
-    tracing::info!(model = trainer.name(), version = version.version, promoted, ?reasons, "trained");
-    Ok(TrainingReport { version, promoted, reasons, evaluation: judged.evaluation })
+    let judged = fit_and_judge(trainer, data, rival.as_ref().filter(|m| m.schema() == data.schema), options)?;
+    let version = new_version(trainer, data, &judged, now, options)?;
+    register(registry, version, judged.evaluation, &judged.verdict, Champion::of(champion.as_ref()), now)
+        .await
+}
+
+/// The version that a new one must do better than, if any.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Champion(Option<u64>);
+
+impl Champion {
+    pub(super) fn of(version: Option<&ModelVersion>) -> Self {
+        Self(version.map(|version| version.version))
+    }
+}
+
+/// Registers a judged version with its figures, and promotes it where the verdict lets it.
+pub(super) async fn register(
+    registry: &dyn ModelRegistry,
+    mut version: NewVersion,
+    evaluation: Evaluation,
+    verdict: &GateVerdict,
+    Champion(champion): Champion,
+    now: DateTime<Utc>,
+) -> Result<TrainingReport> {
+    version.metrics.clone_from(&evaluation.metrics);
+    for (name, scores) in &evaluation.baselines {
+        let named = scores.iter().map(|(score, value)| (format!("{name}.{score}"), *value));
+        version.metrics.extend(named);
+    }
+    version.parent = champion;
+    if !verdict.promote {
+        let mut refusal = Verdict::new(now, false, verdict.reasons.clone());
+        refusal.compared_with = champion;
+        version.verdicts.push(refusal);
+    }
+    let version = registry.register(version).await?;
+    let (promoted, reasons) = promote(registry, &version, verdict, champion, now).await?;
+    let version = registry.version(&version.model, version.version).await?;
+    tracing::info!(model = version.model, version = version.version, promoted, ?reasons, "trained");
+    Ok(TrainingReport { version, promoted, reasons, evaluation })
 }
 
 /// The rows for `target` of all that `store` knew at `now`.
@@ -70,6 +142,14 @@ pub async fn replay(
     now: DateTime<Utc>,
     max_rows: usize,
 ) -> Result<Dataset> {
+    Ok(read_all(store, engineer, now).await?.rows(target, now, max_rows))
+}
+
+async fn read_all(
+    store: &dyn EventStore,
+    engineer: &FeatureEngineer,
+    now: DateTime<Utc>,
+) -> Result<DatasetBuilder> {
     let mut builder = DatasetBuilder::new(engineer.clone());
     let mut each = |record: crate::event::Record| {
         if record.known_at() <= now {
@@ -78,7 +158,7 @@ pub async fn replay(
         Ok(())
     };
     store.for_each(ScanOrder::Known, &mut each).await?;
-    Ok(builder.rows(target, now, max_rows))
+    Ok(builder)
 }
 
 /// Reads a model from the verified bytes of its artefact.
@@ -116,42 +196,30 @@ fn new_version<T: Trainer>(
     trainer: &T,
     data: &Dataset,
     judged: &Judged<T::Model>,
-    champion: Option<u64>,
     now: DateTime<Utc>,
     options: &TrainingOptions,
 ) -> Result<NewVersion> {
     let mut version = NewVersion::new(trainer.name(), seal(trainer, &judged.model)?);
     version.evaluation_artefact = Some(seal(trainer, &judged.twin)?);
     version.parameters = serde_json::json!({ "model": trainer.parameters(), "training": options });
-    version.metrics.clone_from(&judged.evaluation.metrics);
-    for (name, scores) in &judged.evaluation.baselines {
-        let named = scores.iter().map(|(score, value)| (format!("{name}.{score}"), *value));
-        version.metrics.extend(named);
-    }
     version.feature_schema = data.schema;
     version.data_from = data.examples.first().map(|e| e.started_at);
     version.data_until = Some(now);
     version.rows = data.examples.len();
-    version.parent = champion;
-    if !judged.verdict.promote {
-        let mut verdict = Verdict::new(now, false, judged.verdict.reasons.clone());
-        verdict.compared_with = champion;
-        version.verdicts.push(verdict);
-    }
     Ok(version)
 }
 
 /// Puts the version into production if the gate lets it and nobody else was quicker, and notes
 /// the verdict.
-async fn promote<M>(
+async fn promote(
     registry: &dyn ModelRegistry,
     version: &ModelVersion,
-    judged: &Judged<M>,
+    verdict: &GateVerdict,
     champion: Option<u64>,
     now: DateTime<Utc>,
 ) -> Result<(bool, Vec<String>)> {
-    let mut reasons = judged.verdict.reasons.clone();
-    if !judged.verdict.promote {
+    let mut reasons = verdict.reasons.clone();
+    if !verdict.promote {
         return Ok((false, reasons));
     }
     let promoted = match registry.promote(&version.model, version.version, champion).await {

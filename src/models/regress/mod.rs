@@ -3,9 +3,12 @@
 //! conformalised on later rows, give the interval.
 
 mod estimate;
+mod fitted;
 mod params;
 mod part;
 mod quantity;
+mod spec;
+mod wording;
 
 pub use estimate::{ComplexityPrediction, Estimate, QualityPrediction, TimePrediction};
 pub use params::RegressionParams;
@@ -17,8 +20,9 @@ use crate::dataset::{Dataset, Example, Target};
 use crate::error::{Error, ErrorKind, Result};
 use crate::evaluate::RegressionScores;
 use crate::features::FeatureRow;
-use part::{Fitted, Regime, StoredFitted};
+use fitted::{Fitted, StoredFitted};
 use serde::{Deserialize, Serialize};
+use spec::Regime;
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
 
@@ -90,28 +94,35 @@ impl<Q: Quantity> RegressionTrainer<Q> {
         }
     }
 
-    fn fit_both(&self, data: &Dataset, row: RowOf) -> Result<Regimes<Fitted>> {
+    fn fit_both(&self, data: &Dataset, view: View) -> Result<Regimes<Fitted>> {
         let spec = Q::spec();
         let tried = data.filter(|_, e| spec.is_tried(&e.features));
         let enough = tried.examples.len() >= self.params.min_samples.max(2);
         Ok(Regimes {
-            untried: Fitted::fit(&spec, Regime::Untried, data, row, &self.params)?,
+            untried: Fitted::fit(&spec, Regime::Untried, data, view, &self.params)?,
             tried: enough
-                .then(|| Fitted::fit(&spec, Regime::Tried, &tried, row, &self.params))
+                .then(|| Fitted::fit(&spec, Regime::Tried, &tried, view, &self.params))
                 .transpose()?,
         })
     }
 }
 
 /// Which of an example's rows is learnt from.
-type RowOf = fn(&Example) -> Option<&FeatureRow>;
-
-fn row_before(example: &Example) -> Option<&FeatureRow> {
-    Some(&example.features)
+#[derive(Debug, Clone, Copy)]
+enum View {
+    /// What was known at the start.
+    Before,
+    /// The code too.
+    After,
 }
 
-fn row_after(example: &Example) -> Option<&FeatureRow> {
-    example.completed.as_deref()
+impl View {
+    fn of(self, example: &Example) -> Option<&FeatureRow> {
+        match self {
+            Self::Before => Some(&example.features),
+            Self::After => example.completed.as_deref(),
+        }
+    }
 }
 
 impl<Q: Quantity> Trainer for RegressionTrainer<Q> {
@@ -138,8 +149,8 @@ impl<Q: Quantity> Trainer for RegressionTrainer<Q> {
         let with_code = data.filter(|_, e| e.completed.is_some());
         let after = Q::USES_CODE && with_code.examples.len() >= need;
         Ok(RegressionModel {
-            before: self.fit_both(data, row_before)?,
-            after: after.then(|| self.fit_both(&with_code, row_after)).transpose()?,
+            before: self.fit_both(data, View::Before)?,
+            after: after.then(|| self.fit_both(&with_code, View::After)).transpose()?,
             schema: data.schema,
             quantity: PhantomData,
         })

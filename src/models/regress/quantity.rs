@@ -1,7 +1,7 @@
 //! The numbers that are predicted, and what each is learnt from.
 
 use super::params::RegressionParams;
-use super::part::{Scale, Spec};
+use super::spec::{Scale, Spec};
 use crate::dataset::Target;
 use crate::learn::BoostParams;
 

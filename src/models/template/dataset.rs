@@ -189,7 +189,7 @@ impl TemplateDataset {
 
     /// Splits off the newest `fraction` of the rows: what was known when the first of them started,
     /// and they.
-    pub(super) fn split_by_time(&self, fraction: f64) -> (Self, Self) {
+    pub(crate) fn split_by_time(&self, fraction: f64) -> (Self, Self) {
         let newest = (self.rows.len() as f64 * fraction).ceil() as usize;
         let (earlier, later) = self.rows.split_at(self.rows.len().saturating_sub(newest));
         let first = later.first().map(|row| row.started_at);

@@ -114,7 +114,7 @@ impl TemplateTrainer {
     }
 
     /// The groups in which outcomes of different templates differ.
-    fn teaching(&self, data: &TemplateDataset) -> Vec<Vec<usize>> {
+    pub(crate) fn teaching(&self, data: &TemplateDataset) -> Vec<Vec<usize>> {
         let mut groups = data.groups(self.params.period_days);
         groups.retain(|group| {
             let differs = |part: fn(&TemplateRow, &TemplateRow) -> bool| {

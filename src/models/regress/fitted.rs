@@ -1,0 +1,217 @@
+//! A fitted regression with what it is worth.
+
+use super::params::RegressionParams;
+use super::part::{LEVELS, Part, QUANTILES, ROUNDING, TAILS};
+use super::spec::{Regime, Spec};
+use super::wording::Wording;
+use super::{Estimate, View};
+use crate::dataset::{Dataset, Example};
+use crate::error::{Error, Result};
+use crate::features::{FEATURES, FeatureRow};
+use crate::learn::{QuantileConformal, Tfidf, Trees};
+use crate::models::Status;
+use crate::text::NGRAM_BUCKETS;
+use serde::{Deserialize, Serialize};
+
+/// A fitted regression.
+#[derive(Debug, Clone)]
+pub(super) struct Fitted {
+    spec: Spec,
+    part: Part,
+    /// How far what is expected and worded, and the trees, are trusted, 0 to 1.
+    trust: [f64; 2],
+    calibration: Option<Calibration>,
+}
+
+/// What makes the intervals hold.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) enum Calibration {
+    /// How far to widen them.
+    Widened(QuantileConformal),
+    /// The tails to leave out at either end: where labels have few values, widening by a little
+    /// takes in no more of them and narrowing by a little leaves out many.
+    Tails([f64; 2]),
+}
+
+impl Fitted {
+    /// Fits on some rows, trusts it as far as the others show, widens the intervals until they hold
+    /// those, and fits on all.
+    pub(super) fn fit(
+        spec: &Spec,
+        regime: Regime,
+        data: &Dataset,
+        view: View,
+        params: &RegressionParams,
+    ) -> Result<Self> {
+        let (mut trust, mut calibration) = ([1.0; 2], None);
+        if let Some((learnt, held_out)) = hold_out(spec, regime, data) {
+            let part = Part::fit(spec, regime, &learnt, view, params)?;
+            let rows: Vec<_> =
+                held_out.iter().filter_map(|e| Some((view.of(e)?, spec.scale.to(e.label)))).collect();
+            trust = part.trust(spec, &rows);
+            calibration = part.calibrate(spec, &rows, trust);
+        }
+        Ok(Self {
+            spec: *spec,
+            part: Part::fit(spec, regime, &data.examples, view, params)?,
+            trust,
+            calibration,
+        })
+    }
+
+    pub(super) fn margin(&self, row: &FeatureRow) -> f64 {
+        self.part.margin(&self.spec, row, self.trust)
+    }
+
+    pub(super) fn point(&self, row: &FeatureRow) -> f64 {
+        self.number(self.margin(row))
+    }
+
+    pub(super) fn estimate(&self, row: &FeatureRow, status: Status, schema: u64) -> Estimate {
+        let margin = self.margin(row);
+        let tails = match &self.calibration {
+            Some(Calibration::Tails(tails)) => *tails,
+            _ => TAILS,
+        };
+        let mut bands = self.part.bands(&self.spec, row, self.trust, tails);
+        if let Some(Calibration::Widened(conformal)) = &self.calibration
+            && let Ok(held) = conformal.intervals(&bands)
+        {
+            bands = [held[0], held[1]];
+        }
+        let [narrow, wide] = bands.map(|b| (b.lower.min(margin), b.upper.max(margin)));
+        let wide = (wide.0.min(narrow.0), wide.1.max(narrow.1));
+        // A label that is an end is within, whatever rounding does on the way to its scale and back.
+        let number = |(low, high): (f64, f64)| (self.number(low - ROUNDING), self.number(high + ROUNDING));
+        let mut notes = Vec::new();
+        if self.calibration.is_none() {
+            notes.push("too few later generations to test the interval on".to_owned());
+        }
+        Estimate {
+            value: self.number(margin),
+            interval_80: number(narrow),
+            interval_90: number(wide),
+            status,
+            factors: Vec::new(),
+            notes,
+            model_version: 0,
+            feature_schema: schema,
+        }
+    }
+
+    /// Base, features in the order of [`FEATURES`], wording: they add up to the margin.
+    pub(super) fn contributions(&self, row: &FeatureRow) -> (f64, Vec<f64>, f64) {
+        self.part.contributions(&self.spec, row, self.trust)
+    }
+
+    fn number(&self, raw: f64) -> f64 {
+        self.spec.scale.from(raw).clamp(self.spec.range.0, self.spec.range.1)
+    }
+
+    pub(super) fn store(&self) -> Result<StoredFitted> {
+        let quantiles = self.part.quantiles.iter().map(Trees::to_bytes).collect::<Result<_>>()?;
+        Ok(StoredFitted {
+            regime: self.part.regime,
+            trust: self.trust,
+            places: self.part.places.clone(),
+            start: self.part.start,
+            tfidf: self.part.tfidf.clone(),
+            wording: self.part.wording.clone(),
+            mean_wording: self.part.mean_wording,
+            value: self.part.value.to_bytes()?,
+            quantiles,
+            calibration: self.calibration.clone(),
+        })
+    }
+}
+
+/// A regression as it is written.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct StoredFitted {
+    regime: Regime,
+    trust: [f64; 2],
+    places: Vec<usize>,
+    start: f64,
+    tfidf: Tfidf,
+    wording: Wording,
+    mean_wording: f64,
+    value: Vec<u8>,
+    quantiles: Vec<Vec<u8>>,
+    calibration: Option<Calibration>,
+}
+
+impl StoredFitted {
+    /// Checks everything that a prediction relies on.
+    pub(super) fn open(mut self, spec: &Spec) -> Result<Fitted> {
+        self.tfidf.prepare()?;
+        let by_neighbours = match &mut self.wording {
+            Wording::Linear(linear) => linear.prepare(NGRAM_BUCKETS).map(|()| false)?,
+            Wording::Neighbours(neighbours) => neighbours.prepare().map(|()| true)?,
+        };
+        let ends = if by_neighbours { 0 } else { QUANTILES.len() };
+        let value = Trees::from_bytes(&self.value)?;
+        let quantiles =
+            self.quantiles.iter().map(|bytes| Trees::from_bytes(bytes)).collect::<Result<Vec<_>>>()?;
+        let width = self.places.len();
+        let fits = self.places.iter().all(|p| *p < FEATURES.len())
+            && value.width() == width
+            && by_neighbours == spec.by_neighbours
+            && quantiles.len() == ends
+            && quantiles.iter().all(|trees| trees.width() == width)
+            && self.trust.iter().all(|trust| (0.0..=1.0).contains(trust))
+            && self.start.abs() <= 1e9
+            && self.mean_wording.abs() <= 1e9
+            && !matches!(&self.wording, Wording::Linear(linear) if !linear.dense_weights().is_empty())
+            && self.calibration.as_ref().is_none_or(Calibration::is_sound);
+        if !fits {
+            return Err(Error::corrupt(format!("{} model: its parts do not fit together", spec.target)));
+        }
+        let part = Part {
+            regime: self.regime,
+            places: self.places,
+            expected: spec.expected_place(self.regime),
+            start: self.start,
+            tfidf: self.tfidf,
+            wording: self.wording,
+            mean_wording: self.mean_wording,
+            value,
+            quantiles,
+        };
+        Ok(Fitted { spec: *spec, part, trust: self.trust, calibration: self.calibration })
+    }
+}
+
+/// Share of the newest examples that the intervals must hold.
+const HELD_OUT: f64 = 0.2;
+
+/// Fewer rows than this test nothing.
+const FEWEST_ROWS: usize = 30;
+
+/// One in so many tasks is held out.
+const HELD_OUT_TASKS: u64 = 5;
+
+/// Rows to learn from and rows of the regime's own kind that are later or of other tasks: the newest
+/// where enough of them are of that kind, else whole tasks.
+fn hold_out(spec: &Spec, regime: Regime, data: &Dataset) -> Option<(Vec<Example>, Vec<Example>)> {
+    let (earlier, newest) = data.split_by_time(HELD_OUT).ok()?;
+    let fits = |e: &Example| spec.tries.is_none() || spec.is_tried(&e.features) == (regime == Regime::Tried);
+    let own: Vec<_> = newest.into_iter().filter(fits).collect();
+    if own.len() >= FEWEST_ROWS {
+        return Some((earlier.examples, own));
+    }
+    if regime == Regime::Tried {
+        return None;
+    }
+    let (apart, rest): (Vec<_>, Vec<_>) =
+        data.examples.iter().cloned().partition(|e| e.task % HELD_OUT_TASKS == 0);
+    (apart.len() >= FEWEST_ROWS && rest.len() >= FEWEST_ROWS).then_some((rest, apart))
+}
+
+impl Calibration {
+    fn is_sound(&self) -> bool {
+        match self {
+            Self::Widened(conformal) => conformal.is_sound() && conformal.levels().len() == LEVELS.len(),
+            Self::Tails(tails) => tails.iter().all(|tail| (0.0..=0.5).contains(tail)),
+        }
+    }
+}

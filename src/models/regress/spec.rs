@@ -1,0 +1,106 @@
+//! What a number is learnt from, and on which scale.
+
+use crate::dataset::Target;
+use crate::features::{FEATURES, FeatureRow, index_of};
+use serde::{Deserialize, Serialize};
+
+/// How a number is learnt.
+#[derive(Debug, Clone, Copy)]
+pub struct Spec {
+    pub(super) target: Target,
+    pub(super) scale: Scale,
+    /// Where it lies.
+    pub(super) range: (f64, f64),
+    /// The feature that says what the past leads one to expect.
+    pub(super) expected: &'static str,
+    /// The same without the task's own record.
+    pub(super) expected_untried: &'static str,
+    /// The feature that counts how often the task was tried; `None` where tries make no difference.
+    pub(super) tries: Option<&'static str>,
+    pub(super) features: &'static [&'static [&'static str]],
+    /// Those of the task's own record.
+    pub(super) of_task: &'static [&'static str],
+    /// The value comes from what became of similar texts, corrected by a forest; else from what the
+    /// past leads one to expect, the wording, and boosted trees.
+    pub(super) by_neighbours: bool,
+}
+
+/// The scale on which a number is learnt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scale {
+    /// As it is.
+    Plain,
+    /// ln(1 + number).
+    Log,
+}
+
+impl Scale {
+    pub(super) fn to(self, value: f64) -> f64 {
+        match self {
+            Self::Plain => value,
+            Self::Log => value.max(0.0).ln_1p(),
+        }
+    }
+
+    pub(super) fn from(self, raw: f64) -> f64 {
+        match self {
+            Self::Plain => raw,
+            Self::Log => raw.min(50.0).exp_m1(),
+        }
+    }
+}
+
+impl Spec {
+    /// Wide intervals around a value of which only the past's mean is known: of 80 % and of 90 %.
+    pub(super) fn around(&self, value: f64) -> [(f64, f64); 2] {
+        let spread = match self.scale {
+            Scale::Log => 1.0,
+            Scale::Plain => 0.25 * (self.range.1 - self.range.0),
+        };
+        let raw = self.scale.to(value);
+        let number = |raw: f64| self.scale.from(raw).clamp(self.range.0, self.range.1);
+        [1.282, 1.645].map(|z| (number(raw - z * spread), number(raw + z * spread)))
+    }
+
+    /// A feature of the past as the number itself.
+    pub(super) fn read_feature(&self, row: &FeatureRow, name: &str) -> Option<f64> {
+        self.raw_feature(row, name).map(|raw| self.scale.from(raw))
+    }
+
+    /// The same on the scale of learning.
+    pub(super) fn raw_feature(&self, row: &FeatureRow, name: &str) -> Option<f64> {
+        let place = index_of(name)?;
+        let value = f64::from(*row.values.get(place)?);
+        let logged = FEATURES[place].unit.starts_with("ln(");
+        Some(if logged { value } else { self.scale.to(value) }).filter(|v| v.is_finite())
+    }
+
+    /// Whether the task's own record says anything.
+    pub(super) fn is_tried(&self, row: &FeatureRow) -> bool {
+        let place = self.tries.and_then(index_of);
+        place.and_then(|p| row.values.get(p)).is_some_and(|n| *n > 0.0)
+    }
+
+    pub(super) fn places(&self, regime: Regime) -> Vec<usize> {
+        let own = if regime == Regime::Tried { self.of_task } else { &[] };
+        self.features.iter().copied().flatten().chain(own).filter_map(|name| index_of(name)).collect()
+    }
+
+    pub(super) fn expected_place(&self, regime: Regime) -> usize {
+        index_of(self.expected(regime)).unwrap_or(0)
+    }
+
+    pub(super) fn expected(&self, regime: Regime) -> &'static str {
+        match regime {
+            Regime::Tried => self.expected,
+            Regime::Untried => self.expected_untried,
+        }
+    }
+}
+
+/// Whether the task's own record is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Regime {
+    Untried,
+    Tried,
+}

@@ -1,0 +1,59 @@
+//! What is made of a description's wording.
+
+use super::params::RegressionParams;
+use super::spec::Spec;
+use crate::error::Result;
+use crate::features::FeatureRow;
+use crate::learn::{Linear, LinearLoss, LinearParams, LinearRow, LinearTarget, Neighbours, Tfidf};
+use crate::text::NGRAM_BUCKETS;
+use serde::{Deserialize, Serialize};
+
+/// What is made of a description's wording.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) enum Wording {
+    /// What it adds to what is expected.
+    Linear(Linear),
+    /// What became of similar ones.
+    Neighbours(Neighbours),
+}
+
+impl Wording {
+    pub(super) fn fit(
+        spec: &Spec,
+        texts: &[SparseRow],
+        labels: &[f64],
+        expected: &[f64],
+        params: &RegressionParams,
+    ) -> Result<Self> {
+        if spec.by_neighbours {
+            let rows = texts.iter().zip(labels).map(|((indices, values), y)| (&indices[..], &values[..], *y));
+            return Ok(Self::Neighbours(Neighbours::fit(rows)));
+        }
+        let rows: Vec<_> =
+            texts.iter().map(|(indices, values)| LinearRow { dense: &[], indices, values }).collect();
+        let weights = vec![1.0; rows.len()];
+        let target = LinearTarget { labels, weights: &weights, offsets: expected, loss: LinearLoss::Squared };
+        let l2 = LinearParams { dense_l2: params.l2, sparse_l2: params.l2, max_steps: 20 };
+        Linear::fit(&l2, &rows, target, NGRAM_BUCKETS).map(Self::Linear)
+    }
+
+    /// What it adds to what is expected; a row that was learnt from does not count for itself.
+    pub(super) fn value(&self, (indices, values): &SparseRow, start: f64, row: Option<usize>) -> f64 {
+        match self {
+            Self::Linear(linear) => linear.margin(LinearRow { dense: &[], indices, values }),
+            Self::Neighbours(neighbours) => {
+                let median = neighbours.quantiles(indices, values, row, &[0.5]);
+                median.map_or(0.0, |found| found[0] - start)
+            }
+        }
+    }
+}
+
+/// Indices and values of a row of n-grams.
+pub(super) type SparseRow = (Vec<u32>, Vec<f32>);
+
+pub(super) fn sparse(tfidf: &Tfidf, row: &FeatureRow) -> SparseRow {
+    let (mut indices, mut values) = (Vec::new(), Vec::new());
+    tfidf.transform(&row.text, &mut indices, &mut values);
+    (indices, values)
+}
