@@ -185,7 +185,7 @@ impl Scanner<'_> {
             let formatted = is_formatted(&self.code[start..self.at]);
             match formatted.then(|| self.formatted_end()).flatten() {
                 Some(end) => {
-                    self.row += self.code[self.at..end].iter().filter(|b| **b == b'\n').count() as u32;
+                    self.row += self.code[self.at..end].split(|b| *b == b'\n').count() as u32 - 1;
                     self.at = end;
                 }
                 None => self.string(),
@@ -305,7 +305,6 @@ fn formatted_end(code: &[u8], quote: usize) -> Option<usize> {
             (Open::Format, b'}') => {
                 open.truncate(open.len() - 2);
             }
-            (Open::Text { .. } | Open::Format, _) => {}
             (Open::Field(0), b'}') => {
                 open.pop();
             }
@@ -325,7 +324,7 @@ fn formatted_end(code: &[u8], quote: usize) -> Option<usize> {
                     at = plain_end(code, begin, quote, triple)? - 1;
                 }
             }
-            (Open::Field(_), _) => {}
+            _ => {}
         }
         at += 1;
     }
