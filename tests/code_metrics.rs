@@ -94,6 +94,8 @@ fn types_and_documentation_are_shares() {
     assert_eq!(structure.docstrings.ratio(), Some(1.0));
     let method = analyze("class A:\n    def f(self, a): pass\n", Some("py")).structure.unwrap();
     assert_eq!((method.type_hints.of, method.docstrings.of, method.docstrings.with), (2, 2, 0));
+    let fixed = analyze("class A:\n    @staticmethod\n    def f(a): f'{a}'\n", Some("py")).structure.unwrap();
+    assert_eq!((fixed.type_hints.of, fixed.docstrings.with), (2, 0), "no receiver, no docstring");
     let script = analyze("/** Says. */\nexport const f = (a: number, b): void => {};\n", Some("ts"))
         .structure
         .unwrap();
@@ -117,11 +119,41 @@ fn syntax_has_three_answers() {
         "try:\n    a()\nb()\n",
         "def f(a=1, b): pass\n",
         "if a:\n    b\n  c\n",
+        "print 'a'\n",
+        "exec 'a' in b\n",
+        "raise A, 'b'\n",
+        "if a <> b: pass\n",
+        "a = 0777\n",
+        "a = 10L\n",
+        "def f(a, (b, c)): pass\n",
+        "def f(*): pass\n",
+        "def f(**a, b): pass\n",
+        "def f(a, /, b, /): pass\n",
+        "f(a=1, b)\n",
+        "f(**a, *b)\n",
+        "assert f(a b)\n",
+        "@f(a b)\ndef g(): pass\n",
+        "a = b not c\n",
     ] {
         assert!(invalid(of(broken, "py")), "{broken}");
     }
+    for sound in [
+        "print >>a, b\n",
+        "exec(a)\n",
+        "a = 00 + 0_0 + 0777j + 08.5\n",
+        "def f(a, /, b, *, c=1, d, **e): pass\n",
+        "f(a, *b, c=1, \\\n  *d, **e)\n",
+        "def f(a=1, # b\n  *, \\\n  c): pass\n",
+        "a = f'{b['c']} {f'{d or 'e'}'}'\n",
+    ] {
+        assert_eq!(of(sound, "py"), Syntax::Valid, "{sound}");
+    }
     assert!(invalid(of("function f( { return 1; }", "js")));
     assert!(invalid(of("func main() {", "go")));
+    assert_eq!(of("const a = <a href=\"?b=1&c=2\">d & e{f && g}</a>;", "jsx"), Syntax::Valid);
+    assert_eq!(of("type A = B & C; const a = <p>d&e</p>;", "tsx"), Syntax::Valid);
+    assert_eq!(of("export default abstract class { abstract a(): void; }", "ts"), Syntax::Valid);
+    assert!(invalid(of("const a = b & ;", "jsx")));
     assert_eq!(of("SELECT a FROM b;", "sql"), Syntax::Valid);
     assert_eq!(of("PRAGMA foreign_keys = ON @@ nonsense;", "sql"), Syntax::Unsure, "perhaps a dialect");
     assert_eq!(of("anything", "cobol"), Syntax::Unsure);

@@ -139,11 +139,18 @@ fn of_code(options: &CodeOptions, code: &[u8], detected: Detected, budget: &Budg
     if lines::is_deeper(code, options.max_depth) {
         return text(Basis::TooDeep, detected, code);
     }
-    let walked =
-        parse::parse(compiled, code, budget).and_then(|tree| walk::walk(compiled, &tree, code, budget));
-    let Some(mut found) = walked else {
+    let walked = |parsed: &[u8]| {
+        parse::parse(compiled, parsed, budget).and_then(|tree| walk::walk(compiled, &tree, code, budget))
+    };
+    let Some(mut found) = walked(code) else {
         return text(Basis::OutOfTime, detected, code);
     };
+    if found.errors > 0
+        && let Some(better) = (compiled.rules.retouched)(code).and_then(|text| walked(&text))
+        && better.errors < found.errors
+    {
+        found = better;
+    }
     let (mut lines, _) = lines::count(code);
     if detected.language == Language::Python {
         let python = python_lines::read(code);

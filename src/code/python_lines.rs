@@ -16,7 +16,7 @@ pub(super) struct PythonLines {
 
 /// Reads `code` once.
 pub(super) fn read(code: &[u8]) -> PythonLines {
-    let mut scanner = Scanner { code, at: 0, row: 0, found: PythonLines::default() };
+    let mut scanner = Scanner { code, at: 0, row: 0, found: PythonLines::default(), broken: false };
     let mut indents = vec![(0, 0)];
     let mut expects_block = None;
     while scanner.at < code.len() {
@@ -51,7 +51,23 @@ struct Scanner<'a> {
     at: usize,
     row: u32,
     found: PythonLines,
+    /// A formatted string did not end: from there on they end where their quote comes again.
+    broken: bool,
 }
+
+/// What is open in a formatted string (PEP 701: its fields may hold strings with the same quote).
+#[derive(Clone, Copy)]
+enum Open {
+    /// Text up to its quote, one or three.
+    Text { quote: u8, triple: bool },
+    /// A field with so many brackets open.
+    Field(u32),
+    /// What follows a field's colon.
+    Format,
+}
+
+/// Python nests them no deeper.
+const MOST_OPEN: usize = 300;
 
 /// A part of a line between semicolons: whether it holds anything, and the tokens after its last colon.
 #[derive(Default, Clone, Copy)]
@@ -166,8 +182,26 @@ impl Scanner<'_> {
                 .iter()
                 .all(|b| matches!(b.to_ascii_lowercase(), b'r' | b'b' | b'u' | b'f' | b't'));
         if prefix && matches!(self.peek(0), b'"' | b'\'') {
-            self.string();
+            let formatted = is_formatted(&self.code[start..self.at]);
+            match formatted.then(|| self.formatted_end()).flatten() {
+                Some(end) => {
+                    self.row += self.code[self.at..end].split(|b| *b == b'\n').count() as u32 - 1;
+                    self.at = end;
+                }
+                None => self.string(),
+            }
         }
+    }
+
+    /// Where the formatted string ends whose quote is here; `None` where it does not.
+    fn formatted_end(&mut self) -> Option<usize> {
+        if self.broken {
+            return None;
+        }
+        let end = formatted_end(self.code, self.at);
+        // Else a text full of them would be read to its end for each.
+        self.broken = end.is_none();
+        end
     }
 
     fn is_in_number(&self, start: usize) -> bool {
@@ -235,6 +269,82 @@ impl Scanner<'_> {
     }
 }
 
+fn is_formatted(prefix: &[u8]) -> bool {
+    prefix.iter().any(|b| matches!(b.to_ascii_lowercase(), b'f' | b't'))
+}
+
+/// The quote at a place, whether there are three, and where what it quotes begins.
+fn quote_at(code: &[u8], at: usize) -> (u8, bool, usize) {
+    let quote = code[at];
+    let triple = code.get(at + 1) == Some(&quote) && code.get(at + 2) == Some(&quote);
+    (quote, triple, at + if triple { 3 } else { 1 })
+}
+
+fn closes(code: &[u8], at: usize, quote: u8, triple: bool) -> bool {
+    code[at] == quote && (!triple || (code.get(at + 1) == Some(&quote) && code.get(at + 2) == Some(&quote)))
+}
+
+/// The end of a formatted string from its quote on.
+fn formatted_end(code: &[u8], quote: usize) -> Option<usize> {
+    let (quote, triple, mut at) = quote_at(code, quote);
+    let mut open = vec![Open::Text { quote, triple }];
+    while at < code.len() && open.len() < MOST_OPEN {
+        let byte = code[at];
+        match (open.last().copied()?, byte) {
+            (_, b'\\') => at += 1,
+            (Open::Text { quote, triple }, _) if closes(code, at, quote, triple) => {
+                open.pop();
+                at += if triple { 2 } else { 0 };
+                if open.is_empty() {
+                    return Some(at + 1);
+                }
+            }
+            (Open::Text { triple: false, .. }, b'\n') => return None,
+            (Open::Text { .. }, b'{') if code.get(at + 1) == Some(&b'{') => at += 1,
+            (Open::Text { .. } | Open::Format, b'{') => open.push(Open::Field(0)),
+            (Open::Format, b'}') => {
+                open.truncate(open.len() - 2);
+            }
+            (Open::Field(0), b'}') => {
+                open.pop();
+            }
+            (Open::Field(0), b':') => open.push(Open::Format),
+            (Open::Field(depth), b'(' | b'[' | b'{') => *open.last_mut()? = Open::Field(depth + 1),
+            (Open::Field(depth), b')' | b']' | b'}') => {
+                *open.last_mut()? = Open::Field(depth.saturating_sub(1));
+            }
+            (Open::Field(_), b'#') => at += code[at..].iter().position(|b| *b == b'\n')? - 1,
+            (Open::Field(_), b'"' | b'\'') => {
+                let word = code[..at].iter().rev().take(3).take_while(|b| is_word(**b)).count();
+                let (quote, triple, begin) = quote_at(code, at);
+                if word < 3 && is_formatted(&code[at - word..at]) {
+                    open.push(Open::Text { quote, triple });
+                    at = begin - 1;
+                } else {
+                    at = plain_end(code, begin, quote, triple)? - 1;
+                }
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    None
+}
+
+/// The end of a string of which what it quotes begins at a place.
+fn plain_end(code: &[u8], mut at: usize, quote: u8, triple: bool) -> Option<usize> {
+    while at < code.len() {
+        match code[at] {
+            b'\\' => at += 1,
+            b'\n' if !triple => return None,
+            _ if closes(code, at, quote, triple) => return Some(at + if triple { 3 } else { 1 }),
+            _ => {}
+        }
+        at += 1;
+    }
+    None
+}
+
 /// Whether a line at `indent` may stand here; opens and closes blocks.
 fn fits(indents: &mut Vec<(u32, u32)>, indent: (u32, u32), expects_block: bool) -> bool {
     let now = indents.last().copied().unwrap_or_default();
@@ -275,6 +385,15 @@ mod tests {
         assert_eq!(of("if cond:  # Only a comment\n    pass"), (2, 1, None));
         assert_eq!(of("a = (1,\n\n  2)\n'''x\ny'''\n"), (2, 0, None));
         assert_eq!(of("s = f'{a:>3}' + '#'\nlambda: 0\n"), (3, 0, None));
+    }
+
+    #[test]
+    fn fields_of_formatted_strings_may_hold_its_quote() {
+        assert_eq!(of("a = f'{b['c']}: {d:>{e}} {{' ; f\n"), (2, 0, None));
+        assert_eq!(of("a = f'{f'{b or 'c'}'} {  # d\n  e}'\nif f'{':'}' :\n    g\n"), (3, 0, None));
+        assert_eq!(of("a = rf\"\\d{b['#']!r:#x}\" # c\nd = f'{'\ne\n"), (3, 1, None));
+        assert_eq!(of(&"f'{".repeat(100_000)).0, 1);
+        assert_eq!(of(&"f'{x:{".repeat(1000)).0, 2);
     }
 
     #[test]

@@ -163,6 +163,10 @@ impl<'s> Walker<'s> {
             self.note_error(node);
         }
         let mut roles = self.compiled.roles(kind);
+        if self.has_errors && roles & SKIP != 0 && node.has_error() && !node.is_missing() {
+            // It is below, where nobody looks.
+            self.note_error(node);
+        }
         if self.compiled.rules.radon && self.is_head(cursor) {
             self.push(FrameKind::Outside, NOWHERE);
         }

@@ -76,6 +76,9 @@ pub(super) struct Rules {
     pub(super) signature: fn(&Look<'_, '_>) -> Signature,
     /// What a [`SPECIAL`] node counts as.
     pub(super) special: fn(&Look<'_, '_>) -> Special,
+    /// A text of the same length that means the same to these rules, without what the grammar takes
+    /// for an error though it is none.
+    pub(super) retouched: fn(&[u8]) -> Option<Vec<u8>>,
     /// Whether a [`TEST`] node or a function of this name is a test.
     pub(super) is_test: fn(&Look<'_, '_>) -> bool,
 }
@@ -92,6 +95,7 @@ const PLAIN: Rules = Rules {
     doc_comments: &[],
     signature: |_| Signature::default(),
     special: |_| Special::default(),
+    retouched: |_| None,
     is_test: |_| false,
 };
 

@@ -31,18 +31,25 @@ pub(super) static PYTHON: Rules = Rules {
         ("class_definition", CLASS),
         ("decorator", SKIP),
         ("lambda_parameters", SPECIAL),
+        ("argument_list", SPECIAL),
+        ("integer", SPECIAL),
+        ("print_statement", SPECIAL),
+        ("exec_statement", SPECIAL),
+        ("raise_statement", SPECIAL),
         ("import_statement", IMPORT | STATEMENT),
         ("import_from_statement", IMPORT | STATEMENT),
         ("future_import_statement", IMPORT | STATEMENT),
         ("comment", COMMENT | SKIP),
     ],
-    tokens: &[],
+    // Python 2's inequality.
+    tokens: &[("<>", SPECIAL)],
     radon: true,
     strict: true,
     has_complexity: true,
     doc_comments: &[],
     signature,
     special,
+    retouched: |_| None,
     is_test: |look| look.field("name").starts_with(if look.in_class { "test" } else { "test_" }),
 };
 
@@ -50,7 +57,7 @@ fn signature(look: &Look<'_, '_>) -> Signature {
     let body = look.node.child_by_field_name("body");
     let mut signature = Signature {
         name: look.field("name"),
-        docstring: body.is_some_and(begins_with_string),
+        docstring: body.is_some_and(|body| begins_with_string(look, body)),
         ..Signature::default()
     };
     if look.node.kind() == "class_definition" {
@@ -67,6 +74,9 @@ fn signature(look: &Look<'_, '_>) -> Signature {
     signature
 }
 
+/// What a method's first parameter is called, where it is not a static method.
+const RECEIVERS: &[&str] = &["self", "cls", "_self", "_cls", "mcs", "mcls", "metacls", "klass", "this", "_"];
+
 /// Parameters with a type; `self` and `cls` are not asked for one.
 fn parameter_hints(look: &Look<'_, '_>, parameters: Node<'_>) -> Share {
     let mut hints = Share::default();
@@ -77,41 +87,107 @@ fn parameter_hints(look: &Look<'_, '_>, parameters: Node<'_>) -> Share {
             parameter.kind(),
             "identifier" | "default_parameter" | "list_splat_pattern" | "dictionary_splat_pattern"
         );
-        let receiver = place == 0 && look.in_class && parameter.kind() == "identifier";
+        let receiver = place == 0
+            && look.in_class
+            && parameter.kind() == "identifier"
+            && RECEIVERS.contains(&look.text(parameter).as_str());
         hints.with += u32::from(typed);
         hints.of += u32::from(typed || (plain && !receiver));
     }
     hints
 }
 
-/// Whether a parameter without a default follows one with a default.
+/// Whether the parameters stand in an order that Python does not take.
 fn misordered(parameters: Node<'_>) -> bool {
     let mut cursor = parameters.walk();
-    let mut seen_default = false;
-    for parameter in parameters.named_children(&mut cursor) {
-        match parameter.kind() {
-            "default_parameter" | "typed_default_parameter" => seen_default = true,
-            "list_splat_pattern" | "keyword_separator" => return false,
-            "typed_parameter" if parameter.named_child(0).is_some_and(|n| n.kind().contains("splat")) => {
-                return false;
+    let (mut defaults, mut slash, mut star, mut awaits_name, mut ended) = (false, false, false, false, false);
+    let named = parameters.named_children(&mut cursor).filter(|n| !n.is_extra());
+    for (place, parameter) in named.enumerate() {
+        let splat = match parameter.kind() {
+            "typed_parameter" => parameter.named_child(0).map_or("", |n| n.kind()),
+            kind => kind,
+        };
+        let faulty = match splat {
+            "positional_separator" => place == 0 || std::mem::replace(&mut slash, true) || star,
+            "list_splat_pattern" => std::mem::replace(&mut star, true),
+            "keyword_separator" => {
+                awaits_name = true;
+                std::mem::replace(&mut star, true)
             }
-            "identifier" | "typed_parameter" if seen_default => return true,
+            "dictionary_splat_pattern" => std::mem::replace(&mut ended, true) || awaits_name,
+            // Python 2 took them apart.
+            "tuple_pattern" => true,
+            "default_parameter" | "typed_default_parameter" => {
+                (defaults, awaits_name) = (true, false);
+                ended
+            }
+            "identifier" => {
+                awaits_name = false;
+                ended || (defaults && !star)
+            }
+            _ => false,
+        };
+        if faulty || (ended && splat != "dictionary_splat_pattern") {
+            return true;
+        }
+    }
+    awaits_name
+}
+
+/// Whether an argument without a name follows one with a name, or any but those follow `**`.
+fn misplaced(arguments: Node<'_>) -> bool {
+    if arguments.named_child_count() < 2 {
+        return false;
+    }
+    let mut cursor = arguments.walk();
+    let (mut named, mut unpacked) = (false, false);
+    for argument in arguments.named_children(&mut cursor).filter(|n| !n.is_extra()) {
+        match argument.kind() {
+            "keyword_argument" => named = true,
+            "dictionary_splat" => unpacked = true,
+            "list_splat" if unpacked => return true,
+            "list_splat" | "ERROR" => {}
+            _ if named || unpacked => return true,
             _ => {}
         }
     }
     false
 }
 
-fn begins_with_string(body: Node<'_>) -> bool {
+/// Whether it is a number of Python 2: `0777`, `10L`.
+fn is_old_number(look: &Look<'_, '_>) -> bool {
+    let digits = look.source.get(look.node.byte_range()).unwrap_or_default();
+    match digits {
+        [.., b'l' | b'L'] => true,
+        [b'0', b'0'..=b'9', ..] => {
+            digits.iter().any(|b| matches!(b, b'1'..=b'9')) && !matches!(digits, [.., b'j' | b'J'])
+        }
+        _ => false,
+    }
+}
+
+/// Bytes and formatted strings document nothing.
+fn begins_with_string(look: &Look<'_, '_>, body: Node<'_>) -> bool {
     let mut cursor = body.walk();
     let first = body.named_children(&mut cursor).find(|n| n.kind() != "comment");
     let value = first.filter(|n| n.kind() == "expression_statement").and_then(|n| n.named_child(0));
-    value.is_some_and(|n| matches!(n.kind(), "string" | "concatenated_string"))
+    value.is_some_and(|n| {
+        let prefix = look.source.get(n.start_byte()..).unwrap_or_default().iter();
+        let mut prefix = prefix.take(2).take_while(|b| b.is_ascii_alphabetic());
+        matches!(n.kind(), "string" | "concatenated_string")
+            && !prefix.any(|b| matches!(b.to_ascii_lowercase(), b'b' | b'f' | b't'))
+    })
 }
 
 fn special(look: &Look<'_, '_>) -> Special {
     let mut special = Special::default();
     match look.node.kind() {
+        "argument_list" => special.faulty = misplaced(look.node),
+        "integer" => special.faulty = is_old_number(look),
+        // `print >>file, x` is an expression, if a useless one.
+        "print_statement" => special.faulty = !has_child(look.node, &["chevron"]),
+        "raise_statement" => special.faulty = has_child(look.node, &["expression_list"]),
+        "exec_statement" | "<>" => special.faulty = true,
         "try_statement" => special.faulty = !has_child(look.node, &["except_clause", "finally_clause"]),
         // `except*` is another node to Python, and radon passes over it.
         "except_clause" => special.decisions = u32::from(!is_star(look.node)),

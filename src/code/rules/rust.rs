@@ -26,6 +26,8 @@ pub(super) static RUST: Rules = Rules {
         ("token_tree", SPECIAL),
         ("closure_parameters", SPECIAL),
         ("reference_expression", SPECIAL),
+        ("reference_pattern", SPECIAL),
+        ("reference_type", SPECIAL),
         ("let_declaration", SPECIAL | STATEMENT),
         ("expression_statement", STATEMENT),
         ("const_item", STATEMENT),
@@ -79,9 +81,9 @@ fn special(look: &Look<'_, '_>) -> Special {
         "let_declaration" => u32::from(look.node.child_by_field_name("alternative").is_some()),
         // `||` and `&&` are one token to lizard also where they are two here.
         "closure_parameters" => u32::from(look.node.byte_range().len() == 2),
-        "reference_expression" => {
+        kind @ ("reference_expression" | "reference_pattern" | "reference_type") => {
             let at = look.node.start_byte();
-            u32::from(look.source.get(at..at + 2) == Some(b"&&") && look.parent != "reference_expression")
+            u32::from(look.source.get(at..at + 2) == Some(b"&&") && look.parent != kind)
         }
         _ => 0,
     };

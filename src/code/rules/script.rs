@@ -16,6 +16,7 @@ pub(super) static JAVASCRIPT: Rules = Rules {
     doc_comments: &["/**"],
     signature: |look| Signature { name: look.field("name"), ..Signature::default() },
     special,
+    retouched,
     is_test,
     ..PLAIN
 };
@@ -142,7 +143,9 @@ fn special(look: &Look<'_, '_>) -> Special {
         }
         "field_definition" | "public_field_definition" => {
             let value = |v: Node<'_>| named(v, look, &["property", "name"], Some(FunctionKind::Initializer));
-            Special { values: field("value").map(value).into_iter().collect(), ..Special::default() }
+            // ESLint passes over `accessor x = …`.
+            let initial = field("value").filter(|_| !is_accessor(look));
+            Special { values: initial.map(value).into_iter().collect(), ..Special::default() }
         }
         _ => {
             let value = field("value").or_else(|| field("right")).filter(|n| is_function(*n));
@@ -152,9 +155,35 @@ fn special(look: &Look<'_, '_>) -> Special {
     }
 }
 
+/// The grammars know no `&` in JSX but that of `&amp;`, though `Q & A` and `href="?a=1&b=2"` are
+/// valid: `|` stands for it, which is as good in a type or an expression, since neither operator
+/// counts. Nor do they know `export default abstract class`.
+fn retouched(code: &[u8]) -> Option<Vec<u8>> {
+    let single = |at: usize| {
+        let around = [at.checked_sub(1).and_then(|i| code.get(i)), code.get(at + 1)];
+        code[at] == b'&' && !around.contains(&Some(&b'&')) && around[1] != Some(&b'=')
+    };
+    let mut text = code.to_vec();
+    for at in (0..code.len()).filter(|at| single(*at)) {
+        text[at] = b'|';
+    }
+    let class = b"default abstract class";
+    let classes: Vec<usize> =
+        code.windows(class.len()).enumerate().filter(|(_, w)| w == class).map(|(at, _)| at).collect();
+    for at in classes {
+        text[at + 8..at + 16].fill(b' ');
+    }
+    (text != code).then_some(text)
+}
+
 fn named(value: Node<'_>, look: &Look<'_, '_>, fields: &[&str], measured: Option<FunctionKind>) -> Value {
     let name = fields.iter().map(|name| look.field(name)).find(|text| !text.is_empty()).unwrap_or_default();
     Value { start: value.start_byte(), name, measured }
+}
+
+fn is_accessor(look: &Look<'_, '_>) -> bool {
+    let mut cursor = look.node.walk();
+    look.node.children(&mut cursor).any(|child| child.kind() == "accessor")
 }
 
 fn is_function(node: Node<'_>) -> bool {
