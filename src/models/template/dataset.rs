@@ -187,15 +187,15 @@ impl TemplateDataset {
         self.rows.iter().map(|row| &row.template_id).collect::<std::collections::BTreeSet<_>>().len()
     }
 
-    /// Splits off the newest `fraction` of the rows: what was known when the first of them started,
-    /// and they.
-    pub(super) fn split_by_time(&self, fraction: f64) -> (Self, Self) {
-        let newest = (self.rows.len() as f64 * fraction).ceil() as usize;
-        let (earlier, later) = self.rows.split_at(self.rows.len().saturating_sub(newest));
+    /// The rows between two shares of all, in the order of their start, and what was known before
+    /// the first of them started.
+    pub(super) fn split_by_time(&self, from: f64, to: f64) -> (Self, Self) {
+        let place = |share: f64| ((self.rows.len() as f64 * share) as usize).min(self.rows.len());
+        let later = self.rows.get(place(from)..place(to)).unwrap_or_default();
         let first = later.first().map(|row| row.started_at);
-        let known = earlier.iter().filter(|row| first.is_some_and(|first| row.known_at < first));
+        let earlier = self.rows[..place(from)].iter().filter(|row| first.is_some_and(|at| row.known_at < at));
         let with = |rows| Self { rows, schema: self.schema };
-        (with(known.cloned().collect()), with(later.to_vec()))
+        (with(earlier.cloned().collect()), with(later.to_vec()))
     }
 }
 
