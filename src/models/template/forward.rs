@@ -41,14 +41,13 @@ struct HeldOut {
 /// several such the one that does best.
 pub(super) fn judge(
     data: &TemplateDataset,
-    period_days: u32,
     fit: impl Fn(&TemplateDataset) -> Result<Option<Fitted>>,
 ) -> Result<Worth> {
     let mut held_out = HeldOut::default();
     for (from, to) in FOLDS {
         let (earlier, later) = data.split_by_time(from, to);
         if let Some(fitted) = fit(&earlier)? {
-            held_out.add(&fitted, &later, period_days);
+            held_out.add(&fitted, &later);
         }
     }
     if held_out.priors.len() < FEWEST_ROWS {
@@ -61,14 +60,14 @@ pub(super) fn judge(
 }
 
 impl HeldOut {
-    fn add(&mut self, fitted: &Fitted, later: &TemplateDataset, period_days: u32) {
+    fn add(&mut self, fitted: &Fitted, later: &TemplateDataset) {
         let first = self.priors.len();
         for row in &later.rows {
             self.priors.push(rates::prior(&row.features));
             self.corrections.push(fitted.correction(&row.features));
             self.successes.push(row.success);
         }
-        for group in later.groups(period_days) {
+        for group in later.groups() {
             let mut pairs = Vec::new();
             for (i, a) in group.iter().enumerate() {
                 for b in group[i + 1..].iter().take(MOST_PAIRS) {

@@ -4,7 +4,7 @@
 //! drawn to that of its relatives (templates of the same task types or tags), then that for similar
 //! tasks drawn to it, moved by how its profile matches. Boosted trees (LambdaMART, Burges 2010) learn
 //! corrections to it from generations that competed: tasks of the same type, language and framework
-//! in the same fortnight, by how good each outcome was. So a template of which nothing is known
+//! in the same week, by how good each outcome was. So a template of which nothing is known
 //! yet starts from its relatives, and exploring sees to it that it is tried (`explore.rs`).
 //!
 //! The ladder: with too few judged generations, or one template only, there is nothing to fit, and

@@ -54,7 +54,7 @@ impl TemplateTrainer {
         if templates < 2 {
             return Err(too_few(templates, 2, "templates that were judged"));
         }
-        let worth = forward::judge(data, self.params.period_days, |earlier| self.trees(earlier))?;
+        let worth = forward::judge(data, |earlier| self.trees(earlier))?;
         let fitted = self
             .trees(data)?
             .ok_or_else(|| too_few(0, 1, "groups in which different templates came to different outcomes"))?;
@@ -67,7 +67,7 @@ impl TemplateTrainer {
     /// # Errors
     /// `InvalidInput` where no group has a relevant row.
     pub fn scores(&self, ranker: &TemplateRanker, data: &TemplateDataset) -> Result<RankingScores> {
-        let groups = self.teaching(data);
+        let groups = teaching(data);
         let rows: Vec<_> = groups.iter().flatten().map(|at| &data.rows[*at]).collect();
         let points: Vec<_> = rows.iter().map(|row| ranker.point(&row.features)).collect();
         let relevances: Vec<_> = rows.iter().map(|row| f64::from(row.relevance)).collect();
@@ -82,7 +82,7 @@ impl TemplateTrainer {
 
     /// The trees, where any group can teach an order.
     fn trees(&self, data: &TemplateDataset) -> Result<Option<Fitted>> {
-        let groups: Vec<_> = self.teaching(data).iter().map(|group| self.copies(data, group)).collect();
+        let groups: Vec<_> = teaching(data).iter().map(|group| self.copies(data, group)).collect();
         if groups.is_empty() {
             return Ok(None);
         }
@@ -100,18 +100,6 @@ impl TemplateTrainer {
         Ok(Some(Fitted { trees, centre, share: 1.0, scaling: Scaling::default() }))
     }
 
-    /// The groups in which outcomes of different templates differ.
-    fn teaching(&self, data: &TemplateDataset) -> Vec<Vec<usize>> {
-        let mut groups = data.groups(self.params.period_days);
-        groups.retain(|group| {
-            let differs = |part: fn(&TemplateRow, &TemplateRow) -> bool| {
-                group.windows(2).any(|pair| part(&data.rows[pair[0]], &data.rows[pair[1]]))
-            };
-            differs(|a, b| a.relevance != b.relevance) && differs(|a, b| a.template_id != b.template_id)
-        });
-        groups
-    }
-
     /// The rows of a group, each as often as it counts.
     fn copies(&self, data: &TemplateDataset, group: &[usize]) -> Vec<usize> {
         let odds = |at: &usize| data.rows[*at].odds.filter(|p| *p > 0.0 && *p <= 1.0);
@@ -120,6 +108,18 @@ impl TemplateTrainer {
         let times = |at: &usize| odds(at).map_or(1, |p| ((likeliest / p).round() as u32).clamp(1, most));
         group.iter().flat_map(|at| (0..times(at)).map(|_| *at)).collect()
     }
+}
+
+/// The groups in which outcomes of different templates differ.
+fn teaching(data: &TemplateDataset) -> Vec<Vec<usize>> {
+    let mut groups = data.groups();
+    groups.retain(|group| {
+        let differs = |part: fn(&TemplateRow, &TemplateRow) -> bool| {
+            group.windows(2).any(|pair| part(&data.rows[pair[0]], &data.rows[pair[1]]))
+        };
+        differs(|a, b| a.relevance != b.relevance) && differs(|a, b| a.template_id != b.template_id)
+    });
+    groups
 }
 
 fn too_few(have: usize, need: usize, what: &str) -> Error {
