@@ -5,7 +5,7 @@ mod common;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use devmatrix_ml::clock::ManualClock;
-use devmatrix_ml::dataset::{Dataset, DatasetBuilder};
+use devmatrix_ml::dataset::{Dataset, DatasetBuilder, Target};
 use devmatrix_ml::event::Record;
 use devmatrix_ml::features::FeatureEngineer;
 use devmatrix_ml::history::SharedHistory;

@@ -6,6 +6,7 @@ mod common;
 use chrono::{DateTime, Utc};
 use common::small;
 use devmatrix_ml::ErrorKind;
+use devmatrix_ml::dataset::Target;
 use devmatrix_ml::features::{FeatureEngineer, FeatureRow};
 use devmatrix_ml::history::SharedHistory;
 use devmatrix_ml::models::{Predictor, SuccessModel, SuccessTrainer};

@@ -12,8 +12,8 @@ use devmatrix_ml::event::{Completion, EventId, Feedback, Started, TaskContext, U
 use devmatrix_ml::features::{FEATURES, FeatureEngineer, FeatureRow, Kind, index_of};
 use devmatrix_ml::history::{History, SharedHistory};
 use devmatrix_ml::learn::{
-    BoostParams, Linear, LinearParams, LinearRow, LinearTarget, Matrix, Reliability, Scaling, Tfidf, Trees,
-    logit, sigmoid, wilson,
+    BoostParams, Linear, LinearLoss, LinearParams, LinearRow, LinearTarget, Matrix, Reliability, Scaling,
+    Tfidf, Trees, logit, sigmoid, wilson,
 };
 use devmatrix_ml::models::{Predictor, RiskLevel, SuccessModel, SuccessParams, SuccessTrainer, Trainer};
 use devmatrix_ml::serve::PredictionService;
@@ -291,7 +291,12 @@ fn parameters_out_of_range_are_named() {
 fn linear(params: &LinearParams, values: &[f32]) -> devmatrix_ml::Result<Linear> {
     let rows: Vec<_> = values.chunks(1).map(|dense| LinearRow { dense, indices: &[], values: &[] }).collect();
     let (labels, ones, zeros) = (vec![1.0; rows.len()], vec![1.0; rows.len()], vec![0.0; rows.len()]);
-    Linear::fit(params, &rows, LinearTarget { labels: &labels, weights: &ones, offsets: &zeros }, 4)
+    Linear::fit(
+        params,
+        &rows,
+        LinearTarget { labels: &labels, weights: &ones, offsets: &zeros, loss: LinearLoss::Logistic },
+        4,
+    )
 }
 
 #[test]
@@ -302,7 +307,8 @@ fn the_learners_refuse_what_they_cannot_learn_from() {
         assert!(linear(&params, &[1.0, v]).unwrap_err().to_string().contains("finite"));
     }
     let row = LinearRow { dense: &[], indices: &[99], values: &[1.0] };
-    let target = LinearTarget { labels: &[1.0], weights: &[1.0], offsets: &[0.0] };
+    let target =
+        LinearTarget { labels: &[1.0], weights: &[1.0], offsets: &[0.0], loss: LinearLoss::Logistic };
     assert!(Linear::fit(&params, &[row], target, 4).is_err());
     let text = SparseText::read("words that nobody has learnt").1;
     let (mut indices, mut values) = (vec![1], vec![1.0]);

@@ -48,8 +48,8 @@ pub enum Scope {
     Template,
     /// Same template and task type.
     TemplateType,
-    /// Same template and language.
-    TemplateLanguage,
+    /// Same template, task type, language and framework.
+    TemplateSimilar,
     /// Same user and template.
     UserTemplate,
 }
@@ -77,7 +77,7 @@ impl Scope {
         Self::TaskModel,
         Self::Template,
         Self::TemplateType,
-        Self::TemplateLanguage,
+        Self::TemplateSimilar,
         Self::UserTemplate,
     ];
 }
@@ -121,22 +121,25 @@ pub(super) fn keys(task: &TaskContext) -> [Option<Key>; SCOPES] {
             Scope::TaskModel => both(this, model),
             Scope::Template => template,
             Scope::TemplateType => both(template, kind),
-            Scope::TemplateLanguage => both(template, language),
+            Scope::TemplateSimilar => both(both(both(template, kind), language), framework),
             Scope::UserTemplate => both(user, template),
         };
         hash.map(|hash| key(scope, hash))
     })
 }
 
-/// The groups of `task` that hang on its template, had it used `template`: the template's, that of
-/// its use for this type of task, in this language, by this user.
+/// The groups of `task` that hang on its template, had it used `template`: the template's, those of
+/// its use for this type of task, and for similar ones, and that of its use by this user.
 pub(super) fn template_keys(task: &TaskContext, template: &TemplateId) -> [Option<Key>; 4] {
     let template = Some(text(template.as_str()));
     let user = task.user_id.as_ref().map(|id| text(id.as_str()));
+    let of_type = both(template, category(task.task_type.as_deref()));
+    let language = category(task.language.as_deref());
+    let framework = Some(category(task.framework.as_deref()).unwrap_or(NONE));
     [
         (Scope::Template, template),
-        (Scope::TemplateType, both(template, category(task.task_type.as_deref()))),
-        (Scope::TemplateLanguage, both(template, category(task.language.as_deref()))),
+        (Scope::TemplateType, of_type),
+        (Scope::TemplateSimilar, both(both(of_type, language), framework)),
         (Scope::UserTemplate, both(user, template)),
     ]
     .map(|(scope, hash)| hash.map(|hash| key(scope, hash)))

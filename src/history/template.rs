@@ -13,8 +13,8 @@ pub(crate) struct TemplateEvidence {
     pub(crate) all: Evidence,
     /// Those of the task's type.
     pub(crate) of_type: Evidence,
-    /// Those in the task's language.
-    pub(crate) of_language: Evidence,
+    /// Those of the task's type, in its language and framework.
+    pub(crate) similar: Evidence,
     /// Those that the task's user asked for.
     pub(crate) of_user: Evidence,
 }
@@ -34,8 +34,8 @@ impl History {
             series.map_or_else(Evidence::default, |series| series.evidence(hour, &delay))
         };
         let of = |template| {
-            let [all, of_type, of_language, of_user] = scope::template_keys(task, template).map(evidence);
-            TemplateEvidence { all, of_type, of_language, of_user }
+            let [all, of_type, similar, of_user] = scope::template_keys(task, template).map(evidence);
+            TemplateEvidence { all, of_type, similar, of_user }
         };
         templates.map(of).collect()
     }
@@ -70,8 +70,8 @@ mod tests {
         task.template_id = None;
         let seen = history.templates(&task, std::iter::once(&template), now)[0];
         assert_eq!(seen.all.all.n, 1.0);
-        let scopes = [Scope::Template, Scope::TemplateType, Scope::TemplateLanguage, Scope::UserTemplate];
-        let found = [seen.all, seen.of_type, seen.of_language, seen.of_user];
+        let scopes = [Scope::Template, Scope::TemplateType, Scope::TemplateSimilar, Scope::UserTemplate];
+        let found = [seen.all, seen.of_type, seen.similar, seen.of_user];
         scopes.iter().zip(found).for_each(|(scope, seen)| assert_eq!(*view.get(*scope), seen));
         assert_eq!(history.begun_since(Some("Backend"), None), 1.0);
         assert_eq!(history.begun_since(None, Some("2025-03-02T00:00:00Z".parse().unwrap())), 0.0);

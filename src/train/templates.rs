@@ -38,7 +38,7 @@ pub async fn train_templates(
     };
     store.for_each(ScanOrder::Known, &mut each).await?;
     let data = builder.rows(now);
-    let (earlier, later) = data.split_by_time(options.test_fraction);
+    let (earlier, later) = data.split_by_time(1.0 - options.test_fraction, 1.0);
     let twin = trainer.fit(&earlier)?;
     let champion = registry.production(trainer.name()).await?;
     let rival = match &champion {
@@ -49,10 +49,10 @@ pub async fn train_templates(
     evaluation.metrics = trainer.scores(&twin, &later)?.to_map();
     let prior = TemplateRanker::prior();
     evaluation.baselines.insert("prior".to_owned(), trainer.scores(&prior, &later)?.to_map());
-    let against = compare(trainer, &twin, &prior, &later, options.seed)?;
+    let against = compare(&twin, &prior, &later, options.seed)?;
     evaluation.against_baselines.insert("prior".to_owned(), against);
     evaluation.against_champion =
-        rival.map(|rival| compare(trainer, &twin, &rival, &later, options.seed)).transpose()?;
+        rival.map(|rival| compare(&twin, &rival, &later, options.seed)).transpose()?;
     let verdict = options.gate.of(Target::Quality).judge(
         &evaluation.metrics,
         &evaluation.against_baselines,
@@ -90,14 +90,13 @@ async fn rival(
 
 /// The loss, 1 - NDCG at 3, of two rankings in each group.
 fn compare(
-    trainer: &TemplateTrainer,
     first: &TemplateRanker,
     second: &TemplateRanker,
     data: &TemplateDataset,
     seed: u64,
 ) -> Result<PairedComparison> {
     let (mut losses, mut groups) = ((Vec::new(), Vec::new()), Vec::new());
-    for (number, group) in trainer.teaching(data).iter().enumerate() {
+    for (number, group) in data.groups().iter().enumerate() {
         let relevances: Vec<_> = group.iter().map(|at| f64::from(data.rows[*at].relevance)).collect();
         let of = |ranker: &TemplateRanker| {
             let points: Vec<_> = group.iter().map(|at| ranker.point(&data.rows[*at].features)).collect();

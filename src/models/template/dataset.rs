@@ -1,5 +1,9 @@
-//! Rows to learn a ranking from: each generation that used a template, as things were when it
-//! started, with what came of it.
+//! Rows to learn a ranking from: each generation that used a template, with what came of it.
+//!
+//! What competes is looked at as things were at the beginning of its week, not at each one's own
+//! start. Else the later of two rows would have the outcome of the earlier among its rates, and an
+//! order learnt from them would shun what has just succeeded: measured on outcomes drawn at random,
+//! such rates ordered held-out rows worse than chance (NDCG@3 .64 against .73).
 
 use super::catalogue::{Prepared, TemplateCatalogue};
 use super::features::{Reading, row, template_schema};
@@ -21,15 +25,15 @@ pub struct TemplateRow {
     pub event_id: EventId,
     /// Its template.
     pub template_id: TemplateId,
-    /// What it competed in, as a number: tasks of the same type, language and framework; where no
-    /// type is known, tries of the same task.
+    /// What it competed in, as a number: tasks of the same type, language and framework (where no
+    /// type is known, tries of the same task) that started in the same week.
     pub query: u64,
     /// When it became known that it had started.
     pub started_at: DateTime<Utc>,
     /// From when on its outcome was known.
     pub known_at: DateTime<Utc>,
     /// One value a feature of [`TEMPLATE_FEATURES`](super::TEMPLATE_FEATURES), as it was at the
-    /// start; missing is NaN.
+    /// beginning of the week; missing is NaN.
     pub features: Arc<[f32]>,
     /// How good it was, 0 to 3; see [`template_relevance`].
     pub relevance: u8,
@@ -52,7 +56,11 @@ pub struct TemplateDataset {
 #[derive(Debug)]
 pub struct TemplateDatasetBuilder {
     catalogue: TemplateCatalogue,
+    /// As it was at the beginning of the week.
     history: History,
+    week: i64,
+    /// What has become known since.
+    recent: Vec<Record>,
     starts: Vec<Start>,
     /// What is known of the outcome of each generation.
     judged: HashMap<EventId, Judged>,
@@ -98,13 +106,21 @@ impl TemplateDatasetBuilder {
     /// A builder that has seen nothing yet. Templates that are no longer in `catalogue` teach too,
     /// by what is known of them without a profile.
     pub fn new(catalogue: TemplateCatalogue) -> Self {
-        Self { catalogue, history: History::new(), starts: Vec::new(), judged: HashMap::new() }
+        Self {
+            catalogue,
+            history: History::new(),
+            week: i64::MIN,
+            recent: Vec::new(),
+            starts: Vec::new(),
+            judged: HashMap::new(),
+        }
     }
 
     /// Takes in the next fact; facts must come in the order in which they became known.
     pub fn apply(&mut self, record: &Record) {
-        let judged = self.judged.entry(record.event_id().clone()).or_default();
         let known_at = record.known_at();
+        self.turn_to(week(known_at));
+        let judged = self.judged.entry(record.event_id().clone()).or_default();
         match record.fact() {
             Fact::Started(started) if !std::mem::replace(&mut judged.started, true) => {
                 let start = self.start(record, started);
@@ -122,12 +138,7 @@ impl TemplateDatasetBuilder {
                 }
             }
         }
-        self.history.apply(record);
-    }
-
-    /// The past as far as it was taken in.
-    pub fn history(&self) -> &History {
-        &self.history
+        self.recent.extend(without_code(record));
     }
 
     /// The generations with a template whose outcome was known at `now`.
@@ -151,17 +162,25 @@ impl TemplateDatasetBuilder {
         TemplateDataset { rows: labelled.collect(), schema: template_schema() }
     }
 
+    /// At the beginning of a week everything known by then is taken in.
+    fn turn_to(&mut self, week: i64) {
+        if week != self.week {
+            self.week = week;
+            self.recent.drain(..).for_each(|record| self.history.apply(&record));
+        }
+    }
+
     fn start(&self, record: &Record, started: &Started) -> Option<Start> {
         let task = &started.context;
         let id = task.template_id.clone()?;
         let unlisted = || Arc::new(Prepared::new(TemplateProfile::new(id.clone())));
         let template = self.catalogue.prepared(&id).cloned().unwrap_or_else(unlisted);
-        let view = TemplateView::of_one(&self.history, task, &template, record.known_at());
+        let view = TemplateView::of_one(&self.history, task, &template, monday(self.week));
         let reading = Reading::of(task);
         let decision = started.decision.as_ref().filter(|decision| decision.chosen == id.as_str());
         Some(Start {
             event_id: record.event_id().clone(),
-            query: query(&reading, task.task_id.as_str()),
+            query: query(&reading, task.task_id.as_str(), self.week),
             known_at: record.known_at(),
             features: row(&reading, &template, &view).into(),
             odds: decision.map(|decision| decision.propensity),
@@ -171,13 +190,11 @@ impl TemplateDatasetBuilder {
 }
 
 impl TemplateDataset {
-    /// The places of the rows that competed: those of the same query that started in the same
-    /// period of `days`, each group in the order of start.
-    pub fn groups(&self, days: u32) -> Vec<Vec<usize>> {
+    /// The places of the rows that competed, each group in the order of start.
+    pub fn groups(&self) -> Vec<Vec<usize>> {
         let mut groups = BTreeMap::<_, Vec<_>>::new();
         for (at, row) in self.rows.iter().enumerate() {
-            let period = row.started_at.timestamp().div_euclid(86_400 * i64::from(days.max(1)));
-            groups.entry((period, row.query)).or_default().push(at);
+            groups.entry(row.query).or_default().push(at);
         }
         groups.into_values().collect()
     }
@@ -187,15 +204,15 @@ impl TemplateDataset {
         self.rows.iter().map(|row| &row.template_id).collect::<std::collections::BTreeSet<_>>().len()
     }
 
-    /// Splits off the newest `fraction` of the rows: what was known when the first of them started,
-    /// and they.
-    pub(crate) fn split_by_time(&self, fraction: f64) -> (Self, Self) {
-        let newest = (self.rows.len() as f64 * fraction).ceil() as usize;
-        let (earlier, later) = self.rows.split_at(self.rows.len().saturating_sub(newest));
+    /// The rows between two shares of all, in the order of their start, and what was known before
+    /// the first of them started.
+    pub(crate) fn split_by_time(&self, from: f64, to: f64) -> (Self, Self) {
+        let place = |share: f64| ((self.rows.len() as f64 * share) as usize).min(self.rows.len());
+        let later = self.rows.get(place(from)..place(to)).unwrap_or_default();
         let first = later.first().map(|row| row.started_at);
-        let known = earlier.iter().filter(|row| first.is_some_and(|first| row.known_at < first));
+        let earlier = self.rows[..place(from)].iter().filter(|row| first.is_some_and(|at| row.known_at < at));
         let with = |rows| Self { rows, schema: self.schema };
-        (with(known.cloned().collect()), with(later.to_vec()))
+        (with(earlier.cloned().collect()), with(later.to_vec()))
     }
 }
 
@@ -209,14 +226,36 @@ fn judgement_of(completion: &Completion) -> Completion {
     }
 }
 
-fn query(task: &Reading, id: &str) -> u64 {
-    let part = |hash: u64, value: Option<u64>| {
-        (hash.rotate_left(23) ^ value.unwrap_or(1)).wrapping_mul(0x9E37_79B9_7F4A_7C15)
+/// The history does not look at the code, which may be long.
+fn without_code(record: &Record) -> Option<Record> {
+    let Fact::Completed(completion) = record.fact() else { return Some(record.clone()) };
+    let slim = Completion {
+        generation_time_seconds: completion.generation_time_seconds,
+        tokens_used: completion.tokens_used,
+        ..judgement_of(completion)
     };
-    match task.kind {
-        Some(kind) => part(part(kind, task.language), task.framework),
+    Record::new(record.event_id().clone(), record.known_at(), Fact::Completed(Box::new(slim))).ok()
+}
+
+const SECONDS_A_WEEK: i64 = 7 * 86_400;
+/// Weeks are counted from Monday, 5 January 1970.
+const FIRST_MONDAY: i64 = 4 * 86_400;
+
+fn week(moment: DateTime<Utc>) -> i64 {
+    (moment.timestamp() - FIRST_MONDAY).div_euclid(SECONDS_A_WEEK)
+}
+
+fn monday(week: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp(week * SECONDS_A_WEEK + FIRST_MONDAY, 0).unwrap_or_default()
+}
+
+fn query(task: &Reading, id: &str, week: i64) -> u64 {
+    let part = |hash: u64, value: u64| (hash.rotate_left(23) ^ value).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let task = match task.kind {
+        Some(kind) => [task.language, task.framework].into_iter().fold(kind, |h, v| part(h, v.unwrap_or(1))),
         None => category(Some(id)).unwrap_or_default(),
-    }
+    };
+    part(task, week as u64)
 }
 
 #[cfg(test)]

@@ -29,8 +29,8 @@ const SHARE: &str = "share of outcomes";
 /// Every feature, in the order of a row's values; missing is NaN.
 ///
 /// Rates are drawn to those of their parents by how little evidence they have: the template's to
-/// the task type's, its recent one to its own, that at this type to that of its relatives at it,
-/// that in this language to what template and language lead to expect.
+/// the task type's, its recent one to its own, that for this type to that of its relatives, that
+/// for tasks of this type, language and framework to that for the type.
 pub static TEMPLATE_FEATURES: &[TemplateFeature] = &[
     feature("template_complexity", "0 to 10", |i| {
         i.template.profile.complexity.map_or(f32::NAN, |complexity| complexity as f32)
@@ -53,7 +53,7 @@ pub static TEMPLATE_FEATURES: &[TemplateFeature] = &[
         i.rates.preference.map_or(f32::NAN, |share| share as f32)
     }),
     feature("template_type_success_rate", SHARE, |i| i.rates.at_type as f32),
-    feature("template_language_success_rate", SHARE, |i| i.rates.in_language as f32),
+    feature("template_similar_success_rate", SHARE, |i| i.rates.similar as f32),
     feature("template_type_outcomes", "outcomes", |i| i.past.seen.of_type.all.n as f32),
 ];
 
@@ -62,7 +62,7 @@ pub(super) const SEMANTIC_SIMILARITY: usize = 5;
 pub(super) const TASK_TYPE_MATCH: usize = 6;
 pub(super) const LANGUAGE_MATCH: usize = 7;
 pub(super) const FRAMEWORK_MATCH: usize = 8;
-pub(super) const IN_LANGUAGE: usize = 13;
+pub(super) const SIMILAR: usize = 13;
 
 /// What the meaning of a row hangs on; rows of different fingerprints do not mix.
 pub fn template_schema() -> u64 {
@@ -101,9 +101,12 @@ impl Reading {
 /// The features of `template`, had `task` used it.
 pub(super) fn row(task: &Reading, template: &Prepared, view: &TemplateView) -> Vec<f32> {
     let past = view.past(&template.profile.template_id);
-    let type_matches = matches(task.kind, &template.task_types);
-    let language_matches = matches(task.language, &template.languages);
-    let rates = Rates::of(view, &past, template, type_matches, language_matches);
+    let matches = [
+        matches(task.kind, &template.task_types),
+        matches(task.language, &template.languages),
+        matches(task.framework, &template.frameworks),
+    ];
+    let rates = Rates::of(view, &past, template, matches);
     let inputs = Inputs { task, template, past: &past, rates };
     TEMPLATE_FEATURES.iter().map(|feature| (feature.make)(&inputs)).collect()
 }
@@ -172,7 +175,7 @@ mod tests {
             (TASK_TYPE_MATCH, "task_type_match"),
             (LANGUAGE_MATCH, "language_match"),
             (FRAMEWORK_MATCH, "framework_match"),
-            (IN_LANGUAGE, "template_language_success_rate"),
+            (SIMILAR, "template_similar_success_rate"),
         ];
         named.iter().for_each(|(place, name)| assert_eq!(TEMPLATE_FEATURES[*place].name, *name));
         let names: BTreeSet<_> = TEMPLATE_FEATURES.iter().map(|f| f.name).collect();

@@ -1,10 +1,10 @@
 //! Which template fits a task best?
 //!
 //! The past gives the offset: the log-odds of the template's success rate for this type of task,
-//! drawn to that of its relatives (templates of the same task types or tags), moved by what it does
-//! in this language and by how its profile matches. Boosted trees (LambdaMART, Burges 2010) learn
+//! drawn to that of its relatives (templates of the same task types or tags), then that for similar
+//! tasks drawn to it, moved by how its profile matches. Boosted trees (LambdaMART, Burges 2010) learn
 //! corrections to it from generations that competed: tasks of the same type, language and framework
-//! in the same fortnight, by how good each outcome was. So a template of which nothing is known
+//! in the same week, by how good each outcome was. So a template of which nothing is known
 //! yet starts from its relatives, and exploring sees to it that it is tried (`explore.rs`).
 //!
 //! The ladder: with too few judged generations, or one template only, there is nothing to fit, and
@@ -14,6 +14,7 @@ mod catalogue;
 mod dataset;
 mod explore;
 mod features;
+mod forward;
 mod params;
 mod profile;
 mod ranking;
@@ -38,7 +39,7 @@ use crate::history::Scope;
 use crate::learn::{Scaling, Trees, logit};
 use crate::text::MAX_TEXT_BYTES;
 use catalogue::Prepared;
-use features::{IN_LANGUAGE, Reading, row};
+use features::{Reading, SIMILAR, row};
 use ranking::{Candidate, Explained};
 use serde::{Deserialize, Serialize};
 
@@ -74,6 +75,8 @@ struct Fitted {
     trees: Trees,
     /// The trees' mean margin over the rows they were fitted on.
     centre: f64,
+    /// How much of the trees' margin counts, 0 to 1.
+    share: f64,
     scaling: Scaling,
 }
 
@@ -123,7 +126,15 @@ impl TemplateRanker {
     /// template decides it: higher ranks higher.
     pub fn point(&self, row: &[f32]) -> f64 {
         let prior = rates::prior(row);
-        self.fitted.as_ref().map_or(prior, |fitted| fitted.scaling.apply(prior + fitted.correction(row)))
+        self.fitted
+            .as_ref()
+            .map_or(prior, |fitted| fitted.scaling.apply(prior + fitted.share * fitted.correction(row)))
+    }
+
+    /// How much of what the trees learnt counts beside the past alone, 0 to 1: 0 where they were no
+    /// better than it on rows held out, and for the prior.
+    pub fn correction_share(&self) -> f64 {
+        self.fitted.as_ref().map_or(0.0, |fitted| fitted.share)
     }
 
     /// Fingerprint of the features that it was fitted on.
@@ -164,15 +175,15 @@ impl TemplateRanker {
     /// The log-odds of a row taken apart, against those of its task type.
     fn explain(&self, row: &[f32], base: f64) -> Explained {
         let mut parts = rates::prior_parts(row);
-        parts[IN_LANGUAGE] -= base;
+        parts[SIMILAR] -= base;
         let Some(fitted) = &self.fitted else {
             return Explained { base, parts, margin: self.point(row) };
         };
         let shap = fitted.trees.contributions(row).unwrap_or_default();
         let expected = shap.last().copied().map_or(0.0, f64::from);
-        parts.iter_mut().zip(&shap).for_each(|(part, more)| *part += f64::from(*more));
+        parts.iter_mut().zip(&shap).for_each(|(part, more)| *part += fitted.share * f64::from(*more));
         parts.iter_mut().for_each(|part| *part = fitted.scaling.apply(*part));
-        let base = fitted.scaling.apply(base + expected - fitted.centre);
+        let base = fitted.scaling.apply(base + fitted.share * (expected - fitted.centre));
         Explained { base, parts, margin: self.point(row) }
     }
 
@@ -191,7 +202,8 @@ impl Fitted {
     }
 
     fn store(&self) -> Result<StoredFit> {
-        Ok(StoredFit { trees: self.trees.to_bytes()?, centre: self.centre, scaling: self.scaling })
+        let Self { trees, centre, share, scaling } = self;
+        Ok(StoredFit { trees: trees.to_bytes()?, centre: *centre, share: *share, scaling: *scaling })
     }
 }
 
@@ -206,6 +218,7 @@ struct Stored {
 struct StoredFit {
     trees: Vec<u8>,
     centre: f64,
+    share: f64,
     scaling: Scaling,
 }
 
@@ -215,10 +228,11 @@ impl StoredFit {
         let trees = Trees::from_bytes(&self.trees)?;
         let fits = trees.width() == TEMPLATE_FEATURES.len()
             && self.scaling.is_sound()
+            && (0.0..=1.0).contains(&self.share)
             && (-1e6..=1e6).contains(&self.centre);
         if !fits {
             return Err(Error::corrupt("template ranker: its parts do not fit together"));
         }
-        Ok(Fitted { trees, centre: self.centre, scaling: self.scaling })
+        Ok(Fitted { trees, centre: self.centre, share: self.share, scaling: self.scaling })
     }
 }

@@ -11,9 +11,6 @@ use serde::{Deserialize, Serialize};
 pub struct TemplateParams {
     /// Fewest judged generations with a template to fit on.
     pub min_samples: usize,
-    /// Generations of the same kind compete when they start in the same period of so many days,
-    /// 1 to 365.
-    pub period_days: u32,
     /// A row stands for at most so many others however small its odds, 1 to 100.
     pub most_copies: u32,
     /// Places from the top whose pairs are learnt, 1 to 10,000.
@@ -32,7 +29,7 @@ impl Default for TemplateParams {
             min_rows: 20,
             ..BoostParams::ranking()
         };
-        Self { min_samples: 100, period_days: 14, most_copies: 10, top: 100, boost }
+        Self { min_samples: 100, most_copies: 10, top: 100, boost }
     }
 }
 
@@ -49,7 +46,6 @@ impl TemplateParams {
                 Err(Error::invalid(format!("{name} is {v}, expected 1 to {high}")))
             }
         };
-        check("period_days", self.period_days as usize, 365)?;
         check("most_copies", self.most_copies as usize, 100)?;
         check("top", self.top, 10_000)?;
         self.boost.verify()

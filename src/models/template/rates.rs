@@ -1,7 +1,7 @@
 //! Success rates of a template, each drawn to its parents, and the prior made of them.
 
 use super::catalogue::Prepared;
-use super::features::{FRAMEWORK_MATCH, IN_LANGUAGE, SEMANTIC_SIMILARITY, TEMPLATE_FEATURES};
+use super::features::{SEMANTIC_SIMILARITY, SIMILAR, TEMPLATE_FEATURES};
 use super::view::{Past, TemplateView};
 use crate::history::{Count, Evidence, Scope};
 use crate::learn::{logit, sigmoid};
@@ -9,14 +9,15 @@ use crate::learn::{logit, sigmoid};
 /// Weight of a parent's rate, in outcomes.
 const STRENGTH: f64 = 5.0;
 
-/// Weight of a parent that already speaks of this very template, in outcomes.
-const FIRM: f64 = 10.0;
+/// Weight of what is expected of a template for a type of task or similar tasks, in outcomes.
+/// Templates differ by less than agents: 20 suits success rates that spread by a tenth.
+const FIRM: f64 = 20.0;
 
 /// What a task type that the template is not made for takes, in log-odds, until outcomes tell.
 const OTHER_TYPE: f64 = -0.7;
 /// The same of a language.
 const OTHER_LANGUAGE: f64 = -0.35;
-/// What a framework that the template is not made for takes, in log-odds.
+/// The same of a framework.
 const OTHER_FRAMEWORK: f64 = -0.2;
 /// What a description just like the template's own gives, in log-odds.
 const ALIKE: f64 = 0.5;
@@ -30,8 +31,8 @@ pub(super) struct Rates {
     pub(super) recent: f64,
     /// The template's for this type of task.
     pub(super) at_type: f64,
-    /// The same, with what it does better or worse in this language than elsewhere.
-    pub(super) in_language: f64,
+    /// The template's for tasks of this type, language and framework.
+    pub(super) similar: f64,
     /// Share of this template among the user's approvals; `None` where there is no user.
     pub(super) preference: Option<f64>,
 }
@@ -41,48 +42,40 @@ impl Rates {
         view: &TemplateView,
         past: &Past,
         template: &Prepared,
-        type_matches: f32,
-        language_matches: f32,
+        [type_matches, language_matches, framework_matches]: [f32; 3],
     ) -> Self {
-        let (global, task_type) = (global(view), task_type(view));
-        let language = drawn(view.group(Scope::Language), global, STRENGTH);
+        let (task_type, here) = (task_type(view), similar(view));
+        let unless = |matches: f32, otherwise: f64| if matches == 0.0 { otherwise } else { 0.0 };
         let own = drawn(&past.seen.all, task_type, STRENGTH);
-        let expected = relatives(view, template, task_type);
-        let expected = moved(expected, if type_matches == 0.0 { OTHER_TYPE } else { 0.0 });
-        let at_type = if view.knows(Scope::TaskType) {
-            drawn(&past.seen.of_type, expected, STRENGTH)
-        } else {
-            drawn(&past.seen.all, expected, STRENGTH)
-        };
-        // Better or worse than template and language lead to expect.
-        let usual = sigmoid(logit(own) + logit(language) - logit(global));
-        let stated = if language_matches == 0.0 { OTHER_LANGUAGE } else { 0.0 };
-        let here = drawn(&past.seen.of_language, moved(usual, stated), FIRM);
+        let expected = moved(relatives(view, template, task_type), unless(type_matches, OTHER_TYPE));
+        let of_type = if view.knows(Scope::TaskType) { &past.seen.of_type } else { &past.seen.all };
+        let at_type = drawn(of_type, expected, FIRM);
+        let stated = unless(language_matches, OTHER_LANGUAGE) + unless(framework_matches, OTHER_FRAMEWORK);
+        let usual = moved(at_type, logit(here) - logit(task_type) + stated);
         Self {
             template: own,
             recent: past.seen.all.week.rate(own, STRENGTH),
             at_type,
-            in_language: moved(at_type, logit(here) - logit(usual)),
+            similar: drawn(&past.seen.similar, usual, FIRM),
             preference: view.knows(Scope::User).then(|| preference(view, past)),
         }
     }
 }
 
-/// What the past alone says of a row, in log-odds of success: the template's rate for this type of
-/// task, drawn to that of its relatives, moved by what it does in this language, and by how its
-/// description and its frameworks fit.
+/// What the past alone says of a row, in log-odds of success: the template's rate for tasks of this
+/// type, language and framework, moved by how alike the descriptions are.
+///
+/// Each rate is drawn to its parent's by how little evidence it has: that for similar tasks to that
+/// for the type, moved as tasks of this language and framework go; that for the type to that of the
+/// template's relatives. Where the template is made for something else, parents are moved down.
 pub(super) fn prior(row: &[f32]) -> f64 {
-    let [rate, alike, framework] = parts(row);
-    rate + alike + framework
+    parts(row).iter().sum()
 }
 
 /// The same by feature, in the order of [`TEMPLATE_FEATURES`].
 pub(super) fn prior_parts(row: &[f32]) -> Vec<f64> {
     let mut by_feature = vec![0.0; TEMPLATE_FEATURES.len()];
-    let [rate, alike, framework] = parts(row);
-    by_feature[IN_LANGUAGE] = rate;
-    by_feature[SEMANTIC_SIMILARITY] = alike;
-    by_feature[FRAMEWORK_MATCH] = framework;
+    [by_feature[SIMILAR], by_feature[SEMANTIC_SIMILARITY]] = parts(row);
     by_feature
 }
 
@@ -91,11 +84,16 @@ pub(super) fn task_type(view: &TemplateView) -> f64 {
     drawn(view.group(Scope::TaskType), global(view), STRENGTH)
 }
 
+/// The success rate of tasks of this type, language and framework.
+fn similar(view: &TemplateView) -> f64 {
+    let of_language = drawn(view.group(Scope::TypeLanguage), task_type(view), STRENGTH);
+    drawn(view.group(Scope::TypeLanguageFramework), of_language, STRENGTH)
+}
+
 /// What is missing says nothing.
-fn parts(row: &[f32]) -> [f64; 3] {
+fn parts(row: &[f32]) -> [f64; 2] {
     let at = |place: usize| row.get(place).copied().filter(|v| !v.is_nan()).map(f64::from);
-    let framework = if at(FRAMEWORK_MATCH) == Some(0.0) { OTHER_FRAMEWORK } else { 0.0 };
-    [logit(at(IN_LANGUAGE).unwrap_or(0.5)), ALIKE * at(SEMANTIC_SIMILARITY).unwrap_or(0.0), framework]
+    [logit(at(SIMILAR).unwrap_or(0.5)), ALIKE * at(SEMANTIC_SIMILARITY).unwrap_or(0.0)]
 }
 
 fn global(view: &TemplateView) -> f64 {

@@ -2,7 +2,7 @@
 
 use super::dataset::{TemplateDataset, TemplateRow};
 use super::params::TemplateParams;
-use super::{Fitted, TEMPLATE_FEATURES, TemplateRanker, rates, template_schema};
+use super::{Fitted, TEMPLATE_FEATURES, TemplateRanker, forward, rates, template_schema};
 use crate::error::{Error, ErrorKind, Result};
 use crate::evaluate::RankingScores;
 use crate::learn::{FitRequest, Matrix, Objective, Sample, Scaling, Trees};
@@ -12,12 +12,6 @@ use crate::learn::{FitRequest, Matrix, Objective, Sample, Scaling, Trees};
 pub struct TemplateTrainer {
     params: TemplateParams,
 }
-
-/// Share of the newest rows that calibrates.
-const CALIBRATION_SHARE: f64 = 0.2;
-
-/// Fewer held-out rows than this calibrate nothing.
-const FEWEST_ROWS: usize = 30;
 
 impl TemplateTrainer {
     /// A trainer with verified parameters.
@@ -33,8 +27,11 @@ impl TemplateTrainer {
         "template"
     }
 
-    /// Fits a ranker: the same data give the same bytes, on any number of threads. The newest fifth
-    /// calibrates a fit on the rest; then everything is learnt from.
+    /// Fits a ranker: the same data give the same bytes, on any number of threads.
+    ///
+    /// Fits on the oldest 40, 60 and 80 % are judged each on the fifth that follows: the correction is
+    /// kept only as far as it tells better from worse outcomes there than the prior does, and the
+    /// whole is calibrated on the same rows. Then everything is learnt from.
     ///
     /// Only groups in which outcomes of different templates differ can teach an order. In a group
     /// each row stands for as many others as it was unlikely to be shown: for 1 / odds, divided by
@@ -57,11 +54,12 @@ impl TemplateTrainer {
         if templates < 2 {
             return Err(too_few(templates, 2, "templates that were judged"));
         }
-        let scaling = self.calibrate(data)?;
+        let worth = forward::judge(data, |earlier| self.trees(earlier))?;
         let fitted = self
             .trees(data)?
             .ok_or_else(|| too_few(0, 1, "groups in which different templates came to different outcomes"))?;
-        Ok(TemplateRanker { fitted: Some(Fitted { scaling, ..fitted }), schema: data.schema })
+        let fitted = Fitted { share: worth.share, scaling: worth.scaling, ..fitted };
+        Ok(TemplateRanker { fitted: Some(fitted), schema: data.schema })
     }
 
     /// How well `ranker` orders the rows that competed in each group of `data`.
@@ -69,7 +67,7 @@ impl TemplateTrainer {
     /// # Errors
     /// `InvalidInput` where no group has a relevant row.
     pub fn scores(&self, ranker: &TemplateRanker, data: &TemplateDataset) -> Result<RankingScores> {
-        let groups = self.teaching(data);
+        let groups = teaching(data);
         let rows: Vec<_> = groups.iter().flatten().map(|at| &data.rows[*at]).collect();
         let points: Vec<_> = rows.iter().map(|row| ranker.point(&row.features)).collect();
         let relevances: Vec<_> = rows.iter().map(|row| f64::from(row.relevance)).collect();
@@ -82,20 +80,9 @@ impl TemplateTrainer {
         serde_json::to_value(self.params).unwrap_or_default()
     }
 
-    fn calibrate(&self, data: &TemplateDataset) -> Result<Scaling> {
-        let (earlier, later) = data.split_by_time(CALIBRATION_SHARE);
-        let Some(fitted) = self.trees(&earlier)?.filter(|_| later.rows.len() >= FEWEST_ROWS) else {
-            return Ok(Scaling::default());
-        };
-        let margin = |row: &TemplateRow| rates::prior(&row.features) + fitted.correction(&row.features);
-        let margins: Vec<_> = later.rows.iter().map(margin).collect();
-        let labels: Vec<_> = later.rows.iter().map(|row| row.success).collect();
-        Ok(Scaling::fit(&margins, &labels, &vec![1.0; labels.len()]))
-    }
-
     /// The trees, where any group can teach an order.
     fn trees(&self, data: &TemplateDataset) -> Result<Option<Fitted>> {
-        let groups: Vec<_> = self.teaching(data).iter().map(|group| self.copies(data, group)).collect();
+        let groups: Vec<_> = teaching(data).iter().map(|group| self.copies(data, group)).collect();
         if groups.is_empty() {
             return Ok(None);
         }
@@ -110,19 +97,7 @@ impl TemplateTrainer {
         let trees = Trees::fit(&self.params.boost, &FitRequest::new(objective, sample))?;
         let margins = data.rows.iter().map(|row| trees.margin(&row.features).unwrap_or(0.0));
         let centre = margins.sum::<f64>() / data.rows.len() as f64;
-        Ok(Some(Fitted { trees, centre, scaling: Scaling::default() }))
-    }
-
-    /// The groups in which outcomes of different templates differ.
-    pub(crate) fn teaching(&self, data: &TemplateDataset) -> Vec<Vec<usize>> {
-        let mut groups = data.groups(self.params.period_days);
-        groups.retain(|group| {
-            let differs = |part: fn(&TemplateRow, &TemplateRow) -> bool| {
-                group.windows(2).any(|pair| part(&data.rows[pair[0]], &data.rows[pair[1]]))
-            };
-            differs(|a, b| a.relevance != b.relevance) && differs(|a, b| a.template_id != b.template_id)
-        });
-        groups
+        Ok(Some(Fitted { trees, centre, share: 1.0, scaling: Scaling::default() }))
     }
 
     /// The rows of a group, each as often as it counts.
@@ -133,6 +108,18 @@ impl TemplateTrainer {
         let times = |at: &usize| odds(at).map_or(1, |p| ((likeliest / p).round() as u32).clamp(1, most));
         group.iter().flat_map(|at| (0..times(at)).map(|_| *at)).collect()
     }
+}
+
+/// The groups in which outcomes of different templates differ.
+fn teaching(data: &TemplateDataset) -> Vec<Vec<usize>> {
+    let mut groups = data.groups();
+    groups.retain(|group| {
+        let differs = |part: fn(&TemplateRow, &TemplateRow) -> bool| {
+            group.windows(2).any(|pair| part(&data.rows[pair[0]], &data.rows[pair[1]]))
+        };
+        differs(|a, b| a.relevance != b.relevance) && differs(|a, b| a.template_id != b.template_id)
+    });
+    groups
 }
 
 fn too_few(have: usize, need: usize, what: &str) -> Error {

@@ -1,0 +1,114 @@
+//! How much the trees' correction is worth, judged on rows that they had not seen.
+
+use super::dataset::TemplateDataset;
+use super::{Fitted, rates};
+use crate::error::Result;
+use crate::learn::Scaling;
+
+/// What rows held out say of the correction.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Worth {
+    /// The share of the correction that serves best; 0 where none is better than the prior alone.
+    pub(super) share: f64,
+    pub(super) scaling: Scaling,
+}
+
+/// Where the rows held out begin and end, as shares of all, in the order of start; each time what
+/// was known before is learnt from.
+const FOLDS: [(f64, f64); 3] = [(0.4, 0.6), (0.6, 0.8), (0.8, 1.0)];
+
+/// Shares of the correction that are tried.
+const SHARES: [f64; 3] = [0.25, 0.5, 1.0];
+
+/// Rows after it in its group with which a row is compared.
+const MOST_PAIRS: usize = 50;
+
+/// Fewer rows held out than this say nothing.
+const FEWEST_ROWS: usize = 30;
+
+/// Predictions of rows held out.
+#[derive(Default)]
+struct HeldOut {
+    priors: Vec<f64>,
+    corrections: Vec<f64>,
+    successes: Vec<bool>,
+    /// Pairs of rows of which the first did better, by group.
+    groups: Vec<Vec<(usize, usize)>>,
+}
+
+/// Fits on what came before and judges on what came after. A share is taken when its pairs are
+/// told apart better than by the prior alone, by more than the standard error over the groups; of
+/// several such the one that does best.
+pub(super) fn judge(
+    data: &TemplateDataset,
+    fit: impl Fn(&TemplateDataset) -> Result<Option<Fitted>>,
+) -> Result<Worth> {
+    let mut held_out = HeldOut::default();
+    for (from, to) in FOLDS {
+        let (earlier, later) = data.split_by_time(from, to);
+        if let Some(fitted) = fit(&earlier)? {
+            held_out.add(&fitted, &later);
+        }
+    }
+    if held_out.priors.len() < FEWEST_ROWS {
+        return Ok(Worth { share: 0.0, scaling: Scaling::default() });
+    }
+    let share = held_out.best_share();
+    let margins = held_out.margins(share);
+    let weights = vec![1.0; margins.len()];
+    Ok(Worth { share, scaling: Scaling::fit(&margins, &held_out.successes, &weights) })
+}
+
+impl HeldOut {
+    fn add(&mut self, fitted: &Fitted, later: &TemplateDataset) {
+        let first = self.priors.len();
+        for row in &later.rows {
+            self.priors.push(rates::prior(&row.features));
+            self.corrections.push(fitted.correction(&row.features));
+            self.successes.push(row.success);
+        }
+        for group in later.groups() {
+            let mut pairs = Vec::new();
+            for (i, a) in group.iter().enumerate() {
+                for b in group[i + 1..].iter().take(MOST_PAIRS) {
+                    match later.rows[*a].relevance.cmp(&later.rows[*b].relevance) {
+                        std::cmp::Ordering::Greater => pairs.push((first + a, first + b)),
+                        std::cmp::Ordering::Less => pairs.push((first + b, first + a)),
+                        std::cmp::Ordering::Equal => {}
+                    }
+                }
+            }
+            if !pairs.is_empty() {
+                self.groups.push(pairs);
+            }
+        }
+    }
+
+    fn margins(&self, share: f64) -> Vec<f64> {
+        self.priors.iter().zip(&self.corrections).map(|(prior, more)| prior + share * more).collect()
+    }
+
+    fn best_share(&self) -> f64 {
+        let alone = self.losses(0.0);
+        let mut best = (0.0, 0.0);
+        for share in SHARES {
+            let gains: Vec<_> =
+                self.losses(share).iter().zip(&alone).map(|(with, without)| without - with).collect();
+            let n = gains.len() as f64;
+            let mean = gains.iter().sum::<f64>() / n;
+            let variance = gains.iter().map(|g| (g - mean).powi(2)).sum::<f64>() / (n - 1.0).max(1.0);
+            if mean > (variance / n).sqrt() && mean > best.0 {
+                best = (mean, share);
+            }
+        }
+        best.1
+    }
+
+    /// The mean logistic loss over the pairs of each group.
+    fn losses(&self, share: f64) -> Vec<f64> {
+        let margins = self.margins(share);
+        let loss = |(better, worse): &(usize, usize)| (margins[*worse] - margins[*better]).exp().ln_1p();
+        let mean = |pairs: &Vec<_>| pairs.iter().map(loss).sum::<f64>() / pairs.len() as f64;
+        self.groups.iter().map(mean).collect()
+    }
+}

@@ -1,0 +1,238 @@
+//! Complexity, time and quality: numbers with intervals that hold, for any task.
+#![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
+
+mod common;
+
+use chrono::{DateTime, Utc};
+use common::anything;
+use devmatrix_ml::ErrorKind;
+use devmatrix_ml::clock::ManualClock;
+use devmatrix_ml::collect::measure;
+use devmatrix_ml::dataset::{Dataset, DatasetBuilder, Target};
+use devmatrix_ml::event::{Completion, Fact, Record, TaskContext, TaskId};
+use devmatrix_ml::features::{FeatureEngineer, FeatureRow, index_of};
+use devmatrix_ml::history::SharedHistory;
+use devmatrix_ml::models::{
+    ComplexityTrainer, Estimate, Predictor, QualityTrainer, Quantity, RegressionModel, RegressionTrainer,
+    Status, TimeTrainer, Trainer, conformance,
+};
+use devmatrix_ml::registry::MemoryRegistry;
+use devmatrix_ml::serve::PredictionService;
+use devmatrix_ml::simulate::{Generation, Simulator, SimulatorOptions};
+use devmatrix_ml::store::{EventStore, MemoryStore};
+use devmatrix_ml::train::{BacktestOptions, Gate, TrainingOptions, backtest, train_all};
+use futures_executor::block_on;
+use proptest::prelude::*;
+use std::sync::{Arc, LazyLock};
+
+struct World {
+    builder: DatasetBuilder,
+    records: Vec<Record>,
+    now: DateTime<Utc>,
+    complexity: RegressionModel<devmatrix_ml::models::Complexity>,
+    time: RegressionModel<devmatrix_ml::models::Time>,
+    quality: RegressionModel<devmatrix_ml::models::Quality>,
+}
+
+/// Six simulated weeks, their code measured as the collector does.
+fn records() -> Vec<Record> {
+    let mut options = SimulatorOptions::default();
+    (options.days, options.per_day) = (42, 20.0);
+    let mut records: Vec<_> = Simulator::new(options)
+        .unwrap()
+        .flat_map(|mut generation: Generation| {
+            measure(&mut generation.completion, generation.context.language.as_deref(), &Default::default());
+            generation.into_records().unwrap()
+        })
+        .collect();
+    records.sort_by_cached_key(|r| (r.known_at(), r.key()));
+    records
+}
+
+static WORLD: LazyLock<World> = LazyLock::new(|| {
+    let records = records();
+    let mut builder = DatasetBuilder::new(FeatureEngineer::default());
+    records.iter().for_each(|record| builder.apply(record));
+    let now = records.last().unwrap().known_at();
+    let rows = |target| builder.rows(target, now, 10_000);
+    World {
+        complexity: ComplexityTrainer::default().fit(&rows(Target::Complexity)).unwrap(),
+        time: TimeTrainer::default().fit(&rows(Target::Time)).unwrap(),
+        quality: QualityTrainer::default().fit(&rows(Target::Quality)).unwrap(),
+        builder,
+        records,
+        now,
+    }
+});
+
+fn rows(target: Target) -> Dataset {
+    WORLD.builder.rows(target, WORLD.now, 10_000)
+}
+
+fn sound(found: &Estimate, low: f64, high: f64) -> Result<(), TestCaseError> {
+    let (narrow, wide) = (found.interval_80, found.interval_90);
+    prop_assert!(low <= wide.0 && wide.0 <= narrow.0 && narrow.0 <= found.value, "{found:?}");
+    prop_assert!(found.value <= narrow.1 && narrow.1 <= wide.1 && wide.1 <= high, "{found:?}");
+    Ok(())
+}
+
+fn explained<Q: Quantity>(model: &RegressionModel<Q>, row: &FeatureRow) -> Result<(), TestCaseError> {
+    let (base, features, wording) = model.contributions(row);
+    let sum = base + features.iter().sum::<f64>() + wording;
+    prop_assert!((sum - model.raw(row)).abs() < 1e-4 * (1.0 + sum.abs()), "{sum} against {}", model.raw(row));
+    for reason in model.reasons(row) {
+        prop_assert!(reason.contribution.is_finite() && !reason.text.contains("NaN"), "{reason:?}");
+        let missing = index_of(&reason.feature).is_some_and(|place| row.values[place].is_nan());
+        prop_assert!(!missing, "{reason:?} names what is missing");
+    }
+    prop_assert_eq!(&model.predict(row), &model.predict(row));
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(150))]
+
+    #[test]
+    fn every_task_has_sound_numbers(task in anything::context(), known in any::<bool>()) {
+        let mut task = task;
+        if known {
+            task.task_id = TaskId::new("TASK-3").unwrap();
+        }
+        let (row, _) = WORLD.builder.look(&task, WORLD.now);
+        sound(&WORLD.complexity.predict(&row), 0.0, 10.0)?;
+        sound(&WORLD.quality.predict(&row), 0.0, 10.0)?;
+        sound(&WORLD.time.predict(&row), 0.0, 1e9)?;
+        explained(&WORLD.complexity, &row)?;
+        explained(&WORLD.quality, &row)?;
+        explained(&WORLD.time, &row)?;
+    }
+
+    #[test]
+    fn any_code_has_a_sound_quality(task in anything::context(), lines in 0_u32..100_000, complexity in 0.0..1e9) {
+        let (mut row, _) = WORLD.builder.look(&task, WORLD.now);
+        let mut done = Completion::default();
+        (done.lines_of_code, done.cyclomatic_complexity) = (Some(lines), Some(complexity));
+        prop_assert!(FeatureEngineer::default().add_code(&mut row.values, &done));
+        sound(&WORLD.quality.predict(&row), 0.0, 10.0)?;
+        explained(&WORLD.quality, &row)?;
+    }
+}
+
+#[test]
+fn rows_of_any_numbers_are_answered() {
+    let (row, _) = WORLD.builder.look(&TaskContext::new(TaskId::new("t").unwrap()), WORLD.now);
+    for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX, -0.0] {
+        let mut odd = row.clone();
+        odd.values.fill(value);
+        for found in [WORLD.complexity.predict(&odd), WORLD.time.predict(&odd), WORLD.quality.predict(&odd)] {
+            assert!(
+                found.value.is_finite() && found.interval_90.0 <= found.interval_90.1,
+                "{value}: {found:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn every_trainer_keeps_the_rules() {
+    conformance::check(&ComplexityTrainer::default(), &rows(Target::Complexity));
+    conformance::check(&TimeTrainer::default(), &rows(Target::Time));
+    conformance::check(&QualityTrainer::default(), &rows(Target::Quality));
+}
+
+#[test]
+fn threads_change_no_byte() {
+    fn bytes<Q: Quantity>(data: &Dataset, threads: usize) -> Vec<u8> {
+        let mut params = Q::params();
+        (params.boost.threads, params.forest.threads) = (threads, threads);
+        (params.boost.rounds, params.forest.trees) = (10, 10);
+        RegressionTrainer::<Q>::new(params).unwrap().fit(data).unwrap().to_bytes().unwrap()
+    }
+    let (time, complexity) = (rows(Target::Time), rows(Target::Complexity));
+    assert_eq!(bytes::<devmatrix_ml::models::Time>(&time, 1), bytes::<devmatrix_ml::models::Time>(&time, 3));
+    let of = bytes::<devmatrix_ml::models::Complexity>;
+    assert_eq!(of(&complexity, 1), of(&complexity, 3));
+}
+
+#[test]
+fn damaged_models_are_errors_or_answer_in_range() {
+    let bytes = WORLD.time.to_bytes().unwrap();
+    let (row, _) = WORLD.builder.look(&TaskContext::new(TaskId::new("t").unwrap()), WORLD.now);
+    for i in 0..400 {
+        let mut damaged = bytes.clone();
+        let at = (i * 7919) % damaged.len();
+        damaged[at] ^= 1 << (i % 8);
+        match TimeTrainer::default().read(&damaged) {
+            Ok(model) => assert!((0.0..=1e9).contains(&model.point(&row)), "byte {at}"),
+            Err(error) => {
+                assert!(matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Incompatible), "{error}")
+            }
+        }
+    }
+}
+
+fn events() -> Vec<devmatrix_ml::event::GenerationEvent> {
+    let mut options = SimulatorOptions::default();
+    (options.days, options.per_day) = (42, 20.0);
+    Simulator::new(options).unwrap().map(Generation::into_event).collect()
+}
+
+#[test]
+fn time_is_learnt_and_its_intervals_hold() {
+    let mut options = BacktestOptions::default();
+    options.target = Target::Time;
+    let report = backtest(events(), &options).unwrap();
+    let mae = |scores: &std::collections::BTreeMap<String, f64>| scores["mae"];
+    assert!(mae(&report.metrics) < mae(&report.baselines["constant"]), "{report:?}");
+    assert!((0.68..=0.92).contains(&report.metrics["coverage_80"]), "{:?}", report.metrics);
+    assert!(report.metrics["coverage_90"] >= report.metrics["coverage_80"]);
+    options.shuffle = true;
+    let shuffled = backtest(events(), &options).unwrap();
+    assert!(mae(&shuffled.metrics) > 0.9 * mae(&shuffled.baselines["constant"]), "no skill must be left");
+}
+
+#[test]
+fn one_service_answers_all_and_reloads_all() {
+    block_on(async {
+        let (store, registry) = (MemoryStore::new(), MemoryRegistry::new());
+        store.append(WORLD.records.clone()).await.unwrap();
+        let clock = ManualClock::at(WORLD.now);
+        let engineer = FeatureEngineer::default();
+        let history = Arc::new(SharedHistory::open(&store).await.unwrap());
+        let service = PredictionService::new(history, engineer.clone(), Arc::new(clock.clone()));
+        let task = WORLD.records.iter().find_map(|r| match r.fact() {
+            Fact::Started(started) => Some(started.context.clone()),
+            _ => None,
+        });
+        let task = task.unwrap();
+        let before = service.predict_all(&task).unwrap();
+        assert_eq!((before.time.estimate.model_version, before.time.estimate.status), (0, Status::ColdStart));
+        let mut options = TrainingOptions::default();
+        options.gate = Gate::relative();
+        for (target, trained) in train_all(&store, &registry, &engineer, &clock, &options).await.unwrap() {
+            let trained = trained.unwrap();
+            assert_eq!(trained.version.model, target.name());
+        }
+        let changed = service.reload(&registry).await.unwrap().changes;
+        assert!(changed.len() >= 2, "{changed:?}");
+        assert!(service.reload(&registry).await.unwrap().changes.is_empty());
+        let all = service.predict_all(&task).unwrap();
+        assert_eq!(all.success, service.predict_success(&task).unwrap());
+        assert_eq!(all, service.predict_all(&task).unwrap());
+        let only = service.predict_all_only(&task).unwrap();
+        assert_eq!(only.time.estimate.value, all.time.estimate.value);
+        assert!(only.complexity.complexity_factors.is_empty());
+        let to_approval = all.time.expected_seconds_to_approval.unwrap();
+        assert!(to_approval >= all.time.estimated_seconds);
+        let mut bad = task.clone();
+        bad.temperature = Some(-1.0);
+        let batch = service.predict_batch(&[task.clone(), bad, task.clone()]);
+        assert_eq!(batch[0].as_ref().unwrap(), &only);
+        assert_eq!(batch[1].as_ref().unwrap_err().kind(), ErrorKind::InvalidInput);
+        assert_eq!(batch[2].as_ref().unwrap(), &only);
+        let mut done = Completion::default();
+        done.generated_code = Some("def f(x):\n    return x or 1\n".into());
+        let after = service.predict_quality_of(&task, &done).unwrap();
+        assert!(after.after_generation && !all.quality.after_generation);
+    });
+}
