@@ -49,7 +49,7 @@ fn replays(c: &mut Criterion) {
     group.bench_function("from memory", |b| b.iter(|| dataset(&records)));
     let engineer = FeatureEngineer::default();
     group.bench_function("from SQLite", |b| {
-        b.iter(|| block_on(replay(&store, &engineer, now, 1_000_000)).unwrap());
+        b.iter(|| block_on(replay(&store, &engineer, Target::Success, now, 1_000_000)).unwrap());
     });
     group.finish();
 }

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use common::anything;
 use devmatrix_ml::ErrorKind;
 use devmatrix_ml::clock::ManualClock;
+use devmatrix_ml::code::CodeOptions;
 use devmatrix_ml::collect::measure;
 use devmatrix_ml::dataset::{Dataset, DatasetBuilder, Target};
 use devmatrix_ml::event::{Completion, Fact, Record, TaskContext, TaskId};
@@ -41,7 +42,11 @@ fn records() -> Vec<Record> {
     let mut records: Vec<_> = Simulator::new(options)
         .unwrap()
         .flat_map(|mut generation: Generation| {
-            measure(&mut generation.completion, generation.context.language.as_deref(), &Default::default());
+            measure(
+                &mut generation.completion,
+                generation.context.language.as_deref(),
+                &CodeOptions::default(),
+            );
             generation.into_records().unwrap()
         })
         .collect();
@@ -165,7 +170,7 @@ fn damaged_models_are_errors_or_answer_in_range() {
         match TimeTrainer::default().read(&damaged) {
             Ok(model) => assert!((0.0..=1e9).contains(&model.point(&row)), "byte {at}"),
             Err(error) => {
-                assert!(matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Incompatible), "{error}")
+                assert!(matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Incompatible), "{error}");
             }
         }
     }

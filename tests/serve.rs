@@ -7,6 +7,7 @@ use chrono_tz::Tz;
 use common::world::store_of;
 use devmatrix_ml::ErrorKind;
 use devmatrix_ml::clock::{Clock, ManualClock};
+use devmatrix_ml::dataset::Target;
 use devmatrix_ml::event::TaskContext;
 use devmatrix_ml::features::{FeatureEngineer, FeatureOptions};
 use devmatrix_ml::history::SharedHistory;
@@ -30,7 +31,7 @@ fn two_versions() -> Served {
     let (store, clock) = store_of(12, 60.0, 1);
     let engineer = FeatureEngineer::default();
     let registry = MemoryRegistry::new();
-    let data = block_on(replay(store.as_ref(), &engineer, clock.now(), 10_000)).unwrap();
+    let data = block_on(replay(store.as_ref(), &engineer, Target::Success, clock.now(), 10_000)).unwrap();
     let half = data.examples.len() / 2;
     for model in [&data, &data.filter(|i, _| i < half)].map(|d| SuccessTrainer::default().fit(d).unwrap()) {
         block_on(registry.register(NewVersion::new("success", sealed(&model)))).unwrap();

@@ -5,7 +5,7 @@ mod common;
 
 use common::world::store_of;
 use devmatrix_ml::clock::Clock;
-use devmatrix_ml::dataset::Dataset;
+use devmatrix_ml::dataset::{Dataset, Target};
 use devmatrix_ml::features::FeatureEngineer;
 use devmatrix_ml::models::{Predictor, SuccessParams, SuccessTrainer, Trainer, conformance};
 use devmatrix_ml::registry::{MemoryRegistry, ModelRegistry, Stage};
@@ -22,7 +22,8 @@ fn relative() -> TrainingOptions {
 
 fn dataset(days: u32, seed: u64) -> Dataset {
     let (store, clock) = store_of(days, 60.0, seed);
-    block_on(replay(store.as_ref(), &FeatureEngineer::default(), clock.now(), 50_000)).unwrap()
+    block_on(replay(store.as_ref(), &FeatureEngineer::default(), Target::Success, clock.now(), 50_000))
+        .unwrap()
 }
 
 fn run(

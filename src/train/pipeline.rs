@@ -45,7 +45,7 @@ pub async fn train<T: Trainer>(
 ) -> Result<TrainingReport> {
     let now = clock.now();
     let data = replay(store, engineer, trainer.target(), now, options.max_rows).await?;
-    train_on(trainer, &data, registry, now, options).await
+    Box::pin(train_on(trainer, &data, registry, now, options)).await
 }
 
 /// Trains success, complexity, time and quality from one reading of the store; each with what came
@@ -62,18 +62,27 @@ pub async fn train_all(
 ) -> Result<Vec<(Target, Result<TrainingReport>)>> {
     let now = clock.now();
     let builder = read_all(store, engineer, now).await?;
-    let rows = |target| builder.rows(target, now, options.max_rows);
-    let success = train_on(&SuccessTrainer::default(), &rows(Target::Success), registry, now, options).await;
-    let complexity =
-        train_on(&ComplexityTrainer::default(), &rows(Target::Complexity), registry, now, options).await;
-    let time = train_on(&TimeTrainer::default(), &rows(Target::Time), registry, now, options).await;
-    let quality = train_on(&QualityTrainer::default(), &rows(Target::Quality), registry, now, options).await;
+    let success = train_usual::<SuccessTrainer>(&builder, registry, now, options).await;
+    let complexity = train_usual::<ComplexityTrainer>(&builder, registry, now, options).await;
+    let time = train_usual::<TimeTrainer>(&builder, registry, now, options).await;
+    let quality = train_usual::<QualityTrainer>(&builder, registry, now, options).await;
     Ok(vec![
         (Target::Success, success),
         (Target::Complexity, complexity),
         (Target::Time, time),
         (Target::Quality, quality),
     ])
+}
+
+async fn train_usual<T: Trainer + Default>(
+    builder: &DatasetBuilder,
+    registry: &dyn ModelRegistry,
+    now: DateTime<Utc>,
+    options: &TrainingOptions,
+) -> Result<TrainingReport> {
+    let trainer = T::default();
+    let data = builder.rows(trainer.target(), now, options.max_rows);
+    Box::pin(train_on(&trainer, &data, registry, now, options)).await
 }
 
 async fn train_on<T: Trainer>(
