@@ -109,6 +109,10 @@ fn numbered(mut event: GenerationEvent, target: Target, as_of: DateTime<Utc>) ->
             event.outcome().filter(|o| o.known_at <= as_of).and_then(|o| o.final_quality_score)
         }
         Target::Complexity => event.started.value.complexity_label,
+        Target::Tokens => {
+            let tokens = event.completion.as_ref().and_then(|c| c.value.tokens_used);
+            tokens.map(|t| t as f64).filter(|_| ended)
+        }
         _ => number_of(&mut event, target).copied().filter(|_| ended),
     };
     Case { event, label }

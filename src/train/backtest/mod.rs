@@ -58,6 +58,9 @@ pub fn backtest_with<T: Trainer>(
     options: &BacktestOptions,
 ) -> Result<BacktestReport> {
     options.verify()?;
+    if options.shuffle && trainer.target() == Target::Tokens {
+        return Err(Error::invalid("shuffle: tokens cannot be permuted"));
+    }
     let options = BacktestOptions { target: trainer.target(), ..options.clone() };
     let cases = facts::cases(events, &options);
     Run::of(trainer, &cases, &options)

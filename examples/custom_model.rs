@@ -1,0 +1,119 @@
+//! A model of the host's own, beside the five: how many tokens will a generation use? It passes the
+//! public conformance check and goes through the same backtest.
+
+use devmatrix_ml::dataset::{Dataset, DatasetBuilder, Example, Target};
+use devmatrix_ml::evaluate::RegressionScores;
+use devmatrix_ml::event::{GenerationEvent, Record};
+use devmatrix_ml::features::{FeatureEngineer, FeatureRow, index_of};
+use devmatrix_ml::learn::{BoostParams, FitRequest, Matrix, Objective, Sample, Trees};
+use devmatrix_ml::models::{Predictor, Reason, Status, Trainer, conformance};
+use devmatrix_ml::simulate::{Generation, Simulator, SimulatorOptions};
+use devmatrix_ml::train::{BacktestOptions, backtest_with};
+use devmatrix_ml::{Error, ErrorKind, Result};
+use std::collections::BTreeMap;
+
+/// What it looks at.
+const FEATURES: [&str; 5] =
+    ["avg_tokens_per_task", "task_avg_tokens", "task_description_length", "num_requirements", "max_tokens"];
+const FEWEST: usize = 50;
+
+#[derive(Debug, Default)]
+struct TokensTrainer;
+#[derive(Debug)]
+struct TokensModel {
+    /// The median of ln(1 + tokens).
+    trees: Trees,
+    schema: u64,
+}
+
+fn row_of(row: &FeatureRow) -> Vec<f32> {
+    FEATURES.iter().map(|name| index_of(name).map_or(f32::NAN, |place| row.values[place])).collect()
+}
+
+impl Trainer for TokensTrainer {
+    type Model = TokensModel;
+
+    fn name(&self) -> &'static str {
+        "tokens"
+    }
+    fn target(&self) -> Target {
+        Target::Tokens
+    }
+    fn fit(&self, data: &Dataset) -> Result<TokensModel> {
+        let have = data.examples.len();
+        if have < FEWEST {
+            let kind = ErrorKind::NotEnoughData { have, need: FEWEST };
+            return Err(Error::new(
+                kind,
+                format!("{have} generations with their tokens, {FEWEST} are needed"),
+            ));
+        }
+        let values: Vec<f32> = data.examples.iter().flat_map(|e| row_of(&e.features)).collect();
+        let labels: Vec<f64> = data.examples.iter().map(|e| e.label.ln_1p()).collect();
+        let sample = Sample::new(Matrix { values: &values, width: FEATURES.len() }, &labels);
+        let request = FitRequest::new(Objective::AbsoluteError, sample);
+        Ok(TokensModel { trees: Trees::fit(&BoostParams::default(), &request)?, schema: data.schema })
+    }
+    fn read(&self, bytes: &[u8]) -> Result<TokensModel> {
+        let cut = || Error::new(ErrorKind::Corrupt, "the tokens model is cut off");
+        let (schema, trees) = bytes.split_first_chunk().ok_or_else(cut)?;
+        Ok(TokensModel { trees: Trees::from_bytes(trees)?, schema: u64::from_le_bytes(*schema) })
+    }
+    fn prior(&self, row: &FeatureRow) -> (f64, Status) {
+        match row_of(row)[0] {
+            mean if mean.is_nan() => (1000.0, Status::InsufficientEvidence),
+            mean => (f64::from(mean).exp_m1(), Status::ColdStart),
+        }
+    }
+    fn loss(&self, point: f64, label: f64) -> f64 {
+        (point - label).abs()
+    }
+    fn baselines(&self, train: &Dataset, test: &[Example]) -> Vec<(String, Vec<f64>)> {
+        let mean = train.examples.iter().map(|e| e.label).sum::<f64>() / train.examples.len() as f64;
+        let prior = test.iter().map(|e| self.prior(&e.features).0).collect();
+        vec![("constant".to_owned(), vec![mean; test.len()]), ("llm_mean".to_owned(), prior)]
+    }
+    fn scores(&self, points: &[f64], labels: &[f64]) -> Result<BTreeMap<String, f64>> {
+        Ok(RegressionScores::of(points, labels)?.to_map())
+    }
+    fn parameters(&self) -> serde_json::Value {
+        serde_json::json!({ "features": FEATURES, "boost": BoostParams::default() })
+    }
+}
+
+impl Predictor for TokensModel {
+    type Prediction = f64;
+
+    fn predict(&self, row: &FeatureRow) -> f64 {
+        self.trees.margin(&row_of(row)).map_or(0.0, |log| log.clamp(0.0, 20.0).exp_m1())
+    }
+    fn point(&self, row: &FeatureRow) -> f64 {
+        self.predict(row)
+    }
+    fn reasons(&self, _row: &FeatureRow) -> Vec<Reason> {
+        Vec::new()
+    }
+    fn schema(&self) -> u64 {
+        self.schema
+    }
+    fn to_bytes(&self) -> Result<Vec<u8>> {
+        Ok([self.schema.to_le_bytes().to_vec(), self.trees.to_bytes()?].concat())
+    }
+}
+
+fn main() -> Result<()> {
+    let events: Vec<_> = Simulator::new(SimulatorOptions::default())?.map(Generation::into_event).collect();
+    let mut builder = DatasetBuilder::new(FeatureEngineer::default());
+    let records = events.clone().into_iter().map(GenerationEvent::into_records);
+    let mut records = records.collect::<Result<Vec<_>>>()?.concat();
+    records.sort_by_key(Record::known_at);
+    records.iter().for_each(|record| builder.apply(record));
+    let now = records.last().map_or_else(Default::default, Record::known_at);
+    conformance::check(&TokensTrainer, &builder.rows(Target::Tokens, now, 2000));
+    let report = backtest_with(TokensTrainer, events, &BacktestOptions::default())?;
+    println!("mean absolute error: {:.0} tokens", report.metrics["mae"]);
+    for (name, scores) in report.baselines {
+        println!("  {name}: {:.0}", scores["mae"]);
+    }
+    Ok(())
+}
