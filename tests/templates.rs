@@ -19,6 +19,7 @@ use rand::{Rng, RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
+use std::time::Instant;
 
 /// Generations that are learnt from, and those that come after them.
 struct World {
@@ -484,56 +485,26 @@ fn rows_look_at_nothing_that_came_later() {
 }
 
 #[test]
-#[ignore = "x"]
-fn tune() {
-    let worlds: Vec<_> =
-        [(21, 0.0), (22, 0.0), (23, 0.0), (24, 0.0), (21, 2.0), (22, 2.0), (23, 2.0), (24, 2.0)]
-            .into_iter()
-            .map(|(seed, fit)| {
-                let world = world(seed, fit);
-                let now = start_of(&world.after[0]);
-                let past = replay(&world.simulator.templates(), &records(&world.generations), now);
-                (world, now, past)
-            })
-            .collect();
-    let (catalogue, records) = topics(9, 4_000);
-    let topical = replay(&catalogue, &records, records.last().unwrap().known_at());
-    let report = |name: &str, make: &dyn Fn(&TemplateDataset) -> TemplateRanker| {
-        let all: Vec<_> = worlds
-            .iter()
-            .map(|(w, now, b)| {
-                let r = make(&b.data);
-                print!("{} ", r.correction_share());
-                skill_of(w, &r, &b.history, *now)
-            })
-            .collect();
-        let mean = |of: &[f64]| of.iter().sum::<f64>() / of.len() as f64;
-        let r = make(&topical.data);
-        println!(
-            "{name}: {:.3} {:.3} | {:?} topics {} {:.3}",
-            mean(&all[..4]),
-            mean(&all[4..]),
-            all.iter().map(|x| (x * 1000.0).round() as i32).collect::<Vec<_>>(),
-            r.correction_share(),
-            topical_share(&r, &catalogue, &topical.history, records.last().unwrap().known_at())
-        );
-    };
-    report("prior", &|_| TemplateRanker::prior());
-    for (rounds, lr, leaves, l2, rows, top) in [
-        (60, 0.03, 8, 5.0, 20, 100),
-        (60, 0.05, 8, 1.0, 20, 100),
-        (200, 0.05, 8, 1.0, 20, 100),
-        (60, 0.1, 4, 1.0, 50, 100),
-        (60, 0.05, 8, 1.0, 20, 10),
-    ] {
-        let mut p = TemplateParams::default();
-        p.boost.rounds = rounds;
-        p.boost.learning_rate = lr;
-        p.boost.max_leaves = leaves;
-        p.boost.l2 = l2;
-        p.boost.min_rows = rows;
-        p.top = top;
-        let trainer = TemplateTrainer::new(p).unwrap();
-        report(&format!("{rounds} {lr} {leaves} {l2} {rows} {top}"), &|d| trainer.fit(d).unwrap());
+#[ignore = "a measurement: run it with --release --nocapture"]
+fn speed() {
+    let world = world(61, 0.0);
+    let records = records(&world.generations);
+    let now = start_of(&world.after[0]);
+    let begun = Instant::now();
+    let past = replay(&world.simulator.templates(), &records, now);
+    println!("replay of {} facts: {:.2} s", records.len(), begun.elapsed().as_secs_f64());
+    let begun = Instant::now();
+    let ranker = TemplateTrainer::default().fit(&past.data).unwrap();
+    println!("fit on {} rows: {:.2} s", past.data.rows.len(), begun.elapsed().as_secs_f64());
+    let many = (0..200)
+        .map(|i| TemplateProfile::new(TemplateId::new(format!("t{i}")).unwrap()).for_task_types(["backend"]));
+    for catalogue in [world.simulator.templates(), TemplateCatalogue::new(many).unwrap()] {
+        let begun = Instant::now();
+        for generation in &world.after {
+            let view = TemplateView::of(&past.history, &generation.context, &catalogue, now);
+            std::hint::black_box(ranker.rank(&generation.context, &view, &catalogue));
+        }
+        let micros = begun.elapsed().as_secs_f64() * 1e6 / world.after.len() as f64;
+        println!("ranking {} templates: {micros:.0} µs", catalogue.len());
     }
 }

@@ -59,7 +59,7 @@ use serde::{Deserialize, Serialize};
 /// let view = TemplateView::of(&History::new(), &task, &catalogue, now);
 /// let ranking = TemplateRanker::prior().rank(&task, &view, &catalogue);
 /// assert_eq!(ranking.ranked[0].template_id.as_str(), "form-page");
-/// assert_eq!(ranking.ranked[0].sentence, "same task type; new: never tried, so it gets a chance");
+/// assert_eq!(ranking.ranked[0].sentence, "same task type; new: never tried");
 /// assert_eq!(ranking.status, Status::InsufficientEvidence); // nothing is known yet, and it says so
 /// # Ok::<(), devmatrix_ml::Error>(())
 /// ```
