@@ -62,6 +62,19 @@ impl TemplateTrainer {
         Ok(TemplateRanker { fitted: Some(fitted), schema: data.schema })
     }
 
+    /// The same, and the prior where there is too little to learn from.
+    ///
+    /// # Errors
+    /// `Incompatible` when the rows were made from other features.
+    pub fn fit_or_prior(&self, data: &TemplateDataset) -> Result<TemplateRanker> {
+        match self.fit(data) {
+            Err(error) if matches!(error.kind(), ErrorKind::NotEnoughData { .. }) => {
+                Ok(TemplateRanker::prior())
+            }
+            fitted => fitted,
+        }
+    }
+
     /// How well `ranker` orders the rows that competed in each group of `data`.
     ///
     /// # Errors
