@@ -1,286 +1,24 @@
-//! Ranking templates: laws that hold for any catalogue, and skill on worlds whose truth is known.
+//! Laws that hold for any catalogue, task and past.
 #![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
 
 mod common;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use common::anything;
+use common::templates::{Replay, learnt, replay, topics};
 use devmatrix_ml::ErrorKind;
-use devmatrix_ml::evaluate::{RankingScores, ndcg};
-use devmatrix_ml::event::{EventId, Fact, Feedback, Record, TemplateId, UserAction};
+use devmatrix_ml::event::TemplateId;
 use devmatrix_ml::history::{History, SharedHistory};
 use devmatrix_ml::models::{
-    Status, TEMPLATE_FEATURES, TemplateCatalogue, TemplateDataset, TemplateDatasetBuilder, TemplateParams,
-    TemplateProfile, TemplateRanker, TemplateRanking, TemplateTrainer, TemplateView,
+    Status, TEMPLATE_FEATURES, TemplateCatalogue, TemplateDataset, TemplateParams, TemplateProfile,
+    TemplateRanker, TemplateRanking, TemplateTrainer, TemplateView,
 };
-use devmatrix_ml::simulate::{Generation, Simulator, SimulatorOptions};
+use devmatrix_ml::simulate::{Simulator, SimulatorOptions};
 use proptest::prelude::*;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
-
-/// Generations that are learnt from, and those that come after them.
-struct World {
-    simulator: Simulator,
-    generations: Vec<Generation>,
-    after: Vec<Generation>,
-}
-
-const GENERATIONS: usize = 5_000;
-
-fn world(seed: u64, template_fit: f64) -> World {
-    let mut options = SimulatorOptions::default();
-    (options.seed, options.per_day, options.template_fit) = (seed, 100.0, template_fit);
-    let mut simulator = Simulator::new(options).unwrap();
-    let generations = simulator.by_ref().take(GENERATIONS).collect();
-    let after = simulator.by_ref().take(400).collect();
-    World { simulator, generations, after }
-}
-
-fn records(generations: &[Generation]) -> Vec<Record> {
-    let all = generations.iter().flat_map(|g| g.clone().into_records().unwrap());
-    let mut records: Vec<_> = all.collect();
-    records.sort_by_cached_key(|r| (r.known_at(), r.key()));
-    records
-}
-
-/// What `records` had taught by `now`: rows to learn from, and the past.
-struct Replay {
-    data: TemplateDataset,
-    history: History,
-}
-
-fn replay(catalogue: &TemplateCatalogue, records: &[Record], now: DateTime<Utc>) -> Replay {
-    let (mut builder, mut history) = (TemplateDatasetBuilder::new(catalogue.clone()), History::new());
-    for record in records.iter().filter(|r| r.known_at() <= now) {
-        builder.apply(record);
-        history.apply(record);
-    }
-    Replay { data: builder.rows(now), history }
-}
-
-fn start_of(generation: &Generation) -> DateTime<Utc> {
-    generation.context.started_at.unwrap()
-}
-
-/// How well scores order the templates (ascending by id) by their true odds: NDCG@3 with relevances 0
-/// to 3 between the worst and the best template of each task. The oracle has 1.
-fn skill(world: &World, scores: impl Fn(&Generation) -> Vec<f64>) -> f64 {
-    let ids: Vec<_> = world.simulator.templates().iter().map(|t| t.template_id.clone()).collect();
-    let of_task = |generation: &Generation| {
-        let odds = |id: &TemplateId| {
-            let mut context = generation.context.clone();
-            context.template_id = Some(id.clone());
-            world.simulator.odds(generation, &context)
-        };
-        let odds: Vec<_> = ids.iter().map(odds).collect();
-        let (low, high) = odds.iter().fold((1.0_f64, 0.0_f64), |(l, h), p| (l.min(*p), h.max(*p)));
-        let relevances: Vec<_> = odds.iter().map(|p| 3.0 * (p - low) / (high - low)).collect();
-        ndcg(&scores(generation), &relevances, 3).unwrap().unwrap()
-    };
-    world.after.iter().map(of_task).sum::<f64>() / world.after.len() as f64
-}
-
-/// The skill of `ranker` with what was known when the learning ended.
-fn skill_of(world: &World, ranker: &TemplateRanker, history: &History, now: DateTime<Utc>) -> f64 {
-    let catalogue = world.simulator.templates();
-    skill(world, |generation| {
-        let view = TemplateView::of(history, &generation.context, &catalogue, now);
-        let mut ranked = ranker.rank(&generation.context, &view, &catalogue).ranked;
-        ranked.sort_by(|a, b| a.template_id.cmp(&b.template_id));
-        ranked.iter().map(|template| template.score).collect()
-    })
-}
-
-#[test]
-fn five_thousand_generations_teach_nine_tenths_of_the_oracles_order() {
-    for (seed, template_fit) in [(7, 0.0), (8, 0.0), (7, 1.0), (8, 1.0)] {
-        let world = world(seed, template_fit);
-        let now = start_of(&world.after[0]);
-        let past = replay(&world.simulator.templates(), &records(&world.generations), now);
-        let data = &past.data;
-        let ranker = TemplateTrainer::default().fit(data).unwrap();
-        let fitted = skill_of(&world, &ranker, &past.history, now);
-        let prior = skill_of(&world, &TemplateRanker::prior(), &past.history, now);
-        let random = skill(&world, |_| vec![0.0; 12]);
-        println!(
-            "seed {seed}, template_fit {template_fit}: {} rows, NDCG@3 {fitted:.3}, prior {prior:.3}, random {random:.3}",
-            data.rows.len()
-        );
-        assert!(fitted >= 0.9 && random < 0.5, "{fitted} {prior} {random}");
-    }
-}
-
-/// Generations with the verdicts of others: nothing can be learnt from them.
-fn shuffled(generations: &[Generation], seed: u64) -> Vec<Generation> {
-    let mut rng = Pcg64Mcg::seed_from_u64(seed);
-    let mut verdicts: Vec<_> = generations.iter().map(|g| g.feedback.clone().map(|(_, f)| f)).collect();
-    for i in (1..verdicts.len()).rev() {
-        verdicts.swap(i, rng.random_range(0..=i));
-    }
-    let with = |(generation, verdict): (&Generation, Option<Feedback>)| {
-        let mut generation = generation.clone();
-        let ended = generation.completion.completed_at.unwrap();
-        let at = generation.feedback.as_ref().map_or(ended + TimeDelta::hours(2), |(at, _)| *at);
-        generation.feedback = verdict.map(|verdict| (at, verdict));
-        generation
-    };
-    generations.iter().zip(verdicts).map(with).collect()
-}
-
-/// NDCG@3 on the last fifth of outcomes, learnt from the rest: of the ranker, and of a random order.
-fn on_held_out(catalogue: &TemplateCatalogue, generations: &[Generation]) -> (f64, f64) {
-    let records = records(generations);
-    let then = start_of(&generations[generations.len() * 4 / 5]);
-    let earlier = replay(catalogue, &records, then).data;
-    let ranker = TemplateTrainer::default().fit(&earlier).unwrap();
-    let end = records.last().unwrap().known_at();
-    let mut later = replay(catalogue, &records, end).data;
-    later.rows.retain(|row| row.started_at >= then);
-    let groups = later.groups();
-    let rows: Vec<_> = groups.iter().flatten().map(|at| &later.rows[*at]).collect();
-    let sizes: Vec<_> = groups.iter().map(Vec::len).collect();
-    let relevances: Vec<_> = rows.iter().map(|row| f64::from(row.relevance)).collect();
-    let points: Vec<_> = rows.iter().map(|row| ranker.point(&row.features)).collect();
-    let ndcg = |scores: &[f64]| RankingScores::of(scores, &relevances, &sizes).unwrap().ndcg_3;
-    (ndcg(&points), ndcg(&vec![0.0; rows.len()]))
-}
-
-#[test]
-fn shuffled_outcomes_teach_no_order() {
-    let mut mean = [0.0; 4];
-    let seeds = [31, 32, 33, 34, 35, 36];
-    for seed in seeds {
-        let world = world(seed, 1.0);
-        let catalogue = world.simulator.templates();
-        let noise = shuffled(&world.generations, seed);
-        let (fitted, random) = on_held_out(&catalogue, &world.generations);
-        let (of_noise, random_noise) = on_held_out(&catalogue, &noise);
-        for (sum, v) in mean.iter_mut().zip([fitted, random, of_noise, random_noise]) {
-            *sum += v / seeds.len() as f64;
-        }
-    }
-    println!(
-        "NDCG@3 of outcomes {:.3}, random {:.3}; shuffled {:.3}, random {:.3}",
-        mean[0], mean[1], mean[2], mean[3]
-    );
-    assert!(mean[0] > mean[1] + 0.03, "{mean:?}");
-    assert!((mean[2] - mean[3]).abs() < 0.03, "{mean:?}");
-}
-
-/// A host with many templates, each tried seldom: what counts is whether the task is about what the
-/// template is about.
-fn topics(seed: u64, generations: u64) -> (TemplateCatalogue, Vec<Record>) {
-    let mut rng = Pcg64Mcg::seed_from_u64(seed);
-    let topic = |i: u32| format!("topic{i}");
-    let profile = |i: u32| {
-        TemplateProfile::new(TemplateId::new(format!("t{i:02}")).unwrap())
-            .described(format!("Builds what belongs to {}", topic(i % 10)))
-            .tagged([topic(i % 10)])
-    };
-    let catalogue = TemplateCatalogue::new((0..60).map(profile)).unwrap();
-    let mut records = Vec::new();
-    for number in 0..generations {
-        let (template, about) = (rng.random_range(0..60), rng.random_range(0..10));
-        let mut task = common::task(&format!("task{number}"));
-        task.task_description = format!("Please add what we need for {}", topic(about));
-        task.template_id = Some(TemplateId::new(format!("t{template:02}")).unwrap());
-        let success = rng.random_bool(if template % 10 == about { 0.85 } else { 0.45 });
-        let start: DateTime<Utc> = "2025-03-03T08:00:00Z".parse().unwrap();
-        let start = start + TimeDelta::minutes(15 * number as i64);
-        let id = EventId::new(format!("e{number}")).unwrap();
-        let action = if success { UserAction::Approve } else { UserAction::Reject };
-        records.push(Record::new(id.clone(), start, Fact::Started(Box::new(task.into()))).unwrap());
-        let said = Fact::Feedback(Box::new(Feedback::new(action)));
-        records.push(Record::new(id, start + TimeDelta::minutes(5), said).unwrap());
-    }
-    (catalogue, records)
-}
-
-/// The share of the first six templates that are about what the task is about.
-fn topical_share(
-    ranker: &TemplateRanker,
-    catalogue: &TemplateCatalogue,
-    history: &History,
-    now: DateTime<Utc>,
-) -> f64 {
-    let of_topic = |about: u32| {
-        let mut task = common::task("next");
-        task.task_description = format!("Please add what we need for topic{about}");
-        let view = TemplateView::of(history, &task, catalogue, now);
-        let first = &ranker.rank(&task, &view, catalogue).ranked[..6];
-        let number = |id: &TemplateId| id.as_str()[1..].parse::<u32>().unwrap();
-        first.iter().filter(|t| number(&t.template_id) % 10 == about).count()
-    };
-    (0..10).map(of_topic).sum::<usize>() as f64 / 60.0
-}
-
-#[test]
-fn what_the_past_alone_does_not_show_is_learnt_from_the_profiles() {
-    let (catalogue, records) = topics(1, 4_000);
-    let now = records.last().unwrap().known_at();
-    let past = replay(&catalogue, &records, now);
-    let ranker = TemplateTrainer::default().fit(&past.data).unwrap();
-    let fitting = |ranker| topical_share(ranker, &catalogue, &past.history, now);
-    let (fitted, prior) = (fitting(&ranker), fitting(&TemplateRanker::prior()));
-    println!("share of the first six that are about the task: fitted {fitted:.2}, prior {prior:.2}");
-    assert!(ranker.correction_share() > 0.0 && fitted > 0.8 && fitted > prior + 0.2, "{fitted} {prior}");
-}
-
-/// A host that always uses the first template; how many eligible tasks each new one waits for its
-/// first place.
-fn waits(ranker: &TemplateRanker, newcomers: u32, seed: u64) -> Vec<u32> {
-    let world = world(seed, 0.0);
-    let now = start_of(&world.after[0]);
-    let new_id = |i: u32| TemplateId::new(format!("a-new-{i}")).unwrap();
-    let newcomer = |i| TemplateProfile::new(new_id(i)).for_task_types(["database"]).created_at(now);
-    let old = world.simulator.templates();
-    let catalogue = TemplateCatalogue::new(old.iter().cloned().chain((0..newcomers).map(newcomer))).unwrap();
-    let mut history = History::new();
-    let known: Vec<_> = records(&world.generations).into_iter().filter(|r| r.known_at() < now).collect();
-    known.iter().for_each(|record| history.apply(record));
-    let mut waits = vec![None; newcomers as usize];
-    let mut eligible = 0;
-    for generation in &world.after {
-        let (task, at) = (&generation.context, start_of(generation));
-        let view = TemplateView::of(&history, task, &catalogue, at);
-        let best = ranker.rank(task, &view, &catalogue).ranked[0].template_id.clone();
-        eligible += u32::from(task.task_type.as_deref() == Some("database"));
-        if let Some(i) = (0..newcomers).find(|i| new_id(*i) == best) {
-            waits[i as usize].get_or_insert(eligible);
-        }
-        let mut used = generation.clone();
-        used.context.template_id = Some(best);
-        // Only its start: verdicts come later than all these tasks.
-        history.apply(&used.into_records().unwrap()[0]);
-    }
-    waits.into_iter().map(|wait| wait.unwrap_or(u32::MAX)).collect()
-}
-
-#[test]
-fn a_new_template_stands_first_within_fifty_eligible_tasks() {
-    let data = learnt().data;
-    let fitted = TemplateTrainer::default().fit(&data).unwrap();
-    for ranker in [&fitted, &TemplateRanker::prior()] {
-        for newcomers in [1, 5, 25] {
-            let waits = waits(ranker, newcomers, 41);
-            println!("{newcomers} new templates wait {waits:?} eligible tasks");
-            assert!(waits.iter().all(|wait| *wait <= 50), "{waits:?}");
-        }
-    }
-}
-
-/// What a small world teaches.
-fn learnt() -> Replay {
-    let mut options = SimulatorOptions::default();
-    (options.days, options.per_day, options.seed) = (30, 30.0, 51);
-    let simulator = Simulator::new(options).unwrap();
-    let catalogue = simulator.templates();
-    let records = records(&simulator.collect::<Vec<_>>());
-    let now = records.last().unwrap().known_at();
-    replay(&catalogue, &records, now)
-}
 
 static LEARNT: LazyLock<(TemplateRanker, Replay)> = LazyLock::new(|| {
     let past = learnt();
@@ -484,56 +222,21 @@ fn rows_look_at_nothing_that_came_later() {
 }
 
 #[test]
-#[ignore = "x"]
-fn tune() {
-    let worlds: Vec<_> =
-        [(21, 0.0), (22, 0.0), (23, 0.0), (24, 0.0), (21, 2.0), (22, 2.0), (23, 2.0), (24, 2.0)]
-            .into_iter()
-            .map(|(seed, fit)| {
-                let world = world(seed, fit);
-                let now = start_of(&world.after[0]);
-                let past = replay(&world.simulator.templates(), &records(&world.generations), now);
-                (world, now, past)
-            })
-            .collect();
-    let (catalogue, records) = topics(9, 4_000);
-    let topical = replay(&catalogue, &records, records.last().unwrap().known_at());
-    let report = |name: &str, make: &dyn Fn(&TemplateDataset) -> TemplateRanker| {
-        let all: Vec<_> = worlds
-            .iter()
-            .map(|(w, now, b)| {
-                let r = make(&b.data);
-                print!("{} ", r.correction_share());
-                skill_of(w, &r, &b.history, *now)
-            })
-            .collect();
-        let mean = |of: &[f64]| of.iter().sum::<f64>() / of.len() as f64;
-        let r = make(&topical.data);
-        println!(
-            "{name}: {:.3} {:.3} | {:?} topics {} {:.3}",
-            mean(&all[..4]),
-            mean(&all[4..]),
-            all.iter().map(|x| (x * 1000.0).round() as i32).collect::<Vec<_>>(),
-            r.correction_share(),
-            topical_share(&r, &catalogue, &topical.history, records.last().unwrap().known_at())
-        );
-    };
-    report("prior", &|_| TemplateRanker::prior());
-    for (rounds, lr, leaves, l2, rows, top) in [
-        (60, 0.03, 8, 5.0, 20, 100),
-        (60, 0.05, 8, 1.0, 20, 100),
-        (200, 0.05, 8, 1.0, 20, 100),
-        (60, 0.1, 4, 1.0, 50, 100),
-        (60, 0.05, 8, 1.0, 20, 10),
-    ] {
-        let mut p = TemplateParams::default();
-        p.boost.rounds = rounds;
-        p.boost.learning_rate = lr;
-        p.boost.max_leaves = leaves;
-        p.boost.l2 = l2;
-        p.boost.min_rows = rows;
-        p.top = top;
-        let trainer = TemplateTrainer::new(p).unwrap();
-        report(&format!("{rounds} {lr} {leaves} {l2} {rows} {top}"), &|d| trainer.fit(d).unwrap());
-    }
+fn contributions_add_up_where_the_trees_count() {
+    let (catalogue, records) = topics(4, 3_000);
+    let now = records.last().unwrap().known_at();
+    let past = replay(&catalogue, &records, now);
+    let ranker = TemplateTrainer::default().fit_or_prior(&past.data).unwrap();
+    assert!(ranker.correction_share() > 0.0);
+    let mut task = common::task("t");
+    task.task_description = "Please add what we need for topic3".into();
+    let view = TemplateView::of(&past.history, &task, &catalogue, now);
+    let ranking = ranker.rank(&task, &view, &catalogue);
+    check_law(&ranking, &catalogue, now);
+    let named: BTreeSet<_> =
+        ranking.ranked.iter().flat_map(|t| &t.contributions).map(|c| c.feature.as_str()).collect();
+    assert!(named.contains("semantic_similarity") || named.contains("tags_overlap"), "{named:?}");
+    let nothing = TemplateDataset { rows: Vec::new(), schema: past.data.schema };
+    let prior = TemplateTrainer::default().fit_or_prior(&nothing).unwrap();
+    assert_eq!(prior.to_bytes().unwrap(), TemplateRanker::prior().to_bytes().unwrap());
 }

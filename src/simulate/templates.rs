@@ -33,3 +33,19 @@ fn profile(options: &SimulatorOptions, template: &Template) -> TemplateProfile {
     let frameworks: BTreeSet<_> = of_kind.iter().filter_map(|(_, name)| *name).filter(at_home).collect();
     profile.for_languages(languages).for_frameworks(frameworks)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn profiles_name_stacks_only_where_they_matter() {
+        let of = |template_fit| {
+            let options = SimulatorOptions { template_fit, ..SimulatorOptions::default() };
+            Simulator::new(options).unwrap().templates()
+        };
+        assert_eq!((of(0.0).len(), of(1.0).len()), (TEMPLATES.len(), TEMPLATES.len()));
+        assert!(of(0.0).iter().all(|t| t.languages.is_empty() && t.task_types.len() == 1));
+        assert!(of(1.0).iter().any(|t| !t.languages.is_empty()));
+    }
+}

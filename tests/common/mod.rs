@@ -4,6 +4,7 @@
 pub mod anything;
 pub mod arrivals;
 pub mod small;
+pub mod templates;
 pub mod world;
 
 use devmatrix_ml::event::{Feedback, RecordKey, TaskContext, TaskId, UserAction};

@@ -35,7 +35,7 @@ pub struct TemplateCatalogue {
 const MOST_TEMPLATES: usize = 2_000;
 
 /// Most relatives that speak for a template.
-const MOST_RELATIVES: usize = 8;
+const MOST_RELATIVES: usize = 32;
 
 /// What sharing a task type counts among relatives; the rest is the share of tags in common.
 const SAME_TYPE: f64 = 0.5;

@@ -3,10 +3,14 @@
 //! A template with fewer than [`NEW`] outcomes is new. Where the task is one that it is made for,
 //! its score is raised by 0.1 √(ln(1 + eligible) / (1 + tries)), as in UCB1 (Auer, Cesa-Bianchi and
 //! Fischer 2002), where `eligible` counts the generations of its types since it was created and
-//! `tries` its own. Once [`DUE`] of them have gone by without a single try, it stands before
-//! everything that is not due; among several that are due those that have waited longer come
-//! first. So a template whose first places are used is tried within its first 50 eligible tasks as
-//! long as no more than 25 new ones of the same types wait together.
+//! `tries` its own: without a try the bonus grows without end.
+//!
+//! Where it is known when a template was created, there is a term besides: once [`DUE`] eligible
+//! generations have gone by without a single try, it stands before everything that is not due;
+//! among several that are due those that have waited longer come first, then those of lower id. So a
+//! template is tried within its first 50 eligible tasks where first places are used, as long as no
+//! more than 25 new ones of the same types wait together. A catalogue without dates asks for no
+//! such turns: in a large one, they would take every first place for weeks.
 
 use super::features::{FRAMEWORK_MATCH, LANGUAGE_MATCH, TASK_TYPE_MATCH};
 use super::view::Past;
@@ -31,13 +35,14 @@ pub(super) fn is_new(past: &Past) -> bool {
     past.seen.all.all.n < NEW
 }
 
-/// What a template's score (below 1) is raised by; 1 or more where it must come first.
-pub(super) fn bonus(past: &Past, row: &[f32]) -> f64 {
+/// What a template's score (below 1) is raised by; 1 or more where it must come first, for which its
+/// date must be known.
+pub(super) fn bonus(past: &Past, row: &[f32], dated: bool) -> f64 {
     if !is_new(past) || !suits(row) {
         return 0.0;
     }
     let tries = tries(past);
-    if tries < 0.5 && past.eligible >= DUE {
+    if dated && tries < 0.5 && past.eligible >= DUE {
         return 1.0 + past.eligible;
     }
     HEIGHT * (past.eligible.ln_1p() / (1.0 + tries)).sqrt()
@@ -63,13 +68,14 @@ mod tests {
     #[test]
     fn the_bonus_grows_with_waiting_and_shrinks_with_tries() {
         let row = vec![f32::NAN; TEMPLATE_FEATURES.len()];
-        let of = |outcomes, open, eligible| bonus(&past(outcomes, open, eligible), &row);
+        let of = |outcomes, open, eligible| bonus(&past(outcomes, open, eligible), &row, true);
         assert!(of(0.0, 0.0, 10.0) < of(0.0, 0.0, 20.0) && of(0.0, 0.0, 24.0) < 0.5);
         assert!(of(0.0, 0.0, 25.0) >= 1.0 && of(0.0, 0.0, 26.0) > of(0.0, 0.0, 25.0));
         assert!(of(0.0, 1.0, 100.0) < 0.5 && of(3.0, 1.0, 100.0) < of(0.0, 1.0, 100.0));
         assert_eq!(of(5.0, 0.0, 100.0), 0.0);
+        assert!(bonus(&past(0.0, 0.0, 1e4), &row, false) < 0.5, "without a date it has no turn");
         let mut other = row;
         other[TASK_TYPE_MATCH] = 0.0;
-        assert_eq!(bonus(&past(0.0, 0.0, 100.0), &other), 0.0);
+        assert_eq!(bonus(&past(0.0, 0.0, 100.0), &other, true), 0.0);
     }
 }

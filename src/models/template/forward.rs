@@ -67,27 +67,16 @@ impl HeldOut {
             self.corrections.push(fitted.correction(&row.features));
             self.successes.push(row.success);
         }
-        for group in later.groups() {
-            let mut pairs = Vec::new();
-            for (i, a) in group.iter().enumerate() {
-                for b in group[i + 1..].iter().take(MOST_PAIRS) {
-                    match later.rows[*a].relevance.cmp(&later.rows[*b].relevance) {
-                        std::cmp::Ordering::Greater => pairs.push((first + a, first + b)),
-                        std::cmp::Ordering::Less => pairs.push((first + b, first + a)),
-                        std::cmp::Ordering::Equal => {}
-                    }
-                }
-            }
-            if !pairs.is_empty() {
-                self.groups.push(pairs);
-            }
-        }
+        let groups = later.groups();
+        let pairs = groups.iter().map(|group| pairs(later, group, first));
+        self.groups.extend(pairs.filter(|pairs| !pairs.is_empty()));
     }
 
     fn margins(&self, share: f64) -> Vec<f64> {
         self.priors.iter().zip(&self.corrections).map(|(prior, more)| prior + share * more).collect()
     }
 
+    /// 0 where no share gains more than its standard error.
     fn best_share(&self) -> f64 {
         let alone = self.losses(0.0);
         let mut best = (0.0, 0.0);
@@ -110,5 +99,48 @@ impl HeldOut {
         let loss = |(better, worse): &(usize, usize)| (margins[*worse] - margins[*better]).exp().ln_1p();
         let mean = |pairs: &Vec<_>| pairs.iter().map(loss).sum::<f64>() / pairs.len() as f64;
         self.groups.iter().map(mean).collect()
+    }
+}
+
+/// The places, from `first` on, of rows of a group with different templates and different
+/// relevances, the better one first.
+fn pairs(data: &TemplateDataset, group: &[usize], first: usize) -> Vec<(usize, usize)> {
+    let mut pairs = Vec::new();
+    for (i, at) in group.iter().enumerate() {
+        let row = &data.rows[*at];
+        for other_at in group[i + 1..].iter().take(MOST_PAIRS) {
+            let other = &data.rows[*other_at];
+            if other.template_id == row.template_id || other.relevance == row.relevance {
+                continue;
+            }
+            let (a, b) = (first + at, first + other_at);
+            pairs.push(if row.relevance > other.relevance { (a, b) } else { (b, a) });
+        }
+    }
+    pairs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Groups of one pair each, of which the correction tells every `wrong`th the wrong way.
+    fn held_out(wrong: usize) -> HeldOut {
+        let corrections = (0..40).flat_map(|i| if i % wrong == 0 { [-1.0, 1.0] } else { [1.0, -1.0] });
+        HeldOut {
+            priors: vec![0.0; 80],
+            corrections: corrections.collect(),
+            successes: vec![true; 80],
+            groups: (0..40).map(|i| vec![(2 * i, 2 * i + 1)]).collect(),
+        }
+    }
+
+    #[test]
+    fn a_correction_counts_as_far_as_it_is_right() {
+        assert_eq!(held_out(100).best_share(), 1.0);
+        assert_eq!(held_out(3).best_share(), 0.25);
+        assert_eq!(held_out(2).best_share(), 0.0);
+        assert_eq!(held_out(1).best_share(), 0.0);
+        assert_eq!(HeldOut::default().best_share(), 0.0);
     }
 }

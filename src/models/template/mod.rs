@@ -59,7 +59,7 @@ use serde::{Deserialize, Serialize};
 /// let view = TemplateView::of(&History::new(), &task, &catalogue, now);
 /// let ranking = TemplateRanker::prior().rank(&task, &view, &catalogue);
 /// assert_eq!(ranking.ranked[0].template_id.as_str(), "form-page");
-/// assert_eq!(ranking.ranked[0].sentence, "same task type; new: never tried, so it gets a chance");
+/// assert_eq!(ranking.ranked[0].sentence, "same task type; new: never tried");
 /// assert_eq!(ranking.status, Status::InsufficientEvidence); // nothing is known yet, and it says so
 /// # Ok::<(), devmatrix_ml::Error>(())
 /// ```
@@ -179,8 +179,10 @@ impl TemplateRanker {
         let Some(fitted) = &self.fitted else {
             return Explained { base, parts, margin: self.point(row) };
         };
-        let shap = fitted.trees.contributions(row).unwrap_or_default();
-        let expected = shap.last().copied().map_or(0.0, f64::from);
+        // What does not count needs no reasons, which take most of the time.
+        let shap = (fitted.share > 0.0).then(|| fitted.trees.contributions(row).unwrap_or_default());
+        let shap = shap.unwrap_or_default();
+        let expected = shap.last().copied().map_or(fitted.centre, f64::from);
         parts.iter_mut().zip(&shap).for_each(|(part, more)| *part += fitted.share * f64::from(*more));
         parts.iter_mut().for_each(|part| *part = fitted.scaling.apply(*part));
         let base = fitted.scaling.apply(base + fitted.share * (expected - fitted.centre));

@@ -23,9 +23,9 @@ impl Default for TemplateParams {
     fn default() -> Self {
         let boost = BoostParams {
             rounds: 60,
+            learning_rate: 0.05,
             max_leaves: 8,
             max_depth: 4,
-            l2: 5.0,
             min_rows: 20,
             ..BoostParams::ranking()
         };

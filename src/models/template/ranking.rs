@@ -102,7 +102,8 @@ pub(super) fn order<'a>(
 
 impl Candidate<'_> {
     fn unplaced(self, task: &TaskContext) -> RankedTemplate {
-        let exploration = explore::bonus(&self.past, &self.features);
+        let dated = self.template.profile.created_at.is_some();
+        let exploration = explore::bonus(&self.past, &self.features, dated);
         RankedTemplate {
             template_id: self.template.profile.template_id.clone(),
             score: sigmoid(self.explained.margin) + exploration,

@@ -92,7 +92,7 @@ fn similar(view: &TemplateView) -> f64 {
 
 /// What is missing says nothing.
 fn parts(row: &[f32]) -> [f64; 2] {
-    let at = |place: usize| row.get(place).copied().filter(|v| !v.is_nan()).map(f64::from);
+    let at = |place: usize| row.get(place).map(|v| f64::from(*v)).filter(|v| (0.0..=1.0).contains(v));
     [logit(at(SIMILAR).unwrap_or(0.5)), ALIKE * at(SEMANTIC_SIMILARITY).unwrap_or(0.0)]
 }
 

@@ -62,6 +62,19 @@ impl TemplateTrainer {
         Ok(TemplateRanker { fitted: Some(fitted), schema: data.schema })
     }
 
+    /// The same, and the prior where there is too little to learn from.
+    ///
+    /// # Errors
+    /// `Incompatible` when the rows were made from other features.
+    pub fn fit_or_prior(&self, data: &TemplateDataset) -> Result<TemplateRanker> {
+        match self.fit(data) {
+            Err(error) if matches!(error.kind(), ErrorKind::NotEnoughData { .. }) => {
+                Ok(TemplateRanker::prior())
+            }
+            fitted => fitted,
+        }
+    }
+
     /// How well `ranker` orders the rows that competed in each group of `data`.
     ///
     /// # Errors
@@ -127,4 +140,53 @@ fn too_few(have: usize, need: usize, what: &str) -> Error {
         ErrorKind::NotEnoughData { have, need },
         format!("{have} {what}, {need} are needed: rank by the prior until then"),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{EventId, TemplateId};
+    use chrono::DateTime;
+
+    fn rows(odds: &[Option<f64>]) -> TemplateDataset {
+        let row = |(at, odds): (usize, &Option<f64>)| TemplateRow {
+            event_id: EventId::new(format!("e{at}")).unwrap(),
+            template_id: TemplateId::new(format!("t{}", at % 2)).unwrap(),
+            query: 1,
+            started_at: DateTime::UNIX_EPOCH,
+            known_at: DateTime::UNIX_EPOCH,
+            features: vec![0.0; TEMPLATE_FEATURES.len()].into(),
+            relevance: (at % 2) as u8,
+            success: at % 2 == 1,
+            odds: *odds,
+        };
+        TemplateDataset { rows: odds.iter().enumerate().map(row).collect(), schema: template_schema() }
+    }
+
+    fn copies(odds: &[Option<f64>]) -> Vec<usize> {
+        let found = TemplateTrainer::default().copies(&rows(odds), &[0, 1, 2]);
+        (0..3).map(|at| found.iter().filter(|row| **row == at).count()).collect()
+    }
+
+    #[test]
+    fn what_was_seldom_shown_stands_for_more() {
+        assert_eq!(copies(&[Some(0.75), Some(0.25), None]), [1, 3, 1]);
+        assert_eq!(copies(&[Some(1.0 / 12.0), Some(1.0 / 12.0), Some(1.0 / 12.0)]), [1, 1, 1]);
+        assert_eq!(copies(&[Some(0.9), Some(1e-300), Some(f64::NAN)]), [1, 10, 1]);
+        assert_eq!(copies(&[None, None, None]), [1, 1, 1]);
+    }
+
+    #[test]
+    fn groups_of_one_row_one_template_or_one_relevance_teach_nothing() {
+        let mut data = rows(&[None; 4]);
+        assert_eq!(teaching(&data), [[0, 1, 2, 3]]);
+        data.rows.iter_mut().for_each(|row| row.relevance = 2);
+        assert!(teaching(&data).is_empty());
+        let mut data = rows(&[None; 4]);
+        data.rows.iter_mut().for_each(|row| row.template_id = TemplateId::new("t").unwrap());
+        assert!(teaching(&data).is_empty());
+        let mut data = rows(&[None; 4]);
+        data.rows.iter_mut().zip(0..).for_each(|(row, query)| row.query = query);
+        assert!(teaching(&data).is_empty());
+    }
 }

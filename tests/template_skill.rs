@@ -1,0 +1,256 @@
+//! Skill on worlds whose truth is known, and the turns of new templates.
+#![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
+
+mod common;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use common::templates::{learnt, records, replay, topics};
+use devmatrix_ml::evaluate::{RankingScores, ndcg};
+use devmatrix_ml::event::{Feedback, TemplateId, UserAction};
+use devmatrix_ml::history::History;
+use devmatrix_ml::models::{
+    TemplateCatalogue, TemplateProfile, TemplateRanker, TemplateTrainer, TemplateView,
+};
+use devmatrix_ml::simulate::{Generation, Simulator, SimulatorOptions};
+use rand::{RngExt, SeedableRng};
+use rand_pcg::Pcg64Mcg;
+use std::time::Instant;
+
+/// Generations that are learnt from, and those that come after them.
+struct World {
+    simulator: Simulator,
+    generations: Vec<Generation>,
+    after: Vec<Generation>,
+}
+
+const GENERATIONS: usize = 5_000;
+
+fn world(seed: u64, template_fit: f64) -> World {
+    let mut options = SimulatorOptions::default();
+    (options.seed, options.per_day, options.template_fit) = (seed, 100.0, template_fit);
+    let mut simulator = Simulator::new(options).unwrap();
+    let generations = simulator.by_ref().take(GENERATIONS).collect();
+    let after = simulator.by_ref().take(900).collect();
+    World { simulator, generations, after }
+}
+
+fn start_of(generation: &Generation) -> DateTime<Utc> {
+    generation.context.started_at.unwrap()
+}
+
+/// How well scores order the templates (ascending by id) by their true odds: NDCG@3 with relevances 0
+/// to 3 between the worst and the best template of each task. The oracle has 1.
+fn skill(world: &World, scores: impl Fn(&Generation) -> Vec<f64>) -> f64 {
+    let ids: Vec<_> = world.simulator.templates().iter().map(|t| t.template_id.clone()).collect();
+    let of_task = |generation: &Generation| {
+        let odds = |id: &TemplateId| {
+            let mut context = generation.context.clone();
+            context.template_id = Some(id.clone());
+            world.simulator.odds(generation, &context)
+        };
+        let odds: Vec<_> = ids.iter().map(odds).collect();
+        let (low, high) = odds.iter().fold((1.0_f64, 0.0_f64), |(l, h), p| (l.min(*p), h.max(*p)));
+        let relevances: Vec<_> = odds.iter().map(|p| 3.0 * (p - low) / (high - low)).collect();
+        ndcg(&scores(generation), &relevances, 3).unwrap().unwrap()
+    };
+    world.after[..400].iter().map(of_task).sum::<f64>() / 400.0
+}
+
+/// The skill of `ranker` with what was known when the learning ended.
+fn skill_of(world: &World, ranker: &TemplateRanker, history: &History, now: DateTime<Utc>) -> f64 {
+    let catalogue = world.simulator.templates();
+    skill(world, |generation| {
+        let view = TemplateView::of(history, &generation.context, &catalogue, now);
+        let mut ranked = ranker.rank(&generation.context, &view, &catalogue).ranked;
+        ranked.sort_by(|a, b| a.template_id.cmp(&b.template_id));
+        ranked.iter().map(|template| template.score).collect()
+    })
+}
+
+#[test]
+fn five_thousand_generations_teach_nine_tenths_of_the_oracles_order() {
+    for (seed, template_fit) in [(7, 0.0), (8, 0.0), (7, 1.0), (8, 1.0)] {
+        let world = world(seed, template_fit);
+        let now = start_of(&world.after[0]);
+        let past = replay(&world.simulator.templates(), &records(&world.generations), now);
+        let data = &past.data;
+        let ranker = TemplateTrainer::default().fit(data).unwrap();
+        let fitted = skill_of(&world, &ranker, &past.history, now);
+        let prior = skill_of(&world, &TemplateRanker::prior(), &past.history, now);
+        let random = skill(&world, |_| vec![0.0; 12]);
+        println!(
+            "seed {seed}, template_fit {template_fit}: {} rows, NDCG@3 {fitted:.3}, prior {prior:.3}, random {random:.3}",
+            data.rows.len()
+        );
+        assert!(fitted >= 0.9 && random < 0.5, "{fitted} {prior} {random}");
+    }
+}
+
+/// Generations with the verdicts of others: nothing can be learnt from them.
+fn shuffled(generations: &[Generation], seed: u64) -> Vec<Generation> {
+    let mut rng = Pcg64Mcg::seed_from_u64(seed);
+    let mut verdicts: Vec<_> = generations.iter().map(|g| g.feedback.clone().map(|(_, f)| f)).collect();
+    for i in (1..verdicts.len()).rev() {
+        verdicts.swap(i, rng.random_range(0..=i));
+    }
+    let with = |(generation, verdict): (&Generation, Option<Feedback>)| {
+        let mut generation = generation.clone();
+        let ended = generation.completion.completed_at.unwrap();
+        let at = generation.feedback.as_ref().map_or(ended + TimeDelta::hours(2), |(at, _)| *at);
+        generation.feedback = verdict.map(|verdict| (at, verdict));
+        generation
+    };
+    generations.iter().zip(verdicts).map(with).collect()
+}
+
+/// NDCG@3 on the last fifth of outcomes, learnt from the rest: of the ranker, and of a random order.
+fn on_held_out(catalogue: &TemplateCatalogue, generations: &[Generation]) -> (f64, f64) {
+    let records = records(generations);
+    let then = start_of(&generations[generations.len() * 4 / 5]);
+    let earlier = replay(catalogue, &records, then).data;
+    let ranker = TemplateTrainer::default().fit(&earlier).unwrap();
+    let end = records.last().unwrap().known_at();
+    let mut later = replay(catalogue, &records, end).data;
+    later.rows.retain(|row| row.started_at >= then);
+    let groups = later.groups();
+    let rows: Vec<_> = groups.iter().flatten().map(|at| &later.rows[*at]).collect();
+    let sizes: Vec<_> = groups.iter().map(Vec::len).collect();
+    let relevances: Vec<_> = rows.iter().map(|row| f64::from(row.relevance)).collect();
+    let points: Vec<_> = rows.iter().map(|row| ranker.point(&row.features)).collect();
+    let ndcg = |scores: &[f64]| RankingScores::of(scores, &relevances, &sizes).unwrap().ndcg_3;
+    (ndcg(&points), ndcg(&vec![0.0; rows.len()]))
+}
+
+#[test]
+fn shuffled_outcomes_teach_no_order() {
+    let mut mean = [0.0; 4];
+    let seeds = [31, 32, 33, 34, 35, 36];
+    for seed in seeds {
+        let world = world(seed, 1.0);
+        let catalogue = world.simulator.templates();
+        let noise = shuffled(&world.generations, seed);
+        let (fitted, random) = on_held_out(&catalogue, &world.generations);
+        let (of_noise, random_noise) = on_held_out(&catalogue, &noise);
+        for (sum, v) in mean.iter_mut().zip([fitted, random, of_noise, random_noise]) {
+            *sum += v / seeds.len() as f64;
+        }
+    }
+    println!(
+        "NDCG@3 of outcomes {:.3}, random {:.3}; shuffled {:.3}, random {:.3}",
+        mean[0], mean[1], mean[2], mean[3]
+    );
+    assert!(mean[0] > mean[1] + 0.03, "{mean:?}");
+    assert!((mean[2] - mean[3]).abs() < 0.03, "{mean:?}");
+}
+
+/// The share of the first six templates that are about what the task is about.
+fn topical_share(
+    ranker: &TemplateRanker,
+    catalogue: &TemplateCatalogue,
+    history: &History,
+    now: DateTime<Utc>,
+) -> f64 {
+    let of_topic = |about: u32| {
+        let mut task = common::task("next");
+        task.task_description = format!("Please add what we need for topic{about}");
+        let view = TemplateView::of(history, &task, catalogue, now);
+        let first = &ranker.rank(&task, &view, catalogue).ranked[..6];
+        let number = |id: &TemplateId| id.as_str()[1..].parse::<u32>().unwrap();
+        first.iter().filter(|t| number(&t.template_id) % 10 == about).count()
+    };
+    (0..10).map(of_topic).sum::<usize>() as f64 / 60.0
+}
+
+#[test]
+fn what_the_past_alone_does_not_show_is_learnt_from_the_profiles() {
+    let (catalogue, records) = topics(1, 4_000);
+    let now = records.last().unwrap().known_at();
+    let past = replay(&catalogue, &records, now);
+    let ranker = TemplateTrainer::default().fit(&past.data).unwrap();
+    let fitting = |ranker| topical_share(ranker, &catalogue, &past.history, now);
+    let (fitted, prior) = (fitting(&ranker), fitting(&TemplateRanker::prior()));
+    println!("share of the first six that are about the task: fitted {fitted:.2}, prior {prior:.2}");
+    assert!(ranker.correction_share() > 0.0 && fitted > 0.8 && fitted > prior + 0.2, "{fitted} {prior}");
+}
+
+/// A host that always uses the first template and gets new ones; how many eligible tasks each of them
+/// waits for its first place.
+fn waits(world: &World, ranker: &TemplateRanker, newcomers: u32, related_to_failure: bool) -> Vec<u32> {
+    let now = start_of(&world.after[0]);
+    let created = start_of(&world.after[150]);
+    let new_id = |i: u32| TemplateId::new(format!("a-new-{i}")).unwrap();
+    let of_kind = |id| TemplateProfile::new(id).for_task_types(["database"]).tagged(["legacy"]);
+    let newcomers_profiles = (0..newcomers).map(|i| of_kind(new_id(i)).created_at(created));
+    let bad = TemplateId::new("legacy-schema").unwrap();
+    let old = world.simulator.templates();
+    let all = old.iter().cloned().chain([of_kind(bad.clone())]).chain(newcomers_profiles);
+    let catalogue = TemplateCatalogue::new(all).unwrap();
+    let mut history = History::new();
+    let mut known = world.generations.clone();
+    // Their closest relative fails always: nothing speaks for them but that they are new.
+    if related_to_failure {
+        for generation in
+            known.iter_mut().filter(|g| g.context.task_type.as_deref() == Some("database")).take(200)
+        {
+            generation.context.template_id = Some(bad.clone());
+            generation.feedback.iter_mut().for_each(|(_, said)| *said = Feedback::new(UserAction::Reject));
+        }
+    }
+    let known = records(&known).into_iter().filter(|r| r.known_at() < now);
+    known.for_each(|record| history.apply(&record));
+    let mut waits = vec![None; newcomers as usize];
+    let mut eligible = 0;
+    for generation in &world.after {
+        let (task, at) = (&generation.context, start_of(generation));
+        let view = TemplateView::of(&history, task, &catalogue, at);
+        let best = ranker.rank(task, &view, &catalogue).ranked[0].template_id.clone();
+        eligible += u32::from(at >= created && task.task_type.as_deref() == Some("database"));
+        if let Some(i) = (0..newcomers).find(|i| new_id(*i) == best) {
+            waits[i as usize].get_or_insert(eligible);
+        }
+        let mut used = generation.clone();
+        used.context.template_id = Some(best);
+        // Only its start: verdicts come later than all these tasks.
+        history.apply(&used.into_records().unwrap()[0]);
+    }
+    waits.into_iter().map(|wait| wait.unwrap_or(u32::MAX)).collect()
+}
+
+#[test]
+fn a_new_template_stands_first_within_fifty_eligible_tasks() {
+    let world = world(41, 0.0);
+    let fitted = TemplateTrainer::default().fit(&learnt().data).unwrap();
+    for ranker in [&fitted, &TemplateRanker::prior()] {
+        for (newcomers, related_to_failure) in [(1, false), (25, false), (1, true), (25, true)] {
+            let waits = waits(&world, ranker, newcomers, related_to_failure);
+            println!("{newcomers} new templates ({related_to_failure}) wait {waits:?} eligible tasks");
+            assert!(waits.iter().all(|wait| *wait <= 50), "{waits:?}");
+            assert!(!related_to_failure || waits.iter().all(|wait| *wait > 10), "{waits:?}");
+        }
+    }
+}
+
+#[test]
+#[ignore = "a measurement: run it with --release --nocapture"]
+fn speed() {
+    let world = world(61, 0.0);
+    let records = records(&world.generations);
+    let now = start_of(&world.after[0]);
+    let begun = Instant::now();
+    let past = replay(&world.simulator.templates(), &records, now);
+    println!("replay of {} facts: {:.2} s", records.len(), begun.elapsed().as_secs_f64());
+    let begun = Instant::now();
+    let ranker = TemplateTrainer::default().fit(&past.data).unwrap();
+    println!("fit on {} rows: {:.2} s", past.data.rows.len(), begun.elapsed().as_secs_f64());
+    let many = (0..200)
+        .map(|i| TemplateProfile::new(TemplateId::new(format!("t{i}")).unwrap()).for_task_types(["backend"]));
+    for catalogue in [world.simulator.templates(), TemplateCatalogue::new(many).unwrap()] {
+        let begun = Instant::now();
+        for generation in &world.after {
+            let view = TemplateView::of(&past.history, &generation.context, &catalogue, now);
+            std::hint::black_box(ranker.rank(&generation.context, &view, &catalogue));
+        }
+        let micros = begun.elapsed().as_secs_f64() * 1e6 / world.after.len() as f64;
+        println!("ranking {} templates: {micros:.0} µs", catalogue.len());
+    }
+}
