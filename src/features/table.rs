@@ -3,6 +3,7 @@
 use super::inputs::Inputs;
 use crate::event::Completion;
 use crate::history::{Evidence, Scope};
+use crate::text::Flag;
 use serde::{Deserialize, Serialize};
 
 /// What kind of number a feature is.
@@ -124,6 +125,15 @@ macro_rules! evidence {
 macro_rules! text {
     ($name:literal, $unit:literal, $field:ident) => {
         feature($name, $unit, Kind::Count, Topic::Description, |i| i.text.$field as f32)
+    };
+}
+
+/// Whether the description mentions something.
+macro_rules! mention {
+    ($name:literal, $flag:ident) => {
+        feature($name, "1 = yes", Kind::Number, Topic::Description, |i| {
+            Inputs::flag(Some(i.text.has(Flag::$flag)))
+        })
     };
 }
 
@@ -271,6 +281,22 @@ pub static FEATURES: &[Feature] = &[
     feature("estimated_lines_of_code", "lines", Kind::Count, Topic::Task, |i| {
         Inputs::number(i.task.estimated_lines_of_code.map(f64::from))
     }),
+    feature("num_dependencies", "dependencies", Kind::Count, Topic::Task, |i| {
+        Inputs::number(i.task.num_dependencies.map(f64::from))
+    }),
+    feature("framework_complexity", "0 to 10", Kind::Number, Topic::Task, |i| {
+        framework_complexity(i.task.framework.as_deref())
+    }),
+    text!("num_entities", "entities", num_entities),
+    text!("num_relationships", "relationships", num_relationships),
+    text!("num_constraints", "constraints", num_constraints),
+    mention!("has_authentication", Authentication),
+    mention!("has_authorization", Authorization),
+    mention!("has_validation", Validation),
+    mention!("has_database", Database),
+    mention!("has_api_integration", ApiIntegration),
+    mention!("has_file_upload", FileUpload),
+    mention!("has_real_time", RealTime),
     code("lines_of_code", "lines", Kind::Count, |c| Inputs::number(c.lines_of_code.map(f64::from))),
     code("cyclomatic_complexity", "paths", Kind::Count, |c| Inputs::number(c.cyclomatic_complexity)),
     code("num_functions", "functions", Kind::Count, |c| Inputs::number(c.num_functions.map(f64::from))),
@@ -281,6 +307,21 @@ pub static FEATURES: &[Feature] = &[
     code("syntax_errors", "places", Kind::Count, |c| Inputs::number(c.syntax_errors.map(f64::from))),
     code("self_review_score", "0 to 10", Kind::Number, |c| Inputs::number(c.self_review_score)),
 ];
+
+/// How much a framework asks for before anything works, 0 to 10, by its conventions, layers and
+/// configuration; a guess of this crate's authors, missing for frameworks that it does not know.
+fn framework_complexity(name: Option<&str>) -> f32 {
+    let name = name.unwrap_or_default().to_ascii_lowercase();
+    match name.trim_end_matches("js").trim_end_matches('.') {
+        "flask" | "express" | "gin" | "sinatra" | "bottle" | "echo" | "chi" => 2.0,
+        "fastapi" | "svelte" | "vue" | "axum" | "actix" | "koa" | "fiber" | "htmx" => 3.0,
+        "react" | "preact" | "solid" | "nuxt" | "sveltekit" | "remix" => 4.0,
+        "django" | "next" | "rails" | "laravel" | "phoenix" | "flutter" | "symfony" => 5.0,
+        "nest" | "angular" | "aspnet" | "asp.net" | "dotnet" => 6.0,
+        "spring" | "spring boot" | "springboot" | "jakarta" | "kubernetes" => 7.0,
+        _ => f32::NAN,
+    }
+}
 
 /// The place of the feature called `name` in a row.
 pub fn index_of(name: &str) -> Option<usize> {

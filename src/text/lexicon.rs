@@ -1,4 +1,4 @@
-//! The design's word lists, found by hash in one pass over the words.
+//! Word lists in English and Spanish, found by hash in one pass over the words.
 
 use std::sync::LazyLock;
 
@@ -57,6 +57,203 @@ const TECHNICAL: &[&str] = &[
     "deployment",
 ];
 
+/// Spanish words for technical terms, which count as the English ones.
+const SPANISH: &[(&str, &str)] = &[
+    ("servicio", "service"),
+    ("controlador", "controller"),
+    ("modelo", "model"),
+    ("esquema", "schema"),
+    ("migración", "migration"),
+    ("migracion", "migration"),
+    ("de datos", "database"),
+    ("consulta", "query"),
+    ("autenticación", "authentication"),
+    ("autenticacion", "authentication"),
+    ("autorización", "authorization"),
+    ("autorizacion", "authorization"),
+    ("validación", "validation"),
+    ("validacion", "validation"),
+    ("ruta", "route"),
+    ("componente", "component"),
+    ("estado", "state"),
+    ("despliegue", "deployment"),
+];
+
+/// What must be done.
+const DEMANDS: &[&str] =
+    &["must", "should", "debe", "deben", "deberá", "debera", "debería", "deberia", "tiene que", "tienen que"];
+
+/// What limits a task (each time it is said).
+const CONSTRAINTS: &[&str] = &[
+    "must",
+    "only",
+    "unique",
+    "required",
+    "mandatory",
+    "maximum",
+    "minimum",
+    "max",
+    "min",
+    "limit",
+    "at least",
+    "at most",
+    "no more",
+    "less than",
+    "greater than",
+    "cannot",
+    "debe",
+    "deben",
+    "solo",
+    "sólo",
+    "único",
+    "unico",
+    "obligatorio",
+    "requerido",
+    "máximo",
+    "maximo",
+    "mínimo",
+    "minimo",
+    "límite",
+    "limite",
+    "al menos",
+    "no puede",
+];
+
+/// What ties entities together (each time it is said).
+const RELATIONSHIPS: &[&str] = &[
+    "has many",
+    "have many",
+    "has one",
+    "belongs to",
+    "belong to",
+    "to many",
+    "to one",
+    "references",
+    "related to",
+    "foreign key",
+    "relationship",
+    "linked to",
+    "associated with",
+    "tiene muchos",
+    "tiene muchas",
+    "tiene un",
+    "tiene una",
+    "pertenece a",
+    "pertenecen a",
+    "a muchos",
+    "a uno",
+    "relacionado con",
+    "relacionada con",
+    "relación",
+    "relacion",
+    "clave foránea",
+    "clave foranea",
+];
+
+/// What each flag is raised by, in the order of [`Flag`](super::Flag).
+const FLAGS: [&[&str]; 7] = [
+    &[
+        "authentication",
+        "authenticate",
+        "login",
+        "log in",
+        "signin",
+        "sign in",
+        "signup",
+        "sign up",
+        "jwt",
+        "oauth",
+        "oauth2",
+        "password",
+        "sso",
+        "autenticación",
+        "autenticacion",
+        "autenticar",
+        "contraseña",
+        "de sesión",
+        "de sesion",
+        "iniciar sesión",
+        "iniciar sesion",
+    ],
+    &[
+        "authorization",
+        "authorisation",
+        "authorize",
+        "permission",
+        "role",
+        "rbac",
+        "acl",
+        "access control",
+        "autorización",
+        "autorizacion",
+        "autorizar",
+        "permiso",
+        "rol",
+        "roles",
+    ],
+    &["validation", "validate", "validator", "validates", "validación", "validacion", "validar", "valida"],
+    &[
+        "database",
+        "db",
+        "sql",
+        "postgres",
+        "postgresql",
+        "mysql",
+        "sqlite",
+        "mongodb",
+        "redis",
+        "orm",
+        "migration",
+        "de datos",
+        "migración",
+        "migracion",
+        "tabla",
+    ],
+    &[
+        "integration",
+        "integrate",
+        "webhook",
+        "third party",
+        "external api",
+        "external service",
+        "api client",
+        "sdk",
+        "stripe",
+        "twilio",
+        "integración",
+        "integracion",
+        "integrar",
+        "api externa",
+        "servicio externo",
+        "de terceros",
+    ],
+    &[
+        "upload",
+        "uploads",
+        "uploading",
+        "file upload",
+        "attachment",
+        "multipart",
+        "subir",
+        "subida",
+        "adjunto",
+        "adjuntar",
+        "cargar archivo",
+        "cargar archivos",
+    ],
+    &[
+        "real time",
+        "realtime",
+        "websocket",
+        "web socket",
+        "streaming",
+        "server sent",
+        "push notification",
+        "tiempo real",
+        "notificaciones push",
+    ],
+];
+
 /// What a word, or a word with the one before it, stands for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Meaning {
@@ -66,6 +263,10 @@ pub(super) struct Meaning {
     pub(super) technical: u64,
     /// `must` or `should`.
     pub(super) demands: bool,
+    pub(super) constrains: bool,
+    pub(super) relates: bool,
+    /// One bit a flag.
+    pub(super) flags: u8,
 }
 
 /// The terms, ready to be asked.
@@ -87,7 +288,7 @@ pub(super) fn step(hash: u64, byte: u8) -> u64 {
 /// FNV-1a's offset basis.
 pub(super) const SEED: u64 = 0xcbf2_9ce4_8422_2325;
 const PRIME: u64 = 0x0000_0100_0000_01b3;
-const SLOTS: usize = 512;
+const SLOTS: usize = 1024;
 
 static TABLE: LazyLock<Table> = LazyLock::new(Table::new);
 
@@ -109,8 +310,15 @@ impl Table {
         for (i, term) in TECHNICAL.iter().enumerate() {
             table.entry(term).technical |= 1 << i;
         }
-        for word in ["must", "should"] {
-            table.entry(word).demands = true;
+        for (spanish, english) in SPANISH {
+            let place = TECHNICAL.iter().position(|term| term == english);
+            table.entry(spanish).technical |= place.map_or(0, |i| 1 << i);
+        }
+        DEMANDS.iter().for_each(|word| table.entry(word).demands = true);
+        CONSTRAINTS.iter().for_each(|word| table.entry(word).constrains = true);
+        RELATIONSHIPS.iter().for_each(|word| table.entry(word).relates = true);
+        for (i, words) in FLAGS.iter().enumerate() {
+            words.iter().for_each(|word| table.entry(word).flags |= 1 << i);
         }
         table
     }

@@ -5,4 +5,4 @@ mod ngram;
 mod scan;
 
 pub use ngram::{NGRAM_BUCKETS, SparseText};
-pub use scan::{MAX_TEXT_BYTES, TextFacts};
+pub use scan::{Flag, MAX_TEXT_BYTES, TextFacts};

@@ -41,12 +41,44 @@ pub struct TextFacts {
     pub num_technical_terms: usize,
     /// Distinct terms that make a task complex.
     pub num_complex_terms: usize,
+    /// Distinct names: capitalised words that do not begin a sentence, and names in `CamelCase`.
+    pub num_entities: usize,
+    /// Times that entities are tied together ("has many", "pertenece a").
+    pub num_relationships: usize,
+    /// Times that something is limited ("at least", "unique", "obligatorio").
+    pub num_constraints: usize,
+    /// One bit a [`Flag`].
+    flags: u8,
+}
+
+/// What a description may mention, in English or Spanish.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flag {
+    /// Who somebody is.
+    Authentication,
+    /// What somebody may do.
+    Authorization,
+    /// Whether input is right.
+    Validation,
+    /// Where data live.
+    Database,
+    /// Somebody else's interface.
+    ApiIntegration,
+    /// Files that users send.
+    FileUpload,
+    /// What happens at once.
+    RealTime,
 }
 
 impl TextFacts {
     /// Reads `description`: time linear in its length, no allocation.
     pub fn of(description: &str) -> Self {
         scan(description, |_| {})
+    }
+
+    /// Whether the description mentions it.
+    pub fn has(&self, flag: Flag) -> bool {
+        self.flags >> (flag as u8) & 1 == 1
     }
 
     /// The complexity heuristic, 0 to 10: a base by type, half a point for each complex term, one
@@ -79,6 +111,7 @@ pub(super) fn scan(description: &str, mut word: impl FnMut(u64)) -> TextFacts {
     let mut seen = Meaning::default();
     let (mut at, mut line_start) = (0, true);
     let mut previous: Option<Word> = None;
+    let mut names = Names::default();
     while at < bytes.len() {
         let byte = bytes[at];
         if LOWER[byte as usize] == 0 {
@@ -87,6 +120,7 @@ pub(super) fn scan(description: &str, mut word: impl FnMut(u64)) -> TextFacts {
             facts.num_backticks += usize::from(byte == b'`');
             facts.num_lines += usize::from(byte == b'\n');
             line_start = byte == b'\n' || (line_start && byte.is_ascii_whitespace());
+            names.begins |= matches!(byte, b'.' | b'!' | b'?' | b':' | b'\n' | b'#' | b'*' | b'-');
             at += 1;
             continue;
         }
@@ -99,12 +133,18 @@ pub(super) fn scan(description: &str, mut word: impl FnMut(u64)) -> TextFacts {
             facts.num_requirements += usize::from(is_item(bytes, at, end));
         }
         facts.num_links += usize::from(byte | 0x20 == b'h' && is_link(&bytes[at..]));
-        facts.num_requirements += usize::from(note(table, &mut seen, bytes, this, previous));
+        names.note(&bytes[at..end], this.hash);
+        let said = note(table, &mut seen, bytes, this, previous);
+        facts.num_requirements += usize::from(said.demands);
+        facts.num_constraints += usize::from(said.constrains);
+        facts.num_relationships += usize::from(said.relates);
         previous = Some(this);
         (at, line_start) = (end, false);
     }
     facts.num_technical_terms = seen.technical.count_ones() as usize;
     facts.num_complex_terms = seen.complex.count_ones() as usize;
+    facts.num_entities = names.count;
+    facts.flags = seen.flags;
     facts
 }
 
@@ -124,8 +164,41 @@ impl Word {
     }
 }
 
-/// Notes what the word, its singular, or the pair with the word before it means.
-fn note(table: &Table, seen: &mut Meaning, bytes: &[u8], word: Word, previous: Option<Word>) -> bool {
+/// Distinct names, up to [`MOST_NAMES`].
+struct Names {
+    /// Whether the next word begins a sentence.
+    begins: bool,
+    seen: [u64; MOST_NAMES],
+    count: usize,
+}
+
+/// More names than this are not told apart.
+const MOST_NAMES: usize = 64;
+
+impl Default for Names {
+    fn default() -> Self {
+        Self { begins: true, seen: [0; MOST_NAMES], count: 0 }
+    }
+}
+
+impl Names {
+    fn note(&mut self, word: &[u8], hash: u64) {
+        let begins = std::mem::replace(&mut self.begins, false);
+        if !word[0].is_ascii_uppercase() || word.len() < 2 {
+            return;
+        }
+        let inner = word.windows(2).any(|w| w[0].is_ascii_lowercase() && w[1].is_ascii_uppercase());
+        let capitalised = !begins && word[1].is_ascii_lowercase();
+        if (inner || capitalised) && self.count < MOST_NAMES && !self.seen[..self.count].contains(&hash) {
+            self.seen[self.count] = hash;
+            self.count += 1;
+        }
+    }
+}
+
+/// Notes what the word, its singular, or the pair with the word before it means; what of it counts
+/// each time.
+fn note(table: &Table, seen: &mut Meaning, bytes: &[u8], word: Word, previous: Option<Word>) -> Meaning {
     let mut found = table.find(word.hash, |t| word.is(bytes, t));
     if found.is_none() && word.end - word.start > 3 && bytes[word.end - 1] | 0x20 == b's' {
         let singular = Word { end: word.end - 1, ..word };
@@ -136,11 +209,16 @@ fn note(table: &Table, seen: &mut Meaning, bytes: &[u8], word: Word, previous: O
             t.split_once(' ').is_some_and(|(a, b)| first.is(bytes, a) && word.is(bytes, b))
         })
     });
+    let mut said = Meaning::default();
     for meaning in [found, both].into_iter().flatten() {
         seen.complex |= meaning.complex;
         seen.technical |= meaning.technical;
+        seen.flags |= meaning.flags;
+        said.demands |= meaning.demands;
+        said.constrains |= meaning.constrains;
+        said.relates |= meaning.relates;
     }
-    found.is_some_and(|meaning| meaning.demands)
+    said
 }
 
 /// The part of the text that is read, cut at a character's boundary.
@@ -215,6 +293,43 @@ mod tests {
         let facts =
             TextFacts::of("Do:\n- a\n* b\n  - c\n1. d 2. e\nIt must and should; mustard - no, 3.5. x");
         assert_eq!(facts.num_requirements, 7);
+    }
+
+    #[test]
+    fn what_is_mentioned_is_found_in_both_languages() {
+        let english = TextFacts::of(
+            "Add login with JWT; an Order belongs to a Customer. At least one Item is required.",
+        );
+        let spanish = TextFacts::of(
+            "Añadir autenticación; un Order pertenece a un Customer. Al menos un Item es obligatorio en la base de datos.",
+        );
+        for facts in [&english, &spanish] {
+            assert!(facts.has(Flag::Authentication) && !facts.has(Flag::RealTime), "{facts:?}");
+            assert_eq!(
+                (facts.num_relationships, facts.num_constraints, facts.num_entities),
+                (1, 2, 3),
+                "{facts:?}"
+            );
+        }
+        assert!(spanish.has(Flag::Database) && spanish.num_technical_terms == 2);
+        let flags =
+            TextFacts::of("Permisos por rol, validar la subida de archivos en tiempo real con un webhook");
+        for flag in
+            [Flag::Authorization, Flag::Validation, Flag::FileUpload, Flag::RealTime, Flag::ApiIntegration]
+        {
+            assert!(flags.has(flag), "{flag:?}");
+        }
+        assert_eq!(TextFacts::of("El usuario debe entrar y tiene que salir").num_requirements, 2);
+        let none = TextFacts::of("Rename the variable in the parser");
+        assert_eq!((none.flags, none.num_entities), (0, 0));
+    }
+
+    #[test]
+    fn names_are_counted_once() {
+        assert_eq!(
+            TextFacts::of("Use the UserService. Then UserService calls OrderRepo and NASA.").num_entities,
+            2
+        );
     }
 
     #[test]

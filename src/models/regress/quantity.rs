@@ -58,6 +58,20 @@ const DESCRIPTION: &[&str] = &[
     "num_numbers",
 ];
 
+/// What a description mentions.
+const MENTIONS: &[&str] = &[
+    "num_entities",
+    "num_relationships",
+    "num_constraints",
+    "has_authentication",
+    "has_authorization",
+    "has_validation",
+    "has_database",
+    "has_api_integration",
+    "has_file_upload",
+    "has_real_time",
+];
+
 const SETTING: &[&str] =
     &["rag_examples_count", "rag_avg_quality", "rag_avg_similarity", "temperature", "max_tokens", "attempt"];
 
@@ -83,7 +97,13 @@ impl Quantity for Complexity {
             features: &[
                 DESCRIPTION,
                 &["avg_complexity_for_type", "similar_tasks_complexity", "project_avg_complexity"],
-                &["num_files_to_generate", "estimated_lines_of_code"],
+                &[
+                    "num_files_to_generate",
+                    "estimated_lines_of_code",
+                    "num_dependencies",
+                    "framework_complexity",
+                ],
+                MENTIONS,
             ],
             of_task: &[],
             by_neighbours: true,
