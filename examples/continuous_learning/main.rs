@@ -9,23 +9,25 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod moments;
+mod numbers;
 mod report;
 
 use anyhow::Context;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Datelike, TimeDelta, Utc, Weekday};
 use clap::Parser;
 use devmatrix_ml::clock::ManualClock;
 use devmatrix_ml::collect::DataCollector;
 use devmatrix_ml::event::{EventId, TaskContext};
 use devmatrix_ml::features::FeatureEngineer;
-use devmatrix_ml::models::SuccessTrainer;
+use devmatrix_ml::models::{QualityTrainer, SuccessTrainer, TimeTrainer};
 use devmatrix_ml::registry::DiskRegistry;
 use devmatrix_ml::serve::PredictionService;
 use devmatrix_ml::store::{Durability, EventStore, SqliteOptions, SqliteStore};
-use devmatrix_ml::train::{Gate, TrainingOptions, train};
+use devmatrix_ml::train::{Gate, TrainingOptions, TrainingReport, train};
 use devmatrix_ml::{ErrorKind, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 use moments::{Moment, What};
+use numbers::Numbers;
 use report::Report;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -81,6 +83,7 @@ async fn run(args: Args) -> anyhow::Result<()> {
     let mut host = Host::open(&folder, moments.first().map(|m| m.at).context("there are no events")?).await?;
     host.live(moments).await?;
     host.report.print(args.events.is_none());
+    host.numbers.print();
     println!("took {:.1} s", begun.elapsed().as_secs_f64());
     if args.keep.is_none() {
         std::fs::remove_dir_all(&temporary)?;
@@ -96,6 +99,7 @@ struct Host {
     collector: DataCollector,
     predictions: PredictionService,
     report: Report,
+    numbers: Numbers,
 }
 
 impl Host {
@@ -110,7 +114,7 @@ impl Host {
         let predictions = PredictionService::new(collector.history(), FeatureEngineer::default(), time);
         let registry = DiskRegistry::open(folder.join("models"))?.with_clock(Arc::new(clock.clone()));
         let report = Report::new(now);
-        Ok(Self { clock, store, registry, collector, predictions, report })
+        Ok(Self { clock, store, registry, collector, predictions, report, numbers: Numbers::default() })
     }
 
     /// Lives through the moments, with a training each night at 02:00.
@@ -145,10 +149,12 @@ impl Host {
             }
             What::Complete(completion) => {
                 self.report.outcome(&moment.id, completion.success);
+                self.numbers.took(&moment.id, completion.generation_time_seconds);
                 self.collector.complete(&moment.id, *completion).await?;
             }
             What::Feedback(feedback) => {
                 self.report.outcome(&moment.id, Some(feedback.succeeded()));
+                self.numbers.scored(&moment.id, feedback.final_quality_score);
                 self.collector.feedback(&moment.id, *feedback).await?;
             }
         }
@@ -162,12 +168,14 @@ impl Host {
         now: DateTime<Utc>,
         odds: Option<f64>,
     ) -> Result<()> {
-        let prediction = self.predictions.predict_success(task)?;
-        self.report.predicted(id, now, &prediction, odds);
+        let predictions = self.predictions.predict_all(task)?;
+        self.report.predicted(id, now, &predictions.success, odds);
+        self.numbers.predicted(id, &predictions);
         Ok(())
     }
 
-    /// What the host's scheduler does at 02:00: train, and serve what was promoted.
+    /// What the host's scheduler does at 02:00: train (success each night, the numbers on Sundays),
+    /// and serve what was promoted.
     async fn learn(&mut self, now: DateTime<Utc>) -> Result<()> {
         let mut options = TrainingOptions::default();
         options.gate = Gate::relative();
@@ -181,8 +189,26 @@ impl Host {
             }
             Err(e) => return Err(e),
         }
+        if now.weekday() == Weekday::Sun {
+            self.learn_numbers(&options).await?;
+        }
         self.predictions.reload(&self.registry).await?;
         self.collector.checkpoint().await
+    }
+
+    async fn learn_numbers(&self, options: &TrainingOptions) -> Result<()> {
+        let (store, engineer) = (self.store.as_ref(), FeatureEngineer::default());
+        let registry = &self.registry;
+        too_little(train(&TimeTrainer::default(), store, registry, &engineer, &self.clock, options).await)?;
+        too_little(train(&QualityTrainer::default(), store, registry, &engineer, &self.clock, options).await)
+    }
+}
+
+/// Nothing to learn from yet is no error here.
+fn too_little(trained: Result<TrainingReport>) -> Result<()> {
+    match trained {
+        Err(e) if !matches!(e.kind(), ErrorKind::NotEnoughData { .. }) => Err(e),
+        _ => Ok(()),
     }
 }
 

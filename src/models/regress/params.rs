@@ -24,7 +24,8 @@ pub struct RegressionParams {
 impl Default for RegressionParams {
     fn default() -> Self {
         let boost = BoostParams {
-            rounds: 120,
+            rounds: 70,
+            learning_rate: 0.08,
             max_leaves: 15,
             l2: 1.0,
             min_child_weight: 1.0,

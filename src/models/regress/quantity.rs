@@ -3,7 +3,6 @@
 use super::params::RegressionParams;
 use super::spec::{Scale, Spec};
 use crate::dataset::Target;
-use crate::learn::BoostParams;
 
 /// A number that can be predicted.
 pub trait Quantity: Clone + std::fmt::Debug + Send + Sync + 'static {
@@ -218,13 +217,6 @@ impl Quantity for Quality {
                 "task_scored",
             ],
             by_neighbours: false,
-        }
-    }
-
-    fn params() -> RegressionParams {
-        RegressionParams {
-            boost: BoostParams { rounds: 120, ..RegressionParams::default().boost },
-            ..RegressionParams::default()
         }
     }
 }
