@@ -27,7 +27,7 @@ use std::time::Instant;
 /// use devmatrix_ml::train::{BacktestOptions, backtest};
 /// # let events = Vec::new();
 /// let report = backtest(events, &BacktestOptions::default())?;
-/// println!("AUC {:?} on {} events", report.metrics.auc, report.n_test);
+/// println!("AUC {:?} on {} events", report.metrics.get("auc"), report.n_test);
 /// # Ok::<(), devmatrix_ml::Error>(())
 /// ```
 ///
