@@ -96,19 +96,22 @@ impl Part {
 
     /// For each level the tails whose intervals held the share closest to it.
     fn tails(&self, spec: &Spec, rows: &[(&FeatureRow, f64)], trust: [f64; 2]) -> [f64; 2] {
-        let held = |tail: f64| {
-            let hits = rows.iter().filter(|(row, label)| {
-                let point = self.margin(spec, row, trust);
-                let [band, _] = self.bands(spec, row, trust, [tail; 2]);
-                let (low, high) = (band.lower.min(point) - ROUNDING, band.upper.max(point) + ROUNDING);
-                (low..=high).contains(label)
-            });
-            hits.count() as f64 / rows.len().max(1) as f64
-        };
-        let shares: Vec<_> = TAIL_GRID.iter().map(|tail| (*tail, held(*tail))).collect();
+        let Wording::Neighbours(neighbours) = &self.wording else { return TAILS };
+        let levels: Vec<_> = TAIL_GRID.iter().flat_map(|tail| [*tail, 1.0 - tail]).collect();
+        let mut hits = [0_usize; TAIL_GRID.len()];
+        for (row, label) in rows {
+            let (indices, values) = sparse(&self.tfidf, row);
+            let Some(ends) = neighbours.quantiles(&indices, &values, None, &levels) else { continue };
+            let shift = trust[1] * self.value.margin(&self.tree_row(row)).unwrap_or(0.0);
+            let point = self.margin(spec, row, trust);
+            for (hits, band) in hits.iter_mut().zip(ends.chunks(2)) {
+                let (low, high) = ((band[0] + shift).min(point), (band[1] + shift).max(point));
+                *hits += usize::from((low - ROUNDING..=high + ROUNDING).contains(label));
+            }
+        }
         let closest = |level: f64| {
-            let off = |share: f64| (share - level).abs();
-            let best = shares.iter().min_by(|a, b| off(a.1).total_cmp(&off(b.1)));
+            let off = |hits: usize| (hits as f64 / rows.len().max(1) as f64 - level).abs();
+            let best = TAIL_GRID.iter().zip(hits).min_by(|a, b| off(a.1).total_cmp(&off(b.1)));
             best.map_or(0.5 - 0.5 * level, |(tail, _)| *tail)
         };
         let (narrow, wide) = (closest(LEVELS[0]), closest(LEVELS[1]));
@@ -118,9 +121,15 @@ impl Part {
     /// How far to trust what is expected and worded, and the trees: what errs least on rows that were
     /// not learnt from, of equal ones the most.
     pub(super) fn trust(&self, spec: &Spec, rows: &[(&FeatureRow, f64)]) -> [f64; 2] {
+        let parts = rows.iter().map(|(row, label)| {
+            let (expected, wording) = self.offset(spec, row);
+            let trees = self.value.margin(&self.tree_row(row)).unwrap_or(0.0);
+            (expected + wording - self.start, trees, spec.scale.from(*label))
+        });
+        let parts: Vec<_> = parts.collect();
         let error = |trust: [f64; 2]| -> f64 {
-            let errors = rows.iter().map(|(row, label)| {
-                (spec.scale.from(self.margin(spec, row, trust)) - spec.scale.from(*label)).abs()
+            let errors = parts.iter().map(|(past, trees, label)| {
+                (spec.scale.from(self.start + trust[0] * past + trust[1] * trees) - label).abs()
             });
             errors.sum()
         };

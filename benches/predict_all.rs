@@ -1,0 +1,87 @@
+//! What one call to all models costs, and what training them all costs.
+#![allow(clippy::unwrap_used)] // a bench may fail by unwrapping
+
+mod common;
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use devmatrix_ml::clock::ManualClock;
+use devmatrix_ml::collect::measure;
+use devmatrix_ml::event::{Record, TaskContext};
+use devmatrix_ml::features::FeatureEngineer;
+use devmatrix_ml::history::SharedHistory;
+use devmatrix_ml::registry::MemoryRegistry;
+use devmatrix_ml::serve::PredictionService;
+use devmatrix_ml::simulate::{Generation, Simulator, SimulatorOptions};
+use devmatrix_ml::store::{EventStore, MemoryStore};
+use devmatrix_ml::train::{Gate, TrainingOptions, train_all};
+use futures_executor::block_on;
+use std::hint::black_box;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// The facts of 10,000 simulated generations, their code measured as the collector does.
+fn records() -> Vec<Record> {
+    let mut options = SimulatorOptions::default();
+    (options.days, options.per_day) = (365, 44.0);
+    let mut records: Vec<_> = Simulator::new(options)
+        .unwrap()
+        .take(10_000)
+        .flat_map(|mut generation: Generation| {
+            let language = generation.context.language.clone();
+            let options = devmatrix_ml::code::CodeOptions::default();
+            measure(&mut generation.completion, language.as_deref(), &options);
+            generation.into_records().unwrap()
+        })
+        .collect();
+    records.sort_by_cached_key(|r| (r.known_at(), r.key()));
+    records
+}
+
+fn all(c: &mut Criterion) {
+    let records = records();
+    let tasks = common::tasks(&records);
+    let store = MemoryStore::new();
+    block_on(store.append(records.clone())).unwrap();
+    let clock = ManualClock::at(records.last().unwrap().known_at());
+    let (engineer, registry) = (FeatureEngineer::default(), MemoryRegistry::new());
+    let mut options = TrainingOptions::default();
+    options.gate = Gate::relative();
+    let begun = Instant::now();
+    let trained = block_on(train_all(&store, &registry, &engineer, &clock, &options)).unwrap();
+    println!("training all on 10,000 generations, evaluation and gate included: {:?}", begun.elapsed());
+    for (target, report) in trained {
+        println!("  {target}: promoted {}", report.is_ok_and(|report| report.promoted));
+    }
+    let history = Arc::new(block_on(SharedHistory::open(&store)).unwrap());
+    let service = PredictionService::new(history, engineer, Arc::new(clock));
+    block_on(service.reload(&registry)).unwrap();
+    let mut group = c.benchmark_group("all models, from the task's text");
+    let mut next = tasks.iter().cycle();
+    group.bench_function("with intervals", |b| {
+        b.iter(|| black_box(service.predict_all_only(next.next().unwrap()).unwrap()));
+    });
+    group.bench_function("with intervals and reasons", |b| {
+        b.iter(|| black_box(service.predict_all(next.next().unwrap()).unwrap()));
+    });
+    group.finish();
+    quantiles("with intervals", &tasks, |task| drop(black_box(service.predict_all_only(task).unwrap())));
+    quantiles("with reasons", &tasks, |task| drop(black_box(service.predict_all(task).unwrap())));
+}
+
+fn quantiles(name: &str, tasks: &[TaskContext], predict: impl Fn(&TaskContext)) {
+    let mut took: Vec<Duration> = tasks
+        .iter()
+        .cycle()
+        .take(20_000)
+        .map(|task| {
+            let begun = Instant::now();
+            predict(task);
+            begun.elapsed()
+        })
+        .collect();
+    took.sort_unstable();
+    println!("20,000 {name}: p50 {:?}, p99 {:?}", took[10_000], took[19_800]);
+}
+
+criterion_group!(benches, all);
+criterion_main!(benches);
