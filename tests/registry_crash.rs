@@ -34,7 +34,7 @@ fn run(command: &mut Command, folder: &Path) -> bool {
     let output = loop {
         match command.env(FOLDER, folder).output() {
             Err(e) if e.kind() == std::io::ErrorKind::ExecutableFileBusy => {
-                std::thread::sleep(Duration::from_millis(20))
+                std::thread::sleep(Duration::from_millis(20));
             }
             other => break other.unwrap(),
         }
