@@ -1,6 +1,5 @@
 //! Whether a new model may go live.
 
-use crate::dataset::Target;
 use crate::error::{Error, Result};
 use crate::evaluate::PairedComparison;
 use serde::{Deserialize, Serialize};
@@ -44,13 +43,11 @@ impl Gate {
         Self { floors: BTreeMap::new(), ..Self::default() }
     }
 
-    /// The gate for models of `target`: floors of scores that only a probability has do not bind the
-    /// others.
-    pub(crate) fn of(&self, target: Target) -> Self {
+    /// The gate for models that predict no probability: floors of scores that only a probability has
+    /// do not bind them.
+    pub(crate) fn without_probability_floors(&self) -> Self {
         let mut gate = self.clone();
-        if target != Target::Success {
-            gate.floors.retain(|name, _| !matches!(name.as_str(), "accuracy" | "auc"));
-        }
+        gate.floors.retain(|name, _| !matches!(name.as_str(), "accuracy" | "auc"));
         gate
     }
 

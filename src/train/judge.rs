@@ -114,11 +114,12 @@ pub fn fit_and_judge<T: Trainer>(
     };
     let twin = trainer.fit(&train)?;
     let evaluation = evaluate(trainer, &twin, champion, &train, &test, options.seed)?;
-    let verdict = options.gate.of(trainer.target()).judge(
-        &evaluation.metrics,
-        &evaluation.against_baselines,
-        evaluation.against_champion.as_ref(),
-    );
+    let gate = match trainer.target() {
+        Target::Success => options.gate.clone(),
+        _ => options.gate.without_probability_floors(),
+    };
+    let verdict =
+        gate.judge(&evaluation.metrics, &evaluation.against_baselines, evaluation.against_champion.as_ref());
     Ok(Judged { model: trainer.fit(data)?, twin, evaluation, verdict })
 }
 

@@ -3,7 +3,6 @@
 use super::judge::{Evaluation, TrainingOptions};
 use super::pipeline::{Champion, MAX_ARTEFACT_BYTES, TrainingReport, register};
 use crate::clock::Clock;
-use crate::dataset::Target;
 use crate::error::Result;
 use crate::evaluate::{PairedComparison, compare_paired, ndcg};
 use crate::event::Record;
@@ -53,7 +52,7 @@ pub async fn train_templates(
     evaluation.against_baselines.insert("prior".to_owned(), against);
     evaluation.against_champion =
         rival.map(|rival| compare(&twin, &rival, &later, options.seed)).transpose()?;
-    let verdict = options.gate.of(Target::Quality).judge(
+    let verdict = options.gate.without_probability_floors().judge(
         &evaluation.metrics,
         &evaluation.against_baselines,
         evaluation.against_champion.as_ref(),

@@ -33,25 +33,24 @@ pub(super) static TYPESCRIPT: Rules = Rules {
 pub(super) static TSX: Rules =
     Rules { language: Language::Tsx, grammar: || tree_sitter_typescript::LANGUAGE_TSX.into(), ..TYPESCRIPT };
 
-const TOKENS: &[(&str, Roles)] = &[
-    ("&&", DECISION),
-    ("||", DECISION),
-    ("??", DECISION),
-    ("&&=", DECISION),
-    ("||=", DECISION),
-    ("??=", DECISION),
-];
+macro_rules! tokens {
+    ($($more:expr),*) => {
+        &[
+            ("&&", DECISION),
+            ("||", DECISION),
+            ("??", DECISION),
+            ("&&=", DECISION),
+            ("||=", DECISION),
+            ("??=", DECISION),
+            $($more),*
+        ]
+    };
+}
+
+const TOKENS: &[(&str, Roles)] = tokens!();
 
 /// TypeScript's grammar has a keyword where JavaScript's has an `optional_chain`.
-const TYPED_TOKENS: &[(&str, Roles)] = &[
-    ("&&", DECISION),
-    ("||", DECISION),
-    ("??", DECISION),
-    ("&&=", DECISION),
-    ("||=", DECISION),
-    ("??=", DECISION),
-    ("?.", DECISION),
-];
+const TYPED_TOKENS: &[(&str, Roles)] = tokens!(("?.", DECISION));
 
 macro_rules! kinds {
     ($($more:expr),* $(,)?) => {

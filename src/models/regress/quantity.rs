@@ -3,6 +3,7 @@
 use super::params::RegressionParams;
 use super::spec::{Scale, Spec};
 use crate::dataset::Target;
+use crate::models::success::SHAPE;
 
 /// A number that can be predicted.
 pub trait Quantity: Clone + std::fmt::Debug + Send + Sync + 'static {
@@ -42,21 +43,6 @@ pub struct Time;
 #[derive(Debug, Clone, Copy)]
 pub struct Quality;
 
-/// What a description looks like.
-const DESCRIPTION: &[&str] = &[
-    "task_complexity_score",
-    "task_description_length",
-    "num_requirements",
-    "num_technical_terms",
-    "num_words",
-    "num_lines",
-    "title_length",
-    "num_headings",
-    "num_backticks",
-    "num_links",
-    "num_numbers",
-];
-
 /// What a description mentions.
 const MENTIONS: &[&str] = &[
     "num_entities",
@@ -94,7 +80,7 @@ impl Quantity for Complexity {
             expected_untried: "expected_complexity_untried",
             tries: None,
             features: &[
-                DESCRIPTION,
+                SHAPE,
                 &["avg_complexity_for_type", "similar_tasks_complexity", "project_avg_complexity"],
                 &[
                     "num_files_to_generate",
@@ -132,7 +118,7 @@ impl Quantity for Time {
             expected_untried: "expected_time_untried",
             tries: Some("task_timed"),
             features: &[
-                DESCRIPTION,
+                SHAPE,
                 SETTING,
                 &[
                     "similar_tasks_avg_time",
@@ -183,7 +169,7 @@ impl Quantity for Quality {
             expected_untried: "expected_quality_untried",
             tries: Some("task_scored"),
             features: &[
-                DESCRIPTION,
+                SHAPE,
                 SETTING,
                 &[
                     "similar_tasks_avg_quality",

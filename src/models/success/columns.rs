@@ -24,7 +24,7 @@ pub(super) const RATES: &[&str] = &[
 ];
 
 /// What the description looks like.
-pub(super) const SHAPE: &[&str] = &[
+pub(in crate::models) const SHAPE: &[&str] = &[
     "task_complexity_score",
     "task_description_length",
     "num_requirements",

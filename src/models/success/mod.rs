@@ -11,6 +11,7 @@ mod columns;
 mod params;
 mod part;
 
+pub(super) use columns::SHAPE;
 pub use params::SuccessParams;
 
 use super::prediction::{Status, SuccessPrediction};
