@@ -3,6 +3,8 @@
 mod boost;
 mod calibrate;
 mod conformal;
+mod gaussian_process;
+mod item_response;
 mod linear;
 mod neighbours;
 mod tfidf;
@@ -13,6 +15,8 @@ pub use calibrate::{
     choose_calibrator, wilson,
 };
 pub use conformal::{AdaptiveLevel, Interval, QuantileConformal, ResidualConformal, Scores};
+pub use gaussian_process::{GaussianProcess, Guess, MOST_OBSERVATIONS};
+pub use item_response::{Attempt, Difficulty, ItemResponse};
 pub use linear::{Linear, LinearLoss, LinearParams, LinearRow, LinearTarget, logit, sigmoid};
 pub use neighbours::Neighbours;
 pub use tfidf::Tfidf;

@@ -1,6 +1,7 @@
 //! What became of the texts most like this one.
 
 use crate::error::{Error, Result};
+use crate::text::NGRAM_BUCKETS;
 use serde::{Deserialize, Serialize};
 
 /// Labelled sparse rows in which the ones nearest to another are found, the newest counting most.
@@ -10,14 +11,16 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Neighbours {
     /// Of every row, in order of age, the newest last: (index, value) of unit length together.
-    rows: Vec<Vec<(u16, f32)>>,
+    rows: Vec<Vec<(u32, f32)>>,
     labels: Vec<f64>,
     /// Older rows that were given but not kept.
     #[serde(skip)]
     skipped: usize,
-    /// By index the rows that have it.
+    /// By index the rows that have it, and where those of each index begin.
     #[serde(skip)]
-    postings: Vec<Vec<(u32, f32)>>,
+    postings: Vec<(u32, f32)>,
+    #[serde(skip)]
+    starts: Vec<u32>,
 }
 
 /// Rows that are kept: the newest.
@@ -37,12 +40,12 @@ const LEAST: f32 = 1e-6;
 
 impl Neighbours {
     /// Keeps rows of (indices, values) of unit length, oldest first, with their labels; indices are
-    /// below 2^16.
+    /// below [`NGRAM_BUCKETS`].
     pub fn fit<'a>(rows: impl ExactSizeIterator<Item = (&'a [u32], &'a [f32], f64)>) -> Self {
         let skipped = rows.len().saturating_sub(MOST_ROWS);
         let mut fitted = Self { skipped, ..Self::default() };
         for (indices, values, label) in rows.skip(skipped) {
-            let mut row: Vec<_> = indices.iter().map(|i| *i as u16).zip(values.iter().copied()).collect();
+            let mut row: Vec<_> = indices.iter().copied().zip(values.iter().copied()).collect();
             row.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
             row.truncate(MOST_VALUES);
             row.sort_unstable_by_key(|(index, _)| *index);
@@ -76,7 +79,7 @@ impl Neighbours {
         let except = except.and_then(|row| row.checked_sub(self.skipped));
         let mut similar = vec![0.0_f32; self.rows.len()];
         for (index, value) in indices.iter().zip(values) {
-            for (row, weight) in self.postings.get(*index as usize).into_iter().flatten() {
+            for (row, weight) in self.with(*index as usize) {
                 similar[*row as usize] += value * weight;
             }
         }
@@ -106,7 +109,10 @@ impl Neighbours {
         let fits = self.rows.len() == self.labels.len()
             && self.rows.len() <= MOST_ROWS
             && self.labels.iter().all(|l| l.abs() <= 1e9)
-            && self.rows.iter().all(|row| row.len() <= MOST_VALUES && row.iter().all(|(_, v)| sound(*v)));
+            && self.rows.iter().all(|row| {
+                row.len() <= MOST_VALUES
+                    && row.iter().all(|(i, v)| (*i as usize) < NGRAM_BUCKETS && sound(*v))
+            });
         if !fits {
             return Err(Error::corrupt("neighbours: a row is out of range"));
         }
@@ -115,11 +121,23 @@ impl Neighbours {
     }
 
     fn index(&mut self) {
-        self.postings = vec![Vec::new(); 1 << 16];
-        for (number, row) in self.rows.iter().enumerate() {
-            for (index, value) in row {
-                self.postings[*index as usize].push((number as u32, *value));
-            }
+        let mut found: Vec<_> = (0_u32..)
+            .zip(&self.rows)
+            .flat_map(|(number, row)| row.iter().map(move |(index, value)| (*index, number, *value)))
+            .collect();
+        found.sort_unstable_by_key(|(index, number, _)| (*index, *number));
+        let width = found.last().map_or(0, |(index, ..)| *index as usize + 1);
+        self.starts = vec![0; width + 1];
+        found.iter().for_each(|(index, ..)| self.starts[*index as usize + 1] += 1);
+        (1..self.starts.len()).for_each(|i| self.starts[i] += self.starts[i - 1]);
+        self.postings = found.into_iter().map(|(_, number, value)| (number, value)).collect();
+    }
+
+    /// The rows that have `index`, with their values there.
+    fn with(&self, index: usize) -> &[(u32, f32)] {
+        match (self.starts.get(index), self.starts.get(index + 1)) {
+            (Some(from), Some(until)) => &self.postings[*from as usize..*until as usize],
+            _ => &[],
         }
     }
 }

@@ -14,6 +14,9 @@ pub struct SuccessPrediction {
     /// The 90 % interval of the success rate of predictions like this one; it holds the
     /// probability.
     pub interval: (f64, f64),
+    /// Two probabilities of which one is right, whatever comes (Venn–Abers; Vovk and Petej 2014): far
+    /// apart where little is known. `None` where no model was calibrated.
+    pub venn_abers: Option<(f64, f64)>,
     /// How much risk that is.
     pub risk_level: RiskLevel,
     /// What speaks against success, the strongest first; empty where reasons were not asked for.
@@ -74,6 +77,7 @@ impl SuccessPrediction {
             success_probability: probability,
             confidence: confidence(probability),
             interval,
+            venn_abers: None,
             risk_level: RiskLevel::of(probability),
             risk_factors: Vec::new(),
             status,

@@ -4,7 +4,7 @@ use super::lexicon;
 use super::scan::{TextFacts, scan};
 
 /// Size of the hashed vocabulary.
-pub const NGRAM_BUCKETS: usize = 1 << 16;
+pub const NGRAM_BUCKETS: usize = 1 << 20;
 
 /// N-grams are read from this many words at the start of a description.
 const MAX_WORDS: usize = 1024;

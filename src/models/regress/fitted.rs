@@ -10,7 +10,6 @@ use crate::error::{Error, Result};
 use crate::features::{FEATURES, FeatureRow};
 use crate::learn::{QuantileConformal, Tfidf, Trees};
 use crate::models::Status;
-use crate::text::NGRAM_BUCKETS;
 use serde::{Deserialize, Serialize};
 
 /// A fitted regression.
@@ -145,7 +144,7 @@ impl StoredFitted {
     pub(super) fn open(mut self, spec: &Spec) -> Result<Fitted> {
         self.tfidf.prepare()?;
         let by_neighbours = match &mut self.wording {
-            Wording::Linear(linear) => linear.prepare(NGRAM_BUCKETS).map(|()| false)?,
+            Wording::Linear(linear) => linear.prepare(self.tfidf.width()).map(|()| false)?,
             Wording::Neighbours(neighbours) => neighbours.prepare().map(|()| true)?,
         };
         let ends = if by_neighbours { 0 } else { QUANTILES.len() };

@@ -57,7 +57,7 @@ impl Part {
         let texts: Vec<_> = rows.iter().map(|(r, _)| sparse(&tfidf, r)).collect();
         let past = |row| spec.raw_feature(row, spec.expected(regime)).filter(|_| !spec.by_neighbours);
         let expected: Vec<_> = rows.iter().map(|(row, _)| past(row).unwrap_or(start)).collect();
-        let wording = Wording::fit(spec, &texts, &labels, &expected, params)?;
+        let wording = Wording::fit(spec, &texts, tfidf.width(), &labels, &expected, params)?;
         let worded: Vec<_> =
             texts.iter().enumerate().map(|(i, text)| wording.value(text, start, Some(i))).collect();
         let offsets: Vec<_> = expected.iter().zip(&worded).map(|(a, b)| a + b).collect();

@@ -5,7 +5,6 @@ use super::spec::Spec;
 use crate::error::Result;
 use crate::features::FeatureRow;
 use crate::learn::{Linear, LinearLoss, LinearParams, LinearRow, LinearTarget, Neighbours, Tfidf};
-use crate::text::NGRAM_BUCKETS;
 use serde::{Deserialize, Serialize};
 
 /// What is made of a description's wording.
@@ -21,6 +20,7 @@ impl Wording {
     pub(super) fn fit(
         spec: &Spec,
         texts: &[SparseRow],
+        width: usize,
         labels: &[f64],
         expected: &[f64],
         params: &RegressionParams,
@@ -34,7 +34,7 @@ impl Wording {
         let weights = vec![1.0; rows.len()];
         let target = LinearTarget { labels, weights: &weights, offsets: expected, loss: LinearLoss::Squared };
         let l2 = LinearParams { dense_l2: params.l2, sparse_l2: params.l2, max_steps: 20 };
-        Linear::fit(&l2, &rows, target, NGRAM_BUCKETS).map(Self::Linear)
+        Linear::fit(&l2, &rows, target, width).map(Self::Linear)
     }
 
     /// What it adds to what is expected; a row that was learnt from does not count for itself.

@@ -7,9 +7,12 @@
 //! from what is known of its parents, and the correction never has to learn what counting knows.
 //! Tasks that were tried before have a part of their own, which looks at their record.
 
+mod ability;
+mod calibration;
 mod columns;
 mod params;
 mod part;
+mod scorer;
 
 pub(super) use columns::SHAPE;
 pub use params::SuccessParams;
@@ -21,10 +24,11 @@ use crate::dataset::{Dataset, Example, Target};
 use crate::error::{Error, ErrorKind, Result};
 use crate::evaluate::{BinaryScores, log_loss};
 use crate::features::{FEATURES, FeatureRow, index_of};
-use crate::learn::{Reliability, Scaling, sigmoid};
-use part::{Contributions, Part, Regime, StoredPart};
+use calibration::{Calibration, HeldOut};
+use part::{Contributions, Regime};
+use scorer::{Scorer, StoredScorer};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 /// Fits [`SuccessModel`]s.
 #[derive(Debug, Clone, Default)]
@@ -40,18 +44,11 @@ pub struct SuccessModel {
     schema: u64,
 }
 
-/// A part with what it is worth.
+/// What gives the log-odds, with what they are worth.
 #[derive(Debug, Clone)]
 struct Calibrated {
-    part: Part,
+    scorer: Scorer,
     calibration: Calibration,
-}
-
-/// What held-out rows say of a part.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-struct Calibration {
-    scaling: Scaling,
-    reliability: Reliability,
 }
 
 /// What the description's wording does: against and for.
@@ -61,8 +58,8 @@ const WORDING: [&str; 2] =
 /// Fewer held-out rows than this calibrate nothing.
 const FEWEST_ROWS: usize = 30;
 
-/// One in so many tasks is held out.
-const HELD_OUT_TASKS: u64 = 5;
+/// Into so many parts tasks are divided, each to be predicted from the others.
+const FOLDS: u64 = 5;
 
 /// Share of the newest examples that calibrates.
 const CALIBRATION_SHARE: f64 = 0.2;
@@ -76,37 +73,49 @@ impl SuccessTrainer {
         params.verify().map(|()| Self { params })
     }
 
-    /// Each part on rows of its own kind that it has not seen. Where all tasks held out had been
-    /// tried before, new ones are made by holding out whole tasks.
-    fn calibrate(
-        &self,
-        data: &Dataset,
-        earlier: &Dataset,
-        held_out: &[Example],
-    ) -> Result<(Calibration, Calibration)> {
-        let (new_task, seen_task) = self.fit_parts(earlier)?;
-        let (seen, new): (Vec<_>, Vec<_>) = held_out.iter().partition(|e| is_seen(&e.features));
-        let of_seen = seen_task.map(|part| Calibration::fit(&part, &seen)).unwrap_or_default();
-        if new.len() >= FEWEST_ROWS {
-            return Ok((Calibration::fit(&new_task, &new), of_seen));
-        }
-        let (apart, rest): (Vec<_>, Vec<_>) =
-            data.examples.iter().partition(|e| e.task % HELD_OUT_TASKS == 0);
-        let apart: Vec<_> = apart.into_iter().filter(|e| e.known_at.is_some()).collect();
-        if apart.is_empty() || rest.len() < self.params.min_samples {
-            return Ok((Calibration::default(), of_seen));
-        }
-        let part = Part::fit(Regime::NewTask, &rest, &self.params)?;
-        Ok((Calibration::fit(&part, &apart), of_seen))
+    /// The scorers, each calibrated on rows of its own kind that it had not seen, then fitted to all.
+    fn fit_all(&self, data: &Dataset) -> Result<(Calibrated, Option<Calibrated>)> {
+        let all: Vec<_> = data.examples.iter().collect();
+        let split = data.split_by_time(CALIBRATION_SHARE).ok();
+        let (seen, new) = match &split {
+            Some((_, held_out)) => held_out.iter().partition(|e| is_seen(&e.features)),
+            None => (Vec::new(), Vec::new()),
+        };
+        let earlier: Vec<_> = split.iter().flat_map(|(earlier, _)| &earlier.examples).collect();
+        let held_out = if new.len() >= FEWEST_ROWS {
+            HeldOut::of(&Scorer::fit(Regime::NewTask, &earlier, &self.params)?, &new)
+        } else {
+            self.across_tasks(&all)?
+        };
+        let new_task = Calibrated::fit(Regime::NewTask, &all, held_out, &self.params)?;
+        let Some(rows) = self.seen(&all) else { return Ok((new_task, None)) };
+        let held_out = match self.seen(&earlier) {
+            Some(earlier) => HeldOut::of(&Scorer::fit(Regime::SeenTask, &earlier, &self.params)?, &seen),
+            None => HeldOut::default(),
+        };
+        Ok((new_task, Some(Calibrated::fit(Regime::SeenTask, &rows, held_out, &self.params)?)))
     }
 
-    /// Both parts; the one for seen tasks only where enough of them are known.
-    fn fit_parts(&self, data: &Dataset) -> Result<(Part, Option<Part>)> {
-        let all: Vec<_> = data.examples.iter().collect();
-        let seen: Vec<_> = all.iter().copied().filter(|e| is_seen(&e.features)).collect();
-        let enough = seen.iter().filter(|e| e.known_at.is_some()).count() >= self.params.min_samples.max(1);
-        let seen = enough.then(|| Part::fit(Regime::SeenTask, &seen, &self.params)).transpose()?;
-        Ok((Part::fit(Regime::NewTask, &all, &self.params)?, seen))
+    /// Where all tasks held out had been tried before, new ones are made: each part of the tasks is
+    /// predicted from the others.
+    fn across_tasks<'a>(&self, all: &[&'a Example]) -> Result<HeldOut<'a>> {
+        let mut held_out = HeldOut::default();
+        for fold in 0..FOLDS {
+            let (apart, rest): (Vec<&'a Example>, Vec<&'a Example>) =
+                all.iter().partition(|e| e.task % FOLDS == fold);
+            let apart: Vec<_> = apart.into_iter().filter(|e| e.known_at.is_some()).collect();
+            if rest.len() >= self.params.min_samples && !apart.is_empty() {
+                held_out.add(&Scorer::fit(Regime::NewTask, &rest, &self.params)?, &apart);
+            }
+        }
+        Ok(held_out)
+    }
+
+    /// The rows of tasks that were tried before, where there are enough.
+    fn seen<'a>(&self, rows: &[&'a Example]) -> Option<Vec<&'a Example>> {
+        let seen: Vec<_> = rows.iter().copied().filter(|e| is_seen(&e.features)).collect();
+        let certain = seen.iter().filter(|e| e.known_at.is_some()).count();
+        (certain >= self.params.min_samples.max(1)).then_some(seen)
     }
 }
 
@@ -131,24 +140,16 @@ impl Trainer for SuccessTrainer {
                 format!("{have} labelled generations, {need} are needed (min_samples): record more feedback"),
             ));
         }
-        let (of_new, of_seen) = match data.split_by_time(CALIBRATION_SHARE) {
-            Ok((earlier, held_out)) => self.calibrate(data, &earlier, &held_out)?,
-            Err(_) => <(Calibration, Calibration)>::default(),
-        };
-        let (new_task, seen_task) = self.fit_parts(data)?;
-        Ok(SuccessModel {
-            new_task: Calibrated { part: new_task, calibration: of_new },
-            seen_task: seen_task.map(|part| Calibrated { part, calibration: of_seen }),
-            schema: data.schema,
-        })
+        let (new_task, seen_task) = self.fit_all(data)?;
+        Ok(SuccessModel { new_task, seen_task, schema: data.schema })
     }
 
     fn read(&self, bytes: &[u8]) -> Result<SuccessModel> {
         let stored: Stored = postcard::from_bytes(bytes)
             .map_err(|e| Error::corrupt("the success model cannot be read").with_source(e))?;
         Ok(SuccessModel {
-            new_task: open(stored.new_task)?,
-            seen_task: stored.seen_task.map(open).transpose()?,
+            new_task: stored.new_task.open()?,
+            seen_task: stored.seen_task.map(StoredCalibrated::open).transpose()?,
             schema: stored.schema,
         })
     }
@@ -185,13 +186,18 @@ impl Predictor for SuccessModel {
     type Prediction = SuccessPrediction;
 
     fn predict(&self, row: &FeatureRow) -> SuccessPrediction {
-        let p = self.point(row);
-        let interval = self.regime(row).calibration.reliability.interval(p);
-        SuccessPrediction::new(p, interval, Status::Calibrated, self.schema)
+        let Calibrated { scorer, calibration } = self.regime(row);
+        let margin = scorer.margin(row);
+        let p = calibration.probability(margin);
+        SuccessPrediction {
+            venn_abers: calibration.venn_abers(margin),
+            ..SuccessPrediction::new(p, calibration.interval(p), Status::Calibrated, self.schema)
+        }
     }
 
     fn point(&self, row: &FeatureRow) -> f64 {
-        self.regime(row).point(row)
+        let Calibrated { scorer, calibration } = self.regime(row);
+        calibration.probability(scorer.margin(row))
     }
 
     fn reasons(&self, row: &FeatureRow) -> Vec<Reason> {
@@ -215,17 +221,19 @@ impl Predictor for SuccessModel {
 }
 
 impl SuccessModel {
-    /// The log-odds of `row` taken apart: of the average task, of each feature in the order of
-    /// [`FEATURES`], and of the description's wording. Together they are the log-odds of the
-    /// prediction.
+    /// The log-odds of `row` before calibration.
+    pub fn margin(&self, row: &FeatureRow) -> f64 {
+        self.regime(row).scorer.margin(row)
+    }
+
+    /// The same taken apart: of the average task, of each feature in the order of [`FEATURES`], and
+    /// of the description's wording. Together they are [`SuccessModel::margin`].
     ///
     /// Exact SHAP values for the trees (Lundberg and Lee 2017), weight times deviation from the
     /// mean for the linear parts, which is the same thing there.
     pub fn contributions(&self, row: &FeatureRow) -> (f64, Vec<f64>, f64) {
-        let Calibrated { part, calibration: Calibration { scaling, .. } } = self.regime(row);
-        let Contributions { base, mut features, wording } = part.contributions(row);
-        features.iter_mut().for_each(|part| *part = scaling.apply(*part));
-        (scaling.apply(base), features, scaling.apply(wording))
+        let Contributions { base, features, wording } = self.regime(row).scorer.contributions(row);
+        (base, features, wording)
     }
 
     fn regime(&self, row: &FeatureRow) -> &Calibrated {
@@ -237,42 +245,39 @@ impl SuccessModel {
 }
 
 impl Calibrated {
-    fn point(&self, row: &FeatureRow) -> f64 {
-        sigmoid(self.calibration.scaling.apply(self.part.margin(row)))
+    /// Fits to all rows, with what the held-out ones say.
+    fn fit(regime: Regime, rows: &[&Example], held_out: HeldOut, params: &SuccessParams) -> Result<Self> {
+        let share = held_out.share();
+        let calibration = held_out.calibrate(share)?;
+        let scorer = Scorer::fit(regime, rows, params)?.with_share(share);
+        Ok(Self { scorer, calibration })
     }
 
-    fn store(&self) -> Result<(StoredPart, Calibration)> {
-        Ok((self.part.store()?, self.calibration.clone()))
+    fn store(&self) -> Result<StoredCalibrated> {
+        Ok(StoredCalibrated { scorer: self.scorer.store()?, calibration: self.calibration.clone() })
     }
 }
 
 /// A success model as it is written.
 #[derive(Debug, Serialize, Deserialize)]
 struct Stored {
-    new_task: (StoredPart, Calibration),
-    seen_task: Option<(StoredPart, Calibration)>,
+    new_task: StoredCalibrated,
+    seen_task: Option<StoredCalibrated>,
     schema: u64,
 }
 
-fn open((part, calibration): (StoredPart, Calibration)) -> Result<Calibrated> {
-    if !(calibration.scaling.is_sound() && calibration.reliability.is_sound()) {
-        return Err(Error::corrupt("success model: its calibration is out of range"));
-    }
-    Ok(Calibrated { part: part.open()?, calibration })
+#[derive(Debug, Serialize, Deserialize)]
+struct StoredCalibrated {
+    scorer: StoredScorer,
+    calibration: Calibration,
 }
 
-impl Calibration {
-    /// All tries of a task weigh together as much as one row: they rise and fall together.
-    fn fit(part: &Part, rows: &[&Example]) -> Self {
-        let mut tries = HashMap::<u64, f64>::new();
-        rows.iter().for_each(|e| *tries.entry(e.task).or_default() += 1.0);
-        let weights: Vec<_> = rows.iter().map(|e| 1.0 / tries[&e.task]).collect();
-        let margins: Vec<_> = rows.iter().map(|e| part.margin(&e.features)).collect();
-        let labels: Vec<_> = rows.iter().map(|e| e.label >= 0.5).collect();
-        let scaling = Scaling::fit(&margins, &labels, &weights);
-        let predicted: Vec<_> = margins.iter().map(|m| sigmoid(scaling.apply(*m))).collect();
-        let weight = tries.len() as f64 / rows.len().max(1) as f64;
-        Self { scaling, reliability: Reliability::new(&predicted, &labels, weight) }
+impl StoredCalibrated {
+    fn open(self) -> Result<Calibrated> {
+        if !self.calibration.is_sound() {
+            return Err(Error::corrupt("success model: its calibration is out of range"));
+        }
+        Ok(Calibrated { scorer: self.scorer.open()?, calibration: self.calibration })
     }
 }
 

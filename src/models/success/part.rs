@@ -7,7 +7,6 @@ use crate::dataset::Example;
 use crate::error::{Error, Result};
 use crate::features::{FEATURES, FeatureRow, index_of};
 use crate::learn::{Linear, LinearLoss, LinearParams, LinearRow, LinearTarget, Matrix, Tfidf, Trees, logit};
-use crate::text::NGRAM_BUCKETS;
 use serde::{Deserialize, Serialize};
 
 /// Whether the task was tried before.
@@ -197,7 +196,7 @@ impl StoredPart {
     /// Checks everything that a prediction relies on.
     pub(super) fn open(mut self) -> Result<Part> {
         self.tfidf.prepare()?;
-        self.linear.prepare(NGRAM_BUCKETS)?;
+        self.linear.prepare(self.tfidf.width())?;
         let trees = Trees::from_bytes(&self.trees)?;
         let fits = self.scaler.is_sound()
             && self.linear.dense_weights().len() == self.scaler.places().len()
@@ -261,7 +260,7 @@ fn fit_linear(
         .map(|b| LinearRow { dense: &b.dense, indices: &b.indices, values: &b.values })
         .collect();
     let l2 = LinearParams { dense_l2: params.l2, sparse_l2: params.l2, max_steps: STEPS };
-    let linear = Linear::fit(&l2, &linear_rows, target, NGRAM_BUCKETS)?;
+    let linear = Linear::fit(&l2, &linear_rows, target, tfidf.width())?;
     let wording = |row: &LinearRow<'_>| linear.margin(LinearRow { dense: &[], ..*row }) - linear.intercept();
     let mean = linear_rows.iter().map(wording).sum::<f64>() / rows.len() as f64;
     Ok((linear, mean))

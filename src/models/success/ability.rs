@@ -1,0 +1,205 @@
+//! Where many agents try the same tasks: how able each agent is with its LLM, and how hard a task
+//! that nobody has tried looks by its text (item response; Rasch 1960).
+//!
+//! A new task's difficulty is guessed from the difficulties of similar ones, which are known from
+//! who solved them; so an able agent's failure tells more than a weak one's, which no success rate
+//! of a kind of task can say.
+
+use super::columns::value_at;
+use crate::dataset::Example;
+use crate::error::Result;
+use crate::features::{FeatureRow, index_of};
+use crate::learn::{
+    GaussianProcess, Guess, ItemResponse, Linear, LinearLoss, LinearParams, LinearRow, LinearTarget,
+    MOST_OBSERVATIONS, Tfidf,
+};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
+
+/// How able agents are, and how hard texts look.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Ability {
+    mean: f64,
+    /// By agent and LLM.
+    solvers: BTreeMap<Solver, f64>,
+    /// By agent, the mean over its LLMs.
+    agents: BTreeMap<u32, f64>,
+    tfidf: Tfidf,
+    difficulty: GaussianProcess,
+    /// What is added, and how much ability and difficulty count.
+    link: [f64; 3],
+}
+
+/// Agent and LLM, by the codes of their features.
+type Solver = (u32, u32);
+
+/// A margin taken apart, in log-odds.
+pub(super) struct AbilityTerms {
+    /// The average agent at the average task.
+    pub(super) base: f64,
+    /// Of the agent with its LLM.
+    pub(super) solver: f64,
+    /// Of the text.
+    pub(super) text: f64,
+}
+
+/// A task says how hard it is when it was tried this often, by two at least.
+const FEWEST_TRIES: usize = 3;
+
+/// Fewer such tasks say nothing of new ones.
+const FEWEST_TASKS: usize = 20;
+
+/// An agent's mean over its LLMs, for an LLM that it is new with, is drawn to the average by this;
+/// and how unsure that is, as that of an unknown agent: variances of log-odds.
+const WITH_NEW_MODEL: f64 = 0.7;
+const UNSURE_WITH_NEW_MODEL: f64 = 0.3;
+const UNSURE_OF_NEW_AGENT: f64 = 0.8;
+
+/// A logistic of a normal variable's expectation is close to that of its mean drawn to 0 by its
+/// variance times this (MacKay 1992).
+const PROBIT: f64 = std::f64::consts::PI / 8.0;
+
+impl Ability {
+    /// Fits where enough tasks were tried by several; else `None`.
+    pub(super) fn fit(examples: &[&Example]) -> Result<Option<Self>> {
+        let tried = tried_tasks(examples);
+        if tried.len() < FEWEST_TASKS {
+            return Ok(None);
+        }
+        let attempts: Vec<_> =
+            examples.iter().map(|e| (number(solver_of(&e.features)), e.task, e.label)).collect();
+        let response = ItemResponse::fit(&attempts);
+        let tfidf = Tfidf::fit(examples.iter().map(|e| &e.features.text), 2);
+        let texts: Vec<_> = tried.values().map(|tries| sparse(&tfidf, &tries[0].features)).collect();
+        let known: Vec<_> = tried.keys().map(|task| response.difficulties[task]).collect();
+        let values: Vec<_> = known.iter().map(|d| d.value).collect();
+        let variances: Vec<_> = known.iter().map(|d| d.variance.max(1e-6)).collect();
+        let difficulty = GaussianProcess::fit(texts, &values, &variances)?;
+        let solvers: BTreeMap<Solver, f64> = examples
+            .iter()
+            .map(|e| solver_of(&e.features))
+            .map(|solver| (solver, response.abilities[&number(solver)]))
+            .collect();
+        let (mean, agents) = (response.mean, by_agent(&solvers));
+        let unlinked = Self { mean, agents, solvers, tfidf, difficulty, link: [0.0, 1.0, 1.0] };
+        Ok(Some(Self { link: unlinked.fit_link(&tried)?, ..unlinked }))
+    }
+
+    /// The log-odds of `row`.
+    pub(super) fn margin(&self, row: &FeatureRow) -> f64 {
+        let AbilityTerms { base, solver, text } = self.terms(row);
+        base + solver + text
+    }
+
+    /// The same, taken apart.
+    pub(super) fn terms(&self, row: &FeatureRow) -> AbilityTerms {
+        let (indices, values) = sparse(&self.tfidf, row);
+        let guess = self.difficulty.guess(&indices, &values);
+        let (able, unsure) = self.able(solver_of(row));
+        let shrink = shrink(guess.variance + unsure);
+        let [base, of_able, of_hard] = self.link;
+        let middle = self.difficulty.mean();
+        AbilityTerms {
+            base: base + shrink * of_able * (self.mean - middle),
+            solver: shrink * of_able * able,
+            text: shrink * of_hard * (middle - guess.mean),
+        }
+    }
+
+    /// Makes ready after it was read back; whether it can be used.
+    pub(super) fn prepare(&mut self) -> Result<bool> {
+        self.tfidf.prepare()?;
+        let numbers = self.solvers.values().chain(self.agents.values()).chain(&self.link);
+        Ok(numbers.chain([&self.mean]).all(|v| v.abs() <= 1e6))
+    }
+
+    /// How able, over the average, and how unsure that is.
+    fn able(&self, solver: Solver) -> (f64, f64) {
+        if let Some(able) = self.solvers.get(&solver) {
+            return (*able, 0.0);
+        }
+        let agent = self.agents.get(&solver.0);
+        agent.map_or((0.0, UNSURE_OF_NEW_AGENT), |able| (WITH_NEW_MODEL * able, UNSURE_WITH_NEW_MODEL))
+    }
+
+    /// Learns from tasks guessed as if they had not been tried how far to trust ability and
+    /// difficulty; all tries of a task weigh as one.
+    fn fit_link(&self, tried: &BTreeMap<u64, Vec<&Example>>) -> Result<[f64; 3]> {
+        let middle = self.difficulty.mean();
+        let (mut dense, mut labels, mut weights, mut offsets) = (vec![], vec![], vec![], vec![]);
+        for (tries, Guess { mean, variance }) in tried.values().zip(self.difficulty.left_out()) {
+            for example in tries {
+                let shrink = shrink(variance);
+                let able = shrink * (self.mean - middle + self.able(solver_of(&example.features)).0);
+                let easy = shrink * (middle - mean);
+                dense.push([able as f32, easy as f32]);
+                offsets.push(able + easy);
+                labels.push(example.label);
+                weights.push(1.0 / tries.len() as f64);
+            }
+        }
+        let rows: Vec<_> = dense.iter().map(|dense| LinearRow { dense, indices: &[], values: &[] }).collect();
+        let target = LinearTarget {
+            labels: &labels,
+            weights: &weights,
+            offsets: &offsets,
+            loss: LinearLoss::Logistic,
+        };
+        let params = LinearParams { dense_l2: 1.0, sparse_l2: 1.0, max_steps: 50 };
+        let fitted = Linear::fit(&params, &rows, target, 0)?;
+        let [of_able, of_hard] = [0, 1].map(|i| 1.0 + fitted.dense_weights()[i]);
+        Ok([fitted.intercept(), of_able, of_hard])
+    }
+}
+
+/// Tasks tried often enough, with their tries; of too many those tried most.
+fn tried_tasks<'a>(examples: &[&'a Example]) -> BTreeMap<u64, Vec<&'a Example>> {
+    let mut tasks = BTreeMap::<u64, Vec<&Example>>::new();
+    examples.iter().for_each(|e| tasks.entry(e.task).or_default().push(e));
+    let by_several = |tries: &[&Example]| {
+        tries.len() >= FEWEST_TRIES
+            && tries.iter().map(|e| solver_of(&e.features)).collect::<BTreeSet<_>>().len() > 1
+    };
+    tasks.retain(|_, tries| by_several(tries));
+    let mut counts: Vec<_> = tasks.values().map(Vec::len).collect();
+    counts.sort_unstable_by(|a, b| b.cmp(a));
+    if let Some(least) = counts.get(MOST_OBSERVATIONS) {
+        tasks.retain(|_, tries| tries.len() > *least);
+    }
+    tasks
+}
+
+fn by_agent(solvers: &BTreeMap<Solver, f64>) -> BTreeMap<u32, f64> {
+    let mut sums = BTreeMap::<u32, (f64, f64)>::new();
+    for ((agent, _), able) in solvers {
+        let sum = sums.entry(*agent).or_default();
+        *sum = (sum.0 + able, sum.1 + 1.0);
+    }
+    sums.into_iter().map(|(agent, (sum, n))| (agent, sum / n)).collect()
+}
+
+fn solver_of(row: &FeatureRow) -> Solver {
+    static PLACES: LazyLock<[usize; 2]> = LazyLock::new(|| {
+        ["agent_type_encoded", "model_used_encoded"].map(|name| index_of(name).unwrap_or(usize::MAX))
+    });
+    let code = |place: usize| match value_at(&row.values, place) {
+        missing if missing.is_nan() => u32::MAX,
+        code => code as u32,
+    };
+    (code(PLACES[0]), code(PLACES[1]))
+}
+
+fn number((agent, model): Solver) -> u64 {
+    u64::from(agent) << 32 | u64::from(model)
+}
+
+fn shrink(variance: f64) -> f64 {
+    1.0 / (1.0 + PROBIT * variance).sqrt()
+}
+
+fn sparse(tfidf: &Tfidf, row: &FeatureRow) -> (Vec<u32>, Vec<f32>) {
+    let (mut indices, mut values) = (Vec::new(), Vec::new());
+    tfidf.transform(&row.text, &mut indices, &mut values);
+    (indices, values)
+}

@@ -1,0 +1,115 @@
+//! What held-out rows say of log-odds.
+
+use super::scorer::Scorer;
+use crate::dataset::Example;
+use crate::error::Result;
+use crate::evaluate::log_loss;
+use crate::learn::{Calibrator, Method, Reliability, VennAbers, choose_calibrator, sigmoid};
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+
+/// Turns log-odds into probabilities that held on rows not learnt from.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Calibration {
+    calibrator: Calibrator,
+    reliability: Reliability,
+    venn_abers: Option<VennAbers>,
+}
+
+/// Rows not learnt from, with what was said of them.
+#[derive(Debug, Default)]
+pub(super) struct HeldOut<'a> {
+    rows: Vec<(&'a Example, [f64; 2])>,
+}
+
+/// Shares of the ability that are tried.
+const SHARES: [f64; 4] = [0.0, 0.25, 0.5, 0.75];
+
+/// Blocks, each predicted from those before it, on which a calibration is chosen.
+const FOLDS: usize = 4;
+
+impl<'a> HeldOut<'a> {
+    pub(super) fn of(scorer: &Scorer, rows: &[&'a Example]) -> Self {
+        let mut held_out = Self::default();
+        held_out.add(scorer, rows);
+        held_out
+    }
+
+    pub(super) fn add(&mut self, scorer: &Scorer, rows: &[&'a Example]) {
+        self.rows.extend(rows.iter().map(|e| (*e, scorer.both(&e.features))));
+    }
+
+    /// The share of the ability that loses least, of equal ones the smallest.
+    pub(super) fn share(&self) -> f64 {
+        let weights = self.weights();
+        let loss = |share: f64| -> f64 {
+            let losses =
+                self.rows.iter().zip(&weights).map(|((e, both), weight)| {
+                    weight * log_loss(sigmoid(mixed(*both, share)), e.label >= 0.5)
+                });
+            losses.sum()
+        };
+        let best = SHARES.map(|share| (loss(share), share)).into_iter().min_by(|a, b| a.0.total_cmp(&b.0));
+        best.map_or(0.0, |(_, share)| share)
+    }
+
+    /// The calibration that the rows, in the order of time, speak for.
+    pub(super) fn calibrate(mut self, share: f64) -> Result<Calibration> {
+        self.rows.sort_by_key(|(e, _)| e.started_at);
+        if self.rows.is_empty() {
+            return Ok(Calibration::none());
+        }
+        let weights = self.weights();
+        let margins: Vec<_> = self.rows.iter().map(|(_, both)| mixed(*both, share)).collect();
+        let labels: Vec<_> = self.rows.iter().map(|(e, _)| e.label >= 0.5).collect();
+        let chosen = choose_calibrator(&margins, &labels, &weights, FOLDS)?.calibrator;
+        let calibrator = match chosen.method() {
+            Method::Identity => Calibrator::fit(Method::Temperature, &margins, &labels, &weights)?,
+            _ => chosen,
+        };
+        let predicted: Vec<_> = margins.iter().map(|m| calibrator.probability(*m)).collect();
+        let weight = weights.iter().sum::<f64>() / weights.len() as f64;
+        Ok(Calibration {
+            reliability: Reliability::new(&predicted, &labels, weight),
+            venn_abers: Some(VennAbers::fit(&margins, &labels, &weights)?),
+            calibrator,
+        })
+    }
+
+    /// All tries of a task weigh together as much as one row: they rise and fall together.
+    fn weights(&self) -> Vec<f64> {
+        let mut tries = HashMap::<u64, f64>::new();
+        self.rows.iter().for_each(|(e, _)| *tries.entry(e.task).or_default() += 1.0);
+        self.rows.iter().map(|(e, _)| 1.0 / tries[&e.task]).collect()
+    }
+}
+
+impl Calibration {
+    /// Where no row was held out.
+    fn none() -> Self {
+        Self { calibrator: Calibrator::Identity, reliability: Reliability::default(), venn_abers: None }
+    }
+
+    pub(super) fn probability(&self, margin: f64) -> f64 {
+        self.calibrator.probability(margin)
+    }
+
+    /// The 90 % interval of the success rate of predictions like `p`.
+    pub(super) fn interval(&self, p: f64) -> (f64, f64) {
+        self.reliability.interval(p)
+    }
+
+    pub(super) fn venn_abers(&self, margin: f64) -> Option<(f64, f64)> {
+        self.venn_abers.as_ref().map(|fitted| fitted.interval(margin))
+    }
+
+    pub(super) fn is_sound(&self) -> bool {
+        self.calibrator.is_sound()
+            && self.reliability.is_sound()
+            && self.venn_abers.as_ref().is_none_or(VennAbers::is_sound)
+    }
+}
+
+fn mixed([past, able]: [f64; 2], share: f64) -> f64 {
+    (1.0 - share) * past + share * able
+}
