@@ -127,18 +127,17 @@ pub(super) enum Role {
 /// they do not stand one character apart, with none around them: such a term is never found.
 pub(super) fn spelt(term: &str) -> Option<(String, usize)> {
     let (mut key, mut count, mut last) = (String::new(), 0, None::<Word>);
-    let mut apart = true;
-    let mut at = 0;
+    let (mut at, mut apart) = (0, true);
     while at < term.len() {
         let run = Word::run(term.as_bytes(), at);
-        run.parts(term, |part| {
-            apart &= last.map_or(part.start == 0, |last| last.is_next_to(term, part.start));
+        for part in run.parts(term) {
+            apart &= last.map_or(part.start == 0, |last| last.is_next_to(term, part));
             if count > 0 {
                 key.push(' ');
             }
             key.extend(part.folded(term));
             (count, last) = (count + 1, Some(part));
-        });
+        }
         at = run.end + 1;
     }
     let whole = last.is_some_and(|last| last.end == term.len());

@@ -13,3 +13,6 @@ pub use builder::LexiconBuilder;
 pub use facts::{Flag, MAX_TEXT_BYTES, TextFacts};
 pub use lexicon::Lexicon;
 pub use ngram::{NGRAM_BUCKETS, SparseText};
+
+#[cfg(test)]
+mod tests;

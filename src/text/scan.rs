@@ -45,15 +45,15 @@ pub(super) fn scan(lexicon: &Lexicon, description: &str, mut word: impl FnMut(u6
         if this.ascii {
             said.note(this);
         } else {
-            this.parts(text, |part| said.note(part));
+            said.note_parts(this);
         }
         (at, line_start) = (end, false);
     }
     facts.num_requirements += said.demands;
     facts.num_constraints = said.constraints;
     facts.num_relationships = said.relationships;
-    facts.num_technical_terms = count(&said.technical);
-    facts.num_complex_terms = count(&said.complex);
+    facts.num_technical_terms = said.technical.count;
+    facts.num_complex_terms = said.complex.count;
     facts.num_entities = names.count;
     facts.flags = said.flags;
     facts
@@ -70,13 +70,9 @@ struct Said<'a> {
     constraints: usize,
     relationships: usize,
     flags: u8,
-    /// One bit a term.
-    complex: Bits,
-    technical: Bits,
+    complex: Distinct,
+    technical: Distinct,
 }
-
-/// Room for the numbers of a host's terms and of as many more as are built in.
-type Bits = [u64; MAX_TERMS / 64 + 2];
 
 impl<'a> Said<'a> {
     fn new(table: &'a Table, text: &'a str) -> Self {
@@ -89,16 +85,21 @@ impl<'a> Said<'a> {
             constraints: 0,
             relationships: 0,
             flags: 0,
-            complex: Bits::default(),
-            technical: Bits::default(),
+            complex: Distinct::default(),
+            technical: Distinct::default(),
         }
     }
 
-    /// Notes what the word means, alone and with the words right before it.
-    #[inline]
+    /// Apart, so that words in ASCII do not pay for the others.
+    #[cold]
+    fn note_parts(&mut self, run: Word) {
+        run.parts(self.text).for_each(|part| self.note(part));
+    }
+
+    /// Notes what the word means, alone and with those right before it.
     fn note(&mut self, word: Word) {
         let (table, text) = (self.table, self.text);
-        let first = self.previous.filter(|first| first.is_next_to(text, word.start));
+        let first = self.previous.filter(|first| first.is_next_to(text, word));
         let one = table.one(text, word);
         let two = first.and_then(|first| table.two(text, first, word));
         let three = if table.threes { self.three(first, word) } else { None };
@@ -112,15 +113,16 @@ impl<'a> Said<'a> {
     #[cold]
     fn three(&mut self, second: Option<Word>, word: Word) -> Option<Meaning> {
         let first = std::mem::replace(&mut self.before, second);
-        self.table.three(self.text, first?, second?, word)
+        self.table.three(self.text, [first?, second?], word)
     }
 
-    /// The terms that end in one word limit and tie once together.
+    #[inline]
     fn mean(&mut self, found: [Option<Meaning>; 3]) {
+        // A term within a longer one that ends with it limits and ties once with it.
         let (mut demands, mut constrains, mut relates) = (false, false, false);
         for meaning in found.into_iter().flatten() {
-            set(&mut self.complex, meaning.complex);
-            set(&mut self.technical, meaning.technical);
+            self.complex.note(meaning.complex);
+            self.technical.note(meaning.technical);
             self.flags |= meaning.flags;
             demands |= meaning.demands;
             constrains |= meaning.constrains;
@@ -132,14 +134,22 @@ impl<'a> Said<'a> {
     }
 }
 
-/// Number 0 is no term's.
-fn set(bits: &mut Bits, number: u16) {
-    let number = usize::from(number);
-    bits[number / 64] |= 1 << (number % 64);
+/// Distinct terms by their numbers, from 1.
+#[derive(Default)]
+struct Distinct {
+    /// Room for a host's terms and for more than are built in.
+    seen: [u64; MAX_TERMS / 64 + 2],
+    count: usize,
 }
 
-fn count(bits: &Bits) -> usize {
-    bits.iter().map(|bits| bits.count_ones() as usize).sum::<usize>() - (bits[0] & 1) as usize
+impl Distinct {
+    fn note(&mut self, number: u16) {
+        let (place, bit) = (usize::from(number / 64), 1 << (number % 64));
+        if number > 0 && self.seen[place] & bit == 0 {
+            self.seen[place] |= bit;
+            self.count += 1;
+        }
+    }
 }
 
 /// Distinct names, up to [`MOST_NAMES`].

@@ -61,42 +61,28 @@ impl Table {
     /// The meaning of `word`, itself or as a plural.
     #[inline]
     pub(super) fn one(&self, text: &str, word: Word) -> Option<Meaning> {
-        self.or_plural(text, word, |hash, word| self.find(hash, |key| word.is(text, key)))
+        or_singular(text, word, |word| self.find(word.hash, |key| word.is(text, key)))
     }
 
     /// The meaning of `first` and `word` together.
     #[inline]
     pub(super) fn two(&self, text: &str, first: Word, word: Word) -> Option<Meaning> {
-        self.or_plural(text, word, |hash, word| {
-            self.find(pair(first.hash, hash), |key| {
+        or_singular(text, word, |word| {
+            self.find(pair(first.hash, word.hash), |key| {
                 key.split_once(' ').is_some_and(|(a, b)| first.is(text, a) && word.is(text, b))
             })
         })
     }
 
-    /// The meaning of three words together.
-    pub(super) fn three(&self, text: &str, first: Word, second: Word, word: Word) -> Option<Meaning> {
-        let begun = pair(first.hash, second.hash);
-        self.or_plural(text, word, |hash, word| {
-            self.find(pair(begun, hash), |key| {
+    /// The meaning of `begun` and `word` together.
+    pub(super) fn three(&self, text: &str, begun: [Word; 2], word: Word) -> Option<Meaning> {
+        let hash = pair(begun[0].hash, begun[1].hash);
+        or_singular(text, word, |word| {
+            self.find(pair(hash, word.hash), |key| {
                 let mut parts = key.split(' ');
-                [first, second, word].iter().all(|w| parts.next().is_some_and(|part| w.is(text, part)))
+                begun.iter().chain([&word]).all(|w| parts.next().is_some_and(|part| w.is(text, part)))
             })
         })
-    }
-
-    #[inline]
-    fn or_plural(
-        &self,
-        text: &str,
-        word: Word,
-        find: impl Fn(u64, Word) -> Option<Meaning>,
-    ) -> Option<Meaning> {
-        let found = find(word.hash, word);
-        if found.is_some() {
-            return found;
-        }
-        word.singular(text.as_bytes()).and_then(|singular| find(singular.hash, singular))
     }
 
     /// The meaning of the term of this hash for which `is` holds.
@@ -122,6 +108,12 @@ impl Table {
     }
 }
 
+#[inline]
+fn or_singular(text: &str, word: Word, find: impl Fn(Word) -> Option<Meaning>) -> Option<Meaning> {
+    let found = find(word);
+    if found.is_some() { found } else { word.singular(text.as_bytes()).and_then(find) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -141,7 +133,7 @@ mod tests {
             let found = match words[..] {
                 [a] => table.one(&text, a),
                 [a, b] => table.two(&text, a, b),
-                [a, b, c] => table.three(&text, a, b, c),
+                [a, b, c] => table.three(&text, [a, b], c),
                 _ => None,
             };
             assert_eq!(found, Some(meaning(i)), "{text}");

@@ -35,23 +35,33 @@ impl Word {
         Self { start, end, hash, shorter, ascii: all < 0x80 }
     }
 
-    /// Hands over the words within a run, which signs beyond ASCII part (`¿`, `—`, emoji).
+    /// The words within a run, which signs beyond ASCII part (`¿`, `—`, emoji).
+    pub(super) fn parts(self, text: &str) -> impl Iterator<Item = Self> + '_ {
+        let mut at = self.start;
+        std::iter::from_fn(move || {
+            let part = self.part(text, at);
+            at = part.map_or(self.end, |part| part.end);
+            part
+        })
+    }
+
+    /// The first part from `from` on.
     #[cold]
-    pub(super) fn parts(self, text: &str, mut each: impl FnMut(Self)) {
+    fn part(self, text: &str, from: usize) -> Option<Self> {
         let mut part: Option<Self> = None;
-        for (i, c) in text.get(self.start..self.end).unwrap_or_default().char_indices() {
-            let (start, end) = (self.start + i, self.start + i + c.len_utf8());
+        for (i, c) in text.get(from..self.end).unwrap_or_default().char_indices() {
+            let (start, end) = (from + i, from + i + c.len_utf8());
             if is_accent(c) {
                 part = part.map(|part| Self { end, ..part });
             } else if c.is_alphanumeric() {
                 let new = Self { start, end, hash: SEED, shorter: SEED, ascii: false };
                 let before = part.unwrap_or(new);
                 part = Some(Self { end, hash: hash(before.hash, c), shorter: before.hash, ..before });
-            } else {
-                part.take().into_iter().for_each(&mut each);
+            } else if part.is_some() {
+                break;
             }
         }
-        part.into_iter().for_each(each);
+        part
     }
 
     /// Whether this part is the folded word `key`.
@@ -60,8 +70,13 @@ impl Word {
         if self.ascii {
             text.as_bytes()[self.start..self.end].eq_ignore_ascii_case(key.as_bytes())
         } else {
-            self.folded(text).eq(key.chars())
+            self.is_folded(text, key)
         }
+    }
+
+    #[cold]
+    fn is_folded(self, text: &str, key: &str) -> bool {
+        self.folded(text).eq(key.chars())
     }
 
     /// This part's letters without case and accents.
@@ -76,11 +91,11 @@ impl Word {
         plural.then(|| Self { end: self.end - 1, hash: self.shorter, ..self })
     }
 
-    /// Whether one character stands between this and the word that starts at `start`.
+    /// Whether one character stands between this part and `next`.
     #[inline]
-    pub(super) fn is_next_to(self, text: &str, start: usize) -> bool {
-        let ascii = text.as_bytes()[self.end..start].first().is_none_or(u8::is_ascii);
-        if ascii { start == self.end + 1 } else { one_character(text, self.end, start) }
+    pub(super) fn is_next_to(self, text: &str, next: Self) -> bool {
+        // Signs beyond ASCII are part of a run, so that one alone never stands before an ASCII run.
+        self.end + 1 == next.start || (!next.ascii && one_character(text, self.end, next.start))
     }
 }
 
@@ -122,7 +137,7 @@ fn hash(before: u64, c: char) -> u64 {
 
 #[cold]
 fn one_character(text: &str, start: usize, end: usize) -> bool {
-    text.get(start..end).is_some_and(|gap| gap.chars().count() == 1)
+    text.get(start..end).is_some_and(|gap| gap.chars().take(2).count() == 1)
 }
 
 /// A combining accent: part of the letter before it.
@@ -166,14 +181,12 @@ mod tests {
     use super::*;
 
     fn parts(text: &str) -> Vec<String> {
-        let mut found = Vec::new();
-        Word::run(text.as_bytes(), 0).parts(text, |part| {
+        let spelt = |part: Word| {
             let folded: String = part.folded(text).collect();
-            assert_eq!(part.hash, hash_of(&folded));
-            assert!(part.is(text, &folded));
-            found.push(folded);
-        });
-        found
+            assert!(part.hash == hash_of(&folded) && part.is(text, &folded));
+            folded
+        };
+        Word::run(text.as_bytes(), 0).parts(text).map(spelt).collect()
     }
 
     #[test]
@@ -201,8 +214,10 @@ mod tests {
         for (text, is) in
             [("ab-cd", true), ("ab cd", true), ("ab, cd", false), ("ab—cd", true), ("ab— cd", false)]
         {
+            let at = text.len() - 2;
+            let last = Word { start: at, ..Word::run(text.as_bytes(), at) };
             let first = Word { end: 2, ..Word::run(text.as_bytes(), 0) };
-            assert_eq!(first.is_next_to(text, text.len() - 2), is, "{text}");
+            assert_eq!(first.is_next_to(text, Word { ascii: text.is_ascii(), ..last }), is, "{text}");
         }
     }
 }
