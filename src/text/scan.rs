@@ -213,6 +213,7 @@ fn is_link(rest: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::text::Flag;
 
     #[test]
     fn terms_keep_to_word_boundaries() {
