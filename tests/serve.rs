@@ -14,6 +14,7 @@ use devmatrix_ml::history::SharedHistory;
 use devmatrix_ml::models::{Predictor, RiskLevel, Status, SuccessModel, SuccessTrainer, Trainer};
 use devmatrix_ml::registry::{DiskRegistry, MemoryRegistry, ModelRegistry, NewVersion, envelope};
 use devmatrix_ml::serve::PredictionService;
+use devmatrix_ml::text::Lexicon;
 use devmatrix_ml::train::{Gate, TrainingOptions, replay, train};
 use futures_executor::block_on;
 use std::collections::HashMap;
@@ -115,13 +116,17 @@ fn a_bad_model_leaves_the_old_one() {
 fn a_model_of_other_features_is_refused() {
     let served = two_versions();
     served.promote(1);
-    let engineer = FeatureEngineer::new(FeatureOptions::in_zone(Tz::Asia__Tokyo));
-    let clock = Arc::new(ManualClock::at("2025-03-01T00:00:00Z".parse().unwrap()));
-    let other = PredictionService::new(Arc::new(SharedHistory::new()), engineer, clock);
-    let error = block_on(other.reload(&served.registry)).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Incompatible);
-    assert!(error.to_string().contains("train anew"), "{error}");
-    assert_eq!(other.success_version(), None);
+    let lexicon = Lexicon::builder().add_technical("kafka").build().unwrap();
+    for options in [FeatureOptions::in_zone(Tz::Asia__Tokyo), FeatureOptions::default().with_lexicon(lexicon)]
+    {
+        let engineer = FeatureEngineer::new(options);
+        let clock = Arc::new(ManualClock::at("2025-03-01T00:00:00Z".parse().unwrap()));
+        let other = PredictionService::new(Arc::new(SharedHistory::new()), engineer, clock);
+        let error = block_on(other.reload(&served.registry)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Incompatible);
+        assert!(error.to_string().contains("train anew"), "{error}");
+        assert_eq!(other.success_version(), None);
+    }
 }
 
 #[test]

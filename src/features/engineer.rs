@@ -1,33 +1,76 @@
 //! From a task and its past to a row of numbers.
 
+use super::frameworks::Frameworks;
 use super::inputs::{Inputs, Rates};
 use super::table::{FEATURES, Feature, KnownWhen, Make};
 use crate::event::{Completion, TaskContext};
 use crate::history::HistoryView;
-use crate::text::{SparseText, TextFacts};
+use crate::text::{Lexicon, SparseText, TextFacts};
 use chrono::{Offset, TimeZone};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 /// What a host can set of the features.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct FeatureOptions {
     /// The zone of hour and weekday.
     pub zone: Tz,
+    /// The terms that descriptions are read for.
+    #[serde(default)]
+    pub lexicon: Lexicon,
+    /// How complex each framework is.
+    #[serde(default)]
+    pub frameworks: Frameworks,
 }
 
 impl Default for FeatureOptions {
     fn default() -> Self {
-        Self { zone: Tz::UTC }
+        Self::in_zone(Tz::UTC)
     }
 }
 
 impl FeatureOptions {
     /// Hour and weekday as the clocks in `zone` show them.
+    ///
+    /// ```
+    /// use devmatrix_ml::features::FeatureOptions;
+    /// let options = FeatureOptions::in_zone(chrono_tz::Europe::Madrid);
+    /// assert_ne!(options, FeatureOptions::default());
+    /// ```
     pub fn in_zone(zone: Tz) -> Self {
-        Self { zone }
+        Self { zone, lexicon: Lexicon::default(), frameworks: Frameworks::default() }
+    }
+
+    /// These options, with descriptions read for the terms of `lexicon`.
+    ///
+    /// ```
+    /// use devmatrix_ml::{features::FeatureOptions, text::Lexicon};
+    /// let lexicon = Lexicon::builder().add_technical("kafka").build()?;
+    /// let options = FeatureOptions::default().with_lexicon(lexicon.clone());
+    /// assert_eq!(options.lexicon, lexicon);
+    /// # Ok::<(), devmatrix_ml::Error>(())
+    /// ```
+    #[must_use]
+    pub fn with_lexicon(mut self, lexicon: Lexicon) -> Self {
+        self.lexicon = lexicon;
+        self
+    }
+
+    /// These options, with frameworks as complex as `frameworks` says.
+    ///
+    /// ```
+    /// use devmatrix_ml::features::{FeatureOptions, Frameworks};
+    /// let frameworks = Frameworks::default().with("our stack", 9.0)?;
+    /// let options = FeatureOptions::default().with_frameworks(frameworks.clone());
+    /// assert_eq!(options.frameworks, frameworks);
+    /// # Ok::<(), devmatrix_ml::Error>(())
+    /// ```
+    #[must_use]
+    pub fn with_frameworks(mut self, frameworks: Frameworks) -> Self {
+        self.frameworks = frameworks;
+        self
     }
 }
 
@@ -62,6 +105,16 @@ impl FeatureEngineer {
         Self { options }
     }
 
+    /// What it was made with.
+    ///
+    /// ```
+    /// use devmatrix_ml::features::{FeatureEngineer, FeatureOptions};
+    /// assert_eq!(FeatureEngineer::default().options(), &FeatureOptions::default());
+    /// ```
+    pub fn options(&self) -> &FeatureOptions {
+        &self.options
+    }
+
     /// The features of `task` with its past as `view` shows it.
     ///
     /// ```
@@ -77,17 +130,19 @@ impl FeatureEngineer {
     /// # Ok::<(), devmatrix_ml::Error>(())
     /// ```
     pub fn row(&self, task: &TaskContext, view: &HistoryView) -> FeatureRow {
-        let (facts, text) = SparseText::read(&task.task_description);
+        let (facts, text) = SparseText::read_with(&self.options.lexicon, &task.task_description);
         FeatureRow { values: self.values(task, view, &facts), text, truncated: facts.truncated }
     }
 
-    /// The features without the description's n-grams.
+    /// The features without the description's n-grams, where `text` was read with the lexicon of
+    /// these options.
     pub fn values(&self, task: &TaskContext, view: &HistoryView, text: &TextFacts) -> Vec<f32> {
         let start = task.started_at.unwrap_or_else(|| view.now());
         let utc = start.naive_utc();
         let offset = self.options.zone.offset_from_utc_datetime(&utc).fix();
         let local = utc.checked_add_offset(offset).unwrap_or(utc);
-        let inputs = Inputs { task, view, text, local, rates: Rates::of(view) };
+        let frameworks = &self.options.frameworks;
+        let inputs = Inputs { task, view, text, frameworks, local, rates: Rates::of(view) };
         let value = |feature: &Feature| match feature.make {
             Make::Before(make) => make(&inputs),
             Make::After(_) => f32::NAN,
@@ -111,6 +166,13 @@ impl FeatureEngineer {
     pub fn fingerprint(&self) -> u64 {
         let mut hash = Sha256::new();
         hash.update(format!("features 2 {}", self.options.zone));
+        // Nothing is said of what a host leaves as it is.
+        if let Some(terms) = self.options.lexicon.fingerprint() {
+            hash.update(format!("\nlexicon {terms:x}"));
+        }
+        for (name, complexity) in self.options.frameworks.own() {
+            hash.update(format!("\nframework {name:?} {complexity}"));
+        }
         for feature in FEATURES {
             hash.update(format!(
                 "\n{} {} {:?} {:?}",
@@ -163,8 +225,48 @@ mod tests {
     }
 
     #[test]
-    fn the_fingerprint_hangs_on_the_zone() {
-        let other = FeatureEngineer::new(FeatureOptions::in_zone(Tz::Asia__Tokyo));
-        assert_ne!(FeatureEngineer::default().fingerprint(), other.fingerprint());
+    fn the_fingerprint_hangs_on_all_options() {
+        let lexicon = |term: &str| Lexicon::builder().add_technical(term).build().unwrap();
+        let flask = |complexity| Frameworks::default().with("flask", complexity).unwrap();
+        let options = FeatureOptions::default;
+        let prints = [
+            options(),
+            FeatureOptions::in_zone(Tz::Asia__Tokyo),
+            options().with_lexicon(lexicon("kafka")),
+            options().with_lexicon(lexicon("nats")),
+            options().with_lexicon(Lexicon::builder().add_complex("nats").build().unwrap()),
+            options().with_frameworks(flask(9.0)),
+            options().with_frameworks(flask(8.0)),
+        ]
+        .map(|options| {
+            let written = serde_json::to_string(&options).unwrap();
+            let read: FeatureOptions = serde_json::from_str(&written).unwrap();
+            assert_eq!(read, options);
+            let print = FeatureEngineer::new(options).fingerprint();
+            assert_eq!(FeatureEngineer::new(read).fingerprint(), print);
+            print
+        });
+        assert_eq!(prints.iter().collect::<HashSet<_>>().len(), prints.len());
+        assert_eq!(FeatureEngineer::default().fingerprint(), prints[0]);
+        let old: FeatureOptions = serde_json::from_str(r#"{"zone":"UTC"}"#).unwrap();
+        assert_eq!(old, options());
+    }
+
+    #[test]
+    fn a_hosts_own_terms_and_frameworks_reach_the_row() {
+        let mut task = TaskContext::new(TaskId::new("t").unwrap());
+        task.task_description = "Publish to Kafka".into();
+        task.framework = Some("OurStack".into());
+        let lexicon = Lexicon::builder().add_technical("kafka").build().unwrap();
+        let frameworks = Frameworks::default().with("ourstack", 9.0).unwrap();
+        let view = History::new().view(&task, "2025-03-02T23:30:00Z".parse().unwrap());
+        let at = |options: FeatureOptions, name| {
+            FeatureEngineer::new(options).row(&task, &view).values[index_of(name).unwrap()]
+        };
+        let own = FeatureOptions::default().with_lexicon(lexicon).with_frameworks(frameworks);
+        assert_eq!(at(own.clone(), "num_technical_terms"), 1.0);
+        assert_eq!(at(own, "framework_complexity"), 9.0);
+        assert_eq!(at(FeatureOptions::default(), "num_technical_terms"), 0.0);
+        assert!(at(FeatureOptions::default(), "framework_complexity").is_nan());
     }
 }

@@ -1,5 +1,6 @@
 //! What features are made from, and the smoothed rates that many of them share.
 
+use super::frameworks::Frameworks;
 use crate::event::TaskContext;
 use crate::history::{Evidence, HistoryView, Mean, Scope, category};
 use crate::learn::{logit, sigmoid};
@@ -11,6 +12,7 @@ pub(super) struct Inputs<'a> {
     pub(super) task: &'a TaskContext,
     pub(super) view: &'a HistoryView,
     pub(super) text: &'a TextFacts,
+    pub(super) frameworks: &'a Frameworks,
     /// The start in the host's zone.
     pub(super) local: NaiveDateTime,
     pub(super) rates: Rates,
@@ -71,6 +73,12 @@ impl Inputs<'_> {
         }
         let (by_agent, by_model) = (drawn(Scope::TaskAgent, joined), drawn(Scope::TaskModel, joined));
         (0.5 * (by_agent + by_model)) as f32
+    }
+
+    /// Missing where the framework is not known.
+    pub(super) fn framework_complexity(&self) -> f32 {
+        let named = self.task.framework.as_deref();
+        named.and_then(|name| self.frameworks.complexity(name)).unwrap_or(f32::NAN)
     }
 
     pub(super) fn rag_count(&self) -> f32 {

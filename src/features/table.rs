@@ -284,9 +284,7 @@ pub static FEATURES: &[Feature] = &[
     feature("num_dependencies", "dependencies", Kind::Count, Topic::Task, |i| {
         Inputs::number(i.task.num_dependencies.map(f64::from))
     }),
-    feature("framework_complexity", "0 to 10", Kind::Number, Topic::Task, |i| {
-        framework_complexity(i.task.framework.as_deref())
-    }),
+    feature("framework_complexity", "0 to 10", Kind::Number, Topic::Task, |i| i.framework_complexity()),
     text!("num_entities", "entities", num_entities),
     text!("num_relationships", "relationships", num_relationships),
     text!("num_constraints", "constraints", num_constraints),
@@ -307,21 +305,6 @@ pub static FEATURES: &[Feature] = &[
     code("syntax_errors", "places", Kind::Count, |c| Inputs::number(c.syntax_errors.map(f64::from))),
     code("self_review_score", "0 to 10", Kind::Number, |c| Inputs::number(c.self_review_score)),
 ];
-
-/// How much a framework asks for before anything works, 0 to 10, by its conventions, layers and
-/// configuration; a guess of this crate's authors, missing for frameworks that it does not know.
-fn framework_complexity(name: Option<&str>) -> f32 {
-    let name = name.unwrap_or_default().to_ascii_lowercase();
-    match name.trim_end_matches("js").trim_end_matches('.') {
-        "flask" | "express" | "gin" | "sinatra" | "bottle" | "echo" | "chi" => 2.0,
-        "fastapi" | "svelte" | "vue" | "axum" | "actix" | "koa" | "fiber" | "htmx" => 3.0,
-        "react" | "preact" | "solid" | "nuxt" | "sveltekit" | "remix" => 4.0,
-        "django" | "next" | "rails" | "laravel" | "phoenix" | "flutter" | "symfony" => 5.0,
-        "nest" | "angular" | "aspnet" | "asp.net" | "dotnet" => 6.0,
-        "spring" | "spring boot" | "springboot" | "jakarta" | "kubernetes" => 7.0,
-        _ => f32::NAN,
-    }
-}
 
 /// The place of the feature called `name` in a row.
 pub fn index_of(name: &str) -> Option<usize> {

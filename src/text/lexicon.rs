@@ -1,361 +1,237 @@
-//! Word lists in English and Spanish, found by hash in one pass over the words.
+//! The terms that descriptions are read for: the built-in ones and a host's own.
 
-use std::sync::LazyLock;
+use super::builder::LexiconBuilder;
+use super::facts::Flag;
+use super::table::{Meaning, Table};
+use super::terms;
+use super::word::Word;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, LazyLock};
 
-/// Terms that make a task complex (each counts once).
-const COMPLEX: &[&str] = &[
-    "authentication",
-    "authorization",
-    "security",
-    "real-time",
-    "websocket",
-    "streaming",
-    "distributed",
-    "microservices",
-    "queue",
-    "payment",
-    "transaction",
-    "blockchain",
-    "machine learning",
-    "ai",
-    "model",
-];
+/// The terms that descriptions are read for: the built-in English and Spanish ones and a host's own.
+///
+/// Clones share the terms. Only the host's own are written out; the built-in ones come with the
+/// crate.
+///
+/// ```
+/// use devmatrix_ml::features::{FeatureEngineer, FeatureOptions};
+/// use devmatrix_ml::text::{Flag, Lexicon, TextFacts};
+/// let lexicon = Lexicon::builder()
+///     .add_technical("kafka")
+///     .add_flag(Flag::Database, "cockroachdb")
+///     .add_constraint("hard cap")
+///     .build()?;
+/// let facts = TextFacts::of_with(&lexicon, "From Kafka to CockroachDB, with a hard-cap of 1 GB");
+/// assert_eq!((facts.num_technical_terms, facts.num_constraints), (1, 1));
+/// assert!(facts.has(Flag::Database));
+///
+/// // Train and serve with the same engineer: a model of other terms is refused.
+/// let engineer = FeatureEngineer::new(FeatureOptions::default().with_lexicon(lexicon));
+/// assert_ne!(engineer.fingerprint(), FeatureEngineer::default().fingerprint());
+/// # Ok::<(), devmatrix_ml::Error>(())
+/// ```
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(try_from = "LexiconBuilder", into = "LexiconBuilder")]
+pub struct Lexicon(Arc<Ready>);
 
-/// Technical terms (each counts once).
-const TECHNICAL: &[&str] = &[
-    "api",
-    "endpoint",
-    "route",
-    "controller",
-    "service",
-    "model",
-    "schema",
-    "migration",
-    "database",
-    "query",
-    "authentication",
-    "authorization",
-    "jwt",
-    "token",
-    "validation",
-    "serializer",
-    "crud",
-    "rest",
-    "graphql",
-    "component",
-    "hook",
-    "state",
-    "props",
-    "redux",
-    "async",
-    "await",
-    "promise",
-    "callback",
-    "docker",
-    "kubernetes",
-    "ci/cd",
-    "deployment",
-];
-
-/// Spanish words for technical terms, which count as the English ones.
-const SPANISH: &[(&str, &str)] = &[
-    ("servicio", "service"),
-    ("controlador", "controller"),
-    ("modelo", "model"),
-    ("esquema", "schema"),
-    ("migración", "migration"),
-    ("migracion", "migration"),
-    ("de datos", "database"),
-    ("consulta", "query"),
-    ("autenticación", "authentication"),
-    ("autenticacion", "authentication"),
-    ("autorización", "authorization"),
-    ("autorizacion", "authorization"),
-    ("validación", "validation"),
-    ("validacion", "validation"),
-    ("ruta", "route"),
-    ("componente", "component"),
-    ("estado", "state"),
-    ("despliegue", "deployment"),
-];
-
-/// What must be done.
-const DEMANDS: &[&str] =
-    &["must", "should", "debe", "deben", "deberá", "debera", "debería", "deberia", "tiene que", "tienen que"];
-
-/// What limits a task (each time it is said).
-const CONSTRAINTS: &[&str] = &[
-    "must",
-    "only",
-    "unique",
-    "required",
-    "mandatory",
-    "maximum",
-    "minimum",
-    "max",
-    "min",
-    "limit",
-    "at least",
-    "at most",
-    "no more",
-    "less than",
-    "greater than",
-    "cannot",
-    "debe",
-    "deben",
-    "solo",
-    "sólo",
-    "único",
-    "unico",
-    "obligatorio",
-    "requerido",
-    "máximo",
-    "maximo",
-    "mínimo",
-    "minimo",
-    "límite",
-    "limite",
-    "al menos",
-    "no puede",
-];
-
-/// What ties entities together (each time it is said).
-const RELATIONSHIPS: &[&str] = &[
-    "has many",
-    "have many",
-    "has one",
-    "belongs to",
-    "belong to",
-    "to many",
-    "to one",
-    "references",
-    "related to",
-    "foreign key",
-    "relationship",
-    "linked to",
-    "associated with",
-    "tiene muchos",
-    "tiene muchas",
-    "tiene un",
-    "tiene una",
-    "pertenece a",
-    "pertenecen a",
-    "a muchos",
-    "a uno",
-    "relacionado con",
-    "relacionada con",
-    "relación",
-    "relacion",
-    "clave foránea",
-    "clave foranea",
-];
-
-/// What each flag is raised by, in the order of [`Flag`](super::Flag).
-const FLAGS: [&[&str]; 7] = [
-    &[
-        "authentication",
-        "authenticate",
-        "login",
-        "log in",
-        "signin",
-        "sign in",
-        "signup",
-        "sign up",
-        "jwt",
-        "oauth",
-        "oauth2",
-        "password",
-        "sso",
-        "autenticación",
-        "autenticacion",
-        "autenticar",
-        "contraseña",
-        "de sesión",
-        "de sesion",
-        "iniciar sesión",
-        "iniciar sesion",
-    ],
-    &[
-        "authorization",
-        "authorisation",
-        "authorize",
-        "permission",
-        "role",
-        "rbac",
-        "acl",
-        "access control",
-        "autorización",
-        "autorizacion",
-        "autorizar",
-        "permiso",
-        "rol",
-        "roles",
-    ],
-    &["validation", "validate", "validator", "validates", "validación", "validacion", "validar", "valida"],
-    &[
-        "database",
-        "db",
-        "sql",
-        "postgres",
-        "postgresql",
-        "mysql",
-        "sqlite",
-        "mongodb",
-        "redis",
-        "orm",
-        "migration",
-        "de datos",
-        "migración",
-        "migracion",
-        "tabla",
-    ],
-    &[
-        "integration",
-        "integrate",
-        "webhook",
-        "third party",
-        "external api",
-        "external service",
-        "api client",
-        "sdk",
-        "stripe",
-        "twilio",
-        "integración",
-        "integracion",
-        "integrar",
-        "api externa",
-        "servicio externo",
-        "de terceros",
-    ],
-    &[
-        "upload",
-        "uploads",
-        "uploading",
-        "file upload",
-        "attachment",
-        "multipart",
-        "subir",
-        "subida",
-        "adjunto",
-        "adjuntar",
-        "cargar archivo",
-        "cargar archivos",
-    ],
-    &[
-        "real time",
-        "realtime",
-        "websocket",
-        "web socket",
-        "streaming",
-        "server sent",
-        "push notification",
-        "tiempo real",
-        "notificaciones push",
-    ],
-];
-
-/// What a word, or a word with the one before it, stands for.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Meaning {
-    /// One bit a complex term.
-    pub(super) complex: u32,
-    /// One bit a technical term.
-    pub(super) technical: u64,
-    /// `must` or `should`.
-    pub(super) demands: bool,
-    pub(super) constrains: bool,
-    pub(super) relates: bool,
-    /// One bit a flag.
-    pub(super) flags: u8,
+struct Ready {
+    own: LexiconBuilder,
+    table: Table,
+    fingerprint: Option<u64>,
 }
 
-/// The terms, ready to be asked.
-pub(super) fn table() -> &'static Table {
-    &TABLE
-}
-
-/// The hash of a two-word term, from the hashes of its words.
-pub(super) fn pair(first: u64, second: u64) -> u64 {
-    (first.rotate_left(23) ^ second).wrapping_mul(PRIME)
-}
-
-/// FNV-1a, one byte further.
-#[inline]
-pub(super) fn step(hash: u64, byte: u8) -> u64 {
-    (hash ^ u64::from(byte)).wrapping_mul(PRIME)
-}
-
-/// FNV-1a's offset basis.
-pub(super) const SEED: u64 = 0xcbf2_9ce4_8422_2325;
-const PRIME: u64 = 0x0000_0100_0000_01b3;
-const SLOTS: usize = 1024;
-
-static TABLE: LazyLock<Table> = LazyLock::new(Table::new);
-
-/// Open addressing over few terms: one probe tells nearly every word that it has no meaning.
-pub(super) struct Table {
-    slots: Vec<Option<(u64, String, Meaning)>>,
-    /// One bit for each value of a hash's low bits that some term has.
-    filter: [u64; FILTER_BITS / 64],
-}
-
-const FILTER_BITS: usize = 4096;
-
-impl Table {
-    fn new() -> Self {
-        let mut table = Self { slots: vec![None; SLOTS], filter: [0; FILTER_BITS / 64] };
-        for (i, term) in COMPLEX.iter().enumerate() {
-            table.entry(term).complex |= 1 << i;
-        }
-        for (i, term) in TECHNICAL.iter().enumerate() {
-            table.entry(term).technical |= 1 << i;
-        }
-        for (spanish, english) in SPANISH {
-            let place = TECHNICAL.iter().position(|term| term == english);
-            table.entry(spanish).technical |= place.map_or(0, |i| 1 << i);
-        }
-        DEMANDS.iter().for_each(|word| table.entry(word).demands = true);
-        CONSTRAINTS.iter().for_each(|word| table.entry(word).constrains = true);
-        RELATIONSHIPS.iter().for_each(|word| table.entry(word).relates = true);
-        for (i, words) in FLAGS.iter().enumerate() {
-            words.iter().for_each(|word| table.entry(word).flags |= 1 << i);
-        }
-        table
+impl Lexicon {
+    /// The built-in terms, to be added to.
+    ///
+    /// ```
+    /// use devmatrix_ml::text::Lexicon;
+    /// assert_eq!(Lexicon::builder().build()?, Lexicon::default());
+    /// # Ok::<(), devmatrix_ml::Error>(())
+    /// ```
+    pub fn builder() -> LexiconBuilder {
+        LexiconBuilder::default()
     }
 
-    fn entry(&mut self, term: &str) -> &mut Meaning {
-        let words: Vec<_> = term.split(['-', ' ', '/']).collect();
-        let key = words.join(" ");
-        let hash = match words[..] {
-            [first, second] => pair(hash(first), hash(second)),
-            _ => hash(term),
-        };
-        let bit = hash as usize % FILTER_BITS;
-        self.filter[bit / 64] |= 1 << (bit % 64);
-        let mut slot = hash as usize % SLOTS;
-        while self.slots[slot].as_ref().is_some_and(|(_, k, _)| *k != key) {
-            slot = (slot + 1) % SLOTS;
-        }
-        &mut self.slots[slot].get_or_insert_with(|| (hash, key, Meaning::default())).2
+    /// What tells the host's own terms from others'; none where there are only the built-in ones.
+    pub(crate) fn fingerprint(&self) -> Option<u64> {
+        self.0.fingerprint
     }
 
-    /// The meaning of the word or pair (lower-case ASCII) of this hash, where it has one.
-    pub(super) fn find(&self, hash: u64, is: impl Fn(&str) -> bool) -> Option<Meaning> {
-        let bit = hash as usize % FILTER_BITS;
-        if self.filter[bit / 64] >> (bit % 64) & 1 == 0 {
-            return None;
+    pub(super) fn table(&self) -> &Table {
+        &self.0.table
+    }
+
+    /// The built-in terms, shared by all.
+    pub(super) fn built_in() -> &'static Self {
+        static BUILT_IN: LazyLock<Lexicon> = LazyLock::new(|| Lexicon::of(LexiconBuilder::default()));
+        &BUILT_IN
+    }
+
+    /// The built-in terms and these, which were checked.
+    pub(super) fn of(own: LexiconBuilder) -> Self {
+        let mut terms = Terms::default();
+        terms.add_built_in();
+        let mut hash = Sha256::new();
+        for (role, term) in own.iter() {
+            terms.add(role, term.to_owned());
+            hash.update(format!("{role:?} {term}\0"));
         }
-        let mut slot = hash as usize % SLOTS;
-        while let Some((h, key, meaning)) = &self.slots[slot] {
-            if *h == hash && is(key) {
-                return Some(*meaning);
+        let digest = hash.finalize();
+        let fingerprint = own.iter().next().map(|_| u64::from_be_bytes(std::array::from_fn(|i| digest[i])));
+        Self(Arc::new(Ready { table: Table::new(terms.meanings), own, fingerprint }))
+    }
+}
+
+impl Default for Lexicon {
+    fn default() -> Self {
+        Self::built_in().clone()
+    }
+}
+
+impl PartialEq for Lexicon {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.own == other.0.own
+    }
+}
+
+impl Eq for Lexicon {}
+
+impl fmt::Debug for Lexicon {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Lexicon").field(&self.0.own).finish()
+    }
+}
+
+/// The host's own terms, to be added to.
+impl From<Lexicon> for LexiconBuilder {
+    fn from(lexicon: Lexicon) -> Self {
+        lexicon.0.own.clone()
+    }
+}
+
+/// What a term is listed as.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Role {
+    Technical,
+    Complex,
+    Requirement,
+    Constraint,
+    Relationship,
+    Flag(Flag),
+}
+
+/// The folded words of `term`, one space between each two, and how many they are; nothing where
+/// they do not stand one character apart, with none around them: such a term is never found.
+pub(super) fn spelt(term: &str) -> Option<(String, usize)> {
+    let (mut key, mut count, mut last) = (String::new(), 0, None::<Word>);
+    let (mut at, mut apart) = (0, true);
+    while at < term.len() {
+        let run = Word::run(term.as_bytes(), at);
+        for part in run.parts(term) {
+            apart &= last.map_or(part.start == 0, |last| last.is_next_to(term, part));
+            if count > 0 {
+                key.push(' ');
             }
-            slot = (slot + 1) % SLOTS;
+            key.extend(part.folded(term));
+            (count, last) = (count + 1, Some(part));
         }
-        None
+        at = run.end + 1;
+    }
+    let whole = last.is_some_and(|last| last.end == term.len());
+    (apart && whole).then_some((key, count))
+}
+
+/// Meanings as they are gathered.
+#[derive(Default)]
+struct Terms {
+    meanings: BTreeMap<String, Meaning>,
+    technical: u16,
+    complex: u16,
+}
+
+impl Terms {
+    fn add_built_in(&mut self) {
+        let lists = [
+            (Role::Complex, terms::COMPLEX),
+            (Role::Technical, terms::TECHNICAL),
+            (Role::Requirement, terms::DEMANDS),
+            (Role::Constraint, terms::CONSTRAINTS),
+            (Role::Relationship, terms::RELATIONSHIPS),
+        ];
+        let flags = terms::FLAGS.iter().map(|(flag, list)| (Role::Flag(*flag), *list));
+        for (role, list) in lists.into_iter().chain(flags) {
+            list.iter().filter_map(|term| spelt(term)).for_each(|(term, _)| self.add(role, term));
+        }
+        for (spanish, english) in terms::SPANISH {
+            let number = self.meanings.get(*english).map_or(0, |meaning| meaning.technical);
+            if let Some((spanish, _)) = spelt(spanish) {
+                self.meanings.entry(spanish).or_default().technical = number;
+            }
+        }
+    }
+
+    fn add(&mut self, role: Role, term: String) {
+        let meaning = self.meanings.entry(term).or_default();
+        match role {
+            Role::Technical => number(&mut meaning.technical, &mut self.technical),
+            Role::Complex => number(&mut meaning.complex, &mut self.complex),
+            Role::Requirement => meaning.demands = true,
+            Role::Constraint => meaning.constrains = true,
+            Role::Relationship => meaning.relates = true,
+            Role::Flag(flag) => meaning.flags |= 1 << flag as u8,
+        }
     }
 }
 
-fn hash(word: &str) -> u64 {
-    word.bytes().fold(SEED, step)
+/// The next number, unless there is one.
+fn number(of: &mut u16, last: &mut u16) {
+    if *of == 0 {
+        *last += 1;
+        *of = *last;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_built_in_term_can_be_found() {
+        let lists =
+            [terms::COMPLEX, terms::TECHNICAL, terms::DEMANDS, terms::CONSTRAINTS, terms::RELATIONSHIPS];
+        let spanish = terms::SPANISH.iter().map(|(spanish, _)| spanish);
+        let flags = terms::FLAGS.iter().flat_map(|(_, list)| *list);
+        for term in lists.into_iter().flatten().chain(spanish).chain(flags) {
+            assert!(spelt(term).is_some_and(|(_, words)| words <= 2), "{term}");
+        }
+        assert!(terms::SPANISH.iter().all(|(_, english)| terms::TECHNICAL.contains(english)));
+        assert!(!Lexicon::default().table().threes);
+    }
+
+    #[test]
+    fn words_are_spelt_alike() {
+        for (term, key) in [
+            ("CI/CD", "ci cd"),
+            ("Autenticación", "autenticacion"),
+            ("base de\u{a0}datos", "base de datos"),
+            ("node.js", "node js"),
+        ] {
+            assert_eq!(spelt(term).map(|(key, _)| key).as_deref(), Some(key));
+        }
+        for term in ["", " ", "c++", " a", "a ", "a  b", "¿a?", "…", "a\u{301}…", "\u{301}a"] {
+            assert_eq!(spelt(term), None, "{term}");
+        }
+    }
+
+    #[test]
+    fn clones_share_and_the_default_is_one() {
+        assert!(Arc::ptr_eq(&Lexicon::default().0, &Lexicon::default().0));
+        assert!(Arc::ptr_eq(&Lexicon::builder().build().unwrap().0, &Lexicon::default().0));
+        let own = Lexicon::builder().add_technical("kafka").build().unwrap();
+        assert!(Arc::ptr_eq(&own.clone().0, &own.0));
+        assert!(own.fingerprint().is_some() && Lexicon::default().fingerprint().is_none());
+    }
 }

@@ -1,7 +1,9 @@
 //! Hashed n-grams of a description: a bounded vocabulary that keeps no text.
 
-use super::lexicon;
-use super::scan::{TextFacts, scan};
+use super::facts::TextFacts;
+use super::lexicon::Lexicon;
+use super::scan::scan;
+use super::word::{SEED, pair};
 
 /// Size of the hashed vocabulary.
 pub const NGRAM_BUCKETS: usize = 1 << 20;
@@ -21,17 +23,32 @@ pub struct SparseText {
 }
 
 impl SparseText {
-    /// Reads `description` once, for its facts and its n-grams.
+    /// Reads `description` once, for its facts by the built-in terms and its n-grams.
     pub fn read(description: &str) -> (TextFacts, Self) {
+        Self::read_with(Lexicon::built_in(), description)
+    }
+
+    /// Reads `description` once, for its facts by the terms of `lexicon` and its n-grams, which
+    /// hang on no lexicon.
+    ///
+    /// ```
+    /// use devmatrix_ml::text::{Lexicon, SparseText};
+    /// let lexicon = Lexicon::builder().add_technical("kafka").build()?;
+    /// let (facts, grams) = SparseText::read_with(&lexicon, "read from Kafka");
+    /// assert_eq!(facts.num_technical_terms, 1);
+    /// assert_eq!(grams, SparseText::read("read from Kafka").1);
+    /// # Ok::<(), devmatrix_ml::Error>(())
+    /// ```
+    pub fn read_with(lexicon: &Lexicon, description: &str) -> (TextFacts, Self) {
         let mut found = Vec::with_capacity((description.len() / 3).min(2 * MAX_WORDS));
         let mut previous = None;
-        let facts = scan(description, |word| {
+        let facts = scan(lexicon, description, |word| {
             if found.len() >= 2 * MAX_WORDS {
                 return;
             }
             found.push(bucket(word));
             if let Some(first) = previous.replace(word) {
-                found.push(bucket(lexicon::pair(first, word)));
+                found.push(bucket(pair(first, word)));
             }
         });
         found.sort_unstable();
@@ -45,8 +62,8 @@ impl SparseText {
 
     /// A number that distinct texts do not share.
     pub(crate) fn fingerprint(&self) -> u64 {
-        self.iter().fold(lexicon::SEED, |hash, (bucket, weight)| {
-            lexicon::pair(hash, bucket as u64 ^ u64::from(weight.to_bits()) << 32)
+        self.iter().fold(SEED, |hash, (bucket, weight)| {
+            pair(hash, bucket as u64 ^ u64::from(weight.to_bits()) << 32)
         })
     }
 

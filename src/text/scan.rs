@@ -1,103 +1,13 @@
 //! One linear pass over a description.
 
-use super::lexicon::{self, Meaning, Table};
-
-/// Descriptions are read up to here, in bytes; the rest is counted but not read.
-pub const MAX_TEXT_BYTES: usize = 64 * 1024;
-
-/// What one pass over a description finds.
-///
-/// ```
-/// use devmatrix_ml::text::TextFacts;
-/// let facts = TextFacts::of("Build a REST API:\n- it must validate the model\n- maintain the model");
-/// assert_eq!(facts.num_requirements, 3); // two bullets and a "must"
-/// assert_eq!(facts.num_technical_terms, 3); // rest, api, model (once)
-/// assert_eq!(facts.num_complex_terms, 1); // model; "ai" is not in "maintain"
-/// ```
-#[derive(Debug, Clone, PartialEq, Default)]
-#[non_exhaustive]
-pub struct TextFacts {
-    /// Characters of the whole description.
-    pub length: usize,
-    /// Whether the description was longer than [`MAX_TEXT_BYTES`] and its end was not read.
-    pub truncated: bool,
-    /// Words read.
-    pub num_words: usize,
-    /// Lines read.
-    pub num_lines: usize,
-    /// Bytes of the first line.
-    pub title_length: usize,
-    /// Lines that start with `#`.
-    pub num_headings: usize,
-    /// Backticks: code in the description.
-    pub num_backticks: usize,
-    /// Addresses on the web.
-    pub num_links: usize,
-    /// Whole numbers.
-    pub num_numbers: usize,
-    /// Bulleted and numbered items, and every `must` and `should`.
-    pub num_requirements: usize,
-    /// Distinct technical terms.
-    pub num_technical_terms: usize,
-    /// Distinct terms that make a task complex.
-    pub num_complex_terms: usize,
-    /// Distinct names: capitalised words that do not begin a sentence, and names in `CamelCase`.
-    pub num_entities: usize,
-    /// Times that entities are tied together ("has many", "pertenece a").
-    pub num_relationships: usize,
-    /// Times that something is limited ("at least", "unique", "obligatorio").
-    pub num_constraints: usize,
-    /// One bit a [`Flag`].
-    flags: u8,
-}
-
-/// What a description may mention, in English or Spanish.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Flag {
-    /// Who somebody is.
-    Authentication,
-    /// What somebody may do.
-    Authorization,
-    /// Whether input is right.
-    Validation,
-    /// Where data live.
-    Database,
-    /// Somebody else's interface.
-    ApiIntegration,
-    /// Files that users send.
-    FileUpload,
-    /// What happens at once.
-    RealTime,
-}
-
-impl TextFacts {
-    /// Reads `description`: time linear in its length, no allocation.
-    pub fn of(description: &str) -> Self {
-        scan(description, |_| {})
-    }
-
-    /// Whether the description mentions it.
-    pub fn has(&self, flag: Flag) -> bool {
-        self.flags >> (flag as u8) & 1 == 1
-    }
-
-    /// The complexity heuristic, 0 to 10: a base by type, half a point for each complex term, one
-    /// more for a description of over 500 characters.
-    pub fn task_complexity(&self, task_type: Option<&str>) -> f64 {
-        let base = match task_type.map(str::to_lowercase).as_deref() {
-            Some("backend") => 5.0,
-            Some("database") => 6.0,
-            Some("testing") => 3.0,
-            Some("documentation") => 2.0,
-            _ => 4.0,
-        };
-        let long = if self.length > 500 { 1.0 } else { 0.0 };
-        (base + 0.5 * self.num_complex_terms as f64 + long).min(10.0)
-    }
-}
+use super::builder::MAX_TERMS;
+use super::facts::{MAX_TEXT_BYTES, TextFacts};
+use super::lexicon::Lexicon;
+use super::table::{Meaning, Table};
+use super::word::{LOWER, Word};
 
 /// Reads `description` and hands the hash of each word to `word`, in order.
-pub(super) fn scan(description: &str, mut word: impl FnMut(u64)) -> TextFacts {
+pub(super) fn scan(lexicon: &Lexicon, description: &str, mut word: impl FnMut(u64)) -> TextFacts {
     let text = head(description);
     let bytes = text.as_bytes();
     let mut facts = TextFacts {
@@ -107,10 +17,8 @@ pub(super) fn scan(description: &str, mut word: impl FnMut(u64)) -> TextFacts {
         truncated: text.len() < description.len(),
         ..TextFacts::default()
     };
-    let table = lexicon::table();
-    let mut seen = Meaning::default();
+    let mut said = Said::new(lexicon.table(), text);
     let (mut at, mut line_start) = (0, true);
-    let mut previous: Option<Word> = None;
     let mut names = Names::default();
     while at < bytes.len() {
         let byte = bytes[at];
@@ -124,7 +32,7 @@ pub(super) fn scan(description: &str, mut word: impl FnMut(u64)) -> TextFacts {
             at += 1;
             continue;
         }
-        let this = read_word(bytes, at);
+        let this = Word::run(bytes, at);
         let end = this.end;
         word(this.hash);
         facts.num_words += 1;
@@ -134,33 +42,113 @@ pub(super) fn scan(description: &str, mut word: impl FnMut(u64)) -> TextFacts {
         }
         facts.num_links += usize::from(byte | 0x20 == b'h' && is_link(&bytes[at..]));
         names.note(&bytes[at..end], this.hash);
-        let said = note(table, &mut seen, bytes, this, previous);
-        facts.num_requirements += usize::from(said.demands);
-        facts.num_constraints += usize::from(said.constrains);
-        facts.num_relationships += usize::from(said.relates);
-        previous = Some(this);
+        if this.ascii {
+            said.note(this);
+        } else {
+            said.note_parts(this);
+        }
         (at, line_start) = (end, false);
     }
-    facts.num_technical_terms = seen.technical.count_ones() as usize;
-    facts.num_complex_terms = seen.complex.count_ones() as usize;
+    facts.num_requirements += said.demands;
+    facts.num_constraints = said.constraints;
+    facts.num_relationships = said.relationships;
+    facts.num_technical_terms = said.technical.count;
+    facts.num_complex_terms = said.complex.count;
     facts.num_entities = names.count;
-    facts.flags = seen.flags;
+    facts.flags = said.flags;
     facts
 }
 
-/// A word's place and hash.
-#[derive(Debug, Clone, Copy)]
-struct Word {
-    start: usize,
-    end: usize,
-    hash: u64,
-    /// The hash without the last byte: of the singular, where that is an `s`.
-    shorter: u64,
+/// What the words so far say.
+struct Said<'a> {
+    table: &'a Table,
+    text: &'a str,
+    previous: Option<Word>,
+    /// The word right before the previous one, where terms of three words are looked for.
+    before: Option<Word>,
+    demands: usize,
+    constraints: usize,
+    relationships: usize,
+    flags: u8,
+    complex: Distinct,
+    technical: Distinct,
 }
 
-impl Word {
-    fn is(self, bytes: &[u8], text: &str) -> bool {
-        bytes[self.start..self.end].eq_ignore_ascii_case(text.as_bytes())
+impl<'a> Said<'a> {
+    fn new(table: &'a Table, text: &'a str) -> Self {
+        Self {
+            table,
+            text,
+            previous: None,
+            before: None,
+            demands: 0,
+            constraints: 0,
+            relationships: 0,
+            flags: 0,
+            complex: Distinct::default(),
+            technical: Distinct::default(),
+        }
+    }
+
+    /// Apart, so that words in ASCII do not pay for the others.
+    #[cold]
+    fn note_parts(&mut self, run: Word) {
+        run.parts(self.text).for_each(|part| self.note(part));
+    }
+
+    /// Notes what the word means, alone and with those right before it.
+    fn note(&mut self, word: Word) {
+        let (table, text) = (self.table, self.text);
+        let first = self.previous.filter(|first| first.is_next_to(text, word));
+        let one = table.one(text, word);
+        let two = first.and_then(|first| table.two(text, first, word));
+        let three = if table.threes { self.three(first, word) } else { None };
+        if one.is_some() || two.is_some() || three.is_some() {
+            self.mean([one, two, three]);
+        }
+        self.previous = Some(word);
+    }
+
+    /// The meaning of the word with the two before it; few hosts have such terms.
+    #[cold]
+    fn three(&mut self, second: Option<Word>, word: Word) -> Option<Meaning> {
+        let first = std::mem::replace(&mut self.before, second);
+        self.table.three(self.text, [first?, second?], word)
+    }
+
+    #[inline]
+    fn mean(&mut self, found: [Option<Meaning>; 3]) {
+        // A term within a longer one that ends with it limits and ties once with it.
+        let (mut demands, mut constrains, mut relates) = (false, false, false);
+        for meaning in found.into_iter().flatten() {
+            self.complex.note(meaning.complex);
+            self.technical.note(meaning.technical);
+            self.flags |= meaning.flags;
+            demands |= meaning.demands;
+            constrains |= meaning.constrains;
+            relates |= meaning.relates;
+        }
+        self.demands += usize::from(demands);
+        self.constraints += usize::from(constrains);
+        self.relationships += usize::from(relates);
+    }
+}
+
+/// Distinct terms by their numbers, from 1.
+#[derive(Default)]
+struct Distinct {
+    /// Room for a host's terms and for more than are built in.
+    seen: [u64; MAX_TERMS / 64 + 2],
+    count: usize,
+}
+
+impl Distinct {
+    fn note(&mut self, number: u16) {
+        let (place, bit) = (usize::from(number / 64), 1 << (number % 64));
+        if number > 0 && self.seen[place] & bit == 0 {
+            self.seen[place] |= bit;
+            self.count += 1;
+        }
     }
 }
 
@@ -196,31 +184,6 @@ impl Names {
     }
 }
 
-/// Notes what the word, its singular, or the pair with the word before it means; what of it counts
-/// each time.
-fn note(table: &Table, seen: &mut Meaning, bytes: &[u8], word: Word, previous: Option<Word>) -> Meaning {
-    let mut found = table.find(word.hash, |t| word.is(bytes, t));
-    if found.is_none() && word.end - word.start > 3 && bytes[word.end - 1] | 0x20 == b's' {
-        let singular = Word { end: word.end - 1, ..word };
-        found = table.find(word.shorter, |t| singular.is(bytes, t));
-    }
-    let both = previous.filter(|first| word.start == first.end + 1).and_then(|first| {
-        table.find(lexicon::pair(first.hash, word.hash), |t| {
-            t.split_once(' ').is_some_and(|(a, b)| first.is(bytes, a) && word.is(bytes, b))
-        })
-    });
-    let mut said = Meaning::default();
-    for meaning in [found, both].into_iter().flatten() {
-        seen.complex |= meaning.complex;
-        seen.technical |= meaning.technical;
-        seen.flags |= meaning.flags;
-        said.demands |= meaning.demands;
-        said.constrains |= meaning.constrains;
-        said.relates |= meaning.relates;
-    }
-    said
-}
-
 /// The part of the text that is read, cut at a character's boundary.
 fn head(text: &str) -> &str {
     &text[..text.floor_char_boundary(MAX_TEXT_BYTES)]
@@ -229,34 +192,6 @@ fn head(text: &str) -> &str {
 /// Characters, counted as bytes that do not continue one.
 fn length(text: &str) -> usize {
     text.bytes().map(|b| usize::from((b & 0xC0) != 0x80)).sum()
-}
-
-/// Lower-cased letters, digits, and the bytes of characters beyond ASCII; 0 between words.
-static LOWER: [u8; 256] = {
-    let mut table = [0; 256];
-    let mut byte = 0_usize;
-    while byte < 256 {
-        let b = byte as u8;
-        if b.is_ascii_alphanumeric() || b >= 0x80 {
-            table[byte] = b.to_ascii_lowercase();
-        }
-        byte += 1;
-    }
-    table
-};
-
-fn read_word(bytes: &[u8], start: usize) -> Word {
-    let (mut end, mut hash, mut shorter) = (start, lexicon::SEED, lexicon::SEED);
-    for byte in &bytes[start..] {
-        let lower = LOWER[*byte as usize];
-        if lower == 0 {
-            break;
-        }
-        shorter = hash;
-        hash = lexicon::step(hash, lower);
-        end += 1;
-    }
-    Word { start, end, hash, shorter }
 }
 
 /// `- ` or `* ` at the start of a line.
@@ -278,6 +213,7 @@ fn is_link(rest: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::text::Flag;
 
     #[test]
     fn terms_keep_to_word_boundaries() {
@@ -330,15 +266,6 @@ mod tests {
             TextFacts::of("Use the UserService. Then UserService calls OrderRepo and NASA.").num_entities,
             2
         );
-    }
-
-    #[test]
-    fn the_heuristic_follows_type_terms_and_length() {
-        let plain = TextFacts::of("x");
-        assert_eq!(plain.task_complexity(Some("database")), 6.0);
-        assert_eq!(plain.task_complexity(None), 4.0);
-        let long = TextFacts::of(&"payment ".repeat(100));
-        assert_eq!(long.task_complexity(Some("Backend")), 6.5);
     }
 
     #[test]

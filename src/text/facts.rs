@@ -1,0 +1,132 @@
+//! What a description says, in numbers.
+
+use super::lexicon::Lexicon;
+use super::scan::scan;
+use serde::{Deserialize, Serialize};
+
+/// Descriptions are read up to here, in bytes; the rest is counted but not read.
+pub const MAX_TEXT_BYTES: usize = 64 * 1024;
+
+/// What one pass over a description finds.
+///
+/// ```
+/// use devmatrix_ml::text::TextFacts;
+/// let facts = TextFacts::of("Build a REST API:\n- it must validate the model\n- maintain the model");
+/// assert_eq!(facts.num_requirements, 3); // two bullets and a "must"
+/// assert_eq!(facts.num_technical_terms, 3); // rest, api, model (once)
+/// assert_eq!(facts.num_complex_terms, 1); // model; "ai" is not in "maintain"
+/// ```
+#[derive(Debug, Clone, PartialEq, Default)]
+#[non_exhaustive]
+pub struct TextFacts {
+    /// Characters of the whole description.
+    pub length: usize,
+    /// Whether the description was longer than [`MAX_TEXT_BYTES`] and its end was not read.
+    pub truncated: bool,
+    /// Words read.
+    pub num_words: usize,
+    /// Lines read.
+    pub num_lines: usize,
+    /// Bytes of the first line.
+    pub title_length: usize,
+    /// Lines that start with `#`.
+    pub num_headings: usize,
+    /// Backticks: code in the description.
+    pub num_backticks: usize,
+    /// Addresses on the web.
+    pub num_links: usize,
+    /// Whole numbers.
+    pub num_numbers: usize,
+    /// Bulleted and numbered items, and every `must` and `should`.
+    pub num_requirements: usize,
+    /// Distinct technical terms.
+    pub num_technical_terms: usize,
+    /// Distinct terms that make a task complex.
+    pub num_complex_terms: usize,
+    /// Distinct names: capitalised words that do not begin a sentence, and names in `CamelCase`.
+    pub num_entities: usize,
+    /// Times that entities are tied together ("has many", "pertenece a").
+    pub num_relationships: usize,
+    /// Times that something is limited ("at least", "unique", "obligatorio").
+    pub num_constraints: usize,
+    /// One bit a [`Flag`].
+    pub(super) flags: u8,
+}
+
+/// What a description may mention, in English or Spanish.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Flag {
+    /// Who somebody is.
+    Authentication,
+    /// What somebody may do.
+    Authorization,
+    /// Whether input is right.
+    Validation,
+    /// Where data live.
+    Database,
+    /// Somebody else's interface.
+    ApiIntegration,
+    /// Files that users send.
+    FileUpload,
+    /// What happens at once.
+    RealTime,
+}
+
+impl TextFacts {
+    /// Reads `description` for the built-in terms: time linear in its length, no allocation.
+    pub fn of(description: &str) -> Self {
+        Self::of_with(Lexicon::built_in(), description)
+    }
+
+    /// Reads `description` for the terms of `lexicon`, in the same time.
+    ///
+    /// ```
+    /// use devmatrix_ml::text::{Lexicon, TextFacts};
+    /// let lexicon = Lexicon::builder().add_technical("kafka").build()?;
+    /// assert_eq!(TextFacts::of_with(&lexicon, "a Kafka service").num_technical_terms, 2);
+    /// assert_eq!(TextFacts::of("a Kafka service").num_technical_terms, 1);
+    /// # Ok::<(), devmatrix_ml::Error>(())
+    /// ```
+    pub fn of_with(lexicon: &Lexicon, description: &str) -> Self {
+        scan(lexicon, description, |_| {})
+    }
+
+    /// Whether the description mentions it.
+    ///
+    /// ```
+    /// use devmatrix_ml::text::{Flag, TextFacts};
+    /// assert!(TextFacts::of("Añadir autenticación").has(Flag::Authentication));
+    /// ```
+    pub fn has(&self, flag: Flag) -> bool {
+        self.flags >> (flag as u8) & 1 == 1
+    }
+
+    /// The complexity heuristic, 0 to 10: a base by type, half a point for each complex term, one
+    /// more for a description of over 500 characters.
+    pub fn task_complexity(&self, task_type: Option<&str>) -> f64 {
+        let base = match task_type.map(str::to_lowercase).as_deref() {
+            Some("backend") => 5.0,
+            Some("database") => 6.0,
+            Some("testing") => 3.0,
+            Some("documentation") => 2.0,
+            _ => 4.0,
+        };
+        let long = if self.length > 500 { 1.0 } else { 0.0 };
+        (base + 0.5 * self.num_complex_terms as f64 + long).min(10.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_heuristic_follows_type_terms_and_length() {
+        let plain = TextFacts::of("x");
+        assert_eq!(plain.task_complexity(Some("database")), 6.0);
+        assert_eq!(plain.task_complexity(None), 4.0);
+        let long = TextFacts::of(&"payment ".repeat(100));
+        assert_eq!(long.task_complexity(Some("Backend")), 6.5);
+    }
+}

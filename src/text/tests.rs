@@ -1,0 +1,201 @@
+//! A host's own terms: found where they stand, and nowhere else.
+
+use super::{Flag, Lexicon, LexiconBuilder, MAX_TEXT_BYTES, SparseText, TextFacts};
+use crate::ErrorKind;
+use proptest::prelude::*;
+
+#[test]
+fn a_hosts_terms_count_beside_the_built_in_ones() {
+    let lexicon = Lexicon::builder()
+        .add_technical("Kafka")
+        .add_technical("node.js")
+        .add_complex("event sourcing")
+        .add_flag(Flag::Database, "cockroachdb")
+        .add_constraint("techo rígido")
+        .add_requirement("ha de")
+        .add_relationship("cuelga de la")
+        .build()
+        .unwrap();
+    let text = "Cada hoja cuelga de la rama. KAFKA, Node.js y «cockroachDB»: \
+                ha de tener un techo-rigido; ÚNICO, con event\u{a0}sourcings, the API";
+    let (facts, grams) = SparseText::read_with(&lexicon, text);
+    assert_eq!(facts, TextFacts::of_with(&lexicon, text));
+    assert_eq!(grams, SparseText::read(text).1);
+    assert_eq!((facts.num_technical_terms, facts.num_complex_terms), (3, 1));
+    assert_eq!((facts.num_constraints, facts.num_relationships, facts.num_requirements), (2, 1, 1));
+    let plain = TextFacts::of(text);
+    assert!(facts.has(Flag::Database) && !plain.has(Flag::Database));
+    assert_eq!((plain.num_technical_terms, plain.num_constraints, plain.num_relationships), (1, 1, 0));
+}
+
+#[test]
+fn accents_case_and_signs_beyond_ascii_do_not_matter() {
+    for text in [
+        "autenticación",
+        "autenticacion",
+        "AUTENTICACIÓN",
+        "autenticacio\u{301}n",
+        "¿Autenticación?",
+        "🔒autenticación…",
+        "usuarios—“autenticación”",
+    ] {
+        let facts = TextFacts::of(text);
+        assert!(facts.has(Flag::Authentication), "{text}");
+        assert_eq!(facts.num_technical_terms, 1, "{text}");
+    }
+    for text in ["desautenticación", "autenticación1", "日autenticación", "autentica ción"] {
+        assert!(!TextFacts::of(text).has(Flag::Authentication), "{text}");
+    }
+}
+
+#[test]
+fn a_limit_is_counted_once_however_many_terms_end_with_it() {
+    let lexicon =
+        Lexicon::builder().add_constraint("upper limit").add_constraint("hard upper limit").build().unwrap();
+    assert_eq!(TextFacts::of_with(&lexicon, "a hard upper limit; the limits").num_constraints, 2);
+}
+
+#[test]
+fn terms_that_would_never_be_found_are_refused_by_name() {
+    let (long, tall) = ("é".repeat(33), "Ⱥ".repeat(32));
+    for bad in
+        ["", " ", "c++", "one two three four", "a, b", "x\0", "🦀", "a……b", "?", "a\u{301}-", &long, &tall]
+    {
+        for builder in [
+            Lexicon::builder().add_technical("fine").add_complex(bad),
+            Lexicon::builder().add_flag(Flag::RealTime, bad),
+        ] {
+            let error = builder.build().unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidInput);
+            let start: String = bad.chars().take(20).collect();
+            assert!(error.to_string().contains(format!("{start:?}").trim_end_matches('"')), "{error}");
+        }
+    }
+    assert!(serde_json::from_str::<Lexicon>(r#"{"technical":["a b c d"]}"#).is_err());
+    assert!(serde_json::from_str::<Lexicon>(r#"{"tecnical":["a"]}"#).is_err());
+    assert_eq!(serde_json::from_str::<Lexicon>(r#"{"flags":{"database":[]}}"#).unwrap(), Lexicon::default());
+}
+
+#[test]
+fn a_thousand_terms_are_told_apart_and_no_more_are_taken() {
+    let of = |n| (0..n).fold(Lexicon::builder(), |all, i| all.add_technical(format!("t{i}"))).build();
+    let most = of(1000).unwrap();
+    let all: String = (0..1000).map(|i| format!("t{i} ")).collect();
+    assert_eq!(TextFacts::of_with(&most, &(all + "api")).num_technical_terms, 1001);
+    let error = of(1001).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    assert!(error.to_string().contains("1001"), "{error}");
+}
+
+#[test]
+fn hostile_texts_are_read() {
+    let lexicon = Lexicon::builder().add_constraint("no more than").add_technical("ñ").build().unwrap();
+    let most = MAX_TEXT_BYTES / 2;
+    for part in ["a", "ñ", "🦀", "z̸̢̛", "no more ", "no\u{2014}more—than", "\u{301}", "İ", "ẞ", "s\u{10FFFF}"]
+    {
+        let text = part.repeat(most);
+        let facts = TextFacts::of_with(&lexicon, &text);
+        assert!(facts.num_constraints <= text.len());
+        assert_eq!(SparseText::read_with(&lexicon, &text).0, facts);
+    }
+    assert_eq!(TextFacts::of("\0must\0").num_constraints, 1);
+    assert_eq!(TextFacts::of("👩‍👩‍👧‍👦must").num_constraints, 1);
+}
+
+/// Words that stand in no built-in list: each has a `q` before an `x`.
+fn term() -> impl Strategy<Value = Vec<String>> {
+    prop::collection::vec("qx[a-z0-9áéíóúüñ]{1,6}", 1..=3)
+}
+
+/// `text` with some letters in upper case.
+fn in_some_case(text: &str, upper: u64) -> String {
+    let case = |(i, c): (usize, char)| {
+        if upper >> (i % 64) & 1 == 1 { c.to_uppercase().collect() } else { c.to_string() }
+    };
+    text.chars().enumerate().map(case).collect()
+}
+
+/// Something added to a lexicon, by the number of its list.
+fn add(builder: LexiconBuilder, list: u8, term: &str) -> LexiconBuilder {
+    match list % 6 {
+        0 => builder.add_technical(term),
+        1 => builder.add_complex(term),
+        2 => builder.add_requirement(term),
+        3 => builder.add_constraint(term),
+        4 => builder.add_relationship(term),
+        _ => builder.add_flag(Flag::Database, term),
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_term_is_found_between_word_boundaries_and_nowhere_inside_a_word(
+        words in term(),
+        upper: u64,
+        signs in prop::sample::select(vec!["-", "/", " ", "_", ".", "\n", "—", "\u{a0}"]),
+        (before, after) in ("(Add the |must,|año |x|)", "( of it| y más|, ok)?"),
+        (left, right) in ("[ ,.;:(\"«¿—\n]", "[ ,.;:)!»…—\n]"),
+        glue in "[a-rt-z0-9ñé日]",
+        accented: bool,
+    ) {
+        let term = words.join(" ");
+        let lexicon = Lexicon::builder().add_technical(in_some_case(&term, upper)).build().unwrap();
+        let count = |text: &str| TextFacts::of_with(&lexicon, text).num_technical_terms;
+        let mut said = in_some_case(&words.join(signs), upper.rotate_left(7));
+        if accented {
+            said = said.replace('a', "à").replace('é', "e").replace('n', "n\u{303}");
+        }
+        for text in [
+            said.clone(),
+            format!("{before}{left}{said}{right}{after}"),
+            format!("{said}{right}{after}"),
+            format!("{before}{left}{said}"),
+            format!("{before}{left}{said}s{right}{after}"),
+        ] {
+            prop_assert_eq!(count(&text), 1, "{:?} in {:?}", term, text);
+        }
+        for text in [
+            format!("{before}{left}{glue}{said}{right}{after}"),
+            format!("{before}{left}{said}{glue}{right}{after}"),
+            format!("{glue}{said}{glue}"),
+            format!("{before}{right}{after}"),
+        ] {
+            prop_assert_eq!(count(&text), 0, "{:?} in {:?}", term, text);
+        }
+    }
+
+    #[test]
+    fn the_order_of_adding_changes_nothing(
+        terms in prop::collection::vec((any::<u8>(), term()), 0..12).prop_shuffle(),
+        text in "(qx[a-z]{0,2}[ -]|must |api ){0,20}",
+    ) {
+        let of = |terms: &mut dyn Iterator<Item = &(u8, Vec<String>)>| {
+            terms.fold(Lexicon::builder(), |all, (list, term)| add(all, *list, &term.join(" "))).build().unwrap()
+        };
+        let (one, other) = (of(&mut terms.iter()), of(&mut terms.iter().rev().chain(&terms)));
+        prop_assert_eq!(&one, &other);
+        prop_assert_eq!(one.fingerprint(), other.fingerprint());
+        prop_assert_eq!(TextFacts::of_with(&one, &text), TextFacts::of_with(&other, &text));
+    }
+
+    #[test]
+    fn what_is_written_is_read_again(
+        terms in prop::collection::vec((any::<u8>(), prop_oneof![".{1,12}", "[a-zÀ-ž -]{1,16}"]), 0..6),
+    ) {
+        let built = terms.iter().fold(Lexicon::builder(), |all, (list, term)| add(all, *list, term)).build();
+        let Ok(lexicon) = built else { return Ok(()) };
+        let json: Lexicon = serde_json::from_str(&serde_json::to_string(&lexicon).unwrap()).unwrap();
+        let bytes: Lexicon = postcard::from_bytes(&postcard::to_stdvec(&lexicon).unwrap()).unwrap();
+        for read in [json, bytes] {
+            prop_assert_eq!(&read, &lexicon);
+            prop_assert_eq!(read.fingerprint(), lexicon.fingerprint());
+        }
+    }
+
+    #[test]
+    fn any_text_is_read(text in any::<String>(), term in ".{1,8}") {
+        let lexicon = Lexicon::builder().add_technical(term).build().unwrap_or_default();
+        let facts = TextFacts::of_with(&lexicon, &text);
+        prop_assert!(facts.num_technical_terms <= text.chars().count());
+    }
+}
