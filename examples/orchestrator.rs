@@ -140,8 +140,8 @@ async fn main() -> anyhow::Result<()> {
             prediction.success_probability * 100.0,
             prediction.risk_level
         );
-        for reason in prediction.risk_factors.iter().take(2) {
-            println!("  {:+.2}  {}", reason.contribution, reason.text);
+        for group in prediction.reasons_by_topic.iter().take(3) {
+            println!("  {:+.2}  {}", group.contribution, group.text);
         }
     }
     println!("versions kept: {}", host.registry.versions("success").await?.len());

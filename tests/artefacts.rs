@@ -202,10 +202,16 @@ struct PartLayout {
     tree_places: Vec<usize>,
     blend: f64,
     wording: f64,
+    /// Always none here: forged abilities are in `abilities.rs`.
+    ability: Option<()>,
+    share: f64,
+    /// Which calibration: temperature scaling, of which the slope is all.
+    calibration: u32,
     slope: f64,
     predicted: Vec<f32>,
     successes: Vec<u32>,
     weight: f64,
+    venn_abers: Option<Vec<(f64, f64, f64)>>,
 }
 
 fn layout() -> Layout {
@@ -244,7 +250,7 @@ fn forged_numbers_are_refused_or_harmless() {
     ];
     for (i, v) in numbers.into_iter().enumerate() {
         let w = v as f32;
-        let changes: [&dyn Fn(&mut Layout); 17] = [
+        let changes: [&dyn Fn(&mut Layout); 20] = [
             &|m| m.new_task.weight = v,
             &|m| m.new_task.slope = v,
             &|m| m.new_task.predicted.fill(w),
@@ -262,6 +268,9 @@ fn forged_numbers_are_refused_or_harmless() {
             &|m| (m.new_task.predicted, m.new_task.successes) = (vec![w], vec![1]),
             &|m| (m.new_task.intercept, m.new_task.slope) = (v, 10.0),
             &|m| (m.new_task.wording, m.new_task.blend) = (v, 1.0),
+            &|m| m.new_task.share = v,
+            &|m| m.new_task.venn_abers = Some(vec![(v, v, v)]),
+            &|m| m.new_task.venn_abers.iter_mut().flatten().for_each(|group| group.1 = v),
         ];
         for (k, change) in changes.iter().enumerate() {
             if let Ok(model) = open(&sealed_with(*change)) {
@@ -273,7 +282,7 @@ fn forged_numbers_are_refused_or_harmless() {
 
 #[test]
 fn forged_shapes_are_refused_or_harmless() {
-    let refused: [&dyn Fn(&mut Layout); 14] = [
+    let refused: [&dyn Fn(&mut Layout); 16] = [
         &|m| m.new_task.successes.clear(),
         &|m| m.new_task.predicted.truncate(3),
         &|m| m.new_task.successes[0] = 2,
@@ -288,6 +297,8 @@ fn forged_shapes_are_refused_or_harmless() {
         &|m| m.new_task.idf.push((u32::MAX, 1.0)),
         &|m| m.new_task.sparse.push((u32::MAX, 1.0)),
         &|m| m.new_task.regime = 9,
+        &|m| m.new_task.idf.reverse(),
+        &|m| m.new_task.venn_abers.iter_mut().for_each(|groups| groups.reverse()),
     ];
     for (i, change) in refused.iter().enumerate() {
         assert_eq!(open(&sealed_with(*change)).map(|_| ()).unwrap_err().kind(), ErrorKind::Corrupt, "{i}");
@@ -295,8 +306,8 @@ fn forged_shapes_are_refused_or_harmless() {
     let harmless: [&dyn Fn(&mut Layout); 5] = [
         &|m| m.seen_task = None,
         &|m| m.new_task.regime = 1,
-        &|m| m.new_task.sparse = vec![(7, 1.0); 200_000],
-        &|m| m.new_task.idf.reverse(),
+        &|m| m.new_task.sparse = vec![(0, 1.0); 200_000],
+        &|m| m.new_task.venn_abers = None,
         &|m| m.new_task.tree_places.reverse(),
     ];
     for (i, change) in harmless.iter().enumerate() {

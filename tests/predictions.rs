@@ -51,7 +51,7 @@ fn sound(model: &SuccessModel, row: &FeatureRow) -> Result<(), TestCaseError> {
     prop_assert_eq!(found.risk_level, RiskLevel::of(p));
     let (base, features, wording) = model.contributions(row);
     let sum = base + features.iter().sum::<f64>() + wording;
-    prop_assert!((sum - logit(p)).abs() < 1e-4, "{sum} against {}", logit(p));
+    prop_assert!((sum - model.margin(row)).abs() < 1e-4, "{sum} against {}", model.margin(row));
     for reason in model.reasons(row) {
         prop_assert!(reason.contribution.is_finite() && !reason.text.contains("NaN"), "{reason:?}");
         let Some(place) = index_of(&reason.feature) else {

@@ -9,9 +9,11 @@ use devmatrix_ml::ErrorKind;
 use devmatrix_ml::clock::{Clock, ManualClock};
 use devmatrix_ml::dataset::Target;
 use devmatrix_ml::event::TaskContext;
-use devmatrix_ml::features::{FeatureEngineer, FeatureOptions};
+use devmatrix_ml::features::{FeatureEngineer, FeatureOptions, Topic};
 use devmatrix_ml::history::SharedHistory;
-use devmatrix_ml::models::{Predictor, RiskLevel, Status, SuccessModel, SuccessTrainer, Trainer};
+use devmatrix_ml::models::{
+    Locale, Predictor, Reason, RiskLevel, Status, SuccessModel, SuccessPrediction, SuccessTrainer, Trainer,
+};
 use devmatrix_ml::registry::{DiskRegistry, MemoryRegistry, ModelRegistry, NewVersion, envelope};
 use devmatrix_ml::serve::PredictionService;
 use devmatrix_ml::text::Lexicon;
@@ -183,4 +185,36 @@ fn a_service_started_anew_serves_what_was_promoted() {
         .collect();
     assert_eq!(answers[0], answers[1]);
     assert_eq!(answers[0].status, Status::Calibrated);
+}
+
+#[derive(Debug)]
+struct Numbered;
+
+impl Locale for Numbered {
+    fn sentence(&self, reason: &Reason) -> String {
+        format!("<{}>", reason.feature)
+    }
+
+    fn topic(&self, topic: Topic) -> String {
+        format!("#{topic:?}")
+    }
+}
+
+#[test]
+fn reasons_are_said_in_the_hosts_words_and_summed_by_topic() {
+    let served = two_versions();
+    served.promote(1);
+    block_on(served.service.reload(&served.registry)).unwrap();
+    let english = served.service.predict_success(&served.task).unwrap();
+    let service = served.service.with_locale(Arc::new(Numbered));
+    let found = service.predict_success(&served.task).unwrap();
+    assert!(!found.risk_factors.is_empty());
+    for (theirs, ours) in found.risk_factors.iter().zip(&english.risk_factors) {
+        assert_eq!(theirs.text, format!("<{}>", ours.feature));
+        assert_eq!((&theirs.fact, theirs.contribution), (&ours.fact, ours.contribution));
+    }
+    let sum = |p: &SuccessPrediction| p.reasons_by_topic.iter().map(|g| g.contribution).sum::<f64>();
+    assert_eq!(sum(&found), sum(&english));
+    assert!(found.reasons_by_topic.iter().all(|g| g.text.starts_with(&format!("#{:?}: <", g.topic))));
+    assert!(service.predict_success_only(&served.task).unwrap().reasons_by_topic.is_empty());
 }

@@ -9,8 +9,8 @@ mod regress;
 mod success;
 mod template;
 
-pub use prediction::{RiskLevel, Status, SuccessPrediction};
-pub use reasons::Reason;
+pub use prediction::{Answer, RiskLevel, Status, SuccessPrediction};
+pub use reasons::{English, Fact, Locale, Reason, ReasonGroup};
 pub use regress::{
     Complexity, ComplexityPrediction, ComplexityTrainer, Estimate, Quality, QualityPrediction,
     QualityTrainer, Quantity, RegressionModel, RegressionParams, RegressionTrainer, Time, TimePrediction,
@@ -25,7 +25,7 @@ pub use template::{
 
 use crate::dataset::{Dataset, Example, Target};
 use crate::error::Result;
-use crate::features::FeatureRow;
+use crate::features::{FEATURES, FeatureRow};
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 
@@ -47,6 +47,13 @@ pub trait Predictor: Send + Sync + Debug {
 
     /// Why it answers so, the strongest reason first.
     fn reasons(&self, row: &FeatureRow) -> Vec<Reason>;
+
+    /// How much each feature's splits lessened the loss in training, as shares that add up to 1, the
+    /// largest first; empty where a model has no such thing. What was learnt in vain counts too:
+    /// [`permutation_importance`](crate::evaluate::permutation_importance) tells on new rows.
+    fn gains(&self) -> Vec<(String, f64)> {
+        Vec::new()
+    }
 
     /// Fingerprint of the features that it was fitted on.
     fn schema(&self) -> u64;
@@ -98,4 +105,14 @@ pub trait Trainer: Send + Sync + Debug {
 
     /// The parameters, to be kept with every version.
     fn parameters(&self) -> serde_json::Value;
+}
+
+/// Gains by feature as shares of their sum, the largest first, those of nothing left out.
+fn shares(places: &[usize], gains: &[f64]) -> Vec<(String, f64)> {
+    let sum: f64 = gains.iter().filter(|gain| gain.is_finite()).sum();
+    let named = places.iter().zip(gains).filter(|(_, gain)| **gain > 0.0 && sum > 0.0);
+    let mut shares: Vec<_> =
+        named.filter_map(|(place, gain)| Some((FEATURES.get(*place)?.name.to_owned(), gain / sum))).collect();
+    shares.sort_by(|a, b| b.1.total_cmp(&a.1));
+    shares
 }

@@ -1,6 +1,6 @@
 //! What a prediction says of itself.
 
-use super::reasons::Reason;
+use super::reasons::{Reason, ReasonGroup};
 use serde::{Deserialize, Serialize};
 
 /// How likely a generation is approved without modification, and what that is worth.
@@ -21,6 +21,9 @@ pub struct SuccessPrediction {
     pub risk_level: RiskLevel,
     /// What speaks against success, the strongest first; empty where reasons were not asked for.
     pub risk_factors: Vec<Reason>,
+    /// What all reasons, for and against, come to by what they are about, the most first; empty
+    /// where reasons were not asked for.
+    pub reasons_by_topic: Vec<ReasonGroup>,
     /// What the answer rests on.
     pub status: Status,
     /// What else to know: that the end of a long description was not read.
@@ -43,6 +46,18 @@ pub enum RiskLevel {
     High,
     /// Success below 0.50.
     VeryHigh,
+}
+
+/// An answer to a yes-or-no question, which may be that there is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answer {
+    /// Yes.
+    Yes,
+    /// No.
+    No,
+    /// The interval holds both, or there is hardly any evidence: better ask a person.
+    Unsure,
 }
 
 /// What a prediction rests on.
@@ -71,6 +86,11 @@ impl RiskLevel {
 }
 
 impl SuccessPrediction {
+    /// Whether success is at least as likely as `threshold`; abstains where the interval holds it.
+    pub fn is_at_least(&self, threshold: f64) -> Answer {
+        Answer::of(self.interval, threshold, self.status)
+    }
+
     /// A prediction of `probability` with its interval, as yet of no version.
     pub(crate) fn new(probability: f64, interval: (f64, f64), status: Status, feature_schema: u64) -> Self {
         Self {
@@ -80,10 +100,23 @@ impl SuccessPrediction {
             venn_abers: None,
             risk_level: RiskLevel::of(probability),
             risk_factors: Vec::new(),
+            reasons_by_topic: Vec::new(),
             status,
             notes: Vec::new(),
             model_version: 0,
             feature_schema,
+        }
+    }
+}
+
+impl Answer {
+    /// Whether what lies in `interval` is at least `threshold`.
+    pub(super) fn of((low, high): (f64, f64), threshold: f64, status: Status) -> Self {
+        match status {
+            Status::InsufficientEvidence => Self::Unsure,
+            _ if low >= threshold => Self::Yes,
+            _ if high < threshold => Self::No,
+            _ => Self::Unsure,
         }
     }
 }
@@ -103,6 +136,15 @@ mod tests {
         use RiskLevel::{High, Low, Medium, VeryHigh};
         assert_eq!(levels, [Low, Medium, Medium, High, High, VeryHigh]);
         assert_eq!(serde_json::to_string(&VeryHigh).unwrap(), "\"very_high\"");
+    }
+
+    #[test]
+    fn what_the_interval_leaves_open_is_not_answered() {
+        let found = SuccessPrediction::new(0.8, (0.7, 0.9), Status::Calibrated, 0);
+        let answers = [0.6, 0.8, 0.95, f64::NAN].map(|threshold| found.is_at_least(threshold));
+        assert_eq!(answers, [Answer::Yes, Answer::Unsure, Answer::No, Answer::Unsure]);
+        let guess = SuccessPrediction { status: Status::InsufficientEvidence, ..found };
+        assert_eq!(guess.is_at_least(0.6), Answer::Unsure);
     }
 
     #[test]

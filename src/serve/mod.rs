@@ -12,9 +12,9 @@ use crate::event::{Completion, TaskContext};
 use crate::features::{FeatureEngineer, FeatureRow};
 use crate::history::SharedHistory;
 use crate::models::{
-    ComplexityPrediction, ComplexityTrainer, Estimate, Predictor, QualityPrediction, QualityTrainer,
-    Quantity, RegressionModel, RegressionTrainer, SuccessPrediction, TemplateCatalogue, TemplateRanker,
-    TemplateRanking, TemplateView, TimePrediction, TimeTrainer, prior,
+    ComplexityPrediction, ComplexityTrainer, English, Estimate, Locale, Predictor, QualityPrediction,
+    QualityTrainer, Quantity, Reason, ReasonGroup, RegressionModel, RegressionTrainer, SuccessPrediction,
+    TemplateCatalogue, TemplateRanker, TemplateRanking, TemplateView, TimePrediction, TimeTrainer, prior,
 };
 use crate::registry::ModelRegistry;
 use crate::text::MAX_TEXT_BYTES;
@@ -47,6 +47,8 @@ pub struct PredictionService {
     clock: Arc<dyn Clock>,
     models: ArcSwap<ModelSet>,
     catalogue: Option<TemplateCatalogue>,
+    /// The host's words for reasons; English without.
+    locale: Option<Arc<dyn Locale>>,
 }
 
 /// What a reload did.
@@ -84,13 +86,19 @@ impl PredictionService {
     /// A service that answers from the past alone until models are loaded.
     pub fn new(history: Arc<SharedHistory>, engineer: FeatureEngineer, clock: Arc<dyn Clock>) -> Self {
         let schema = engineer.fingerprint();
-        Self { history, engineer, schema, clock, models: ArcSwap::default(), catalogue: None }
+        Self { history, engineer, schema, clock, models: ArcSwap::default(), catalogue: None, locale: None }
     }
 
     /// The same with the host's templates to rank.
     #[must_use]
     pub fn with_templates(self, catalogue: TemplateCatalogue) -> Self {
         Self { catalogue: Some(catalogue), ..self }
+    }
+
+    /// The same with reasons in the host's words.
+    #[must_use]
+    pub fn with_locale(self, locale: Arc<dyn Locale>) -> Self {
+        Self { locale: Some(locale), ..self }
     }
 
     /// How likely `task` is approved without modification, with what speaks against it.
@@ -219,7 +227,8 @@ impl PredictionService {
             None => prior::prediction(row, self.schema),
         };
         if let Some(loaded) = models.success.as_ref().filter(|_| explained) {
-            prediction.risk_factors = loaded.model.reasons(row);
+            let (reasons, by_topic) = self.worded(loaded.model.reasons(row));
+            (prediction.risk_factors, prediction.reasons_by_topic) = (reasons, by_topic);
             prediction.risk_factors.retain(|reason| reason.contribution < 0.0);
         }
         prediction.notes.extend(note_on(row));
@@ -238,10 +247,21 @@ impl PredictionService {
             None => trainer.prior_estimate(row, self.schema),
         };
         if let Some(loaded) = loaded.filter(|_| explained) {
-            estimate.factors = loaded.model.reasons(row);
+            (estimate.factors, estimate.factors_by_topic) = self.worded(loaded.model.reasons(row));
         }
         estimate.notes.extend(note_on(row));
         estimate
+    }
+
+    /// The reasons in the host's words, and what they come to by topic.
+    fn worded(&self, mut reasons: Vec<Reason>) -> (Vec<Reason>, Vec<ReasonGroup>) {
+        let Some(locale) = &self.locale else {
+            let by_topic = Reason::by_topic(&reasons, &English);
+            return (reasons, by_topic);
+        };
+        reasons.iter_mut().for_each(|reason| reason.text = locale.sentence(reason));
+        let by_topic = Reason::by_topic(&reasons, locale.as_ref());
+        (reasons, by_topic)
     }
 
     fn rank(&self, models: &ModelSet, task: &TaskContext, catalogue: &TemplateCatalogue) -> TemplateRanking {

@@ -1,6 +1,6 @@
 //! What a prediction of a number says.
 
-use crate::models::{Reason, Status};
+use crate::models::{Answer, Reason, ReasonGroup, Status};
 use serde::{Deserialize, Serialize};
 
 /// A predicted number with its uncertainty and its reasons.
@@ -17,6 +17,8 @@ pub struct Estimate {
     pub status: Status,
     /// What made it so, the strongest first; empty where reasons were not asked for.
     pub factors: Vec<Reason>,
+    /// The same summed by what they are about.
+    pub factors_by_topic: Vec<ReasonGroup>,
     /// What else to know.
     pub notes: Vec<String>,
     /// The version of the model, 0 for the prior.
@@ -74,6 +76,13 @@ pub struct QualityPrediction {
 
 /// Tries until approval are counted up to here.
 const MOST_TRIES: f64 = 20.0;
+
+impl Estimate {
+    /// Whether the number is at least `threshold`; abstains where the 90 % interval holds it.
+    pub fn is_at_least(&self, threshold: f64) -> Answer {
+        Answer::of(self.interval_90, threshold, self.status)
+    }
+}
 
 impl ComplexityPrediction {
     pub(crate) fn new(mut estimate: Estimate) -> Self {

@@ -92,6 +92,7 @@ impl Fitted {
             interval_90: number(wide),
             status,
             factors: Vec::new(),
+            factors_by_topic: Vec::new(),
             notes,
             model_version: 0,
             feature_schema: schema,

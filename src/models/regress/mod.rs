@@ -88,6 +88,7 @@ impl<Q: Quantity> RegressionTrainer<Q> {
             interval_90,
             status,
             factors: Vec::new(),
+            factors_by_topic: Vec::new(),
             notes: vec!["no model yet: the past alone".to_owned()],
             model_version: 0,
             feature_schema: schema,
@@ -239,7 +240,7 @@ impl<Q: Quantity> Predictor for RegressionModel<Q> {
 
     fn reasons(&self, row: &FeatureRow) -> Vec<Reason> {
         let (_, features, wording) = self.contributions(row);
-        reasons(row, &features, wording, Q::WORDING)
+        reasons(row, &features, wording, Q::TARGET)
     }
 
     fn schema(&self) -> u64 {

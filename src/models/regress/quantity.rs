@@ -13,8 +13,6 @@ pub trait Quantity: Clone + std::fmt::Debug + Send + Sync + 'static {
     const USES_CODE: bool;
     /// The simplest predictors: a name, and the feature that each is.
     const BASELINES: &'static [(&'static str, &'static str)];
-    /// What a description's wording does to it: for less and for more.
-    const WORDING: [&'static str; 2];
 
     /// The feature that guesses it while nothing is known.
     const HEURISTIC: Option<&'static str>;
@@ -65,9 +63,6 @@ impl Quantity for Complexity {
     const USES_CODE: bool = false;
     const BASELINES: &'static [(&'static str, &'static str)] =
         &[("type_mean", "avg_complexity_for_type"), ("expected", "expected_complexity")];
-    const WORDING: [&'static str; 2] =
-        ["tasks worded like this were simpler", "tasks worded like this were harder"];
-
     const HEURISTIC: Option<&'static str> = Some("task_complexity_score");
     const UNKNOWN: f64 = 5.0;
 
@@ -106,9 +101,6 @@ impl Quantity for Time {
     ];
     const HEURISTIC: Option<&'static str> = None;
     const UNKNOWN: f64 = 60.0;
-    const WORDING: [&'static str; 2] =
-        ["tasks worded like this took less time", "tasks worded like this took longer"];
-
     fn spec() -> Spec {
         Spec {
             target: Self::TARGET,
@@ -157,9 +149,6 @@ impl Quantity for Quality {
     ];
     const HEURISTIC: Option<&'static str> = None;
     const UNKNOWN: f64 = 5.0;
-    const WORDING: [&'static str; 2] =
-        ["tasks worded like this turned out worse", "tasks worded like this turned out better"];
-
     fn spec() -> Spec {
         Spec {
             target: Self::TARGET,

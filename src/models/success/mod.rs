@@ -51,10 +51,6 @@ struct Calibrated {
     calibration: Calibration,
 }
 
-/// What the description's wording does: against and for.
-const WORDING: [&str; 2] =
-    ["tasks worded like this failed more often", "tasks worded like this succeeded more often"];
-
 /// Fewer held-out rows than this calibrate nothing.
 const FEWEST_ROWS: usize = 30;
 
@@ -202,7 +198,12 @@ impl Predictor for SuccessModel {
 
     fn reasons(&self, row: &FeatureRow) -> Vec<Reason> {
         let (_, features, wording) = self.contributions(row);
-        reasons(row, &features, wording, WORDING)
+        reasons(row, &features, wording, Target::Success)
+    }
+
+    /// Those of the trees for new tasks.
+    fn gains(&self) -> Vec<(String, f64)> {
+        self.new_task.scorer.gains()
     }
 
     fn schema(&self) -> u64 {

@@ -7,6 +7,7 @@ use crate::dataset::Example;
 use crate::error::{Error, Result};
 use crate::features::{FEATURES, FeatureRow, index_of};
 use crate::learn::{Linear, LinearLoss, LinearParams, LinearRow, LinearTarget, Matrix, Tfidf, Trees, logit};
+use crate::models::shares;
 use serde::{Deserialize, Serialize};
 
 /// Whether the task was tried before.
@@ -159,6 +160,11 @@ impl Part {
             + share * (self.linear.intercept() + self.wording)
             + self.blend * expected;
         Contributions { base, features, wording: share * (wording - self.wording) }
+    }
+
+    /// Shares of the trees' gain by feature.
+    pub(super) fn gains(&self) -> Vec<(String, f64)> {
+        shares(&self.tree_places, &self.trees.importance())
     }
 
     fn tree_row(&self, row: &FeatureRow) -> Vec<f32> {

@@ -60,6 +60,11 @@ impl Scorer {
         Contributions { base: mix(found.base, base), wording: mix(found.wording, text), ..found }
     }
 
+    /// Shares of the trees' gain by feature.
+    pub(super) fn gains(&self) -> Vec<(String, f64)> {
+        self.part.gains()
+    }
+
     fn used_ability(&self) -> Option<&Ability> {
         self.ability.as_ref().filter(|_| self.share > 0.0)
     }

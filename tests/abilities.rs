@@ -1,0 +1,159 @@
+//! Many agents try the same tasks: their ability and the tasks' difficulty are told apart.
+#![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
+
+use chrono::{DateTime, TimeDelta, Utc};
+use devmatrix_ml::dataset::{Dataset, DatasetBuilder, Target};
+use devmatrix_ml::event::{GenerationEvent, Record, TaskContext};
+use devmatrix_ml::features::{FeatureEngineer, FeatureRow, index_of};
+use devmatrix_ml::learn::{logit, sigmoid};
+use devmatrix_ml::models::{Predictor, SuccessModel, SuccessTrainer, Trainer};
+use rand::seq::SliceRandom;
+use rand::{Rng, RngExt, SeedableRng};
+use rand_pcg::Pcg64Mcg;
+use std::sync::LazyLock;
+
+const AGENTS: [(&str, f64); 6] =
+    [("novice", -2.0), ("junior", -1.0), ("plain", 0.0), ("solid", 0.5), ("senior", 1.0), ("expert", 2.0)];
+
+/// What a description speaks of, and how hard that is.
+const SUBJECTS: [(&str, f64); 8] = [
+    ("rename a variable", -2.5),
+    ("fix a typo in the docs", -2.0),
+    ("add a unit test", -1.0),
+    ("sort a list of orders", -0.5),
+    ("parse nested dates", 0.5),
+    ("migrate the billing schema", 1.5),
+    ("prove the scheduler free of deadlock", 2.5),
+    ("recover a corrupt ledger", 2.0),
+];
+
+/// A world of tasks that every agent tries, and what is true of tasks yet to come.
+struct World {
+    data: Dataset,
+    /// Rows of tasks that nobody has tried, with their true odds.
+    coming: Vec<(FeatureRow, f64)>,
+}
+
+static WORLD: LazyLock<World> = LazyLock::new(|| {
+    let mut rng = Pcg64Mcg::seed_from_u64(5);
+    let begun: DateTime<Utc> = "2025-03-03T09:00:00Z".parse().unwrap();
+    let mut tries: Vec<_> =
+        (0..64).flat_map(|task| (0..AGENTS.len()).map(move |agent| (task, agent))).collect();
+    tries.shuffle(&mut rng);
+    let mut records: Vec<Record> = Vec::new();
+    for (i, (task, agent)) in (0..).zip(tries) {
+        let success = rng.random::<f64>() < odds(task, agent);
+        records
+            .extend(event(task, agent, begun + TimeDelta::minutes(20 * i), success).into_records().unwrap());
+    }
+    records.sort_by_cached_key(|r| (r.known_at(), r.key()));
+    let mut builder = DatasetBuilder::new(FeatureEngineer::default());
+    records.iter().for_each(|r| builder.apply(r));
+    let now = records.last().unwrap().known_at() + TimeDelta::hours(1);
+    let coming = (100..140).flat_map(|task| (0..AGENTS.len()).map(move |agent| (task, agent)));
+    let coming = coming.map(|(task, agent)| (builder.look(&context(task, agent), now).0, odds(task, agent)));
+    World { data: builder.rows(Target::Success, now, 10_000), coming: coming.collect() }
+});
+
+fn odds(task: usize, agent: usize) -> f64 {
+    sigmoid(AGENTS[agent].1 - SUBJECTS[task % SUBJECTS.len()].1)
+}
+
+fn event(task: usize, agent: usize, started: DateTime<Utc>, success: bool) -> GenerationEvent {
+    let action = if success { "approve" } else { "reject" };
+    let json = format!(
+        r#"{{"event_id":"e{task}-{agent}","task_id":"t{task}","task_description":"{}","agent_type":"{}",
+            "started_at":"{}","completed_at":"{}","user_action":"{action}"}}"#,
+        text(task),
+        AGENTS[agent].0,
+        started.to_rfc3339(),
+        (started + TimeDelta::minutes(5)).to_rfc3339(),
+    );
+    GenerationEvent::from_json(&json).unwrap()
+}
+
+fn text(task: usize) -> String {
+    format!("Please {} for customer {task}", SUBJECTS[task % SUBJECTS.len()].0)
+}
+
+fn context(task: usize, agent: usize) -> TaskContext {
+    let started = "2025-05-03T09:00:00Z".parse().unwrap();
+    event(task, agent, started, true).started.value.context
+}
+
+fn model() -> SuccessModel {
+    SuccessTrainer::default().fit(&WORLD.data).unwrap()
+}
+
+#[test]
+fn new_tasks_are_judged_by_their_text_and_by_who_tries() {
+    let model = model();
+    let off = |predicted: &dyn Fn(&FeatureRow) -> f64| {
+        let errors = WORLD.coming.iter().map(|(row, odds)| (predicted(row) - odds).abs());
+        errors.sum::<f64>() / WORLD.coming.len() as f64
+    };
+    let agent = index_of("agent_past_performance").unwrap();
+    let (by_model, by_agent) = (off(&|row| model.point(row)), off(&|row| f64::from(row.values[agent])));
+    assert!(by_model < 0.5 * by_agent, "off by {by_model:.3}, the agent's rate by {by_agent:.3}");
+}
+
+#[test]
+fn the_log_odds_are_the_sum_of_their_parts() {
+    let model = model();
+    for (row, _) in &WORLD.coming {
+        let (base, features, wording) = model.contributions(row);
+        let sum = base + features.iter().sum::<f64>() + wording;
+        assert!((sum - model.margin(row)).abs() < 1e-4, "{sum} for {}", model.margin(row));
+    }
+}
+
+#[test]
+fn one_of_two_probabilities_is_near_the_prediction() {
+    let model = model();
+    for (row, _) in &WORLD.coming {
+        let found = model.predict(row);
+        let (p0, p1) = found.venn_abers.unwrap();
+        assert!((0.0..=1.0).contains(&p0) && p0 <= p1 && p1 <= 1.0, "{p0} {p1}");
+        let near = |p: f64| (logit(p) - logit(found.success_probability)).abs() < 2.0;
+        assert!(near(p0.max(0.02)) || near(p1.min(0.98)), "{p0} {p1} {}", found.success_probability);
+    }
+}
+
+#[test]
+fn the_same_model_is_fitted_and_read_again() {
+    let model = model();
+    let bytes = model.to_bytes().unwrap();
+    assert_eq!(SuccessTrainer::default().fit(&WORLD.data).unwrap().to_bytes().unwrap(), bytes);
+    let back = SuccessTrainer::default().read(&bytes).unwrap();
+    assert!(WORLD.coming.iter().all(|(row, _)| back.predict(row) == model.predict(row)));
+    let stored = String::from_utf8_lossy(&bytes);
+    assert!(
+        ["scheduler", "ledger", "novice"].iter().all(|word| !stored.contains(word)),
+        "a word is in clear"
+    );
+}
+
+/// Damage behind a right checksum: an error, or a model that answers soundly.
+#[test]
+fn forged_abilities_are_refused_or_harmless() {
+    let bytes = model().to_bytes().unwrap();
+    let mut rng = Pcg64Mcg::seed_from_u64(3);
+    let mut opened = 0;
+    for i in 0..4000 {
+        let mut forged = bytes.clone();
+        for _ in 0..rng.random_range(1..=3) {
+            let at = rng.random_range(0..forged.len());
+            forged[at] = if rng.random_bool(0.3) { 0xFF } else { rng.next_u32() as u8 };
+        }
+        let Ok(model) = SuccessTrainer::default().read(&forged) else { continue };
+        opened += 1;
+        for (row, _) in WORLD.coming.iter().take(3) {
+            let found = model.predict(row);
+            let (low, high) = found.interval;
+            assert!(0.0 <= low && low <= found.success_probability, "{i}: {found:?}");
+            assert!(found.success_probability <= high && high <= 1.0, "{i}: {found:?}");
+            assert!(model.reasons(row).iter().all(|r| r.contribution.is_finite()), "{i}");
+        }
+    }
+    assert!(opened > 400, "{opened}: the forgeries are too crude to prove anything");
+}
