@@ -65,6 +65,8 @@ pub mod event;
 pub mod code;
 // What a description says.
 pub mod text;
+// What past tasks are like a new one.
+pub mod similar;
 // Where facts are kept.
 pub mod store;
 // How they get there.

@@ -1,0 +1,91 @@
+//! A description as a bounded set of hashed words and character n-grams.
+
+use crate::text::MAX_TEXT_BYTES;
+use serde::{Deserialize, Serialize};
+
+/// A description's words and the character 4-grams inside of its longer ones, hashed; of many, those
+/// of the smallest hashes (bottom-k sampling, Cohen 1997), so that two long texts alike keep the
+/// same ones. No text can be read back from it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct TextGrams {
+    /// Ascending.
+    pub(super) grams: Vec<u32>,
+}
+
+/// Grams that are kept of one text.
+pub(super) const MOST_GRAMS: usize = 128;
+
+/// Characters of a gram, in bytes.
+const WIDTH: usize = 4;
+
+/// Grams read of one text before the smallest are chosen.
+const MOST_READ: usize = 16_384;
+
+impl TextGrams {
+    /// Reads `description`, of a very long one the beginning.
+    pub fn of(description: &str) -> Self {
+        let end = description.floor_char_boundary(MAX_TEXT_BYTES);
+        let mut found = Vec::with_capacity((2 * end).min(MOST_READ));
+        let words = description.as_bytes()[..end].split(|b| !(b.is_ascii_alphanumeric() || *b >= 0x80));
+        for word in words.filter(|word| !word.is_empty()) {
+            if found.len() >= MOST_READ {
+                break;
+            }
+            found.push(hash(word, 1));
+            if word.len() > WIDTH {
+                found.extend(word.windows(WIDTH).take(MOST_READ).map(|gram| hash(gram, 2)));
+            }
+        }
+        found.sort_unstable();
+        found.dedup();
+        found.truncate(MOST_GRAMS);
+        Self { grams: found }
+    }
+
+    /// How many grams it has.
+    pub fn len(&self) -> usize {
+        self.grams.len()
+    }
+
+    /// Whether the description had no word.
+    pub fn is_empty(&self) -> bool {
+        self.grams.is_empty()
+    }
+
+    pub(super) fn is_sound(&self) -> bool {
+        self.grams.len() <= MOST_GRAMS && self.grams.is_sorted_by(|a, b| a < b)
+    }
+}
+
+/// FNV-1a over lower-case bytes, its well mixed high bits.
+fn hash(bytes: &[u8], kind: u64) -> u32 {
+    const PRIME: u64 = 0x0000_0100_0000_01b3;
+    let start = 0xcbf2_9ce4_8422_2325 ^ kind;
+    let hash =
+        bytes.iter().fold(start, |hash, b| (hash ^ u64::from(b.to_ascii_lowercase())).wrapping_mul(PRIME));
+    (hash.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn case_and_order_do_not_matter_and_length_is_bounded() {
+        assert_eq!(TextGrams::of("Add the login page"), TextGrams::of("PAGE login; the add"));
+        assert!(TextGrams::of("").is_empty() && TextGrams::of("¿? -- !").len() <= 1);
+        let long: String = (0..100_000).map(|i| format!("word{i} ")).collect();
+        assert_eq!(TextGrams::of(&long).len(), MOST_GRAMS);
+        assert!(TextGrams::of(&long).is_sound());
+    }
+
+    #[test]
+    fn forms_of_a_word_share_grams() {
+        let shared = |a: &str, b: &str| {
+            let (a, b) = (TextGrams::of(a), TextGrams::of(b));
+            a.grams.iter().filter(|gram| b.grams.contains(gram)).count()
+        };
+        assert!(shared("authentication", "authenticate") >= 7);
+        assert_eq!(shared("authentication", "migrations"), 0);
+    }
+}

@@ -1,0 +1,294 @@
+//! Past descriptions by their words and character n-grams.
+
+use super::DEFAULT_CAPACITY;
+use super::SimilarTask;
+use super::grams::TextGrams;
+use super::kept::Kept;
+use crate::error::{Error, Result};
+use crate::event::TaskId;
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+
+/// Finds the tasks whose descriptions are most like another's, by BM25 over words and character
+/// 4-grams (Robertson and Zaragoza 2009), as a share of what the text would reach with itself.
+///
+/// Of a task tried several times the latest description counts. A task takes about 1.3 kB.
+///
+/// ```
+/// use devmatrix_ml::event::TaskId;
+/// use devmatrix_ml::similar::{SimilarTasks, TextGrams};
+/// let mut tasks = SimilarTasks::new(1000);
+/// let texts = ["Add a login page with passwords", "Migrate the orders table", "Draw a chart of sales"];
+/// for (i, text) in texts.iter().enumerate() {
+///     tasks.insert(&TaskId::new(format!("TASK-{i}"))?, i as i64, &TextGrams::of(text));
+/// }
+/// let found = tasks.nearest(&TextGrams::of("Login page: remember the password"), 1, None);
+/// assert_eq!(found[0].task_id.as_str(), "TASK-0");
+/// assert!(found[0].similarity > 0.2 && found[0].similarity < 1.0);
+/// # Ok::<(), devmatrix_ml::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct SimilarTasks {
+    kept: Kept,
+    numbers: HashMap<u64, u32>,
+    entries: Vec<Option<Entry>>,
+    free: Vec<u32>,
+    /// By gram the numbers of the entries that have it, ascending.
+    postings: HashMap<u32, Vec<u32>>,
+    /// Grams of all entries together.
+    grams: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Entry {
+    task_id: TaskId,
+    /// The latest start, microseconds since 1970.
+    started: i64,
+    text: TextGrams,
+}
+
+/// Entries of common grams are passed over once the rare ones have named this many.
+const MOST_POSTINGS: usize = 12_000;
+
+/// Entries named by rare grams that are compared in full.
+const COMPARED: usize = 48;
+
+/// BM25's saturation and length normalisation.
+const K1: f64 = 1.2;
+const B: f64 = 0.5;
+
+impl Default for SimilarTasks {
+    fn default() -> Self {
+        Self::new(DEFAULT_CAPACITY)
+    }
+}
+
+impl SimilarTasks {
+    /// An index of at most `capacity` tasks: three quarters of them the newest, the others a sample
+    /// of all there were.
+    pub fn new(capacity: usize) -> Self {
+        Self {
+            kept: Kept::new(capacity),
+            numbers: HashMap::new(),
+            entries: Vec::new(),
+            free: Vec::new(),
+            postings: HashMap::new(),
+            grams: 0,
+        }
+    }
+
+    /// Takes in a description that a generation started with at `started` (microseconds since 1970).
+    pub fn insert(&mut self, task_id: &TaskId, started: i64, text: &TextGrams) {
+        let key = key_of(task_id);
+        let before = self.entry(key).map(|entry| (entry.started, &entry.text));
+        if before.is_some_and(|before| before >= (started, text)) {
+            return;
+        }
+        let moment = before.map(|(moment, _)| moment);
+        let gone = self.kept.put(key, moment, started);
+        if moment.is_some() {
+            self.remove(key);
+        }
+        self.add(key, Entry { task_id: task_id.clone(), started, text: text.clone() });
+        for key in gone {
+            if self.entry(key).is_some_and(|entry| !self.kept.is_recent(key, entry.started)) {
+                self.remove(key);
+            }
+        }
+    }
+
+    /// The `most` tasks that are most like `text`, the nearest first, `except` one.
+    pub fn nearest(&self, text: &TextGrams, most: usize, except: Option<&TaskId>) -> Vec<SimilarTask> {
+        let query = self.query(text);
+        let except = except.and_then(|task| self.numbers.get(&key_of(task)));
+        let mut found: Vec<_> = self
+            .named(&query)
+            .into_iter()
+            .filter(|number| Some(number) != except)
+            .filter_map(|number| {
+                let entry = self.entries.get(number as usize)?.as_ref()?;
+                Some((self.similarity(&query, &entry.text), entry))
+            })
+            .filter(|(similarity, _)| *similarity > 0.0)
+            .collect();
+        found.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.task_id.cmp(&b.1.task_id)));
+        found.truncate(most);
+        let named =
+            |(similarity, entry): (f64, &Entry)| SimilarTask { task_id: entry.task_id.clone(), similarity };
+        found.into_iter().map(named).collect()
+    }
+
+    /// Takes in all that `other` holds.
+    pub fn merge(&mut self, other: &Self) {
+        for entry in other.entries.iter().flatten() {
+            self.insert(&entry.task_id, entry.started, &entry.text);
+        }
+    }
+
+    /// How many tasks it holds.
+    pub fn len(&self) -> usize {
+        self.numbers.len()
+    }
+
+    /// Whether it holds none.
+    pub fn is_empty(&self) -> bool {
+        self.numbers.is_empty()
+    }
+
+    fn entry(&self, key: u64) -> Option<&Entry> {
+        self.entries.get(*self.numbers.get(&key)? as usize)?.as_ref()
+    }
+
+    fn add(&mut self, key: u64, entry: Entry) {
+        let number = self.free.pop().unwrap_or(self.entries.len() as u32);
+        for gram in &entry.text.grams {
+            let entries = self.postings.entry(*gram).or_default();
+            let at = entries.partition_point(|other| *other < number);
+            entries.insert(at, number);
+        }
+        self.grams += entry.text.len() as u64;
+        self.numbers.insert(key, number);
+        match self.entries.get_mut(number as usize) {
+            Some(place) => *place = Some(entry),
+            None => self.entries.push(Some(entry)),
+        }
+    }
+
+    fn remove(&mut self, key: u64) {
+        let Some(number) = self.numbers.remove(&key) else { return };
+        let Some(entry) = self.entries[number as usize].take() else { return };
+        for gram in &entry.text.grams {
+            if let Some(entries) = self.postings.get_mut(gram) {
+                if let Ok(at) = entries.binary_search(&number) {
+                    entries.remove(at);
+                }
+                if entries.is_empty() {
+                    self.postings.remove(gram);
+                }
+            }
+        }
+        self.grams -= entry.text.len() as u64;
+        self.free.push(number);
+    }
+
+    /// The grams of `text` that some entry has, by how much they tell.
+    fn query<'a>(&'a self, text: &TextGrams) -> Query<'a> {
+        let n = self.len() as f64;
+        let idf = |df: f64| (1.0 + (n - df + 0.5) / (df + 0.5)).ln();
+        let weigh = |gram: &u32| {
+            let entries = self.postings.get(gram).map_or(&[][..], Vec::as_slice);
+            (*gram, idf(entries.len() as f64), entries)
+        };
+        let grams: Vec<_> = text.grams.iter().map(weigh).collect();
+        let sum: f64 = grams.iter().map(|(_, idf, _)| idf).sum();
+        Query { most: sum * self.saturation(text.len()), grams }
+    }
+
+    /// How much a shared gram counts in a text of this length.
+    fn saturation(&self, length: usize) -> f64 {
+        let mean = self.grams as f64 / (self.len().max(1)) as f64;
+        (K1 + 1.0) / (1.0 + K1 * (1.0 - B + B * length as f64 / mean.max(1.0)))
+    }
+
+    /// The entries that share the most of the rare grams.
+    fn named(&self, query: &Query<'_>) -> Vec<u32> {
+        let mut rarest: Vec<_> = query.grams.iter().filter(|(.., entries)| !entries.is_empty()).collect();
+        rarest.sort_by_key(|(gram, _, entries)| (entries.len(), *gram));
+        let mut scores = vec![0.0_f32; self.entries.len()];
+        let (mut named, mut read) = (Vec::new(), 0);
+        for (_, idf, entries) in rarest {
+            if read > 0 && read + entries.len() > MOST_POSTINGS {
+                break;
+            }
+            read += entries.len();
+            for number in *entries {
+                let score = &mut scores[*number as usize];
+                if *score == 0.0 {
+                    named.push(*number);
+                }
+                *score += *idf as f32;
+            }
+        }
+        if named.len() > COMPARED {
+            // Ties go by the task, never by the place in the index, which hangs on the order of arrival.
+            let task = |number: &u32| self.entries[*number as usize].as_ref().map(|e| &e.task_id);
+            let order = |a: &u32, b: &u32| {
+                scores[*b as usize].total_cmp(&scores[*a as usize]).then_with(|| task(a).cmp(&task(b)))
+            };
+            named.select_nth_unstable_by(COMPARED, order);
+            named.truncate(COMPARED);
+        }
+        named
+    }
+
+    fn similarity(&self, query: &Query<'_>, text: &TextGrams) -> f64 {
+        let (mut theirs, mut shared) = (text.grams.iter().peekable(), 0.0);
+        for (gram, idf, _) in &query.grams {
+            while theirs.next_if(|other| *other < gram).is_some() {}
+            if theirs.next_if_eq(&gram).is_some() {
+                shared += idf;
+            }
+        }
+        if query.most <= 0.0 { 0.0 } else { (shared * self.saturation(text.len()) / query.most).min(1.0) }
+    }
+
+    /// What it holds, in an order that does not hang on that of arrival.
+    fn sorted(&self) -> Vec<&Entry> {
+        let mut entries: Vec<_> = self.entries.iter().flatten().collect();
+        entries.sort_by(|a, b| a.task_id.cmp(&b.task_id));
+        entries
+    }
+}
+
+/// A text to be looked for.
+struct Query<'a> {
+    /// What the text would reach with itself.
+    most: f64,
+    /// Each gram, ascending, with what it tells and the entries that have it.
+    grams: Vec<(u32, f64, &'a [u32])>,
+}
+
+pub(super) fn key_of(task_id: &TaskId) -> u64 {
+    task_id.as_str().bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
+
+/// Two indices are equal when they hold the same.
+impl PartialEq for SimilarTasks {
+    fn eq(&self, other: &Self) -> bool {
+        self.kept == other.kept && self.sorted() == other.sorted()
+    }
+}
+
+impl Serialize for SimilarTasks {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        (self.kept.capacity() as u64, self.sorted()).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for SimilarTasks {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        let (capacity, entries) = <(u64, Vec<Entry>)>::deserialize(deserializer)?;
+        Self::restored(capacity, &entries).map_err(serde::de::Error::custom)
+    }
+}
+
+impl SimilarTasks {
+    fn restored(capacity: u64, entries: &[Entry]) -> Result<Self> {
+        let capacity = usize::try_from(capacity).unwrap_or(usize::MAX);
+        let in_order = entries.is_sorted_by(|a, b| a.task_id < b.task_id);
+        if entries.len() > capacity || !in_order || !entries.iter().all(|e| e.text.is_sound()) {
+            return Err(Error::corrupt("similar tasks: what was kept is out of order or too much"));
+        }
+        let mut index = Self::new(capacity);
+        for entry in entries {
+            index.insert(&entry.task_id, entry.started, &entry.text);
+        }
+        if index.len() == entries.len() {
+            Ok(index)
+        } else {
+            Err(Error::corrupt("similar tasks: more than is kept"))
+        }
+    }
+}

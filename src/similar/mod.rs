@@ -1,0 +1,31 @@
+//! The past tasks most like a new one.
+//!
+//! [`SimilarTasks`] finds them by words and character n-grams, [`EmbeddedTasks`] by a host's own
+//! embeddings. Both keep the recent and the representative, at most as many as they are told, and
+//! what they hold is a function of the *set* of tasks that they were given: order and repetitions
+//! change nothing.
+
+mod embedded;
+mod grams;
+mod index;
+mod kept;
+
+pub use embedded::{EmbeddedTasks, Embedder};
+pub use grams::TextGrams;
+pub use index::SimilarTasks;
+
+use crate::event::TaskId;
+use serde::{Deserialize, Serialize};
+
+/// Tasks that are kept by default.
+pub const DEFAULT_CAPACITY: usize = 20_000;
+
+/// A past task that is like another.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct SimilarTask {
+    /// The task.
+    pub task_id: TaskId,
+    /// How like it is, 0 to 1.
+    pub similarity: f64,
+}
