@@ -13,7 +13,7 @@ use devmatrix_ml::features::{FEATURES, FeatureEngineer, FeatureRow, Kind, index_
 use devmatrix_ml::history::{History, SharedHistory};
 use devmatrix_ml::learn::{
     BoostParams, Linear, LinearLoss, LinearParams, LinearRow, LinearTarget, Matrix, Reliability, Scaling,
-    Tfidf, Trees, logit, sigmoid, wilson,
+    Tfidf, Trees, sigmoid, wilson,
 };
 use devmatrix_ml::models::{Predictor, RiskLevel, SuccessModel, SuccessParams, SuccessTrainer, Trainer};
 use devmatrix_ml::serve::PredictionService;

@@ -104,17 +104,15 @@ impl Reason {
         let mut groups: Vec<(ReasonGroup, f64)> = Vec::new();
         for reason in reasons {
             let strength = reason.contribution.abs();
-            match groups.iter_mut().find(|(group, _)| group.topic == reason.topic) {
-                Some((group, strongest)) => {
-                    group.contribution += reason.contribution;
-                    if strength > *strongest {
-                        (*strongest, group.text) = (strength, reason.text.clone());
-                    }
+            if let Some((group, strongest)) = groups.iter_mut().find(|(group, _)| group.topic == reason.topic)
+            {
+                group.contribution += reason.contribution;
+                if strength > *strongest {
+                    (*strongest, group.text) = (strength, reason.text.clone());
                 }
-                None => {
-                    let Self { topic, contribution, text, .. } = reason.clone();
-                    groups.push((ReasonGroup { topic, contribution, text }, strength));
-                }
+            } else {
+                let Self { topic, contribution, text, .. } = reason.clone();
+                groups.push((ReasonGroup { topic, contribution, text }, strength));
             }
         }
         let mut groups: Vec<_> = groups.into_iter().map(|(group, _)| group).collect();

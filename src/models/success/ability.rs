@@ -57,7 +57,7 @@ const UNSURE_WITH_NEW_MODEL: f64 = 0.3;
 const UNSURE_OF_NEW_AGENT: f64 = 0.8;
 
 /// A logistic of a normal variable's expectation is close to that of its mean drawn to 0 by its
-/// variance times this (MacKay 1992).
+/// variance times this (`MacKay` 1992).
 const PROBIT: f64 = std::f64::consts::PI / 8.0;
 
 impl Ability {
