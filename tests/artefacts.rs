@@ -11,6 +11,7 @@ use devmatrix_ml::features::{FeatureEngineer, FeatureRow};
 use devmatrix_ml::history::SharedHistory;
 use devmatrix_ml::models::{Predictor, SuccessModel, SuccessTrainer};
 use devmatrix_ml::registry::envelope;
+use devmatrix_ml::similar::SimilarTasks;
 use devmatrix_ml::store::{Cursor, EventStore, MemoryStore};
 use devmatrix_ml::train::open_artefact;
 use futures_executor::block_on;
@@ -326,7 +327,7 @@ fn forged_checkpoints_keep_nobody_from_opening() {
         store.append(records.clone()).await.unwrap();
         SharedHistory::open(&store).await.unwrap().checkpoint(&store).await.unwrap();
         let sealed = store.checkpoint("history").await.unwrap().unwrap();
-        let payload = envelope::open(&sealed, "history-2", 1 << 30).unwrap().to_vec();
+        let payload = envelope::open(&sealed, "history-3", 1 << 30).unwrap().to_vec();
         let task = &events[0].started.value.context;
         let mut rng = Pcg64Mcg::seed_from_u64(3);
         let mut forgeries: Vec<_> = (0..4000).map(|_| mutated(&payload, &mut rng)).collect();
@@ -334,10 +335,11 @@ fn forged_checkpoints_keep_nobody_from_opening() {
             Position { cursor: Some(Cursor::Known(1, "e".into(), 0, String::new())), erasures: 0 };
         let behind = Position { cursor: Some(Cursor::Arrival(-7)), erasures: 0 };
         for position in [other_order, behind] {
-            forgeries.push(postcard::to_stdvec(&(position, Vec::<u8>::new())).unwrap());
+            forgeries
+                .push(postcard::to_stdvec(&(position, Vec::<u8>::new(), SimilarTasks::default())).unwrap());
         }
         for forged in forgeries {
-            let bytes = envelope::seal("history-2", &forged).unwrap();
+            let bytes = envelope::seal("history-3", &forged).unwrap();
             store.put_checkpoint("history", Some(bytes)).await.unwrap();
             let history = SharedHistory::open(&store).await.unwrap();
             history.apply(&records);

@@ -165,7 +165,7 @@ impl FeatureEngineer {
     /// What the rows' meaning hangs on; rows of different fingerprints do not mix.
     pub fn fingerprint(&self) -> u64 {
         let mut hash = Sha256::new();
-        hash.update(format!("features 2 {}", self.options.zone));
+        hash.update(format!("features 3 {}", self.options.zone));
         // Nothing is said of what a host leaves as it is.
         if let Some(terms) = self.options.lexicon.fingerprint() {
             hash.update(format!("\nlexicon {terms:x}"));

@@ -2,7 +2,7 @@
 
 use super::frameworks::Frameworks;
 use crate::event::TaskContext;
-use crate::history::{Evidence, HistoryView, Mean, Scope, category};
+use crate::history::{Evidence, HistoryView, Mean, NearestTask, Scope, category};
 use crate::learn::{logit, sigmoid};
 use crate::text::TextFacts;
 use chrono::{Datelike, NaiveDateTime, Timelike};
@@ -75,6 +75,18 @@ impl Inputs<'_> {
         (0.5 * (by_agent + by_model)) as f32
     }
 
+    /// How many outcomes the past tasks most like it had; of each task a few count.
+    pub(super) fn nearest_outcomes(&self) -> f64 {
+        self.view.nearest().iter().map(|task| task.outcomes.n.min(MOST_OF_ONE_TASK)).sum()
+    }
+
+    /// A mean over the past tasks most like it, the more alike the more it counts.
+    pub(super) fn nearest_mean(&self, read: fn(&NearestTask) -> Option<f64>) -> f32 {
+        let known = self.view.nearest().iter().filter_map(|task| Some((task.similarity, read(task)?)));
+        let (weight, sum) = known.fold((0.0, 0.0), |(w, sum), (alike, v)| (w + alike, sum + alike * v));
+        if weight > 0.0 { (sum / weight) as f32 } else { f32::NAN }
+    }
+
     /// Missing where the framework is not known.
     pub(super) fn framework_complexity(&self) -> f32 {
         let named = self.task.framework.as_deref();
@@ -129,6 +141,7 @@ pub(super) struct Rates {
     pub(super) task_agent: f64,
     pub(super) task_model: f64,
     pub(super) template: f64,
+    pub(super) nearest: f64,
 }
 
 impl Rates {
@@ -141,10 +154,11 @@ impl Rates {
         let (p, a, t) = (drawn(Scope::Project, g), drawn(Scope::Agent, g), drawn(Scope::TaskType, g));
         let (l, m, k) = (drawn(Scope::Language, g), drawn(Scope::Model, g), drawn(Scope::Task, g));
         let project_agent = drawn(Scope::ProjectAgent, joined(p, a, g));
+        let similar = drawn(Scope::TypeLanguageFramework, drawn(Scope::TypeLanguage, t));
         Self {
             global: g,
             task_type: t,
-            similar: drawn(Scope::TypeLanguageFramework, drawn(Scope::TypeLanguage, t)),
+            similar,
             language: l,
             agent: a,
             agent_type: drawn(Scope::AgentType, joined(a, t, g)),
@@ -160,6 +174,7 @@ impl Rates {
             task_agent: drawn(Scope::TaskAgent, joined(k, a, g)),
             task_model: drawn(Scope::TaskModel, joined(k, m, g)),
             template: drawn(Scope::Template, t),
+            nearest: nearest(view, similar),
         }
     }
 }
@@ -168,4 +183,20 @@ fn drawn(view: &HistoryView, scope: Scope, parent: f64) -> f64 {
     let seen = view.get(scope);
     let successes = seen.month.successes + seen.open_successes;
     (successes + STRENGTH * parent) / (seen.month.n + seen.open + STRENGTH)
+}
+
+/// Outcomes of one task that count among those of the tasks most alike: they rise and fall together.
+const MOST_OF_ONE_TASK: f64 = 3.0;
+
+/// Weight of the parent's rate, in outcomes of tasks just like it.
+const NEAREST_STRENGTH: f64 = 2.0;
+
+/// The success rate of the past tasks most like it, the more alike the more they count.
+fn nearest(view: &HistoryView, parent: f64) -> f64 {
+    let tried = view.nearest().iter().filter(|task| task.outcomes.n > 0.0);
+    let (weight, sum) = tried.fold((0.0, 0.0), |(weight, sum), task| {
+        let counts = task.similarity * task.outcomes.n.min(MOST_OF_ONE_TASK);
+        (weight + counts, sum + counts * task.outcomes.successes / task.outcomes.n)
+    });
+    (sum + NEAREST_STRENGTH * parent) / (weight + NEAREST_STRENGTH)
 }

@@ -186,6 +186,7 @@ pub static FEATURES: &[Feature] = &[
     rate!("user_success_rate", User, user),
     rate!("user_project_success_rate", User, user_project),
     rate!("template_success_rate", Examples, template),
+    rate!("nearest_tasks_success_rate", Task, nearest),
     evidence!("overall_outcomes", "outcomes", Task, Global, |e| e.all.n),
     evidence!("similar_tasks_outcomes", "outcomes", Task, TypeLanguageFramework, |e| e.all.n),
     evidence!("task_outcomes", "outcomes", Task, Task, |e| e.all.n),
@@ -205,6 +206,16 @@ pub static FEATURES: &[Feature] = &[
     evidence!("project_agent_open", "generations", Load, ProjectAgent, |e| e.open),
     evidence!("project_agent_open_a_day", "generations", Load, ProjectAgent, |e| e.open_day),
     evidence!("user_open", "generations", Load, User, |e| e.open),
+    feature("nearest_tasks_outcomes", "outcomes", Kind::Count, Topic::Task, |i| i.nearest_outcomes() as f32),
+    feature("nearest_task_similarity", "0 to 1", Kind::Number, Topic::Task, |i| {
+        i.view.nearest().first().map_or(0.0, |task| task.similarity as f32)
+    }),
+    feature("nearest_tasks_avg_time", "ln(1 + seconds)", Kind::Number, Topic::Task, |i| {
+        i.nearest_mean(|task| task.seconds.map(f64::ln_1p))
+    }),
+    feature("nearest_tasks_avg_quality", "0 to 10", Kind::Number, Topic::Task, |i| {
+        i.nearest_mean(|task| task.quality)
+    }),
     mean!("similar_tasks_avg_quality", "0 to 10", Task, TypeLanguageFramework, quality),
     mean!("similar_tasks_avg_time", "ln(1 + seconds)", Task, TypeLanguageFramework, log_seconds),
     mean!("task_avg_time", "ln(1 + seconds)", Task, Task, log_seconds),

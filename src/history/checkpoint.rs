@@ -4,11 +4,15 @@ use super::History;
 use super::generation::Generation;
 use crate::error::{Error, Result};
 use crate::registry::envelope;
+use crate::similar::{DEFAULT_CAPACITY, SimilarTasks};
 use crate::store::{Cursor, ScanOrder};
 use serde::{Deserialize, Serialize};
 
-const KIND: &str = "history-2";
+const KIND: &str = "history-3";
 const MAX_BYTES: usize = 4 << 30;
+
+/// All that is written: the position, the generations by their hashes, and the tasks' texts.
+type Stored = (Position, Vec<(u64, Generation)>, SimilarTasks);
 
 /// Where in the store a history stands.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,7 +25,7 @@ pub(super) struct Position {
 pub(super) fn save(history: &History, position: &Position) -> Result<Vec<u8>> {
     let mut generations: Vec<_> = history.generations.iter().collect();
     generations.sort_unstable_by_key(|(id, _)| **id);
-    let payload = postcard::to_stdvec(&(position, generations))
+    let payload = postcard::to_stdvec(&(position, generations, &history.similar))
         .map_err(|e| Error::internal("a history could not be written").with_source(e))?;
     envelope::seal(KIND, &payload)
 }
@@ -29,11 +33,14 @@ pub(super) fn save(history: &History, position: &Position) -> Result<Vec<u8>> {
 /// The history and its position from bytes that [`save`] made.
 pub(super) fn load(bytes: &[u8]) -> Result<(History, Position)> {
     let payload = envelope::open(bytes, KIND, MAX_BYTES)?;
-    let (position, generations): (Position, Vec<(u64, Generation)>) = postcard::from_bytes(payload)
+    let (position, generations, similar): Stored = postcard::from_bytes(payload)
         .map_err(|e| Error::corrupt("the history's checkpoint cannot be read").with_source(e))?;
     let unsound = || Error::corrupt("the history's checkpoint holds what no records can have made");
     Cursor::check(position.cursor.as_ref(), ScanOrder::Arrival).map_err(|_| unsound())?;
-    let mut history = History::new();
+    if similar.capacity() != DEFAULT_CAPACITY {
+        return Err(unsound());
+    }
+    let mut history = History { similar, ..History::new() };
     for (id, generation) in generations {
         if !generation.is_sound() || history.generations.contains_key(&id) {
             return Err(unsound());

@@ -9,6 +9,7 @@ mod checkpoint;
 mod delay;
 mod generation;
 mod memo;
+mod nearest;
 mod scope;
 mod shared;
 mod tally;
@@ -16,13 +17,15 @@ mod template;
 
 pub(crate) use delay::Delay;
 pub(crate) use generation::GenerationResult;
+pub use nearest::NearestTask;
 pub use scope::Scope;
 pub(crate) use scope::category;
 pub use shared::SharedHistory;
 pub use tally::{Count, Evidence, Mean};
 pub(crate) use template::TemplateEvidence;
 
-use crate::event::{EventId, Record, TaskContext};
+use crate::event::{EventId, Fact, Record, TaskContext};
+use crate::similar::{SimilarTasks, TextGrams};
 use chrono::{DateTime, Utc};
 use delay::Delays;
 use generation::{Generation, Share, hour};
@@ -52,6 +55,7 @@ pub struct History {
     generations: HashMap<u64, Generation>,
     groups: HashMap<Key, Series>,
     delays: Delays,
+    similar: SimilarTasks,
 }
 
 /// What the history shows for one task at one moment.
@@ -60,6 +64,7 @@ pub struct HistoryView {
     evidence: [Evidence; SCOPES],
     known: [bool; SCOPES],
     rag_quality: Mean,
+    nearest: Vec<NearestTask>,
     now: DateTime<Utc>,
 }
 
@@ -72,6 +77,11 @@ impl History {
     /// Takes in a fact; taking it in again changes nothing.
     pub fn apply(&mut self, record: &Record) {
         self.change(scope::event_hash(record.event_id()), |generation| generation.learn(record));
+        if let Fact::Started(started) = record.fact() {
+            let TaskContext { task_id, task_description, .. } = &started.context;
+            let known_at = record.known_at().timestamp_micros();
+            self.similar.insert(task_id, known_at, &TextGrams::of(task_description));
+        }
     }
 
     /// Takes in all that `other` has taken in.
@@ -79,6 +89,7 @@ impl History {
         for (id, theirs) in other.generations {
             self.change(id, |ours| ours.join(theirs));
         }
+        self.similar.merge(&other.similar);
     }
 
     /// How many generations it knows of.
@@ -93,6 +104,11 @@ impl History {
 
     /// What the past shows for `task` at `now`, which must not lie before a fact taken in.
     pub fn view(&self, task: &TaskContext, now: DateTime<Utc>) -> HistoryView {
+        HistoryView { nearest: self.nearest(task, nearest::MOST, now), ..self.groups_of(task, now) }
+    }
+
+    /// The same without the tasks most like it.
+    pub(crate) fn groups_of(&self, task: &TaskContext, now: DateTime<Utc>) -> HistoryView {
         let hour = hour(now.timestamp_micros());
         let delay = self.delays.at(hour);
         let keys = scope::keys(task);
@@ -102,6 +118,7 @@ impl History {
             known: keys.map(|key| key.is_some()),
             now,
             rag_quality: self.rag_quality(task),
+            nearest: Vec::new(),
         }
     }
 
@@ -169,7 +186,10 @@ impl History {
 /// Two histories are equal when they know the same of the same generations.
 impl PartialEq for History {
     fn eq(&self, other: &Self) -> bool {
-        self.generations == other.generations && self.groups == other.groups && self.delays == other.delays
+        self.generations == other.generations
+            && self.groups == other.groups
+            && self.delays == other.delays
+            && self.similar == other.similar
     }
 }
 
@@ -182,6 +202,11 @@ impl HistoryView {
     /// Whether the task says which group of this scope it belongs to.
     pub fn knows(&self, scope: Scope) -> bool {
         self.known[scope as usize]
+    }
+
+    /// The past tasks most like it, the nearest first; ten at most.
+    pub fn nearest(&self) -> &[NearestTask] {
+        &self.nearest
     }
 
     /// The moment for which it holds.

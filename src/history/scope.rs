@@ -1,6 +1,6 @@
 //! By what past generations are grouped.
 
-use crate::event::{EventId, TaskContext, TemplateId};
+use crate::event::{EventId, TaskContext, TaskId, TemplateId};
 use serde::{Deserialize, Serialize};
 use std::num::NonZeroU64;
 
@@ -143,6 +143,11 @@ pub(super) fn template_keys(task: &TaskContext, template: &TemplateId) -> [Optio
         (Scope::UserTemplate, both(user, template)),
     ]
     .map(|(scope, hash)| hash.map(|hash| key(scope, hash)))
+}
+
+/// The group of one task.
+pub(super) fn task_key(task: &TaskId) -> Key {
+    key(Scope::Task, text(task.as_str()))
 }
 
 /// The group of all tasks of a type; of all generations where no type is given.

@@ -16,7 +16,8 @@ const CHUNK: usize = 128;
 
 /// A history that is read while it grows.
 ///
-/// A read takes the lock only to copy a few sums; nothing is computed and no I/O is done under it.
+/// A read holds the lock while it copies a few sums and looks up the tasks most alike, which takes
+/// well below a millisecond; no I/O is done under it.
 #[derive(Debug, Default)]
 pub struct SharedHistory {
     history: RwLock<History>,

@@ -199,7 +199,7 @@ impl Evidence {
 }
 
 /// How many outcomes, and how many of them successes.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Count {
     /// Outcomes.
     pub n: f64,

@@ -85,11 +85,27 @@ impl SimilarTasks {
             return;
         }
         let moment = before.map(|(moment, _)| moment);
+        if before.is_some_and(|(_, same)| same == text) {
+            return self.renew(key, started);
+        }
         let gone = self.kept.put(key, moment, started);
         if moment.is_some() {
             self.remove(key);
         }
         self.add(key, Entry { task_id: task_id.clone(), started, text: text.clone() });
+        self.drop_old(gone);
+    }
+
+    /// The same description again, later.
+    fn renew(&mut self, key: u64, started: i64) {
+        let place = self.numbers.get(&key).and_then(|number| self.entries.get_mut(*number as usize));
+        let Some(entry) = place.and_then(Option::as_mut) else { return };
+        let before = std::mem::replace(&mut entry.started, started);
+        let gone = self.kept.put(key, Some(before), started);
+        self.drop_old(gone);
+    }
+
+    fn drop_old(&mut self, gone: Vec<u64>) {
         for key in gone {
             if self.entry(key).is_some_and(|entry| !self.kept.is_recent(key, entry.started)) {
                 self.remove(key);
@@ -123,6 +139,10 @@ impl SimilarTasks {
         for entry in other.entries.iter().flatten() {
             self.insert(&entry.task_id, entry.started, &entry.text);
         }
+    }
+
+    pub(crate) fn capacity(&self) -> usize {
+        self.kept.capacity()
     }
 
     /// How many tasks it holds.

@@ -11,6 +11,7 @@ pub struct English;
 /// Whose success each rate is.
 const RATES: &[(&str, &str)] = &[
     ("similar_tasks_success_rate", "similar tasks"),
+    ("nearest_tasks_success_rate", "the tasks most like this by their descriptions"),
     ("task_success_rate", "earlier tries of this task"),
     ("task_agent_success_rate", "this agent's tries of this task"),
     ("task_model_success_rate", "this LLM's tries of this task"),

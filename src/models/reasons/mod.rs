@@ -146,6 +146,7 @@ pub(super) fn reasons(row: &FeatureRow, contributions: &[f64], wording: f64, tar
 const COUNTED_BY: &[(&str, &str)] = &[
     ("similar_tasks_success_rate", "similar_tasks_outcomes"),
     ("task_success_rate", "task_outcomes"),
+    ("nearest_tasks_success_rate", "nearest_tasks_outcomes"),
     ("task_agent_success_rate", "task_agent_outcomes"),
     ("task_model_success_rate", "task_model_outcomes"),
     ("agent_past_performance", "agent_outcomes"),

@@ -114,6 +114,8 @@ impl Quantity for Time {
                 SETTING,
                 &[
                     "similar_tasks_avg_time",
+                    "nearest_tasks_avg_time",
+                    "nearest_task_similarity",
                     "agent_avg_generation_time",
                     "model_avg_latency",
                     "agent_model_avg_time",
@@ -162,6 +164,8 @@ impl Quantity for Quality {
                 SETTING,
                 &[
                     "similar_tasks_avg_quality",
+                    "nearest_tasks_avg_quality",
+                    "nearest_task_similarity",
                     "agent_avg_quality",
                     "model_avg_quality",
                     "agent_model_avg_quality",

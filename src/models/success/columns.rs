@@ -21,6 +21,7 @@ pub(super) const RATES: &[&str] = &[
     "user_success_rate",
     "user_project_success_rate",
     "template_success_rate",
+    "nearest_tasks_success_rate",
 ];
 
 /// What the description looks like.
@@ -70,6 +71,8 @@ pub(super) const FOR_TREES: &[&str] = &[
     "user_recent_outcomes",
     "agent_avg_quality",
     "similar_tasks_avg_quality",
+    "nearest_tasks_outcomes",
+    "nearest_task_similarity",
 ];
 
 /// What is known of a task that was tried before.

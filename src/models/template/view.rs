@@ -40,7 +40,7 @@ impl TemplateView {
             let eligible = if seen.all.all.n < NEW { eligible(history, template) } else { 0.0 };
             (template.profile.template_id.clone(), Past { seen, eligible })
         });
-        Self { past: past.collect(), task: history.view(&task, now) }
+        Self { past: past.collect(), task: history.groups_of(&task, now) }
     }
 
     /// The same from a history that is read while it grows.
@@ -70,7 +70,7 @@ impl TemplateView {
             .collect();
         let seen = history.templates(task, ids.iter().copied(), now);
         let past = ids.into_iter().zip(seen).map(|(id, seen)| (id.clone(), Past { seen, eligible: 0.0 }));
-        Self { past: past.collect(), task: history.view(task, now) }
+        Self { past: past.collect(), task: history.groups_of(task, now) }
     }
 
     pub(super) fn group(&self, scope: Scope) -> &Evidence {

@@ -1,0 +1,79 @@
+//! What came of the past tasks that are most like a new one.
+
+use super::generation::hour;
+use super::{Count, Evidence, History, scope};
+use crate::event::{TaskContext, TaskId};
+use crate::similar::{SimilarTask, TextGrams};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+/// A past task that is like another, with what came of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct NearestTask {
+    /// The task.
+    pub task_id: TaskId,
+    /// How like it is, 0 to 1.
+    pub similarity: f64,
+    /// The outcomes of its generations.
+    pub outcomes: Count,
+    /// Their mean quality, 0 to 10.
+    pub quality: Option<f64>,
+    /// The mean of ln(1 + seconds) over them, as seconds.
+    pub seconds: Option<f64>,
+}
+
+/// Tasks that features are made of.
+pub(super) const MOST: usize = 10;
+
+/// What is less like it says nothing.
+const LEAST_SIMILARITY: f64 = 0.15;
+
+impl History {
+    /// The `most` past tasks most like `task` by their descriptions, the nearest first, with what is
+    /// known of them at `now`; not the task itself, nor what is hardly like it.
+    ///
+    /// ```
+    /// use devmatrix_ml::event::{GenerationEvent, TaskContext, TaskId};
+    /// use devmatrix_ml::history::History;
+    /// let event = GenerationEvent::from_json(
+    ///     r#"{"event_id":"e","task_id":"t","task_description":"Add a login page",
+    ///         "started_at":"2025-03-01T10:00:00Z","completed_at":"2025-03-01T11:00:00Z",
+    ///         "user_action":"approve"}"#,
+    /// )?;
+    /// let mut history = History::new();
+    /// event.into_records()?.iter().for_each(|record| history.apply(record));
+    /// let mut task = TaskContext::new(TaskId::new("new")?);
+    /// task.task_description = "A login page for clients".into();
+    /// let found = history.nearest(&task, 3, "2025-03-08T10:00:00Z".parse().unwrap());
+    /// assert_eq!((found[0].task_id.as_str(), found[0].outcomes.successes), ("t", 1.0));
+    /// # Ok::<(), devmatrix_ml::Error>(())
+    /// ```
+    pub fn nearest(&self, task: &TaskContext, most: usize, now: DateTime<Utc>) -> Vec<NearestTask> {
+        let grams = TextGrams::of(&task.task_description);
+        let alike = self.similar.nearest(&grams, most, Some(&task.task_id));
+        self.with_outcomes(alike.into_iter().filter(|task| task.similarity >= LEAST_SIMILARITY), now)
+    }
+
+    /// What is known at `now` of tasks that were found to be like another.
+    pub(crate) fn with_outcomes(
+        &self,
+        alike: impl Iterator<Item = SimilarTask>,
+        now: DateTime<Utc>,
+    ) -> Vec<NearestTask> {
+        let hour = hour(now.timestamp_micros());
+        let delay = self.delays.at(hour);
+        let named = |SimilarTask { task_id, similarity }| {
+            let series = self.groups.get(&scope::task_key(&task_id));
+            let seen = series.map_or_else(Evidence::default, |series| series.evidence(hour, &delay));
+            NearestTask {
+                task_id,
+                similarity,
+                outcomes: seen.all,
+                quality: seen.quality.value(),
+                seconds: seen.log_seconds.value().map(f64::exp_m1),
+            }
+        };
+        alike.map(named).collect()
+    }
+}
