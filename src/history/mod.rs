@@ -209,6 +209,10 @@ impl HistoryView {
         &self.nearest
     }
 
+    pub(crate) fn into_nearest(self) -> Vec<NearestTask> {
+        self.nearest
+    }
+
     /// The moment for which it holds.
     pub fn now(&self) -> DateTime<Utc> {
         self.now

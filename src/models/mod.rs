@@ -1,6 +1,7 @@
 //! What is predicted, and the two traits through which every model goes.
 
 #[cfg(feature = "testing")]
+mod alike;
 pub mod conformance;
 mod prediction;
 pub(crate) mod prior;
@@ -9,6 +10,7 @@ mod regress;
 mod success;
 mod template;
 
+pub use alike::SimilarEvidence;
 pub use prediction::{Answer, RiskLevel, Status, SuccessPrediction};
 pub use reasons::{English, Fact, Locale, Reason, ReasonGroup};
 pub use regress::{

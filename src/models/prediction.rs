@@ -1,5 +1,6 @@
 //! What a prediction says of itself.
 
+use super::alike::SimilarEvidence;
 use super::reasons::{Reason, ReasonGroup};
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +25,8 @@ pub struct SuccessPrediction {
     /// What all reasons, for and against, come to by what they are about, the most first; empty
     /// where reasons were not asked for.
     pub reasons_by_topic: Vec<ReasonGroup>,
+    /// The past tasks most like it, by their descriptions; `None` where reasons were not asked for.
+    pub similar_tasks: Option<SimilarEvidence>,
     /// What the answer rests on.
     pub status: Status,
     /// What else to know: that the end of a long description was not read.
@@ -101,6 +104,7 @@ impl SuccessPrediction {
             risk_level: RiskLevel::of(probability),
             risk_factors: Vec::new(),
             reasons_by_topic: Vec::new(),
+            similar_tasks: None,
             status,
             notes: Vec::new(),
             model_version: 0,

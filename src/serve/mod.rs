@@ -10,13 +10,15 @@ use crate::collect::measure;
 use crate::error::{Error, Result};
 use crate::event::{Completion, TaskContext};
 use crate::features::{FeatureEngineer, FeatureRow};
-use crate::history::SharedHistory;
+use crate::history::{NearestTask, SharedHistory};
 use crate::models::{
     ComplexityPrediction, ComplexityTrainer, English, Estimate, Locale, Predictor, QualityPrediction,
-    QualityTrainer, Quantity, Reason, ReasonGroup, RegressionModel, RegressionTrainer, SuccessPrediction,
-    TemplateCatalogue, TemplateRanker, TemplateRanking, TemplateView, TimePrediction, TimeTrainer, prior,
+    QualityTrainer, Quantity, Reason, ReasonGroup, RegressionModel, RegressionTrainer, SimilarEvidence,
+    SuccessPrediction, TemplateCatalogue, TemplateRanker, TemplateRanking, TemplateView, TimePrediction,
+    TimeTrainer, prior,
 };
 use crate::registry::ModelRegistry;
+use crate::similar::EmbeddedTasks;
 use crate::text::MAX_TEXT_BYTES;
 use arc_swap::ArcSwap;
 use models::{Loaded, ModelSet};
@@ -49,6 +51,14 @@ pub struct PredictionService {
     catalogue: Option<TemplateCatalogue>,
     /// The host's words for reasons; English without.
     locale: Option<Arc<dyn Locale>>,
+    /// The host's own embeddings of past tasks.
+    embedded: Option<Arc<EmbeddedTasks>>,
+}
+
+/// What is looked at once for all models.
+struct Seen {
+    row: FeatureRow,
+    nearest: Vec<NearestTask>,
 }
 
 /// What a reload did.
@@ -86,7 +96,8 @@ impl PredictionService {
     /// A service that answers from the past alone until models are loaded.
     pub fn new(history: Arc<SharedHistory>, engineer: FeatureEngineer, clock: Arc<dyn Clock>) -> Self {
         let schema = engineer.fingerprint();
-        Self { history, engineer, schema, clock, models: ArcSwap::default(), catalogue: None, locale: None }
+        let models = ArcSwap::default();
+        Self { history, engineer, schema, clock, models, catalogue: None, locale: None, embedded: None }
     }
 
     /// The same with the host's templates to rank.
@@ -101,13 +112,20 @@ impl PredictionService {
         Self { locale: Some(locale), ..self }
     }
 
+    /// The same with similar tasks found by the host's embeddings; the host takes new tasks into
+    /// `tasks` itself.
+    #[must_use]
+    pub fn with_embedded_tasks(self, tasks: Arc<EmbeddedTasks>) -> Self {
+        Self { embedded: Some(tasks), ..self }
+    }
+
     /// How likely `task` is approved without modification, with what speaks against it.
     ///
     /// # Errors
     /// `InvalidInput` naming the field of the task that is out of range.
     pub fn predict_success(&self, task: &TaskContext) -> Result<SuccessPrediction> {
-        let row = self.features(task)?;
-        Ok(self.success(&self.models.load(), &row, true))
+        let seen = self.look(task)?;
+        Ok(self.success(&self.models.load(), seen, true))
     }
 
     /// The same without reasons, several times quicker.
@@ -115,8 +133,8 @@ impl PredictionService {
     /// # Errors
     /// `InvalidInput` naming the field of the task that is out of range.
     pub fn predict_success_only(&self, task: &TaskContext) -> Result<SuccessPrediction> {
-        let row = self.features(task)?;
-        Ok(self.success(&self.models.load(), &row, false))
+        let seen = self.look(task)?;
+        Ok(self.success(&self.models.load(), seen, false))
     }
 
     /// What all models say of `task`, with their reasons; the features are made once.
@@ -172,15 +190,30 @@ impl PredictionService {
         Ok(self.rank(&self.models.load(), &task.as_stored(), catalogue))
     }
 
+    /// The `most` past tasks most like `task` with what came of them: by their descriptions' words and
+    /// character n-grams or, where the service was given them, by the host's embeddings.
+    ///
+    /// # Errors
+    /// `InvalidInput` naming the field of the task that is out of range; those of the embedder.
+    pub fn similar_tasks(&self, task: &TaskContext, most: usize) -> Result<SimilarEvidence> {
+        task.validate()?;
+        let (task, now) = (task.as_stored(), self.clock.now());
+        let tasks = match &self.embedded {
+            Some(embedded) => {
+                let alike = embedded.nearest(&task.task_description, most, Some(&task.task_id))?;
+                self.history.with(|history| history.with_outcomes(alike.into_iter(), now))
+            }
+            None => self.history.with(|history| history.nearest(&task, most, now)),
+        };
+        Ok(SimilarEvidence::new(tasks, self.locale()))
+    }
+
     /// The features of `task` as they are now.
     ///
     /// # Errors
     /// `InvalidInput` naming the field of the task that is out of range.
     pub fn features(&self, task: &TaskContext) -> Result<FeatureRow> {
-        task.validate()?;
-        let task = task.as_stored();
-        let view = self.history.view(&task, self.clock.now());
-        Ok(self.engineer.row(&task, &view))
+        self.look(task).map(|seen| seen.row)
     }
 
     /// The version of the success model that answers now; `None` for the prior.
@@ -203,15 +236,23 @@ impl PredictionService {
         Ok(Reloaded { changes })
     }
 
+    fn look(&self, task: &TaskContext) -> Result<Seen> {
+        task.validate()?;
+        let task = task.as_stored();
+        let view = self.history.view(&task, self.clock.now());
+        Ok(Seen { row: self.engineer.row(&task, &view), nearest: view.into_nearest() })
+    }
+
     fn all(&self, task: &TaskContext, explained: bool) -> Result<Predictions> {
-        let row = self.features(task)?;
+        let seen = self.look(task)?;
         let models = self.models.load();
-        let success = self.success(&models, &row, explained);
         let complexity =
-            self.estimate(models.complexity.as_deref(), &ComplexityTrainer::default(), &row, explained);
-        let time = self.estimate(models.time.as_deref(), &TimeTrainer::default(), &row, explained);
-        let quality = self.estimate(models.quality.as_deref(), &QualityTrainer::default(), &row, explained);
+            self.estimate(models.complexity.as_deref(), &ComplexityTrainer::default(), &seen.row, explained);
+        let time = self.estimate(models.time.as_deref(), &TimeTrainer::default(), &seen.row, explained);
+        let quality =
+            self.estimate(models.quality.as_deref(), &QualityTrainer::default(), &seen.row, explained);
         let templates = self.catalogue.as_ref().map(|all| self.rank(&models, &task.as_stored(), all));
+        let success = self.success(&models, seen, explained);
         Ok(Predictions {
             complexity: ComplexityPrediction::new(complexity),
             time: TimePrediction::new(time, Some(success.success_probability)),
@@ -221,11 +262,15 @@ impl PredictionService {
         })
     }
 
-    fn success(&self, models: &ModelSet, row: &FeatureRow, explained: bool) -> SuccessPrediction {
+    fn success(&self, models: &ModelSet, seen: Seen, explained: bool) -> SuccessPrediction {
+        let row = &seen.row;
         let mut prediction = match &models.success {
             Some(loaded) => SuccessPrediction { model_version: loaded.version, ..loaded.model.predict(row) },
             None => prior::prediction(row, self.schema),
         };
+        if explained {
+            prediction.similar_tasks = Some(SimilarEvidence::new(seen.nearest, self.locale()));
+        }
         if let Some(loaded) = models.success.as_ref().filter(|_| explained) {
             let (reasons, by_topic) = self.worded(loaded.model.reasons(row));
             (prediction.risk_factors, prediction.reasons_by_topic) = (reasons, by_topic);
@@ -253,14 +298,16 @@ impl PredictionService {
         estimate
     }
 
+    fn locale(&self) -> &dyn Locale {
+        self.locale.as_deref().unwrap_or(&English)
+    }
+
     /// The reasons in the host's words, and what they come to by topic.
     fn worded(&self, mut reasons: Vec<Reason>) -> (Vec<Reason>, Vec<ReasonGroup>) {
-        let Some(locale) = &self.locale else {
-            let by_topic = Reason::by_topic(&reasons, &English);
-            return (reasons, by_topic);
-        };
-        reasons.iter_mut().for_each(|reason| reason.text = locale.sentence(reason));
-        let by_topic = Reason::by_topic(&reasons, locale.as_ref());
+        if let Some(locale) = &self.locale {
+            reasons.iter_mut().for_each(|reason| reason.text = locale.sentence(reason));
+        }
+        let by_topic = Reason::by_topic(&reasons, self.locale());
         (reasons, by_topic)
     }
 

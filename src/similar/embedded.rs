@@ -160,3 +160,59 @@ impl Held {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+
+    /// One value a word of the description, read as a number.
+    #[derive(Debug)]
+    struct Words;
+
+    impl Embedder for Words {
+        fn embed(&self, description: &str) -> Result<Vec<f32>> {
+            let read = |word: &str| word.parse().map_err(|_| Error::invalid(format!("{word}: no number")));
+            description.split_whitespace().map(read).collect()
+        }
+    }
+
+    fn id(name: &str) -> TaskId {
+        TaskId::new(name).unwrap()
+    }
+
+    #[test]
+    fn vectors_that_cannot_be_compared_are_refused_and_change_nothing() {
+        let tasks = EmbeddedTasks::new(Arc::new(Words));
+        tasks.insert(&id("a"), 1, "1 0").unwrap();
+        for bad in ["", "0 0", "NaN 1", "inf 1", "1 2 3", "word"] {
+            assert_eq!(tasks.insert(&id("b"), 1, bad).unwrap_err().kind(), ErrorKind::InvalidInput, "{bad}");
+            assert!(tasks.nearest(bad, 3, None).is_err());
+        }
+        assert_eq!(tasks.len(), 1);
+    }
+
+    #[test]
+    fn the_nearest_by_cosine_comes_first_and_the_newest_are_kept() {
+        let tasks = EmbeddedTasks::with_capacity(Arc::new(Words), 4);
+        for (i, text) in ["1 0", "1 1", "0 3", "-1 0", "5 4", "2 0.1"].iter().enumerate() {
+            tasks.insert(&id(&i.to_string()), i as i64, text).unwrap();
+        }
+        assert!(tasks.len() <= 4 && !tasks.is_empty());
+        let found = tasks.nearest("7 0", 2, None).unwrap();
+        assert_eq!(found[0].task_id, id("5"));
+        assert!(found[0].similarity > 0.99 && found[0].similarity <= 1.0);
+        let found = tasks.nearest("1 0", 4, Some(&id("5"))).unwrap();
+        assert!(found.iter().all(|task| task.task_id != id("5") && task.similarity >= 0.0));
+    }
+
+    #[test]
+    fn of_a_task_tried_again_the_latest_counts() {
+        let tasks = EmbeddedTasks::new(Arc::new(Words));
+        tasks.insert(&id("a"), 5, "1 0").unwrap();
+        tasks.insert(&id("a"), 4, "0 1").unwrap();
+        assert_eq!(tasks.nearest("1 0", 1, None).unwrap()[0].similarity, 1.0);
+        tasks.insert(&id("a"), 6, "0 1").unwrap();
+        assert_eq!(tasks.nearest("1 0", 1, None).unwrap()[0].similarity, 0.0);
+    }
+}

@@ -18,28 +18,27 @@ pub(super) const MOST_GRAMS: usize = 128;
 /// Characters of a gram, in bytes.
 const WIDTH: usize = 4;
 
-/// Grams read of one text before the smallest are chosen.
-const MOST_READ: usize = 16_384;
+/// Bytes of words read of one text.
+const MOST_READ: usize = 32_768;
 
 impl TextGrams {
     /// Reads `description`, of a very long one the beginning.
     pub fn of(description: &str) -> Self {
         let end = description.floor_char_boundary(MAX_TEXT_BYTES);
-        let mut found = Vec::with_capacity((2 * end).min(MOST_READ));
+        let mut found = Smallest::default();
+        let mut read = 0;
         let words = description.as_bytes()[..end].split(|b| !(b.is_ascii_alphanumeric() || *b >= 0x80));
         for word in words.filter(|word| !word.is_empty()) {
-            if found.len() >= MOST_READ {
+            if read >= MOST_READ {
                 break;
             }
+            read += word.len();
             found.push(hash(word, 1));
             if word.len() > WIDTH {
-                found.extend(word.windows(WIDTH).take(MOST_READ).map(|gram| hash(gram, 2)));
+                word.windows(WIDTH).take(MOST_READ).for_each(|gram| found.push(hash(gram, 2)));
             }
         }
-        found.sort_unstable();
-        found.dedup();
-        found.truncate(MOST_GRAMS);
-        Self { grams: found }
+        Self { grams: found.ascending() }
     }
 
     /// How many grams it has.
@@ -54,6 +53,40 @@ impl TextGrams {
 
     pub(super) fn is_sound(&self) -> bool {
         self.grams.len() <= MOST_GRAMS && self.grams.is_sorted_by(|a, b| a < b)
+    }
+}
+
+/// The smallest of many hashes.
+#[derive(Default)]
+struct Smallest {
+    found: Vec<u32>,
+    /// What is above is not among them.
+    limit: Option<u32>,
+}
+
+impl Smallest {
+    fn push(&mut self, hash: u32) {
+        if self.limit.is_some_and(|limit| hash > limit) {
+            return;
+        }
+        self.found.push(hash);
+        if self.found.len() >= 8 * MOST_GRAMS {
+            self.keep();
+        }
+    }
+
+    fn keep(&mut self) {
+        self.found.sort_unstable();
+        self.found.dedup();
+        self.found.truncate(MOST_GRAMS);
+        if self.found.len() == MOST_GRAMS {
+            self.limit = self.found.last().copied();
+        }
+    }
+
+    fn ascending(mut self) -> Vec<u32> {
+        self.keep();
+        self.found
     }
 }
 
@@ -86,6 +119,6 @@ mod tests {
             a.grams.iter().filter(|gram| b.grams.contains(gram)).count()
         };
         assert!(shared("authentication", "authenticate") >= 7);
-        assert_eq!(shared("authentication", "migrations"), 0);
+        assert_eq!(shared("authentication", "kubernetes"), 0);
     }
 }

@@ -51,7 +51,10 @@ struct Entry {
 const MOST_POSTINGS: usize = 12_000;
 
 /// Entries named by rare grams that are compared in full.
-const COMPARED: usize = 48;
+const COMPARED: usize = 32;
+
+/// Entries that share less than this of what the rare grams tell are not looked at.
+const LEAST_SHARE: f64 = 0.05;
 
 /// BM25's saturation and length normalisation.
 const K1: f64 = 1.2;
@@ -214,6 +217,8 @@ impl SimilarTasks {
     fn named(&self, query: &Query<'_>) -> Vec<u32> {
         let mut rarest: Vec<_> = query.grams.iter().filter(|(.., entries)| !entries.is_empty()).collect();
         rarest.sort_by_key(|(gram, _, entries)| (entries.len(), *gram));
+        let sum: f64 = query.grams.iter().map(|(_, idf, _)| idf).sum();
+        let enough = (LEAST_SHARE * sum) as f32;
         let mut scores = vec![0.0_f32; self.entries.len()];
         let (mut named, mut read) = (Vec::new(), 0);
         for (_, idf, entries) in rarest {
@@ -223,10 +228,11 @@ impl SimilarTasks {
             read += entries.len();
             for number in *entries {
                 let score = &mut scores[*number as usize];
-                if *score == 0.0 {
+                let before = *score;
+                *score += *idf as f32;
+                if before < enough && *score >= enough {
                     named.push(*number);
                 }
-                *score += *idf as f32;
             }
         }
         if named.len() > COMPARED {
@@ -242,12 +248,12 @@ impl SimilarTasks {
     }
 
     fn similarity(&self, query: &Query<'_>, text: &TextGrams) -> f64 {
-        let (mut theirs, mut shared) = (text.grams.iter().peekable(), 0.0);
-        for (gram, idf, _) in &query.grams {
-            while theirs.next_if(|other| *other < gram).is_some() {}
-            if theirs.next_if_eq(&gram).is_some() {
-                shared += idf;
-            }
+        let (mut i, mut j, mut shared) = (0, 0, 0.0);
+        // Without branches that depend on the data, which no processor can foresee.
+        while let (Some((ours, idf, _)), Some(theirs)) = (query.grams.get(i), text.grams.get(j)) {
+            shared += if ours == theirs { *idf } else { 0.0 };
+            i += usize::from(ours <= theirs);
+            j += usize::from(theirs <= ours);
         }
         if query.most <= 0.0 { 0.0 } else { (shared * self.saturation(text.len()) / query.most).min(1.0) }
     }
@@ -309,6 +315,132 @@ impl SimilarTasks {
             Ok(index)
         } else {
             Err(Error::corrupt("similar tasks: more than is kept"))
+        }
+    }
+}
+#[cfg(test)]
+mod tests {
+    use super::super::kept::mixed;
+    use super::*;
+    use proptest::prelude::*;
+
+    fn task(number: usize) -> TaskId {
+        TaskId::new(format!("t{number}")).unwrap()
+    }
+
+    /// The nearest by comparing with all.
+    fn by_comparing_all(index: &SimilarTasks, text: &TextGrams, most: usize) -> Vec<TaskId> {
+        let query = index.query(text);
+        let mut all: Vec<_> = index.sorted();
+        all.sort_by(|a, b| index.similarity(&query, &b.text).total_cmp(&index.similarity(&query, &a.text)));
+        all.into_iter().take(most).map(|entry| entry.task_id.clone()).collect()
+    }
+
+    /// Texts of words of which few are common and many rare, as in any language.
+    fn texts(count: usize) -> Vec<TextGrams> {
+        let word = |state: &mut u64| {
+            *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let uniform = (*state >> 33) as f64 / f64::from(1_u32 << 31);
+            format!("{:x}", mixed((3000.0_f64.powf(uniform)) as u64) >> 32)
+        };
+        let text = |number: usize| {
+            let mut state = number as u64;
+            (0..12).map(|_| word(&mut state) + " ").collect::<String>()
+        };
+        (0..count).map(|number| TextGrams::of(&text(number))).collect()
+    }
+
+    #[test]
+    fn few_of_the_nearest_are_missed() {
+        let texts = texts(6000);
+        let mut index = SimilarTasks::default();
+        for (i, text) in texts.iter().enumerate() {
+            index.insert(&task(i), 0, text);
+        }
+        let (mut found, mut all) = (0, 0);
+        for text in texts.iter().step_by(60) {
+            let near: Vec<_> = index.nearest(text, 10, None).into_iter().map(|t| t.task_id).collect();
+            let nearest = by_comparing_all(&index, text, 10);
+            all += nearest.len();
+            found += nearest.iter().filter(|task| near.contains(task)).count();
+        }
+        assert!(found * 100 >= 80 * all, "{found} of {all}");
+    }
+
+    #[test]
+    fn a_text_is_like_itself_and_not_like_another() {
+        let mut index = SimilarTasks::new(10);
+        for (i, text) in ["Add a login page", "Migrate the orders table"].iter().enumerate() {
+            index.insert(&task(i), 0, &TextGrams::of(text));
+        }
+        let found = index.nearest(&TextGrams::of("add a LOGIN page"), 5, None);
+        assert!(found.len() == 1 && found[0].task_id == task(0) && found[0].similarity > 0.9, "{found:?}");
+        assert!(index.nearest(&TextGrams::of("add a login page"), 5, Some(&task(0))).is_empty());
+        assert!(index.nearest(&TextGrams::of(""), 5, None).is_empty());
+        assert!(index.nearest(&TextGrams::of("add"), 0, None).is_empty());
+    }
+
+    #[test]
+    fn what_cannot_have_been_written_is_not_read() {
+        let entry = |number, grams| Entry { task_id: task(number), started: 0, text: TextGrams { grams } };
+        let read = |capacity: u64, entries: Vec<Entry>| {
+            let bytes = postcard::to_stdvec(&(capacity, entries)).unwrap();
+            postcard::from_bytes::<SimilarTasks>(&bytes)
+        };
+        assert!(read(4, vec![entry(1, vec![1, 2]), entry(2, vec![])]).is_ok());
+        assert!(read(4, vec![entry(2, vec![1]), entry(1, vec![1])]).is_err());
+        assert!(read(4, vec![entry(1, vec![2, 1])]).is_err());
+        assert!(read(1, vec![entry(1, vec![1]), entry(2, vec![1])]).is_err());
+        assert!(read(4, vec![entry(1, (0..200).collect())]).is_err());
+    }
+
+    /// Which task starts when, with which text.
+    fn starts() -> impl Strategy<Value = Vec<(usize, i64, usize)>> {
+        prop::collection::vec((0..30_usize, 0..20_i64, 0..12_usize), 0..80)
+    }
+
+    fn index_of<'a>(
+        starts: impl Iterator<Item = &'a (usize, i64, usize)>,
+        texts: &[TextGrams],
+    ) -> SimilarTasks {
+        let mut index = SimilarTasks::new(12);
+        starts.for_each(|(number, moment, text)| index.insert(&task(*number), *moment, &texts[*text]));
+        index
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(500))]
+
+        /// What it holds and what it answers hang on the set of starts alone, and never on the bound
+        /// being passed on the way.
+        #[test]
+        fn order_and_repetition_change_nothing(starts in starts(), order in any::<u64>(), cut in 0..80_usize) {
+            let texts = texts(12);
+            let straight = index_of(starts.iter(), &texts);
+            let mut shuffled = starts.clone();
+            shuffled.extend(starts.iter().take(starts.len() / 2).copied());
+            shuffled.sort_by_key(|(number, moment, text)| {
+                mixed(order ^ (*number as u64) << 32 ^ (*moment as u64) << 16 ^ *text as u64)
+            });
+            let other = index_of(shuffled.iter(), &texts);
+            prop_assert!(straight == other);
+            let mut merged = index_of(starts.iter().take(cut), &texts);
+            merged.merge(&index_of(starts.iter().skip(cut), &texts));
+            prop_assert!(straight == merged);
+            let written = postcard::to_stdvec(&straight).unwrap();
+            prop_assert_eq!(&written, &postcard::to_stdvec(&merged).unwrap());
+            let read: SimilarTasks = postcard::from_bytes(&written).unwrap();
+            prop_assert!(read == straight);
+            prop_assert!(straight.len() <= 12 && straight.len() == straight.sorted().len());
+            let held: u64 = straight.sorted().iter().map(|entry| entry.text.len() as u64).sum();
+            prop_assert_eq!(straight.grams, held);
+            for text in &texts {
+                let found = straight.nearest(text, 5, None);
+                prop_assert_eq!(&found, &other.nearest(text, 5, None));
+                prop_assert_eq!(&found, &read.nearest(text, 5, None));
+                prop_assert!(found.iter().all(|t| (0.0..=1.0).contains(&t.similarity)));
+                prop_assert!(found.is_sorted_by(|a, b| a.similarity >= b.similarity));
+            }
         }
     }
 }

@@ -3,6 +3,7 @@
 use super::{Fact, Locale, Reason};
 use crate::dataset::Target;
 use crate::features::Topic;
+use crate::history::NearestTask;
 
 /// Words reasons in English.
 #[derive(Debug, Clone, Copy, Default)]
@@ -51,6 +52,23 @@ impl Locale for English {
             Topic::Code => "the code",
         };
         name.to_owned()
+    }
+}
+
+/// What came of the past tasks most like one.
+pub(super) fn similar(tasks: &[NearestTask]) -> String {
+    let alike = match tasks.len() {
+        0 => return "no past task is like this one".to_owned(),
+        1 => "one past task is like this one".to_owned(),
+        n => format!("{n} past tasks are like this one"),
+    };
+    let outcomes: f64 = tasks.iter().map(|task| task.outcomes.n).sum();
+    let approved: f64 = tasks.iter().map(|task| task.outcomes.successes).sum();
+    if outcomes > 0.0 {
+        let tries = if outcomes > 1.0 { "generations" } else { "generation" };
+        format!("{alike}: of {outcomes:.0} {tries} {approved:.0} approved as they were")
+    } else {
+        format!("{alike}, as yet without an outcome")
     }
 }
 

@@ -6,6 +6,7 @@ pub use english::English;
 
 use crate::dataset::Target;
 use crate::features::{FEATURES, Feature, FeatureRow, Kind, Topic, index_of};
+use crate::history::NearestTask;
 use serde::{Deserialize, Serialize};
 use std::fmt::Debug;
 
@@ -86,6 +87,12 @@ pub trait Locale: Send + Sync + Debug {
 
     /// What a topic is called.
     fn topic(&self, topic: Topic) -> String;
+
+    /// A sentence that counts the outcomes of the past tasks most like one; English where a locale
+    /// does not say.
+    fn similar(&self, tasks: &[NearestTask]) -> String {
+        english::similar(tasks)
+    }
 }
 
 /// Contributions smaller than this are not worth a sentence, in log-odds.
