@@ -1,7 +1,7 @@
 //! A fitted regression with what it is worth.
 
 use super::params::RegressionParams;
-use super::part::{LEVELS, Part, QUANTILES, ROUNDING, TAILS};
+use super::part::{LEVELS, Part, QUANTILES, ROUNDING, TAILS, end_levels};
 use super::spec::{Regime, Spec};
 use super::wording::Wording;
 use super::{Estimate, View};
@@ -59,7 +59,7 @@ impl Fitted {
     }
 
     pub(super) fn margin(&self, row: &FeatureRow) -> f64 {
-        self.part.margin(&self.spec, row, self.trust)
+        self.part.margin(&self.part.look(&self.spec, row, &[]), self.trust)
     }
 
     pub(super) fn point(&self, row: &FeatureRow) -> f64 {
@@ -67,12 +67,13 @@ impl Fitted {
     }
 
     pub(super) fn estimate(&self, row: &FeatureRow, status: Status, schema: u64) -> Estimate {
-        let margin = self.margin(row);
         let tails = match &self.calibration {
             Some(Calibration::Tails(tails)) => *tails,
             _ => TAILS,
         };
-        let mut bands = self.part.bands(&self.spec, row, self.trust, tails);
+        let look = self.part.look(&self.spec, row, &end_levels(tails));
+        let margin = self.part.margin(&look, self.trust);
+        let mut bands = self.part.bands(&look, self.trust);
         if let Some(Calibration::Widened(conformal)) = &self.calibration
             && let Ok(held) = conformal.intervals(&bands)
         {
@@ -102,6 +103,11 @@ impl Fitted {
     /// Base, features in the order of [`FEATURES`], wording: they add up to the margin.
     pub(super) fn contributions(&self, row: &FeatureRow) -> (f64, Vec<f64>, f64) {
         self.part.contributions(&self.spec, row, self.trust)
+    }
+
+    /// Shares of the trees' gain by feature.
+    pub(super) fn gains(&self) -> Vec<(String, f64)> {
+        self.part.gains()
     }
 
     fn number(&self, raw: f64) -> f64 {

@@ -243,6 +243,11 @@ impl<Q: Quantity> Predictor for RegressionModel<Q> {
         reasons(row, &features, wording, Q::TARGET)
     }
 
+    /// Those of the trees that look at what is known before a generation, for tasks not yet tried.
+    fn gains(&self) -> Vec<(String, f64)> {
+        self.before.untried.gains()
+    }
+
     fn schema(&self) -> u64 {
         self.schema
     }

@@ -9,6 +9,7 @@ use crate::dataset::Example;
 use crate::error::Result;
 use crate::features::{FEATURES, FeatureRow};
 use crate::learn::{FitRequest, Interval, Matrix, Objective, QuantileConformal, Sample, Tfidf, Trees};
+use crate::models::shares;
 
 /// The levels of the intervals, and the quantiles that they begin from.
 pub(super) const LEVELS: [f64; 2] = [0.8, 0.9];
@@ -41,6 +42,18 @@ pub(super) struct Part {
     pub(super) quantiles: Vec<Trees>,
 }
 
+/// What a row shows a part.
+pub(super) struct Look {
+    trees: Vec<f32>,
+    expected: f64,
+    /// What the wording adds to it.
+    wording: f64,
+    /// What the trees add.
+    correction: f64,
+    /// Quantiles of the neighbours' labels.
+    near: Vec<f64>,
+}
+
 impl Part {
     pub(super) fn fit(
         spec: &Spec,
@@ -55,7 +68,8 @@ impl Part {
         let start = median(labels.clone());
         let tfidf = Tfidf::fit(rows.iter().map(|(r, _)| &r.text), params.min_texts);
         let texts: Vec<_> = rows.iter().map(|(r, _)| sparse(&tfidf, r)).collect();
-        let past = |row| spec.raw_feature(row, spec.expected(regime)).filter(|_| !spec.by_neighbours);
+        let place = spec.expected_place(regime);
+        let past = |row| spec.raw_feature_at(row, place).filter(|_| !spec.by_neighbours);
         let expected: Vec<_> = rows.iter().map(|(row, _)| past(row).unwrap_or(start)).collect();
         let wording = Wording::fit(spec, &texts, tfidf.width(), &labels, &expected, params)?;
         let worded: Vec<_> =
@@ -73,8 +87,7 @@ impl Part {
             let ends = QUANTILES.iter().map(|q| boosted(Objective::Quantile(*q)));
             (boosted(Objective::AbsoluteError)?, ends.collect::<Result<_>>()?)
         };
-        let expected = spec.expected_place(regime);
-        Ok(Self { regime, places, expected, start, tfidf, wording, mean_wording, value, quantiles })
+        Ok(Self { regime, places, expected: place, start, tfidf, wording, mean_wording, value, quantiles })
     }
 
     pub(super) fn calibrate(
@@ -83,10 +96,12 @@ impl Part {
         rows: &[(&FeatureRow, f64)],
         trust: [f64; 2],
     ) -> Option<Calibration> {
-        if matches!(self.wording, Wording::Neighbours(_)) {
+        if spec.by_neighbours {
             return Some(Calibration::Tails(self.tails(spec, rows, trust)));
         }
-        let bands: Vec<_> = rows.iter().map(|(r, _)| self.bands(spec, r, trust, TAILS)).collect();
+        let levels = end_levels(TAILS);
+        let bands: Vec<_> =
+            rows.iter().map(|(r, _)| self.bands(&self.look(spec, r, &levels), trust)).collect();
         let of = |level: usize| -> Vec<Interval> { bands.iter().map(|b| b[level]).collect() };
         let (narrow, wide) = (of(0), of(1));
         let labels: Vec<_> = rows.iter().map(|(_, y)| *y).collect();
@@ -96,15 +111,12 @@ impl Part {
 
     /// For each level the tails whose intervals held the share closest to it.
     fn tails(&self, spec: &Spec, rows: &[(&FeatureRow, f64)], trust: [f64; 2]) -> [f64; 2] {
-        let Wording::Neighbours(neighbours) = &self.wording else { return TAILS };
         let levels: Vec<_> = TAIL_GRID.iter().flat_map(|tail| [*tail, 1.0 - tail]).collect();
         let mut hits = [0_usize; TAIL_GRID.len()];
         for (row, label) in rows {
-            let (indices, values) = sparse(&self.tfidf, row);
-            let Some(ends) = neighbours.quantiles(&indices, &values, None, &levels) else { continue };
-            let shift = trust[1] * self.value.margin(&self.tree_row(row)).unwrap_or(0.0);
-            let point = self.margin(spec, row, trust);
-            for (hits, band) in hits.iter_mut().zip(ends.chunks(2)) {
+            let look = self.look(spec, row, &levels);
+            let (shift, point) = (trust[1] * look.correction, self.margin(&look, trust));
+            for (hits, band) in hits.iter_mut().zip(look.near.chunks(2)) {
                 let (low, high) = ((band[0] + shift).min(point), (band[1] + shift).max(point));
                 *hits += usize::from((low - ROUNDING..=high + ROUNDING).contains(label));
             }
@@ -122,9 +134,8 @@ impl Part {
     /// not learnt from, of equal ones the most.
     pub(super) fn trust(&self, spec: &Spec, rows: &[(&FeatureRow, f64)]) -> [f64; 2] {
         let parts = rows.iter().map(|(row, label)| {
-            let (expected, wording) = self.offset(spec, row);
-            let trees = self.value.margin(&self.tree_row(row)).unwrap_or(0.0);
-            (expected + wording - self.start, trees, spec.scale.from(*label))
+            let look = self.look(spec, row, &[]);
+            (look.expected + look.wording - self.start, look.correction, spec.scale.from(*label))
         });
         let parts: Vec<_> = parts.collect();
         let error = |trust: [f64; 2]| -> f64 {
@@ -139,49 +150,49 @@ impl Part {
         best.map_or([1.0; 2], |(_, trust)| trust)
     }
 
-    /// What is expected, and what the wording adds to it.
-    fn offset(&self, spec: &Spec, row: &FeatureRow) -> (f64, f64) {
-        let expected = match self.wording {
-            Wording::Neighbours(_) => None,
-            Wording::Linear(_) => spec.raw_feature(row, spec.expected(self.regime)),
-        };
-        (expected.unwrap_or(self.start), self.wording.value(&sparse(&self.tfidf, row), self.start, None))
-    }
-
-    fn tree_row(&self, row: &FeatureRow) -> Vec<f32> {
-        self.places.iter().map(|p| value_at(row, *p)).collect()
-    }
-
-    pub(super) fn margin(&self, spec: &Spec, row: &FeatureRow, trust: [f64; 2]) -> f64 {
-        let (expected, wording) = self.offset(spec, row);
-        let trees = self.value.margin(&self.tree_row(row)).unwrap_or(0.0);
-        self.start + trust[0] * (expected + wording - self.start) + trust[1] * trees
-    }
-
-    pub(super) fn bands(
-        &self,
-        spec: &Spec,
-        row: &FeatureRow,
-        trust: [f64; 2],
-        tails: [f64; 2],
-    ) -> [Interval; 2] {
-        let trees = self.tree_row(row);
-        let ends: Vec<f64> = match &self.wording {
+    /// What `row` shows, each thing read once; with the quantiles of its neighbours at `levels`.
+    pub(super) fn look(&self, spec: &Spec, row: &FeatureRow, levels: &[f64]) -> Look {
+        let text = sparse(&self.tfidf, row);
+        let trees: Vec<f32> = self.places.iter().map(|p| value_at(row, *p)).collect();
+        let correction = self.value.margin(&trees).unwrap_or(0.0);
+        let (expected, wording, near) = match &self.wording {
             Wording::Linear(_) => {
-                let (expected, wording) = self.offset(spec, row);
-                let end = |trees_of: &Trees| expected + wording + trees_of.margin(&trees).unwrap_or(0.0);
-                self.quantiles.iter().map(end).collect()
+                let expected = spec.raw_feature_at(row, self.expected).unwrap_or(self.start);
+                (expected, self.wording.value(&text, self.start, None), Vec::new())
             }
             Wording::Neighbours(neighbours) => {
-                let (indices, values) = sparse(&self.tfidf, row);
-                let shift = trust[1] * self.value.margin(&trees).unwrap_or(0.0);
-                let levels = [tails[0], 1.0 - tails[0], tails[1], 1.0 - tails[1]];
-                let found = neighbours.quantiles(&indices, &values, None, &levels);
-                found.map_or(vec![self.start; 4], |ends| ends.iter().map(|end| end + shift).collect())
+                let levels: Vec<_> = std::iter::once(0.5).chain(levels.iter().copied()).collect();
+                match neighbours.quantiles(&text.0, &text.1, None, &levels) {
+                    Some(mut found) => (self.start, found.remove(0) - self.start, found),
+                    None => (self.start, 0.0, vec![self.start; levels.len() - 1]),
+                }
             }
+        };
+        Look { trees, expected, wording, correction, near }
+    }
+
+    pub(super) fn margin(&self, look: &Look, trust: [f64; 2]) -> f64 {
+        self.start + trust[0] * (look.expected + look.wording - self.start) + trust[1] * look.correction
+    }
+
+    /// The intervals: from the neighbours' quantiles where the part has neighbours, at the levels of
+    /// [`end_levels`]; else from the trees.
+    pub(super) fn bands(&self, look: &Look, trust: [f64; 2]) -> [Interval; 2] {
+        let ends: Vec<f64> = match &self.wording {
+            Wording::Linear(_) => {
+                let offset = look.expected + look.wording;
+                let end = |trees: &Trees| offset + trees.margin(&look.trees).unwrap_or(0.0);
+                self.quantiles.iter().map(end).collect()
+            }
+            Wording::Neighbours(_) => look.near.iter().map(|end| end + trust[1] * look.correction).collect(),
         };
         let narrow = Interval::between(ends[0], ends[1]);
         [narrow, Interval::between(ends[2], ends[3]).hull(&narrow)]
+    }
+
+    /// Shares of the trees' gain by feature.
+    pub(super) fn gains(&self) -> Vec<(String, f64)> {
+        shares(&self.places, &self.value.importance())
     }
 
     pub(super) fn contributions(
@@ -190,17 +201,22 @@ impl Part {
         row: &FeatureRow,
         trust: [f64; 2],
     ) -> (f64, Vec<f64>, f64) {
-        let (expected, wording) = self.offset(spec, row);
+        let look = self.look(spec, row, &[]);
         let mut features = vec![0.0; FEATURES.len()];
-        features[self.expected] += trust[0] * (expected - self.start);
-        let shap = self.value.contributions(&self.tree_row(row)).unwrap_or_default();
+        features[self.expected] += trust[0] * (look.expected - self.start);
+        let shap = self.value.contributions(&look.trees).unwrap_or_default();
         for (place, part) in self.places.iter().zip(&shap) {
             features[*place] += trust[1] * f64::from(*part);
         }
         let trees = shap.last().copied().map_or(0.0, f64::from);
         let base = self.start + trust[0] * self.mean_wording + trust[1] * trees;
-        (base, features, trust[0] * (wording - self.mean_wording))
+        (base, features, trust[0] * (look.wording - self.mean_wording))
     }
+}
+
+/// The levels of the ends of the intervals that leave out `tails` at either end.
+pub(super) fn end_levels(tails: [f64; 2]) -> [f64; 4] {
+    [tails[0], 1.0 - tails[0], tails[1], 1.0 - tails[1]]
 }
 
 fn value_at(row: &FeatureRow, place: usize) -> f32 {

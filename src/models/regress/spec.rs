@@ -69,7 +69,10 @@ impl Spec {
 
     /// The same on the scale of learning.
     pub(super) fn raw_feature(&self, row: &FeatureRow, name: &str) -> Option<f64> {
-        let place = index_of(name)?;
+        self.raw_feature_at(row, index_of(name)?)
+    }
+
+    pub(super) fn raw_feature_at(&self, row: &FeatureRow, place: usize) -> Option<f64> {
         let value = f64::from(*row.values.get(place)?);
         let logged = FEATURES[place].unit.starts_with("ln(");
         Some(if logged { value } else { self.scale.to(value) }).filter(|v| v.is_finite())
