@@ -14,9 +14,9 @@ pub use alike::SimilarEvidence;
 pub use prediction::{Answer, RiskLevel, Status, SuccessPrediction};
 pub use reasons::{English, Fact, Locale, Reason, ReasonGroup};
 pub use regress::{
-    Complexity, ComplexityPrediction, ComplexityTrainer, Estimate, Quality, QualityPrediction,
-    QualityTrainer, Quantity, RegressionModel, RegressionParams, RegressionTrainer, Time, TimePrediction,
-    TimeTrainer,
+    AdaptiveIntervals, Complexity, ComplexityPrediction, ComplexityTrainer, Estimate, Quality,
+    QualityPrediction, QualityTrainer, Quantity, RegressionModel, RegressionParams, RegressionTrainer, Time,
+    TimePrediction, TimeTrainer,
 };
 pub use success::{SuccessModel, SuccessParams, SuccessTrainer};
 pub use template::{

@@ -1,5 +1,6 @@
 //! Predictions from memory: no I/O, no lock held while computing, one consistent set of models.
 
+mod adapted;
 mod models;
 
 pub use models::ModelChange;
@@ -7,6 +8,7 @@ pub use models::ModelChange;
 use crate::clock::Clock;
 use crate::code::CodeOptions;
 use crate::collect::measure;
+use crate::dataset::Target;
 use crate::error::{Error, Result};
 use crate::event::{Completion, TaskContext};
 use crate::features::{FeatureEngineer, FeatureRow};
@@ -20,6 +22,7 @@ use crate::models::{
 use crate::registry::ModelRegistry;
 use crate::similar::EmbeddedTasks;
 use crate::text::MAX_TEXT_BYTES;
+use adapted::Adapted;
 use arc_swap::ArcSwap;
 use models::{Loaded, ModelSet};
 use serde::{Deserialize, Serialize};
@@ -48,6 +51,7 @@ pub struct PredictionService {
     schema: u64,
     clock: Arc<dyn Clock>,
     models: ArcSwap<ModelSet>,
+    adapted: ArcSwap<Adapted>,
     catalogue: Option<TemplateCatalogue>,
     /// The host's words for reasons; English without.
     locale: Option<Arc<dyn Locale>>,
@@ -96,8 +100,17 @@ impl PredictionService {
     /// A service that answers from the past alone until models are loaded.
     pub fn new(history: Arc<SharedHistory>, engineer: FeatureEngineer, clock: Arc<dyn Clock>) -> Self {
         let schema = engineer.fingerprint();
-        let models = ArcSwap::default();
-        Self { history, engineer, schema, clock, models, catalogue: None, locale: None, embedded: None }
+        Self {
+            history,
+            engineer,
+            schema,
+            clock,
+            models: ArcSwap::default(),
+            adapted: ArcSwap::default(),
+            catalogue: None,
+            locale: None,
+            embedded: None,
+        }
     }
 
     /// The same with the host's templates to rank.
@@ -156,6 +169,24 @@ impl PredictionService {
     /// What all models say of each task, in order, without reasons; one bad task spoils no other.
     pub fn predict_batch(&self, tasks: &[TaskContext]) -> Vec<Result<Predictions>> {
         tasks.iter().map(|task| self.all(task, false)).collect()
+    }
+
+    /// Learns what became of an estimate that was given, so that the intervals of its model go on
+    /// holding eight and nine in ten while the world drifts; a host calls it when it knows. Kept in
+    /// memory, and begun anew with each version of the model, which was calibrated anew.
+    ///
+    /// # Errors
+    /// `InvalidInput` when `actual` is not finite, or `target` is neither complexity, time nor quality.
+    pub fn observe(&self, target: Target, given: &Estimate, actual: f64) -> Result<()> {
+        let mut outcome = Ok(());
+        self.adapted.rcu(|adapted| match adapted.with(target, given, actual) {
+            Ok(adapted) => Arc::new(adapted),
+            Err(error) => {
+                outcome = Err(error);
+                Arc::clone(adapted)
+            }
+        });
+        outcome
     }
 
     /// How good the code of a generation will be judged, now that it is there.
@@ -288,7 +319,10 @@ impl PredictionService {
         explained: bool,
     ) -> Estimate {
         let mut estimate = match loaded {
-            Some(loaded) => Estimate { model_version: loaded.version, ..loaded.model.predict(row) },
+            Some(Loaded { version, model }) => {
+                let levels = self.adapted.load().levels(Q::TARGET, *version);
+                Estimate { model_version: *version, ..model.predict_at(row, levels) }
+            }
             None => trainer.prior_estimate(row, self.schema),
         };
         if let Some(loaded) = loaded.filter(|_| explained) {

@@ -32,13 +32,18 @@ impl AdaptiveLevel {
     /// # Errors
     /// `InvalidInput` naming what is out of range.
     pub fn new(target: f64, step: f64) -> Result<Self> {
-        let made = Self { target, step, level: target };
+        let made = Self::starting(target, step);
         if made.is_sound() {
             return Ok(made);
         }
         Err(Error::invalid(format!(
             "adaptive level: target {target} is expected within (0, 1), step {step} above 0 and at most {LARGEST_STEP}"
         )))
+    }
+
+    /// The same of values known to be in range.
+    pub(crate) fn starting(target: f64, step: f64) -> Self {
+        Self { target, step, level: target }
     }
 
     /// The level to ask for now, from 0 to 2.

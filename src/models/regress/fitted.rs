@@ -66,16 +66,17 @@ impl Fitted {
         self.number(self.margin(row))
     }
 
-    pub(super) fn estimate(&self, row: &FeatureRow, status: Status, schema: u64) -> Estimate {
+    /// The estimate with intervals at `levels`, which are [`LEVELS`] unless outcomes asked for others.
+    pub(super) fn estimate(&self, row: &FeatureRow, levels: [f64; 2], schema: u64) -> Estimate {
         let tails = match &self.calibration {
-            Some(Calibration::Tails(tails)) => *tails,
+            Some(Calibration::Tails(tails)) => tails_at(*tails, levels),
             _ => TAILS,
         };
         let look = self.part.look(&self.spec, row, &end_levels(tails));
         let margin = self.part.margin(&look, self.trust);
         let mut bands = self.part.bands(&look, self.trust);
         if let Some(Calibration::Widened(conformal)) = &self.calibration
-            && let Ok(held) = conformal.intervals(&bands)
+            && let Ok(held) = conformal.intervals_at(&bands, &levels)
         {
             bands = [held[0], held[1]];
         }
@@ -91,7 +92,7 @@ impl Fitted {
             value: self.number(margin),
             interval_80: number(narrow),
             interval_90: number(wide),
-            status,
+            status: Status::Calibrated,
             factors: Vec::new(),
             factors_by_topic: Vec::new(),
             notes,
@@ -211,6 +212,15 @@ fn hold_out(spec: &Spec, regime: Regime, data: &Dataset) -> Option<(Vec<Example>
     let (apart, rest): (Vec<_>, Vec<_>) =
         data.examples.iter().cloned().partition(|e| e.task % HELD_OUT_TASKS == 0);
     (apart.len() >= FEWEST_ROWS && rest.len() >= FEWEST_ROWS).then_some((rest, apart))
+}
+
+/// The tails to leave out where other levels than the nominal are asked for: none from 1 on.
+fn tails_at(tails: [f64; 2], levels: [f64; 2]) -> [f64; 2] {
+    let [narrow, wide] = [0, 1].map(|i| {
+        let share = (1.0 - levels[i]) / (1.0 - LEVELS[i]);
+        (tails[i] * share).clamp(0.0, 0.5)
+    });
+    [narrow, wide.min(narrow)]
 }
 
 impl Calibration {

@@ -2,6 +2,7 @@
 //! a ridge regression over the description's n-grams and trees correct it; quantile trees,
 //! conformalised on later rows, give the interval.
 
+mod adaptive;
 mod estimate;
 mod fitted;
 mod params;
@@ -10,6 +11,7 @@ mod quantity;
 mod spec;
 mod wording;
 
+pub use adaptive::AdaptiveIntervals;
 pub use estimate::{ComplexityPrediction, Estimate, QualityPrediction, TimePrediction};
 pub use params::RegressionParams;
 pub use quantity::{Complexity, Quality, Quantity, Time};
@@ -210,6 +212,12 @@ impl<Q: Quantity> RegressionModel<Q> {
         self.part(row).contributions(row)
     }
 
+    /// The prediction with intervals at other levels (0 to 2) than 0.8 and 0.9, as
+    /// [`AdaptiveIntervals`] asks for where the world drifts.
+    pub fn predict_at(&self, row: &FeatureRow, levels: [f64; 2]) -> Estimate {
+        self.part(row).estimate(row, levels, self.schema)
+    }
+
     /// Together they are this.
     pub fn raw(&self, row: &FeatureRow) -> f64 {
         self.part(row).margin(row)
@@ -226,7 +234,7 @@ impl<Q: Quantity> Predictor for RegressionModel<Q> {
     type Prediction = Estimate;
 
     fn predict(&self, row: &FeatureRow) -> Estimate {
-        self.part(row).estimate(row, Status::Calibrated, self.schema)
+        self.predict_at(row, part::LEVELS)
     }
 
     fn point(&self, row: &FeatureRow) -> f64 {

@@ -1,0 +1,41 @@
+//! The levels at which intervals are asked for, by what became of those that were given.
+
+use crate::dataset::Target;
+use crate::error::{Error, Result};
+use crate::models::{AdaptiveIntervals, Estimate};
+
+/// By target the version that was observed, and the levels that its outcomes ask for.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Adapted([(u64, AdaptiveIntervals); 3]);
+
+impl Adapted {
+    /// The levels for a version of a model; the nominal ones while nothing of it was observed.
+    pub(super) fn levels(&self, target: Target, version: u64) -> [f64; 2] {
+        let observed = place(target).map(|place| self.0[place]).filter(|(of, _)| *of == version);
+        observed.unwrap_or_default().1.levels()
+    }
+
+    /// The same with one outcome more. A new version, which was calibrated anew, begins anew; what
+    /// came of an older one, or of no model, says nothing of it.
+    pub(super) fn with(mut self, target: Target, estimate: &Estimate, actual: f64) -> Result<Self> {
+        let place = place(target).ok_or_else(|| {
+            Error::invalid(format!(
+                "{target} has no intervals that adapt: observe complexity, time or quality"
+            ))
+        })?;
+        let (version, levels) = &mut self.0[place];
+        if estimate.model_version > *version {
+            (*version, *levels) = (estimate.model_version, AdaptiveIntervals::default());
+        }
+        let mut observed = *levels;
+        observed.observe(estimate, actual)?;
+        if estimate.model_version == *version && *version > 0 {
+            *levels = observed;
+        }
+        Ok(self)
+    }
+}
+
+fn place(target: Target) -> Option<usize> {
+    [Target::Complexity, Target::Time, Target::Quality].iter().position(|one| *one == target)
+}
