@@ -4,7 +4,7 @@ use super::View;
 use super::fitted::Calibration;
 use super::params::RegressionParams;
 use super::spec::{Regime, Spec};
-use super::wording::{Wording, sparse};
+use super::wording::{SparseRow, Wording, sparse};
 use crate::dataset::Example;
 use crate::error::Result;
 use crate::features::{FEATURES, FeatureRow};
@@ -72,8 +72,15 @@ impl Part {
         let past = |row| spec.raw_feature_at(row, place).filter(|_| !spec.by_neighbours);
         let expected: Vec<_> = rows.iter().map(|(row, _)| past(row).unwrap_or(start)).collect();
         let wording = Wording::fit(spec, &texts, tfidf.width(), &labels, &expected, params)?;
-        let worded: Vec<_> =
-            texts.iter().enumerate().map(|(i, text)| wording.value(text, start, Some(i))).collect();
+        let worded: Vec<_> = if regime == Regime::Untried && !spec.by_neighbours {
+            let tasks: Vec<_> = examples.iter().filter(|e| view.of(e).is_some()).map(|e| e.task).collect();
+            let fit = |texts: &[SparseRow], labels: &[f64], expected: &[f64]| {
+                Wording::fit(spec, texts, tfidf.width(), labels, expected, params)
+            };
+            out_of_fold(&tasks, &texts, [&labels, &expected], start, fit)?
+        } else {
+            texts.iter().enumerate().map(|(i, text)| wording.value(text, start, Some(i))).collect()
+        };
         let offsets: Vec<_> = expected.iter().zip(&worded).map(|(a, b)| a + b).collect();
         let mean_wording = worded.iter().sum::<f64>() / worded.len().max(1) as f64;
         let places = spec.places(regime);
@@ -212,6 +219,33 @@ impl Part {
         let base = self.start + trust[0] * self.mean_wording + trust[1] * trees;
         (base, features, trust[0] * (look.wording - self.mean_wording))
     }
+}
+
+/// Into so many parts tasks are divided, each worded by what the others teach.
+const FOLDS: u64 = 5;
+
+/// What the wording of each row adds as a row of a task not learnt from: the trees, which start from
+/// it, would otherwise learn from residuals smaller than those that they will meet.
+fn out_of_fold(
+    tasks: &[u64],
+    texts: &[SparseRow],
+    [labels, expected]: [&[f64]; 2],
+    start: f64,
+    fit: impl Fn(&[SparseRow], &[f64], &[f64]) -> Result<Wording>,
+) -> Result<Vec<f64>> {
+    let mut worded = vec![0.0; texts.len()];
+    for fold in 0..FOLDS {
+        let (apart, rest): (Vec<usize>, Vec<usize>) =
+            (0..texts.len()).partition(|row| tasks[*row] % FOLDS == fold);
+        if apart.is_empty() || rest.is_empty() {
+            continue;
+        }
+        let of = |values: &[f64]| -> Vec<f64> { rest.iter().map(|row| values[*row]).collect() };
+        let learnt: Vec<_> = rest.iter().map(|row| texts[*row].clone()).collect();
+        let wording = fit(&learnt, &of(labels), &of(expected))?;
+        apart.iter().for_each(|row| worded[*row] = wording.value(&texts[*row], start, None));
+    }
+    Ok(worded)
 }
 
 /// The levels of the ends of the intervals that leave out `tails` at either end.
