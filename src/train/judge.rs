@@ -10,6 +10,7 @@ use rand::seq::SliceRandom;
 use rand_pcg::Pcg64Mcg;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashSet};
+use std::thread;
 
 /// Fewer clusters than this say too little of how much they vary.
 const FEWEST_CLUSTERS: usize = 10;
@@ -97,7 +98,7 @@ impl TrainingOptions {
     }
 }
 
-/// Fits on all but the rows that judge, judges, and fits again on everything.
+/// Fits on all but the rows that judge, and judges; meanwhile a second thread fits on everything.
 ///
 /// # Errors
 /// Those of the trainer; `NotEnoughData` when no rows are left to judge.
@@ -112,15 +113,22 @@ pub fn fit_and_judge<T: Trainer>(
         Split::Time => data.split_by_time(options.test_fraction)?,
         Split::StratifiedRandom => split_at_random(data, options.test_fraction, options.seed)?,
     };
-    let twin = trainer.fit(&train)?;
-    let evaluation = evaluate(trainer, &twin, champion, &train, &test, options.seed)?;
+    let (judged, model) = thread::scope(|scope| {
+        let model = scope.spawn(|| trainer.fit(data));
+        let judged = trainer.fit(&train).and_then(|twin| {
+            let evaluation = evaluate(trainer, &twin, champion, &train, &test, options.seed)?;
+            Ok((twin, evaluation))
+        });
+        (judged, model.join().unwrap_or_else(|_| Err(Error::internal("fitting on everything panicked"))))
+    });
+    let (twin, evaluation) = judged?;
     let gate = match trainer.target() {
         Target::Success => options.gate.clone(),
         _ => options.gate.without_probability_floors(),
     };
     let verdict =
         gate.judge(&evaluation.metrics, &evaluation.against_baselines, evaluation.against_champion.as_ref());
-    Ok(Judged { model: trainer.fit(data)?, twin, evaluation, verdict })
+    Ok(Judged { model: model?, twin, evaluation, verdict })
 }
 
 fn evaluate<T: Trainer>(
