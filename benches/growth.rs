@@ -7,9 +7,10 @@ mod common;
 
 use devmatrix_ml::clock::ManualClock;
 use devmatrix_ml::features::FeatureEngineer;
+use devmatrix_ml::models::TemplateTrainer;
 use devmatrix_ml::registry::MemoryRegistry;
 use devmatrix_ml::store::{EventStore, MemoryStore};
-use devmatrix_ml::train::{TrainingOptions, train_all};
+use devmatrix_ml::train::{TrainingOptions, train_all, train_templates};
 use futures_executor::block_on;
 use std::time::Instant;
 
@@ -32,6 +33,8 @@ fn main() {
         for (_, report) in block_on(train_all(&store, &registry, &engineer, &clock, &options)).unwrap() {
             report.unwrap();
         }
+        let (trainer, templates) = (TemplateTrainer::default(), common::simulator(size).templates());
+        block_on(train_templates(&trainer, &store, &registry, &templates, &clock, &options)).unwrap();
         let (seconds, n) = (begun.elapsed().as_secs_f64(), size as f64);
         println!("{size:>12} {seconds:>10.1} {:>24.2}", 1e6 * seconds / (n * n.log2()));
     }

@@ -9,22 +9,26 @@ use devmatrix_ml::collect::measure;
 use devmatrix_ml::event::{Record, TaskContext};
 use devmatrix_ml::features::FeatureEngineer;
 use devmatrix_ml::history::SharedHistory;
+use devmatrix_ml::models::TemplateTrainer;
 use devmatrix_ml::registry::MemoryRegistry;
 use devmatrix_ml::serve::PredictionService;
 use devmatrix_ml::simulate::{Generation, Simulator, SimulatorOptions};
 use devmatrix_ml::store::{EventStore, MemoryStore};
-use devmatrix_ml::train::{Gate, TrainingOptions, train_all};
+use devmatrix_ml::train::{Gate, TrainingOptions, train_all, train_templates};
 use futures_executor::block_on;
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// The facts of 10,000 simulated generations, their code measured as the collector does.
-fn records() -> Vec<Record> {
+fn simulator() -> Simulator {
     let mut options = SimulatorOptions::default();
     (options.days, options.per_day) = (365, 44.0);
-    let mut records: Vec<_> = Simulator::new(options)
-        .unwrap()
+    Simulator::new(options).unwrap()
+}
+
+/// The facts of 10,000 simulated generations, their code measured as the collector does.
+fn records() -> Vec<Record> {
+    let mut records: Vec<_> = simulator()
         .take(10_000)
         .flat_map(|mut generation: Generation| {
             let language = generation.context.language.clone();
@@ -48,12 +52,16 @@ fn all(c: &mut Criterion) {
     options.gate = Gate::relative();
     let begun = Instant::now();
     let trained = block_on(train_all(&store, &registry, &engineer, &clock, &options)).unwrap();
-    println!("training all on 10,000 generations, evaluation and gate included: {:?}", begun.elapsed());
+    let (trainer, templates) = (TemplateTrainer::default(), simulator().templates());
+    let ranking = train_templates(&trainer, &store, &registry, &templates, &clock, &options);
+    let ranking = block_on(ranking).map(|report| report.promoted);
+    println!("training all five on 10,000 generations, evaluation and gate included: {:?}", begun.elapsed());
+    println!("  templates ({}): promoted {ranking:?}", templates.len());
     for (target, report) in trained {
         println!("  {target}: promoted {}", report.is_ok_and(|report| report.promoted));
     }
     let history = Arc::new(block_on(SharedHistory::open(&store)).unwrap());
-    let service = PredictionService::new(history, engineer, Arc::new(clock));
+    let service = PredictionService::new(history, engineer, Arc::new(clock)).with_templates(templates);
     block_on(service.reload(&registry)).unwrap();
     let mut group = c.benchmark_group("all models, from the task's text");
     let mut next = tasks.iter().cycle();

@@ -6,12 +6,17 @@ use devmatrix_ml::simulate::{Generation, Simulator, SimulatorOptions};
 
 /// The facts of the first `generations` generations, in the order in which they became known.
 pub fn records(generations: usize) -> Vec<Record> {
-    let mut options = SimulatorOptions::default();
-    (options.days, options.per_day) = (365, (generations as f64 / 365.0 * 1.6).max(1.0));
-    let events = Simulator::new(options).unwrap().take(generations).map(Generation::into_event);
+    let events = simulator(generations).take(generations).map(Generation::into_event);
     let mut records: Vec<_> = events.flat_map(|e| e.into_records().unwrap()).collect();
     records.sort_by_cached_key(|r| (r.known_at(), r.key()));
     records
+}
+
+/// A year in which at least so many generations begin.
+pub fn simulator(generations: usize) -> Simulator {
+    let mut options = SimulatorOptions::default();
+    (options.days, options.per_day) = (365, (generations as f64 / 365.0 * 1.6).max(1.0));
+    Simulator::new(options).unwrap()
 }
 
 /// The tasks that these facts start.
