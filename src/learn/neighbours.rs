@@ -83,20 +83,12 @@ impl Neighbours {
                 similar[*row as usize] += value * weight;
             }
         }
-        let mut order: Vec<u32> =
-            (0..self.rows.len() as u32).filter(|i| Some(*i as usize) != except).collect();
-        let nearer = |a: &u32, b: &u32| similar[*b as usize].total_cmp(&similar[*a as usize]).then(b.cmp(a));
-        if order.len() > NEAREST {
-            order.select_nth_unstable_by(NEAREST, nearer);
-            order.truncate(NEAREST);
-        }
         let newest = self.rows.len() as f64 - 1.0;
-        let mut weighted: Vec<(f64, f64)> = order
-            .iter()
-            .map(|i| {
-                let age = newest - f64::from(*i);
-                let weight = f64::from(similar[*i as usize].max(0.0) + LEAST) * (-age / HALF_LIFE).exp2();
-                (self.labels[*i as usize], weight)
+        let mut weighted: Vec<(f64, f64)> = nearest(&similar, except)
+            .map(|row| {
+                let age = newest - row as f64;
+                let weight = f64::from(similar[row].max(0.0) + LEAST) * (-age / HALF_LIFE).exp2();
+                (self.labels[row], weight)
             })
             .collect();
         weighted.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)));
@@ -140,6 +132,23 @@ impl Neighbours {
             _ => &[],
         }
     }
+}
+
+/// The rows most alike, of equal ones the newest.
+fn nearest(similar: &[f32], except: Option<usize>) -> impl Iterator<Item = usize> {
+    // Numbers that are not negative are in the order of their bits: one integer is compared, not two
+    // values by way of an index.
+    let key = |(row, similar): (usize, &f32)| {
+        let bits = if *similar > 0.0 { similar.to_bits() } else { 0 };
+        u64::from(bits) << 32 | row as u64
+    };
+    let others = similar.iter().enumerate().filter(|(row, _)| Some(*row) != except);
+    let mut keys: Vec<_> = others.map(key).collect();
+    if keys.len() > NEAREST {
+        keys.select_nth_unstable_by(NEAREST, |a, b| b.cmp(a));
+        keys.truncate(NEAREST);
+    }
+    keys.into_iter().map(|key| (key & u64::from(u32::MAX)) as usize)
 }
 
 /// The quantile of (value, weight) pairs in ascending order: each value stands at the middle of its

@@ -77,6 +77,23 @@ impl SparseText {
         self.buckets.is_empty()
     }
 
+    /// The sum of the squares of its weights.
+    pub(crate) fn square(&self) -> f32 {
+        self.weights.iter().map(|w| w * w).sum()
+    }
+
+    /// The sum of the products of the weights in the buckets that both have.
+    pub(crate) fn dot(&self, other: &Self) -> f32 {
+        let (mut i, mut j, mut dot) = (0, 0, 0.0);
+        // Without branches that depend on the data, which no processor can foresee.
+        while let (Some(ours), Some(theirs)) = (self.buckets.get(i), other.buckets.get(j)) {
+            dot += if ours == theirs { self.weights[i] * other.weights[j] } else { 0.0 };
+            i += usize::from(ours <= theirs);
+            j += usize::from(theirs <= ours);
+        }
+        dot
+    }
+
     fn from_sorted(found: &[u32]) -> Self {
         let mut text = Self::default();
         for run in found.chunk_by(|a, b| a == b) {

@@ -127,6 +127,8 @@ pub(super) struct Prepared {
     pub(super) profile: TemplateProfile,
     /// The n-grams of its description and tags.
     pub(super) text: SparseText,
+    /// The sum of the squares of their weights.
+    pub(super) square: f32,
     /// The n-grams of each tag.
     pub(super) tags: Vec<SparseText>,
     pub(super) task_types: BTreeSet<u64>,
@@ -142,8 +144,10 @@ impl Prepared {
     pub(super) fn new(profile: TemplateProfile) -> Self {
         let words = format!("{}\n{}", profile.description, profile.tags.join("\n"));
         let numbers = |names: &[String]| names.iter().filter_map(|name| category(Some(name))).collect();
+        let text = SparseText::read(&words).1;
         Self {
-            text: SparseText::read(&words).1,
+            square: text.square(),
+            text,
             tags: profile.tags.iter().map(|tag| SparseText::read(tag).1).collect(),
             task_types: numbers(&profile.task_types),
             languages: numbers(&profile.languages),

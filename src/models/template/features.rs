@@ -43,7 +43,9 @@ pub static TEMPLATE_FEATURES: &[TemplateFeature] = &[
     feature("template_avg_time", "ln(1 + seconds)", |i| {
         i.past.seen.all.log_seconds.value().map_or(f32::NAN, |v| v as f32)
     }),
-    feature("semantic_similarity", "cosine", |i| similarity(&i.task.text, &i.template.text)),
+    feature("semantic_similarity", "cosine", |i| {
+        similarity((&i.task.text, i.task.square), (&i.template.text, i.template.square))
+    }),
     feature("task_type_match", "0 or 1", |i| matches(i.task.kind, &i.template.task_types)),
     feature("language_match", "0 or 1", |i| matches(i.task.language, &i.template.languages)),
     feature("framework_match", "0 or 1", |i| matches(i.task.framework, &i.template.frameworks)),
@@ -77,6 +79,7 @@ pub fn template_schema() -> u64 {
 pub(super) struct Reading {
     /// The description's n-grams.
     text: SparseText,
+    square: f32,
     /// Everything that a tag may be found in.
     words: BTreeSet<usize>,
     pub(super) kind: Option<u64>,
@@ -94,7 +97,7 @@ impl Reading {
             words.extend(SparseText::read(name).1.iter().map(|(bucket, _)| bucket));
         }
         let [kind, language, framework] = named.map(|name| category(name.as_deref()));
-        Self { text, words, kind, language, framework, truncated: facts.truncated }
+        Self { square: text.square(), text, words, kind, language, framework, truncated: facts.truncated }
     }
 }
 
@@ -128,17 +131,9 @@ fn matches(name: Option<u64>, names: &BTreeSet<u64>) -> f32 {
 }
 
 /// The cosine of the n-grams' weights; missing where one side has none.
-fn similarity(a: &SparseText, b: &SparseText) -> f32 {
-    let square = |text: &SparseText| text.iter().map(|(_, w)| w * w).sum::<f32>();
-    let norm = (square(a) * square(b)).sqrt();
-    let (mut left, mut dot) = (a.iter().peekable(), 0.0);
-    for (bucket, weight) in b.iter() {
-        while left.next_if(|(other, _)| *other < bucket).is_some() {}
-        if let Some((_, other)) = left.next_if(|(other, _)| *other == bucket) {
-            dot += weight * other;
-        }
-    }
-    if norm > 0.0 { (dot / norm).min(1.0) } else { f32::NAN }
+fn similarity((a, a_square): (&SparseText, f32), (b, b_square): (&SparseText, f32)) -> f32 {
+    let norm = (a_square * b_square).sqrt();
+    if norm > 0.0 { (a.dot(b) / norm).min(1.0) } else { f32::NAN }
 }
 
 /// The share of the template's tags whose words stand in the task.
@@ -212,8 +207,9 @@ mod tests {
     #[test]
     fn a_text_is_like_itself() {
         let text = SparseText::read("add a page with a table of orders").1;
-        assert!((similarity(&text, &text) - 1.0).abs() < 1e-6);
-        assert_eq!(similarity(&text, &SparseText::read("unheard").1), 0.0);
-        assert!(similarity(&text, &SparseText::default()).is_nan());
+        let alike = |other: &SparseText| similarity((&text, text.square()), (other, other.square()));
+        assert!((alike(&text) - 1.0).abs() < 1e-6);
+        assert_eq!(alike(&SparseText::read("unheard").1), 0.0);
+        assert!(alike(&SparseText::default()).is_nan());
     }
 }
