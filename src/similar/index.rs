@@ -42,6 +42,9 @@ pub struct SimilarTasks {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Entry {
     task_id: TaskId,
+    /// The hash of its id.
+    #[serde(skip)]
+    key: u64,
     /// The latest start, microseconds since 1970.
     started: i64,
     text: TextGrams,
@@ -95,7 +98,7 @@ impl SimilarTasks {
         if moment.is_some() {
             self.remove(key);
         }
-        self.add(key, Entry { task_id: task_id.clone(), started, text: text.clone() });
+        self.add(key, Entry { task_id: task_id.clone(), key, started, text: text.clone() });
         self.drop_old(gone);
     }
 
@@ -237,7 +240,7 @@ impl SimilarTasks {
         }
         if named.len() > COMPARED {
             // Ties go by the task, never by the place in the index, which hangs on the order of arrival.
-            let task = |number: &u32| self.entries[*number as usize].as_ref().map(|e| &e.task_id);
+            let task = |number: &u32| self.entries[*number as usize].as_ref().map(|e| e.key);
             let order = |a: &u32, b: &u32| {
                 scores[*b as usize].total_cmp(&scores[*a as usize]).then_with(|| task(a).cmp(&task(b)))
             };
@@ -382,7 +385,8 @@ mod tests {
 
     #[test]
     fn what_cannot_have_been_written_is_not_read() {
-        let entry = |number, grams| Entry { task_id: task(number), started: 0, text: TextGrams { grams } };
+        let entry =
+            |number, grams| Entry { task_id: task(number), key: 0, started: 0, text: TextGrams { grams } };
         let read = |capacity: u64, entries: Vec<Entry>| {
             let bytes = postcard::to_stdvec(&(capacity, entries)).unwrap();
             postcard::from_bytes::<SimilarTasks>(&bytes)

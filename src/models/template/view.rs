@@ -5,14 +5,14 @@ use super::explore::NEW;
 use crate::event::{TaskContext, TemplateId};
 use crate::history::{Evidence, History, HistoryView, Scope, SharedHistory, TemplateEvidence};
 use chrono::{DateTime, Utc};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap};
 
 /// What was known of templates at one moment, seen from one task: all that a ranking looks at
 /// beside the task and the catalogue.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TemplateView {
     task: HistoryView,
-    past: BTreeMap<TemplateId, Past>,
+    past: HashMap<TemplateId, Past>,
 }
 
 /// What the past shows of one template.
