@@ -253,14 +253,14 @@ fn events_without_times_keep_their_order() {
 #[test]
 fn little_is_an_error_or_an_honest_answer() {
     let none = refused(&[], &options("time:0.8"));
-    assert!(none.contains("of 0 events with an outcome"), "{none}");
+    assert!(none.contains("of 0 events with a known success"), "{none}");
     for split in ["time:0.8", "group:task_id:0.5", "field:event_id=e0"] {
         assert!(refused(&daily(1, |_| true), &options(split)).contains("nothing"), "{split}");
     }
     let mut open = daily(30, |_| true);
     open.iter_mut().for_each(|e| e.feedback.clear());
-    assert!(refused(&open, &options("time:0.8")).contains("of 0 events with an outcome"));
-    assert!(refused(&open, &options("group:task_id:0.5")).contains("of 0 events with an outcome"));
+    assert!(refused(&open, &options("time:0.8")).contains("of 0 events with a known success"));
+    assert!(refused(&open, &options("group:task_id:0.5")).contains("of 0 events with a known success"));
     let mut at_once = daily(30, |i| i % 2 == 0);
     at_once.iter_mut().for_each(|e| e.started.known_at = at("2025-01-01T00:00:00Z"));
     assert!(refused(&at_once, &options("time:0.8")).contains("nothing to train on"));

@@ -191,9 +191,27 @@ fn time_is_learnt_and_its_intervals_hold() {
     assert!(mae(&report.metrics) < mae(&report.baselines["constant"]), "{report:?}");
     assert!((0.68..=0.92).contains(&report.metrics["coverage_80"]), "{:?}", report.metrics);
     assert!(report.metrics["coverage_90"] >= report.metrics["coverage_80"]);
-    options.shuffle = true;
-    let shuffled = backtest(events(), &options).unwrap();
-    assert!(mae(&shuffled.metrics) > 0.9 * mae(&shuffled.baselines["constant"]), "no skill must be left");
+}
+
+#[test]
+fn shuffled_numbers_teach_nothing() {
+    for target in [Target::Complexity, Target::Time, Target::Quality] {
+        let mut options = BacktestOptions::default();
+        (options.target, options.shuffle) = (target, true);
+        let mut events = events();
+        for event in &mut events {
+            // What the model could read off the description, were it not shuffled.
+            let length = event.started.value.context.task_description.len();
+            event.started.value.complexity_label = Some((length % 40) as f64 / 4.0);
+        }
+        let explained = |options: &BacktestOptions| backtest(events.clone(), options).unwrap().metrics["r2"];
+        let shuffled = explained(&options);
+        options.shuffle = false;
+        let real = explained(&options);
+        println!("{target}: {real} of the variance, shuffled {shuffled}");
+        assert!(shuffled < 0.03, "{target}: {shuffled}");
+        assert!(real > shuffled, "{target}: {real}");
+    }
 }
 
 #[test]

@@ -58,9 +58,6 @@ pub fn backtest_with<T: Trainer>(
     options: &BacktestOptions,
 ) -> Result<BacktestReport> {
     options.verify()?;
-    if options.shuffle && trainer.target() == Target::Tokens {
-        return Err(Error::invalid("shuffle: tokens cannot be permuted"));
-    }
     let options = BacktestOptions { target: trainer.target(), ..options.clone() };
     let cases = facts::cases(events, &options);
     Run::of(trainer, &cases, &options)
@@ -119,14 +116,14 @@ impl<'a, T: Trainer> Run<'a, T> {
     fn by_time(&mut self, cases: &[Case], share: f64) -> Result<()> {
         let labelled: Vec<_> = cases.iter().filter(|c| c.label.is_some()).collect();
         let cut = labelled.get((labelled.len() as f64 * share) as usize).map(|c| c.event.started.known_at);
-        let cut = cut.ok_or_else(|| nothing(cases, &self.options.split))?;
+        let cut = cut.ok_or_else(|| nothing(cases, self.options))?;
         self.cut = Some(cut);
         let labels: HashMap<_, _> =
             labelled.iter().filter_map(|c| Some((c.event.event_id.clone(), c.label?))).collect();
         let records = facts::facts(cases.iter())?;
         let first = records.partition_point(|r| r.known_at() < cut);
         if first == 0 {
-            return Err(nothing(cases, &self.options.split));
+            return Err(nothing(cases, self.options));
         }
         self.learn(&records[..first]);
         self.train(cut)?;
@@ -156,7 +153,7 @@ impl<'a, T: Trainer> Run<'a, T> {
         }
         let side = |want: bool| cases.iter().zip(&test).filter(move |(_, t)| **t == want).map(|(c, _)| c);
         let records = facts::facts(side(false))?;
-        let end = records.last().map(Record::known_at).ok_or_else(|| nothing(cases, &self.options.split))?;
+        let end = records.last().map(Record::known_at).ok_or_else(|| nothing(cases, self.options))?;
         self.learn(&records);
         self.train(end + TimeDelta::microseconds(1))?;
         for case in side(true) {
@@ -218,7 +215,7 @@ impl<'a, T: Trainer> Run<'a, T> {
 
     fn report(self, cases: &[Case]) -> Result<BacktestReport> {
         let Some(first) = self.first.as_ref().filter(|_| !self.scored.is_empty()) else {
-            return Err(nothing(cases, &self.options.split));
+            return Err(nothing(cases, self.options));
         };
         let labels: Vec<_> = self.scored.iter().map(|s| s.label).collect();
         let examples: Vec<_> = self.scored.iter().map(|s| s.example.clone()).collect();
@@ -258,9 +255,16 @@ fn next_night(moment: DateTime<Utc>) -> DateTime<Utc> {
     if night > moment { night } else { night + TimeDelta::days(1) }
 }
 
-fn nothing(cases: &[Case], split: &BacktestSplit) -> Error {
+fn nothing(cases: &[Case], options: &BacktestOptions) -> Error {
     let labelled = cases.iter().filter(|c| c.label.is_some()).count();
+    let (split, target) = (&options.split, options.target);
+    let where_from = match target {
+        Target::Complexity => {
+            ": it is scored against the host's own label (complexity_label, or --label PATH)"
+        }
+        _ => "",
+    };
     Error::invalid(format!(
-        "split {split} leaves nothing to train on or nothing to predict of {labelled} events with an outcome"
+        "split {split} leaves nothing to train on or nothing to predict of {labelled} events with a known {target}{where_from}"
     ))
 }
