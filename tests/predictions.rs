@@ -101,7 +101,8 @@ proptest! {
         let clock = ManualClock::at(WORLD.now);
         let service =
             PredictionService::new(Arc::new(SharedHistory::new()), FeatureEngineer::default(), Arc::new(clock));
-        let found = service.predict_success(&task).unwrap();
+        let mut found = service.predict_success(&task).unwrap();
+        prop_assert!(found.similar_tasks.take().is_some_and(|similar| similar.tasks.is_empty()));
         prop_assert!((0.0..=1.0).contains(&found.success_probability));
         prop_assert!(found.interval.0 <= found.success_probability && found.success_probability <= found.interval.1);
         prop_assert_eq!(service.predict_success_only(&task).unwrap(), found);
