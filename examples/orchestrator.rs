@@ -143,6 +143,9 @@ async fn main() -> anyhow::Result<()> {
         for group in prediction.reasons_by_topic.iter().take(3) {
             println!("  {:+.2}  {}", group.contribution, group.text);
         }
+        if let Some(similar) = prediction.similar_tasks {
+            println!("         {}", similar.text);
+        }
     }
     println!("versions kept: {}", host.registry.versions("success").await?.len());
     std::fs::remove_dir_all(folder)?;
