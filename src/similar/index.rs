@@ -1,7 +1,6 @@
 //! Past descriptions by their words and character n-grams.
 
 use super::DEFAULT_CAPACITY;
-use super::SimilarTask;
 use super::grams::TextGrams;
 use super::kept::Kept;
 use crate::error::{Error, Result};
@@ -31,37 +30,24 @@ use std::collections::HashMap;
 pub struct SimilarTasks {
     kept: Kept,
     numbers: HashMap<u64, u32>,
-    entries: Vec<Option<Entry>>,
+    pub(super) entries: Vec<Option<Entry>>,
     free: Vec<u32>,
     /// By gram the numbers of the entries that have it, ascending.
-    postings: HashMap<u32, Vec<u32>>,
+    pub(super) postings: HashMap<u32, Vec<u32>>,
     /// Grams of all entries together.
-    grams: u64,
+    pub(super) grams: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Entry {
-    task_id: TaskId,
+pub(super) struct Entry {
+    pub(super) task_id: TaskId,
     /// The hash of its id.
     #[serde(skip)]
-    key: u64,
+    pub(super) key: u64,
     /// The latest start, microseconds since 1970.
     started: i64,
-    text: TextGrams,
+    pub(super) text: TextGrams,
 }
-
-/// Entries of common grams are passed over once the rare ones have named this many.
-const MOST_POSTINGS: usize = 12_000;
-
-/// Entries named by rare grams that are compared in full.
-const COMPARED: usize = 32;
-
-/// Entries that share less than this of what the rare grams tell are not looked at.
-const LEAST_SHARE: f64 = 0.05;
-
-/// BM25's saturation and length normalisation.
-const K1: f64 = 1.2;
-const B: f64 = 0.5;
 
 impl Default for SimilarTasks {
     fn default() -> Self {
@@ -119,27 +105,6 @@ impl SimilarTasks {
         }
     }
 
-    /// The `most` tasks that are most like `text`, the nearest first, `except` one.
-    pub fn nearest(&self, text: &TextGrams, most: usize, except: Option<&TaskId>) -> Vec<SimilarTask> {
-        let query = self.query(text);
-        let except = except.and_then(|task| self.numbers.get(&key_of(task)));
-        let mut found: Vec<_> = self
-            .named(&query)
-            .into_iter()
-            .filter(|number| Some(number) != except)
-            .filter_map(|number| {
-                let entry = self.entries.get(number as usize)?.as_ref()?;
-                Some((self.similarity(&query, &entry.text), entry))
-            })
-            .filter(|(similarity, _)| *similarity > 0.0)
-            .collect();
-        found.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.task_id.cmp(&b.1.task_id)));
-        found.truncate(most);
-        let named =
-            |(similarity, entry): (f64, &Entry)| SimilarTask { task_id: entry.task_id.clone(), similarity };
-        found.into_iter().map(named).collect()
-    }
-
     /// Takes in all that `other` holds.
     pub fn merge(&mut self, other: &Self) {
         for entry in other.entries.iter().flatten() {
@@ -159,6 +124,11 @@ impl SimilarTasks {
     /// Whether it holds none.
     pub fn is_empty(&self) -> bool {
         self.numbers.is_empty()
+    }
+
+    /// The place of the entry of a task.
+    pub(super) fn number(&self, task_id: &TaskId) -> Option<u32> {
+        self.numbers.get(&key_of(task_id)).copied()
     }
 
     fn entry(&self, key: u64) -> Option<&Entry> {
@@ -197,84 +167,12 @@ impl SimilarTasks {
         self.free.push(number);
     }
 
-    /// The grams of `text` that some entry has, by how much they tell.
-    fn query<'a>(&'a self, text: &TextGrams) -> Query<'a> {
-        let n = self.len() as f64;
-        let idf = |df: f64| (1.0 + (n - df + 0.5) / (df + 0.5)).ln();
-        let weigh = |gram: &u32| {
-            let entries = self.postings.get(gram).map_or(&[][..], Vec::as_slice);
-            (*gram, idf(entries.len() as f64), entries)
-        };
-        let grams: Vec<_> = text.grams.iter().map(weigh).collect();
-        let sum: f64 = grams.iter().map(|(_, idf, _)| idf).sum();
-        Query { most: sum * self.saturation(text.len()), grams }
-    }
-
-    /// How much a shared gram counts in a text of this length.
-    fn saturation(&self, length: usize) -> f64 {
-        let mean = self.grams as f64 / (self.len().max(1)) as f64;
-        (K1 + 1.0) / (1.0 + K1 * (1.0 - B + B * length as f64 / mean.max(1.0)))
-    }
-
-    /// The entries that share the most of the rare grams.
-    fn named(&self, query: &Query<'_>) -> Vec<u32> {
-        let mut rarest: Vec<_> = query.grams.iter().filter(|(.., entries)| !entries.is_empty()).collect();
-        rarest.sort_by_key(|(gram, _, entries)| (entries.len(), *gram));
-        let sum: f64 = query.grams.iter().map(|(_, idf, _)| idf).sum();
-        let enough = (LEAST_SHARE * sum) as f32;
-        let mut scores = vec![0.0_f32; self.entries.len()];
-        let (mut named, mut read) = (Vec::new(), 0);
-        for (_, idf, entries) in rarest {
-            if read > 0 && read + entries.len() > MOST_POSTINGS {
-                break;
-            }
-            read += entries.len();
-            for number in *entries {
-                let score = &mut scores[*number as usize];
-                let before = *score;
-                *score += *idf as f32;
-                if before < enough && *score >= enough {
-                    named.push(*number);
-                }
-            }
-        }
-        if named.len() > COMPARED {
-            // Ties go by the task, never by the place in the index, which hangs on the order of arrival.
-            let task = |number: &u32| self.entries[*number as usize].as_ref().map(|e| e.key);
-            let order = |a: &u32, b: &u32| {
-                scores[*b as usize].total_cmp(&scores[*a as usize]).then_with(|| task(a).cmp(&task(b)))
-            };
-            named.select_nth_unstable_by(COMPARED, order);
-            named.truncate(COMPARED);
-        }
-        named
-    }
-
-    fn similarity(&self, query: &Query<'_>, text: &TextGrams) -> f64 {
-        let (mut i, mut j, mut shared) = (0, 0, 0.0);
-        // Without branches that depend on the data, which no processor can foresee.
-        while let (Some((ours, idf, _)), Some(theirs)) = (query.grams.get(i), text.grams.get(j)) {
-            shared += if ours == theirs { *idf } else { 0.0 };
-            i += usize::from(ours <= theirs);
-            j += usize::from(theirs <= ours);
-        }
-        if query.most <= 0.0 { 0.0 } else { (shared * self.saturation(text.len()) / query.most).min(1.0) }
-    }
-
     /// What it holds, in an order that does not hang on that of arrival.
-    fn sorted(&self) -> Vec<&Entry> {
+    pub(super) fn sorted(&self) -> Vec<&Entry> {
         let mut entries: Vec<_> = self.entries.iter().flatten().collect();
         entries.sort_by(|a, b| a.task_id.cmp(&b.task_id));
         entries
     }
-}
-
-/// A text to be looked for.
-struct Query<'a> {
-    /// What the text would reach with itself.
-    most: f64,
-    /// Each gram, ascending, with what it tells and the entries that have it.
-    grams: Vec<(u32, f64, &'a [u32])>,
 }
 
 pub(super) fn key_of(task_id: &TaskId) -> u64 {
@@ -323,65 +221,10 @@ impl SimilarTasks {
 }
 #[cfg(test)]
 mod tests {
-    use super::super::kept::mixed;
     use super::*;
+    use crate::similar::kept::mixed;
+    use crate::similar::samples::{task, texts};
     use proptest::prelude::*;
-
-    fn task(number: usize) -> TaskId {
-        TaskId::new(format!("t{number}")).unwrap()
-    }
-
-    /// The nearest by comparing with all.
-    fn by_comparing_all(index: &SimilarTasks, text: &TextGrams, most: usize) -> Vec<TaskId> {
-        let query = index.query(text);
-        let mut all: Vec<_> = index.sorted();
-        all.sort_by(|a, b| index.similarity(&query, &b.text).total_cmp(&index.similarity(&query, &a.text)));
-        all.into_iter().take(most).map(|entry| entry.task_id.clone()).collect()
-    }
-
-    /// Texts of words of which few are common and many rare, as in any language.
-    fn texts(count: usize) -> Vec<TextGrams> {
-        let word = |state: &mut u64| {
-            *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            let uniform = (*state >> 33) as f64 / f64::from(1_u32 << 31);
-            format!("{:x}", mixed((3000.0_f64.powf(uniform)) as u64) >> 32)
-        };
-        let text = |number: usize| {
-            let mut state = number as u64;
-            (0..12).map(|_| word(&mut state) + " ").collect::<String>()
-        };
-        (0..count).map(|number| TextGrams::of(&text(number))).collect()
-    }
-
-    #[test]
-    fn few_of_the_nearest_are_missed() {
-        let texts = texts(6000);
-        let mut index = SimilarTasks::default();
-        for (i, text) in texts.iter().enumerate() {
-            index.insert(&task(i), 0, text);
-        }
-        let (mut found, mut all) = (0, 0);
-        for text in texts.iter().step_by(60) {
-            let near: Vec<_> = index.nearest(text, 10, None).into_iter().map(|t| t.task_id).collect();
-            let nearest = by_comparing_all(&index, text, 10);
-            all += nearest.len();
-            found += nearest.iter().filter(|task| near.contains(task)).count();
-        }
-        assert!(found * 100 >= 80 * all, "{found} of {all}");
-    }
-
-    #[test]
-    fn a_text_is_like_itself_and_not_like_another() {
-        let mut index = SimilarTasks::new(10);
-        for (i, text) in ["Add a login page", "Migrate the orders table"].iter().enumerate() {
-            index.insert(&task(i), 0, &TextGrams::of(text));
-        }
-        let found = index.nearest(&TextGrams::of("add a LOGIN page"), 5, None);
-        assert!(found.len() == 1 && found[0].task_id == task(0) && found[0].similarity > 0.9, "{found:?}");
-        assert!(index.nearest(&TextGrams::of("add a login page"), 5, Some(&task(0))).is_empty());
-        assert!(index.nearest(&TextGrams::of(""), 5, None).is_empty());
-        assert!(index.nearest(&TextGrams::of("add"), 0, None).is_empty());
-    }
 
     #[test]
     fn what_cannot_have_been_written_is_not_read() {

@@ -9,6 +9,9 @@ mod embedded;
 mod grams;
 mod index;
 mod kept;
+#[cfg(test)]
+mod samples;
+mod search;
 
 pub use embedded::{EmbeddedTasks, Embedder};
 pub use grams::TextGrams;
