@@ -203,6 +203,7 @@ struct Problem<'a> {
 /// Steps end when the gradient has shrunk by this much.
 const TOLERANCE: f64 = 1e-4;
 const CG_STEPS: usize = 60;
+const SQUARED_CG_STEPS: usize = 300;
 
 impl<'a> Problem<'a> {
     fn new(
@@ -281,46 +282,30 @@ impl<'a> Problem<'a> {
         (gradient, curvature)
     }
 
-    /// Solves H s = -g by conjugate gradients, preconditioned by the diagonal, as far as is of use:
-    /// n-grams are common or rare by many orders, and their weights would converge as unevenly.
+    /// Solves H s = -g by conjugate gradients, as far as is of use.
     fn newton_step(&self, gradient: &[f64], curvature: &[f64], norm: f64) -> Vec<f64> {
         let mut step = vec![0.0; gradient.len()];
         let mut residual: Vec<_> = gradient.iter().map(|g| -g).collect();
-        let diagonal = self.hessian_diagonal(curvature);
-        let scaled = |residual: &[f64]| -> Vec<f64> {
-            residual.iter().zip(&diagonal).map(|(r, d)| r / d).collect()
+        let mut direction = residual.clone();
+        let mut square = dot(&residual, &residual);
+        let (exact, most) = match self.loss {
+            LinearLoss::Squared => (TOLERANCE, SQUARED_CG_STEPS),
+            LinearLoss::Logistic => (0.1, CG_STEPS),
         };
-        let mut direction = scaled(&residual);
-        let mut square = dot(&residual, &direction);
-        for _ in 0..CG_STEPS {
-            if dot(&residual, &residual).sqrt() <= 0.1 * norm {
+        for _ in 0..most {
+            if square.sqrt() <= exact * norm {
                 break;
             }
             let product = self.hessian_times(&direction, curvature);
             let alpha = square / dot(&direction, &product);
             axpy(alpha, &direction, &mut step);
             axpy(-alpha, &product, &mut residual);
-            let next_scaled = scaled(&residual);
-            let next = dot(&residual, &next_scaled);
+            let next = dot(&residual, &residual);
             let beta = next / square;
-            direction.iter_mut().zip(&next_scaled).for_each(|(d, r)| *d = r + beta * *d);
+            direction.iter_mut().zip(&residual).for_each(|(d, r)| *d = r + beta * *d);
             square = next;
         }
         step
-    }
-
-    /// Above 0: no penalty is 0.
-    fn hessian_diagonal(&self, curvature: &[f64]) -> Vec<f64> {
-        let mut diagonal = self.penalty.clone();
-        let (dense, sparse) = diagonal[1..].split_at_mut(self.dense);
-        for (row, c) in self.rows.iter().zip(curvature) {
-            dense.iter_mut().zip(row.dense).for_each(|(d, x)| *d += c * f64::from(*x).powi(2));
-            for (i, x) in row.indices.iter().zip(row.values) {
-                sparse[*i as usize] += c * f64::from(*x).powi(2);
-            }
-        }
-        diagonal[0] += curvature.iter().sum::<f64>();
-        diagonal
     }
 
     fn hessian_times(&self, v: &[f64], curvature: &[f64]) -> Vec<f64> {
