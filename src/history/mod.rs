@@ -25,7 +25,7 @@ pub use tally::{Count, Evidence, Mean};
 pub(crate) use template::TemplateEvidence;
 
 use crate::event::{EventId, Fact, Record, TaskContext};
-use crate::similar::{SimilarTasks, TextGrams};
+use crate::similar::{Effort, SimilarTasks, TextGrams};
 use chrono::{DateTime, Utc};
 use delay::Delays;
 use generation::{Generation, Share, hour};
@@ -104,7 +104,8 @@ impl History {
 
     /// What the past shows for `task` at `now`, which must not lie before a fact taken in.
     pub fn view(&self, task: &TaskContext, now: DateTime<Utc>) -> HistoryView {
-        HistoryView { nearest: self.nearest(task, nearest::MOST, now), ..self.groups_of(task, now) }
+        let nearest = self.nearest_with(Effort::QUICK, task, nearest::MOST, now);
+        HistoryView { nearest, ..self.groups_of(task, now) }
     }
 
     /// The same without the tasks most like it.

@@ -3,7 +3,7 @@
 use super::generation::hour;
 use super::{Count, Evidence, History, scope};
 use crate::event::{TaskContext, TaskId};
-use crate::similar::{SimilarTask, TextGrams};
+use crate::similar::{Effort, SimilarTask, TextGrams};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -50,8 +50,19 @@ impl History {
     /// # Ok::<(), devmatrix_ml::Error>(())
     /// ```
     pub fn nearest(&self, task: &TaskContext, most: usize, now: DateTime<Utc>) -> Vec<NearestTask> {
+        self.nearest_with(Effort::THOROUGH, task, most, now)
+    }
+
+    /// The same with this effort.
+    pub(super) fn nearest_with(
+        &self,
+        effort: Effort,
+        task: &TaskContext,
+        most: usize,
+        now: DateTime<Utc>,
+    ) -> Vec<NearestTask> {
         let grams = TextGrams::of(&task.task_description);
-        let alike = self.similar.nearest(&grams, most, Some(&task.task_id));
+        let alike = self.similar.nearest_with(effort, &grams, most, Some(&task.task_id));
         self.with_outcomes(alike.into_iter().filter(|task| task.similarity >= LEAST_SIMILARITY), now)
     }
 

@@ -13,7 +13,7 @@ pub struct TextGrams {
 }
 
 /// Grams that are kept of one text.
-pub(super) const MOST_GRAMS: usize = 128;
+pub(super) const MOST_GRAMS: usize = 64;
 
 /// Characters of a gram, in bytes.
 const WIDTH: usize = 4;
@@ -27,15 +27,16 @@ impl TextGrams {
         let end = description.floor_char_boundary(MAX_TEXT_BYTES);
         let mut found = Smallest::default();
         let mut read = 0;
-        let words = description.as_bytes()[..end].split(|b| !(b.is_ascii_alphanumeric() || *b >= 0x80));
+        let lower = description.as_bytes()[..end].to_ascii_lowercase();
+        let words = lower.split(|b| !(b.is_ascii_alphanumeric() || *b >= 0x80));
         for word in words.filter(|word| !word.is_empty()) {
             if read >= MOST_READ {
                 break;
             }
             read += word.len();
-            found.push(hash(word, 1));
+            found.push(hash(word));
             if word.len() > WIDTH {
-                word.windows(WIDTH).take(MOST_READ).for_each(|gram| found.push(hash(gram, 2)));
+                word.array_windows().take(MOST_READ).for_each(|gram| found.push(hash_gram(*gram)));
             }
         }
         Self { grams: found.ascending() }
@@ -90,13 +91,21 @@ impl Smallest {
     }
 }
 
-/// FNV-1a over lower-case bytes, its well mixed high bits.
-fn hash(bytes: &[u8], kind: u64) -> u32 {
+/// FNV-1a, mixed.
+fn hash(word: &[u8]) -> u32 {
     const PRIME: u64 = 0x0000_0100_0000_01b3;
-    let start = 0xcbf2_9ce4_8422_2325 ^ kind;
-    let hash =
-        bytes.iter().fold(start, |hash, b| (hash ^ u64::from(b.to_ascii_lowercase())).wrapping_mul(PRIME));
-    (hash.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as u32
+    mix(word.iter().fold(0xcbf2_9ce4_8422_2325, |hash, b| (hash ^ u64::from(*b)).wrapping_mul(PRIME)))
+}
+
+/// Never that of a word by design: its upper half is set.
+fn hash_gram(gram: [u8; WIDTH]) -> u32 {
+    mix(u64::from(u32::from_le_bytes(gram)) | 1 << 63)
+}
+
+/// The well mixed bits of a number.
+fn mix(number: u64) -> u32 {
+    let mixed = (number ^ number >> 32).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    ((mixed ^ mixed >> 29).wrapping_mul(0xBF58_476D_1CE4_E5B9) >> 32) as u32
 }
 
 #[cfg(test)]

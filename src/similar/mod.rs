@@ -16,6 +16,7 @@ mod search;
 pub use embedded::{EmbeddedTasks, Embedder};
 pub use grams::TextGrams;
 pub use index::SimilarTasks;
+pub(crate) use search::Effort;
 
 use crate::event::TaskId;
 use serde::{Deserialize, Serialize};

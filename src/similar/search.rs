@@ -5,11 +5,21 @@ use super::grams::TextGrams;
 use super::index::{Entry, SimilarTasks};
 use crate::event::TaskId;
 
-/// Entries of common grams are passed over once the rare ones have named this many.
-const MOST_POSTINGS: usize = 12_000;
+/// How far a search goes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Effort {
+    /// Entries of common grams are passed over once the rare ones have named this many.
+    postings: usize,
+    /// Entries named by rare grams that are compared in full.
+    compared: usize,
+}
 
-/// Entries named by rare grams that are compared in full.
-const COMPARED: usize = 32;
+impl Effort {
+    /// For features, of which one is made for every generation.
+    pub(crate) const QUICK: Self = Self { postings: 2000, compared: 12 };
+    /// For somebody who asks.
+    pub(crate) const THOROUGH: Self = Self { postings: 20_000, compared: 48 };
+}
 
 /// Entries that share less than this of what the rare grams tell are not looked at.
 const LEAST_SHARE: f64 = 0.05;
@@ -21,10 +31,21 @@ const B: f64 = 0.5;
 impl SimilarTasks {
     /// The `most` tasks that are most like `text`, the nearest first, `except` one.
     pub fn nearest(&self, text: &TextGrams, most: usize, except: Option<&TaskId>) -> Vec<SimilarTask> {
+        self.nearest_with(Effort::THOROUGH, text, most, except)
+    }
+
+    /// The same with this effort.
+    pub(crate) fn nearest_with(
+        &self,
+        effort: Effort,
+        text: &TextGrams,
+        most: usize,
+        except: Option<&TaskId>,
+    ) -> Vec<SimilarTask> {
         let query = self.query(text);
         let except = except.and_then(|task| self.number(task));
         let mut found: Vec<_> = self
-            .named(&query)
+            .named(&query, effort)
             .into_iter()
             .filter(|number| Some(*number) != except)
             .filter_map(|number| {
@@ -60,7 +81,7 @@ impl SimilarTasks {
     }
 
     /// The entries that share the most of the rare grams.
-    fn named(&self, query: &Query<'_>) -> Vec<u32> {
+    fn named(&self, query: &Query<'_>, effort: Effort) -> Vec<u32> {
         let mut rarest: Vec<_> = query.grams.iter().filter(|(.., entries)| !entries.is_empty()).collect();
         rarest.sort_by_key(|(gram, _, entries)| (entries.len(), *gram));
         let sum: f64 = query.grams.iter().map(|(_, idf, _)| idf).sum();
@@ -68,7 +89,7 @@ impl SimilarTasks {
         let mut scores = vec![0.0_f32; self.entries.len()];
         let (mut named, mut read) = (Vec::new(), 0);
         for (_, idf, entries) in rarest {
-            if read > 0 && read + entries.len() > MOST_POSTINGS {
+            if read > 0 && read + entries.len() > effort.postings {
                 break;
             }
             read += entries.len();
@@ -81,14 +102,14 @@ impl SimilarTasks {
                 }
             }
         }
-        if named.len() > COMPARED {
+        if named.len() > effort.compared {
             // Ties go by the task, never by the place in the index, which hangs on the order of arrival.
             let task = |number: &u32| self.entries[*number as usize].as_ref().map(|e| e.key);
             let order = |a: &u32, b: &u32| {
                 scores[*b as usize].total_cmp(&scores[*a as usize]).then_with(|| task(a).cmp(&task(b)))
             };
-            named.select_nth_unstable_by(COMPARED, order);
-            named.truncate(COMPARED);
+            named.select_nth_unstable_by(effort.compared, order);
+            named.truncate(effort.compared);
         }
         named
     }
