@@ -1,7 +1,7 @@
 //! What is predicted, and the two traits through which every model goes.
 
-#[cfg(feature = "testing")]
 mod alike;
+#[cfg(feature = "testing")]
 pub mod conformance;
 mod prediction;
 pub(crate) mod prior;
