@@ -59,6 +59,7 @@
 // What can go wrong, and what time it is.
 pub mod clock;
 pub mod error;
+mod fnv;
 // What happened: a generation's start, end and feedback.
 pub mod event;
 // What is in the code.

@@ -3,7 +3,7 @@
 use super::{Dataset, Example, Labels, Priors, Target, difficulty, label};
 use crate::event::{EventId, Fact, ProjectId, Record, TaskContext};
 use crate::features::{FeatureEngineer, FeatureRow};
-use crate::history::{History, category};
+use crate::history::{History, HistoryView, category};
 use chrono::{DateTime, Utc};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -27,9 +27,11 @@ impl DatasetBuilder {
     pub fn apply(&mut self, record: &Record) {
         match record.fact() {
             Fact::Started(started) => {
-                let example = self.example(record, &started.context);
+                let view = self.history.view(&started.context, record.known_at());
+                let example = self.example(record, &started.context, &view);
                 self.places.insert(example.event_id.clone(), self.examples.len());
                 self.examples.push(example);
+                return self.history.apply_seen(record, &started.context, &view);
             }
             Fact::Completed(completion) => {
                 let place = self.places.get(record.event_id());
@@ -54,7 +56,10 @@ impl DatasetBuilder {
     /// The example that a start would be now, without taking it in.
     pub(crate) fn look_at(&self, record: &Record) -> Option<Example> {
         match record.fact() {
-            Fact::Started(started) => Some(self.example(record, &started.context)),
+            Fact::Started(started) => {
+                let view = self.history.view(&started.context, record.known_at());
+                Some(self.example(record, &started.context, &view))
+            }
             _ => None,
         }
     }
@@ -92,8 +97,8 @@ impl DatasetBuilder {
         Dataset { examples, schema: self.engineer.fingerprint(), target, delay }
     }
 
-    fn example(&self, record: &Record, context: &TaskContext) -> Example {
-        let (features, priors) = self.look(context, record.known_at());
+    fn example(&self, record: &Record, context: &TaskContext, view: &HistoryView) -> Example {
+        let (features, priors) = (self.engineer.row(context, view), Priors::of(view));
         Example {
             event_id: record.event_id().clone(),
             project: number(context.project_id.as_ref().map(ProjectId::as_str)),

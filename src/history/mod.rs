@@ -64,6 +64,8 @@ pub struct HistoryView {
     evidence: [Evidence; SCOPES],
     known: [bool; SCOPES],
     rag_quality: Mean,
+    /// The description, as similar ones are sought.
+    text: TextGrams,
     nearest: Vec<NearestTask>,
     now: DateTime<Utc>,
 }
@@ -76,12 +78,26 @@ impl History {
 
     /// Takes in a fact; taking it in again changes nothing.
     pub fn apply(&mut self, record: &Record) {
-        self.change(scope::event_hash(record.event_id()), |generation| generation.learn(record));
-        if let Fact::Started(started) = record.fact() {
-            let TaskContext { task_id, task_description, .. } = &started.context;
-            let known_at = record.known_at().timestamp_micros();
-            self.similar.insert(task_id, known_at, &TextGrams::of(task_description));
+        match record.fact() {
+            Fact::Started(started) => {
+                self.apply_read(record, &started.context, &TextGrams::of(&started.context.task_description));
+            }
+            Fact::Completed(_) | Fact::Feedback(_) => self.learn(record),
         }
+    }
+
+    /// The same of the start of a task whose description was read to look at it.
+    pub(crate) fn apply_seen(&mut self, record: &Record, task: &TaskContext, view: &HistoryView) {
+        self.apply_read(record, task, &view.text);
+    }
+
+    fn apply_read(&mut self, record: &Record, task: &TaskContext, text: &TextGrams) {
+        self.learn(record);
+        self.similar.insert(&task.task_id, record.known_at().timestamp_micros(), text);
+    }
+
+    fn learn(&mut self, record: &Record) {
+        self.change(scope::event_hash(record.event_id()), |generation| generation.learn(record));
     }
 
     /// Takes in all that `other` has taken in.
@@ -104,8 +120,9 @@ impl History {
 
     /// What the past shows for `task` at `now`, which must not lie before a fact taken in.
     pub fn view(&self, task: &TaskContext, now: DateTime<Utc>) -> HistoryView {
-        let nearest = self.nearest_with(Effort::QUICK, task, nearest::MOST, now);
-        HistoryView { nearest, ..self.groups_of(task, now) }
+        let text = TextGrams::of(&task.task_description);
+        let nearest = self.nearest_to(&text, Effort::QUICK, task, nearest::MOST, now);
+        HistoryView { text, nearest, ..self.groups_of(task, now) }
     }
 
     /// The same without the tasks most like it.
@@ -119,6 +136,7 @@ impl History {
             known: keys.map(|key| key.is_some()),
             now,
             rag_quality: self.rag_quality(task),
+            text: TextGrams::default(),
             nearest: Vec::new(),
         }
     }

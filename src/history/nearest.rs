@@ -50,19 +50,19 @@ impl History {
     /// # Ok::<(), devmatrix_ml::Error>(())
     /// ```
     pub fn nearest(&self, task: &TaskContext, most: usize, now: DateTime<Utc>) -> Vec<NearestTask> {
-        self.nearest_with(Effort::THOROUGH, task, most, now)
+        self.nearest_to(&TextGrams::of(&task.task_description), Effort::THOROUGH, task, most, now)
     }
 
-    /// The same with this effort.
-    pub(super) fn nearest_with(
+    /// The same of the description's grams, with this effort.
+    pub(super) fn nearest_to(
         &self,
+        text: &TextGrams,
         effort: Effort,
         task: &TaskContext,
         most: usize,
         now: DateTime<Utc>,
     ) -> Vec<NearestTask> {
-        let grams = TextGrams::of(&task.task_description);
-        let alike = self.similar.nearest_with(effort, &grams, most, Some(&task.task_id));
+        let alike = self.similar.nearest_with(effort, text, most, Some(&task.task_id));
         self.with_outcomes(alike.into_iter().filter(|task| task.similarity >= LEAST_SIMILARITY), now)
     }
 

@@ -1,6 +1,7 @@
 //! By what past generations are grouped.
 
 use crate::event::{EventId, TaskContext, TaskId, TemplateId};
+use crate::fnv;
 use serde::{Deserialize, Serialize};
 use std::num::NonZeroU64;
 
@@ -175,7 +176,7 @@ pub(crate) fn category(name: Option<&str>) -> Option<u64> {
         return None;
     }
     if name.is_ascii() {
-        return Some(name.bytes().fold(SEED, |h, b| step(h, b.to_ascii_lowercase())));
+        return Some(name.bytes().fold(fnv::SEED, |h, b| fnv::step(h, b.to_ascii_lowercase())));
     }
     Some(text(&name.to_lowercase()))
 }
@@ -191,12 +192,7 @@ fn both(a: Option<u64>, b: Option<u64>) -> Option<u64> {
 }
 
 fn text(value: &str) -> u64 {
-    value.bytes().fold(SEED, step)
+    fnv::hash(value.as_bytes())
 }
 
-fn step(hash: u64, byte: u8) -> u64 {
-    (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-}
-
-const SEED: u64 = 0xcbf2_9ce4_8422_2325;
 const NONE: u64 = 0;

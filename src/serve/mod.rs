@@ -232,7 +232,8 @@ impl PredictionService {
         let tasks = match &self.embedded {
             Some(embedded) => {
                 let alike = embedded.nearest(&task.task_description, most, Some(&task.task_id))?;
-                self.history.with(|history| history.with_outcomes(alike.into_iter(), now))
+                let alike = alike.into_iter().filter(|task| task.similarity > 0.0);
+                self.history.with(|history| history.with_outcomes(alike, now))
             }
             None => self.history.with(|history| history.nearest(&task, most, now)),
         };

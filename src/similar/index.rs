@@ -5,6 +5,7 @@ use super::grams::TextGrams;
 use super::kept::Kept;
 use crate::error::{Error, Result};
 use crate::event::TaskId;
+use crate::fnv;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
@@ -176,9 +177,7 @@ impl SimilarTasks {
 }
 
 pub(super) fn key_of(task_id: &TaskId) -> u64 {
-    task_id.as_str().bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
+    fnv::hash(task_id.as_str().as_bytes())
 }
 
 /// Two indices are equal when they hold the same.

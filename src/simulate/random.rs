@@ -1,5 +1,6 @@
 //! Random draws that hang on seed, purpose and number alone.
 
+use crate::fnv;
 use rand::Rng;
 use rand_pcg::Pcg64Mcg;
 
@@ -60,9 +61,7 @@ impl Draw {
 /// A number in [0, 1) that stands for these names under a seed (FNV-1a, scrambled).
 pub(super) fn place(seed: u64, names: [&str; 2]) -> f64 {
     let bytes = names[0].bytes().chain([0]).chain(names[1].bytes());
-    let hash = bytes.fold(seed ^ 0xcbf2_9ce4_8422_2325, |h, byte| {
-        (h ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
+    let hash = bytes.fold(seed ^ fnv::SEED, fnv::step);
     unit_of(scramble(hash))
 }
 

@@ -1,8 +1,7 @@
 //! Words: runs of letters and digits, hashed without their case and their accents.
 
-/// FNV-1a's offset basis.
-pub(super) const SEED: u64 = 0xcbf2_9ce4_8422_2325;
-const PRIME: u64 = 0x0000_0100_0000_01b3;
+pub(super) use crate::fnv::SEED;
+use crate::fnv::{PRIME, step};
 
 /// A word's place and hash.
 #[derive(Debug, Clone, Copy)]
@@ -123,12 +122,6 @@ pub(super) static LOWER: [u8; 256] = {
     }
     table
 };
-
-/// FNV-1a, one byte further.
-#[inline]
-fn step(hash: u64, byte: u8) -> u64 {
-    (hash ^ u64::from(byte)).wrapping_mul(PRIME)
-}
 
 /// FNV-1a, one folded character further.
 fn hash(before: u64, c: char) -> u64 {
