@@ -1,6 +1,5 @@
 //! A description as a bounded set of hashed words and character n-grams.
 
-use super::kept::mixed;
 use crate::fnv;
 use crate::text::MAX_TEXT_BYTES;
 use serde::{Deserialize, Serialize};
@@ -94,17 +93,18 @@ impl Smallest {
 }
 
 fn hash(word: &[u8]) -> u32 {
-    high(fnv::hash(word))
+    mix(fnv::hash(word))
 }
 
 /// Never that of a word by design: its upper half is set.
 fn hash_gram(gram: [u8; WIDTH]) -> u32 {
-    high(u64::from(u32::from_le_bytes(gram)) | 1 << 63)
+    mix(u64::from(u32::from_le_bytes(gram)) | 1 << 63)
 }
 
-/// The upper half of the mixed number.
-fn high(number: u64) -> u32 {
-    (mixed(number) >> 32) as u32
+/// The well mixed bits of a number: which grams of a long text are kept hangs on them.
+fn mix(number: u64) -> u32 {
+    let mixed = (number ^ number >> 32).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    ((mixed ^ mixed >> 29).wrapping_mul(0xBF58_476D_1CE4_E5B9) >> 32) as u32
 }
 
 #[cfg(test)]
