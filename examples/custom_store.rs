@@ -46,6 +46,7 @@ struct State {
     /// Judged since their features were put.
     waiting: BTreeSet<EventId>,
     checkpoints: BTreeMap<String, Vec<u8>>,
+    leases: BTreeMap<String, (String, DateTime<Utc>)>,
     erased: BTreeSet<EventId>,
     erasures: u64,
 }
@@ -144,6 +145,22 @@ impl EventStore for JsonStore {
 
     async fn checkpoint(&self, name: &str) -> Result<Option<Vec<u8>>> {
         Ok(self.state().checkpoints.get(name).cloned())
+    }
+
+    async fn lease(
+        &self,
+        name: &str,
+        holder: &str,
+        now: DateTime<Utc>,
+        until: DateTime<Utc>,
+    ) -> Result<bool> {
+        self.change(|state| {
+            let other = state.leases.get(name).is_some_and(|(other, end)| other != holder && *end > now);
+            if !other {
+                state.leases.insert(name.to_owned(), (holder.to_owned(), until));
+            }
+            !other
+        })
     }
 
     async fn erase(&self, subject: &Subject) -> Result<Erasure> {

@@ -56,10 +56,11 @@
 //! The modules below stand in the order of the data's way.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-// What can go wrong, and what time it is.
+// What can go wrong, what time it is, and how long computations are stopped.
 pub mod clock;
 pub mod error;
 mod fnv;
+pub mod work;
 // What happened: a generation's start, end and feedback.
 pub mod event;
 // What is in the code.

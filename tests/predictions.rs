@@ -12,8 +12,8 @@ use devmatrix_ml::event::{Completion, EventId, Feedback, Started, TaskContext, U
 use devmatrix_ml::features::{FEATURES, FeatureEngineer, FeatureRow, Kind, index_of};
 use devmatrix_ml::history::{History, SharedHistory};
 use devmatrix_ml::learn::{
-    BoostParams, Linear, LinearLoss, LinearParams, LinearRow, LinearTarget, Matrix, Reliability, Scaling,
-    Tfidf, Trees, sigmoid, wilson,
+    BoostParams, FitRequest, Linear, LinearLoss, LinearParams, LinearRow, LinearTarget, Matrix, Objective,
+    Reliability, Sample, Scaling, Tfidf, Trees, sigmoid, wilson,
 };
 use devmatrix_ml::models::{Predictor, RiskLevel, SuccessModel, SuccessParams, SuccessTrainer, Trainer};
 use devmatrix_ml::serve::PredictionService;
@@ -326,8 +326,9 @@ fn the_learners_refuse_what_they_cannot_learn_from() {
     ] {
         let weights = vec![1.0; labels.len()];
         let matrix = Matrix { values: &values, width };
+        let sample = Sample::new(matrix, &labels).weighted(&weights).starting_from(&weights);
         assert!(
-            Trees::fit_logistic(&boost, matrix, &labels, &weights, &weights).is_err(),
+            Trees::fit(&boost, &FitRequest::new(Objective::Logistic, sample)).is_err(),
             "{values:?} {width} {labels:?}"
         );
     }

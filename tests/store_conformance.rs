@@ -3,6 +3,7 @@
 #![cfg(feature = "testing")]
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use devmatrix_ml::Result;
 use devmatrix_ml::event::{EventId, GenerationEvent, Record};
 use devmatrix_ml::features::FeatureVector;
@@ -32,6 +33,7 @@ fn a_store_that_breaks_a_rule_is_told_which() {
         (Fault::IgnoresTheLimit, "scans are ordered and resume"),
         (Fault::ReadsArrivalByKnowledge, "scans are ordered and resume"),
         (Fault::TakesAnyCursor, "a cursor of the other order is refused"),
+        (Fault::LeasesToEverybody, "a lease has one holder at a time"),
         (Fault::KeepsTheFirstCheckpoint, "checkpoints are put, replaced and removed"),
         (Fault::ErasesNothing, "erasing a user leaves nothing"),
         (Fault::CountsNoErasures, "erasing a user leaves nothing"),
@@ -67,6 +69,7 @@ enum Fault {
     ReadsArrivalByKnowledge,
     TakesAnyCursor,
     KeepsTheFirstCheckpoint,
+    LeasesToEverybody,
     ErasesNothing,
     CountsNoErasures,
     ForgetsFeatures,
@@ -135,6 +138,17 @@ impl EventStore for Faulty {
         let kept = self.inner.checkpoint(name).await?.is_some();
         let first_stays = self.fault == Fault::KeepsTheFirstCheckpoint && kept && bytes.is_some();
         if first_stays { Ok(()) } else { self.inner.put_checkpoint(name, bytes).await }
+    }
+
+    async fn lease(
+        &self,
+        name: &str,
+        holder: &str,
+        now: DateTime<Utc>,
+        until: DateTime<Utc>,
+    ) -> Result<bool> {
+        let given = self.inner.lease(name, holder, now, until).await?;
+        Ok(given || self.fault == Fault::LeasesToEverybody)
     }
 
     async fn checkpoint(&self, name: &str) -> Result<Option<Vec<u8>>> {

@@ -104,7 +104,7 @@ fn a_second_run_is_compared_with_the_first() {
     let registry = MemoryRegistry::new();
     run(&store, &registry, &clock, &relative()).unwrap();
     let second = run(&store, &registry, &clock, &relative()).unwrap();
-    assert!(second.evaluation.against_champion.is_some());
+    assert!(second.record.evaluation.against_champion.is_some());
     assert!(
         second.reasons.iter().any(|r| r.contains("not worse than the model in production")),
         "{:?}",
@@ -119,7 +119,7 @@ fn a_random_split_is_stratified() {
     let mut options = relative();
     options.split = Split::StratifiedRandom;
     let report = run(&store, &MemoryRegistry::new(), &clock, &options).unwrap();
-    let (train_rows, test_rows) = report.evaluation.rows;
+    let (train_rows, test_rows) = report.record.evaluation.rows;
     let share = test_rows as f64 / (train_rows + test_rows) as f64;
     assert!((0.12..0.25).contains(&share), "{share}");
 }

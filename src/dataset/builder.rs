@@ -1,11 +1,11 @@
 //! Facts replayed into examples.
 
-use super::{Dataset, Example, Labels, Priors, Target, difficulty, label};
-use crate::event::{EventId, Fact, ProjectId, Record, TaskContext};
+use super::{About, Dataset, Example, Labels, Priors, Target, difficulty, label, sources};
+use crate::event::{EventId, Fact, ProjectId, Record, TaskContext, UserId};
 use crate::features::{FeatureEngineer, FeatureRow};
 use crate::history::{History, HistoryView, category};
 use chrono::{DateTime, Utc};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// Replays facts, in the order in which they became known, into examples.
@@ -15,12 +15,19 @@ pub struct DatasetBuilder {
     history: History,
     examples: Vec<Example>,
     places: HashMap<EventId, usize>,
+    names: HashSet<Arc<str>>,
 }
 
 impl DatasetBuilder {
     /// A builder that has seen nothing yet.
     pub fn new(engineer: FeatureEngineer) -> Self {
-        Self { engineer, history: History::new(), examples: Vec::new(), places: HashMap::new() }
+        Self {
+            engineer,
+            history: History::new(),
+            examples: Vec::new(),
+            places: HashMap::new(),
+            names: HashSet::new(),
+        }
     }
 
     /// Takes in the next fact; facts must come in the order in which they became known.
@@ -28,7 +35,8 @@ impl DatasetBuilder {
         match record.fact() {
             Fact::Started(started) => {
                 let view = self.history.view(&started.context, record.known_at());
-                let example = self.example(record, &started.context, &view);
+                let mut example = self.example(record, &started.context, &view);
+                example.about = self.about(&started.context);
                 self.places.insert(example.event_id.clone(), self.examples.len());
                 self.examples.push(example);
                 return self.history.apply_seen(record, &started.context, &view);
@@ -94,7 +102,26 @@ impl DatasetBuilder {
         let mut examples: Vec<_> =
             known.iter().rev().filter_map(|e| label(e, target, now, &delay)).take(most).collect();
         examples.reverse();
+        sources::weigh(&mut examples);
         Dataset { examples, schema: self.engineer.fingerprint(), target, delay }
+    }
+
+    fn about(&mut self, task: &TaskContext) -> About {
+        let mut name = |name: Option<&str>| {
+            let name = name.map(str::trim).filter(|name| !name.is_empty())?;
+            if let Some(known) = self.names.get(name) {
+                return Some(Arc::clone(known));
+            }
+            let new: Arc<str> = name.into();
+            self.names.insert(Arc::clone(&new));
+            Some(new)
+        };
+        About {
+            agent: name(task.agent_type.as_deref()),
+            user: name(task.user_id.as_ref().map(UserId::as_str)),
+            language: name(task.language.as_deref()),
+            task_type: name(task.task_type.as_deref()),
+        }
     }
 
     fn example(&self, record: &Record, context: &TaskContext, view: &HistoryView) -> Example {
@@ -110,6 +137,8 @@ impl DatasetBuilder {
             label: 0.5,
             labels: Labels::default(),
             priors,
+            about: About::default(),
+            weight: 1.0,
             kind: category(context.task_type.as_deref()),
             attempt: f64::from(context.attempt),
         }

@@ -3,9 +3,13 @@
 
 mod builder;
 mod difficulty;
+mod folds;
+mod sources;
 mod target;
 
 pub use builder::DatasetBuilder;
+pub use folds::{Fold, FoldOptions};
+pub use sources::{Source, SourceKind};
 pub use target::{Labels, Target};
 
 use crate::error::Result;
@@ -13,6 +17,7 @@ use crate::event::EventId;
 use crate::features::FeatureRow;
 use crate::history::{Delay, HistoryView, Scope};
 use chrono::{DateTime, TimeDelta, Utc};
+use sha2::{Digest, Sha256};
 use std::sync::Arc;
 
 /// One generation to learn from.
@@ -39,8 +44,27 @@ pub struct Example {
     pub labels: Labels,
     /// What the simplest predictors would have said at the start.
     pub priors: Priors,
+    /// Whom and what it is about, by name.
+    pub about: About,
+    /// How much it counts in fitting, above 0 and at most 1: less where one source of feedback gave
+    /// more than its share of all.
+    pub weight: f64,
     kind: Option<u64>,
     attempt: f64,
+}
+
+/// Whom and what a generation is about, by name.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct About {
+    /// The agent.
+    pub agent: Option<Arc<str>>,
+    /// Who asked, and so who judges.
+    pub user: Option<Arc<str>>,
+    /// The language.
+    pub language: Option<Arc<str>>,
+    /// The type of task.
+    pub task_type: Option<Arc<str>>,
 }
 
 /// Baseline predictions of success at one moment.
@@ -126,14 +150,37 @@ impl Dataset {
         Self { examples, schema: self.schema, target: self.target, delay: self.delay.clone() }
     }
 
-    fn matured(&self) -> Vec<&Example> {
-        let certain: Vec<_> = self.certain().collect();
-        let mut took: Vec<_> = certain.iter().filter_map(|e| Some(e.known_at? - e.started_at)).collect();
+    /// How long nine in ten of the labels took to become known.
+    pub fn wait(&self) -> TimeDelta {
+        let mut took: Vec<_> = self.certain().filter_map(|e| Some(e.known_at? - e.started_at)).collect();
         took.sort_unstable();
-        let wait = took.get(took.len() * 9 / 10).copied().unwrap_or(TimeDelta::zero());
+        took.get(took.len() * 9 / 10).copied().unwrap_or(TimeDelta::zero())
+    }
+
+    /// SHA-256 over every row's features, label and weight, in hexadecimal digits: equal for equal
+    /// training sets, bit for bit.
+    pub fn fingerprint(&self) -> String {
+        let mut hash = Sha256::new();
+        hash.update(self.schema.to_le_bytes());
+        for example in &self.examples {
+            hash.update(example.event_id.as_str());
+            hash.update([0]);
+            let numbers = [example.label, example.weight, example.priors.agent, example.priors.project];
+            numbers.iter().for_each(|v| hash.update(v.to_bits().to_le_bytes()));
+            for row in std::iter::once(&example.features).chain(&example.completed) {
+                row.values.iter().for_each(|v| hash.update(v.to_bits().to_le_bytes()));
+                hash.update(row.text.fingerprint().to_le_bytes());
+            }
+        }
+        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// The certain examples older than [`wait`](Self::wait), in the order of their start: among
+    /// younger ones the quick answers, and so the approvals, would be too many.
+    pub(crate) fn matured(&self) -> Vec<&Example> {
         let newest = self.examples.last().map_or(DateTime::UNIX_EPOCH, |e| e.started_at);
-        let latest = newest.checked_sub_signed(wait).unwrap_or(newest);
-        certain.into_iter().filter(|e| e.started_at <= latest).collect()
+        let latest = newest.checked_sub_signed(self.wait()).unwrap_or(newest);
+        self.certain().filter(|e| e.started_at <= latest).collect()
     }
 }
 

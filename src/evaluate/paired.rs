@@ -13,38 +13,91 @@ const RESAMPLES: usize = 2_000;
 pub struct PairedComparison {
     /// Mean loss of the first minus that of the second: below 0 the first is better.
     pub difference: f64,
-    /// Lower end of the 90 % interval (so each end is a one-sided test at 5 %).
+    /// Lower end: the difference is above it with the confidence asked for.
     pub lower: f64,
-    /// Upper end of the 90 % interval.
+    /// Upper end: the difference is below it with the confidence asked for.
     pub upper: f64,
+    /// Standard error of the difference.
+    pub standard_error: f64,
     /// Rows compared.
     pub rows: usize,
+    /// Clusters that they fall into.
+    pub clusters: usize,
 }
 
 impl PairedComparison {
-    /// Whether the first is worse than the second by more than chance (one-sided, 5 %).
+    /// Whether the first is worse than the second by more than chance.
     pub fn is_worse(&self) -> bool {
         self.lower > 0.0
     }
 
-    /// Whether the first is better than the second by more than chance (one-sided, 5 %).
+    /// Whether the first is better than the second by more than chance.
     pub fn is_better(&self) -> bool {
-        self.upper < 0.0
+        self.is_better_by(0.0)
+    }
+
+    /// Whether the first is better than the second by `margin` and more than chance.
+    pub fn is_better_by(&self, margin: f64) -> bool {
+        self.upper < -margin
+    }
+
+    /// About how many rows more it would take to find the first better by `margin` four times in
+    /// five, if the difference is what it seems; `None` where it seems no better than that.
+    pub fn rows_to_decide(&self, margin: f64) -> Option<usize> {
+        let beyond = -self.difference - margin;
+        if beyond <= 0.0 || self.is_better_by(margin) {
+            return None;
+        }
+        // The distance from the end to the difference is what chance does at these many rows.
+        let chance = (self.upper - self.difference) + Z_80 * self.standard_error;
+        let rows = self.rows as f64 * (chance / beyond).powi(2);
+        (rows < 1e9).then(|| (rows.ceil() as usize).saturating_sub(self.rows).max(1))
     }
 }
 
-/// Compares the losses of two predictors row by row with a paired bootstrap over `clusters`
-/// (Efron and Tibshirani 1993): rows of one cluster (a project, a task) are drawn together, since
-/// they rise and fall together.
+/// The 80 % quantile of the normal distribution.
+const Z_80: f64 = 0.841_621_233_572_914_3;
+
+/// Compares the losses of two predictors row by row with a studentised paired bootstrap over
+/// `clusters` (Efron and Tibshirani 1993, chapter 12): rows of one cluster (a project, a task) are
+/// drawn together, since they rise and fall together. Each end of the interval is a one-sided test
+/// at 1 - `confidence`.
 ///
 /// # Errors
-/// `InvalidInput` when the slices differ in length, are empty, or a loss is not finite.
+/// `InvalidInput` when the slices differ in length, are empty, or a loss is not finite, and when
+/// `confidence` is not within 0.5 to 0.999.
 pub fn compare_paired(
     first: &[f64],
     second: &[f64],
     clusters: &[u64],
+    confidence: f64,
     seed: u64,
 ) -> Result<PairedComparison> {
+    let groups = sums_by_cluster(first, second, clusters, confidence)?;
+    let all = Moments::of(&groups);
+    let mut studentised = resample(&groups, all, seed);
+    studentised.sort_by(f64::total_cmp);
+    let last = RESAMPLES - 1;
+    let above = ((last as f64) * confidence).round() as usize;
+    let end = |t: f64| all.mean - t * all.error;
+    Ok(PairedComparison {
+        difference: all.mean,
+        lower: end(studentised[above]).min(all.mean),
+        upper: end(studentised[last - above]).max(all.mean),
+        standard_error: all.error,
+        rows: first.len(),
+        clusters: groups.len(),
+    })
+}
+
+/// Checks the losses; the sum of differences and the number of rows of each cluster, in the order of
+/// the clusters.
+pub(super) fn sums_by_cluster(
+    first: &[f64],
+    second: &[f64],
+    clusters: &[u64],
+    confidence: f64,
+) -> Result<Vec<(f64, f64)>> {
     let rows = first.len();
     if rows == 0 || second.len() != rows || clusters.len() != rows {
         return Err(Error::invalid(format!(
@@ -56,39 +109,54 @@ pub fn compare_paired(
     if first.iter().chain(second).any(|loss| !loss.is_finite()) {
         return Err(Error::invalid("paired losses: every loss must be finite"));
     }
-    let groups = sums_by_cluster(first, second, clusters);
-    let mut means = resample(&groups, seed);
-    means.sort_by(f64::total_cmp);
-    let total: f64 = groups.iter().map(|(sum, _)| sum).sum();
-    Ok(PairedComparison {
-        difference: total / rows as f64,
-        lower: means[RESAMPLES / 20],
-        upper: means[RESAMPLES - 1 - RESAMPLES / 20],
-        rows,
-    })
-}
-
-/// The sum of differences and the number of rows of each cluster, in the order of the clusters.
-fn sums_by_cluster(first: &[f64], second: &[f64], clusters: &[u64]) -> Vec<(f64, f64)> {
+    if !(0.5..=0.999).contains(&confidence) {
+        return Err(Error::invalid(format!("confidence is {confidence}, expected 0.5 to 0.999")));
+    }
     let mut groups = std::collections::BTreeMap::<u64, (f64, f64)>::new();
     for ((a, b), cluster) in first.iter().zip(second).zip(clusters) {
         let group = groups.entry(*cluster).or_default();
         group.0 += a - b;
         group.1 += 1.0;
     }
-    groups.into_values().collect()
+    Ok(groups.into_values().collect())
 }
 
-fn resample(groups: &[(f64, f64)], seed: u64) -> Vec<f64> {
-    let mut rng = Pcg64Mcg::seed_from_u64(seed);
-    let draw = |rng: &mut Pcg64Mcg| {
-        let (mut sum, mut n) = (0.0, 0.0);
-        for _ in groups {
-            let (s, k) = groups[rng.random_range(0..groups.len())];
-            sum += s;
-            n += k;
+/// The mean over rows of clusters, and its standard error.
+#[derive(Clone, Copy)]
+pub(super) struct Moments {
+    pub(super) mean: f64,
+    pub(super) error: f64,
+}
+
+impl Moments {
+    pub(super) fn of(groups: &[(f64, f64)]) -> Self {
+        Self::of_drawn(groups.iter())
+    }
+
+    fn of_drawn<'a>(groups: impl Iterator<Item = &'a (f64, f64)>) -> Self {
+        // Sums of s, n, ss, sn, nn: the residuals s - mean n need the mean first.
+        let mut sums = [0.0; 6];
+        for (s, n) in groups {
+            for (sum, value) in sums.iter_mut().zip([*s, *n, s * s, s * n, n * n, 1.0]) {
+                *sum += value;
+            }
         }
-        sum / n
+        let [s, n, ss, sn, nn, count] = sums;
+        let mean = s / n;
+        let squares = (ss - 2.0 * mean * sn + mean * mean * nn).max(0.0);
+        Self { mean, error: (squares * count / (count - 1.0).max(1.0)).sqrt() / n }
+    }
+}
+
+/// By how many of its own standard errors the mean of each resample is off.
+fn resample(groups: &[(f64, f64)], all: Moments, seed: u64) -> Vec<f64> {
+    let mut rng = Pcg64Mcg::seed_from_u64(seed);
+    // Where a resample has no spread of its own, that of all stands in.
+    let least = 1e-3 * all.error;
+    let draw = |rng: &mut Pcg64Mcg| {
+        let drawn: Vec<_> = groups.iter().map(|_| &groups[rng.random_range(0..groups.len())]).collect();
+        let Moments { mean, error } = Moments::of_drawn(drawn.into_iter());
+        if all.error > 0.0 { (mean - all.mean) / error.max(least) } else { 0.0 }
     };
     (0..RESAMPLES).map(|_| draw(&mut rng)).collect()
 }
@@ -105,10 +173,10 @@ mod tests {
         };
         let a: Vec<_> = rows.iter().map(|i| noise(*i, 1)).collect();
         let worse: Vec<_> = a.iter().map(|x| x + 0.1).collect();
-        let found = compare_paired(&worse, &a, &rows, 7).unwrap();
+        let found = compare_paired(&worse, &a, &rows, 0.95, 7).unwrap();
         assert!(found.is_worse() && !found.is_better());
         assert!((found.difference - 0.1).abs() < 1e-12);
-        let same = compare_paired(&a, &a, &rows, 7).unwrap();
+        let same = compare_paired(&a, &a, &rows, 0.95, 7).unwrap();
         assert!(!same.is_worse() && !same.is_better());
     }
 
@@ -116,15 +184,30 @@ mod tests {
     fn rows_that_move_together_count_once() {
         let differences: Vec<_> = (0..100).map(|i| if i < 60 { 1.0 } else { -1.0 }).collect();
         let zero = vec![0.0; 100];
-        let apart = compare_paired(&differences, &zero, &(0..100).collect::<Vec<_>>(), 1).unwrap();
+        let apart = compare_paired(&differences, &zero, &(0..100).collect::<Vec<_>>(), 0.95, 1).unwrap();
         let together: Vec<u64> = (0..100).map(|i| u64::from(i >= 60)).collect();
-        let together = compare_paired(&differences, &zero, &together, 1).unwrap();
+        let together = compare_paired(&differences, &zero, &together, 0.95, 1).unwrap();
         assert!(apart.is_worse() && !together.is_worse());
     }
 
     #[test]
+    fn what_is_undecided_says_how_much_more_it_takes() {
+        // Sides of one and two, so that the mean is small beside the spread.
+        let first: Vec<_> = (0..400).map(|i| f64::from(i % 2) * 0.5).collect();
+        let second: Vec<_> = (0..400).map(|i| f64::from((i + 1) % 2) * 0.5 + 0.02).collect();
+        let rows: Vec<u64> = (0..400).collect();
+        let found = compare_paired(&first, &second, &rows, 0.95, 1).unwrap();
+        assert!(!found.is_better() && found.difference < 0.0);
+        let more = found.rows_to_decide(0.0).unwrap();
+        // Deviation 0.5, difference 0.02: ((1.645 + 0.842) 0.5 / 0.02)^2 = 3,865 rows in all.
+        assert!((3_000..4_000).contains(&more), "{more}");
+        assert_eq!(found.rows_to_decide(0.03), None, "it does not seem better by that much");
+    }
+
+    #[test]
     fn losses_that_cannot_be_compared_are_refused() {
-        assert!(compare_paired(&[], &[], &[], 0).is_err());
-        assert!(compare_paired(&[1.0], &[f64::NAN], &[0], 0).is_err());
+        assert!(compare_paired(&[], &[], &[], 0.95, 0).is_err());
+        assert!(compare_paired(&[1.0], &[f64::NAN], &[0], 0.95, 0).is_err());
+        assert!(compare_paired(&[1.0], &[1.0], &[0], f64::NAN, 0).is_err());
     }
 }

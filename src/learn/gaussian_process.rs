@@ -1,6 +1,7 @@
 //! A number guessed from how similar texts are, with what the guess is worth.
 
 use crate::error::{Error, Result};
+use crate::work;
 use serde::{Deserialize, Serialize};
 
 /// Gaussian process regression over sparse rows of unit length (Rasmussen and Williams 2006,
@@ -75,6 +76,7 @@ impl GaussianProcess {
         let mut best = (f64::NEG_INFINITY, observed.clone());
         for amplitude in AMPLITUDES {
             for noise in NOISES {
+                work::check()?;
                 let tried = Observed { amplitude, noise, ..observed.clone() };
                 let likelihood = tried.solve(&kernel).likelihood;
                 if likelihood > best.0 {

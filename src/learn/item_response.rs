@@ -1,6 +1,7 @@
 //! How able who tries is, and how hard what is tried is.
 
 use super::linear::sigmoid;
+use crate::work;
 use std::collections::BTreeMap;
 
 /// Rasch's model (1960): the log-odds of success are mean + ability − difficulty, found together
@@ -45,6 +46,9 @@ impl ItemResponse {
         let mut mean = 0.0;
         let (mut able, mut hard) = (vec![0.0; solvers.len()], vec![0.0; tasks.len()]);
         for _ in 0..SWEEPS {
+            if work::check().is_err() {
+                break;
+            }
             let odds = |mean: f64, able: &[f64], hard: &[f64], number: fn(usize, usize) -> usize| {
                 let row = |(s, t, y): &(usize, usize, f64)| (number(*s, *t), mean + able[*s] - hard[*t], *y);
                 rows.iter().map(row).collect::<Vec<_>>()

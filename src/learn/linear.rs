@@ -2,6 +2,7 @@
 //! starting from given margins.
 
 use crate::error::{Error, Result};
+use crate::work;
 use serde::{Deserialize, Serialize};
 
 /// One row: dense values, then sparse (index, value) pairs, ascending.
@@ -124,6 +125,8 @@ impl Linear {
         }
         let problem = Problem::new(params, rows, target, dense, width);
         let solution = problem.solve();
+        // A solution that was broken off is none.
+        work::check()?;
         Ok(Self::from_weights(&solution, dense))
     }
 
@@ -231,6 +234,9 @@ impl<'a> Problem<'a> {
                 break;
             }
             let step = self.newton_step(&gradient, &curvature, norm);
+            if work::check().is_err() {
+                break;
+            }
             let Some(next) = self.line_search(&w, &step, &mut value) else { break };
             w = next;
             margins = self.margins(&w);
@@ -293,7 +299,7 @@ impl<'a> Problem<'a> {
             LinearLoss::Logistic => (0.1, CG_STEPS),
         };
         for _ in 0..most {
-            if square.sqrt() <= exact * norm {
+            if square.sqrt() <= exact * norm || work::check().is_err() {
                 break;
             }
             let product = self.hessian_times(&direction, curvature);

@@ -9,7 +9,9 @@ mod linear;
 mod neighbours;
 mod tfidf;
 
-pub use boost::{BoostParams, FitRequest, ForestParams, Matrix, Objective, Sample, Stopping, Trees};
+pub use boost::{
+    BoostParams, FitRequest, ForestParams, Matrix, Objective, Sample, Stopping, TreeFamily, Trees,
+};
 pub use calibrate::{
     Beta, CalibrationChoice, Calibrator, Isotonic, Method, Platt, Reliability, Scaling, VennAbers,
     choose_calibrator, wilson,

@@ -18,6 +18,7 @@ pub use regress::{
     QualityPrediction, QualityTrainer, Quantity, RegressionModel, RegressionParams, RegressionTrainer, Time,
     TimePrediction, TimeTrainer,
 };
+pub(crate) use success::SUCCESS_FEATURE_SETS;
 pub use success::{SuccessModel, SuccessParams, SuccessTrainer};
 pub use template::{
     RankedTemplate, TEMPLATE_FEATURES, TemplateCatalogue, TemplateContribution, TemplateDataset,

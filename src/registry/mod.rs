@@ -33,6 +33,7 @@ mod version;
 
 pub use disk::DiskRegistry;
 pub use memory::MemoryRegistry;
+pub(crate) use version::sha256_hex;
 pub use version::{MAX_ARTEFACT_BYTES, ModelVersion, NewVersion, Stage, Verdict, check_name};
 
 use crate::error::{Error, ErrorKind, Result};

@@ -51,6 +51,10 @@ pub struct ModelVersion {
     pub artefact_sha256: String,
     /// SHA-256 of the twin fitted without the hold-out, where it has one.
     pub evaluation_sha256: Option<String>,
+    /// What its training run found, as [`RunRecord`](crate::train::RunRecord) writes it; null where it
+    /// was registered without.
+    #[serde(default)]
+    pub report: Value,
     /// Every verdict on it, in the order in which they were noted.
     #[serde(default)]
     pub verdicts: Vec<Verdict>,
@@ -82,6 +86,9 @@ pub struct Verdict {
     pub at: DateTime<Utc>,
     /// Whether it put the version into production.
     pub promoted: bool,
+    /// Whether it took the version out of production again.
+    #[serde(default)]
+    pub rolled_back: bool,
     /// Why, in words.
     pub reasons: Vec<String>,
     /// The version it was compared with.
@@ -115,6 +122,8 @@ pub struct NewVersion {
     pub parent: Option<u64>,
     /// The version of this crate that made it; this one's unless it is set.
     pub library_version: String,
+    /// What its training run found; null where there was none.
+    pub report: Value,
     /// Verdicts given before it was registered.
     pub verdicts: Vec<Verdict>,
     /// The host's own notes.
@@ -136,6 +145,7 @@ impl NewVersion {
             rows: 0,
             parent: None,
             library_version: env!("CARGO_PKG_VERSION").to_owned(),
+            report: Value::Null,
             verdicts: Vec::new(),
             metadata: Metadata::new(),
         }
@@ -158,6 +168,7 @@ impl NewVersion {
         check_time("data_from", self.data_from)?;
         check_time("data_until", self.data_until)?;
         check_depth("parameters", std::iter::once(&self.parameters))?;
+        check_depth("report", std::iter::once(&self.report))?;
         check_depth("metadata", self.metadata.values())?;
         self.verdicts.iter().try_for_each(Verdict::validate)
     }
@@ -185,6 +196,7 @@ impl NewVersion {
             library_version: self.library_version.clone(),
             artefact_sha256: sha256_hex(&self.artefact),
             evaluation_sha256: self.evaluation_artefact.as_deref().map(sha256_hex),
+            report: self.report.clone(),
             verdicts: self.verdicts.iter().cloned().map(Verdict::storable).collect(),
             metadata: self.metadata.clone(),
         })
@@ -212,7 +224,13 @@ impl Verdict {
         promoted: bool,
         reasons: impl IntoIterator<Item = impl Into<String>>,
     ) -> Self {
-        Self { at, promoted, reasons: reasons.into_iter().map(Into::into).collect(), compared_with: None }
+        Self {
+            at,
+            promoted,
+            rolled_back: false,
+            reasons: reasons.into_iter().map(Into::into).collect(),
+            compared_with: None,
+        }
     }
 
     /// Refuses what no registry could give back as it was.
@@ -245,7 +263,7 @@ pub fn check_name(model: &str) -> Result<()> {
 }
 
 /// The SHA-256 of `bytes` in lower-case hexadecimal digits.
-pub(super) fn sha256_hex(bytes: &[u8]) -> String {
+pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
     let mut hex = String::with_capacity(64);
     for byte in Sha256::digest(bytes) {
         // Writing to a String cannot fail.

@@ -5,6 +5,7 @@ use crate::error::Result;
 use crate::event::{EventId, Fact, GenerationEvent, Record, RecordKey};
 use crate::features::FeatureVector;
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::Bound;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -25,6 +26,8 @@ struct State {
     /// Events judged since their features were put.
     waiting: BTreeSet<EventId>,
     checkpoints: HashMap<String, Vec<u8>>,
+    /// Who holds it, and until when.
+    leases: HashMap<String, (String, DateTime<Utc>)>,
     erased: HashSet<EventId>,
     erasures: u64,
 }
@@ -94,6 +97,21 @@ impl EventStore for MemoryStore {
 
     async fn checkpoint(&self, name: &str) -> Result<Option<Vec<u8>>> {
         Ok(self.state().checkpoints.get(name).cloned())
+    }
+
+    async fn lease(
+        &self,
+        name: &str,
+        holder: &str,
+        now: DateTime<Utc>,
+        until: DateTime<Utc>,
+    ) -> Result<bool> {
+        let leases = &mut self.state().leases;
+        if leases.get(name).is_some_and(|(other, end)| other != holder && *end > now) {
+            return Ok(false);
+        }
+        leases.insert(name.to_owned(), (holder.to_owned(), until));
+        Ok(true)
     }
 
     async fn erase(&self, subject: &Subject) -> Result<Erasure> {

@@ -14,6 +14,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::event::{EventId, GenerationEvent, ProjectId, Record, RecordKey, UserId};
 use crate::features::FeatureVector;
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use std::fmt::Debug;
 
 /// A durable set of facts.
@@ -82,6 +83,16 @@ pub trait EventStore: Send + Sync + Debug {
     /// # Errors
     /// `Unavailable`; then nothing was removed.
     async fn erase(&self, subject: &Subject) -> Result<Erasure>;
+
+    /// Gives the lease `name` to `holder` until `until`, unless somebody else holds it at `now`; whether
+    /// it was given. Who asks again holds it until the new time; a time not after `now` gives it back.
+    /// Of several who ask at the same time, in any processes, one gets it.
+    ///
+    /// # Errors
+    /// `Unavailable` when the storage cannot tell now; then nothing changed unless only the
+    /// acknowledgement is missing.
+    async fn lease(&self, name: &str, holder: &str, now: DateTime<Utc>, until: DateTime<Utc>)
+    -> Result<bool>;
 
     /// How often [`erase`](Self::erase) has removed something: who holds a summary made before
     /// must make it anew.

@@ -1,9 +1,10 @@
 //! Whether a new model may go live.
 
 use crate::error::{Error, Result};
-use crate::evaluate::PairedComparison;
+use crate::evaluate::{AucComparison, PairedComparison};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::fmt;
 
 /// What a new model must reach.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -12,35 +13,91 @@ use std::collections::BTreeMap;
 pub struct Gate {
     /// Least value of a score by name (`accuracy`, `auc`, …) on the held-out rows; it must be above.
     pub floors: BTreeMap<String, f64>,
-    /// Refuse a model whose loss is worse than this baseline's by more than chance; `None` skips.
+    /// By how much its loss must be lower than that of the model in production, as a share of the
+    /// latter, -1 to 1. Below 0 it may be that much higher: then fresher models that are no worse go
+    /// live too ([`Gate::refreshing`]).
+    pub margin: f64,
+    /// How sure it must be, 0.5 to 0.999: the probability of not promoting a model that is no better.
+    pub confidence: f64,
+    /// Refuse a model that is worse than a baseline by more than chance.
     pub baselines: bool,
-    /// Refuse a model whose loss is worse than that of the model in production on the same rows by
-    /// more than chance.
+    /// Compare it with the model in production.
     pub champion: bool,
+}
+
+/// What becomes of a model that was judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Decision {
+    /// It is better beyond doubt: it may go live.
+    Promote,
+    /// It may be better, but there are too few outcomes to tell.
+    Hold,
+    /// It is worse, or not good enough.
+    Refuse,
 }
 
 /// What the gate says of a model, and why.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct GateVerdict {
-    /// Whether it may go live.
-    pub promote: bool,
+    /// What becomes of it.
+    pub decision: Decision,
     /// Each check with its figures.
     pub reasons: Vec<String>,
+    /// About how many more outcomes it would take to decide, where it is held and seems better.
+    pub more_outcomes: Option<usize>,
+}
+
+/// The model in production beside the new one, on the same rows.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct AgainstChampion {
+    /// The new one's loss against that of the model in production.
+    pub loss: PairedComparison,
+    /// The mean loss of the model in production on these rows.
+    pub champion_loss: f64,
+    /// Their areas under the ROC curve, where outcomes are yes or no.
+    pub auc: Option<AucComparison>,
+}
+
+/// What there is to compare a model with.
+#[derive(Debug, Clone, Copy)]
+pub enum Champion<'a> {
+    /// None is in production, or none that can be compared.
+    None,
+    /// One is, but too few rows are new to it.
+    TooFewRows(usize),
+    /// This is how the two compare.
+    Compared(&'a AgainstChampion),
 }
 
 /// The design's floors: accuracy above 0.75, area under the ROC curve above 0.80.
 impl Default for Gate {
     fn default() -> Self {
         let floors = [("accuracy".to_owned(), 0.75), ("auc".to_owned(), 0.80)];
-        Self { floors: floors.into(), baselines: true, champion: true }
+        Self { floors: floors.into(), margin: 0.002, confidence: 0.95, baselines: true, champion: true }
+    }
+}
+
+impl GateVerdict {
+    /// Whether the model may go live.
+    pub fn promotes(&self) -> bool {
+        self.decision == Decision::Promote
     }
 }
 
 impl Gate {
-    /// A gate without floors: a model need only not be worse than what there is.
+    /// A gate without floors: a model need only be better than what there is.
     pub fn relative() -> Self {
         Self { floors: BTreeMap::new(), ..Self::default() }
+    }
+
+    /// A gate without floors that lets a fresher model go live when it is, beyond doubt, not worse by
+    /// a hundredth of the loss: for a world that changes, where standing still is a risk too. A model
+    /// that is no better is then promoted often; one that is worse is not.
+    pub fn refreshing() -> Self {
+        Self { margin: -0.01, ..Self::relative() }
     }
 
     /// The gate for models that predict no probability: floors of scores that only a probability has
@@ -51,95 +108,265 @@ impl Gate {
         gate
     }
 
-    /// Checks that every floor is a number.
+    /// Checks every range.
     ///
     /// # Errors
-    /// `InvalidInput` naming the floor.
+    /// `InvalidInput` naming the option and its value.
     pub fn verify(&self) -> Result<()> {
-        match self.floors.iter().find(|(_, floor)| !floor.is_finite()) {
-            Some((name, floor)) => {
-                Err(Error::invalid(format!("the gate's floor of {name} is {floor}, expected a number")))
-            }
-            None => Ok(()),
+        if let Some((name, floor)) = self.floors.iter().find(|(_, floor)| !floor.is_finite()) {
+            return Err(Error::invalid(format!("the gate's floor of {name} is {floor}, expected a number")));
         }
+        if !(-1.0..=1.0).contains(&self.margin) {
+            return Err(Error::invalid(format!("the gate's margin is {}, expected -1 to 1", self.margin)));
+        }
+        if !(0.5..=0.999).contains(&self.confidence) {
+            return Err(Error::invalid(format!(
+                "the gate's confidence is {}, expected 0.5 to 0.999",
+                self.confidence
+            )));
+        }
+        Ok(())
     }
 
     /// Judges a model by its scores and by its paired comparisons, each named, with the baselines
-    /// and with the champion.
+    /// and with the champion. Where there is no champion it must be better than a baseline instead.
     pub fn judge(
         &self,
         scores: &BTreeMap<String, f64>,
         baselines: &BTreeMap<String, PairedComparison>,
-        champion: Option<&PairedComparison>,
+        champion: Champion<'_>,
     ) -> GateVerdict {
-        let floors = self.floors.iter().map(|(name, floor)| floor_check(name, *floor, scores.get(name)));
-        let baselines = baselines
-            .iter()
-            .filter(|_| self.baselines)
-            .map(|(name, c)| compared(&format!("baseline {name}"), c));
-        let champion = champion.filter(|_| self.champion).map(|c| compared("model in production", c));
-        let checks: Vec<_> = floors.chain(baselines).chain(champion).collect();
-        GateVerdict {
-            promote: checks.iter().all(|(passed, _)| *passed),
-            reasons: checks.into_iter().map(|(_, reason)| reason).collect(),
+        let mut checks: Vec<Check> =
+            self.floors.iter().map(|(name, floor)| floor_check(name, *floor, scores.get(name))).collect();
+        if self.baselines {
+            checks.extend(baselines.iter().map(|(name, c)| against_baseline(name, c)));
+        }
+        match champion {
+            Champion::Compared(with) if self.champion => checks.extend(self.against_champion(with)),
+            Champion::TooFewRows(rows) if self.champion => checks.push(Check::hold(
+                format!("held: only {rows} outcomes are new to the model in production"),
+                None,
+            )),
+            _ => checks.extend(against_the_best(baselines)),
+        }
+        decide(checks)
+    }
+
+    /// The comparison with the champion: worse is refused, not better held.
+    pub(crate) fn against_champion(&self, with: &AgainstChampion) -> Vec<Check> {
+        let AgainstChampion { loss, champion_loss, auc } = with;
+        let margin = self.margin * champion_loss.abs();
+        let figures = figures(loss);
+        let wanted = if self.margin == 0.0 { String::new() } else { format!(", margin {margin:.4}") };
+        let mut checks = vec![if loss.is_better_by(margin) {
+            let how = if margin < 0.0 && !loss.is_better() { "not worse" } else { "better" };
+            Check::pass(format!("{how} than the model in production: {figures}{wanted}"))
+        } else if loss.is_worse() {
+            Check::refuse(format!("refused: worse than the model in production: {figures}"))
+        } else {
+            let more = loss.rows_to_decide(margin);
+            let more_text = more.map_or_else(
+                || "it does not seem better".to_owned(),
+                |more| format!("about {more} more outcomes may tell"),
+            );
+            Check::hold(
+                format!(
+                    "held: not better than the model in production beyond doubt: {figures}{wanted}; {more_text}"
+                ),
+                more,
+            )
+        }];
+        if let Some(auc) = auc {
+            let figures = format!("area {:.3} against {:.3} (z {:+.1})", auc.first, auc.second, auc.z());
+            checks.push(if auc.is_worse() {
+                Check::refuse(format!("refused: orders worse than the model in production: {figures}"))
+            } else {
+                Check::pass(format!("orders no worse than the model in production: {figures}"))
+            });
+        }
+        checks
+    }
+}
+
+impl fmt::Display for Decision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Promote => "promote",
+            Self::Hold => "hold",
+            Self::Refuse => "refuse",
+        })
+    }
+}
+
+/// One check of a gate.
+#[derive(Debug)]
+pub(crate) struct Check {
+    decision: Decision,
+    reason: String,
+    more: Option<usize>,
+}
+
+impl Check {
+    pub(crate) fn pass(reason: String) -> Self {
+        Self { decision: Decision::Promote, reason, more: None }
+    }
+
+    pub(crate) fn hold(reason: String, more: Option<usize>) -> Self {
+        Self { decision: Decision::Hold, reason, more }
+    }
+
+    pub(crate) fn refuse(reason: String) -> Self {
+        Self { decision: Decision::Refuse, reason, more: None }
+    }
+}
+
+/// One check that refuses is enough, then one that holds.
+pub(crate) fn decide(checks: Vec<Check>) -> GateVerdict {
+    let any = |decision| checks.iter().any(|check| check.decision == decision);
+    let decision = if any(Decision::Refuse) {
+        Decision::Refuse
+    } else if any(Decision::Hold) {
+        Decision::Hold
+    } else {
+        Decision::Promote
+    };
+    let more_outcomes = checks.iter().filter_map(|c| c.more).max().filter(|_| decision == Decision::Hold);
+    GateVerdict { decision, reasons: checks.into_iter().map(|c| c.reason).collect(), more_outcomes }
+}
+
+fn floor_check(name: &str, floor: f64, value: Option<&f64>) -> Check {
+    match value {
+        Some(v) if *v > floor => Check::pass(format!("{name} {v:.3} is above the floor {floor:.3}")),
+        Some(v) => Check::refuse(format!("refused: {name} {v:.3} is not above the floor {floor:.3}")),
+        None => {
+            Check::refuse(format!("refused: {name} is not defined on these rows, its floor is {floor:.3}"))
         }
     }
 }
 
-fn floor_check(name: &str, floor: f64, value: Option<&f64>) -> (bool, String) {
-    match value {
-        Some(v) if *v > floor => (true, format!("{name} {v:.3} is above the floor {floor:.3}")),
-        Some(v) => (false, format!("refused: {name} {v:.3} is not above the floor {floor:.3}")),
-        None => (false, format!("refused: {name} is not defined on these rows, its floor is {floor:.3}")),
+fn against_baseline(name: &str, c: &PairedComparison) -> Check {
+    let figures = figures(c);
+    if c.is_worse() {
+        Check::refuse(format!("refused: worse than the baseline {name}: {figures}"))
+    } else if c.is_better() {
+        Check::pass(format!("better than the baseline {name}: {figures}"))
+    } else {
+        Check::pass(format!("not worse than the baseline {name}: {figures}"))
     }
 }
 
-fn compared(with: &str, c: &PairedComparison) -> (bool, String) {
-    let figures =
-        format!("loss {:+.4} (90 % {:+.4} to {:+.4}) on {} rows", c.difference, c.lower, c.upper, c.rows);
-    if c.is_worse() {
-        (false, format!("refused: worse than the {with}: {figures}"))
-    } else if c.is_better() {
-        (true, format!("better than the {with}: {figures}"))
-    } else {
-        (true, format!("not worse than the {with}: {figures}"))
-    }
+/// Without a champion a model must be better than some baseline, or it has shown nothing.
+fn against_the_best(baselines: &BTreeMap<String, PairedComparison>) -> Option<Check> {
+    let beaten = baselines.is_empty() || baselines.values().any(PairedComparison::is_better);
+    let more = baselines.values().filter_map(|c| c.rows_to_decide(0.0)).min();
+    (!beaten).then(|| {
+        let more_text = more.map_or_else(
+            || "it does not seem better than any".to_owned(),
+            |more| format!("about {more} more outcomes may tell"),
+        );
+        Check::hold(format!("held: better than no baseline beyond doubt: {more_text}"), more)
+    })
+}
+
+fn figures(c: &PairedComparison) -> String {
+    format!(
+        "loss {:+.4} ({:+.4} to {:+.4}) on {} outcomes in {} clusters",
+        c.difference, c.lower, c.upper, c.rows, c.clusters
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evaluate::compare_paired;
+    use crate::evaluate::{compare_auc, compare_paired};
 
     fn scores(accuracy: f64, auc: f64) -> BTreeMap<String, f64> {
         [("accuracy".to_owned(), accuracy), ("auc".to_owned(), auc)].into()
     }
 
+    /// Losses of about 0.5, the first higher by `shift`, with some noise.
     fn comparison(shift: f64) -> PairedComparison {
-        let first = vec![0.5 + shift; 50];
-        compare_paired(&first, &[0.5; 50], &(0..50).collect::<Vec<_>>(), 1).unwrap()
+        let first: Vec<_> = (0..200).map(|i| 0.5 + shift + 0.01 * f64::from(i % 5 - 2)).collect();
+        compare_paired(&first, &[0.5; 200], &(0..200).collect::<Vec<_>>(), 0.95, 1).unwrap()
+    }
+
+    fn against(shift: f64) -> AgainstChampion {
+        AgainstChampion { loss: comparison(shift), champion_loss: 0.5, auc: None }
     }
 
     #[test]
     fn floors_must_be_exceeded() {
-        let judge = |a, b| Gate::default().judge(&scores(a, b), &BTreeMap::new(), None);
-        assert!(judge(0.76, 0.81).promote);
+        let better = BTreeMap::from([("constant".to_owned(), comparison(-0.1))]);
+        let judge = |a, b| Gate::default().judge(&scores(a, b), &better, Champion::None);
+        assert!(judge(0.76, 0.81).promotes());
         let refused = judge(0.75, 0.81);
-        assert!(
-            !refused.promote && refused.reasons[0].contains("accuracy 0.750 is not above the floor 0.750")
-        );
-        let undefined = Gate::default().judge(&BTreeMap::new(), &BTreeMap::new(), None);
-        assert!(!undefined.promote);
-        assert!(Gate { floors: [("auc".to_owned(), f64::NAN)].into(), ..Gate::default() }.verify().is_err());
+        assert_eq!(refused.decision, Decision::Refuse);
+        assert!(refused.reasons[0].contains("accuracy 0.750 is not above the floor 0.750"));
+        let undefined = Gate::default().judge(&BTreeMap::new(), &better, Champion::None);
+        assert_eq!(undefined.decision, Decision::Refuse);
     }
 
     #[test]
-    fn a_worse_model_is_refused_and_an_equal_one_is_not() {
-        let judge =
-            |shift| Gate::relative().judge(&scores(0.5, 0.5), &BTreeMap::new(), Some(&comparison(shift)));
-        assert!(!judge(0.1).promote);
-        assert!(judge(0.0).promote && judge(-0.1).promote);
-        let against = BTreeMap::from([("constant".to_owned(), comparison(0.1))]);
-        assert!(!Gate::relative().judge(&scores(0.5, 0.5), &against, None).promote);
+    fn better_is_promoted_worse_refused_and_the_rest_held() {
+        let judge = |shift| {
+            let champion = against(shift);
+            Gate::relative().judge(&BTreeMap::new(), &BTreeMap::new(), Champion::Compared(&champion))
+        };
+        assert_eq!(judge(0.1).decision, Decision::Refuse);
+        assert_eq!(judge(-0.1).decision, Decision::Promote);
+        let held = judge(0.0);
+        assert_eq!((held.decision, held.more_outcomes), (Decision::Hold, None));
+        let nearly = judge(-0.0015);
+        assert_eq!(nearly.decision, Decision::Hold, "{nearly:?}");
+        assert!(nearly.more_outcomes.is_some_and(|n| n > 0), "{nearly:?}");
+        assert!(nearly.reasons[0].contains("more outcomes may tell"));
+    }
+
+    #[test]
+    fn a_refreshing_gate_lets_equals_pass_and_no_worse_ones() {
+        let judge = |shift| {
+            let champion = against(shift);
+            Gate::refreshing().judge(&BTreeMap::new(), &BTreeMap::new(), Champion::Compared(&champion))
+        };
+        assert!(judge(0.0).promotes() && !judge(0.02).promotes());
+    }
+
+    #[test]
+    fn losing_to_a_baseline_or_the_order_is_refused() {
+        let champion = against(-0.1);
+        let lost = BTreeMap::from([("constant".to_owned(), comparison(0.1))]);
+        let verdict = Gate::relative().judge(&BTreeMap::new(), &lost, Champion::Compared(&champion));
+        assert_eq!(verdict.decision, Decision::Refuse);
+        let y: Vec<_> = (0..200).map(|i| i % 2 == 0).collect();
+        let good: Vec<_> = (0..200).map(|i| f64::from(u8::from(i % 2 == 0 || i % 5 == 0))).collect();
+        let bad: Vec<_> = (0..200).map(|i| f64::from(i % 7)).collect();
+        let auc = compare_auc(&bad, &good, &y).unwrap();
+        let champion = AgainstChampion { auc, ..against(-0.1) };
+        let verdict =
+            Gate::relative().judge(&BTreeMap::new(), &BTreeMap::new(), Champion::Compared(&champion));
+        assert_eq!(verdict.decision, Decision::Refuse, "{verdict:?}");
+    }
+
+    #[test]
+    fn without_a_champion_something_must_be_shown() {
+        let judge = |shift| {
+            let baselines = BTreeMap::from([("constant".to_owned(), comparison(shift))]);
+            Gate::relative().judge(&BTreeMap::new(), &baselines, Champion::None).decision
+        };
+        assert_eq!(
+            [judge(-0.1), judge(0.0), judge(0.1)],
+            [Decision::Promote, Decision::Hold, Decision::Refuse]
+        );
+        let few = Gate::relative().judge(&BTreeMap::new(), &BTreeMap::new(), Champion::TooFewRows(7));
+        assert_eq!(few.decision, Decision::Hold);
+    }
+
+    #[test]
+    fn options_out_of_range_are_named() {
+        let wrong = |gate: Gate| gate.verify().unwrap_err().to_string();
+        let nan = f64::NAN;
+        assert!(wrong(Gate { floors: [("auc".to_owned(), nan)].into(), ..Gate::default() }).contains("auc"));
+        assert!(wrong(Gate { margin: nan, ..Gate::default() }).contains("margin is NaN"));
+        assert!(wrong(Gate { confidence: 1.0, ..Gate::default() }).contains("confidence is 1"));
     }
 }

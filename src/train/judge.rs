@@ -1,10 +1,15 @@
 //! Fit, evaluate on rows that were never seen, and let the gate judge.
 
-use super::gate::{Gate, GateVerdict};
-use crate::dataset::{Dataset, Example, Target};
+use super::gate::{AgainstChampion, Champion, Gate, GateVerdict};
+use super::suspects::{Suspect, suspects};
+use crate::dataset::{Dataset, Example, FoldOptions, Target};
 use crate::error::{Error, Result};
-use crate::evaluate::{PairedComparison, compare_paired};
+use crate::evaluate::{
+    CalibrationBin, PairedComparison, Slice, calibration_table, compare_auc, compare_paired, slices,
+};
 use crate::models::{Predictor, Trainer};
+use crate::work;
+use chrono::{DateTime, Utc};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_pcg::Pcg64Mcg;
@@ -40,11 +45,43 @@ pub struct TrainingOptions {
     pub max_rows: usize,
     /// Seed of every random choice.
     pub seed: u64,
+    /// What it takes to go live where a model is in production.
+    pub promotion: Promotion,
+    /// Outcomes after which a challenger on trial that is still not better is given up.
+    pub trial_outcomes: usize,
+    /// Days after a rollback during which nothing is promoted or rolled back, up to 3,650.
+    pub cool_down_days: u32,
+    /// Folds in the order of time whose scores are recorded too; each costs a fit. `None` for none.
+    pub folds: Option<FoldOptions>,
+}
+
+/// What it takes to go live where a model is in production.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Promotion {
+    /// The gate's look at the rows held out. Each new model has its own look: over many nights some
+    /// that are no better pass, about one in twenty of them.
+    #[default]
+    OneLook,
+    /// A trial beside the model in production, without effect, on outcomes since both were trained,
+    /// compared in such a way that looking every night errs no more often than once. A model that the
+    /// gate does not refuse goes on trial unless another is.
+    Trial,
 }
 
 impl Default for TrainingOptions {
     fn default() -> Self {
-        Self { test_fraction: 0.2, split: Split::Time, gate: Gate::default(), max_rows: 50_000, seed: 42 }
+        Self {
+            test_fraction: 0.2,
+            split: Split::Time,
+            gate: Gate::default(),
+            max_rows: 50_000,
+            seed: 42,
+            promotion: Promotion::OneLook,
+            trial_outcomes: 5_000,
+            cool_down_days: 3,
+            folds: None,
+        }
     }
 }
 
@@ -58,10 +95,31 @@ pub struct Evaluation {
     pub baselines: BTreeMap<String, BTreeMap<String, f64>>,
     /// Rows fitted on, and rows judged on.
     pub rows: (usize, usize),
+    /// The mean loss, and the most that it is with the gate's confidence.
+    pub loss: (f64, f64),
     /// The loss against each baseline's.
     pub against_baselines: BTreeMap<String, PairedComparison>,
-    /// The loss against that of the model in production.
-    pub against_champion: Option<PairedComparison>,
+    /// Beside the model in production, on the rows that are new to both.
+    pub against_champion: Option<AgainstChampion>,
+    /// Where there is a model in production: how many of the rows are new to it.
+    pub new_to_champion: Option<usize>,
+    /// The moment until which the twin learnt: rows since then are new to it.
+    pub learnt_until: Option<DateTime<Utc>>,
+    /// For whom it is how good.
+    pub slices: Vec<Slice>,
+    /// What happened to rows by what was predicted, where outcomes are yes or no.
+    pub calibration: Vec<CalibrationBin>,
+    /// Sources whose outcomes go against what all others teach.
+    pub suspects: Vec<Suspect>,
+}
+
+/// The model in production, as a rival.
+#[derive(Debug, Clone, Copy)]
+pub struct Rival<'a, M> {
+    /// Its twin, which was fitted without the newest rows of its time.
+    pub twin: &'a M,
+    /// The moment until which the twin learnt; `None` where every row that judges is new to it.
+    pub learnt_until: Option<DateTime<Utc>>,
 }
 
 /// A fitted and judged model.
@@ -94,18 +152,26 @@ impl TrainingOptions {
         if self.max_rows == 0 {
             return Err(Error::invalid("max_rows is 0, expected at least 1"));
         }
+        if self.cool_down_days > 3650 {
+            return Err(Error::invalid(format!(
+                "cool_down_days is {}, expected 0 to 3650",
+                self.cool_down_days
+            )));
+        }
+        self.folds.as_ref().map_or(Ok(()), FoldOptions::verify)?;
         self.gate.verify()
     }
 }
 
-/// Fits on all but the rows that judge, and judges; meanwhile a second thread fits on everything.
+/// Fits on all but the rows that judge, and judges; meanwhile, where there are two threads, a second
+/// fits on everything.
 ///
 /// # Errors
-/// Those of the trainer; `NotEnoughData` when no rows are left to judge.
+/// Those of the trainer; `NotEnoughData` when no rows are left to judge; `Cancelled`.
 pub fn fit_and_judge<T: Trainer>(
     trainer: &T,
     data: &Dataset,
-    champion: Option<&T::Model>,
+    champion: Option<Rival<'_, T::Model>>,
     options: &TrainingOptions,
 ) -> Result<Judged<T::Model>> {
     options.verify()?;
@@ -113,58 +179,155 @@ pub fn fit_and_judge<T: Trainer>(
         Split::Time => data.split_by_time(options.test_fraction)?,
         Split::StratifiedRandom => split_at_random(data, options.test_fraction, options.seed)?,
     };
-    let (judged, model) = thread::scope(|scope| {
-        let model = scope.spawn(|| trainer.fit(data));
-        let judged = trainer.fit(&train).and_then(|twin| {
-            let evaluation = evaluate(trainer, &twin, champion, &train, &test, options.seed)?;
-            Ok((twin, evaluation))
-        });
-        (judged, model.join().unwrap_or_else(|_| Err(Error::internal("fitting on everything panicked"))))
-    });
-    let (twin, evaluation) = judged?;
+    let judge = || {
+        let twin = trainer.fit(&train)?;
+        let evaluation = Judge { trainer, train: &train, test: &test, options }.evaluate(&twin, champion)?;
+        Ok((twin, evaluation))
+    };
+    let (judged, model) = with_both(judge, || trainer.fit(data));
+    let ((twin, mut evaluation), model) = (judged?, model?);
+    evaluation.learnt_until = match options.split {
+        Split::Time => test.first().map(|e| e.started_at),
+        Split::StratifiedRandom => data.examples.last().map(|e| e.started_at),
+    };
+    work::check()?;
     let gate = match trainer.target() {
         Target::Success => options.gate.clone(),
         _ => options.gate.without_probability_floors(),
     };
-    let verdict =
-        gate.judge(&evaluation.metrics, &evaluation.against_baselines, evaluation.against_champion.as_ref());
-    Ok(Judged { model: model?, twin, evaluation, verdict })
+    let verdict = gate.judge(&evaluation.metrics, &evaluation.against_baselines, evaluation.champion());
+    Ok(Judged { model, twin, evaluation, verdict })
 }
 
-fn evaluate<T: Trainer>(
-    trainer: &T,
-    model: &T::Model,
-    champion: Option<&T::Model>,
-    train: &Dataset,
-    test: &[Example],
-    seed: u64,
-) -> Result<Evaluation> {
-    let labels: Vec<_> = test.iter().map(|e| e.label).collect();
-    let clusters = clusters(test);
-    let losses = |points: &[f64]| -> Vec<f64> {
-        points.iter().zip(&labels).map(|(p, y)| trainer.loss(*p, *y)).collect()
-    };
-    let points_of =
-        |model: &T::Model| -> Vec<f64> { test.iter().map(|e| model.point(&e.features)).collect() };
-    let points = points_of(model);
-    let own = losses(&points);
-    let compare = |theirs: &[f64]| compare_paired(&own, &losses(theirs), &clusters, seed);
-    let mut evaluation = Evaluation {
-        metrics: trainer.scores(&points, &labels)?,
-        rows: (train.examples.len(), test.len()),
-        against_champion: champion.map(|c| compare(&points_of(c))).transpose()?,
-        ..Evaluation::default()
-    };
-    for (name, points) in trainer.baselines(train, test) {
-        evaluation.baselines.insert(name.clone(), trainer.scores(&points, &labels)?);
-        evaluation.against_baselines.insert(name, compare(&points)?);
+/// Runs both, at the same time where the work may take two threads.
+pub(super) fn with_both<A, B: Send>(
+    first: impl FnOnce() -> Result<A>,
+    second: impl FnOnce() -> Result<B> + Send,
+) -> (Result<A>, Result<B>) {
+    if work::threads(2) < 2 {
+        let first = first();
+        // What was cancelled or failed needs no second.
+        let second = if first.is_ok() { second() } else { Err(Error::internal("not tried")) };
+        return (first, second);
     }
-    Ok(evaluation)
+    let half = work::current().shared(2);
+    thread::scope(|scope| {
+        let inside = half.clone();
+        let second = scope.spawn(move || inside.run(second));
+        let first = half.run(first);
+        (first, second.join().unwrap_or_else(|_| Err(Error::internal("a fit on a second thread panicked"))))
+    })
+}
+
+impl Evaluation {
+    /// What the gate compares with.
+    pub(crate) fn champion(&self) -> Champion<'_> {
+        match (&self.against_champion, self.new_to_champion) {
+            (Some(with), _) => Champion::Compared(with),
+            (None, Some(rows)) => Champion::TooFewRows(rows),
+            (None, None) => Champion::None,
+        }
+    }
+}
+
+/// Fewer outcomes than this compare nothing.
+const FEWEST_ROWS: usize = 30;
+
+/// What a model is judged by.
+struct Judge<'a, T> {
+    trainer: &'a T,
+    train: &'a Dataset,
+    test: &'a [Example],
+    options: &'a TrainingOptions,
+}
+
+impl<T: Trainer> Judge<'_, T> {
+    fn evaluate(&self, model: &T::Model, champion: Option<Rival<'_, T::Model>>) -> Result<Evaluation> {
+        let Self { trainer, train, test, options } = self;
+        let labels: Vec<_> = test.iter().map(|e| e.label).collect();
+        let clusters = clusters(test);
+        let points = points(model, test)?;
+        let own = losses(*trainer, &points, &labels);
+        let outcomes: Vec<_> = labels.iter().map(|y| *y >= 0.5).collect();
+        let yes_or_no = trainer.target() == Target::Success;
+        let mut evaluation = Evaluation {
+            metrics: trainer.scores(&points, &labels)?,
+            rows: (train.examples.len(), test.len()),
+            loss: at_most(&own, &clusters, options)?,
+            slices: slices(test, &points, &own, yes_or_no),
+            ..Evaluation::default()
+        };
+        if yes_or_no {
+            evaluation.calibration = calibration_table(&points, &outcomes);
+            evaluation.suspects = suspects(test, &points);
+        }
+        for (name, theirs) in trainer.baselines(train, test) {
+            work::check()?;
+            evaluation.baselines.insert(name.clone(), trainer.scores(&theirs, &labels)?);
+            let theirs = losses(*trainer, &theirs, &labels);
+            let compared = compare_paired(&own, &theirs, &clusters, options.gate.confidence, options.seed)?;
+            evaluation.against_baselines.insert(name, compared);
+        }
+        if let Some(rival) = champion {
+            let new: Vec<_> = test
+                .iter()
+                .zip(&points)
+                .filter(|(e, _)| rival.learnt_until.is_none_or(|until| e.started_at >= until))
+                .collect();
+            evaluation.new_to_champion = Some(new.len());
+            if new.len() >= FEWEST_ROWS {
+                let (rows, points): (Vec<Example>, Vec<f64>) =
+                    new.into_iter().map(|(e, p)| (e.clone(), *p)).unzip();
+                let compared = against(*trainer, &rows, &points, rival.twin, options)?;
+                evaluation.against_champion = Some(compared);
+            }
+        }
+        Ok(evaluation)
+    }
+}
+
+/// Predictions beside those of the model in production.
+fn against<T: Trainer>(
+    trainer: &T,
+    rows: &[Example],
+    points: &[f64],
+    champion: &T::Model,
+    options: &TrainingOptions,
+) -> Result<AgainstChampion> {
+    let labels: Vec<_> = rows.iter().map(|e| e.label).collect();
+    let theirs = self::points(champion, rows)?;
+    let (own, other) = (losses(trainer, points, &labels), losses(trainer, &theirs, &labels));
+    let outcomes: Vec<_> = labels.iter().map(|y| *y >= 0.5).collect();
+    let auc = match trainer.target() {
+        Target::Success => compare_auc(points, &theirs, &outcomes)?,
+        _ => None,
+    };
+    Ok(AgainstChampion {
+        loss: compare_paired(&own, &other, &clusters(rows), options.gate.confidence, options.seed)?,
+        champion_loss: other.iter().sum::<f64>() / other.len() as f64,
+        auc,
+    })
+}
+
+/// The mean of `losses`, and the most that it is with the gate's confidence.
+fn at_most(losses: &[f64], clusters: &[u64], options: &TrainingOptions) -> Result<(f64, f64)> {
+    let nothing = vec![0.0; losses.len()];
+    let found = compare_paired(losses, &nothing, clusters, options.gate.confidence, options.seed)?;
+    Ok((found.difference, found.upper))
+}
+
+/// What a model says of rows.
+pub(super) fn points<P: Predictor>(model: &P, rows: &[Example]) -> Result<Vec<f64>> {
+    rows.iter().map(|e| work::check().map(|()| model.point(&e.features))).collect()
+}
+
+pub(super) fn losses<T: Trainer>(trainer: &T, points: &[f64], labels: &[f64]) -> Vec<f64> {
+    points.iter().zip(labels).map(|(p, y)| trainer.loss(*p, *y)).collect()
 }
 
 /// Rows that rise and fall together: those of one project, or where there are few projects those of
 /// one task; where there are few tasks too, every row stands for itself.
-fn clusters(test: &[Example]) -> Vec<u64> {
+pub(super) fn clusters(test: &[Example]) -> Vec<u64> {
     let project: Vec<_> = test.iter().map(|e| e.project).collect();
     let task: Vec<_> = test.iter().map(|e| e.task).collect();
     let many = |ids: &Vec<u64>| ids.iter().collect::<HashSet<_>>().len() >= FEWEST_CLUSTERS;

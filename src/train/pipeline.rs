@@ -1,15 +1,23 @@
 //! From the store to the registry: replay, fit, evaluate, register, gate.
 
-use super::gate::GateVerdict;
-use super::judge::{Evaluation, Judged, TrainingOptions, fit_and_judge};
+use super::gate::{Decision, GateVerdict};
+use super::judge::{Judged, Promotion, Rival, TrainingOptions, fit_and_judge, points};
+use super::live::{Live, Review, Watch, cooling_down};
+use super::record::{DataRecord, RunRecord, drift};
+use super::tracker::ExperimentTracker;
 use crate::clock::Clock;
-use crate::dataset::{Dataset, DatasetBuilder, Target};
+use crate::dataset::{Dataset, DatasetBuilder, FoldOptions, Target};
 use crate::error::{Error, ErrorKind, Result};
+use crate::event::Record;
 use crate::features::FeatureEngineer;
 use crate::models::{ComplexityTrainer, Predictor, QualityTrainer, SuccessTrainer, TimeTrainer, Trainer};
-use crate::registry::{ModelRegistry, ModelVersion, NewVersion, Verdict, envelope};
+use crate::registry::{ModelRegistry, ModelVersion, NewVersion, Stage, Verdict, envelope};
 use crate::store::{EventStore, EventStoreExt, ScanOrder};
+use crate::work::{Steps, Work};
 use chrono::{DateTime, Utc};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::time::Instant;
 
 /// What a training run did.
 #[derive(Debug, Clone)]
@@ -19,19 +27,256 @@ pub struct TrainingReport {
     pub version: ModelVersion,
     /// Whether it is in production now.
     pub promoted: bool,
+    /// Whether it is on trial now, beside the model in production.
+    pub on_trial: bool,
     /// Why, or why not.
     pub reasons: Vec<String>,
-    /// How good it was on rows that it had not seen.
-    pub evaluation: Evaluation,
+    /// All that is kept of the run.
+    pub record: RunRecord,
+}
+
+/// What a night's work on one model did.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Night {
+    /// How the model in production has kept its promise, and whether it was rolled back.
+    pub watched: Option<Watch>,
+    /// What became of the challenger on trial.
+    pub reviewed: Option<Review>,
+    /// What came of training.
+    pub trained: Result<TrainingReport>,
 }
 
 /// An artefact is refused when it is larger.
 pub(crate) const MAX_ARTEFACT_BYTES: usize = 256 << 20;
 
-/// Trains on all that `store` knows, registers the model, and promotes it if the gate lets it.
+/// Training on a store, into a registry.
 ///
-/// Fitting takes the calling thread for seconds: call it on the host's blocking pool (for tokio
-/// `spawn_blocking` with `Handle::block_on`).
+/// Fitting takes the calling thread for seconds: run it on the host's blocking pool (for tokio
+/// `spawn_blocking` with `Handle::block_on`). A run that is cancelled or fails has registered nothing.
+///
+/// ```
+/// # futures_executor::block_on(async {
+/// use devmatrix_ml::clock::SystemClock;
+/// use devmatrix_ml::features::FeatureEngineer;
+/// use devmatrix_ml::models::SuccessTrainer;
+/// use devmatrix_ml::registry::MemoryRegistry;
+/// use devmatrix_ml::store::MemoryStore;
+/// use devmatrix_ml::train::{JsonlTracker, Training};
+/// use devmatrix_ml::work::{Cancel, Work};
+/// # let folder = tempfile::tempdir().unwrap();
+/// let (store, registry) = (MemoryStore::new(), MemoryRegistry::new());
+/// let (engineer, tracker) = (FeatureEngineer::default(), JsonlTracker::new(folder.path().join("runs.jsonl")));
+/// let stop = Cancel::new(); // for the host's other threads
+/// let work = Work::new().with_cancel(&stop).with_threads(2)?.with_progress(|p| println!("{}", p.stage));
+/// let training = Training::new(&store, &registry, &engineer, &SystemClock).with_tracker(&tracker).with_work(work);
+/// let error = training.run(&SuccessTrainer::default()).await.unwrap_err();
+/// assert!(error.to_string().contains("0 labelled generations"));
+/// # Ok::<(), devmatrix_ml::Error>(()) }).unwrap();
+/// ```
+#[derive(Debug)]
+pub struct Training<'a> {
+    store: &'a dyn EventStore,
+    registry: &'a dyn ModelRegistry,
+    engineer: &'a FeatureEngineer,
+    clock: &'a dyn Clock,
+    options: TrainingOptions,
+    tracker: Option<&'a dyn ExperimentTracker>,
+    work: Work,
+    notes: BTreeMap<String, Value>,
+}
+
+impl<'a> Training<'a> {
+    /// Training with default options.
+    pub fn new(
+        store: &'a dyn EventStore,
+        registry: &'a dyn ModelRegistry,
+        engineer: &'a FeatureEngineer,
+        clock: &'a dyn Clock,
+    ) -> Self {
+        let (options, work, notes) = (TrainingOptions::default(), Work::new(), BTreeMap::new());
+        Self { store, registry, engineer, clock, options, tracker: None, work, notes }
+    }
+
+    /// The same with these options.
+    #[must_use]
+    pub fn with_options(self, options: TrainingOptions) -> Self {
+        Self { options, ..self }
+    }
+
+    /// The same, telling `tracker` of every run.
+    #[must_use]
+    pub fn with_tracker(self, tracker: &'a dyn ExperimentTracker) -> Self {
+        Self { tracker: Some(tracker), ..self }
+    }
+
+    /// The same, stopped, watched and bounded by `work`.
+    #[must_use]
+    pub fn with_work(self, work: Work) -> Self {
+        Self { work, ..self }
+    }
+
+    /// The same with something else to be kept in every run's record, such as what a search found.
+    #[must_use]
+    pub fn with_note(mut self, name: impl Into<String>, note: Value) -> Self {
+        self.notes.insert(name.into(), note);
+        self
+    }
+
+    /// Trains on all that the store knows, registers the model, and promotes it, puts it on trial or
+    /// refuses it, as the gate says.
+    ///
+    /// # Errors
+    /// `NotEnoughData` and `Cancelled` (then nothing is registered); those of the store and the registry.
+    pub async fn run<T: Trainer>(&self, trainer: &T) -> Result<TrainingReport> {
+        let now = self.clock.now();
+        let mut steps = self.work.begin();
+        let builder = self.read(now, &mut steps).await?;
+        Box::pin(self.train(trainer, &self.rows(trainer, &builder, now), now, &mut steps)).await
+    }
+
+    /// Success, complexity, time and quality from one reading of the store; each with what came of it.
+    /// A model that has too little to learn from is no reason not to train the others.
+    ///
+    /// # Errors
+    /// Those of reading the store; `Cancelled`.
+    pub async fn run_all(&self) -> Result<Vec<(Target, Result<TrainingReport>)>> {
+        let now = self.clock.now();
+        let mut steps = self.work.begin();
+        let builder = self.read(now, &mut steps).await?;
+        let success = self.usual::<SuccessTrainer>(&builder, now, &mut steps).await;
+        let complexity = self.usual::<ComplexityTrainer>(&builder, now, &mut steps).await;
+        let time = self.usual::<TimeTrainer>(&builder, now, &mut steps).await;
+        let quality = self.usual::<QualityTrainer>(&builder, now, &mut steps).await;
+        self.work.check()?;
+        Ok(vec![
+            (Target::Success, success),
+            (Target::Complexity, complexity),
+            (Target::Time, time),
+            (Target::Quality, quality),
+        ])
+    }
+
+    /// What a host does every night, from one reading of the store: [`watch`](Self::watch) the model in
+    /// production, [`review`](Self::review) the challenger on trial, then train a new one.
+    ///
+    /// # Errors
+    /// Those of watching and reviewing; what came of training is told apart.
+    pub async fn night<T: Trainer>(&self, trainer: &T) -> Result<Night> {
+        let now = self.clock.now();
+        let mut steps = self.work.begin();
+        let builder = self.read(now, &mut steps).await?;
+        let data = self.rows(trainer, &builder, now);
+        let live = self.live(trainer, &data, now);
+        let watched = Box::pin(live.watch()).await?;
+        let reviewed = Box::pin(live.review()).await?;
+        let trained = Box::pin(self.train(trainer, &data, now, &mut steps)).await;
+        Ok(Night { watched, reviewed, trained })
+    }
+
+    /// Compares what the model in production says of generations since it was trained with what its
+    /// evidence promised, and puts the version before it back where the record has fallen below that and
+    /// the other does better. `None` where nothing is in production.
+    ///
+    /// # Errors
+    /// Those of the store and the registry.
+    pub async fn watch<T: Trainer>(&self, trainer: &T) -> Result<Option<Watch>> {
+        let now = self.clock.now();
+        let builder = self.read(now, &mut self.work.begin()).await?;
+        Box::pin(self.live(trainer, &self.rows(trainer, &builder, now), now).watch()).await
+    }
+
+    /// Compares the challenger on trial with the model in production on generations since both were
+    /// trained, and promotes it, gives it up or lets it go on. `None` where none is on trial.
+    ///
+    /// # Errors
+    /// Those of the store and the registry.
+    pub async fn review<T: Trainer>(&self, trainer: &T) -> Result<Option<Review>> {
+        let now = self.clock.now();
+        let builder = self.read(now, &mut self.work.begin()).await?;
+        Box::pin(self.live(trainer, &self.rows(trainer, &builder, now), now).review()).await
+    }
+
+    fn live<'b, T: Trainer>(&'b self, trainer: &'b T, data: &'b Dataset, now: DateTime<Utc>) -> Live<'b, T> {
+        Live { trainer, registry: self.registry, data, options: &self.options, work: &self.work, now }
+    }
+
+    fn rows<T: Trainer>(&self, trainer: &T, builder: &DatasetBuilder, now: DateTime<Utc>) -> Dataset {
+        builder.rows(trainer.target(), now, self.options.max_rows)
+    }
+
+    async fn read(&self, now: DateTime<Utc>, steps: &mut Steps) -> Result<DatasetBuilder> {
+        self.options.verify()?;
+        steps.at("reading", 0.0);
+        read_all(self.store, self.engineer, now, &self.work).await
+    }
+
+    async fn usual<T: Trainer + Default>(
+        &self,
+        builder: &DatasetBuilder,
+        now: DateTime<Utc>,
+        steps: &mut Steps,
+    ) -> Result<TrainingReport> {
+        let trainer = T::default();
+        Box::pin(self.train(&trainer, &self.rows(&trainer, builder, now), now, steps)).await
+    }
+
+    async fn train<T: Trainer>(
+        &self,
+        trainer: &T,
+        data: &Dataset,
+        now: DateTime<Utc>,
+        steps: &mut Steps,
+    ) -> Result<TrainingReport> {
+        self.work.check()?;
+        let champion = self.registry.production(trainer.name()).await?;
+        let twin = match &champion {
+            Some(version) => load_twin(trainer, self.registry, version).await?,
+            None => None,
+        };
+        let before = champion.as_ref().and_then(|version| RunRecord::of(version).ok().flatten());
+        let learnt_until = before.as_ref().and_then(|run| run.evaluation.learnt_until);
+        let rival = twin.as_ref().filter(|m| m.schema() == data.schema);
+        let rival = rival.map(|twin| Rival { twin, learnt_until });
+        steps.at(&format!("fitting {}", trainer.name()), 0.2);
+        let begun = Instant::now();
+        let judged = self.work.run(|| fit_and_judge(trainer, data, rival, &self.options))?;
+        let fitting = begun.elapsed().as_secs_f64();
+        steps.at("scoring folds", 0.8);
+        let (begun, folds) = (Instant::now(), self.options.folds.as_ref());
+        let folds = folds.map(|folds| self.work.run(|| score_folds(trainer, data, folds))).transpose()?;
+        let seconds = [("fitting", fitting), ("folds", begun.elapsed().as_secs_f64())];
+        let importance = judged.model.gains();
+        let earlier = before.map(|run| run.importance).unwrap_or_default();
+        let data_record = DataRecord::of(data);
+        let record = RunRecord {
+            run_id: run_id(trainer.name(), now, &data_record),
+            model: trainer.name().to_owned(),
+            version: None,
+            as_of: now,
+            data: data_record,
+            parameters: trainer.parameters(),
+            options: self.options.clone(),
+            evaluation: judged.evaluation.clone(),
+            folds: folds.unwrap_or_default(),
+            importance_drift: if earlier.is_empty() { Vec::new() } else { drift(&importance, &earlier) },
+            importance,
+            verdict: judged.verdict.clone(),
+            seconds: seconds.map(|(name, s)| (name.to_owned(), s)).into(),
+            library_version: env!("CARGO_PKG_VERSION").to_owned(),
+            notes: self.notes.clone(),
+        };
+        let version = new_version(trainer, &judged, &record)?;
+        self.work.check()?;
+        steps.at("registering", 0.95);
+        let registering = Registering { registry: self.registry, tracker: self.tracker, now };
+        let done = registering.register(version, record, champion.as_ref()).await?;
+        steps.at("done", 1.0);
+        Ok(done)
+    }
+}
+
+/// [`Training::run`] with nothing but options.
 ///
 /// # Errors
 /// `NotEnoughData` (then nothing is registered); those of the store and the registry.
@@ -43,13 +288,10 @@ pub async fn train<T: Trainer>(
     clock: &dyn Clock,
     options: &TrainingOptions,
 ) -> Result<TrainingReport> {
-    let now = clock.now();
-    let data = replay(store, engineer, trainer.target(), now, options.max_rows).await?;
-    Box::pin(train_on(trainer, &data, registry, now, options)).await
+    Training::new(store, registry, engineer, clock).with_options(options.clone()).run(trainer).await
 }
 
-/// Trains success, complexity, time and quality from one reading of the store; each with what came
-/// of it, by name. A model that has too little to learn from is no reason not to train the others.
+/// [`Training::run_all`] with nothing but options.
 ///
 /// # Errors
 /// Those of reading the store.
@@ -60,84 +302,7 @@ pub async fn train_all(
     clock: &dyn Clock,
     options: &TrainingOptions,
 ) -> Result<Vec<(Target, Result<TrainingReport>)>> {
-    let now = clock.now();
-    let builder = read_all(store, engineer, now).await?;
-    let success = train_usual::<SuccessTrainer>(&builder, registry, now, options).await;
-    let complexity = train_usual::<ComplexityTrainer>(&builder, registry, now, options).await;
-    let time = train_usual::<TimeTrainer>(&builder, registry, now, options).await;
-    let quality = train_usual::<QualityTrainer>(&builder, registry, now, options).await;
-    Ok(vec![
-        (Target::Success, success),
-        (Target::Complexity, complexity),
-        (Target::Time, time),
-        (Target::Quality, quality),
-    ])
-}
-
-async fn train_usual<T: Trainer + Default>(
-    builder: &DatasetBuilder,
-    registry: &dyn ModelRegistry,
-    now: DateTime<Utc>,
-    options: &TrainingOptions,
-) -> Result<TrainingReport> {
-    let trainer = T::default();
-    let data = builder.rows(trainer.target(), now, options.max_rows);
-    Box::pin(train_on(&trainer, &data, registry, now, options)).await
-}
-
-async fn train_on<T: Trainer>(
-    trainer: &T,
-    data: &Dataset,
-    registry: &dyn ModelRegistry,
-    now: DateTime<Utc>,
-    options: &TrainingOptions,
-) -> Result<TrainingReport> {
-    let champion = registry.production(trainer.name()).await?;
-    let rival = match &champion {
-        Some(version) => load_twin(trainer, registry, version).await?,
-        None => None,
-    };
-    let judged = fit_and_judge(trainer, data, rival.as_ref().filter(|m| m.schema() == data.schema), options)?;
-    let version = new_version(trainer, data, &judged, now, options)?;
-    register(registry, version, judged.evaluation, &judged.verdict, Champion::of(champion.as_ref()), now)
-        .await
-}
-
-/// The version that a new one must do better than, if any.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Champion(Option<u64>);
-
-impl Champion {
-    pub(super) fn of(version: Option<&ModelVersion>) -> Self {
-        Self(version.map(|version| version.version))
-    }
-}
-
-/// Registers a judged version with its figures, and promotes it where the verdict lets it.
-pub(super) async fn register(
-    registry: &dyn ModelRegistry,
-    mut version: NewVersion,
-    evaluation: Evaluation,
-    verdict: &GateVerdict,
-    Champion(champion): Champion,
-    now: DateTime<Utc>,
-) -> Result<TrainingReport> {
-    version.metrics.clone_from(&evaluation.metrics);
-    for (name, scores) in &evaluation.baselines {
-        let named = scores.iter().map(|(score, value)| (format!("{name}.{score}"), *value));
-        version.metrics.extend(named);
-    }
-    version.parent = champion;
-    if !verdict.promote {
-        let mut refusal = Verdict::new(now, false, verdict.reasons.clone());
-        refusal.compared_with = champion;
-        version.verdicts.push(refusal);
-    }
-    let version = registry.register(version).await?;
-    let (promoted, reasons) = promote(registry, &version, verdict, champion, now).await?;
-    let version = registry.version(&version.model, version.version).await?;
-    tracing::info!(model = version.model, version = version.version, promoted, ?reasons, "trained");
-    Ok(TrainingReport { version, promoted, reasons, evaluation })
+    Training::new(store, registry, engineer, clock).with_options(options.clone()).run_all().await
 }
 
 /// The rows for `target` of all that `store` knew at `now`.
@@ -151,23 +316,7 @@ pub async fn replay(
     now: DateTime<Utc>,
     max_rows: usize,
 ) -> Result<Dataset> {
-    Ok(read_all(store, engineer, now).await?.rows(target, now, max_rows))
-}
-
-async fn read_all(
-    store: &dyn EventStore,
-    engineer: &FeatureEngineer,
-    now: DateTime<Utc>,
-) -> Result<DatasetBuilder> {
-    let mut builder = DatasetBuilder::new(engineer.clone());
-    let mut each = |record: crate::event::Record| {
-        if record.known_at() <= now {
-            builder.apply(&record);
-        }
-        Ok(())
-    };
-    store.for_each(ScanOrder::Known, &mut each).await?;
-    Ok(builder)
+    Ok(read_all(store, engineer, now, &Work::new()).await?.rows(target, now, max_rows))
 }
 
 /// Reads a model from the verified bytes of its artefact.
@@ -178,7 +327,34 @@ pub fn open_artefact<T: Trainer>(trainer: &T, bytes: &[u8]) -> Result<T::Model> 
     trainer.read(envelope::open(bytes, trainer.name(), MAX_ARTEFACT_BYTES)?)
 }
 
-fn seal<T: Trainer>(trainer: &T, model: &T::Model) -> Result<Vec<u8>> {
+/// The model that a version serves with.
+pub(super) async fn load<T: Trainer>(
+    trainer: &T,
+    registry: &dyn ModelRegistry,
+    version: &ModelVersion,
+) -> Result<T::Model> {
+    let bytes = registry.artefact(trainer.name(), version.version).await?;
+    open_artefact(trainer, &bytes)
+}
+
+async fn read_all(
+    store: &dyn EventStore,
+    engineer: &FeatureEngineer,
+    now: DateTime<Utc>,
+    work: &Work,
+) -> Result<DatasetBuilder> {
+    let mut builder = DatasetBuilder::new(engineer.clone());
+    let mut each = |record: Record| {
+        if record.known_at() <= now {
+            builder.apply(&record);
+        }
+        work.check()
+    };
+    store.for_each(ScanOrder::Known, &mut each).await?;
+    Ok(builder)
+}
+
+pub(super) fn seal<T: Trainer>(trainer: &T, model: &T::Model) -> Result<Vec<u8>> {
     envelope::seal(trainer.name(), &model.to_bytes()?)
 }
 
@@ -201,46 +377,123 @@ async fn load_twin<T: Trainer>(
     }
 }
 
-fn new_version<T: Trainer>(
+fn score_folds<T: Trainer>(
     trainer: &T,
     data: &Dataset,
-    judged: &Judged<T::Model>,
-    now: DateTime<Utc>,
-    options: &TrainingOptions,
-) -> Result<NewVersion> {
-    let mut version = NewVersion::new(trainer.name(), seal(trainer, &judged.model)?);
-    version.evaluation_artefact = Some(seal(trainer, &judged.twin)?);
-    version.parameters = serde_json::json!({ "model": trainer.parameters(), "training": options });
-    version.feature_schema = data.schema;
-    version.data_from = data.examples.first().map(|e| e.started_at);
-    version.data_until = Some(now);
-    version.rows = data.examples.len();
-    Ok(version)
+    options: &FoldOptions,
+) -> Result<Vec<BTreeMap<String, f64>>> {
+    let score = |fold: crate::dataset::Fold| {
+        let model = trainer.fit(&fold.earlier)?;
+        let labels: Vec<_> = fold.later.iter().map(|e| e.label).collect();
+        trainer.scores(&points(&model, &fold.later)?, &labels)
+    };
+    data.folds(options)?.into_iter().map(score).collect()
 }
 
-/// Puts the version into production if the gate lets it and nobody else was quicker, and notes
-/// the verdict.
-async fn promote(
-    registry: &dyn ModelRegistry,
-    version: &ModelVersion,
-    verdict: &GateVerdict,
-    champion: Option<u64>,
-    now: DateTime<Utc>,
-) -> Result<(bool, Vec<String>)> {
-    let mut reasons = verdict.reasons.clone();
-    if !verdict.promote {
-        return Ok((false, reasons));
-    }
-    let promoted = match registry.promote(&version.model, version.version, champion).await {
-        Ok(()) => true,
-        Err(e) if e.kind() == ErrorKind::Conflict => {
-            reasons.push(format!("refused: another version went live meanwhile ({e})"));
-            false
+/// Equal for equal runs.
+pub(super) fn run_id(model: &str, now: DateTime<Utc>, data: &DataRecord) -> String {
+    format!("{model}-{}-{}", now.format("%Y%m%dT%H%M%S%.6fZ"), &data.sha256[..12])
+}
+
+fn new_version<T: Trainer>(trainer: &T, judged: &Judged<T::Model>, record: &RunRecord) -> Result<NewVersion> {
+    let mut version = NewVersion::new(trainer.name(), seal(trainer, &judged.model)?);
+    version.evaluation_artefact = Some(seal(trainer, &judged.twin)?);
+    Ok(version.described_by(record))
+}
+
+impl NewVersion {
+    /// The same with what a run's record says.
+    pub(super) fn described_by(mut self, record: &RunRecord) -> Self {
+        self.parameters = serde_json::json!({ "model": record.parameters, "training": record.options });
+        self.feature_schema = record.data.schema;
+        (self.data_from, self.data_until) = (record.data.from, Some(record.as_of));
+        self.rows = record.data.rows;
+        self.metrics.clone_from(&record.evaluation.metrics);
+        for (name, scores) in &record.evaluation.baselines {
+            let named = scores.iter().map(|(score, value)| (format!("{name}.{score}"), *value));
+            self.metrics.extend(named);
         }
-        Err(e) => return Err(Error::context(e, "promotion")),
-    };
-    let mut verdict = Verdict::new(now, promoted, reasons.clone());
-    verdict.compared_with = champion;
-    registry.note_verdict(&version.model, version.version, verdict).await?;
-    Ok((promoted, reasons))
+        self
+    }
+}
+
+/// Registers judged versions.
+pub(super) struct Registering<'a> {
+    pub(super) registry: &'a dyn ModelRegistry,
+    pub(super) tracker: Option<&'a dyn ExperimentTracker>,
+    pub(super) now: DateTime<Utc>,
+}
+
+impl Registering<'_> {
+    /// Registers a version with its record, and does with it what the record's verdict says.
+    pub(super) async fn register(
+        &self,
+        mut version: NewVersion,
+        mut record: RunRecord,
+        champion: Option<&ModelVersion>,
+    ) -> Result<TrainingReport> {
+        let verdict = record.verdict.clone();
+        version.parent = champion.map(|v| v.version);
+        // Names of persons stay with the caller: what is stored outlives an erasure.
+        let stored = record.without_names();
+        version.report = stored.to_value()?;
+        if verdict.decision == Decision::Refuse {
+            version.verdicts.push(self.verdict(false, verdict.reasons.clone(), champion));
+        }
+        let version = self.registry.register(version).await?;
+        record.version = Some(version.version);
+        let (promoted, on_trial, reasons) = match verdict.decision {
+            Decision::Refuse => (false, false, verdict.reasons),
+            _ => self.place(&version, verdict, champion, &record.options).await?,
+        };
+        if let Some(tracker) = self.tracker
+            && let Err(error) = tracker.record(&RunRecord { version: record.version, ..stored }).await
+        {
+            tracing::warn!(run = record.run_id, %error, "the tracker did not take the run's record");
+        }
+        let version = self.registry.version(&version.model, version.version).await?;
+        tracing::info!(model = version.model, version = version.version, promoted, ?reasons, "trained");
+        Ok(TrainingReport { version, promoted, on_trial, reasons, record })
+    }
+
+    /// Puts a version that was not refused into production, on trial, or nowhere yet.
+    async fn place(
+        &self,
+        version: &ModelVersion,
+        verdict: GateVerdict,
+        champion: Option<&ModelVersion>,
+        options: &TrainingOptions,
+    ) -> Result<(bool, bool, Vec<String>)> {
+        let GateVerdict { decision, mut reasons, .. } = verdict;
+        let versions = self.registry.versions(&version.model).await?;
+        let (mut promoted, mut on_trial) = (false, false);
+        if let Some(until) = cooling_down(&versions, options, self.now) {
+            reasons.push(format!("held: cooling down after a rollback until {until}"));
+        } else if options.promotion == Promotion::Trial && champion.is_some() {
+            if let Some(other) = versions.iter().find(|v| v.stage == Stage::Staging) {
+                reasons.push(format!("held: version {} is on trial", other.version));
+            } else {
+                self.registry.set_stage(&version.model, version.version, Stage::Staging).await?;
+                reasons.push("held: on trial beside the model in production from now on".to_owned());
+                on_trial = true;
+            }
+        } else if decision == Decision::Promote {
+            match self.registry.promote(&version.model, version.version, champion.map(|v| v.version)).await {
+                Ok(()) => promoted = true,
+                Err(e) if e.kind() == ErrorKind::Conflict => {
+                    reasons.push(format!("held: another version went live meanwhile ({e})"));
+                }
+                Err(e) => return Err(Error::context(e, "promotion")),
+            }
+        }
+        let verdict = self.verdict(promoted, reasons.clone(), champion);
+        self.registry.note_verdict(&version.model, version.version, verdict).await?;
+        Ok((promoted, on_trial, reasons))
+    }
+
+    fn verdict(&self, promoted: bool, reasons: Vec<String>, champion: Option<&ModelVersion>) -> Verdict {
+        let mut verdict = Verdict::new(self.now, promoted, reasons);
+        verdict.compared_with = champion.map(|v| v.version);
+        verdict
+    }
 }

@@ -1,20 +1,24 @@
 //! The ranking of templates, from the store to the registry.
 
+use super::gate::AgainstChampion;
 use super::judge::{Evaluation, TrainingOptions};
-use super::pipeline::{Champion, MAX_ARTEFACT_BYTES, TrainingReport, register};
+use super::pipeline::{MAX_ARTEFACT_BYTES, Registering, TrainingReport, run_id};
+use super::record::{DataRecord, RunRecord};
 use crate::clock::Clock;
 use crate::error::Result;
-use crate::evaluate::{PairedComparison, compare_paired, ndcg};
+use crate::evaluate::{compare_paired, ndcg};
 use crate::event::Record;
 use crate::models::{
     TemplateCatalogue, TemplateDataset, TemplateDatasetBuilder, TemplateRanker, TemplateTrainer,
 };
 use crate::registry::{ModelRegistry, ModelVersion, NewVersion, envelope};
 use crate::store::{EventStore, EventStoreExt, ScanOrder};
+use std::collections::BTreeMap;
+use std::time::Instant;
 
 /// Trains the ranking of `catalogue` on all that `store` knows, registers it, and promotes it if it
-/// orders the newest generations no worse (NDCG at 3) than the past alone and the ranking in
-/// production.
+/// orders the newest generations better (NDCG at 3) than the ranking in production or, while there is
+/// none, than the past alone.
 ///
 /// # Errors
 /// `NotEnoughData` (then nothing is registered); those of the store and the registry.
@@ -38,34 +42,80 @@ pub async fn train_templates(
     store.for_each(ScanOrder::Known, &mut each).await?;
     let data = builder.rows(now);
     let (earlier, later) = data.split_by_time(1.0 - options.test_fraction, 1.0);
+    let begun = Instant::now();
     let twin = trainer.fit(&earlier)?;
     let champion = registry.production(trainer.name()).await?;
     let rival = match &champion {
         Some(version) => rival(trainer, registry, version).await?,
         None => None,
     };
-    let mut evaluation = Evaluation { rows: (earlier.rows.len(), later.rows.len()), ..Evaluation::default() };
-    evaluation.metrics = trainer.scores(&twin, &later)?.to_map();
-    let prior = TemplateRanker::prior();
-    evaluation.baselines.insert("prior".to_owned(), trainer.scores(&prior, &later)?.to_map());
-    let against = compare(&twin, &prior, &later, options.seed)?;
-    evaluation.against_baselines.insert("prior".to_owned(), against);
-    evaluation.against_champion =
-        rival.map(|rival| compare(&twin, &rival, &later, options.seed)).transpose()?;
+    let evaluation = evaluate(trainer, &twin, rival.as_ref(), (&earlier, &later), options)?;
     let verdict = options.gate.without_probability_floors().judge(
         &evaluation.metrics,
         &evaluation.against_baselines,
-        evaluation.against_champion.as_ref(),
+        evaluation.champion(),
     );
     let seal = |ranker: &TemplateRanker| envelope::seal(trainer.name(), &ranker.to_bytes()?);
-    let mut version = NewVersion::new(trainer.name(), seal(&trainer.fit(&data)?)?);
+    let artefact = seal(&trainer.fit(&data)?)?;
+    let data_record = DataRecord {
+        from: data.rows.first().map(|row| row.started_at),
+        until: data.rows.last().map(|row| row.started_at),
+        rows: data.rows.len(),
+        certain: data.rows.len(),
+        schema: data.schema,
+        sha256: data.fingerprint(),
+    };
+    let record = RunRecord {
+        run_id: run_id(trainer.name(), now, &data_record),
+        model: trainer.name().to_owned(),
+        version: None,
+        as_of: now,
+        data: data_record,
+        parameters: trainer.parameters(),
+        options: options.clone(),
+        evaluation,
+        folds: Vec::new(),
+        importance: Vec::new(),
+        importance_drift: Vec::new(),
+        verdict,
+        seconds: BTreeMap::from([("fitting".to_owned(), begun.elapsed().as_secs_f64())]),
+        library_version: env!("CARGO_PKG_VERSION").to_owned(),
+        notes: BTreeMap::new(),
+    };
+    let mut version = NewVersion::new(trainer.name(), artefact).described_by(&record);
     version.evaluation_artefact = Some(seal(&twin)?);
-    version.parameters = serde_json::json!({ "model": trainer.parameters(), "training": options });
-    version.feature_schema = data.schema;
-    version.data_from = data.rows.first().map(|row| row.started_at);
-    version.data_until = Some(now);
-    version.rows = data.rows.len();
-    register(registry, version, evaluation, &verdict, Champion::of(champion.as_ref()), now).await
+    Registering { registry, tracker: None, now }.register(version, record, champion.as_ref()).await
+}
+
+fn evaluate(
+    trainer: &TemplateTrainer,
+    twin: &TemplateRanker,
+    rival: Option<&TemplateRanker>,
+    (earlier, later): (&TemplateDataset, &TemplateDataset),
+    options: &TrainingOptions,
+) -> Result<Evaluation> {
+    let prior = TemplateRanker::prior();
+    let losses = |ranker: &TemplateRanker| losses(ranker, later);
+    let (own, groups) = losses(twin)?;
+    let compare =
+        |theirs: &[f64]| compare_paired(&own, theirs, &groups, options.gate.confidence, options.seed);
+    let mean = |losses: &[f64]| losses.iter().sum::<f64>() / losses.len().max(1) as f64;
+    let mut evaluation = Evaluation {
+        metrics: trainer.scores(twin, later)?.to_map(),
+        rows: (earlier.rows.len(), later.rows.len()),
+        learnt_until: later.rows.first().map(|row| row.started_at),
+        loss: (mean(&own), mean(&own)),
+        ..Evaluation::default()
+    };
+    evaluation.baselines.insert("prior".to_owned(), trainer.scores(&prior, later)?.to_map());
+    evaluation.against_baselines.insert("prior".to_owned(), compare(&losses(&prior)?.0)?);
+    if let Some(rival) = rival {
+        let theirs = losses(rival)?.0;
+        evaluation.new_to_champion = Some(theirs.len());
+        evaluation.against_champion =
+            Some(AgainstChampion { loss: compare(&theirs)?, champion_loss: mean(&theirs), auc: None });
+    }
+    Ok(evaluation)
 }
 
 /// The twin of the ranking in production; a damaged or older one is no rival.
@@ -87,25 +137,17 @@ async fn rival(
     }))
 }
 
-/// The loss, 1 - NDCG at 3, of two rankings in each group.
-fn compare(
-    first: &TemplateRanker,
-    second: &TemplateRanker,
-    data: &TemplateDataset,
-    seed: u64,
-) -> Result<PairedComparison> {
-    let (mut losses, mut groups) = ((Vec::new(), Vec::new()), Vec::new());
+/// The loss, 1 - NDCG at 3, of a ranking in each group that can tell, with the groups' numbers.
+fn losses(ranker: &TemplateRanker, data: &TemplateDataset) -> Result<(Vec<f64>, Vec<u64>)> {
+    let (mut losses, mut groups) = (Vec::new(), Vec::new());
     for (number, group) in data.groups().iter().enumerate() {
         let relevances: Vec<_> = group.iter().map(|at| f64::from(data.rows[*at].relevance)).collect();
-        let of = |ranker: &TemplateRanker| {
-            let points: Vec<_> = group.iter().map(|at| ranker.point(&data.rows[*at].features)).collect();
-            ndcg(&points, &relevances, 3)
-        };
-        if let (Some(a), Some(b)) = (of(first)?, of(second)?) {
-            losses.0.push(1.0 - a);
-            losses.1.push(1.0 - b);
+        let points: Vec<_> = group.iter().map(|at| ranker.point(&data.rows[*at].features)).collect();
+        // Whether a group can tell hangs on its relevances alone, so the groups are the same for all.
+        if let Some(found) = ndcg(&points, &relevances, 3)? {
+            losses.push(1.0 - found);
             groups.push(number as u64);
         }
     }
-    compare_paired(&losses.0, &losses.1, &groups, seed)
+    Ok((losses, groups))
 }

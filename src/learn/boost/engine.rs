@@ -3,13 +3,15 @@
 use super::params::{BoostParams, ForestParams};
 use super::request::{FitRequest, Objective, Sample};
 use crate::error::Result;
+use crate::work;
 use hessboost::config::{GrowPolicy, LeafEstimation, TrainingParams, TrainingParamsBuilder, TreeMethod};
 use hessboost::data::DMatrix;
 use hessboost::error::HessboostError;
 use hessboost::model::BoostedModel;
 use hessboost::objective::{LambdaRank, Objective as Loss, Quantiles, RegLoss};
-use hessboost::training::Trainer;
+use hessboost::training::{RoundEval, Trainer};
 use std::num::NonZeroUsize;
+use std::ops::ControlFlow;
 
 type Refused<T> = std::result::Result<T, HessboostError>;
 
@@ -19,12 +21,11 @@ pub(super) fn boost(params: &BoostParams, request: &FitRequest<'_>) -> Result<Bo
         let engine = with_objective(boosting(params), request.objective)?;
         let engine = starting(engine, request.objective, &request.sample).build()?;
         let train = matrix(&request.sample, params.min_rows)?;
-        let Some(stopping) = &request.stopping else {
-            return hessboost::training::train(&engine, &train, params.rounds);
-        };
+        let trainer = Trainer::new(&engine, &train, params.rounds).on_round(unless_cancelled());
+        let Some(stopping) = &request.stopping else { return Ok(trainer.train()?.model) };
         let held_out = matrix(&stopping.held_out, 1)?;
         let patience = NonZeroUsize::new(stopping.patience).unwrap_or(NonZeroUsize::MIN);
-        let trainer = Trainer::new(&engine, &train, params.rounds).eval(&held_out, "held out");
+        let trainer = trainer.eval(&held_out, "held out");
         let model = trainer.early_stopping_rounds(patience).train()?.model;
         match model.best_iteration() {
             // The trees after it would only be carried along.
@@ -32,14 +33,29 @@ pub(super) fn boost(params: &BoostParams, request: &FitRequest<'_>) -> Result<Bo
             None => Ok(model),
         }
     };
-    grow().map_err(super::refused)
+    finish(grow())
 }
 
-/// Grows a forest for the mean; the sample must have been verified.
-pub(super) fn forest(params: &ForestParams, sample: &Sample<'_>) -> Result<BoostedModel> {
+/// Ends growing after the round in which the work was cancelled.
+fn unless_cancelled() -> impl FnMut(RoundEval<'_>) -> ControlFlow<()> + Send + 'static {
+    // The rounds go on in the engine's own threads.
+    let work = work::current();
+    move |_| if work.check().is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+}
+
+fn finish(grown: Refused<BoostedModel>) -> Result<BoostedModel> {
+    work::check()?;
+    grown.map_err(super::refused)
+}
+
+/// Grows a forest; the sample must have been verified.
+pub(super) fn forest(
+    params: &ForestParams,
+    objective: Objective,
+    sample: &Sample<'_>,
+) -> Result<BoostedModel> {
     let grow = || {
-        let engine = TrainingParams::builder()
-            .objective(Loss::SquaredError(RegLoss::default()))
+        let engine = with_objective(TrainingParams::builder(), objective)?
             .tree_method(TreeMethod::Hist)
             .num_parallel_tree(params.trees)
             .max_depth(params.max_depth)
@@ -50,11 +66,11 @@ pub(super) fn forest(params: &ForestParams, sample: &Sample<'_>) -> Result<Boost
             .subsample(params.subsample)
             .colsample_bynode(params.colsample)
             .seed(params.seed)
-            .nthread(params.threads);
-        let engine = starting(engine, Objective::SquaredError, sample).build()?;
+            .nthread(work::threads(params.threads));
+        let engine = starting(engine, objective, sample).build()?;
         hessboost::training::train(&engine, &matrix(sample, params.min_rows)?, 1)
     };
-    grow().map_err(super::refused)
+    finish(grow())
 }
 
 fn boosting(params: &BoostParams) -> TrainingParamsBuilder {
@@ -70,7 +86,7 @@ fn boosting(params: &BoostParams) -> TrainingParamsBuilder {
         .subsample(params.subsample)
         .colsample_bytree(params.colsample)
         .seed(params.seed)
-        .nthread(params.threads)
+        .nthread(work::threads(params.threads))
 }
 
 fn with_objective(engine: TrainingParamsBuilder, objective: Objective) -> Refused<TrainingParamsBuilder> {

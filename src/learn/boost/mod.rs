@@ -5,7 +5,7 @@ mod engine;
 mod params;
 mod request;
 
-pub use params::{BoostParams, ForestParams};
+pub use params::{BoostParams, ForestParams, TreeFamily};
 pub use request::{FitRequest, Objective, Sample, Stopping};
 
 use crate::error::{Error, Result};
@@ -56,30 +56,20 @@ impl Trees {
         engine::boost(params, request).map(Self)
     }
 
-    /// Fits a random forest for the mean: each tree to its own draw of the rows, choosing each
-    /// split from its own draw of the features; the margin is their mean (Breiman 2001).
+    /// Fits a random forest: each tree to its own draw of the rows, choosing each split from its own
+    /// draw of the features; the margin is their mean (Breiman 2001). For a logistic objective every
+    /// tree is one Newton step from the offsets.
     ///
     /// # Errors
-    /// `InvalidInput` for parameters out of range or data that do not fit together.
-    pub fn fit_forest(params: &ForestParams, sample: &Sample<'_>) -> Result<Self> {
+    /// `InvalidInput` for parameters out of range, data that do not fit together, or an objective other
+    /// than the logistic one and squared error.
+    pub fn fit_forest(params: &ForestParams, objective: Objective, sample: &Sample<'_>) -> Result<Self> {
         params.verify()?;
-        sample.verify(Objective::SquaredError)?;
-        engine::forest(params, sample).map(Self)
-    }
-
-    /// Fits trees to `labels` (0 to 1) starting from each row's `offset` (log-odds).
-    ///
-    /// # Errors
-    /// `InvalidInput` for parameters out of range or data that do not fit together.
-    pub fn fit_logistic(
-        params: &BoostParams,
-        data: Matrix<'_>,
-        labels: &[f64],
-        weights: &[f64],
-        offsets: &[f64],
-    ) -> Result<Self> {
-        let sample = Sample::new(data, labels).weighted(weights).starting_from(offsets);
-        Self::fit(params, &FitRequest::new(Objective::Logistic, sample))
+        if !matches!(objective, Objective::Logistic | Objective::SquaredError) {
+            return Err(Error::invalid(format!("forests are not grown for {objective:?}")));
+        }
+        sample.verify(objective)?;
+        engine::forest(params, objective, sample).map(Self)
     }
 
     /// The sum of the trees for one row (its offset not included; the estimated start is, where the

@@ -53,6 +53,17 @@ impl Default for BoostParams {
     }
 }
 
+/// How trees are put together.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TreeFamily {
+    /// One after the other, each to what those before it left over.
+    #[default]
+    Boosting,
+    /// Side by side, each to its own draw of rows and features.
+    Forest,
+}
+
 /// How a random forest is grown (Breiman 2001); verified when it is fitted.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default)]

@@ -97,7 +97,14 @@ fn log_odds_of_part_labels_are_found() {
     let x: Vec<f32> = (0..400).map(|i| ((i * 37) % 101) as f32).collect();
     let y: Vec<_> = x.chunks(2).map(|r| if r[0] > r[1] { 1.0 } else { 0.25 }).collect();
     let matrix = Matrix { values: &x, width: 2 };
-    let trees = Trees::fit_logistic(&BoostParams::default(), matrix, &y, &[1.0; 200], &[0.0; 200]).unwrap();
+    let trees = Trees::fit(
+        &BoostParams::default(),
+        &FitRequest::new(
+            Objective::Logistic,
+            Sample::new(matrix, &y).weighted(&[1.0; 200]).starting_from(&[0.0; 200]),
+        ),
+    )
+    .unwrap();
     assert!(trees.margin(&[90.0, 5.0]).unwrap() > 0.5);
     let low = trees.margin(&[5.0, 90.0]).unwrap();
     assert!((-1.4..-0.4).contains(&low), "a label of one quarter is log-odds of -1.1: {low}");
@@ -131,7 +138,12 @@ fn offsets_that_explain_all_leave_nothing_and_are_not_in_the_margin() {
         let trees = Trees::fit(&BoostParams::regression(), &FitRequest::new(objective, sample)).unwrap();
         assert!(trees.margin(&x[..3]).unwrap().abs() < 1e-6, "{objective:?}");
     }
-    let forest = Trees::fit_forest(&ForestParams { trees: 5, ..ForestParams::default() }, &sample).unwrap();
+    let forest = Trees::fit_forest(
+        &ForestParams { trees: 5, ..ForestParams::default() },
+        Objective::SquaredError,
+        &sample,
+    )
+    .unwrap();
     assert!(forest.margin(&x[..3]).unwrap().abs() < 1e-6);
 }
 
@@ -174,7 +186,7 @@ fn grow_forest(threads: usize, min_rows: usize) -> Trees {
     let (x, y) = data();
     let sample = Sample::new(Matrix { values: &x, width: 3 }, &y);
     let params = ForestParams { trees: 60, threads, min_rows, colsample: 0.7, ..ForestParams::default() };
-    Trees::fit_forest(&params, &sample).unwrap()
+    Trees::fit_forest(&params, Objective::SquaredError, &sample).unwrap()
 }
 
 #[test]
@@ -232,7 +244,10 @@ fn requests_that_make_no_sense_are_refused() {
         assert!(fit(Objective::SquaredError, Sample::new(data, &values)).is_err());
         assert!(fit(Objective::SquaredError, sample.weighted(&values)).is_err());
         assert!(fit(Objective::SquaredError, sample.starting_from(&values)).is_err());
-        assert!(Trees::fit_forest(&ForestParams::default(), &Sample::new(data, &values)).is_err());
+        assert!(
+            Trees::fit_forest(&ForestParams::default(), Objective::SquaredError, &Sample::new(data, &values))
+                .is_err()
+        );
     }
     assert!(fit(Objective::SquaredError, sample.weighted(&vec![-1.0; ROWS])).is_err());
     assert!(fit(Objective::SquaredError, sample.weighted(&[1.0])).is_err());

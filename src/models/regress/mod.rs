@@ -201,7 +201,7 @@ impl<Q: Quantity> Trainer for RegressionTrainer<Q> {
     }
 
     fn parameters(&self) -> serde_json::Value {
-        serde_json::to_value(self.params).unwrap_or_default()
+        serde_json::to_value(&self.params).unwrap_or_default()
     }
 }
 

@@ -1,11 +1,13 @@
 //! What can be set of a regression.
 
 use crate::error::{Error, Result};
-use crate::learn::{BoostParams, ForestParams};
+use crate::learn::{BoostParams, ForestParams, TreeFamily};
+use crate::models::success::known_features;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// How a regression is fitted; verified when its trainer is built.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct RegressionParams {
@@ -19,6 +21,10 @@ pub struct RegressionParams {
     pub boost: BoostParams,
     /// The forest.
     pub forest: ForestParams,
+    /// How the trees for the value are put together; complexity has a forest always.
+    pub trees: TreeFamily,
+    /// Features that the trees do not look at, by name; `task_description` for its wording.
+    pub without: BTreeSet<String>,
 }
 
 impl Default for RegressionParams {
@@ -34,7 +40,15 @@ impl Default for RegressionParams {
             ..BoostParams::default()
         };
         let forest = ForestParams { trees: 60, max_depth: 6, min_rows: 10, ..ForestParams::default() };
-        Self { min_samples: 100, l2: 1.0, min_texts: 2, boost, forest }
+        Self {
+            min_samples: 100,
+            l2: 1.0,
+            min_texts: 2,
+            boost,
+            forest,
+            trees: TreeFamily::Boosting,
+            without: BTreeSet::new(),
+        }
     }
 }
 
@@ -48,6 +62,7 @@ impl RegressionParams {
             return Err(Error::invalid(format!("l2 is {}, expected 0.000001 to 1e9", self.l2)));
         }
         self.boost.verify()?;
-        self.forest.verify()
+        self.forest.verify()?;
+        known_features(&self.without)
     }
 }

@@ -8,8 +8,12 @@ use super::wording::{SparseRow, Wording, sparse};
 use crate::dataset::Example;
 use crate::error::Result;
 use crate::features::{FEATURES, FeatureRow};
-use crate::learn::{FitRequest, Interval, Matrix, Objective, QuantileConformal, Sample, Tfidf, Trees};
+use crate::learn::{
+    FitRequest, Interval, Matrix, Objective, QuantileConformal, Sample, Tfidf, TreeFamily, Trees,
+};
 use crate::models::shares;
+use crate::models::success::WORDING;
+use crate::work;
 
 /// The levels of the intervals, and the quantiles that they begin from.
 pub(super) const LEVELS: [f64; 2] = [0.8, 0.9];
@@ -66,7 +70,8 @@ impl Part {
             examples.iter().filter_map(|e| Some((view.of(e)?, spec.scale.to(e.label)))).collect();
         let labels: Vec<_> = rows.iter().map(|(_, y)| *y).collect();
         let start = median(labels.clone());
-        let tfidf = Tfidf::fit(rows.iter().map(|(r, _)| &r.text), params.min_texts);
+        let worded = !params.without.contains(WORDING);
+        let tfidf = Tfidf::fit(rows.iter().filter(|_| worded).map(|(r, _)| &r.text), params.min_texts);
         let texts: Vec<_> = rows.iter().map(|(r, _)| sparse(&tfidf, r)).collect();
         let place = spec.expected_place(regime);
         let past = |row| spec.raw_feature_at(row, place).filter(|_| !spec.by_neighbours);
@@ -83,16 +88,24 @@ impl Part {
         };
         let offsets: Vec<_> = expected.iter().zip(&worded).map(|(a, b)| a + b).collect();
         let mean_wording = worded.iter().sum::<f64>() / worded.len().max(1) as f64;
-        let places = spec.places(regime);
+        work::check()?;
+        let mut places = spec.places(regime);
+        places.retain(|place| !params.without.contains(FEATURES[*place].name));
         let table: Vec<f32> = rows.iter().flat_map(|(r, _)| places.iter().map(|p| value_at(r, *p))).collect();
         let data = Matrix { values: &table, width: places.len() };
-        let sample = Sample::new(data, &labels).starting_from(&offsets);
+        let weights: Vec<_> = examples.iter().filter(|e| view.of(e).is_some()).map(|e| e.weight).collect();
+        let sample = Sample::new(data, &labels).weighted(&weights).starting_from(&offsets);
         let boosted = |objective| Trees::fit(&params.boost, &FitRequest::new(objective, sample));
+        let forest = || Trees::fit_forest(&params.forest, Objective::SquaredError, &sample);
         let (value, quantiles) = if spec.by_neighbours {
-            (Trees::fit_forest(&params.forest, &sample)?, Vec::new())
+            (forest()?, Vec::new())
         } else {
             let ends = QUANTILES.iter().map(|q| boosted(Objective::Quantile(*q)));
-            (boosted(Objective::AbsoluteError)?, ends.collect::<Result<_>>()?)
+            let value = match params.trees {
+                TreeFamily::Boosting => boosted(Objective::AbsoluteError)?,
+                TreeFamily::Forest => forest()?,
+            };
+            (value, ends.collect::<Result<_>>()?)
         };
         Ok(Self { regime, places, expected: place, start, tfidf, wording, mean_wording, value, quantiles })
     }

@@ -13,6 +13,7 @@ use crate::learn::{
     GaussianProcess, Guess, ItemResponse, Linear, LinearLoss, LinearParams, LinearRow, LinearTarget,
     MOST_OBSERVATIONS, Tfidf,
 };
+use crate::work;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
@@ -70,6 +71,7 @@ impl Ability {
         let attempts: Vec<_> =
             examples.iter().map(|e| (number(solver_of(&e.features)), e.task, e.label)).collect();
         let response = ItemResponse::fit(&attempts);
+        work::check()?;
         let tfidf = Tfidf::fit(examples.iter().map(|e| &e.features.text), 2);
         let texts: Vec<_> = tried.values().map(|tries| sparse(&tfidf, &tries[0].features)).collect();
         let known: Vec<_> = tried.keys().map(|task| response.difficulties[task]).collect();

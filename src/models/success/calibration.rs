@@ -80,7 +80,7 @@ impl<'a> HeldOut<'a> {
     fn weights(&self) -> Vec<f64> {
         let mut tries = HashMap::<u64, f64>::new();
         self.rows.iter().for_each(|(e, _)| *tries.entry(e.task).or_default() += 1.0);
-        self.rows.iter().map(|(e, _)| 1.0 / tries[&e.task]).collect()
+        self.rows.iter().map(|(e, _)| e.weight / tries[&e.task]).collect()
     }
 }
 

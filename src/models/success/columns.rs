@@ -91,6 +91,9 @@ pub(super) const SEEN: &[&str] = &[
     "attempt",
 ];
 
+/// What a search may leave out together.
+pub(crate) const SUCCESS_FEATURE_SETS: &[&[&str]] = &[&[super::WORDING], SHAPE, SETTING, FOR_TREES];
+
 /// The places of these features in a row.
 pub(super) fn places(names: &[&[&str]]) -> Vec<usize> {
     names.iter().copied().flatten().filter_map(|name| index_of(name)).collect()

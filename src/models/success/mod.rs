@@ -15,7 +15,9 @@ mod part;
 mod scorer;
 
 pub(super) use columns::SHAPE;
+pub(crate) use columns::SUCCESS_FEATURE_SETS;
 pub use params::SuccessParams;
+pub(super) use params::{WORDING, known_features};
 
 use super::prediction::{Status, SuccessPrediction};
 use super::reasons::{Reason, reasons};
@@ -174,7 +176,7 @@ impl Trainer for SuccessTrainer {
     }
 
     fn parameters(&self) -> serde_json::Value {
-        serde_json::to_value(self.params).unwrap_or_default()
+        serde_json::to_value(&self.params).unwrap_or_default()
     }
 }
 

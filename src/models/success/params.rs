@@ -1,11 +1,13 @@
 //! What can be set of the success model.
 
 use crate::error::{Error, Result};
-use crate::learn::BoostParams;
+use crate::features::index_of;
+use crate::learn::{BoostParams, ForestParams, TreeFamily};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// How the success model is fitted; verified when its trainer is built.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct SuccessParams {
@@ -21,8 +23,15 @@ pub struct SuccessParams {
     pub blend: f64,
     /// The same for tasks that were tried before.
     pub seen_blend: f64,
-    /// The trees.
+    /// How the trees are put together.
+    pub trees: TreeFamily,
+    /// The trees, where they are boosted.
     pub boost: BoostParams,
+    /// The trees, where they are a forest.
+    pub forest: ForestParams,
+    /// Features that the corrections do not look at, by name; `task_description` for its wording.
+    /// The rates that the offset adds up stay in it.
+    pub without: BTreeSet<String>,
 }
 
 impl Default for SuccessParams {
@@ -34,7 +43,10 @@ impl Default for SuccessParams {
             min_texts: 3,
             blend: 0.25,
             seen_blend: 0.5,
+            trees: TreeFamily::Boosting,
             boost: BoostParams::default(),
+            forest: ForestParams::default(),
+            without: BTreeSet::new(),
         }
     }
 }
@@ -56,6 +68,19 @@ impl SuccessParams {
         check("dense_weight", self.dense_weight, 1e-6..=1e3)?;
         check("blend", self.blend, 0.0..=1.0)?;
         check("seen_blend", self.seen_blend, 0.0..=1.0)?;
-        self.boost.verify()
+        self.boost.verify()?;
+        self.forest.verify()?;
+        known_features(&self.without)
     }
 }
+
+/// Checks that every name is a feature's, or that of the wording.
+pub(in crate::models) fn known_features(names: &BTreeSet<String>) -> Result<()> {
+    match names.iter().find(|name| *name != WORDING && index_of(name).is_none()) {
+        Some(name) => Err(Error::invalid(format!("without names {name:?}, which is no feature"))),
+        None => Ok(()),
+    }
+}
+
+/// The name under which the description's wording goes among the features.
+pub(in crate::models) const WORDING: &str = "task_description";

@@ -2,11 +2,14 @@
 //! the description's n-grams and by boosted trees.
 
 use super::columns::{self, Scaler};
-use super::params::SuccessParams;
+use super::params::{SuccessParams, WORDING};
 use crate::dataset::Example;
 use crate::error::{Error, Result};
 use crate::features::{FEATURES, FeatureRow, index_of};
-use crate::learn::{Linear, LinearLoss, LinearParams, LinearRow, LinearTarget, Matrix, Tfidf, Trees, logit};
+use crate::learn::{
+    FitRequest, Linear, LinearLoss, LinearParams, LinearRow, LinearTarget, Matrix, Objective, Sample, Tfidf,
+    TreeFamily, Trees, logit,
+};
 use crate::models::shares;
 use serde::{Deserialize, Serialize};
 
@@ -101,15 +104,20 @@ impl Part {
     pub(super) fn fit(regime: Regime, examples: &[&Example], params: &SuccessParams) -> Result<Self> {
         let rows: Vec<_> = examples.iter().map(|e| e.features.as_ref()).collect();
         let tfidf = match regime {
-            Regime::NewTask => Tfidf::fit(rows.iter().map(|r| &r.text), params.min_texts),
-            Regime::SeenTask => Tfidf::fit(std::iter::empty(), 1),
+            Regime::NewTask if !params.without.contains(WORDING) => {
+                Tfidf::fit(rows.iter().map(|r| &r.text), params.min_texts)
+            }
+            _ => Tfidf::fit(std::iter::empty(), 1),
         };
-        let (linear_places, tree_places) = places(regime, &rows);
+        let (mut linear_places, mut tree_places) = places(regime, &rows);
+        for places in [&mut linear_places, &mut tree_places] {
+            places.retain(|place| !params.without.contains(FEATURES[*place].name));
+        }
         let values = rows.iter().map(|r| r.values.as_slice());
         let scaler = Scaler::fit(linear_places, &values, params.dense_weight);
         let offsets: Vec<_> = values.map(|row| regime.offset_places().margin(row)).collect();
         let labels: Vec<_> = examples.iter().map(|e| e.label).collect();
-        let weights = vec![1.0; rows.len()];
+        let weights: Vec<_> = examples.iter().map(|e| e.weight).collect();
         let target = LinearTarget {
             labels: &labels,
             weights: &weights,
@@ -119,7 +127,11 @@ impl Part {
         let (linear, wording) = fit_linear(&rows, &scaler, &tfidf, target, params)?;
         let table: Vec<f32> = rows.iter().flat_map(|r| tree_places.iter().map(|p| r.values[*p])).collect();
         let matrix = Matrix { values: &table, width: tree_places.len() };
-        let trees = Trees::fit_logistic(&params.boost, matrix, &labels, &weights, &offsets)?;
+        let sample = Sample::new(matrix, &labels).weighted(&weights).starting_from(&offsets);
+        let trees = match params.trees {
+            TreeFamily::Boosting => Trees::fit(&params.boost, &FitRequest::new(Objective::Logistic, sample))?,
+            TreeFamily::Forest => Trees::fit_forest(&params.forest, Objective::Logistic, &sample)?,
+        };
         let blend = match regime {
             Regime::NewTask => params.blend,
             Regime::SeenTask => params.seen_blend,

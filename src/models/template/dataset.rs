@@ -14,6 +14,7 @@ use crate::event::{
 };
 use crate::history::{History, category};
 use chrono::{DateTime, Utc};
+use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -190,6 +191,23 @@ impl TemplateDatasetBuilder {
 }
 
 impl TemplateDataset {
+    /// SHA-256 over every row, in hexadecimal digits: equal for equal training sets, bit for bit.
+    pub(crate) fn fingerprint(&self) -> String {
+        let mut hash = Sha256::new();
+        hash.update(self.schema.to_le_bytes());
+        for row in &self.rows {
+            for name in [row.event_id.as_str(), row.template_id.as_str()] {
+                hash.update(name);
+                hash.update([0]);
+            }
+            hash.update(row.query.to_le_bytes());
+            hash.update([row.relevance, u8::from(row.success)]);
+            hash.update(row.odds.unwrap_or(f64::NAN).to_bits().to_le_bytes());
+            row.features.iter().for_each(|v| hash.update(v.to_bits().to_le_bytes()));
+        }
+        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
     /// The places of the rows that competed, each group in the order of start.
     pub fn groups(&self) -> Vec<Vec<usize>> {
         let mut groups = BTreeMap::<_, Vec<_>>::new();

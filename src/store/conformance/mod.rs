@@ -47,6 +47,7 @@ where
     features_are_put_replaced_and_read(&fresh().await).await;
     events_without_features_are_listed(&fresh().await).await;
     checkpoints_are_put_replaced_and_removed(&fresh().await).await;
+    a_lease_has_one_holder_at_a_time(&fresh().await).await;
     erasing_a_user_leaves_nothing(&fresh().await).await;
     erasing_a_project_leaves_nothing(&fresh().await).await;
     cursors_survive_an_erasure(&fresh().await).await;
@@ -275,6 +276,23 @@ async fn events_without_features_are_listed(store: &dyn EventStore) {
         &ok(rule, store.without_features(None, 10).await),
         &["b", "c", "d", "early"].map(event_id).to_vec(),
     );
+}
+
+async fn a_lease_has_one_holder_at_a_time(store: &dyn EventStore) {
+    let rule = "a lease has one holder at a time";
+    let ask = |holder: &'static str, now: i64, until: i64| store.lease("train", holder, at(now), at(until));
+    same(rule, &ok(rule, ask("a", 0, 2).await), &true);
+    same(rule, &ok(rule, ask("b", 1, 3).await), &false);
+    // Asked for again by its holder it lasts longer; it ends at its end.
+    same(rule, &ok(rule, ask("a", 1, 4).await), &true);
+    same(rule, &ok(rule, ask("b", 3, 5).await), &false);
+    same(rule, &ok(rule, ask("b", 4, 6).await), &true);
+    same(rule, &ok(rule, ask("a", 5, 7).await), &false);
+    // Given back, it is anybody's.
+    same(rule, &ok(rule, ask("b", 5, 5).await), &true);
+    same(rule, &ok(rule, ask("a", 5, 7).await), &true);
+    let another = store.lease("other '\"; ✓", "b", at(5), at(7)).await;
+    same(rule, &ok(rule, another), &true);
 }
 
 async fn checkpoints_are_put_replaced_and_removed(store: &dyn EventStore) {

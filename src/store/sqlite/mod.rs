@@ -12,6 +12,7 @@ use crate::error::Result;
 use crate::event::{EventId, GenerationEvent, Record};
 use crate::features::FeatureVector;
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use row::{FactRow, FeatureRow};
 use rusqlite::Connection;
 use std::fmt;
@@ -168,6 +169,18 @@ impl EventStore for SqliteStore {
 
     async fn checkpoint(&self, name: &str) -> Result<Option<Vec<u8>>> {
         self.read(|db| read::checkpoint(db, name))
+    }
+
+    async fn lease(
+        &self,
+        name: &str,
+        holder: &str,
+        now: DateTime<Utc>,
+        until: DateTime<Utc>,
+    ) -> Result<bool> {
+        let (name, holder) = (name.to_owned(), holder.to_owned());
+        let (now, until) = (now.timestamp_micros(), until.timestamp_micros());
+        self.writer.write(move |tx| write::lease(tx, &name, &holder, now, until)).await
     }
 
     async fn erase(&self, subject: &Subject) -> Result<Erasure> {

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 const APPLICATION_ID: i64 = 0x444D_4D4C;
 
 /// Step `n` brings a file of version `n` to `n + 1`; steps are only ever added.
-const MIGRATIONS: &[&str] = &[V1];
+const MIGRATIONS: &[&str] = &[V1, V2];
 
 /// - Text compares bytewise (`BINARY`, the default), like [`crate::event::RecordKey`].
 /// - `AUTOINCREMENT` never gives a number again, not even after an erasure of the last rows: a
@@ -44,6 +44,11 @@ CREATE TABLE waiting (event_id TEXT PRIMARY KEY, crc INTEGER NOT NULL) STRICT, W
 CREATE TABLE checkpoints (name TEXT PRIMARY KEY, bytes BLOB NOT NULL, crc INTEGER NOT NULL) STRICT;
 CREATE TABLE erased (digest BLOB PRIMARY KEY) STRICT, WITHOUT ROWID;
 CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL, crc INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+";
+
+/// Who may do what several could do, until when (microseconds since 1970).
+const V2: &str = "
+CREATE TABLE leases (name TEXT PRIMARY KEY, holder TEXT NOT NULL, until INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 ";
 
 /// The path made absolute: the working directory may change while the store is open.

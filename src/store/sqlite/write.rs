@@ -48,6 +48,12 @@ pub(super) fn put_checkpoint(tx: &Tx<'_>, name: &str, bytes: Option<&[u8]>) -> R
     run(tx.db, sql, params![name, bytes, row::blob_crc("checkpoints", name, bytes)]).map(drop)
 }
 
+pub(super) fn lease(tx: &Tx<'_>, name: &str, holder: &str, now: i64, until: i64) -> Result<bool> {
+    let sql = "INSERT INTO leases (name, holder, until) VALUES (?1, ?2, ?3)
+               ON CONFLICT (name) DO UPDATE SET holder = ?2, until = ?3 WHERE holder = ?2 OR until <= ?4";
+    Ok(run(tx.db, sql, params![name, holder, until, now])? == 1)
+}
+
 pub(super) fn erase(tx: &Tx<'_>, subject: &Subject) -> Result<Erasure> {
     let doomed = events_of(tx.db, subject)?;
     for id in &doomed {

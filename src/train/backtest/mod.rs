@@ -7,7 +7,7 @@ mod report;
 pub use options::{BacktestOptions, BacktestSplit};
 pub use report::{BacktestReport, BacktestTiming, NightlyModel};
 
-use super::judge::{Judged, fit_and_judge};
+use super::judge::{Judged, Rival, fit_and_judge};
 use crate::dataset::{Dataset, DatasetBuilder, Target};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Fact, GenerationEvent, Record};
@@ -179,17 +179,20 @@ impl<'a, T: Trainer> Run<'a, T> {
             self.first = Some(data.clone());
         }
         let started = Instant::now();
-        let champion = self.served.as_ref().map(|judged| &judged.twin);
+        let champion = self
+            .served
+            .as_ref()
+            .map(|judged| Rival { twin: &judged.twin, learnt_until: judged.evaluation.learnt_until });
         let judged = fit_and_judge(&self.trainer, &data, champion, &self.options.training);
         self.timing.fit = self.timing.fit.max(started.elapsed().as_secs_f64());
         let version = self.models.len() as u64 + 1;
         let (promoted, reasons) = match judged {
             Ok(judged) => {
                 let verdict = judged.verdict.clone();
-                if verdict.promote {
+                if verdict.promotes() {
                     self.served = Some(judged);
                 }
-                (verdict.promote, verdict.reasons)
+                (verdict.promotes(), verdict.reasons)
             }
             Err(error) if matches!(error.kind(), ErrorKind::NotEnoughData { .. }) => {
                 (false, vec![error.to_string()])

@@ -1,0 +1,94 @@
+//! Folds in the order of time.
+
+use super::{Dataset, Example, not_enough};
+use crate::error::{Error, Result};
+use chrono::TimeDelta;
+use serde::{Deserialize, Serialize};
+
+/// What was known, and what came after.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Fold {
+    /// What was known when the first of the later examples started, less the gap.
+    pub earlier: Dataset,
+    /// Examples that started later.
+    pub later: Vec<Example>,
+}
+
+/// How examples are folded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct FoldOptions {
+    /// How many folds, from 1.
+    pub folds: usize,
+    /// Time left out between what is learnt from and what is predicted. A fold learns from no label
+    /// that was not known at its cut, so late labels need no gap; it is for hosts whose models go
+    /// live some time after they were fitted.
+    #[serde(with = "seconds")]
+    pub gap: TimeDelta,
+}
+
+impl Default for FoldOptions {
+    fn default() -> Self {
+        Self { folds: 3, gap: TimeDelta::zero() }
+    }
+}
+
+impl FoldOptions {
+    /// Checks every range.
+    ///
+    /// # Errors
+    /// `InvalidInput` naming the option and its value.
+    pub fn verify(&self) -> Result<()> {
+        if !(1..=100).contains(&self.folds) {
+            return Err(Error::invalid(format!("folds is {}, expected 1 to 100", self.folds)));
+        }
+        if self.gap < TimeDelta::zero() || self.gap > TimeDelta::days(3650) {
+            return Err(Error::invalid(format!("gap is {}, expected 0 s to 3650 days", self.gap)));
+        }
+        Ok(())
+    }
+}
+
+impl Dataset {
+    /// The newer half of the matured examples in `folds` parts of equal size, each to be predicted
+    /// from what was known before it (an expanding window), the oldest first.
+    ///
+    /// # Errors
+    /// `InvalidInput` for options out of range; `NotEnoughData` when a part would be empty.
+    pub fn folds(&self, options: &FoldOptions) -> Result<Vec<Fold>> {
+        options.verify()?;
+        let matured = self.matured();
+        let newer = &matured[matured.len() / 2..];
+        let size = newer.len() / options.folds;
+        if size == 0 {
+            return Err(not_enough(matured.len()));
+        }
+        let begin = newer.len() - size * options.folds;
+        let fold = |rows: &[&Example]| {
+            let cut = rows[0].started_at.checked_sub_signed(options.gap);
+            let earlier = self.until(cut.unwrap_or(rows[0].started_at));
+            if earlier.certain().next().is_none() {
+                return Err(not_enough(matured.len()));
+            }
+            Ok(Fold { earlier, later: rows.iter().map(|e| (*e).clone()).collect() })
+        };
+        newer[begin..].chunks_exact(size).map(fold).collect()
+    }
+}
+
+/// A duration as seconds.
+mod seconds {
+    use chrono::TimeDelta;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(delta: &TimeDelta, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_i64(delta.num_seconds())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<TimeDelta, D::Error> {
+        let seconds = i64::deserialize(from)?;
+        TimeDelta::try_seconds(seconds).ok_or_else(|| serde::de::Error::custom("a gap out of range"))
+    }
+}

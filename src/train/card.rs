@@ -1,0 +1,247 @@
+//! What a person should know of a model before trusting it.
+
+use super::record::RunRecord;
+use crate::error::{Error, ErrorKind, Result};
+use crate::registry::{ModelVersion, Stage, Verdict};
+use serde::{Deserialize, Serialize};
+use std::fmt::Write as _;
+
+/// A model card (Mitchell et al. 2019): what a version predicts, from what, how good it is and for whom,
+/// and where not to trust it. It is data (serde) and renders to Markdown.
+///
+/// ```
+/// # futures_executor::block_on(async {
+/// use devmatrix_ml::registry::{MemoryRegistry, ModelRegistry, NewVersion};
+/// use devmatrix_ml::train::ModelCard;
+/// let registry = MemoryRegistry::new();
+/// let version = registry.register(NewVersion::new("success", b"a host's own".to_vec())).await?;
+/// assert!(ModelCard::of(&version).is_err()); // nothing is known of how it was trained
+/// # Ok::<(), devmatrix_ml::Error>(()) }).unwrap();
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ModelCard {
+    /// The model's name.
+    pub model: String,
+    /// Its version.
+    pub version: u64,
+    /// Where it stands.
+    pub stage: Stage,
+    /// What it answers.
+    pub predicts: String,
+    /// From what.
+    pub reads: String,
+    /// SHA-256 of its artefact.
+    pub artefact_sha256: String,
+    /// All that is kept of its training.
+    pub run: RunRecord,
+    /// Every verdict on it.
+    pub verdicts: Vec<Verdict>,
+    /// Where not to trust it.
+    pub limits: Vec<String>,
+}
+
+impl ModelCard {
+    /// The card of a version.
+    ///
+    /// # Errors
+    /// `NotFound` when it has no training record; `Incompatible` when that cannot be read.
+    pub fn of(version: &ModelVersion) -> Result<Self> {
+        let of = format!("{} version {}", version.model, version.version);
+        let run = RunRecord::of(version)?
+            .ok_or_else(|| Error::new(ErrorKind::NotFound, format!("{of}: it has no training record")))?;
+        Ok(Self {
+            model: version.model.clone(),
+            version: version.version,
+            stage: version.stage,
+            predicts: predicts(&version.model).to_owned(),
+            reads: reads(&run),
+            artefact_sha256: version.artefact_sha256.clone(),
+            limits: limits(&run),
+            verdicts: version.verdicts.clone(),
+            run,
+        })
+    }
+
+    /// The card in Markdown.
+    pub fn to_markdown(&self) -> String {
+        let Self { run, .. } = self;
+        let mut text = format!("# {} version {}\n\n", self.model, self.version);
+        let stage = format!("{:?}", self.stage).to_lowercase();
+        line(&mut text, &format!("{} Stage: {stage}.", self.predicts));
+        line(&mut text, &format!("**From what.** {}", self.reads));
+        let (fitted, judged) = run.evaluation.rows;
+        line(
+            &mut text,
+            &format!(
+                "**Learnt from** {} generations ({} with a known outcome) as of {}; judged on {judged} newer ones by \
+                 a twin fitted on {fitted}.",
+                run.data.rows,
+                run.data.certain,
+                run.as_of.format("%Y-%m-%d %H:%M UTC"),
+            ),
+        );
+        self.scores(&mut text);
+        self.slices(&mut text);
+        self.calibration(&mut text);
+        section(&mut text, "What it leans on");
+        let shares = run.importance.iter().take(10);
+        let shares: Vec<_> = shares.map(|(name, share)| format!("{name} {:.0} %", share * 100.0)).collect();
+        line(&mut text, &if shares.is_empty() { "Not known.".to_owned() } else { shares.join(", ") + "." });
+        section(&mut text, "Verdicts");
+        for verdict in &self.verdicts {
+            let outcome = match (verdict.promoted, verdict.rolled_back) {
+                (true, _) => "promoted",
+                (_, true) => "rolled back",
+                _ => "not promoted",
+            };
+            let _ = writeln!(text, "- {} {outcome}", verdict.at.format("%Y-%m-%d %H:%M UTC"));
+            verdict.reasons.iter().for_each(|reason| {
+                let _ = writeln!(text, "  - {}", escaped(reason));
+            });
+        }
+        section(&mut text, "Limits");
+        self.limits.iter().for_each(|limit| {
+            let _ = writeln!(text, "- {}", escaped(limit));
+        });
+        section(&mut text, "To make it again");
+        let seeds = format!("seed {}", run.options.seed);
+        line(
+            &mut text,
+            &format!(
+                "Run `{}` of devmatrix-ml {}, {seeds}; rows SHA-256 `{}`, artefact SHA-256 `{}`.",
+                run.run_id, run.library_version, run.data.sha256, self.artefact_sha256
+            ),
+        );
+        text
+    }
+
+    fn scores(&self, text: &mut String) {
+        section(text, "How good");
+        let evaluation = &self.run.evaluation;
+        let names: Vec<_> = evaluation.metrics.keys().collect();
+        let head: String = names.iter().map(|name| format!(" {name} |")).collect();
+        let _ = writeln!(text, "| |{head}\n|---|{}", "---|".repeat(names.len()));
+        let all = std::iter::once(("this model", &evaluation.metrics));
+        for (name, scores) in all.chain(evaluation.baselines.iter().map(|(n, s)| (n.as_str(), s))) {
+            let cell =
+                |score: &&String| scores.get(*score).map_or(" - |".to_owned(), |v| format!(" {v:.3} |"));
+            let cells: String = names.iter().map(cell).collect();
+            let _ = writeln!(text, "| {} |{cells}", escaped(name));
+        }
+        text.push('\n');
+    }
+
+    fn slices(&self, text: &mut String) {
+        let slices = &self.run.evaluation.slices;
+        if slices.is_empty() {
+            return;
+        }
+        section(text, "For whom");
+        text.push_str(
+            "| | rows | predicted | happened | loss (90 %) | AUC (90 %) |\n|---|---|---|---|---|---|\n",
+        );
+        for slice in slices {
+            let auc =
+                slice.auc.map_or("-".to_owned(), |(a, low, high)| format!("{a:.2} ({low:.2} to {high:.2})"));
+            let _ = writeln!(
+                text,
+                "| {} {} | {} | {:.3} | {:.3} | {:.3} ({:.3} to {:.3}) | {auc} |",
+                slice.by,
+                escaped(&slice.value),
+                slice.rows,
+                slice.predicted,
+                slice.actual,
+                slice.loss,
+                slice.loss_interval.0,
+                slice.loss_interval.1,
+            );
+        }
+        text.push('\n');
+    }
+
+    fn calibration(&self, text: &mut String) {
+        let bins = &self.run.evaluation.calibration;
+        if bins.is_empty() {
+            return;
+        }
+        section(text, "Is the probability true");
+        text.push_str("| predicted | happened (90 %) | rows |\n|---|---|---|\n");
+        for bin in bins {
+            let (low, high) = bin.interval;
+            let _ = writeln!(
+                text,
+                "| {:.3} | {:.3} ({low:.3} to {high:.3}) | {} |",
+                bin.predicted, bin.actual, bin.rows
+            );
+        }
+        text.push('\n');
+    }
+}
+
+fn predicts(model: &str) -> &'static str {
+    match model {
+        "success" => "The probability that a generation is approved without modification.",
+        "complexity" => "The complexity of a task, 0 to 10.",
+        "time" => "The seconds that a generation takes.",
+        "quality" => "The final quality of a generation, 0 to 10.",
+        "template" => "The order of a host's templates for a task.",
+        _ => "What its trainer says: a host's own model.",
+    }
+}
+
+fn reads(run: &RunRecord) -> String {
+    let without = run.parameters.pointer("/without").and_then(|v| v.as_array()).map_or(0, Vec::len);
+    let without = if without == 0 { String::new() } else { format!(" ({without} features left out)") };
+    format!(
+        "What is known of the task before it starts, and the history of outcomes as of that moment; feature table \
+         {:016x}{without}.",
+        run.data.schema
+    )
+}
+
+fn limits(run: &RunRecord) -> Vec<String> {
+    let evaluation = &run.evaluation;
+    let mut limits = vec![
+        "It knows tasks like those of the host that it was trained for, and no others.".to_owned(),
+        "It says what was found to go together, not what would become of another choice.".to_owned(),
+    ];
+    if evaluation.rows.1 < 200 {
+        limits.push(format!("Only {} outcomes judged it: its scores are rough.", evaluation.rows.1));
+    }
+    let off = evaluation
+        .slices
+        .iter()
+        .filter(|s| s.auc.is_some_and(|(_, low, _)| low < 0.5) || s.loss_interval.0 > evaluation.loss.1);
+    limits.extend(off.map(|s| {
+        format!("It is of little use for {} {}: mean loss {:.3} on {} rows.", s.by, s.value, s.loss, s.rows)
+    }));
+    let bad =
+        evaluation.calibration.iter().filter(|b| b.predicted < b.interval.0 || b.predicted > b.interval.1);
+    limits.extend(bad.map(|b| {
+        format!("Where it says {:.0} %, it was {:.0} % of {}.", b.predicted * 100.0, b.actual * 100.0, b.rows)
+    }));
+    limits.extend(evaluation.suspects.iter().map(|suspect| format!("Learnt from {suspect}.")));
+    limits
+}
+
+fn section(text: &mut String, title: &str) {
+    let _ = write!(text, "## {title}\n\n");
+}
+
+fn line(text: &mut String, sentence: &str) {
+    let _ = write!(text, "{sentence}\n\n");
+}
+
+/// Text from outside, so that it cannot break a table or pass for markup.
+fn escaped(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '|' | '*' | '_' | '`' | '[' | ']' | '<' | '>' | '#' | '\\' | '!' => safe.extend(['\\', c]),
+            c if c.is_control() => safe.push(' '),
+            c => safe.push(c),
+        }
+    }
+    safe
+}

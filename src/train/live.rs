@@ -1,0 +1,296 @@
+//! What models that are already registered say of generations that started since: the record of a
+//! challenger on trial, and that of the model in production.
+
+use super::gate::{AgainstChampion, Check, Decision, GateVerdict, decide};
+use super::judge::{TrainingOptions, clusters, losses, points};
+use super::pipeline::load;
+use super::record::RunRecord;
+use crate::dataset::{Dataset, Example};
+use crate::error::{ErrorKind, Result};
+use crate::evaluate::{PairedComparison, compare_anytime};
+use crate::models::{Predictor, Trainer};
+use crate::registry::{ModelRegistry, ModelVersion, Stage, Verdict};
+use crate::work::Work;
+use chrono::{DateTime, Utc};
+
+/// What a look at a challenger on trial found.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Review {
+    /// The challenger.
+    pub version: u64,
+    /// Outcomes that were new to it and to the model in production.
+    pub outcomes: usize,
+    /// What became of it, and why.
+    pub verdict: GateVerdict,
+    /// Whether it is in production now.
+    pub promoted: bool,
+}
+
+/// What a look at the model in production found.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Watch {
+    /// The model that was in production.
+    pub version: u64,
+    /// Outcomes since it was trained.
+    pub outcomes: usize,
+    /// Its mean loss on them, less the most that its evidence promised: above 0 it is worse; with ends
+    /// that hold however often one looks. `None` for too few outcomes.
+    pub against_evidence: Option<PairedComparison>,
+    /// The version that is in production instead, where it was rolled back.
+    pub rolled_back_to: Option<u64>,
+    /// What was seen and done, in words.
+    pub reasons: Vec<String>,
+}
+
+/// A look at the rows since models were trained.
+pub(super) struct Live<'a, T> {
+    pub(super) trainer: &'a T,
+    pub(super) registry: &'a dyn ModelRegistry,
+    pub(super) data: &'a Dataset,
+    pub(super) options: &'a TrainingOptions,
+    pub(super) work: &'a Work,
+    pub(super) now: DateTime<Utc>,
+}
+
+impl<T: Trainer> Live<'_, T> {
+    /// Compares the challenger on trial, if any, with the model in production, and promotes it,
+    /// archives it, or lets it go on.
+    pub(super) async fn review(&self) -> Result<Option<Review>> {
+        let name = self.trainer.name();
+        let Some(champion) = self.registry.production(name).await? else { return Ok(None) };
+        let versions = self.registry.versions(name).await?;
+        let Some(challenger) = versions.iter().rev().find(|v| v.stage == Stage::Staging) else {
+            return Ok(None);
+        };
+        let served = load(self.trainer, self.registry, &champion).await;
+        let tried = load(self.trainer, self.registry, challenger).await;
+        let (served, tried) = match (served, tried) {
+            (Ok(served), Ok(tried)) if tried.schema() == self.data.schema => (served, tried),
+            (_, Err(e)) if is_unavailable(&e) => return Err(e),
+            (Err(e), _) => return Err(e),
+            (Ok(_), other) => {
+                let why = other.map_or_else(|e| e.to_string(), |_| "it reads other features".to_owned());
+                return self.give_up(challenger, 0, format!("refused: it cannot go on: {why}")).await;
+            }
+        };
+        let rows = self.since([&champion, challenger].into_iter());
+        if rows.is_empty() {
+            return Ok(Some(held(challenger.version, 0, "held: no outcomes yet")));
+        }
+        let labels: Vec<_> = rows.iter().map(|e| e.label).collect();
+        let theirs = self.losses(&served, &rows, &labels)?;
+        let own = self.losses(&tried, &rows, &labels)?;
+        let gate = &self.options.gate;
+        let Some(loss) = compare_anytime(&own, &theirs, &clusters(&rows), gate.confidence)? else {
+            let why = format!("held: only {} outcomes since it was trained", rows.len());
+            return Ok(Some(held(challenger.version, rows.len(), &why)));
+        };
+        let champion_loss = theirs.iter().sum::<f64>() / theirs.len() as f64;
+        let mut checks = gate.against_champion(&AgainstChampion { loss, champion_loss, auc: None });
+        if rows.len() >= self.options.trial_outcomes && !loss.is_better_by(gate.margin * champion_loss.abs())
+        {
+            checks.push(Check::refuse(format!(
+                "refused: still not better after {} outcomes on trial",
+                rows.len()
+            )));
+        }
+        let verdict = decide(checks);
+        match verdict.decision {
+            Decision::Hold => Ok(Some(Review {
+                version: challenger.version,
+                outcomes: rows.len(),
+                verdict,
+                promoted: false,
+            })),
+            Decision::Refuse => {
+                let reasons = verdict.reasons.join("; ");
+                self.give_up(challenger, rows.len(), reasons).await
+            }
+            Decision::Promote => self.promote(challenger, &champion, rows.len(), verdict).await,
+        }
+    }
+
+    /// Compares the record of the model in production with its evidence, and puts the model before it
+    /// back where the record has fallen below and that one does better.
+    pub(super) async fn watch(&self) -> Result<Option<Watch>> {
+        let name = self.trainer.name();
+        let Some(champion) = self.registry.production(name).await? else { return Ok(None) };
+        let mut watch = Watch {
+            version: champion.version,
+            outcomes: 0,
+            against_evidence: None,
+            rolled_back_to: None,
+            reasons: Vec::new(),
+        };
+        let Some(evidence) = RunRecord::of(&champion)?.map(|run| run.evaluation) else {
+            watch.reasons.push("it was registered without evidence".to_owned());
+            return Ok(Some(watch));
+        };
+        let served = load(self.trainer, self.registry, &champion).await?;
+        let rows = self.since(std::iter::once(&champion));
+        watch.outcomes = rows.len();
+        if rows.is_empty() || served.schema() != self.data.schema {
+            watch.reasons.push("no outcomes since it was trained can be compared".to_owned());
+            return Ok(Some(watch));
+        }
+        let labels: Vec<_> = rows.iter().map(|e| e.label).collect();
+        let own = self.losses(&served, &rows, &labels)?;
+        let promised = evidence.loss.1;
+        let confidence = self.options.gate.confidence;
+        watch.against_evidence =
+            compare_anytime(&own, &vec![promised; own.len()], &clusters(&rows), confidence)?;
+        let Some(fallen) = watch.against_evidence else {
+            watch.reasons.push(format!("only {} outcomes since it was trained", rows.len()));
+            return Ok(Some(watch));
+        };
+        let figures = format!(
+            "loss {:.4} (at least {:.4}) on {} outcomes, its evidence promised at most {promised:.4}",
+            fallen.difference + promised,
+            fallen.lower + promised,
+            fallen.rows
+        );
+        if !fallen.is_worse() {
+            watch.reasons.push(format!("it keeps its promise: {figures}"));
+            return Ok(Some(watch));
+        }
+        watch.reasons.push(format!("its record fell below its evidence: {figures}"));
+        self.roll_back(&champion, &rows, &own, &mut watch).await?;
+        Ok(Some(watch))
+    }
+
+    /// Puts the version before `champion` back where it does better on `rows`.
+    async fn roll_back(
+        &self,
+        champion: &ModelVersion,
+        rows: &[Example],
+        own: &[f64],
+        watch: &mut Watch,
+    ) -> Result<()> {
+        let name = self.trainer.name();
+        let versions = self.registry.versions(name).await?;
+        if let Some(until) = cooling_down(&versions, self.options, self.now) {
+            watch.reasons.push(format!("not rolled back: cooling down until {until}"));
+            return Ok(());
+        }
+        let promotion = champion.verdicts.iter().rev().find(|v| v.promoted);
+        let before = promotion.and_then(|v| v.compared_with);
+        let Some(before) = before.and_then(|number| versions.iter().find(|v| v.version == number)) else {
+            watch.reasons.push("not rolled back: none was in production before: train anew".to_owned());
+            return Ok(());
+        };
+        let model = match load(self.trainer, self.registry, before).await {
+            Ok(model) if model.schema() == self.data.schema => model,
+            Err(e) if is_unavailable(&e) => return Err(e),
+            _ => {
+                watch
+                    .reasons
+                    .push("not rolled back: the version before cannot be read: train anew".to_owned());
+                return Ok(());
+            }
+        };
+        let labels: Vec<_> = rows.iter().map(|e| e.label).collect();
+        let theirs = self.losses(&model, rows, &labels)?;
+        let mean = |losses: &[f64]| losses.iter().sum::<f64>() / losses.len() as f64;
+        let figures = format!(
+            "version {} has loss {:.4} on the same outcomes, this one {:.4}",
+            before.version,
+            mean(&theirs),
+            mean(own)
+        );
+        if mean(&theirs) >= mean(own) {
+            watch.reasons.push(format!("not rolled back: {figures}: train anew"));
+            return Ok(());
+        }
+        match self.registry.promote(name, before.version, Some(champion.version)).await {
+            Err(e) if e.kind() == ErrorKind::Conflict => {
+                watch.reasons.push(format!("not rolled back: another version went live meanwhile ({e})"));
+                return Ok(());
+            }
+            done => done?,
+        }
+        watch.reasons.push(format!("rolled back: {figures}"));
+        watch.rolled_back_to = Some(before.version);
+        let mut verdict = Verdict::new(self.now, false, watch.reasons.clone());
+        verdict.rolled_back = true;
+        verdict.compared_with = Some(before.version);
+        tracing::warn!(model = name, from = champion.version, to = before.version, "rolled back");
+        self.registry.note_verdict(name, champion.version, verdict).await
+    }
+
+    fn losses(&self, model: &T::Model, rows: &[Example], labels: &[f64]) -> Result<Vec<f64>> {
+        self.work.run(|| Ok(losses(self.trainer, &points(model, rows)?, labels)))
+    }
+
+    /// The matured outcomes of generations that started after all of `versions` had learnt, in the
+    /// order in which they came to count.
+    fn since<'v>(&self, versions: impl Iterator<Item = &'v ModelVersion>) -> Vec<Example> {
+        let after = versions.filter_map(|v| v.data_until).max();
+        let wait = self.data.wait();
+        let mut rows: Vec<_> =
+            self.data.matured().into_iter().filter(|e| Some(e.started_at) > after).cloned().collect();
+        rows.sort_by_key(|e| (e.known_at.max(e.started_at.checked_add_signed(wait)), e.started_at));
+        rows
+    }
+
+    async fn promote(
+        &self,
+        challenger: &ModelVersion,
+        champion: &ModelVersion,
+        outcomes: usize,
+        mut verdict: GateVerdict,
+    ) -> Result<Option<Review>> {
+        let name = self.trainer.name();
+        let done = self.registry.promote(name, challenger.version, Some(champion.version)).await;
+        let promoted = match done {
+            Ok(()) => true,
+            Err(e) if e.kind() == ErrorKind::Conflict => {
+                verdict.reasons.push(format!("held: another version went live meanwhile ({e})"));
+                verdict.decision = Decision::Hold;
+                false
+            }
+            Err(e) => return Err(e.context("promotion after a trial")),
+        };
+        let mut noted = Verdict::new(self.now, promoted, verdict.reasons.clone());
+        noted.compared_with = Some(champion.version);
+        self.registry.note_verdict(name, challenger.version, noted).await?;
+        Ok(Some(Review { version: challenger.version, outcomes, verdict, promoted }))
+    }
+
+    async fn give_up(
+        &self,
+        challenger: &ModelVersion,
+        outcomes: usize,
+        reason: String,
+    ) -> Result<Option<Review>> {
+        let name = self.trainer.name();
+        self.registry.set_stage(name, challenger.version, Stage::Archived).await?;
+        let noted = Verdict::new(self.now, false, [reason.clone()]);
+        self.registry.note_verdict(name, challenger.version, noted).await?;
+        let verdict = GateVerdict { decision: Decision::Refuse, reasons: vec![reason], more_outcomes: None };
+        Ok(Some(Review { version: challenger.version, outcomes, verdict, promoted: false }))
+    }
+}
+
+/// Until when nothing is promoted or rolled back, because something was rolled back not long ago.
+pub(super) fn cooling_down(
+    versions: &[ModelVersion],
+    options: &TrainingOptions,
+    now: DateTime<Utc>,
+) -> Option<DateTime<Utc>> {
+    let rollbacks = versions.iter().flat_map(|v| &v.verdicts).filter(|v| v.rolled_back && v.at <= now);
+    let last = rollbacks.map(|v| v.at).max()?;
+    let days = i64::from(options.cool_down_days);
+    last.checked_add_signed(chrono::TimeDelta::days(days)).filter(|until| *until > now)
+}
+
+fn held(version: u64, outcomes: usize, why: &str) -> Review {
+    let verdict =
+        GateVerdict { decision: Decision::Hold, reasons: vec![why.to_owned()], more_outcomes: None };
+    Review { version, outcomes, verdict, promoted: false }
+}
+
+fn is_unavailable(error: &crate::Error) -> bool {
+    error.kind() == ErrorKind::Unavailable
+}

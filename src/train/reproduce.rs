@@ -1,0 +1,51 @@
+//! A past training run made again.
+
+use super::judge::fit_and_judge;
+use super::pipeline::{replay, seal};
+use super::record::RunRecord;
+use super::tune::Tunable;
+use crate::error::{Error, ErrorKind, Result};
+use crate::features::FeatureEngineer;
+use crate::registry::{ModelVersion, sha256_hex};
+use crate::store::EventStore;
+
+/// What making a run again found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Reproduction {
+    /// Whether the store gives the same rows again, bit for bit. It does not where events were erased,
+    /// or brought in later with an earlier date.
+    pub same_data: bool,
+    /// Whether the same model came out of them, byte for byte.
+    pub same_artefact: bool,
+}
+
+/// Reads the store as it was when `version` was trained, and fits again with the parameters and
+/// options of its record. Registers nothing.
+///
+/// # Errors
+/// `NotFound` when the version has no record; `Incompatible` when its record is another crate version's
+/// or its features were others; those of the store and of fitting.
+pub async fn reproduce<T: Tunable>(
+    trainer: &T,
+    store: &dyn EventStore,
+    engineer: &FeatureEngineer,
+    version: &ModelVersion,
+) -> Result<Reproduction> {
+    let of = format!("{} version {}", version.model, version.version);
+    let run = RunRecord::of(version)?
+        .ok_or_else(|| Error::new(ErrorKind::NotFound, format!("{of}: it has no training record")))?;
+    if engineer.fingerprint() != run.data.schema {
+        return Err(Error::incompatible(format!(
+            "{of}: it was made from other features ({:016x}) than this engineer's ({:016x})",
+            run.data.schema,
+            engineer.fingerprint()
+        )));
+    }
+    let trainer = trainer.with_parameters(&run.parameters)?;
+    let data = replay(store, engineer, trainer.target(), run.as_of, run.options.max_rows).await?;
+    let same_data = data.fingerprint() == run.data.sha256;
+    let judged = fit_and_judge(&trainer, &data, None, &run.options)?;
+    let artefact = seal(&trainer, &judged.model)?;
+    Ok(Reproduction { same_data, same_artefact: sha256_hex(&artefact) == version.artefact_sha256 })
+}

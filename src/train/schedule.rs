@@ -1,0 +1,330 @@
+//! When to train: answered from the clock, the registry and the store; the host asks and calls.
+
+use crate::clock::Clock;
+use crate::error::{Error, Result};
+use crate::registry::ModelRegistry;
+use crate::store::EventStore;
+use chrono::{DateTime, Days, LocalResult, NaiveDate, NaiveTime, TimeDelta, TimeZone, Utc};
+use chrono_tz::Tz;
+use serde::{Deserialize, Serialize};
+
+/// When a model is to be trained: once a day at a time of the host's zone, and earlier after many new
+/// outcomes or on drift.
+///
+/// Where the clocks go forward over that time, training is due at the first moment after; where they go
+/// back over it, at its first passing only. Nights that were missed are made up by one training.
+///
+/// ```
+/// use devmatrix_ml::train::{TrainingSchedule, TrainingSignals};
+/// let mut schedule = TrainingSchedule::default();
+/// schedule.zone = chrono_tz::Europe::Madrid;
+/// let (now, last) = ("2025-03-31T09:00:00Z".parse()?, "2025-03-29T01:00:05Z".parse()?);
+/// assert!(schedule.is_due(now, Some(last), 0, TrainingSignals::default()).is_some());
+/// // The night of 30 March had no 02:00 in Madrid: due at 03:00 summer time.
+/// assert_eq!(schedule.next(last).to_string(), "2025-03-30 01:00:00 UTC");
+/// # Ok::<(), chrono::ParseError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct TrainingSchedule {
+    /// The time of day; 02:00 by default.
+    pub at: NaiveTime,
+    /// The host's zone; UTC by default.
+    pub zone: Tz,
+    /// New outcomes since the last training after which it is due before its time; `None` for never.
+    pub after_outcomes: Option<u64>,
+    /// Whether drift makes it due before its time.
+    pub on_drift: bool,
+    /// Least minutes between trainings that outcomes or drift ask for.
+    pub pause_minutes: u32,
+    /// Minutes after which a host that claimed a training and did not come back has lost it, from 1.
+    pub lease_minutes: u32,
+}
+
+/// What the host knows besides the time.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TrainingSignals {
+    /// Outcomes known so far.
+    pub outcomes: u64,
+    /// Whether drift was found since the last training.
+    pub drift: bool,
+}
+
+/// Why training is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Due {
+    /// It was to be done at this time.
+    Since(DateTime<Utc>),
+    /// These many outcomes became known since the last.
+    Outcomes(u64),
+    /// The world has drifted.
+    Drift,
+}
+
+/// The right to train, until its lease ends.
+#[derive(Debug)]
+#[must_use = "finish or release it, or nobody trains until its lease ends"]
+pub struct TrainingClaim {
+    /// Why training is due.
+    pub due: Due,
+    model: String,
+    holder: String,
+    outcomes: u64,
+}
+
+/// What is kept of the last training, whether or not it registered a version.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+struct LastRun {
+    at: DateTime<Utc>,
+    outcomes: u64,
+}
+
+impl Default for TrainingSchedule {
+    fn default() -> Self {
+        Self {
+            at: NaiveTime::from_hms_opt(2, 0, 0).unwrap_or_default(),
+            zone: Tz::UTC,
+            after_outcomes: None,
+            on_drift: true,
+            pause_minutes: 60,
+            lease_minutes: 120,
+        }
+    }
+}
+
+impl TrainingSignals {
+    /// So many outcomes known so far, and whether drift was found.
+    pub fn new(outcomes: u64, drift: bool) -> Self {
+        Self { outcomes, drift }
+    }
+}
+
+/// A last training further in the future than this was stamped by a clock that was wrong.
+const CLOCK_STEP: TimeDelta = TimeDelta::days(1);
+
+impl TrainingSchedule {
+    /// The first time after `now` at which training is due; `now` itself at the end of the calendar.
+    pub fn next(&self, now: DateTime<Utc>) -> DateTime<Utc> {
+        self.around(now).filter(|time| *time > now).min().unwrap_or(now)
+    }
+
+    /// Why training is due at `now`, where the last one was at `last` with `outcomes` known; `None`
+    /// where it is not.
+    pub fn is_due(
+        &self,
+        now: DateTime<Utc>,
+        last: Option<DateTime<Utc>>,
+        outcomes: u64,
+        signals: TrainingSignals,
+    ) -> Option<Due> {
+        let previous = self.around(now).filter(|time| *time <= now).max().unwrap_or(now);
+        let Some(last) = last.filter(|last| *last - now < CLOCK_STEP) else {
+            return Some(Due::Since(previous));
+        };
+        if last < previous {
+            return Some(Due::Since(previous));
+        }
+        if now - last < TimeDelta::minutes(i64::from(self.pause_minutes)) {
+            return None;
+        }
+        let new = signals.outcomes.saturating_sub(outcomes);
+        if self.after_outcomes.is_some_and(|enough| new >= enough.max(1)) {
+            return Some(Due::Outcomes(new));
+        }
+        (self.on_drift && signals.drift).then_some(Due::Drift)
+    }
+
+    /// Claims the training of `model` for `holder` (a name that no other host has), if it is due and no
+    /// other host is at it. Who trained calls [`TrainingClaim::finish`]; who could not,
+    /// [`TrainingClaim::release`].
+    ///
+    /// # Errors
+    /// `InvalidInput` for a schedule out of range; those of the store and the registry.
+    pub async fn claim(
+        &self,
+        model: &str,
+        holder: &str,
+        store: &dyn EventStore,
+        registry: &dyn ModelRegistry,
+        clock: &dyn Clock,
+        signals: TrainingSignals,
+    ) -> Result<Option<TrainingClaim>> {
+        if self.lease_minutes == 0 {
+            return Err(Error::invalid("lease_minutes is 0, expected at least 1"));
+        }
+        if self.due(model, store, registry, clock.now(), signals).await?.is_none() {
+            return Ok(None);
+        }
+        let now = clock.now();
+        let until = now.checked_add_signed(TimeDelta::minutes(i64::from(self.lease_minutes))).unwrap_or(now);
+        if !store.lease(&lease_name(model), holder, now, until).await? {
+            return Ok(None);
+        }
+        // Another may have finished between the look and the lease.
+        let due = self.due(model, store, registry, clock.now(), signals).await?;
+        if due.is_none() {
+            store.lease(&lease_name(model), holder, now, now).await?;
+        }
+        Ok(due.map(|due| TrainingClaim {
+            due,
+            model: model.to_owned(),
+            holder: holder.to_owned(),
+            outcomes: signals.outcomes,
+        }))
+    }
+
+    async fn due(
+        &self,
+        model: &str,
+        store: &dyn EventStore,
+        registry: &dyn ModelRegistry,
+        now: DateTime<Utc>,
+        signals: TrainingSignals,
+    ) -> Result<Option<Due>> {
+        let noted = store.checkpoint(&run_name(model)).await?;
+        // A note that cannot be read is none: training once more does no harm.
+        let noted: Option<LastRun> = noted.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let versions = registry.versions(model).await?;
+        let registered = versions.last().map(|version| version.created_at);
+        let run = noted.map(|run| run.at).filter(|at| *at - now < CLOCK_STEP);
+        let last = run.max(registered.filter(|at| *at - now < CLOCK_STEP));
+        Ok(self.is_due(now, last, noted.map_or(0, |run| run.outcomes), signals))
+    }
+
+    /// The times of the days around `now`.
+    fn around(&self, now: DateTime<Utc>) -> impl Iterator<Item = DateTime<Utc>> + '_ {
+        let today = now.with_timezone(&self.zone).date_naive();
+        let first = today.checked_sub_days(Days::new(2)).unwrap_or(today);
+        first.iter_days().take(5).filter_map(|date| self.on(date))
+    }
+
+    /// The time of a day; `None` for a day that the zone left out.
+    fn on(&self, date: NaiveDate) -> Option<DateTime<Utc>> {
+        const LONGEST_GAP_MINUTES: i64 = 180;
+        let wanted = date.and_time(self.at);
+        let times =
+            (0..=LONGEST_GAP_MINUTES).filter_map(|m| wanted.checked_add_signed(TimeDelta::minutes(m)));
+        times
+            .map(|local| self.zone.from_local_datetime(&local))
+            .find_map(|found| match found {
+                LocalResult::Single(time) | LocalResult::Ambiguous(time, _) => Some(time),
+                LocalResult::None => None,
+            })
+            .map(|time| time.with_timezone(&Utc))
+    }
+}
+
+impl TrainingClaim {
+    /// Notes that training was done, also where there was too little to learn from, and lets go.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn finish(self, store: &dyn EventStore, clock: &dyn Clock) -> Result<()> {
+        let run = LastRun { at: clock.now(), outcomes: self.outcomes };
+        let note = serde_json::to_vec(&run)
+            .map_err(|e| Error::internal("the last training cannot be noted").with_source(e))?;
+        store.put_checkpoint(&run_name(&self.model), Some(note)).await?;
+        self.release(store, clock).await
+    }
+
+    /// Lets go without having trained: another host, or this one, may try at once.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn release(self, store: &dyn EventStore, clock: &dyn Clock) -> Result<()> {
+        let now = clock.now();
+        store.lease(&lease_name(&self.model), &self.holder, now, now).await.map(drop)
+    }
+}
+
+fn lease_name(model: &str) -> String {
+    format!("training-{model}")
+}
+
+fn run_name(model: &str) -> String {
+    format!("last-training-{model}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn time(text: &str) -> DateTime<Utc> {
+        text.parse().unwrap()
+    }
+
+    fn nights(zone: Tz, from: &str, count: usize) -> Vec<String> {
+        let schedule = TrainingSchedule { zone, ..TrainingSchedule::default() };
+        let mut now = time(from);
+        let mut step = || {
+            now = schedule.next(now);
+            now.to_rfc3339()
+        };
+        (0..count).map(|_| step()[..16].to_owned()).collect()
+    }
+
+    #[test]
+    fn clocks_that_change_lose_and_double_no_night() {
+        let madrid = chrono_tz::Europe::Madrid;
+        // Forward on 30 March: there is no 02:00, so at 03:00 summer time, which is 01:00 UTC.
+        assert_eq!(
+            nights(madrid, "2025-03-28T12:00:00Z", 3),
+            ["2025-03-29T01:00", "2025-03-30T01:00", "2025-03-31T00:00"]
+        );
+        // Back on 26 October: 02:00 passes twice, and the first counts.
+        assert_eq!(nights(madrid, "2025-10-25T12:00:00Z", 2), ["2025-10-26T00:00", "2025-10-27T01:00"]);
+        // Samoa had no 30 December 2011.
+        let apia = nights(chrono_tz::Pacific::Apia, "2011-12-29T00:00:00Z", 3);
+        assert_eq!(apia, ["2011-12-29T12:00", "2011-12-30T12:00", "2011-12-31T12:00"]);
+    }
+
+    #[test]
+    fn missed_nights_are_made_up_once_and_a_wrong_clock_is_forgiven() {
+        let schedule = TrainingSchedule::default();
+        let due = |now: &str, last: Option<&str>| {
+            schedule.is_due(time(now), last.map(time), 0, TrainingSignals::default())
+        };
+        let since = |t: &str| Some(Due::Since(time(t)));
+        assert_eq!(due("2025-05-09T01:00:00Z", None), since("2025-05-08T02:00:00Z"));
+        assert_eq!(due("2025-05-09T10:00:00Z", Some("2025-05-05T02:00:00Z")), since("2025-05-09T02:00:00Z"));
+        assert_eq!(due("2025-05-09T10:00:00Z", Some("2025-05-09T02:00:01Z")), None);
+        // The clock stepped back over 02:00 after training: not again.
+        assert_eq!(due("2025-05-09T01:59:00Z", Some("2025-05-09T02:00:01Z")), None);
+        // Trained by a clock that was years ahead: not never again.
+        assert_eq!(due("2025-05-09T10:00:00Z", Some("2031-01-01T00:00:00Z")), since("2025-05-09T02:00:00Z"));
+    }
+
+    #[test]
+    fn outcomes_and_drift_make_it_due_earlier() {
+        let schedule = TrainingSchedule { after_outcomes: Some(100), ..TrainingSchedule::default() };
+        let (now, last) = (time("2025-05-09T10:00:00Z"), Some(time("2025-05-09T02:10:00Z")));
+        let due =
+            |now, outcomes, drift| schedule.is_due(now, last, 1000, TrainingSignals { outcomes, drift });
+        assert_eq!(due(now, 1099, false), None);
+        assert_eq!(due(now, 1100, false), Some(Due::Outcomes(100)));
+        assert_eq!(due(now, 0, true), Some(Due::Drift));
+        assert_eq!(due(time("2025-05-09T02:30:00Z"), 9999, true), None, "within the pause");
+    }
+
+    proptest! {
+        /// In any zone the next time is after now, at most two days away, and due from then on.
+        #[test]
+        fn there_is_always_a_next_time(zone in 0..chrono_tz::TZ_VARIANTS.len(), minutes in 0..40_000_000_i64, hour in 0..24_u32) {
+            let schedule = TrainingSchedule {
+                zone: chrono_tz::TZ_VARIANTS[zone],
+                at: NaiveTime::from_hms_opt(hour, 30, 0).unwrap(),
+                ..TrainingSchedule::default()
+            };
+            let now = DateTime::UNIX_EPOCH + TimeDelta::minutes(minutes);
+            let next = schedule.next(now);
+            prop_assert!(next > now && next - now <= TimeDelta::hours(50), "{now} {next}");
+            let none = TrainingSignals::default();
+            prop_assert_eq!(schedule.is_due(next, Some(now), 0, none), Some(Due::Since(next)));
+            prop_assert_eq!(schedule.is_due(next, Some(next), 0, none), None);
+        }
+    }
+}

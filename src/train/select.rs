@@ -1,0 +1,210 @@
+//! Which features earn their place.
+
+use super::judge::{clusters, losses, points};
+use super::tune::Tunable;
+use crate::dataset::{Dataset, Example};
+use crate::error::{Error, Result};
+use crate::evaluate::{PairedComparison, compare_paired, permutation_importance};
+use crate::models::Predictor;
+use crate::work;
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_pcg::Pcg64Mcg;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// How features are selected.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct SelectionOptions {
+    /// Share of the newest outcomes on which the fewer features must hold their own, in (0, 1).
+    pub validation_fraction: f64,
+    /// Rows on which importance is measured, at most.
+    pub rows: usize,
+    /// How often each feature is dealt out anew, from 2.
+    pub repeats: usize,
+    /// Fits to shuffled labels, which say what importance is worth nothing, from 1.
+    pub nulls: usize,
+    /// By how much the loss may be higher with fewer features, as a share, 0 to 1.
+    pub tolerance: f64,
+    /// How sure that must be, 0.5 to 0.999.
+    pub confidence: f64,
+    /// Seed of every random choice.
+    pub seed: u64,
+}
+
+/// What was found of one feature.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct FeatureVerdict {
+    /// The feature, or `task_description` for the wording.
+    pub feature: String,
+    /// By how much the loss rises when its values are dealt out anew (permutation importance).
+    pub increase: f64,
+    /// The mean of its contributions, whatever their sign (SHAP), in the model's unit.
+    pub shap: f64,
+    /// The largest such mean in a model of shuffled labels.
+    pub null_shap: f64,
+    /// Whether it shows any gain over those.
+    pub gains: bool,
+}
+
+/// What a selection did.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Selection {
+    /// Every feature that varies, the most important first.
+    pub features: Vec<FeatureVerdict>,
+    /// An increase of the loss that features of models of shuffled labels reach one time in twenty.
+    pub null_increase: f64,
+    /// The loss without the features that show no gain against that with all, on newer outcomes;
+    /// `None` where all show some.
+    pub without_them: Option<PairedComparison>,
+    /// The features that the trainer leaves out now.
+    pub dropped: BTreeSet<String>,
+    /// Why, or why not.
+    pub reason: String,
+}
+
+impl Default for SelectionOptions {
+    fn default() -> Self {
+        Self {
+            validation_fraction: 0.25,
+            rows: 1_000,
+            repeats: 3,
+            nulls: 2,
+            tolerance: 0.005,
+            confidence: 0.9,
+            seed: 42,
+        }
+    }
+}
+
+impl SelectionOptions {
+    /// Checks every range.
+    ///
+    /// # Errors
+    /// `InvalidInput` naming the option and its value.
+    pub fn verify(&self) -> Result<()> {
+        let check = |name: &str, value: f64, low: f64, high: f64| {
+            if (low..=high).contains(&value) {
+                return Ok(());
+            }
+            Err(Error::invalid(format!("{name} is {value}, expected {low} to {high}")))
+        };
+        check("validation_fraction", self.validation_fraction, 0.01, 0.99)?;
+        check("rows", self.rows as f64, 2.0, 1e9)?;
+        check("repeats", self.repeats as f64, 2.0, 1e3)?;
+        check("nulls", self.nulls as f64, 1.0, 1e3)?;
+        check("tolerance", self.tolerance, 0.0, 1.0)?;
+        check("confidence", self.confidence, 0.5, 0.999)
+    }
+}
+
+/// Drops what shows no gain: a feature whose values may be dealt out anew without the loss on newer
+/// outcomes rising more than it does for features of a model of shuffled labels, or whose contributions
+/// (SHAP) are no larger than in such a model (null importance; Altmann et al. 2010). It is dropped only
+/// where the fewer features hold their own on outcomes newer still. Keep the [`Selection`] with the
+/// model: `training.with_note("selection", …)`.
+///
+/// Run it within a [`Work`](crate::work::Work) to bound or cancel it.
+///
+/// # Errors
+/// `NotEnoughData`; `InvalidInput` for options out of range; `Cancelled`.
+pub fn select_features<T: Tunable>(
+    trainer: T,
+    data: &Dataset,
+    options: &SelectionOptions,
+) -> Result<(T, Selection)> {
+    options.verify()?;
+    let (searched, validation) = data.split_by_time(options.validation_fraction)?;
+    let (earlier, later) = searched.split_by_time(options.validation_fraction)?;
+    let rows = &later[later.len().saturating_sub(options.rows)..];
+    let seen = Importances::of(&trainer, &earlier, rows, options)?;
+    let seeds: Vec<u64> = (0..options.nulls as u64).map(|n| options.seed.wrapping_add(n + 1)).collect();
+    let nulls =
+        work::map(&seeds, |seed| Importances::of(&trainer, &shuffled(&earlier, *seed), rows, options))?;
+    let (features, null_increase) = verdicts(&seen, &nulls);
+    let idle: BTreeSet<_> = features.iter().filter(|f| !f.gains).map(|f| f.feature.clone()).collect();
+    if idle.is_empty() || idle.len() == features.len() {
+        let reason =
+            if idle.is_empty() { "every feature shows some gain" } else { "no feature shows any gain" };
+        let (without_them, dropped) = (None, BTreeSet::new());
+        let reason = reason.to_owned();
+        return Ok((trainer, Selection { features, null_increase, without_them, dropped, reason }));
+    }
+    let fewer = trainer.without(&idle)?;
+    let labels: Vec<_> = validation.iter().map(|e| e.label).collect();
+    let score = |t: &&T| Ok(losses(*t, &points(&t.fit(&searched)?, &validation)?, &labels));
+    let scored: Vec<Vec<f64>> = work::map(&[&trainer, &fewer], score)?;
+    let compared =
+        compare_paired(&scored[1], &scored[0], &clusters(&validation), options.confidence, options.seed)?;
+    let allowed = options.tolerance * scored[0].iter().sum::<f64>().abs() / labels.len() as f64;
+    let holds = compared.is_better_by(-allowed);
+    let reason = format!(
+        "{} features show no gain; without them the loss changes by {:+.4} ({:+.4} to {:+.4}) on {} newer outcomes: {}",
+        idle.len(),
+        compared.difference,
+        compared.lower,
+        compared.upper,
+        compared.rows,
+        if holds { "dropped" } else { "kept, since that may be too much" }
+    );
+    let dropped = if holds { idle } else { BTreeSet::new() };
+    let selection = Selection { features, null_increase, without_them: Some(compared), dropped, reason };
+    Ok((if holds { fewer } else { trainer }, selection))
+}
+
+/// What features mean to one fitted model.
+struct Importances {
+    increases: Vec<(String, f64)>,
+    shap: BTreeMap<String, f64>,
+}
+
+impl Importances {
+    fn of<T: Tunable>(
+        trainer: &T,
+        earlier: &Dataset,
+        rows: &[Example],
+        options: &SelectionOptions,
+    ) -> Result<Self> {
+        let model = trainer.fit(earlier)?;
+        let loss = |point: f64, label: f64| trainer.loss(point, label);
+        let found = permutation_importance(&model, loss, rows, options.repeats, options.seed)?;
+        let mut shap = BTreeMap::<String, f64>::new();
+        for example in rows {
+            work::check()?;
+            for reason in model.reasons(&example.features) {
+                *shap.entry(reason.feature).or_default() += reason.contribution.abs() / rows.len() as f64;
+            }
+        }
+        Ok(Self { increases: found.into_iter().map(|f| (f.feature, f.increase)).collect(), shap })
+    }
+}
+
+fn verdicts(seen: &Importances, nulls: &[Importances]) -> (Vec<FeatureVerdict>, f64) {
+    let mut by_chance: Vec<f64> =
+        nulls.iter().flat_map(|null| null.increases.iter().map(|(_, v)| v.abs())).collect();
+    by_chance.sort_by(f64::total_cmp);
+    let null_increase = by_chance.get(by_chance.len() * 19 / 20).copied().unwrap_or(0.0);
+    let of = |shap: &BTreeMap<String, f64>, name: &str| shap.get(name).copied().unwrap_or(0.0);
+    let verdict = |(feature, increase): &(String, f64)| {
+        let shap = of(&seen.shap, feature);
+        let null_shap = nulls.iter().map(|null| of(&null.shap, feature)).fold(0.0, f64::max);
+        let gains = *increase > 0.0 && (*increase > null_increase || shap > null_shap);
+        FeatureVerdict { feature: feature.clone(), increase: *increase, shap, null_shap, gains }
+    };
+    (seen.increases.iter().map(verdict).collect(), null_increase)
+}
+
+/// The same rows with their labels dealt out anew.
+fn shuffled(data: &Dataset, seed: u64) -> Dataset {
+    let mut labels: Vec<_> = data.examples.iter().map(|e| (e.label, e.known_at, e.labels)).collect();
+    labels.shuffle(&mut Pcg64Mcg::seed_from_u64(seed));
+    let mut shuffled = data.clone();
+    for (example, (label, known_at, all)) in shuffled.examples.iter_mut().zip(labels) {
+        (example.label, example.known_at, example.labels) = (label, known_at, all);
+    }
+    shuffled
+}

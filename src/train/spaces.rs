@@ -1,0 +1,93 @@
+//! What may be searched of the models of this crate.
+
+use super::tune::{Knob, Range, Tunable};
+use crate::error::{Error, Result};
+use crate::models::{
+    Quantity, RegressionParams, RegressionTrainer, SUCCESS_FEATURE_SETS, SuccessParams, SuccessTrainer,
+    Trainer,
+};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+impl Tunable for SuccessTrainer {
+    fn with_parameters(&self, parameters: &Value) -> Result<Self> {
+        Self::new(read::<SuccessParams>(self.name(), parameters)?)
+    }
+
+    /// Linear alone, trees alone and blends of both; boosted trees and forests; with and without the
+    /// wording, the description's shape and what only trees can use.
+    fn space(&self) -> Vec<Knob> {
+        let shares = || Range::OneOf([0.0, 0.25, 0.5, 0.75, 1.0].map(Value::from).into());
+        let mut space = vec![
+            Knob::new("/l2", Range::Log(0.1, 30.0)),
+            Knob::new("/dense_weight", Range::Log(0.01, 1.0)),
+            Knob::new("/min_texts", Range::Whole(2, 10)),
+            Knob::new("/blend", shares()),
+            Knob::new("/seen_blend", shares()),
+            Knob::new("/without", Range::OneOf(feature_sets(SUCCESS_FEATURE_SETS))),
+        ];
+        space.extend(trees(&[("l2", 0.5, 50.0), ("min_child_weight", 1.0, 30.0)]));
+        space
+    }
+
+    fn without(&self, features: &BTreeSet<String>) -> Result<Self> {
+        self.with_parameters(&blind(self.parameters(), features)?)
+    }
+}
+
+impl<Q: Quantity> Tunable for RegressionTrainer<Q> {
+    fn with_parameters(&self, parameters: &Value) -> Result<Self> {
+        Self::new(read::<RegressionParams>(self.name(), parameters)?)
+    }
+
+    fn space(&self) -> Vec<Knob> {
+        let mut space =
+            vec![Knob::new("/l2", Range::Log(0.1, 30.0)), Knob::new("/min_texts", Range::Whole(2, 10))];
+        space.extend(trees(&[("l2", 0.1, 20.0)]));
+        space.push(Knob::new("/forest/max_depth", Range::Whole(3, 10)));
+        space.push(Knob::new("/forest/min_rows", Range::Whole(3, 50)));
+        space
+    }
+
+    fn without(&self, features: &BTreeSet<String>) -> Result<Self> {
+        self.with_parameters(&blind(self.parameters(), features)?)
+    }
+}
+
+/// What may be searched of trees, with penalties from where to where.
+fn trees(penalties: &[(&str, f64, f64)]) -> Vec<Knob> {
+    let mut space = vec![
+        Knob::new("/trees", Range::OneOf(vec![json!("boosting"), json!("forest")])),
+        Knob::new("/boost/rounds", Range::Whole(20, 200)),
+        Knob::new("/boost/learning_rate", Range::Log(0.01, 0.2)),
+        Knob::new("/boost/max_leaves", Range::Whole(4, 32)),
+        Knob::new("/boost/subsample", Range::Linear(0.5, 1.0)),
+        Knob::new("/boost/colsample", Range::Linear(0.2, 1.0)),
+    ];
+    let penalty =
+        |(name, low, high): &(&str, f64, f64)| Knob::new(format!("/boost/{name}"), Range::Log(*low, *high));
+    space.extend(penalties.iter().map(penalty));
+    space
+}
+
+/// All features, then without each of `sets`.
+fn feature_sets(sets: &[&[&str]]) -> Vec<Value> {
+    std::iter::once(json!([])).chain(sets.iter().map(|set| json!(set))).collect()
+}
+
+fn read<P: DeserializeOwned>(model: &str, parameters: &Value) -> Result<P> {
+    serde_json::from_value(parameters.clone())
+        .map_err(|e| Error::invalid(format!("parameters of the {model} model")).with_source(e))
+}
+
+/// The parameters with these features left out too.
+fn blind(mut parameters: Value, features: &BTreeSet<String>) -> Result<Value> {
+    let without = parameters.pointer_mut("/without");
+    let without =
+        without.ok_or_else(|| Error::internal("the parameters have no list of features left out"))?;
+    let mut all: BTreeSet<String> = serde_json::from_value(without.clone()).unwrap_or_default();
+    all.extend(features.iter().cloned());
+    *without = json!(all);
+    Ok(parameters)
+}

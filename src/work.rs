@@ -1,0 +1,254 @@
+//! How long computations are stopped, watched and bounded.
+//!
+//! A computation is run within a [`Work`]. Whatever fits or searches inside calls [`check`] in its
+//! loops, so that a cancelled one ends soon, and asks [`threads`] how many it may take. Outside of
+//! any work nothing is cancelled and nothing bounded.
+
+use crate::error::{Error, ErrorKind, Result};
+use std::cell::RefCell;
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Stops computations; clones are the same switch.
+#[derive(Debug, Clone, Default)]
+pub struct Cancel(Arc<AtomicBool>);
+
+impl Cancel {
+    /// A switch that is not set.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Ends every work that was given this switch with an error of kind `Cancelled`, soon.
+    pub fn cancel(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it was set.
+    pub fn is_cancelled(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// How far a computation is.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Progress {
+    /// What it does now, in a word or two: `reading`, `fitting`, `trial 7 of 40`.
+    pub stage: String,
+    /// The share of the whole that is done, 0 to 1; it never goes back.
+    pub fraction: f64,
+    /// How long the rest may take, by how long this much took; `None` at the beginning.
+    pub remaining: Option<Duration>,
+}
+
+type Listener = Arc<dyn Fn(&Progress) + Send + Sync>;
+
+/// What a computation is run within.
+///
+/// ```
+/// use devmatrix_ml::work::{self, Cancel, Work};
+/// let cancel = Cancel::new();
+/// let work = Work::new().with_cancel(&cancel).with_threads(1)?;
+/// assert_eq!(work.run(|| work::threads(8)), 1);
+/// cancel.cancel();
+/// assert!(work.run(work::check).is_err());
+/// assert!(work::check().is_ok()); // outside
+/// # Ok::<(), devmatrix_ml::Error>(())
+/// ```
+#[derive(Clone, Default)]
+pub struct Work {
+    cancel: Cancel,
+    threads: Option<usize>,
+    listener: Option<Listener>,
+}
+
+impl Work {
+    /// Work that nobody watches or stops.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The same, stopped by `cancel`.
+    #[must_use]
+    pub fn with_cancel(self, cancel: &Cancel) -> Self {
+        Self { cancel: cancel.clone(), ..self }
+    }
+
+    /// The same on at most `threads` threads at a time, the calling one among them.
+    ///
+    /// # Errors
+    /// `InvalidInput` for none.
+    pub fn with_threads(self, threads: usize) -> Result<Self> {
+        if threads == 0 {
+            return Err(Error::invalid("threads is 0, expected at least 1"));
+        }
+        Ok(Self { threads: Some(threads), ..self })
+    }
+
+    /// The same, telling `listener` how far it is; it is called from the computing thread and should
+    /// return at once.
+    #[must_use]
+    pub fn with_progress(self, listener: impl Fn(&Progress) + Send + Sync + 'static) -> Self {
+        Self { listener: Some(Arc::new(listener)), ..self }
+    }
+
+    /// Runs `computation` within this work, on the calling thread.
+    pub fn run<T>(&self, computation: impl FnOnce() -> T) -> T {
+        let _left = Entered(CURRENT.replace(Some(self.clone())));
+        computation()
+    }
+
+    /// Whether it may go on.
+    ///
+    /// # Errors
+    /// `Cancelled` when it may not.
+    pub fn check(&self) -> Result<()> {
+        if self.cancel.is_cancelled() {
+            return Err(Error::new(
+                ErrorKind::Cancelled,
+                "cancelled by the caller: nothing was registered by this run",
+            ));
+        }
+        Ok(())
+    }
+
+    /// The same with a share of the threads, for one of `parts` that go on at the same time.
+    pub(crate) fn shared(&self, parts: usize) -> Self {
+        Self { threads: self.threads.map(|n| (n / parts.max(1)).max(1)), ..self.clone() }
+    }
+
+    /// How many threads it may take of those that are wanted.
+    pub(crate) fn threads(&self, wanted: usize) -> usize {
+        wanted.min(self.threads.unwrap_or(usize::MAX)).max(1)
+    }
+
+    /// A computation that begins now, to be told of by steps.
+    pub(crate) fn begin(&self) -> Steps {
+        Steps { listener: self.listener.clone(), begun: Instant::now(), done: 0.0 }
+    }
+}
+
+impl fmt::Debug for Work {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Work")
+            .field("cancelled", &self.cancel.is_cancelled())
+            .field("threads", &self.threads)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Tells how far a computation is.
+pub(crate) struct Steps {
+    listener: Option<Listener>,
+    begun: Instant,
+    done: f64,
+}
+
+impl Steps {
+    /// It is at `stage` now, with this share of the whole done.
+    pub(crate) fn at(&mut self, stage: &str, fraction: f64) {
+        let Some(listener) = &self.listener else { return };
+        self.done = fraction.clamp(self.done, 1.0);
+        let took = self.begun.elapsed().as_secs_f64();
+        let rest = (self.done > 0.0).then(|| took * (1.0 - self.done) / self.done);
+        let remaining = rest.and_then(|rest| Duration::try_from_secs_f64(rest).ok());
+        listener(&Progress { stage: stage.to_owned(), fraction: self.done, remaining });
+    }
+}
+
+thread_local! {
+    static CURRENT: RefCell<Option<Work>> = const { RefCell::new(None) };
+}
+
+/// Puts the work before back when it is left, by whatever way.
+struct Entered(Option<Work>);
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        CURRENT.set(self.0.take());
+    }
+}
+
+/// The work that the calling thread is in; a thread that it starts enters it by [`Work::run`].
+pub fn current() -> Work {
+    CURRENT.with_borrow(|work| work.clone().unwrap_or_default())
+}
+
+/// Whether the work that the calling thread is in may go on; to be called in every long loop.
+///
+/// # Errors
+/// `Cancelled` when it may not.
+pub fn check() -> Result<()> {
+    CURRENT.with_borrow(|work| work.as_ref().map_or(Ok(()), Work::check))
+}
+
+/// How many of the `wanted` threads the work that the calling thread is in may take, from 1.
+pub fn threads(wanted: usize) -> usize {
+    CURRENT.with_borrow(|work| work.as_ref().map_or(wanted.max(1), |work| work.threads(wanted)))
+}
+
+/// What `make` makes of each of `items`, in their order, on as many threads as the work may take and the
+/// machine has.
+pub(crate) fn map<I: Sync, O: Send>(items: &[I], make: impl Fn(&I) -> Result<O> + Sync) -> Result<Vec<O>> {
+    let machine = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let many = threads(machine).min(items.len());
+    if many < 2 {
+        return items.iter().map(|item| check().and_then(|()| make(item))).collect();
+    }
+    let (next, work) = (AtomicUsize::new(0), current().shared(many));
+    let made: Mutex<Vec<Option<Result<O>>>> = Mutex::new(items.iter().map(|_| None).collect());
+    let take = || {
+        loop {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            let Some(item) = items.get(at) else { return };
+            let one = work.run(|| check().and_then(|()| make(item)));
+            made.lock().unwrap_or_else(PoisonError::into_inner)[at] = Some(one);
+        }
+    };
+    thread::scope(|scope| {
+        (1..many).for_each(|_| drop(scope.spawn(take)));
+        take();
+    });
+    let made = made.into_inner().unwrap_or_else(PoisonError::into_inner);
+    made.into_iter().map(|one| one.unwrap_or_else(|| Err(Error::internal("a part was not made")))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn works_nest_and_are_left_even_by_a_panic() {
+        let outer = Work::new().with_threads(4).unwrap();
+        let inner = Work::new().with_threads(2).unwrap();
+        outer.run(|| {
+            assert_eq!(inner.run(|| threads(9)), 2);
+            let panics = std::panic::AssertUnwindSafe(|| inner.run(|| panic!("left by a panic")));
+            assert!(std::panic::catch_unwind(panics).is_err());
+            assert_eq!(threads(9), 4);
+            assert_eq!(current().shared(2).threads(9), 2);
+        });
+        assert_eq!(threads(9), 9);
+        assert!(Work::new().with_threads(0).is_err());
+    }
+
+    #[test]
+    fn progress_never_goes_back() {
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let kept = Arc::clone(&seen);
+        let work = Work::new().with_progress(move |p| kept.lock().unwrap().push(p.clone()));
+        let mut steps = work.begin();
+        for fraction in [0.0, 0.5, 0.2, 7.0] {
+            steps.at("fitting", fraction);
+        }
+        let seen = seen.lock().unwrap();
+        assert_eq!(seen.iter().map(|p| p.fraction).collect::<Vec<_>>(), [0.0, 0.5, 0.5, 1.0]);
+        assert!(seen[0].remaining.is_none() && seen[1].remaining.is_some());
+        assert_eq!(seen[3].remaining, Some(Duration::ZERO));
+    }
+}
