@@ -106,10 +106,11 @@ fn a_second_run_is_compared_with_the_first() {
     let second = run(&store, &registry, &clock, &relative()).unwrap();
     assert!(second.record.evaluation.against_champion.is_some());
     assert!(
-        second.reasons.iter().any(|r| r.contains("not worse than the model in production")),
+        second.reasons.iter().any(|r| r.contains("held: not better than the model in production")),
         "{:?}",
         second.reasons
     );
+    assert!(!second.promoted, "it is the same model");
     assert_eq!(second.version.parent, Some(1));
 }
 

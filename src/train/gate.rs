@@ -1,7 +1,7 @@
 //! Whether a new model may go live.
 
 use crate::error::{Error, Result};
-use crate::evaluate::{AucComparison, PairedComparison};
+use crate::evaluate::{AucComparison, PairedComparison, compare_anytime, compare_paired};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,7 +19,8 @@ pub struct Gate {
     pub margin: f64,
     /// How sure it must be, 0.5 to 0.999: the probability of not promoting a model that is no better.
     pub confidence: f64,
-    /// Refuse a model that is worse than a baseline by more than chance.
+    /// Refuse a model that is worse than a baseline by more than chance, and hold a first one that is
+    /// better than none.
     pub baselines: bool,
     /// Compare it with the model in production.
     pub champion: bool,
@@ -78,6 +79,36 @@ impl Default for Gate {
         let floors = [("accuracy".to_owned(), 0.75), ("auc".to_owned(), 0.80)];
         Self { floors: floors.into(), margin: 0.002, confidence: 0.95, baselines: true, champion: true }
     }
+}
+
+impl AgainstChampion {
+    /// Compares the row losses of a new model with those of the one in production, once.
+    ///
+    /// # Errors
+    /// Those of [`compare_paired`].
+    pub fn once(own: &[f64], champion: &[f64], clusters: &[u64], confidence: f64, seed: u64) -> Result<Self> {
+        let loss = compare_paired(own, champion, clusters, confidence, seed)?;
+        Ok(Self { loss, champion_loss: mean(champion), auc: None })
+    }
+
+    /// The same in such a way that looking again and again errs no more often; `None` for too few rows.
+    ///
+    /// # Errors
+    /// Those of [`compare_anytime`].
+    pub fn anytime(own: &[f64], champion: &[f64], clusters: &[u64], confidence: f64) -> Result<Option<Self>> {
+        let loss = compare_anytime(own, champion, clusters, confidence)?;
+        Ok(loss.map(|loss| Self { loss, champion_loss: mean(champion), auc: None }))
+    }
+
+    /// The same with the areas under their ROC curves.
+    #[must_use]
+    pub fn with_auc(self, auc: Option<AucComparison>) -> Self {
+        Self { auc, ..self }
+    }
+}
+
+fn mean(losses: &[f64]) -> f64 {
+    losses.iter().sum::<f64>() / losses.len().max(1) as f64
 }
 
 impl GateVerdict {
@@ -147,7 +178,7 @@ impl Gate {
                 format!("held: only {rows} outcomes are new to the model in production"),
                 None,
             )),
-            _ => checks.extend(against_the_best(baselines)),
+            _ => checks.extend(against_the_best(baselines).filter(|_| self.baselines)),
         }
         decide(checks)
     }
@@ -278,7 +309,7 @@ fn figures(c: &PairedComparison) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evaluate::{compare_auc, compare_paired};
+    use crate::evaluate::compare_auc;
 
     fn scores(accuracy: f64, auc: f64) -> BTreeMap<String, f64> {
         [("accuracy".to_owned(), accuracy), ("auc".to_owned(), auc)].into()

@@ -302,11 +302,8 @@ fn against<T: Trainer>(
         Target::Success => compare_auc(points, &theirs, &outcomes)?,
         _ => None,
     };
-    Ok(AgainstChampion {
-        loss: compare_paired(&own, &other, &clusters(rows), options.gate.confidence, options.seed)?,
-        champion_loss: other.iter().sum::<f64>() / other.len() as f64,
-        auc,
-    })
+    let confidence = options.gate.confidence;
+    Ok(AgainstChampion::once(&own, &other, &clusters(rows), confidence, options.seed)?.with_auc(auc))
 }
 
 /// The mean of `losses`, and the most that it is with the gate's confidence.

@@ -1,7 +1,7 @@
 //! What models that are already registered say of generations that started since: the record of a
 //! challenger on trial, and that of the model in production.
 
-use super::gate::{AgainstChampion, Check, Decision, GateVerdict, decide};
+use super::gate::{AgainstChampion, Decision, GateVerdict, decide};
 use super::judge::{TrainingOptions, clusters, losses, points};
 use super::pipeline::load;
 use super::record::RunRecord;
@@ -83,20 +83,16 @@ impl<T: Trainer> Live<'_, T> {
         let theirs = self.losses(&served, &rows, &labels)?;
         let own = self.losses(&tried, &rows, &labels)?;
         let gate = &self.options.gate;
-        let Some(loss) = compare_anytime(&own, &theirs, &clusters(&rows), gate.confidence)? else {
+        let compared = AgainstChampion::anytime(&own, &theirs, &clusters(&rows), gate.confidence)?;
+        let Some(compared) = compared else {
             let why = format!("held: only {} outcomes since it was trained", rows.len());
             return Ok(Some(held(challenger.version, rows.len(), &why)));
         };
-        let champion_loss = theirs.iter().sum::<f64>() / theirs.len() as f64;
-        let mut checks = gate.against_champion(&AgainstChampion { loss, champion_loss, auc: None });
-        if rows.len() >= self.options.trial_outcomes && !loss.is_better_by(gate.margin * champion_loss.abs())
-        {
-            checks.push(Check::refuse(format!(
-                "refused: still not better after {} outcomes on trial",
-                rows.len()
-            )));
+        let mut verdict = decide(gate.against_champion(&compared));
+        if rows.len() >= self.options.trial_outcomes && verdict.decision == Decision::Hold {
+            verdict.decision = Decision::Refuse;
+            verdict.reasons.push(format!("refused: still not better after {} outcomes on trial", rows.len()));
         }
-        let verdict = decide(checks);
         match verdict.decision {
             Decision::Hold => Ok(Some(Review {
                 version: challenger.version,

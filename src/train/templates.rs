@@ -112,8 +112,9 @@ fn evaluate(
     if let Some(rival) = rival {
         let theirs = losses(rival)?.0;
         evaluation.new_to_champion = Some(theirs.len());
-        evaluation.against_champion =
-            Some(AgainstChampion { loss: compare(&theirs)?, champion_loss: mean(&theirs), auc: None });
+        let confidence = options.gate.confidence;
+        let compared = AgainstChampion::once(&own, &theirs, &groups, confidence, options.seed)?;
+        evaluation.against_champion = Some(compared);
     }
     Ok(evaluation)
 }

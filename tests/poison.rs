@@ -1,0 +1,142 @@
+//! Feedback turned round by one person or one agent: how much a model suffers, and whether it is told.
+#![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
+
+use devmatrix_ml::clock::ManualClock;
+use devmatrix_ml::dataset::{DatasetBuilder, Source, SourceKind, Target};
+use devmatrix_ml::evaluate::roc_auc;
+use devmatrix_ml::event::{EventId, GenerationEvent, Record, UserAction};
+use devmatrix_ml::features::FeatureEngineer;
+use devmatrix_ml::models::{Predictor, SuccessTrainer};
+use devmatrix_ml::registry::{MemoryRegistry, ModelRegistry};
+use devmatrix_ml::simulate::{Simulator, SimulatorOptions};
+use devmatrix_ml::store::{EventStore, MemoryStore};
+use devmatrix_ml::train::{Gate, Training, TrainingOptions, TrainingReport, open_artefact};
+use futures_executor::block_on;
+use std::collections::HashMap;
+
+/// Share of all feedback that is turned round.
+const POISON: f64 = 0.10;
+
+/// Generations of a world with their true odds.
+struct World {
+    events: Vec<GenerationEvent>,
+    odds: HashMap<EventId, f64>,
+}
+
+fn world(seed: u64) -> World {
+    let mut options = SimulatorOptions::default();
+    (options.days, options.per_day, options.users, options.seed) = (70, 60.0, 10, seed);
+    (options.drift_day, options.new_model_day) = (None, None);
+    let mut odds = HashMap::new();
+    let events = Simulator::new(options)
+        .unwrap()
+        .map(|generation| {
+            let truth = generation.odds;
+            let event = generation.into_event();
+            odds.insert(event.event_id.clone(), truth);
+            event
+        })
+        .collect();
+    World { events, odds }
+}
+
+fn name_of(event: &GenerationEvent, kind: SourceKind) -> Option<String> {
+    let context = &event.started.value.context;
+    match kind {
+        SourceKind::User => context.user_id.as_ref().map(|id| id.as_str().to_owned()),
+        SourceKind::Agent => context.agent_type.clone(),
+    }
+}
+
+/// Turns approvals into rejections and the other way round, for the source with the most feedback, until
+/// a tenth of all is turned.
+fn poison(events: &mut [GenerationEvent], kind: SourceKind) -> Source {
+    let mut counts = HashMap::<String, usize>::new();
+    for event in events.iter().filter(|e| !e.feedback.is_empty()) {
+        *counts.entry(name_of(event, kind).unwrap()).or_default() += 1;
+    }
+    let (name, own) = counts.iter().max_by_key(|(name, n)| (**n, *name)).unwrap();
+    let all = counts.values().sum::<usize>() as f64;
+    let every = (*own as f64 / (POISON * all)).max(1.0);
+    let mut due = 0.0;
+    for event in events.iter_mut().filter(|e| !e.feedback.is_empty()) {
+        if name_of(event, kind).as_ref() != Some(name) {
+            continue;
+        }
+        due += 1.0;
+        if due < every {
+            continue;
+        }
+        due -= every;
+        for feedback in &mut event.feedback {
+            let action = &mut feedback.value.user_action;
+            *action = if *action == UserAction::Approve { UserAction::Reject } else { UserAction::Approve };
+        }
+    }
+    Source::new(kind, name.clone())
+}
+
+fn records(events: &[GenerationEvent]) -> Vec<Record> {
+    let mut records: Vec<_> = events.iter().flat_map(|e| e.clone().into_records().unwrap()).collect();
+    records.sort_by_cached_key(|r| (r.known_at(), r.key()));
+    records
+}
+
+/// Trains on the first four fifths as they are told, and says how well the rest is ordered by its truth.
+fn trained(world: &World, told: &[GenerationEvent]) -> (TrainingReport, f64) {
+    let cut = told.len() * 4 / 5;
+    let learnt = records(&told[..cut]);
+    let clock = ManualClock::at(learnt.last().unwrap().known_at());
+    let (store, registry) = (MemoryStore::new(), MemoryRegistry::new());
+    let engineer = FeatureEngineer::default();
+    let mut builder = DatasetBuilder::new(engineer.clone());
+    records(told).iter().for_each(|record| builder.apply(record));
+    block_on(store.append(learnt)).unwrap();
+    let mut options = TrainingOptions::default();
+    options.gate = Gate::relative();
+    let training = Training::new(&store, &registry, &engineer, &clock).with_options(options);
+    let trainer = SuccessTrainer::default();
+    let report = block_on(training.run(&trainer)).unwrap();
+    let bytes = block_on(registry.artefact("success", report.version.version)).unwrap();
+    let model = open_artefact(&trainer, &bytes).unwrap();
+    let rows = builder.rows(Target::Success, "2030-01-01T00:00:00Z".parse().unwrap(), usize::MAX);
+    let first = world.events[cut..].iter().map(|e| e.started.known_at).min().unwrap();
+    // Against the truth: every generation counts as a success by its odds.
+    let (mut points, mut outcomes, mut state) = (Vec::new(), Vec::new(), 1_u64);
+    for example in rows.examples.iter().filter(|e| e.started_at >= first) {
+        let point = model.point(&example.features);
+        for _ in 0..20 {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let luck = (state >> 11) as f64 / (1_u64 << 53) as f64;
+            points.push(point);
+            outcomes.push(luck < world.odds[&example.event_id]);
+        }
+    }
+    (report, roc_auc(&points, &outcomes).unwrap())
+}
+
+#[test]
+fn a_tenth_of_the_feedback_turned_round_by_one_source_costs_little_and_is_told() {
+    for kind in [SourceKind::User, SourceKind::Agent] {
+        let (mut lost, mut named) = (0.0, 0);
+        for seed in 1..=4 {
+            let world = world(seed);
+            let (clean, before) = trained(&world, &world.events);
+            let mut told = world.events.clone();
+            let source = poison(&mut told, kind);
+            let (report, after) = trained(&world, &told);
+            lost += before - after;
+            let suspects = &report.record.evaluation.suspects;
+            named += u32::from(suspects.iter().any(|s| s.source == source));
+            let shown = |r: &TrainingReport| {
+                r.record.evaluation.suspects.iter().map(ToString::to_string).collect::<Vec<_>>()
+            };
+            println!(
+                "{source}: AUC {before:.4} -> {after:.4}; {:?}; without poison {:?}",
+                shown(&report),
+                shown(&clean)
+            );
+        }
+        println!("{kind:?}: mean loss {:.4}, named {named} of 4", lost / 4.0);
+    }
+}
