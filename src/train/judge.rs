@@ -1,7 +1,7 @@
 //! Fit, evaluate on rows that were never seen, and let the gate judge.
 
 use super::gate::{AgainstChampion, Champion, Gate, GateVerdict};
-use super::suspects::{Suspect, suspects};
+use super::suspects::{self, Suspect};
 use crate::dataset::{Dataset, Example, FoldOptions, Target};
 use crate::error::{Error, Result};
 use crate::evaluate::{
@@ -43,6 +43,9 @@ pub struct TrainingOptions {
     pub gate: Gate,
     /// Generations to learn from, at most: the newest.
     pub max_rows: usize,
+    /// Learn nothing from sources whose outcomes run against what all others teach
+    /// ([`Evaluation::suspects`]); they are named either way.
+    pub exclude_suspects: bool,
     /// Seed of every random choice.
     pub seed: u64,
     /// What it takes to go live where a model is in production.
@@ -76,6 +79,7 @@ impl Default for TrainingOptions {
             split: Split::Time,
             gate: Gate::default(),
             max_rows: 50_000,
+            exclude_suspects: true,
             seed: 42,
             promotion: Promotion::OneLook,
             trial_outcomes: 5_000,
@@ -179,13 +183,21 @@ pub fn fit_and_judge<T: Trainer>(
         Split::Time => data.split_by_time(options.test_fraction)?,
         Split::StratifiedRandom => split_at_random(data, options.test_fraction, options.seed)?,
     };
-    let judge = || {
+    let fit = || {
         let twin = trainer.fit(&train)?;
-        let evaluation = Judge { trainer, train: &train, test: &test, options }.evaluate(&twin, champion)?;
-        Ok((twin, evaluation))
+        let suspects = suspects::find(trainer, &train, (&test, &points(&twin, &test)?))?;
+        Ok((twin, suspects))
     };
-    let (judged, model) = with_both(judge, || trainer.fit(data));
-    let ((twin, mut evaluation), model) = (judged?, model?);
+    let (twin, model) = with_both(fit, || trainer.fit(data));
+    let ((mut twin, suspects), mut model) = (twin?, model?);
+    let excluded = suspects::excluded(&suspects);
+    if options.exclude_suspects && !excluded.is_empty() {
+        let (fewer, all) = (suspects::without(&train, &excluded), suspects::without(data, &excluded));
+        let (again, whole) = with_both(|| trainer.fit(&fewer), || trainer.fit(&all));
+        (twin, model) = (again?, whole?);
+    }
+    let mut evaluation = Judge { trainer, train: &train, test: &test, options }.evaluate(&twin, champion)?;
+    evaluation.suspects = suspects;
     evaluation.learnt_until = match options.split {
         Split::Time => test.first().map(|e| e.started_at),
         Split::StratifiedRandom => data.examples.last().map(|e| e.started_at),
@@ -259,7 +271,6 @@ impl<T: Trainer> Judge<'_, T> {
         };
         if yes_or_no {
             evaluation.calibration = calibration_table(&points, &outcomes);
-            evaluation.suspects = suspects(test, &points);
         }
         for (name, theirs) in trainer.baselines(train, test) {
             work::check()?;

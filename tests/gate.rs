@@ -1,0 +1,259 @@
+//! What the gate lets pass: nothing by chance but what was agreed, and what is better.
+//!
+//! Predictors are drawn whose information is known: the log-odds of an outcome are a sum of normal
+//! variables, of which each predictor sees some and predicts with the probability that follows.
+#![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
+
+mod common;
+
+use common::world::store_of;
+use devmatrix_ml::Result;
+use devmatrix_ml::clock::Clock;
+use devmatrix_ml::dataset::{Dataset, Example, Target};
+use devmatrix_ml::evaluate::{compare_auc, log_loss, roc_auc};
+use devmatrix_ml::features::{FeatureEngineer, FeatureRow, index_of};
+use devmatrix_ml::models::{Status, SuccessModel, SuccessTrainer, Trainer};
+use devmatrix_ml::train::{
+    AgainstChampion, Champion, Decision, Gate, Rival, TrainingOptions, fit_and_judge, replay,
+};
+use futures_executor::block_on;
+use rand::{RngExt, SeedableRng};
+use rand_pcg::Pcg64Mcg;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Rows of one comparison.
+#[derive(Default)]
+struct Rows {
+    champion: Vec<f64>,
+    challenger: Vec<f64>,
+    outcomes: Vec<bool>,
+}
+
+/// How much of the truth, in log-odds, both see, only the champion, only the challenger, and neither.
+#[derive(Clone, Copy)]
+struct Sight {
+    both: f64,
+    champion: f64,
+    challenger: f64,
+    neither: f64,
+}
+
+impl Rows {
+    fn draw(&mut self, rng: &mut Pcg64Mcg, sight: Sight, rows: usize) {
+        for _ in 0..rows {
+            let mut part = |size: f64| size * normal(rng);
+            let both = part(sight.both);
+            let (champion, challenger) = (part(sight.champion), part(sight.challenger));
+            let truth = 0.5 + both + champion + challenger + part(sight.neither);
+            self.outcomes.push(rng.random::<f64>() < sigmoid(truth));
+            let blind = |hidden: [f64; 2]| hidden.iter().map(|s| s * s).sum::<f64>() + sight.neither.powi(2);
+            self.champion.push(expected(0.5 + both + champion, blind([sight.challenger, 0.0])));
+            self.challenger.push(expected(0.5 + both + challenger, blind([sight.champion, 0.0])));
+        }
+    }
+
+    fn losses(&self, points: &[f64]) -> Vec<f64> {
+        points.iter().zip(&self.outcomes).map(|(p, y)| log_loss(*p, *y)).collect()
+    }
+
+    fn clusters(&self) -> Vec<u64> {
+        (0..self.outcomes.len() as u64).collect()
+    }
+
+    /// What the gate says after one look.
+    fn once(&self, seed: u64) -> Decision {
+        let (own, theirs) = (self.losses(&self.challenger), self.losses(&self.champion));
+        let auc = compare_auc(&self.challenger, &self.champion, &self.outcomes).unwrap();
+        let with = AgainstChampion::once(&own, &theirs, &self.clusters(), 0.95, seed).unwrap().with_auc(auc);
+        decision(&with)
+    }
+}
+
+fn decision(with: &AgainstChampion) -> Decision {
+    Gate::relative().judge(&BTreeMap::new(), &BTreeMap::new(), Champion::Compared(with)).decision
+}
+
+/// Two uniform variables make a normal one (Box and Muller 1958).
+fn normal(rng: &mut Pcg64Mcg) -> f64 {
+    let (u, v) = (rng.random::<f64>(), rng.random::<f64>());
+    (-2.0 * (1.0 - u).ln()).sqrt() * (std::f64::consts::TAU * v).cos()
+}
+
+fn sigmoid(x: f64) -> f64 {
+    1.0 / (1.0 + (-x).exp())
+}
+
+/// The probability that follows from log-odds seen but for a normal part of this variance.
+fn expected(seen: f64, variance: f64) -> f64 {
+    sigmoid(seen / (1.0 + std::f64::consts::PI / 8.0 * variance).sqrt())
+}
+
+const EQUAL: Sight = Sight { both: 0.8, champion: 0.4, challenger: 0.4, neither: 0.8 };
+
+#[test]
+fn of_a_thousand_challengers_no_better_a_twentieth_passes_one_look() {
+    let mut rng = Pcg64Mcg::seed_from_u64(1);
+    let passed = (0..1000).filter(|seed| {
+        let mut rows = Rows::default();
+        rows.draw(&mut rng, EQUAL, 400);
+        rows.once(*seed) == Decision::Promote
+    });
+    let passed = passed.count();
+    println!("one look at 400 rows: {passed} of 1,000 challengers no better were promoted");
+    assert!(passed <= 50, "{passed}");
+}
+
+/// Looking every night at all rows so far errs no more often than once; a test that is made for one look
+/// errs each night anew.
+#[test]
+fn of_a_thousand_challengers_no_better_a_twentieth_passes_a_hundred_nightly_looks() {
+    let mut rng = Pcg64Mcg::seed_from_u64(2);
+    let (mut passed, mut by_peeking) = (0, 0);
+    for _ in 0..1000 {
+        let mut rows = Rows::default();
+        let (mut promoted, mut peeked) = (false, false);
+        for _ in 0..100 {
+            rows.draw(&mut rng, EQUAL, 20);
+            let (own, theirs) = (rows.losses(&rows.challenger), rows.losses(&rows.champion));
+            let found = AgainstChampion::anytime(&own, &theirs, &rows.clusters(), 0.95).unwrap();
+            promoted |= found.is_some_and(|with| decision(&with) == Decision::Promote);
+            peeked |= found.is_some_and(|with| with.loss.difference < -1.645 * with.loss.standard_error);
+        }
+        passed += u32::from(promoted);
+        by_peeking += u32::from(peeked);
+    }
+    println!(
+        "100 looks: {passed} of 1,000 challengers no better were promoted; by a test for one look {by_peeking}"
+    );
+    assert!(passed <= 50, "{passed}");
+    assert!(by_peeking > 150, "the nights give chance enough: {by_peeking}");
+}
+
+#[test]
+fn a_challenger_better_by_three_hundredths_of_area_passes_four_times_in_five() {
+    let sights = [
+        ("it sees more", Sight { both: 0.85, champion: 0.0, challenger: 0.48, neither: 0.8 }),
+        ("it sees other things", Sight { both: 0.75, champion: 0.35, challenger: 0.62, neither: 0.7 }),
+    ];
+    for (name, sight) in sights {
+        let mut rng = Pcg64Mcg::seed_from_u64(3);
+        let mut large = Rows::default();
+        large.draw(&mut rng, sight, 200_000);
+        let area = |points: &[f64]| roc_auc(points, &large.outcomes).unwrap();
+        let better = area(&large.challenger) - area(&large.champion);
+        let passed = (0..300).filter(|seed| {
+            let mut rows = Rows::default();
+            rows.draw(&mut rng, sight, 2000);
+            rows.once(*seed) == Decision::Promote
+        });
+        let share = passed.count() as f64 / 300.0;
+        println!(
+            "{name}: area better by {better:.3}, promoted on 2,000 rows {:.1} % of the time",
+            share * 100.0
+        );
+        assert!((0.025..0.035).contains(&better), "{better}");
+        assert!(share >= 0.8, "{name}: {share}");
+    }
+}
+
+/// A trainer whose labels were tampered with before it fits.
+#[derive(Debug)]
+struct Tampered {
+    honest: SuccessTrainer,
+    how: How,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum How {
+    /// Successes and failures change places.
+    Flipped,
+    /// A feature tells the outcome, as means over all the data do, and does not when it counts.
+    Leaked,
+}
+
+impl Tampered {
+    fn example(&self, example: &Example) -> Example {
+        let mut example = example.clone();
+        match self.how {
+            How::Flipped => {
+                example.label = 1.0 - example.label;
+                example.labels.success = example.labels.success.map(|(at, success)| (at, !success));
+            }
+            How::Leaked => {
+                let mut row = FeatureRow::clone(&example.features);
+                let place = index_of("similar_tasks_success_rate").unwrap();
+                row.values[place] = (0.1 + 0.8 * example.label) as f32;
+                example.features = Arc::new(row);
+            }
+        }
+        example
+    }
+}
+
+impl Trainer for Tampered {
+    type Model = SuccessModel;
+
+    fn name(&self) -> &'static str {
+        self.honest.name()
+    }
+
+    fn target(&self) -> Target {
+        self.honest.target()
+    }
+
+    fn fit(&self, data: &Dataset) -> Result<SuccessModel> {
+        let mut data = data.clone();
+        data.examples = data.examples.iter().map(|e| self.example(e)).collect();
+        self.honest.fit(&data)
+    }
+
+    fn read(&self, bytes: &[u8]) -> Result<SuccessModel> {
+        self.honest.read(bytes)
+    }
+
+    fn prior(&self, row: &FeatureRow) -> (f64, Status) {
+        self.honest.prior(row)
+    }
+
+    fn loss(&self, point: f64, label: f64) -> f64 {
+        self.honest.loss(point, label)
+    }
+
+    fn baselines(&self, train: &Dataset, test: &[Example]) -> Vec<(String, Vec<f64>)> {
+        self.honest.baselines(train, test)
+    }
+
+    fn scores(&self, points: &[f64], labels: &[f64]) -> Result<BTreeMap<String, f64>> {
+        self.honest.scores(points, labels)
+    }
+
+    fn parameters(&self) -> serde_json::Value {
+        self.honest.parameters()
+    }
+}
+
+#[test]
+fn a_challenger_of_flipped_or_leaked_labels_is_refused_every_time() {
+    let mut options = TrainingOptions::default();
+    options.gate = Gate::relative();
+    let engineer = FeatureEngineer::default();
+    for seed in 0..100 {
+        let (store, clock) = store_of(25, 40.0, 500 + seed);
+        let data = block_on(replay(store.as_ref(), &engineer, Target::Success, clock.now(), 50_000)).unwrap();
+        let honest = SuccessTrainer::default();
+        let (earlier, _) = data.split_by_time(options.test_fraction).unwrap();
+        let champion = honest.fit(&earlier).unwrap();
+        for how in [How::Flipped, How::Leaked] {
+            let tampered = Tampered { honest: honest.clone(), how };
+            let rival = Rival { twin: &champion, learnt_until: None };
+            let judged = fit_and_judge(&tampered, &data, Some(rival), &options).unwrap();
+            assert_eq!(
+                judged.verdict.decision,
+                Decision::Refuse,
+                "{how:?}, seed {seed}: {:?}",
+                judged.verdict.reasons
+            );
+        }
+    }
+}
