@@ -11,7 +11,7 @@ use devmatrix_ml::Result;
 use devmatrix_ml::clock::Clock;
 use devmatrix_ml::dataset::{Dataset, Example, Target};
 use devmatrix_ml::evaluate::{compare_auc, log_loss, roc_auc};
-use devmatrix_ml::features::{FeatureEngineer, FeatureRow, index_of};
+use devmatrix_ml::features::{FEATURES, FeatureEngineer, FeatureRow, Kind, index_of};
 use devmatrix_ml::models::{Status, SuccessModel, SuccessTrainer, Trainer};
 use devmatrix_ml::train::{
     AgainstChampion, Champion, Decision, Gate, Rival, TrainingOptions, fit_and_judge, replay,
@@ -168,7 +168,7 @@ struct Tampered {
 enum How {
     /// Successes and failures change places.
     Flipped,
-    /// A feature tells the outcome, as means over all the data do, and does not when it counts.
+    /// Rates have the outcome in them, as means over all the data do, and have not when it counts.
     Leaked,
 }
 
@@ -182,8 +182,10 @@ impl Tampered {
             }
             How::Leaked => {
                 let mut row = FeatureRow::clone(&example.features);
-                let place = index_of("similar_tasks_success_rate").unwrap();
-                row.values[place] = (0.1 + 0.8 * example.label) as f32;
+                for place in FEATURES.iter().filter(|f| f.kind == Kind::Rate).filter_map(|f| index_of(f.name))
+                {
+                    row.values[place] = 0.8 * row.values[place] + 0.2 * example.label as f32;
+                }
                 example.features = Arc::new(row);
             }
         }
@@ -237,9 +239,10 @@ impl Trainer for Tampered {
 fn a_challenger_of_flipped_or_leaked_labels_is_refused_every_time() {
     let mut options = TrainingOptions::default();
     options.gate = Gate::relative();
+    options.test_fraction = 0.5;
     let engineer = FeatureEngineer::default();
     for seed in 0..100 {
-        let (store, clock) = store_of(25, 40.0, 500 + seed);
+        let (store, clock) = store_of(40, 40.0, 500 + seed);
         let data = block_on(replay(store.as_ref(), &engineer, Target::Success, clock.now(), 50_000)).unwrap();
         let honest = SuccessTrainer::default();
         let (earlier, _) = data.split_by_time(options.test_fraction).unwrap();

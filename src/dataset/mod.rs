@@ -117,14 +117,14 @@ impl Dataset {
     pub fn until(&self, moment: DateTime<Utc>) -> Self {
         let earlier = self.examples.iter().take_while(|e| e.started_at < moment);
         let examples = earlier.filter_map(|e| label(e, self.target, moment, &self.delay));
-        self.with(examples.collect())
+        self.with_examples(examples.collect())
     }
 
     /// Only the examples that `keep` says.
     #[must_use]
     pub fn filter(&self, keep: impl Fn(usize, &Example) -> bool) -> Self {
         let kept = self.examples.iter().enumerate().filter(|(i, e)| keep(*i, e));
-        self.with(kept.map(|(_, e)| e.clone()).collect())
+        self.with_examples(kept.map(|(_, e)| e.clone()).collect())
     }
 
     /// Splits off the newest `fraction` of the certain examples that have had time to be answered:
@@ -146,7 +146,7 @@ impl Dataset {
         }
     }
 
-    fn with(&self, examples: Vec<Example>) -> Self {
+    pub(crate) fn with_examples(&self, examples: Vec<Example>) -> Self {
         Self { examples, schema: self.schema, target: self.target, delay: self.delay.clone() }
     }
 

@@ -12,6 +12,7 @@ use crate::dataset::Target;
 use crate::error::{Error, Result};
 use crate::event::{Completion, TaskContext};
 use crate::features::{FeatureEngineer, FeatureRow};
+use crate::fnv;
 use crate::history::{NearestTask, SharedHistory};
 use crate::models::{
     ComplexityPrediction, ComplexityTrainer, English, Estimate, Locale, Predictor, QualityPrediction,
@@ -24,7 +25,7 @@ use crate::similar::EmbeddedTasks;
 use crate::text::MAX_TEXT_BYTES;
 use adapted::Adapted;
 use arc_swap::ArcSwap;
-use models::{Loaded, ModelSet};
+use models::{Loaded, ModelSet, Served};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -50,13 +51,15 @@ pub struct PredictionService {
     engineer: FeatureEngineer,
     schema: u64,
     clock: Arc<dyn Clock>,
-    models: ArcSwap<ModelSet>,
+    models: ArcSwap<Served>,
     adapted: ArcSwap<Adapted>,
     catalogue: Option<TemplateCatalogue>,
     /// The host's words for reasons; English without.
     locale: Option<Arc<dyn Locale>>,
     /// The host's own embeddings of past tasks.
     embedded: Option<Arc<EmbeddedTasks>>,
+    /// Share of tasks that challengers answer.
+    canary: f64,
 }
 
 /// What is looked at once for all models.
@@ -110,6 +113,7 @@ impl PredictionService {
             catalogue: None,
             locale: None,
             embedded: None,
+            canary: 0.0,
         }
     }
 
@@ -132,13 +136,27 @@ impl PredictionService {
         Self { embedded: Some(tasks), ..self }
     }
 
+    /// The same with challengers on trial answering this share (0 to 1) of tasks, always the same ones:
+    /// what they change in the host's choices is then seen on a few before it is on all. Each answer
+    /// says the version that gave it.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a share that is not from 0 to 1.
+    pub fn with_canary(self, share: f64) -> Result<Self> {
+        if !(0.0..=1.0).contains(&share) {
+            return Err(Error::invalid(format!("the canary's share is {share}, expected 0 to 1")));
+        }
+        Ok(Self { canary: share, ..self })
+    }
+
     /// How likely `task` is approved without modification, with what speaks against it.
     ///
     /// # Errors
     /// `InvalidInput` naming the field of the task that is out of range.
     pub fn predict_success(&self, task: &TaskContext) -> Result<SuccessPrediction> {
         let seen = self.look(task)?;
-        Ok(self.success(&self.models.load(), seen, true))
+        let served = self.models.load();
+        Ok(self.success(self.answering(&served, task), seen, true))
     }
 
     /// The same without reasons, several times quicker.
@@ -147,7 +165,8 @@ impl PredictionService {
     /// `InvalidInput` naming the field of the task that is out of range.
     pub fn predict_success_only(&self, task: &TaskContext) -> Result<SuccessPrediction> {
         let seen = self.look(task)?;
-        Ok(self.success(&self.models.load(), seen, false))
+        let served = self.models.load();
+        Ok(self.success(self.answering(&served, task), seen, false))
     }
 
     /// What all models say of `task`, with their reasons; the features are made once.
@@ -164,6 +183,18 @@ impl PredictionService {
     /// `InvalidInput` naming the field of the task that is out of range.
     pub fn predict_all_only(&self, task: &TaskContext) -> Result<Predictions> {
         self.all(task, false)
+    }
+
+    /// What the challengers on trial say of `task`, the models in production standing in where there is
+    /// none, without reasons and without effect; `None` where nothing is on trial. Their record for the
+    /// gate is kept by [`Training::review`](crate::train::Training::review), which makes the same
+    /// predictions again from the store; this is for a host that wants to see them.
+    ///
+    /// # Errors
+    /// `InvalidInput` naming the field of the task that is out of range.
+    pub fn predict_challenger(&self, task: &TaskContext) -> Result<Option<Predictions>> {
+        let served = self.models.load();
+        served.challenging.as_ref().map(|models| self.all_of(models, task, false)).transpose()
     }
 
     /// What all models say of each task, in order, without reasons; one bad task spoils no other.
@@ -203,7 +234,8 @@ impl PredictionService {
         let mut measured = completion.clone();
         measure(&mut measured, task.language.as_deref(), &CodeOptions::default());
         let known = self.engineer.add_code(&mut row.values, &measured);
-        let models = self.models.load();
+        let served = self.models.load();
+        let models = self.answering(&served, task);
         let estimate = self.estimate(models.quality.as_deref(), &QualityTrainer::default(), &row, true);
         Ok(QualityPrediction::new(estimate, known))
     }
@@ -218,7 +250,7 @@ impl PredictionService {
         let catalogue = self.catalogue.as_ref();
         let catalogue =
             catalogue.ok_or_else(|| Error::invalid("the service has no templates: give it some"))?;
-        Ok(self.rank(&self.models.load(), &task.as_stored(), catalogue))
+        Ok(self.rank(&self.models.load().production, &task.as_stored(), catalogue))
     }
 
     /// The `most` past tasks most like `task` with what came of them: by their descriptions' words and
@@ -250,7 +282,7 @@ impl PredictionService {
 
     /// The version of the success model that answers now; `None` for the prior.
     pub fn success_version(&self) -> Option<u64> {
-        self.models.load().success.as_ref().map(|loaded| loaded.version)
+        self.models.load().production.success.as_ref().map(|loaded| loaded.version)
     }
 
     /// Loads the models in production and swaps them in, all at once. Predictions under way end
@@ -261,11 +293,20 @@ impl PredictionService {
     /// when its bytes are damaged.
     pub async fn reload(&self, registry: &dyn ModelRegistry) -> Result<Reloaded> {
         let held = self.models.load_full();
-        let (renewed, changes) = held.renewed(registry, self.schema).await?;
-        if !changes.is_empty() {
+        let (renewed, changes, changed) = held.renewed(registry, self.schema).await?;
+        if changed {
             self.models.store(Arc::new(renewed));
         }
         Ok(Reloaded { changes })
+    }
+
+    /// The models that answer for `task`.
+    fn answering<'a>(&self, served: &'a Served, task: &TaskContext) -> &'a ModelSet {
+        let canary = || (mixed(task.task_id.as_str()) >> 11) as f64 / (1_u64 << 53) as f64;
+        match &served.challenging {
+            Some(challenging) if self.canary > 0.0 && canary() < self.canary => challenging,
+            _ => &served.production,
+        }
     }
 
     fn look(&self, task: &TaskContext) -> Result<Seen> {
@@ -276,15 +317,19 @@ impl PredictionService {
     }
 
     fn all(&self, task: &TaskContext, explained: bool) -> Result<Predictions> {
+        let served = self.models.load();
+        self.all_of(self.answering(&served, task), task, explained)
+    }
+
+    fn all_of(&self, models: &ModelSet, task: &TaskContext, explained: bool) -> Result<Predictions> {
         let seen = self.look(task)?;
-        let models = self.models.load();
         let complexity =
             self.estimate(models.complexity.as_deref(), &ComplexityTrainer::default(), &seen.row, explained);
         let time = self.estimate(models.time.as_deref(), &TimeTrainer::default(), &seen.row, explained);
         let quality =
             self.estimate(models.quality.as_deref(), &QualityTrainer::default(), &seen.row, explained);
-        let templates = self.catalogue.as_ref().map(|all| self.rank(&models, &task.as_stored(), all));
-        let success = self.success(&models, seen, explained);
+        let templates = self.catalogue.as_ref().map(|all| self.rank(models, &task.as_stored(), all));
+        let success = self.success(models, seen, explained);
         Ok(Predictions {
             complexity: ComplexityPrediction::new(complexity),
             time: TimePrediction::new(time, Some(success.success_probability)),
@@ -356,6 +401,14 @@ impl PredictionService {
             None => TemplateRanker::prior().rank(task, &view, catalogue),
         }
     }
+}
+
+/// A number for a text, all of whose bits hang on all of the text.
+fn mixed(text: &str) -> u64 {
+    let hash = text.bytes().fold(fnv::SEED, fnv::step);
+    let hash = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    let hash = (hash ^ (hash >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
+    hash ^ (hash >> 33)
 }
 
 /// What else to know of a row.

@@ -5,7 +5,7 @@ use crate::models::{
     ComplexityTrainer, Predictor, QualityTrainer, SuccessTrainer, TemplateRanker, TemplateTrainer,
     TimeTrainer, Trainer, template_schema,
 };
-use crate::registry::{ModelRegistry, envelope};
+use crate::registry::{ModelRegistry, Stage, envelope};
 use crate::train::{MAX_ARTEFACT_BYTES, open_artefact};
 use std::sync::Arc;
 
@@ -32,6 +32,45 @@ pub(super) struct ModelSet {
     pub(super) template: Slot<TemplateRanker>,
 }
 
+/// The models in production, and what answers where challengers on trial do.
+#[derive(Debug, Default)]
+pub(super) struct Served {
+    pub(super) production: ModelSet,
+    /// Challengers where there are any, the others as in production; `None` where there is none.
+    pub(super) challenging: Option<ModelSet>,
+    challengers: ModelSet,
+}
+
+impl Served {
+    /// What the registry has now, with what stays as it is taken from `self`; what changes in
+    /// production; and whether anything does.
+    pub(super) async fn renewed(
+        &self,
+        registry: &dyn ModelRegistry,
+        schema: u64,
+    ) -> Result<(Self, Vec<ModelChange>, bool)> {
+        let (production, changes) = self.production.renewed(registry, schema).await?;
+        let held = &self.challengers;
+        let challengers = ModelSet {
+            success: on_trial(registry, &SuccessTrainer::default(), held.success.as_ref(), schema).await?,
+            complexity: on_trial(registry, &ComplexityTrainer::default(), held.complexity.as_ref(), schema)
+                .await?,
+            time: on_trial(registry, &TimeTrainer::default(), held.time.as_ref(), schema).await?,
+            quality: on_trial(registry, &QualityTrainer::default(), held.quality.as_ref(), schema).await?,
+            template: None,
+        };
+        let changed = !changes.is_empty() || challengers.versions() != held.versions();
+        let challenging = challengers.versions().iter().any(Option::is_some).then(|| ModelSet {
+            success: challengers.success.clone().or_else(|| production.success.clone()),
+            complexity: challengers.complexity.clone().or_else(|| production.complexity.clone()),
+            time: challengers.time.clone().or_else(|| production.time.clone()),
+            quality: challengers.quality.clone().or_else(|| production.quality.clone()),
+            template: production.template.clone(),
+        });
+        Ok((Self { production, challenging, challengers }, changes, changed))
+    }
+}
+
 /// What a reload did to one model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -45,12 +84,17 @@ pub struct ModelChange {
 }
 
 impl ModelSet {
+    fn versions(&self) -> [Option<u64>; 4] {
+        [
+            self.success.as_ref().map(|loaded| loaded.version),
+            self.complexity.as_ref().map(|loaded| loaded.version),
+            self.time.as_ref().map(|loaded| loaded.version),
+            self.quality.as_ref().map(|loaded| loaded.version),
+        ]
+    }
+
     /// The set in production, with what stays as it is taken from `self`; and what changes.
-    pub(super) async fn renewed(
-        &self,
-        registry: &dyn ModelRegistry,
-        schema: u64,
-    ) -> Result<(Self, Vec<ModelChange>)> {
+    async fn renewed(&self, registry: &dyn ModelRegistry, schema: u64) -> Result<(Self, Vec<ModelChange>)> {
         let mut changes = Vec::new();
         let renewed = Self {
             success: fresh(registry, &SuccessTrainer::default(), self.success.as_ref(), schema, &mut changes)
@@ -69,6 +113,35 @@ impl ModelSet {
             template: fresh_ranker(registry, self.template.as_ref(), &mut changes).await?,
         };
         Ok((renewed, changes))
+    }
+}
+
+/// The challenger on trial, if any. One that cannot be loaded is none: it must not keep what serves
+/// from being renewed.
+async fn on_trial<T: Trainer>(
+    registry: &dyn ModelRegistry,
+    trainer: &T,
+    held: Option<&Arc<Loaded<T::Model>>>,
+    schema: u64,
+) -> Result<Slot<T::Model>> {
+    let name = trainer.name();
+    let versions = registry.versions(name).await?;
+    let Some(staged) = versions.iter().rev().find(|v| v.stage == Stage::Staging) else { return Ok(None) };
+    let version = staged.version;
+    if let Some(held) = held.filter(|held| held.version == version) {
+        return Ok(Some(Arc::clone(held)));
+    }
+    let bytes = registry.artefact(name, version).await;
+    let model = bytes.and_then(|bytes| {
+        let model = open_artefact(trainer, &bytes)?;
+        fits(name, version, model.schema(), schema).map(|()| model)
+    });
+    match model {
+        Ok(model) => Ok(Some(Arc::new(Loaded { version, model }))),
+        Err(error) => {
+            tracing::warn!(model = name, version, %error, "the challenger on trial cannot be loaded");
+            Ok(None)
+        }
     }
 }
 

@@ -107,6 +107,9 @@ impl AgainstChampion {
     }
 }
 
+/// Models that order nearly alike are told apart by differences too small to matter.
+const AREA_MARGIN: f64 = 0.005;
+
 fn mean(losses: &[f64]) -> f64 {
     losses.iter().sum::<f64>() / losses.len().max(1) as f64
 }
@@ -125,10 +128,10 @@ impl Gate {
     }
 
     /// A gate without floors that lets a fresher model go live when it is, beyond doubt, not worse by
-    /// a hundredth of the loss: for a world that changes, where standing still is a risk too. A model
+    /// two hundredths of the loss: for a world that changes, where standing still is a risk too. A model
     /// that is no better is then promoted often; one that is worse is not.
     pub fn refreshing() -> Self {
-        Self { margin: -0.01, ..Self::relative() }
+        Self { margin: -0.02, ..Self::relative() }
     }
 
     /// The gate for models that predict no probability: floors of scores that only a probability has
@@ -209,7 +212,7 @@ impl Gate {
         }];
         if let Some(auc) = auc {
             let figures = format!("area {:.3} against {:.3} (z {:+.1})", auc.first, auc.second, auc.z());
-            checks.push(if auc.is_worse() {
+            checks.push(if auc.is_worse() && auc.second - auc.first > AREA_MARGIN {
                 Check::refuse(format!("refused: orders worse than the model in production: {figures}"))
             } else {
                 Check::pass(format!("orders no worse than the model in production: {figures}"))
@@ -359,7 +362,7 @@ mod tests {
             let champion = against(shift);
             Gate::refreshing().judge(&BTreeMap::new(), &BTreeMap::new(), Champion::Compared(&champion))
         };
-        assert!(judge(0.0).promotes() && !judge(0.02).promotes());
+        assert!(judge(0.0).promotes() && !judge(0.03).promotes());
     }
 
     #[test]

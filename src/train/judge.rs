@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::thread;
 
 /// Fewer clusters than this say too little of how much they vary.
-const FEWEST_CLUSTERS: usize = 10;
+pub(super) const FEWEST_CLUSTERS: usize = 10;
 
 /// How the rows that judge are chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

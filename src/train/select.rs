@@ -1,10 +1,10 @@
 //! Which features earn their place.
 
-use super::judge::{clusters, losses, points};
-use super::tune::Tunable;
+use super::judge::{losses, points};
+use super::tune::{Tunable, compare_carefully};
 use crate::dataset::{Dataset, Example};
 use crate::error::{Error, Result};
-use crate::evaluate::{PairedComparison, compare_paired, permutation_importance};
+use crate::evaluate::{PairedComparison, permutation_importance};
 use crate::models::Predictor;
 use crate::work;
 use rand::SeedableRng;
@@ -123,8 +123,13 @@ pub fn select_features<T: Tunable>(
     let rows = &later[later.len().saturating_sub(options.rows)..];
     let seen = Importances::of(&trainer, &earlier, rows, options)?;
     let seeds: Vec<u64> = (0..options.nulls as u64).map(|n| options.seed.wrapping_add(n + 1)).collect();
-    let nulls =
-        work::map(&seeds, |seed| Importances::of(&trainer, &shuffled(&earlier, *seed), rows, options))?;
+    // The rows scored are of shuffled labels too: on true ones, a model of noise gains by whatever moves
+    // its mean towards theirs, and that would pass for what chance can do.
+    let scored_rows = searched.with_examples(rows.to_vec());
+    let nulls = work::map(&seeds, |seed| {
+        let nothing = shuffled(&scored_rows, *seed);
+        Importances::of(&trainer, &shuffled(&earlier, *seed), &nothing.examples, options)
+    })?;
     let (features, null_increase) = verdicts(&seen, &nulls);
     let idle: BTreeSet<_> = features.iter().filter(|f| !f.gains).map(|f| f.feature.clone()).collect();
     if idle.is_empty() || idle.len() == features.len() {
@@ -138,8 +143,7 @@ pub fn select_features<T: Tunable>(
     let labels: Vec<_> = validation.iter().map(|e| e.label).collect();
     let score = |t: &&T| Ok(losses(*t, &points(&t.fit(&searched)?, &validation)?, &labels));
     let scored: Vec<Vec<f64>> = work::map(&[&trainer, &fewer], score)?;
-    let compared =
-        compare_paired(&scored[1], &scored[0], &clusters(&validation), options.confidence, options.seed)?;
+    let compared = compare_carefully(&scored[1], &scored[0], &validation, options.confidence, options.seed)?;
     let allowed = options.tolerance * scored[0].iter().sum::<f64>().abs() / labels.len() as f64;
     let holds = compared.is_better_by(-allowed);
     let reason = format!(

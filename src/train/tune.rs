@@ -1,7 +1,7 @@
 //! Looking for better settings within a budget: engine parameters, the family of the model and the
 //! features it looks at. This is the honest small form of architecture search.
 
-use super::judge::{clusters, losses, points};
+use super::judge::{FEWEST_CLUSTERS, clusters, losses, points};
 use crate::dataset::{Dataset, Example, Fold, FoldOptions};
 use crate::error::{Error, ErrorKind, Result};
 use crate::evaluate::{PairedComparison, compare_paired};
@@ -245,8 +245,33 @@ pub(super) fn against_defaults<T: Trainer>(
     let scored: Vec<Vec<f64>> = work::map(&both, score)?;
     let mean = scored[0].iter().sum::<f64>() / labels.len() as f64;
     let compare =
-        |own: &Vec<f64>| compare_paired(own, &scored[0], &clusters(later), options.confidence, options.seed);
+        |own: &Vec<f64>| compare_carefully(own, &scored[0], later, options.confidence, options.seed);
     Ok((mean, scored.get(1).map(compare).transpose()?))
+}
+
+/// By project or task, and by agent where there are enough: whichever leaves more doubt. Settings that
+/// suit the agents of one month need not suit those of the next.
+pub(super) fn compare_carefully(
+    first: &[f64],
+    second: &[f64],
+    rows: &[Example],
+    confidence: f64,
+    seed: u64,
+) -> Result<PairedComparison> {
+    let compared = compare_paired(first, second, &clusters(rows), confidence, seed)?;
+    let mut numbers = BTreeMap::new();
+    let agents: Vec<u64> = rows
+        .iter()
+        .map(|row| {
+            let next = numbers.len() as u64;
+            *numbers.entry(row.about.agent.as_deref()).or_insert(next)
+        })
+        .collect();
+    if numbers.len() < FEWEST_CLUSTERS {
+        return Ok(compared);
+    }
+    let by_agent = compare_paired(first, second, &agents, confidence, seed)?;
+    Ok(if by_agent.upper > compared.upper { by_agent } else { compared })
 }
 
 /// A search under way.
@@ -331,12 +356,13 @@ impl<'a, T: Tunable> Search<'a, T> {
             }
         }
         let trainer = self.trainer_of(&trial)?;
-        let score = |fold: &&Fold| -> Result<Vec<f64>> {
-            let labels: Vec<_> = fold.later.iter().map(|e| e.label).collect();
-            Ok(losses(&trainer, &points(&trainer.fit(&fold.earlier)?, &fold.later)?, &labels))
-        };
+        let score = |fold: &&Fold| losses_on(&trainer, fold);
         let mean = |losses: &Vec<f64>| losses.iter().sum::<f64>() / losses.len() as f64;
         let (newest, others) = (&self.folds[0], self.folds[1..].iter().collect::<Vec<_>>());
+        // A search resumed knows the best trial from the journal, but not its losses row by row.
+        if let Some(best) = self.trials.get(self.best()).filter(|_| self.bar.is_empty()) {
+            self.bar = losses_on(&self.trainer_of(best)?, newest)?;
+        }
         let first = score(&newest)?;
         trial.folds.push(mean(&first));
         if number > 0 && clearly_worse(&first, &self.bar) {
@@ -376,6 +402,11 @@ impl Trial {
     fn loss(&self) -> f64 {
         self.folds.iter().sum::<f64>() / self.folds.len().max(1) as f64
     }
+}
+
+fn losses_on<T: Trainer>(trainer: &T, fold: &Fold) -> Result<Vec<f64>> {
+    let labels: Vec<_> = fold.later.iter().map(|e| e.label).collect();
+    Ok(losses(trainer, &points(&trainer.fit(&fold.earlier)?, &fold.later)?, &labels))
 }
 
 /// Whether losses are above those of the best by two standard errors.

@@ -27,7 +27,7 @@ pub struct BacktestOptions {
     pub shuffle: bool,
     /// Seed of every random choice.
     pub seed: u64,
-    /// How each training run goes; by default with a gate without floors.
+    /// How each training run goes; by default with [`Gate::refreshing`].
     pub training: TrainingOptions,
 }
 
@@ -41,7 +41,7 @@ impl Default for BacktestOptions {
             retrain_daily: false,
             shuffle: false,
             seed: 42,
-            training: TrainingOptions { gate: Gate::relative(), ..TrainingOptions::default() },
+            training: TrainingOptions { gate: Gate::refreshing(), ..TrainingOptions::default() },
         }
     }
 }

@@ -1,0 +1,161 @@
+//! Are there better settings for me? Searches on the older part of a host's own events within a budget,
+//! drops features that show no gain, and scores the findings beside the defaults on the newest part.
+//!
+//! ```sh
+//! cargo run --release --example tune -- EVENTS.jsonl[.gz] [--target success] [--seconds 300]
+//! ```
+
+mod common;
+
+use clap::Parser;
+use devmatrix_ml::Result;
+use devmatrix_ml::dataset::{Dataset, DatasetBuilder, Example, Target};
+use devmatrix_ml::evaluate::compare_paired;
+use devmatrix_ml::event::{GenerationEvent, Record};
+use devmatrix_ml::features::FeatureEngineer;
+use devmatrix_ml::models::{Predictor, QualityTrainer, SuccessTrainer, TimeTrainer};
+use devmatrix_ml::train::{SelectionOptions, Tunable, TuningOptions, select_features, tune};
+use devmatrix_ml::work::Work;
+use indicatif::{ProgressBar, ProgressStyle};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Searches settings on the older events and scores them on the newest.
+#[derive(Parser)]
+struct Args {
+    /// Events in JSON Lines, compressed with gzip or not
+    events: PathBuf,
+    /// success, time or quality
+    #[arg(long, default_value = "success")]
+    target: Target,
+    /// Share of the newest outcomes that no search sees
+    #[arg(long, default_value_t = 0.2)]
+    newest: f64,
+    /// Seconds for the search
+    #[arg(long)]
+    seconds: Option<f64>,
+    /// Trials at most
+    #[arg(long, default_value_t = 60)]
+    trials: usize,
+    /// Threads
+    #[arg(long, default_value_t = 2)]
+    threads: usize,
+    /// A file of the trials, to go on from after a break
+    #[arg(long)]
+    journal: Option<PathBuf>,
+    /// Print every trial as JSON
+    #[arg(long)]
+    trace: bool,
+    /// Pass over lines that cannot be read
+    #[arg(long)]
+    skip_bad: bool,
+}
+
+fn main() -> ExitCode {
+    match run(&Args::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &Args) -> anyhow::Result<()> {
+    let events = common::read_events(&args.events, args.skip_bad)?.events;
+    let data = replayed(events, args.target)?;
+    match args.target {
+        Target::Success => search(&SuccessTrainer::default(), &data, args),
+        Target::Time => search(&TimeTrainer::default(), &data, args),
+        Target::Quality => search(&QualityTrainer::default(), &data, args),
+        other => anyhow::bail!("target {other}: expected success, time or quality"),
+    }
+}
+
+fn replayed(events: Vec<GenerationEvent>, target: Target) -> anyhow::Result<Dataset> {
+    let mut records = Vec::new();
+    for event in events {
+        records.extend(event.into_records()?);
+    }
+    records.sort_by_cached_key(|r| (r.known_at(), r.key()));
+    let mut builder = DatasetBuilder::new(FeatureEngineer::default());
+    records.iter().for_each(|record| builder.apply(record));
+    let end = records.last().map(Record::known_at).unwrap_or_default();
+    Ok(builder.rows(target, end, usize::MAX))
+}
+
+fn search<T: Tunable + Clone>(trainer: &T, data: &Dataset, args: &Args) -> anyhow::Result<()> {
+    let (older, newest) = data.split_by_time(args.newest)?;
+    println!(
+        "{} generations to search on, {} newer outcomes to score on",
+        older.examples.len(),
+        newest.len()
+    );
+    let mut options = TuningOptions::default();
+    (options.trials, options.seconds) = (args.trials, args.seconds);
+    options.journal.clone_from(&args.journal);
+    let bar = ProgressBar::new(1000);
+    bar.set_style(ProgressStyle::with_template("{bar:40} {msg} ({eta})")?);
+    let shown = bar.clone();
+    let work = Work::new().with_threads(args.threads)?.with_progress(move |p| {
+        shown.set_position((p.fraction * 1000.0) as u64);
+        shown.set_message(p.stage.clone());
+    });
+    let tuned = work.run(|| tune(trainer.clone(), &older, &options))?;
+    bar.finish_and_clear();
+    let record = &tuned.record;
+    if args.trace {
+        record.trials.iter().try_for_each(|t| serde_json::to_string(t).map(|line| println!("{line}")))?;
+    }
+    println!(
+        "search: {} trials in {:.0} s; {}",
+        record.trials.len(),
+        record.seconds,
+        record.reasons.join("; ")
+    );
+    if record.taken {
+        println!("settings: {}", serde_json::to_string(&record.trials[record.best].settings)?);
+    }
+    let (selected, selection) =
+        work.run(|| select_features(trainer.clone(), &older, &SelectionOptions::default()))?;
+    println!("selection: {}", selection.reason);
+    for feature in selection.features.iter().take(5) {
+        println!(
+            "  {:<32} loss {:+.4} without it (by chance up to {:+.4})",
+            feature.feature, feature.increase, selection.null_increase
+        );
+    }
+    println!("on the newest outcomes:");
+    let losses = |trainer: &T| losses(trainer, &older, &newest);
+    let defaults = losses(trainer)?;
+    compare("the defaults", &defaults, &defaults, &newest)?;
+    if record.taken {
+        compare("what the search found", &losses(&tuned.trainer)?, &defaults, &newest)?;
+    } else {
+        println!("  the search keeps the defaults");
+    }
+    if selection.dropped.is_empty() {
+        println!("  the selection keeps all features");
+    } else {
+        compare("with fewer features", &losses(&selected)?, &defaults, &newest)?;
+    }
+    Ok(())
+}
+
+fn losses<T: Tunable>(trainer: &T, older: &Dataset, newest: &[Example]) -> Result<Vec<f64>> {
+    let model = trainer.fit(older)?;
+    Ok(newest.iter().map(|e| trainer.loss(model.point(&e.features), e.label)).collect())
+}
+
+fn compare(name: &str, own: &[f64], defaults: &[f64], rows: &[Example]) -> Result<()> {
+    let clusters: Vec<_> = rows.iter().map(|e| e.task).collect();
+    let found = compare_paired(own, defaults, &clusters, 0.95, 42)?;
+    println!(
+        "  {name:<24} loss {:.4}, against the defaults {:+.4} ({:+.4} to {:+.4})",
+        own.iter().sum::<f64>() / own.len() as f64,
+        found.difference,
+        found.lower,
+        found.upper
+    );
+    Ok(())
+}

@@ -1,0 +1,225 @@
+//! A challenger beside the model in production, and a model that breaks its promise.
+#![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
+
+use chrono::{DateTime, TimeDelta, Utc};
+use devmatrix_ml::clock::ManualClock;
+use devmatrix_ml::event::{GenerationEvent, Record, TaskContext, TaskId, UserAction};
+use devmatrix_ml::features::FeatureEngineer;
+use devmatrix_ml::history::SharedHistory;
+use devmatrix_ml::models::{SuccessParams, SuccessTrainer};
+use devmatrix_ml::registry::{MemoryRegistry, ModelRegistry, Stage};
+use devmatrix_ml::serve::PredictionService;
+use devmatrix_ml::simulate::{Simulator, SimulatorOptions};
+use devmatrix_ml::store::{EventStore, MemoryStore};
+use devmatrix_ml::train::{Decision, Gate, ModelCard, Promotion, Training, TrainingOptions};
+use futures_executor::block_on;
+use std::sync::Arc;
+
+/// A host whose days are known beforehand.
+struct Host {
+    store: Arc<MemoryStore>,
+    registry: MemoryRegistry,
+    clock: ManualClock,
+    records: std::iter::Peekable<std::vec::IntoIter<Record>>,
+    engineer: FeatureEngineer,
+}
+
+impl Host {
+    /// Days of a world in which `change` is done to every event.
+    fn new(days: u32, per_day: f64, change: impl Fn(&mut GenerationEvent)) -> Self {
+        let mut options = SimulatorOptions::default();
+        (options.days, options.per_day, options.seed) = (days, per_day, 11);
+        (options.drift_day, options.new_model_day) = (None, None);
+        let mut records = Vec::new();
+        for generation in Simulator::new(options.clone()).unwrap() {
+            let mut event = generation.into_event();
+            change(&mut event);
+            records.extend(event.into_records().unwrap());
+        }
+        records.sort_by_cached_key(|r| (r.known_at(), r.key()));
+        let clock = ManualClock::at(options.start);
+        let registry = MemoryRegistry::new().with_clock(Arc::new(clock.clone()));
+        let (store, engineer) = (Arc::new(MemoryStore::new()), FeatureEngineer::default());
+        Self { store, registry, clock, records: records.into_iter().peekable(), engineer }
+    }
+
+    fn live_until(&mut self, moment: DateTime<Utc>) {
+        let mut due = Vec::new();
+        while let Some(record) = self.records.next_if(|r| r.known_at() <= moment) {
+            due.push(record);
+        }
+        block_on(self.store.append(due)).unwrap();
+        self.clock.set(moment);
+    }
+
+    fn training(&self, options: TrainingOptions) -> Training<'_> {
+        Training::new(self.store.as_ref(), &self.registry, &self.engineer, &self.clock).with_options(options)
+    }
+
+    fn production(&self) -> Option<u64> {
+        block_on(self.registry.production("success")).unwrap().map(|v| v.version)
+    }
+
+    fn stage(&self, version: u64) -> Stage {
+        block_on(self.registry.version("success", version)).unwrap().stage
+    }
+}
+
+fn day(number: i64) -> DateTime<Utc> {
+    SimulatorOptions::default().start + TimeDelta::days(number)
+}
+
+fn relative() -> TrainingOptions {
+    let mut options = TrainingOptions::default();
+    options.gate = Gate::relative();
+    options
+}
+
+/// A model that has learnt little: hardly more than the constant.
+fn dull() -> SuccessTrainer {
+    let mut params = SuccessParams::default();
+    (params.l2, params.blend, params.boost.rounds) = (1e6, 0.0, 1);
+    SuccessTrainer::new(params).unwrap()
+}
+
+#[test]
+fn a_challenger_on_trial_has_no_effect_until_its_record_is_better() {
+    let mut host = Host::new(60, 60.0, |_| ());
+    host.live_until(day(4));
+    let mut options = relative();
+    options.gate.baselines = false;
+    assert!(block_on(host.training(options.clone()).run(&dull())).unwrap().promoted);
+    host.live_until(day(20));
+    options.promotion = Promotion::Trial;
+    let trained = block_on(host.training(options.clone()).run(&SuccessTrainer::default())).unwrap();
+    assert!(trained.on_trial && !trained.promoted, "{:?}", trained.reasons);
+    assert_eq!((host.production(), host.stage(2)), (Some(1), Stage::Staging));
+
+    // The service answers from the model in production, and tells what the other says beside it.
+    let history = Arc::new(block_on(SharedHistory::open(host.store.as_ref())).unwrap());
+    let service =
+        || PredictionService::new(history.clone(), host.engineer.clone(), Arc::new(host.clock.clone()));
+    let plain = service();
+    block_on(plain.reload(&host.registry)).unwrap();
+    let task = |i: usize| {
+        let mut task = TaskContext::new(TaskId::new(format!("t{i}")).unwrap());
+        task.agent_type = Some("backend".into());
+        task.task_description = "Add the endpoint with validation and tests".into();
+        task
+    };
+    let served = plain.predict_success(&task(1)).unwrap();
+    let beside = plain.predict_challenger(&task(1)).unwrap().unwrap();
+    assert_eq!((served.model_version, beside.success.model_version), (1, 2));
+    assert_ne!(served.success_probability, beside.success.success_probability);
+    // As a canary it answers some tasks, always the same ones.
+    let canary = service().with_canary(0.25).unwrap();
+    block_on(canary.reload(&host.registry)).unwrap();
+    let by = |i: usize| canary.predict_success_only(&task(i)).unwrap().model_version;
+    let answered: Vec<_> = (0..400).map(by).collect();
+    assert_eq!(answered, (0..400).map(by).collect::<Vec<_>>());
+    let share = answered.iter().filter(|v| **v == 2).count();
+    assert!((70..130).contains(&share), "{share} of 400");
+    assert!(service().with_canary(f64::NAN).is_err());
+
+    // Night by night its record grows, until it tells.
+    let mut nights = 0;
+    let review = loop {
+        nights += 1;
+        host.live_until(day(20 + nights));
+        let review = block_on(host.training(options.clone()).review(&SuccessTrainer::default())).unwrap();
+        match review {
+            Some(review) if review.verdict.decision == Decision::Hold && nights < 40 => {
+                assert_eq!(host.production(), Some(1));
+            }
+            other => break other.unwrap(),
+        }
+    };
+    println!("after {nights} nights: {review:?}");
+    assert!(review.promoted && review.outcomes >= 100);
+    assert_eq!((host.production(), host.stage(1)), (Some(2), Stage::Archived));
+    assert_eq!(block_on(host.training(options).review(&SuccessTrainer::default())).unwrap(), None);
+}
+
+#[test]
+fn a_challenger_that_is_worse_is_given_up() {
+    let mut host = Host::new(60, 60.0, |_| ());
+    host.live_until(day(15));
+    assert!(block_on(host.training(relative()).run(&SuccessTrainer::default())).unwrap().promoted);
+    // Put on trial by hand: the gate would have refused it.
+    let mut options = relative();
+    (options.gate.champion, options.gate.baselines, options.promotion) = (false, false, Promotion::Trial);
+    host.live_until(day(16));
+    assert!(block_on(host.training(options).run(&dull())).unwrap().on_trial);
+    // Another one waits.
+    let mut trial = relative();
+    trial.promotion = Promotion::Trial;
+    let waiting = block_on(host.training(trial.clone()).run(&SuccessTrainer::default())).unwrap();
+    assert!(!waiting.on_trial, "{:?}", waiting.reasons);
+    host.live_until(day(59));
+    let review = block_on(host.training(trial).review(&SuccessTrainer::default())).unwrap().unwrap();
+    assert_eq!(review.verdict.decision, Decision::Refuse, "{:?}", review.verdict.reasons);
+    assert_eq!((host.production(), host.stage(2)), (Some(1), Stage::Archived));
+}
+
+/// For ten days approvals and rejections are mixed up by the host; a model trained on those days alone
+/// goes live by hand; then the fault is mended.
+#[test]
+fn a_model_that_breaks_its_promise_is_rolled_back_and_nothing_follows_too_soon() {
+    let mut host = Host::new(60, 60.0, |event| {
+        let start = event.started.known_at;
+        if start >= day(20) && start < day(30) {
+            for feedback in &mut event.feedback {
+                let action = &mut feedback.value.user_action;
+                *action =
+                    if *action == UserAction::Approve { UserAction::Reject } else { UserAction::Approve };
+            }
+        }
+    });
+    let trainer = SuccessTrainer::default();
+    host.live_until(day(19));
+    assert!(block_on(host.training(relative()).run(&trainer)).unwrap().promoted);
+    host.live_until(day(30));
+    let mut hurried = relative();
+    (hurried.max_rows, hurried.gate.champion, hurried.gate.baselines) = (450, false, false);
+    assert!(block_on(host.training(hurried).run(&trainer)).unwrap().promoted);
+    assert_eq!(host.production(), Some(2));
+
+    let mut nights = 0;
+    let watch = loop {
+        nights += 1;
+        host.live_until(day(30 + nights));
+        let watch = block_on(host.training(relative()).watch(&trainer)).unwrap().unwrap();
+        if watch.rolled_back_to.is_some() || nights > 25 {
+            break watch;
+        }
+    };
+    println!("after {nights} nights: {:?}", watch.reasons);
+    assert_eq!((watch.version, watch.rolled_back_to), (2, Some(1)), "{:?}", watch.reasons);
+    assert_eq!((host.production(), host.stage(2)), (Some(1), Stage::Archived));
+    let fallen = block_on(host.registry.version("success", 2)).unwrap();
+    let last = fallen.verdicts.last().unwrap();
+    assert!(last.rolled_back && last.reasons.iter().any(|r| r.contains("fell below its evidence")));
+    assert!(ModelCard::of(&fallen).unwrap().to_markdown().contains("rolled back"));
+
+    // Three days of cooling down, whatever the gate says.
+    let mut open = relative();
+    (open.gate.champion, open.gate.baselines) = (false, false);
+    let soon = block_on(host.training(open.clone()).run(&trainer)).unwrap();
+    assert!(!soon.promoted && soon.reasons.iter().any(|r| r.contains("cooling down")), "{:?}", soon.reasons);
+    host.live_until(day(30 + nights + 4));
+    assert!(block_on(host.training(open).run(&trainer)).unwrap().promoted);
+}
+
+#[test]
+fn a_model_that_keeps_its_promise_stays() {
+    let mut host = Host::new(50, 60.0, |_| ());
+    host.live_until(day(25));
+    assert!(block_on(host.training(relative()).run(&SuccessTrainer::default())).unwrap().promoted);
+    for night in 26..50 {
+        host.live_until(day(night));
+        let found = block_on(host.training(relative()).night(&SuccessTrainer::default())).unwrap();
+        let watch = found.watched.unwrap();
+        assert_eq!(watch.rolled_back_to, None, "{:?}", watch.reasons);
+        found.trained.unwrap();
+    }
+}

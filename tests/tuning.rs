@@ -1,0 +1,193 @@
+//! Searching settings and selecting features: what is found is found again, what is not there is not.
+#![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
+
+mod common;
+
+use common::world::store_of;
+use devmatrix_ml::ErrorKind;
+use devmatrix_ml::clock::Clock;
+use devmatrix_ml::dataset::{Dataset, FoldOptions, Target};
+use devmatrix_ml::features::FeatureEngineer;
+use devmatrix_ml::models::{Predictor, SuccessParams, SuccessTrainer, TimeTrainer, Trainer};
+use devmatrix_ml::train::{
+    Knob, Range, SelectionOptions, Tunable, Tuned, TuningOptions, TuningRecord, replay, select_features, tune,
+};
+use devmatrix_ml::work::{Cancel, Work};
+use futures_executor::block_on;
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+fn dataset(days: u32, target: Target) -> Dataset {
+    let (store, clock) = store_of(days, 40.0, 3);
+    block_on(replay(store.as_ref(), &FeatureEngineer::default(), target, clock.now(), 50_000)).unwrap()
+}
+
+fn few(trials: usize) -> TuningOptions {
+    let mut options = TuningOptions::default();
+    (options.trials, options.folds.folds) = (trials, 2);
+    options
+}
+
+/// All but how long it took.
+fn timeless(record: &TuningRecord) -> TuningRecord {
+    let mut record = record.clone();
+    (record.seconds, record.options.journal) = (0.0, None);
+    record
+}
+
+fn bytes<T: Trainer>(trainer: &T, data: &Dataset) -> Vec<u8> {
+    trainer.fit(data).unwrap().to_bytes().unwrap()
+}
+
+/// Settings that are bad on purpose.
+fn poor() -> SuccessTrainer {
+    let mut params = SuccessParams::default();
+    (params.l2, params.blend) = (1e-4, 1.0);
+    (params.boost.learning_rate, params.boost.rounds, params.boost.l2) = (0.9, 200, 0.0);
+    SuccessTrainer::new(params).unwrap()
+}
+
+#[test]
+fn a_search_finds_the_same_on_one_and_two_threads() {
+    let data = dataset(20, Target::Success);
+    let on = |threads: usize| {
+        let work = Work::new().with_threads(threads).unwrap();
+        work.run(|| {
+            let tuned = tune(poor(), &data, &few(8)).unwrap();
+            (bytes(&tuned.trainer, &data), timeless(&tuned.record))
+        })
+    };
+    let (one, two) = (on(1), on(2));
+    assert_eq!(one.1, two.1);
+    assert!(one.0 == two.0, "the artefacts differ");
+    assert!(one.1.taken, "{:?}", one.1.reasons);
+    assert!(one.1.against_defaults.unwrap().is_better());
+}
+
+#[test]
+fn a_search_of_a_number_goes_the_same_way() {
+    let data = dataset(12, Target::Time);
+    let Tuned { trainer, record, .. } = tune(TimeTrainer::default(), &data, &few(3)).unwrap();
+    assert_eq!(record.trials.len(), 3);
+    assert!(trainer.fit(&data).is_ok());
+}
+
+#[test]
+fn what_is_not_better_leaves_the_defaults() {
+    let data = dataset(15, Target::Success);
+    let tuned = tune(SuccessTrainer::default(), &data, &few(1)).unwrap();
+    assert!(!tuned.record.taken && tuned.record.best == 0 && tuned.record.against_defaults.is_none());
+    assert_eq!(tuned.trainer.parameters(), SuccessTrainer::default().parameters());
+    // A worse setting may win on the folds by luck, but not be taken for that.
+    let tuned = tune(SuccessTrainer::default(), &data, &few(6)).unwrap();
+    let better = tuned.record.against_defaults.is_some_and(|c| c.is_better());
+    assert_eq!(tuned.record.taken, better, "{:?}", tuned.record.reasons);
+}
+
+#[test]
+fn a_search_that_was_broken_off_goes_on_where_it_was() {
+    let data = dataset(15, Target::Success);
+    let folder = tempfile::tempdir().unwrap();
+    let mut options = few(6);
+    let whole = tune(poor(), &data, &options).unwrap();
+    options.journal = Some(folder.path().join("trials.jsonl"));
+    // Cancelled when the fourth trial begins.
+    let cancel = Cancel::new();
+    let (stop, begun) = (cancel.clone(), AtomicUsize::new(0));
+    let work = Work::new().with_cancel(&cancel).with_progress(move |_| {
+        if begun.fetch_add(1, Ordering::Relaxed) == 3 {
+            stop.cancel();
+        }
+    });
+    let error = work.run(|| tune(poor(), &data, &options)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Cancelled);
+    let journal = std::fs::read_to_string(options.journal.as_ref().unwrap()).unwrap();
+    assert_eq!(journal.lines().count(), 1 + 3, "a head and three trials");
+    // As if the crash had cut off the line being written.
+    std::fs::write(options.journal.as_ref().unwrap(), format!("{journal}{{\"numb")).unwrap();
+    let resumed = tune(poor(), &data, &options).unwrap();
+    assert_eq!(timeless(&resumed.record), timeless(&whole.record));
+    // Of another search it is no use.
+    options.seed += 1;
+    let error = tune(poor(), &data, &options).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Incompatible);
+    assert!(error.to_string().contains("another search"), "{error}");
+}
+
+#[test]
+fn progress_is_told_and_time_ends_a_search() {
+    let data = dataset(12, Target::Success);
+    let mut options = few(1000);
+    options.seconds = Some(0.2);
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let kept = told.clone();
+    let work = Work::new().with_progress(move |p| kept.lock().unwrap().push(p.clone()));
+    let tuned = work.run(|| tune(SuccessTrainer::default(), &data, &options)).unwrap();
+    assert!(tuned.record.trials.len() < 1000 && tuned.record.reasons[0].contains("the time was up"));
+    let told = told.lock().unwrap();
+    assert!(told.iter().any(|p| p.stage.starts_with("trial ")));
+    assert!(told.is_sorted_by(|a, b| a.fraction <= b.fraction));
+}
+
+#[test]
+fn options_and_spaces_out_of_range_are_refused() {
+    let data = dataset(8, Target::Success);
+    let refused = |change: fn(&mut TuningOptions)| {
+        let mut options = few(2);
+        change(&mut options);
+        tune(SuccessTrainer::default(), &data, &options).unwrap_err().to_string()
+    };
+    assert!(refused(|o| o.trials = 0).contains("trials is 0"));
+    assert!(refused(|o| o.seconds = Some(f64::NAN)).contains("seconds is NaN"));
+    assert!(refused(|o| o.validation_fraction = 1.0).contains("validation_fraction is 1"));
+    assert!(refused(|o| o.folds.folds = 0).contains("folds is 0"));
+    let trainer = SuccessTrainer::default();
+    let unknown = trainer.without(&BTreeSet::from(["colour".to_owned()])).unwrap_err();
+    assert!(unknown.to_string().contains("colour"), "{unknown}");
+    let mut parameters = trainer.parameters();
+    parameters["blend"] = 7.into();
+    assert!(trainer.with_parameters(&parameters).unwrap_err().to_string().contains("blend is 7"));
+    let paths: Vec<_> = trainer.space().into_iter().map(|knob: Knob| knob.path).collect();
+    assert!(paths.iter().all(|path| trainer.parameters().pointer(path).is_some()), "{paths:?}");
+    assert!(trainer.space().iter().any(|knob| matches!(&knob.range, Range::OneOf(_))));
+}
+
+/// Each fold learns from what was known when its rows began, and from nothing later.
+#[test]
+fn folds_are_in_the_order_of_time() {
+    let data = dataset(20, Target::Success);
+    let mut options = FoldOptions::default();
+    options.gap = chrono::TimeDelta::days(1);
+    let folds = data.folds(&options).unwrap();
+    assert_eq!(folds.len(), 3);
+    for fold in &folds {
+        let first = fold.later.iter().map(|e| e.started_at).min().unwrap();
+        let cut = first - options.gap;
+        assert!(fold.earlier.examples.iter().all(|e| e.started_at < cut));
+        assert!(fold.earlier.certain().all(|e| e.known_at.unwrap() <= cut));
+    }
+    assert!(
+        folds.windows(2).all(|two| two[0].later.last().unwrap().started_at <= two[1].later[0].started_at)
+    );
+}
+
+#[test]
+fn features_that_show_no_gain_are_dropped_and_the_verdict_says_which() {
+    let data = dataset(40, Target::Success);
+    let options = SelectionOptions::default();
+    let (trainer, selection) = select_features(SuccessTrainer::default(), &data, &options).unwrap();
+    println!("{}", selection.reason);
+    let of = |name: &str| selection.features.iter().find(|f| f.feature == name).unwrap();
+    assert!(of("agent_past_performance").gains || of("agent_model_success_rate").gains);
+    assert!(selection.features.iter().any(|f| !f.gains), "something is idle");
+    assert!(!selection.dropped.is_empty(), "{}", selection.reason);
+    assert!(selection.dropped.iter().all(|name| !of(name).gains));
+    let model = trainer.fit(&data).unwrap();
+    assert!(model.gains().iter().all(|(name, _)| !selection.dropped.contains(name)));
+    let again = select_features(SuccessTrainer::default(), &data, &options).unwrap().1;
+    assert_eq!(selection, again, "the seed decides");
+    let mut wrong = options;
+    wrong.tolerance = f64::NAN;
+    assert!(select_features(SuccessTrainer::default(), &data, &wrong).is_err());
+}
