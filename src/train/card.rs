@@ -129,7 +129,6 @@ impl ModelCard {
             let cells: String = names.iter().map(cell).collect();
             let _ = writeln!(text, "| {} |{cells}", escaped(name));
         }
-        text.push('\n');
     }
 
     fn slices(&self, text: &mut String) {
@@ -157,7 +156,6 @@ impl ModelCard {
                 slice.loss_interval.1,
             );
         }
-        text.push('\n');
     }
 
     fn calibration(&self, text: &mut String) {
@@ -175,7 +173,6 @@ impl ModelCard {
                 bin.predicted, bin.actual, bin.rows
             );
         }
-        text.push('\n');
     }
 }
 
@@ -226,7 +223,8 @@ fn limits(run: &RunRecord) -> Vec<String> {
 }
 
 fn section(text: &mut String, title: &str) {
-    let _ = write!(text, "## {title}\n\n");
+    let apart = if text.ends_with("\n\n") { "" } else { "\n" };
+    let _ = write!(text, "{apart}## {title}\n\n");
 }
 
 fn line(text: &mut String, sentence: &str) {

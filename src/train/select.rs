@@ -1,10 +1,10 @@
 //! Which features earn their place.
 
-use super::judge::{losses, points};
-use super::tune::{Tunable, compare_carefully};
+use super::judge::{clusters, losses, points};
+use super::tune::Tunable;
 use crate::dataset::{Dataset, Example};
 use crate::error::{Error, Result};
-use crate::evaluate::{PairedComparison, permutation_importance};
+use crate::evaluate::{PairedComparison, compare_paired, permutation_importance};
 use crate::models::Predictor;
 use crate::work;
 use rand::SeedableRng;
@@ -143,7 +143,8 @@ pub fn select_features<T: Tunable>(
     let labels: Vec<_> = validation.iter().map(|e| e.label).collect();
     let score = |t: &&T| Ok(losses(*t, &points(&t.fit(&searched)?, &validation)?, &labels));
     let scored: Vec<Vec<f64>> = work::map(&[&trainer, &fewer], score)?;
-    let compared = compare_carefully(&scored[1], &scored[0], &validation, options.confidence, options.seed)?;
+    let compared =
+        compare_paired(&scored[1], &scored[0], &clusters(&validation), options.confidence, options.seed)?;
     let allowed = options.tolerance * scored[0].iter().sum::<f64>().abs() / labels.len() as f64;
     let holds = compared.is_better_by(-allowed);
     let reason = format!(

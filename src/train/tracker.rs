@@ -43,8 +43,8 @@ impl JsonlTracker {
         Self { path: path.into(), writing: Mutex::default() }
     }
 
-    /// Every run in the file, in the order in which they were recorded. A last line that a crash cut
-    /// off is passed over.
+    /// Every run in the file, in the order in which they were recorded. A line that a crash cut off is
+    /// passed over.
     ///
     /// # Errors
     /// `Unavailable` when the file cannot be read; `Corrupt` naming a line that is no run.
@@ -54,15 +54,16 @@ impl JsonlTracker {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(e) => return Err(unavailable("read", &self.path, e)),
         };
-        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
-        let lines = whole.lines().enumerate().filter(|(_, line)| !line.is_empty());
-        let read = |(number, line): (usize, &str)| {
-            serde_json::from_str(line).map_err(|e| {
+        let lines = text.lines().enumerate().filter(|(_, line)| !line.is_empty());
+        let read = |(number, line): (usize, &str)| match serde_json::from_str(line) {
+            Ok(run) => Some(Ok(run)),
+            Err(e) if e.is_eof() => None,
+            Err(e) => {
                 let place = format!("{}: line {} is no training run", self.path.display(), number + 1);
-                Error::corrupt(format!("{place}: take it out")).with_source(e)
-            })
+                Some(Err(Error::corrupt(format!("{place}: take it out")).with_source(e)))
+            }
         };
-        lines.map(read).collect()
+        lines.filter_map(read).collect()
     }
 
     fn append(&self, line: &str) -> io::Result<()> {

@@ -112,8 +112,8 @@ pub struct TuningRecord {
     pub trials: Vec<Trial>,
     /// The number of the one with the least loss on the folds.
     pub best: usize,
-    /// Its loss against that of the defaults on outcomes that no trial has seen; `None` where the
-    /// defaults are best.
+    /// Its loss against that of the defaults on outcomes that no trial has seen; the upper end holds
+    /// with any one agent left out. `None` where the defaults are best.
     pub against_defaults: Option<PairedComparison>,
     /// The loss of the defaults on those outcomes.
     pub defaults_loss: f64,
@@ -249,29 +249,37 @@ pub(super) fn against_defaults<T: Trainer>(
     Ok((mean, scored.get(1).map(compare).transpose()?))
 }
 
-/// By project or task, and by agent where there are enough: whichever leaves more doubt. Settings that
-/// suit the agents of one month need not suit those of the next.
-pub(super) fn compare_carefully(
+/// By project or task, and by agent: whichever leaves more doubt. Settings that suit the agents of one
+/// month need not suit those of the next, so where agents are too few to resample, what is found must
+/// hold with any one of them left out.
+fn compare_carefully(
     first: &[f64],
     second: &[f64],
     rows: &[Example],
     confidence: f64,
     seed: u64,
 ) -> Result<PairedComparison> {
-    let compared = compare_paired(first, second, &clusters(rows), confidence, seed)?;
+    let of_rows = clusters(rows);
+    let compared = compare_paired(first, second, &of_rows, confidence, seed)?;
     let mut numbers = BTreeMap::new();
-    let agents: Vec<u64> = rows
-        .iter()
-        .map(|row| {
-            let next = numbers.len() as u64;
-            *numbers.entry(row.about.agent.as_deref()).or_insert(next)
-        })
-        .collect();
-    if numbers.len() < FEWEST_CLUSTERS {
-        return Ok(compared);
+    let number = |row: &'_ Example| {
+        let next = numbers.len() as u64;
+        *numbers.entry(row.about.agent.clone()).or_insert(next)
+    };
+    let agents: Vec<u64> = rows.iter().map(number).collect();
+    let count = numbers.len();
+    if count >= FEWEST_CLUSTERS {
+        let by_agent = compare_paired(first, second, &agents, confidence, seed)?;
+        return Ok(if by_agent.upper > compared.upper { by_agent } else { compared });
     }
-    let by_agent = compare_paired(first, second, &agents, confidence, seed)?;
-    Ok(if by_agent.upper > compared.upper { by_agent } else { compared })
+    let mut upper = compared.upper;
+    for left_out in (0..count as u64).filter(|_| count > 1) {
+        let kept: Vec<usize> = (0..rows.len()).filter(|row| agents[*row] != left_out).collect();
+        let of = |losses: &[f64]| kept.iter().map(|row| losses[*row]).collect::<Vec<_>>();
+        let ids: Vec<u64> = kept.iter().map(|row| of_rows[*row]).collect();
+        upper = upper.max(compare_paired(&of(first), &of(second), &ids, confidence, seed)?.upper);
+    }
+    Ok(PairedComparison { upper, ..compared })
 }
 
 /// A search under way.

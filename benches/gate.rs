@@ -1,0 +1,117 @@
+//! What it costs to judge a challenger, to search for better settings, and to wait for a computation
+//! that was cancelled.
+#![allow(clippy::unwrap_used)] // a bench may fail by unwrapping
+
+mod common;
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use devmatrix_ml::dataset::{Dataset, DatasetBuilder, FoldOptions, Target};
+use devmatrix_ml::evaluate::{BinaryScores, compare_auc, log_loss};
+use devmatrix_ml::event::Record;
+use devmatrix_ml::features::FeatureEngineer;
+use devmatrix_ml::models::{SuccessTrainer, Trainer};
+use devmatrix_ml::train::{AgainstChampion, Champion, Gate, TuningOptions, tune};
+use devmatrix_ml::work::{Cancel, Work};
+use rand::{RngExt, SeedableRng};
+use rand_pcg::Pcg64Mcg;
+use std::collections::BTreeMap;
+use std::hint::black_box;
+use std::thread;
+use std::time::{Duration, Instant};
+
+const ROWS: usize = 10_000;
+
+fn dataset(generations: usize) -> Dataset {
+    let records = common::records(generations);
+    let mut builder = DatasetBuilder::new(FeatureEngineer::default());
+    records.iter().for_each(|record| builder.apply(record));
+    builder.rows(Target::Success, records.last().map(Record::known_at).unwrap(), 1_000_000)
+}
+
+/// Outcomes, and what two models and three baselines said of them.
+fn answers() -> (Vec<bool>, Vec<Vec<f64>>) {
+    let mut rng = Pcg64Mcg::seed_from_u64(42);
+    let odds: Vec<f64> = (0..ROWS).map(|_| rng.random_range(0.1..0.95)).collect();
+    let outcomes = odds.iter().map(|odds| rng.random_bool(*odds)).collect();
+    let mut said = |noise: f64| {
+        odds.iter().map(|p| (p + rng.random_range(-noise..noise)).clamp(0.01, 0.99)).collect::<Vec<_>>()
+    };
+    (outcomes, [0.10, 0.12, 0.3, 0.4, 0.5].map(&mut said).into())
+}
+
+fn gate(c: &mut Criterion) {
+    let (outcomes, said) = answers();
+    let clusters: Vec<u64> = (0..ROWS as u64).map(|row| row % 40).collect();
+    let losses: Vec<Vec<f64>> =
+        said.iter().map(|said| said.iter().zip(&outcomes).map(|(p, y)| log_loss(*p, *y)).collect()).collect();
+    let mut group = c.benchmark_group("the gate, 10,000 rows");
+    group.sample_size(20);
+    group.bench_function("one look at a champion and three baselines", |b| {
+        b.iter(|| {
+            let against = |other: usize| {
+                AgainstChampion::once(&losses[0], &losses[other], &clusters, 0.95, 42).unwrap()
+            };
+            let area = compare_auc(&said[0], &said[1], &outcomes).unwrap();
+            let champion = against(1).with_auc(area);
+            let baselines: BTreeMap<_, _> =
+                [2, 3, 4].map(|other| (other.to_string(), against(other).loss)).into();
+            let scores = BinaryScores::of(&said[0], &outcomes).unwrap().to_map();
+            black_box(Gate::default().judge(&scores, &baselines, Champion::Compared(&champion)))
+        });
+    });
+    group.bench_function("one of many looks", |b| {
+        b.iter(|| black_box(AgainstChampion::anytime(&losses[0], &losses[1], &clusters, 0.95).unwrap()));
+    });
+    group.finish();
+}
+
+fn search(c: &mut Criterion) {
+    let data = dataset(3_000);
+    let mut group = c.benchmark_group("a search, 3,000 rows");
+    group.sample_size(10);
+    let trainer = SuccessTrainer::default();
+    group.bench_function("a plain fit", |b| b.iter(|| trainer.fit(&data).unwrap()));
+    let mut options = TuningOptions::default();
+    (options.trials, options.folds) = (10, FoldOptions::default());
+    group.bench_function("ten trials on three folds", |b| {
+        b.iter(|| tune(trainer.clone(), &data, &options).unwrap());
+    });
+    group.finish();
+}
+
+/// From the moment in which a fit is cancelled to its end, at many moments of the fit.
+fn cancellation(_: &mut Criterion) {
+    let data = dataset(ROWS);
+    let trainer = SuccessTrainer::default();
+    let begun = Instant::now();
+    trainer.fit(&data).unwrap();
+    let whole = begun.elapsed();
+    let mut waits: Vec<_> =
+        (0..40).filter_map(|at| wait(&trainer, &data, whole.mul_f64(f64::from(at) / 40.0))).collect();
+    waits.sort_unstable();
+    println!(
+        "a fit of 10,000 rows takes {whole:.2?}; cancelled at {} moments of it, it ends after p50 {:.1?}, at most {:.1?}",
+        waits.len(),
+        waits[waits.len() / 2],
+        waits.last().unwrap()
+    );
+}
+
+/// How long it took to end when cancelled `after` so long; `None` where it had ended.
+fn wait(trainer: &SuccessTrainer, data: &Dataset, after: Duration) -> Option<Duration> {
+    let cancel = Cancel::new();
+    thread::scope(|scope| {
+        let switch = scope.spawn(|| {
+            thread::sleep(after);
+            cancel.cancel();
+            Instant::now()
+        });
+        let fitted = Work::new().with_cancel(&cancel).run(|| trainer.fit(data));
+        let ended = Instant::now();
+        let cancelled = switch.join().unwrap();
+        fitted.is_err().then(|| ended.saturating_duration_since(cancelled))
+    })
+}
+
+criterion_group!(benches, gate, search, cancellation);
+criterion_main!(benches);
