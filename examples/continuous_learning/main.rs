@@ -1,11 +1,12 @@
 //! The whole loop: an orchestrator records every generation, predicts before each, learns every
-//! night at 02:00, and promotes what is not worse.
+//! night at 02:00, promotes what is not worse, and takes back what breaks its promise.
 //!
 //! ```sh
 //! cargo run --release --example continuous_learning                      # 60 simulated days
 //! cargo run --release --example continuous_learning -- EVENTS.jsonl[.gz] # a host's own events
 //! ```
 
+mod accident;
 #[path = "../common/mod.rs"]
 mod common;
 mod moments;
@@ -13,7 +14,7 @@ mod numbers;
 mod report;
 
 use anyhow::Context;
-use chrono::{DateTime, Datelike, TimeDelta, Utc, Weekday};
+use chrono::{DateTime, Datelike, Utc, Weekday};
 use clap::Parser;
 use devmatrix_ml::clock::ManualClock;
 use devmatrix_ml::collect::DataCollector;
@@ -23,7 +24,9 @@ use devmatrix_ml::models::{QualityTrainer, SuccessTrainer, TimeTrainer};
 use devmatrix_ml::registry::DiskRegistry;
 use devmatrix_ml::serve::PredictionService;
 use devmatrix_ml::store::{Durability, EventStore, SqliteOptions, SqliteStore};
-use devmatrix_ml::train::{Gate, TrainingOptions, TrainingReport, train};
+use devmatrix_ml::train::{
+    Gate, Training, TrainingOptions, TrainingReport, TrainingSchedule, TrainingSignals,
+};
 use devmatrix_ml::{ErrorKind, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 use moments::{Moment, What};
@@ -84,6 +87,9 @@ async fn run(args: Args) -> anyhow::Result<()> {
     host.live(moments).await?;
     host.report.print(args.events.is_none());
     host.numbers.print();
+    if args.events.is_none() {
+        accident::show(args.seed).await?;
+    }
     println!("took {:.1} s", begun.elapsed().as_secs_f64());
     if args.keep.is_none() {
         std::fs::remove_dir_all(&temporary)?;
@@ -123,12 +129,13 @@ impl Host {
         if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} facts, {msg}") {
             bar.set_style(style);
         }
-        let mut night = next_night(moments[0].at);
+        let schedule = TrainingSchedule::default();
+        let mut night = schedule.next(moments[0].at);
         for moment in moments {
             while moment.at >= night {
                 self.clock.set(night);
-                self.learn(night).await?;
-                night += TimeDelta::days(1);
+                self.learn(&schedule, night).await?;
+                night = schedule.next(night);
                 bar.set_message(night.format("%Y-%m-%d").to_string());
             }
             self.clock.set(moment.at);
@@ -174,33 +181,34 @@ impl Host {
         Ok(())
     }
 
-    /// What the host's scheduler does at 02:00: train (success each night, the numbers on Sundays),
-    /// and serve what was promoted.
-    async fn learn(&mut self, now: DateTime<Utc>) -> Result<()> {
-        let mut options = TrainingOptions::default();
-        options.gate = Gate::relative();
-        let (trainer, engineer) = (SuccessTrainer::default(), FeatureEngineer::default());
-        let trained =
-            train(&trainer, self.store.as_ref(), &self.registry, &engineer, &self.clock, &options).await;
-        match trained {
-            Ok(trained) => self.report.trained(now, trained.promoted, &trained.reasons),
+    /// What the host's scheduler does when it wakes: where training is due and no other host is at it,
+    /// train (success each night, the numbers on Sundays), and serve what was promoted.
+    async fn learn(&mut self, schedule: &TrainingSchedule, now: DateTime<Utc>) -> Result<()> {
+        let (store, registry) = (self.store.as_ref(), &self.registry);
+        let signals = TrainingSignals::default();
+        let claim = schedule.claim("success", "this-host", store, registry, &self.clock, signals).await?;
+        let Some(claim) = claim else { return Ok(()) };
+        let (mut options, engineer) = (TrainingOptions::default(), FeatureEngineer::default());
+        options.gate = Gate::refreshing();
+        let training = Training::new(store, registry, &engineer, &self.clock).with_options(options);
+        let night = training.night(&SuccessTrainer::default()).await?;
+        match night.trained {
+            Ok(trained) => self.report.trained(now, &trained),
             Err(e) if matches!(e.kind(), ErrorKind::NotEnoughData { .. }) => {
                 self.report.not_trained(now, &e.to_string());
             }
             Err(e) => return Err(e),
         }
-        if now.weekday() == Weekday::Sun {
-            self.learn_numbers(&options).await?;
+        if let Some(watched) = night.watched {
+            self.report.watched(now, &watched);
         }
+        if now.weekday() == Weekday::Sun {
+            too_little(training.run(&TimeTrainer::default()).await)?;
+            too_little(training.run(&QualityTrainer::default()).await)?;
+        }
+        claim.finish(store, &self.clock).await?;
         self.predictions.reload(&self.registry).await?;
         self.collector.checkpoint().await
-    }
-
-    async fn learn_numbers(&self, options: &TrainingOptions) -> Result<()> {
-        let (store, engineer) = (self.store.as_ref(), FeatureEngineer::default());
-        let registry = &self.registry;
-        too_little(train(&TimeTrainer::default(), store, registry, &engineer, &self.clock, options).await)?;
-        too_little(train(&QualityTrainer::default(), store, registry, &engineer, &self.clock, options).await)
     }
 }
 
@@ -210,10 +218,4 @@ fn too_little(trained: Result<TrainingReport>) -> Result<()> {
         Err(e) if !matches!(e.kind(), ErrorKind::NotEnoughData { .. }) => Err(e),
         _ => Ok(()),
     }
-}
-
-/// The first 02:00 after `moment`.
-fn next_night(moment: DateTime<Utc>) -> DateTime<Utc> {
-    let night = moment.date_naive().and_hms_opt(2, 0, 0).unwrap_or_default().and_utc();
-    if night > moment { night } else { night + TimeDelta::days(1) }
 }

@@ -1,9 +1,10 @@
-//! Week by week: how many, how good, what was promoted and what was refused.
+//! Week by week: how many, how good, what was promoted, held and refused, and why.
 
 use chrono::{DateTime, Utc};
 use devmatrix_ml::evaluate::BinaryScores;
 use devmatrix_ml::event::EventId;
 use devmatrix_ml::models::SuccessPrediction;
+use devmatrix_ml::train::{TrainingReport, Watch};
 use std::collections::{BTreeMap, HashMap};
 
 /// What is kept to be printed at the end.
@@ -12,15 +13,18 @@ pub(crate) struct Report {
     weeks: BTreeMap<i64, Week>,
     open: HashMap<EventId, Row>,
     closed: HashMap<EventId, (Row, bool)>,
+    promotion: Option<(DateTime<Utc>, u64, Vec<String>)>,
+    rollbacks: Vec<(DateTime<Utc>, String)>,
 }
 
 #[derive(Default)]
 struct Week {
     generations: usize,
     promoted: usize,
+    held: usize,
     refused: usize,
     not_trained: usize,
-    refusal: Option<String>,
+    why_not: Option<String>,
 }
 
 #[derive(Clone)]
@@ -33,7 +37,8 @@ struct Row {
 
 impl Report {
     pub(crate) fn new(begin: DateTime<Utc>) -> Self {
-        Self { begin, weeks: BTreeMap::new(), open: HashMap::new(), closed: HashMap::new() }
+        let (weeks, open, closed) = (BTreeMap::new(), HashMap::new(), HashMap::new());
+        Self { begin, weeks, open, closed, promotion: None, rollbacks: Vec::new() }
     }
 
     /// A prediction made before its generation started.
@@ -63,14 +68,25 @@ impl Report {
         }
     }
 
-    pub(crate) fn trained(&mut self, now: DateTime<Utc>, promoted: bool, reasons: &[String]) {
+    pub(crate) fn trained(&mut self, now: DateTime<Utc>, trained: &TrainingReport) {
         let week = self.week_of(now);
         let week = self.weeks.entry(week).or_default();
-        if promoted {
+        let because = |start: &str| trained.reasons.iter().find(|r| r.starts_with(start)).cloned();
+        if trained.promoted {
             week.promoted += 1;
-        } else {
+            self.promotion = Some((now, trained.version.version, trained.reasons.clone()));
+        } else if let Some(reason) = because("refused") {
             week.refused += 1;
-            week.refusal = reasons.iter().find(|r| r.starts_with("refused")).cloned();
+            week.why_not = Some(reason);
+        } else {
+            week.held += 1;
+            week.why_not = week.why_not.take().or(because("held"));
+        }
+    }
+
+    pub(crate) fn watched(&mut self, now: DateTime<Utc>, watched: &Watch) {
+        if watched.rolled_back_to.is_some() {
+            self.rollbacks.push((now, watched.reasons.join("; ")));
         }
     }
 
@@ -78,7 +94,7 @@ impl Report {
         let week = self.week_of(now);
         let week = self.weeks.entry(week).or_default();
         week.not_trained += 1;
-        week.refusal = Some(reason.to_owned());
+        week.why_not = Some(reason.to_owned());
     }
 
     fn week_of(&self, now: DateTime<Utc>) -> i64 {
@@ -87,15 +103,15 @@ impl Report {
 
     pub(crate) fn print(&self, truth_known: bool) {
         println!(
-            "{:>4} {:>12} {:>9} {:>7} {:>7} {:>7} {:>9} {:>8}  why not",
-            "week", "generations", "answered", "success", "AUC", "Brier", "promoted", "refused"
+            "{:>4} {:>12} {:>9} {:>7} {:>7} {:>7} {:>9} {:>5} {:>8}  why not",
+            "week", "generations", "answered", "success", "AUC", "Brier", "promoted", "held", "refused"
         );
         for (number, week) in &self.weeks {
             let rows = self.rows(|row| row.week == *number);
             let rate = rows.iter().filter(|(_, y)| *y).count() as f64 / rows.len().max(1) as f64;
             let scores = scores(&rows, |row| row.predicted);
             println!(
-                "{:>4} {:>12} {:>9} {:>6.1}% {:>7} {:>7} {:>9} {:>8}  {}",
+                "{:>4} {:>12} {:>9} {:>6.1}% {:>7} {:>7} {:>9} {:>5} {:>8}  {}",
                 number + 1,
                 week.generations,
                 rows.len(),
@@ -103,10 +119,16 @@ impl Report {
                 show(scores.and_then(|s| s.auc)),
                 show(scores.map(|s| s.brier)),
                 week.promoted,
+                week.held,
                 week.refused + week.not_trained,
-                week.refusal.as_deref().unwrap_or("-")
+                week.why_not.as_deref().unwrap_or("-")
             );
         }
+        if let Some((at, version, reasons)) = &self.promotion {
+            println!("\nthe last promotion, version {version} on {}:", at.date_naive());
+            reasons.iter().for_each(|reason| println!("  {reason}"));
+        }
+        self.rollbacks.iter().for_each(|(at, why)| println!("rolled back on {}: {why}", at.date_naive()));
         self.summary(truth_known);
     }
 

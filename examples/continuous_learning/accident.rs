@@ -1,0 +1,122 @@
+//! An accident: for ten days a fault mixes up approvals and rejections, a model learns from them and is
+//! put live past the gate. What the watch and the gate make of that.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use devmatrix_ml::clock::{Clock, ManualClock};
+use devmatrix_ml::event::{GenerationEvent, Record, UserAction};
+use devmatrix_ml::features::FeatureEngineer;
+use devmatrix_ml::models::SuccessTrainer;
+use devmatrix_ml::registry::MemoryRegistry;
+use devmatrix_ml::simulate::{Generation, Simulator, SimulatorOptions};
+use devmatrix_ml::store::{EventStore, MemoryStore};
+use devmatrix_ml::train::{Gate, Training, TrainingOptions};
+use std::sync::Arc;
+
+const FAULT: std::ops::Range<i64> = 20..30;
+const LAST_DAY: i64 = 50;
+
+/// Lives through the accident and prints what was done about it.
+pub(crate) async fn show(seed: u64) -> anyhow::Result<()> {
+    let mut world = World::new(seed)?;
+    println!(
+        "\nAn accident: from day {} to day {} approvals are recorded as rejections.",
+        FAULT.start, FAULT.end
+    );
+    world.live_until(FAULT.start).await?;
+    world.train("trained through the gate", usual()).await?;
+    world.live_until(FAULT.end).await?;
+    world.train("trained on the faulty days, put live past the gate", past_the_gate()).await?;
+    for day in FAULT.end + 1..=LAST_DAY {
+        world.live_until(day).await?;
+        if world.watch().await? {
+            let mut again = past_the_gate();
+            again.gate = usual().gate;
+            return world.train("trained on the faulty days again, through the gate", again).await;
+        }
+    }
+    Ok(())
+}
+
+fn usual() -> TrainingOptions {
+    let mut options = TrainingOptions::default();
+    options.gate = Gate::refreshing();
+    options
+}
+
+/// The last week or so, and nothing asked.
+fn past_the_gate() -> TrainingOptions {
+    let mut options = usual();
+    (options.max_rows, options.gate.champion, options.gate.baselines) = (450, false, false);
+    options
+}
+
+struct World {
+    start: DateTime<Utc>,
+    clock: ManualClock,
+    store: MemoryStore,
+    registry: MemoryRegistry,
+    engineer: FeatureEngineer,
+    records: std::iter::Peekable<std::vec::IntoIter<Record>>,
+}
+
+impl World {
+    fn new(seed: u64) -> anyhow::Result<Self> {
+        let mut options = SimulatorOptions::default();
+        (options.days, options.per_day, options.seed) = (LAST_DAY as u32, 60.0, seed);
+        (options.drift_day, options.new_model_day) = (None, None);
+        let (start, clock) = (options.start, ManualClock::at(options.start));
+        let mut records = Vec::new();
+        for event in Simulator::new(options)?.map(Generation::into_event) {
+            records.extend(mixed_up(event, start).into_records()?);
+        }
+        records.sort_by_cached_key(|r| (r.known_at(), r.key()));
+        let registry = MemoryRegistry::new().with_clock(Arc::new(clock.clone()));
+        let (store, engineer) = (MemoryStore::new(), FeatureEngineer::default());
+        Ok(Self { start, clock, store, registry, engineer, records: records.into_iter().peekable() })
+    }
+
+    async fn live_until(&mut self, day: i64) -> devmatrix_ml::Result<()> {
+        self.clock.set(self.start + TimeDelta::days(day));
+        let now = self.clock.now();
+        let known: Vec<_> = std::iter::from_fn(|| self.records.next_if(|r| r.known_at() <= now)).collect();
+        self.store.append(known).await.map(drop)
+    }
+
+    fn training(&self, options: TrainingOptions) -> Training<'_> {
+        Training::new(&self.store, &self.registry, &self.engineer, &self.clock).with_options(options)
+    }
+
+    async fn train(&self, how: &str, options: TrainingOptions) -> anyhow::Result<()> {
+        let done = self.training(options).run(&SuccessTrainer::default()).await?;
+        let outcome = if done.promoted { "live" } else { "not live" };
+        println!("  day {}: version {} {how}: {outcome}", self.day(), done.version.version);
+        done.reasons.iter().for_each(|reason| println!("    {reason}"));
+        Ok(())
+    }
+
+    /// Whether the version in production was rolled back.
+    async fn watch(&self) -> anyhow::Result<bool> {
+        let seen = self.training(usual()).watch(&SuccessTrainer::default()).await?;
+        let Some((seen, to)) = seen.and_then(|seen| seen.rolled_back_to.map(|to| (seen, to))) else {
+            return Ok(false);
+        };
+        println!("  day {}: version {} rolled back to version {to}", self.day(), seen.version);
+        seen.reasons.iter().for_each(|reason| println!("    {reason}"));
+        Ok(true)
+    }
+
+    fn day(&self) -> i64 {
+        (self.clock.now() - self.start).num_days()
+    }
+}
+
+/// What the fault makes of an event.
+fn mixed_up(mut event: GenerationEvent, start: DateTime<Utc>) -> GenerationEvent {
+    if FAULT.contains(&(event.started.known_at - start).num_days()) {
+        for feedback in &mut event.feedback {
+            let action = &mut feedback.value.user_action;
+            *action = if *action == UserAction::Approve { UserAction::Reject } else { UserAction::Approve };
+        }
+    }
+    event
+}
