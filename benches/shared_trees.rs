@@ -1,0 +1,192 @@
+//! Would one model of success, quality and seconds do better than three? The same trees are grown on the
+//! same rows for each target alone, for all of them at once (leaves that hold a value for each target),
+//! and in a chain (each target sees what out-of-fold models say of the others). The number of rounds is
+//! chosen on rows between those learnt from and the newest fifth, which judges.
+//!
+//! ```sh
+//! cargo bench --bench shared_trees                        # simulated generations
+//! EVENTS=FILE.jsonl[.gz] cargo bench --bench shared_trees # a host's own
+//! ```
+#![allow(clippy::unwrap_used)] // a bench may fail by unwrapping
+
+mod common;
+
+use devmatrix_ml::dataset::{Dataset, DatasetBuilder, Example, Target};
+use devmatrix_ml::evaluate::compare_paired;
+use devmatrix_ml::event::{Record, read_jsonl};
+use devmatrix_ml::features::{FEATURES, FeatureEngineer, KnownWhen};
+use hessboost::config::{GrowPolicy, MultiStrategy, TrainingParams, TreeMethod};
+use hessboost::data::DMatrix;
+use hessboost::training::Trainer;
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::BufReader;
+use std::num::NonZeroUsize;
+
+const TARGETS: [&str; 3] = ["success", "quality", "seconds"];
+const ROUNDS: usize = 300;
+
+/// Rows with their known targets side by side, each target with mean 0 and variance 1.
+struct Rows {
+    features: Vec<Vec<f32>>,
+    targets: Vec<[f32; 3]>,
+    clusters: Vec<u64>,
+}
+
+fn main() {
+    let records = std::env::var_os("EVENTS").map_or_else(|| common::records(6_000), |path| read(&path));
+    let rows = Rows::of(&dataset(&records));
+    println!("{} generations with success, quality and seconds", rows.targets.len());
+    if rows.targets.len() < 500 {
+        return println!("too few to tell");
+    }
+    let newest = rows.targets.len() * 4 / 5;
+    for learnt in [newest / 8, newest / 2, newest] {
+        let from = newest - learnt;
+        let (earlier, between, later) =
+            (from..from + learnt * 3 / 4, from + learnt * 3 / 4..newest, newest..rows.targets.len());
+        let fit = |share: &[usize], features: &[Vec<f32>]| {
+            grow(features, &rows.targets, share, (earlier.clone(), between.clone(), later.clone()))
+        };
+        let alone: Vec<_> = (0..3).map(|t| fit(&[t], &rows.features).remove(0)).collect();
+        let shared = fit(&[0, 1, 2], &rows.features);
+        let chained = rows.chained(newest, from);
+        let chain: Vec<_> = (0..3).map(|t| fit(&[t], &chained[t]).remove(0)).collect();
+        println!("learnt from {learnt} rows, mean squared error on {} newer ones:", later.len());
+        for (t, name) in TARGETS.iter().enumerate() {
+            let error = |said: &[f32]| {
+                later.clone().zip(said).map(|(row, p)| f64::from(p - rows.targets[row][t]).powi(2)).collect()
+            };
+            let separate: Vec<f64> = error(&alone[t]);
+            print!("  {name:<8} alone {:.4}", separate.iter().sum::<f64>() / separate.len() as f64);
+            for (how, said) in [("shared trees", &shared[t]), ("in a chain", &chain[t])] {
+                let found =
+                    compare_paired(&error(said), &separate, &rows.clusters[later.clone()], 0.95, 42).unwrap();
+                print!("; {how} {:+.4} ({:+.4} to {:+.4})", found.difference, found.lower, found.upper);
+            }
+            println!();
+        }
+    }
+}
+
+fn read(path: &std::ffi::OsStr) -> Vec<Record> {
+    let file = BufReader::new(File::open(path).unwrap());
+    let zipped = std::path::Path::new(path).extension().is_some_and(|e| e == "gz");
+    let events = if zipped {
+        read_jsonl(BufReader::new(flate2::bufread::MultiGzDecoder::new(file)), true)
+    } else {
+        read_jsonl(file, true)
+    };
+    let mut records: Vec<_> =
+        events.unwrap().events.into_iter().flat_map(|e| e.into_records().unwrap()).collect();
+    records.sort_by_cached_key(|r| (r.known_at(), r.key()));
+    records
+}
+
+fn dataset(records: &[Record]) -> Dataset {
+    let mut builder = DatasetBuilder::new(FeatureEngineer::default());
+    records.iter().for_each(|record| builder.apply(record));
+    builder.rows(Target::Success, records.last().unwrap().known_at(), 1_000_000)
+}
+
+impl Rows {
+    fn of(data: &Dataset) -> Self {
+        let before: Vec<usize> =
+            (0..FEATURES.len()).filter(|at| FEATURES[*at].known == KnownWhen::Before).collect();
+        let known = |e: &&Example| {
+            e.labels.success.is_some() && e.labels.quality.is_some() && e.labels.seconds.is_some()
+        };
+        let examples: Vec<_> = data.examples.iter().filter(known).collect();
+        let features =
+            examples.iter().map(|e| before.iter().map(|at| e.features.values[*at]).collect()).collect();
+        let mut targets: Vec<_> = examples
+            .iter()
+            .map(|e| {
+                let labels = &e.labels;
+                let success = f32::from(u8::from(labels.success.unwrap().1));
+                [success, labels.quality.unwrap().1 as f32, labels.seconds.unwrap().1.ln_1p() as f32]
+            })
+            .collect();
+        for t in 0..3 {
+            let mean = targets.iter().map(|row| row[t]).sum::<f32>() / targets.len() as f32;
+            let spread =
+                targets.iter().map(|row| (row[t] - mean).powi(2)).sum::<f32>() / targets.len() as f32;
+            targets.iter_mut().for_each(|row| row[t] = (row[t] - mean) / spread.sqrt().max(1e-6));
+        }
+        let mut clusters: Vec<_> = examples.iter().map(|e| e.project).collect();
+        if clusters.iter().collect::<HashSet<_>>().len() < 10 {
+            clusters = examples.iter().map(|e| e.task).collect();
+        }
+        Self { features, targets, clusters }
+    }
+
+    /// For each target the features with what models of the other two say: of rows before `newest` out
+    /// of fold, of later ones by a model of all since `from`.
+    fn chained(&self, newest: usize, from: usize) -> [Vec<Vec<f32>>; 3] {
+        const FOLDS: usize = 5;
+        let mut said = vec![[f32::NAN; 3]; self.targets.len()];
+        let width = (newest - from).div_ceil(FOLDS);
+        for (t, _) in TARGETS.iter().enumerate() {
+            let mut fill = |rows: Vec<usize>, predicted: std::ops::Range<usize>| {
+                let features: Vec<_> = rows.iter().map(|row| self.features[*row].clone()).collect();
+                let targets: Vec<_> = rows.iter().map(|row| self.targets[*row]).collect();
+                let (all, learnt) =
+                    ([features, self.features[predicted.clone()].to_vec()].concat(), rows.len());
+                let labels = [targets, self.targets[predicted.clone()].to_vec()].concat();
+                let parts = (0..learnt * 3 / 4, learnt * 3 / 4..learnt, learnt..all.len());
+                let values = grow(&all, &labels, &[t], parts).remove(0);
+                predicted.zip(values).for_each(|(row, value)| said[row][t] = value);
+            };
+            for fold in 0..FOLDS {
+                let held = from + fold * width..(from + (fold + 1) * width).min(newest);
+                fill((from..newest).filter(|row| !held.contains(row)).collect(), held);
+            }
+            fill((from..newest).collect(), newest..self.targets.len());
+        }
+        std::array::from_fn(|t| {
+            let others = |row: usize| (0..3).filter(move |o| *o != t).map(move |o| (row, o));
+            let with = |(row, own): (usize, &Vec<f32>)| {
+                own.iter().copied().chain(others(row).map(|(row, o)| said[row][o])).collect()
+            };
+            self.features.iter().enumerate().map(with).collect()
+        })
+    }
+}
+
+type Parts = (std::ops::Range<usize>, std::ops::Range<usize>, std::ops::Range<usize>);
+
+/// What trees of `share` targets at once, grown on the first part and stopped by the second, say of the
+/// third, target by target.
+fn grow(features: &[Vec<f32>], targets: &[[f32; 3]], share: &[usize], parts: Parts) -> Vec<Vec<f32>> {
+    let matrix = |rows: std::ops::Range<usize>| {
+        let values: Vec<f32> = features[rows.clone()].concat();
+        let labels: Vec<f32> =
+            targets[rows.clone()].iter().flat_map(|row| share.iter().map(|t| row[*t])).collect();
+        let matrix = DMatrix::from_dense(&values, rows.len(), features[0].len()).unwrap();
+        matrix.with_label_matrix(&labels, share.len()).unwrap()
+    };
+    let strategy =
+        if share.len() > 1 { MultiStrategy::MultiOutputTree } else { MultiStrategy::OneOutputPerTree };
+    let params = TrainingParams::builder()
+        .tree_method(TreeMethod::Hist)
+        .grow_policy(GrowPolicy::LossGuide)
+        .multi_strategy(strategy)
+        .max_leaves(15)
+        .unlimited_depth()
+        .eta(0.05)
+        .lambda(5.0)
+        .min_child_weight(5.0)
+        .subsample(0.8)
+        .colsample_bytree(0.6)
+        .seed(42)
+        .nthread(2)
+        .build()
+        .unwrap();
+    let (train, held_out, later) = (matrix(parts.0), matrix(parts.1), matrix(parts.2));
+    let trainer = Trainer::new(&params, &train, ROUNDS).eval(&held_out, "between");
+    let model = trainer.early_stopping_rounds(NonZeroUsize::new(20).unwrap()).train().unwrap().model;
+    let best = model.best_iteration().map_or(ROUNDS, |best| best + 1);
+    let model = model.slice(..best, 1).unwrap_or(model);
+    let said = model.predict(&later, ..).unwrap();
+    (0..share.len()).map(|t| said.as_slice().iter().skip(t).step_by(share.len()).copied().collect()).collect()
+}
