@@ -1,7 +1,7 @@
 //! Continuous learning for AI code generators, to be linked into the program that runs them.
 //!
 //! A host that sends tasks to LLM agents records each generation, asks before each what will come
-//! of it, trains every night, and serves a new model only when evidence shows that it is no worse.
+//! of it, trains every night, and serves a new model only when evidence shows that it may.
 //!
 //! ```
 //! use chrono::TimeDelta;
