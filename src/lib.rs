@@ -70,6 +70,8 @@ pub mod text;
 // What past tasks are like a new one.
 pub mod similar;
 // Where facts are kept.
+#[cfg(feature = "postgres")]
+pub mod postgres;
 pub mod store;
 // How they get there.
 pub mod collect;

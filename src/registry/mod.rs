@@ -28,11 +28,15 @@ mod document;
 pub mod envelope;
 mod files;
 mod memory;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod stages;
 mod version;
 
 pub use disk::DiskRegistry;
 pub use memory::MemoryRegistry;
+#[cfg(feature = "postgres")]
+pub use postgres::PostgresRegistry;
 pub(crate) use version::sha256_hex;
 pub use version::{MAX_ARTEFACT_BYTES, ModelVersion, NewVersion, Stage, Verdict, check_name};
 

@@ -3,6 +3,8 @@
 
 pub mod anything;
 pub mod arrivals;
+#[cfg(feature = "postgres")]
+pub mod server;
 pub mod small;
 pub mod templates;
 pub mod world;

@@ -1,11 +1,11 @@
 //! What is read, on the caller's thread.
 
 use super::fault::fault;
-use super::row::{self, FACT_COLUMNS};
+use super::row::{FACT_COLUMNS, get, read_fact};
 use crate::error::Result;
 use crate::event::{EventId, GenerationEvent, Record};
 use crate::features::FeatureVector;
-use crate::store::{Cursor, Page, ScanOrder};
+use crate::store::{Cursor, Page, ScanOrder, row};
 use rusqlite::{Connection, Params, Row, params};
 
 pub(super) fn events(db: &Connection, ids: &[EventId]) -> Result<Vec<Option<GenerationEvent>>> {
@@ -13,7 +13,7 @@ pub(super) fn events(db: &Connection, ids: &[EventId]) -> Result<Vec<Option<Gene
     at_one_moment(db, || {
         ids.iter()
             .map(|id| {
-                let records = all(db, &sql, [id.as_str()], row::read_fact)?;
+                let records = all(db, &sql, [id.as_str()], read_fact)?;
                 Ok(GenerationEvent::from_records(records.into_iter().map(|(_, record)| record)))
             })
             .collect()
@@ -39,8 +39,8 @@ pub(super) fn features(db: &Connection, ids: &[EventId]) -> Result<Vec<Option<Fe
         ids.iter()
             .map(|id| {
                 let read = |row: &Row<'_>| {
-                    let body: Vec<u8> = row::get(row, 0, "features")?;
-                    row::read_features(id, &body, row::get(row, 1, "features")?)
+                    let body: Vec<u8> = get(row, 0, "features")?;
+                    row::read_features(id, &body, get(row, 1, "features")?)
                 };
                 Ok(all(db, sql, [id.as_str()], read)?.pop())
             })
@@ -56,8 +56,8 @@ pub(super) fn without_features(
     let sql = "SELECT event_id, crc FROM waiting WHERE event_id > ?1 ORDER BY event_id LIMIT ?2";
     let after = after.map_or("", EventId::as_str);
     all(db, sql, params![after, sql_limit(limit)], |row| {
-        let id: String = row::get(row, 0, "waiting")?;
-        row::verify("waiting", &id, &[], row::get(row, 1, "waiting")?)?;
+        let id: String = get(row, 0, "waiting")?;
+        row::verify("waiting", &id, &[], get(row, 1, "waiting")?)?;
         EventId::new(id)
     })
 }
@@ -65,8 +65,8 @@ pub(super) fn without_features(
 pub(super) fn checkpoint(db: &Connection, name: &str) -> Result<Option<Vec<u8>>> {
     let sql = "SELECT bytes, crc FROM checkpoints WHERE name = ?1";
     let found = all(db, sql, [name], |row| {
-        let bytes: Vec<u8> = row::get(row, 0, "checkpoints")?;
-        row::verify("checkpoints", name, &bytes, row::get(row, 1, "checkpoints")?)?;
+        let bytes: Vec<u8> = get(row, 0, "checkpoints")?;
+        row::verify("checkpoints", name, &bytes, get(row, 1, "checkpoints")?)?;
         Ok(bytes)
     });
     Ok(found?.pop())
@@ -100,8 +100,8 @@ pub(super) fn all<T>(
 
 fn meta(db: &Connection, name: &str) -> Result<Option<i64>> {
     let found = all(db, "SELECT value, crc FROM meta WHERE name = ?1", [name], |row| {
-        let value: i64 = row::get(row, 0, "meta")?;
-        row::verify("meta", name, &value.to_le_bytes(), row::get(row, 1, "meta")?)?;
+        let value: i64 = get(row, 0, "meta")?;
+        row::verify("meta", name, &value.to_le_bytes(), get(row, 1, "meta")?)?;
         Ok(value)
     });
     Ok(found?.pop())
@@ -116,7 +116,7 @@ fn scan_known(db: &Connection, after: Option<&Cursor>, limit: usize) -> Result<V
         Some(Cursor::Known(known_at, id, kind, part)) => (*known_at, id.as_str(), *kind, part.as_str()),
         _ => (i64::MIN, "", 0, ""),
     };
-    all(db, &sql, params![known_at, id, kind, part, sql_limit(limit)], row::read_fact)
+    all(db, &sql, params![known_at, id, kind, part, sql_limit(limit)], read_fact)
 }
 
 /// A number is given inside the transaction that writes the row, and SQLite has one such
@@ -128,7 +128,7 @@ fn scan_arrival(db: &Connection, after: Option<&Cursor>, limit: usize) -> Result
         Some(Cursor::Arrival(seq)) => *seq,
         _ => 0,
     };
-    all(db, &sql, params![after, sql_limit(limit)], row::read_fact)
+    all(db, &sql, params![after, sql_limit(limit)], read_fact)
 }
 
 /// Runs several queries on one state of the file.

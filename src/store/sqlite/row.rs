@@ -1,81 +1,13 @@
-//! Rows: how a record becomes one and is read back, and the checksum over all of its columns.
+//! Rows of the file, read and verified.
 
 use super::fault::fault;
-use crate::error::{Error, Result};
-use crate::event::{EventId, Fact, Record, RecordKey};
-use crate::features::FeatureVector;
-use chrono::{DateTime, Utc};
-use crc32fast::Hasher;
+use crate::error::Result;
+use crate::event::Record;
+use crate::store::row::StoredFact;
 use rusqlite::Row;
-use sha2::{Digest, Sha256};
-
-/// A record as a row, but for its number, which only the transaction knows.
-pub(super) struct FactRow {
-    pub(super) key: RecordKey,
-    pub(super) known_at: i64,
-    pub(super) user_id: Option<String>,
-    pub(super) project_id: Option<String>,
-    pub(super) body: Vec<u8>,
-    pub(super) judgement: bool,
-    sum: Sum,
-}
-
-/// A feature vector as a row.
-pub(super) struct FeatureRow {
-    pub(super) event_id: EventId,
-    pub(super) body: Vec<u8>,
-    pub(super) crc: i64,
-}
 
 /// The columns that [`read_fact`] reads, in its order.
 pub(super) const FACT_COLUMNS: &str = "seq, event_id, kind, part, known_at, user_id, project_id, body, crc";
-
-/// The layout of a feature vector's body, its first byte.
-const FEATURES_FORMAT: u8 = 1;
-
-impl FactRow {
-    /// Encodes `record`; done on the caller's thread, to keep the writing one free.
-    pub(super) fn new(record: &Record) -> Result<Self> {
-        let mut body = Vec::with_capacity(1024);
-        serde_json::to_writer(&mut body, record.fact())
-            .map_err(|e| Error::internal("a record could not be encoded").with_source(e))?;
-        let (user_id, project_id) = match record.fact() {
-            Fact::Started(s) => (s.context.user_id.clone(), s.context.project_id.clone()),
-            Fact::Completed(_) | Fact::Feedback(_) => (None, None),
-        };
-        let (user_id, project_id) = (user_id.map(String::from), project_id.map(String::from));
-        let (key, known_at) = (record.key(), record.known_at().timestamp_micros());
-        let sum = fact_sum(
-            (key.event_id.as_str(), key.kind.into(), &key.part),
-            known_at,
-            (user_id.as_deref(), project_id.as_deref()),
-            &body,
-        );
-        Ok(Self { key, known_at, user_id, project_id, body, judgement: record.is_judgement(), sum })
-    }
-
-    /// The checksum of the row that stands at `seq`.
-    pub(super) fn crc(&self, seq: i64) -> i64 {
-        self.sum.clone().int(seq).end()
-    }
-
-    /// Whether `body`, stored under the same key, says the same.
-    pub(super) fn same_fact(&self, body: &[u8]) -> bool {
-        // A later release may write the same fact in other bytes.
-        let fact = |bytes| serde_json::from_slice::<Fact>(bytes).ok();
-        self.body == body || fact(body).is_some_and(|stored| Some(stored) == fact(&self.body))
-    }
-}
-
-impl FeatureRow {
-    pub(super) fn new(vector: &FeatureVector) -> Result<Self> {
-        let body = postcard::to_extend(vector, vec![FEATURES_FORMAT])
-            .map_err(|e| Error::internal("a feature vector could not be encoded").with_source(e))?;
-        let event_id = vector.event_id.clone();
-        let crc = blob_crc("features", event_id.as_str(), &body);
-        Ok(Self { event_id, body, crc })
-    }
-}
 
 /// A verified row of `facts`: its number and its record.
 pub(super) fn read_fact(row: &Row<'_>) -> Result<(i64, Record)> {
@@ -83,31 +15,19 @@ pub(super) fn read_fact(row: &Row<'_>) -> Result<(i64, Record)> {
     let columns = || -> rusqlite::Result<_> {
         let text = |at| row.get_ref(at).and_then(|v| v.as_str().map_err(|e| wrong_type(at, e)));
         let option = |at| row.get_ref(at).and_then(|v| v.as_str_or_null().map_err(|e| wrong_type(at, e)));
-        let body = row.get_ref(7)?.as_blob().map_err(|e| wrong_type(7, e))?;
-        let key = (text(1)?, row.get::<_, i64>(2)?, text(3)?);
-        Ok((key, row.get::<_, i64>(4)?, (option(5)?, option(6)?), body, row.get::<_, i64>(8)?))
+        Ok(StoredFact {
+            seq,
+            event_id: text(1)?,
+            kind: row.get(2)?,
+            part: text(3)?,
+            known_at: row.get(4)?,
+            user_id: option(5)?,
+            project_id: option(6)?,
+            body: row.get_ref(7)?.as_blob().map_err(|e| wrong_type(7, e))?,
+            crc: row.get(8)?,
+        })
     };
-    let (key, known_at, owner, body, crc) =
-        columns().map_err(|e| fault(e, &format!("read facts row {seq}")))?;
-    if fact_sum(key, known_at, owner, body).int(seq).end() != crc {
-        return Err(damaged("facts", &format!("{seq} (event {:?})", key.0)));
-    }
-    decode_fact(key.0, known_at, body).map(|record| (seq, record)).map_err(|e| {
-        let message = format!("facts row {seq} is whole but not of this release: upgrade devmatrix-ml");
-        Error::incompatible(message).with_source(e)
-    })
-}
-
-pub(super) fn read_features(event_id: &EventId, body: &[u8], crc: i64) -> Result<FeatureVector> {
-    verify("features", event_id.as_str(), body, crc)?;
-    let vector = match body.split_first() {
-        Some((&FEATURES_FORMAT, rest)) => postcard::from_bytes(rest).ok(),
-        _ => None,
-    };
-    vector.ok_or_else(|| {
-        let message = format!("the features of {event_id} are whole but not of this release: make them anew");
-        Error::incompatible(message)
-    })
+    columns().map_err(|e| fault(e, &format!("read facts row {seq}")))?.verified()
 }
 
 /// Reads column `at` of a row of `table`.
@@ -115,87 +35,6 @@ pub(super) fn get<T: rusqlite::types::FromSql>(row: &Row<'_>, at: usize, table: 
     row.get(at).map_err(|e| fault(e, &format!("read a row of {table}")))
 }
 
-/// The checksum of a row that is a name and some bytes.
-pub(super) fn blob_crc(table: &str, name: &str, bytes: &[u8]) -> i64 {
-    Sum::default().text(table).text(name).bytes(bytes).end()
-}
-
-/// Refuses a row whose bytes are not those that were written.
-pub(super) fn verify(table: &str, name: &str, bytes: &[u8], crc: i64) -> Result<()> {
-    if blob_crc(table, name, bytes) == crc { Ok(()) } else { Err(damaged(table, &format!("{name:?}"))) }
-}
-
-/// What stays of an erased event: enough to know its id again, too little to tell it.
-pub(super) fn digest(event_id: &EventId) -> [u8; 32] {
-    Sha256::digest(event_id.as_str()).into()
-}
-
-fn damaged(table: &str, row: &str) -> Error {
-    Error::corrupt(format!("{table} row {row} fails its checksum: restore the file from a copy"))
-}
-
 fn wrong_type(at: usize, error: rusqlite::types::FromSqlError) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(at, rusqlite::types::Type::Null, Box::new(error))
-}
-
-fn decode_fact(event_id: &str, known_at: i64, body: &[u8]) -> Result<Record> {
-    let fact = serde_json::from_slice(body).map_err(|e| Error::corrupt("its body").with_source(e))?;
-    let known_at: DateTime<Utc> =
-        DateTime::from_timestamp_micros(known_at).ok_or_else(|| Error::corrupt("its known_at"))?;
-    Record::new(EventId::new(event_id)?, known_at, fact)
-}
-
-fn fact_sum(
-    (event_id, kind, part): (&str, i64, &str),
-    known_at: i64,
-    (user_id, project_id): (Option<&str>, Option<&str>),
-    body: &[u8],
-) -> Sum {
-    let key = Sum::default().text("facts").text(event_id).int(kind).text(part).int(known_at);
-    key.option(user_id).option(project_id).bytes(body)
-}
-
-/// A checksum over columns, each with its length, so that no byte can move from one to the next.
-#[derive(Clone, Default)]
-struct Sum(Hasher);
-
-impl Sum {
-    fn int(mut self, value: i64) -> Self {
-        self.0.update(&value.to_le_bytes());
-        self
-    }
-
-    fn bytes(mut self, bytes: &[u8]) -> Self {
-        self = self.int(bytes.len() as i64);
-        self.0.update(bytes);
-        self
-    }
-
-    fn text(self, text: &str) -> Self {
-        self.bytes(text.as_bytes())
-    }
-
-    fn option(self, text: Option<&str>) -> Self {
-        match text {
-            Some(text) => self.text(text),
-            None => self.int(-1),
-        }
-    }
-
-    fn end(self) -> i64 {
-        self.0.finalize().into()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_byte_that_moves_to_the_next_column_changes_the_checksum() {
-        assert_ne!(blob_crc("features", "ab", b"c"), blob_crc("features", "a", b"bc"));
-        let sum = |user, project| fact_sum(("e", 0, ""), 1, (user, project), b"x").end();
-        assert_ne!(sum(Some("a"), None), sum(None, Some("a")));
-        assert_ne!(sum(Some(""), None), sum(None, None));
-    }
 }

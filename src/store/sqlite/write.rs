@@ -2,10 +2,11 @@
 
 use super::fault::fault;
 use super::read;
-use super::row::{self, FACT_COLUMNS, FactRow, FeatureRow};
+use super::row::{FACT_COLUMNS, get, read_fact};
 use super::writer::Tx;
 use crate::error::{Error, Result};
 use crate::event::EventId;
+use crate::store::row::{self, FactRow, FeatureRow};
 use crate::store::{Appended, Erasure, Subject};
 use rusqlite::{Connection, Params, params};
 
@@ -109,8 +110,8 @@ fn compare(db: &Connection, row: &FactRow) -> Result<Appended> {
     let sql = format!("SELECT {FACT_COLUMNS} FROM facts WHERE event_id = ?1 AND kind = ?2 AND part = ?3");
     let key = params![row.key.event_id.as_str(), row.key.kind, row.key.part];
     let same = read::all(db, &sql, key, |stored| {
-        row::read_fact(stored)?;
-        Ok(row.same_fact(&row::get::<Vec<u8>>(stored, 7, "facts")?))
+        read_fact(stored)?;
+        Ok(row.same_fact(&get::<Vec<u8>>(stored, 7, "facts")?))
     })?;
     match same.first() {
         Some(true) => Ok(Appended::Duplicate),
@@ -141,7 +142,7 @@ fn events_of(db: &Connection, subject: &Subject) -> Result<Vec<EventId>> {
         Subject::Project(id) => ("project_id", id.as_str()),
     };
     let sql = format!("SELECT {FACT_COLUMNS} FROM facts WHERE {column} = ?1");
-    read::all(db, &sql, [id], |row| row::read_fact(row).map(|(_, record)| record.event_id().clone()))
+    read::all(db, &sql, [id], |row| read_fact(row).map(|(_, record)| record.event_id().clone()))
 }
 
 fn put_meta(db: &Connection, name: &str, value: i64) -> Result<()> {

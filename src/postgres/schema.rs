@@ -1,0 +1,100 @@
+//! The tables: what they hold, and how older ones are brought up to date.
+
+use super::Fault;
+use crate::error::Error;
+use deadpool_postgres::Object;
+
+/// Step `n` brings tables of version `n` to `n + 1`; steps are only ever added.
+const MIGRATIONS: &[&str] = &[V1];
+
+/// - Text compares bytewise, like [`crate::event::RecordKey`].
+/// - `body` is `json`, not `jsonb`: what comes back is what was written, to the byte.
+/// - The row `arrivals` of `ml_meta` gives numbers to facts and is held until they are committed: facts
+///   become visible in the order of their numbers, so nothing can appear behind a cursor.
+/// - `ml_waiting` holds the events judged since their features were put.
+/// - The views are for people: one row a generation under the design's names, and one a judgement.
+const V1: &str = r#"
+CREATE TABLE ml_generation_events (
+    seq bigint NOT NULL UNIQUE,
+    event_id text COLLATE "C" NOT NULL,
+    kind smallint NOT NULL,
+    part text COLLATE "C" NOT NULL,
+    known_at bigint NOT NULL,
+    user_id text COLLATE "C",
+    project_id text COLLATE "C",
+    body json NOT NULL,
+    crc bigint NOT NULL,
+    PRIMARY KEY (event_id, kind, part)
+);
+CREATE INDEX ml_generation_events_known ON ml_generation_events (known_at, event_id, kind, part);
+CREATE INDEX ml_generation_events_user ON ml_generation_events (user_id) WHERE user_id IS NOT NULL;
+CREATE INDEX ml_generation_events_project ON ml_generation_events (project_id) WHERE project_id IS NOT NULL;
+CREATE TABLE ml_feature_vectors (
+    event_id text COLLATE "C" PRIMARY KEY,
+    body bytea NOT NULL,
+    crc bigint NOT NULL
+);
+CREATE TABLE ml_waiting (event_id text COLLATE "C" PRIMARY KEY);
+CREATE TABLE ml_checkpoints (name text COLLATE "C" PRIMARY KEY, bytes bytea NOT NULL, crc bigint NOT NULL);
+CREATE TABLE ml_leases (name text COLLATE "C" PRIMARY KEY, holder text NOT NULL, until bigint NOT NULL);
+CREATE TABLE ml_erased (digest bytea PRIMARY KEY);
+CREATE TABLE ml_meta (name text PRIMARY KEY, value bigint NOT NULL);
+INSERT INTO ml_meta (name, value) VALUES ('arrivals', 0), ('erasures', 0);
+CREATE TABLE ml_models (
+    name text COLLATE "C" PRIMARY KEY,
+    stages bytea NOT NULL
+);
+CREATE TABLE ml_model_versions (
+    name text COLLATE "C" NOT NULL REFERENCES ml_models,
+    version bigint NOT NULL,
+    record bytea NOT NULL,
+    artefact bytea NOT NULL,
+    evaluation bytea,
+    PRIMARY KEY (name, version)
+);
+CREATE VIEW ml_feedback AS
+SELECT event_id, part AS feedback_id, to_timestamp(known_at / 1e6) AS known_at, body
+FROM ml_generation_events WHERE kind = 2;
+"#;
+
+/// Makes the tables, or brings them up to date.
+pub(super) async fn migrate(client: &mut Object, schema: &str) -> Result<(), Fault> {
+    let known = MIGRATIONS.len() as i32;
+    // Looked at first, so that a user who may not make tables can use those that are there.
+    if version(client, schema).await? == known {
+        return Ok(());
+    }
+    let tx = client.transaction().await?;
+    tx.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", &[&format!("devmatrix-ml {schema}")])
+        .await?;
+    // Another may have been quicker.
+    let done = version(tx.client(), schema).await?;
+    if done > known || done < 0 {
+        return Err(Fault::Own(Error::incompatible(format!(
+            "its tables have version {done}, this release reads up to {known}: upgrade devmatrix-ml"
+        ))));
+    }
+    if done == 0 {
+        // The name was checked: it needs no quotes.
+        tx.batch_execute(&format!(
+            "CREATE SCHEMA IF NOT EXISTS {schema};
+             CREATE TABLE {schema}.ml_schema (version int PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now());"
+        ))
+        .await?;
+    }
+    for (at, step) in MIGRATIONS.iter().enumerate().skip(done as usize) {
+        tx.batch_execute(step).await?;
+        tx.execute("INSERT INTO ml_schema (version) VALUES ($1)", &[&(at as i32 + 1)]).await?;
+    }
+    tx.commit().await.map_err(Fault::Commit)
+}
+
+async fn version(client: &tokio_postgres::Client, schema: &str) -> Result<i32, Fault> {
+    // By the catalogue's rows: what names resolve to is remembered, and another may just have made it.
+    let sql = "SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_tables WHERE schemaname = $1 AND tablename = 'ml_schema')";
+    if !client.query_one(sql, &[&schema]).await?.get::<_, bool>(0) {
+        return Ok(0);
+    }
+    let sql = format!("SELECT coalesce(max(version), 0) FROM {schema}.ml_schema");
+    Ok(client.query_one(&sql, &[]).await?.get(0))
+}
