@@ -3,6 +3,7 @@
 
 pub mod anything;
 pub mod arrivals;
+pub mod proxy;
 #[cfg(feature = "postgres")]
 pub mod server;
 pub mod small;

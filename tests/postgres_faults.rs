@@ -1,0 +1,268 @@
+//! What becomes of records and models when the server, or the way there, fails.
+#![cfg(feature = "postgres")]
+#![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
+
+mod common;
+
+use common::proxy::{Mode, Proxy};
+use common::server::{fresh, options, sql, url};
+use common::task;
+use devmatrix_ml::ErrorKind;
+use devmatrix_ml::event::{EventId, Fact, Record};
+use devmatrix_ml::postgres::{Postgres, PostgresOptions};
+use devmatrix_ml::registry::{ModelRegistry, NewVersion, PostgresRegistry};
+use devmatrix_ml::store::{Appended, EventStore, PostgresStore, ScanOrder};
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+/// A real server behind a way that fails on demand.
+struct Behind {
+    url: String,
+    proxy: Proxy,
+    options: PostgresOptions,
+    database: Postgres,
+}
+
+impl Behind {
+    async fn new(change: impl FnOnce(&mut PostgresOptions)) -> Option<Self> {
+        let url = url()?;
+        let port = url.rsplit([':', '/']).nth(1).unwrap();
+        let proxy = Proxy::to(format!("127.0.0.1:{port}").parse().unwrap());
+        let mut options = options();
+        change(&mut options);
+        let through = url.replacen(&format!(":{port}/"), &format!(":{}/", proxy.port), 1);
+        let database = Postgres::connect(&through, options.clone()).await.unwrap();
+        Some(Self { url, proxy, options, database })
+    }
+
+    fn store(&self) -> PostgresStore {
+        PostgresStore::new(&self.database)
+    }
+
+    /// What is stored, seen by another way.
+    async fn stored(&self) -> Vec<Record> {
+        let store = PostgresStore::new(&Postgres::connect(&self.url, self.options.clone()).await.unwrap());
+        store.scan(ScanOrder::Known, None, usize::MAX).await.unwrap().records
+    }
+}
+
+fn records(batch: usize, count: usize) -> Vec<Record> {
+    let record = |i: usize| {
+        let started = Fact::Started(Box::new(task(&format!("t{batch}-{i}")).into()));
+        let at = chrono::DateTime::from_timestamp(1_750_000_000 + (batch * 1000 + i) as i64, 0).unwrap();
+        Record::new(EventId::new(format!("e{batch}-{i}")).unwrap(), at, started).unwrap()
+    };
+    (0..count).map(record).collect()
+}
+
+#[tokio::test]
+async fn a_connection_cut_anywhere_in_a_batch_loses_and_doubles_nothing() {
+    let Some(behind) = Behind::new(|_| ()).await else { return };
+    let (store, mut unsaid) = (behind.store(), 0);
+    // On the way there anywhere, on the way back so closely that the answer to a commit is among it.
+    let there = (0..60).map(|cut| (cut * 7_919) % 40_000);
+    let back = (300..2_400).step_by(12);
+    let cuts: Vec<(i64, bool)> = there.map(|at| (at, false)).chain(back.map(|at| (at, true))).collect();
+    for (batch, (at, back)) in cuts.iter().enumerate() {
+        if *back {
+            behind.proxy.cut_after_answers(*at)
+        } else {
+            behind.proxy.cut_after(*at)
+        }
+        let answers = store.append(records(batch, 40)).await.unwrap();
+        // All or none were written before the cut.
+        assert!(answers.iter().all(|a| a == &answers[0]), "{answers:?}");
+        unsaid += usize::from(answers[0] == Appended::Duplicate);
+    }
+    behind.proxy.mend();
+    let stored: BTreeSet<_> = behind.stored().await.iter().map(|r| r.event_id().to_string()).collect();
+    assert_eq!(stored.len(), cuts.len() * 40);
+    assert!(unsaid > 0, "no commit was cut off from its answer");
+    println!("{} cuts: {unsaid} batches were written but not acknowledged before", cuts.len());
+}
+
+#[tokio::test]
+async fn a_restart_is_waited_for_and_a_longer_one_is_told() {
+    let Some(behind) = Behind::new(|o| o.patience = Duration::from_secs(2)).await else { return };
+    let store = behind.store();
+    behind.proxy.set(Mode::Refuse);
+    let waiting = tokio::spawn({
+        let store = store.clone();
+        async move { store.append(records(0, 10)).await }
+    });
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    assert!(!waiting.is_finished());
+    behind.proxy.set(Mode::Pass);
+    assert_eq!(waiting.await.unwrap().unwrap(), vec![Appended::New; 10]);
+
+    behind.proxy.set(Mode::Refuse);
+    let error = store.append(records(1, 10)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert!(error.to_string().contains("cannot be reached or the connection was lost"), "{error}");
+    behind.proxy.set(Mode::Pass);
+    assert_eq!(behind.stored().await.len(), 10);
+    assert_eq!(store.append(records(1, 10)).await.unwrap(), vec![Appended::New; 10]);
+}
+
+#[tokio::test]
+async fn the_server_may_close_every_connection() {
+    let Some(url) = url() else { return };
+    let mut options = options();
+    options.connections = 3;
+    let name = options.schema.clone();
+    let own = format!("{url}?application_name={name}");
+    let store = PostgresStore::new(&Postgres::connect(&own, options).await.unwrap());
+    for batch in 0..10 {
+        let kill = format!(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = '{name}'"
+        );
+        let (written, ()) = tokio::join!(store.append(records(batch, 200)), sql(&url, &kill));
+        assert_eq!(written.unwrap().len(), 200);
+    }
+    assert_eq!(store.scan(ScanOrder::Arrival, None, usize::MAX).await.unwrap().records.len(), 2_000);
+}
+
+#[tokio::test]
+async fn a_server_that_stands_still_is_given_up() {
+    let Some(behind) = Behind::new(|o| o.statement_timeout = Duration::from_millis(300)).await else {
+        return;
+    };
+    let store = behind.store();
+    behind.proxy.set(Mode::Stall);
+    let begun = Instant::now();
+    let error = store.append(records(0, 1)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert!(error.to_string().contains("no answer within"), "{error}");
+    assert!(begun.elapsed() < Duration::from_secs(30), "it hung");
+    behind.proxy.set(Mode::Pass);
+    store.append(records(0, 1)).await.unwrap();
+    assert_eq!(behind.stored().await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_statement_that_waits_too_long_is_ended_and_nothing_is_written() {
+    let Some(behind) = Behind::new(|o| o.statement_timeout = Duration::from_millis(300)).await else {
+        return;
+    };
+    let store = behind.store();
+    let (client, connection) = tokio_postgres::connect(&behind.url, tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    let hold = format!("BEGIN; SELECT * FROM {}.ml_meta FOR UPDATE", behind.options.schema);
+    client.batch_execute(&hold).await.unwrap();
+    let error = store.append(records(0, 3)).await.unwrap_err();
+    assert!(error.to_string().contains("longer than statement_timeout"), "{error}");
+    // Reading goes on meanwhile.
+    assert_eq!(store.scan(ScanOrder::Known, None, 10).await.unwrap().records.len(), 0);
+    client.batch_execute("ROLLBACK").await.unwrap();
+    assert_eq!(store.append(records(0, 3)).await.unwrap(), vec![Appended::New; 3]);
+}
+
+#[tokio::test]
+async fn a_read_only_server_serves_reads_and_says_so() {
+    let Some(url) = url() else { return };
+    let options = options();
+    let store = PostgresStore::new(&Postgres::connect(&url, options.clone()).await.unwrap());
+    store.append(records(0, 3)).await.unwrap();
+    let read_only = format!("{url}?options=-c%20default_transaction_read_only%3Don");
+    let store = PostgresStore::new(&Postgres::connect(&read_only, options).await.unwrap());
+    let error = store.append(records(1, 3)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert!(error.to_string().contains("read-only"), "{error}");
+    assert_eq!(store.scan(ScanOrder::Known, None, 10).await.unwrap().records.len(), 3);
+}
+
+/// The server's own error for a full disk, raised in the middle of a batch.
+#[tokio::test]
+async fn a_full_disk_takes_nothing_of_the_batch() {
+    let Some(url) = url() else { return };
+    let options = options();
+    let schema = options.schema.clone();
+    let store = PostgresStore::new(&Postgres::connect(&url, options).await.unwrap());
+    let full = format!(
+        "CREATE FUNCTION {schema}.full_disk() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+             IF NEW.event_id = 'e0-30' THEN RAISE EXCEPTION 'could not extend file' USING ERRCODE = 'disk_full'; END IF;
+             RETURN NEW; END $$;
+         CREATE TRIGGER full_disk BEFORE INSERT ON {schema}.ml_generation_events FOR EACH ROW EXECUTE FUNCTION {schema}.full_disk()"
+    );
+    sql(&url, &full).await;
+    let error = store.append(records(0, 50)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert!(error.to_string().contains("disk is full; free space"), "{error}");
+    assert_eq!(store.scan(ScanOrder::Known, None, 10).await.unwrap().records.len(), 0);
+    sql(&url, &format!("DROP TRIGGER full_disk ON {schema}.ml_generation_events")).await;
+    assert_eq!(store.append(records(0, 50)).await.unwrap(), vec![Appended::New; 50]);
+}
+
+/// Registering twice would be another version: where it is not known whether it was done, that is said.
+#[tokio::test]
+async fn a_connection_cut_while_registering_leaves_whole_versions_or_none() {
+    let Some(behind) = Behind::new(|_| ()).await else { return };
+    let registry = PostgresRegistry::new(&behind.database);
+    let (mut done, mut unknown) = (0, 0);
+    let there = (0..40).map(|cut| (cut * 7_919) % 14_000);
+    for (at, back) in there.map(|at| (at, false)).chain((0..1_000).step_by(12).map(|at| (at, true))) {
+        if back {
+            behind.proxy.cut_after_answers(at)
+        } else {
+            behind.proxy.cut_after(at)
+        }
+        match registry.register(NewVersion::new("m", vec![7; 10_000])).await {
+            Ok(_) => done += 1,
+            Err(error) => {
+                assert!(error.to_string().contains("whether it was done is not known"), "{error}");
+                unknown += 1;
+            }
+        }
+        behind.proxy.mend();
+    }
+    let versions = registry.versions("m").await.unwrap();
+    assert!((done..=done + unknown).contains(&versions.len()), "{done}, {unknown}, {}", versions.len());
+    for version in &versions {
+        assert_eq!(registry.artefact("m", version.version).await.unwrap(), vec![7; 10_000]);
+    }
+    assert!(unknown > 0, "no commit was cut off from its answer");
+    println!("{done} registered, {unknown} of unknown outcome, {} there", versions.len());
+}
+
+#[tokio::test]
+async fn news_are_heard_at_once_and_also_after_the_connection_was_lost() {
+    let Some(behind) = Behind::new(|_| ()).await else { return };
+    let (reader, writer) = (behind.store(), PostgresStore::new(&fresh_in(&behind).await));
+    let long = Duration::from_secs(20);
+    reader.news(long).await;
+    for batch in 0..5 {
+        if batch == 3 {
+            behind.proxy.set(Mode::Refuse);
+            behind.proxy.set(Mode::Pass);
+        }
+        let begun = Instant::now();
+        let (_, written) = tokio::join!(reader.news(long), async {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            writer.append(records(batch, 1)).await
+        });
+        written.unwrap();
+        assert!(begun.elapsed() < long / 2, "not heard");
+    }
+    // Nothing new: it returns in time.
+    reader.news(Duration::from_millis(50)).await;
+}
+
+async fn fresh_in(behind: &Behind) -> Postgres {
+    Postgres::connect(&behind.url, behind.options.clone()).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_host_that_lets_go_in_the_middle_harms_nobody() {
+    let Some(url) = url() else { return };
+    let store = PostgresStore::new(&fresh(&url).await);
+    for batch in 0..20 {
+        let writing = store.append(records(batch, 100));
+        // Whether or not it was done by then.
+        let _ = tokio::time::timeout(Duration::from_micros(batch as u64 * 300), writing).await;
+    }
+    store.append(records(99, 1)).await.unwrap();
+    let stored = store.scan(ScanOrder::Arrival, None, usize::MAX).await.unwrap().records.len();
+    assert_eq!(stored % 100, 1, "half a batch");
+    // A store dropped within a runtime does not bring it down.
+    drop(store);
+}
