@@ -8,11 +8,16 @@ use common::proxy::{Mode, Proxy};
 use common::server::{fresh, options, sql, url};
 use common::task;
 use devmatrix_ml::ErrorKind;
+use devmatrix_ml::clock::SystemClock;
 use devmatrix_ml::event::{EventId, Fact, Record};
+use devmatrix_ml::features::FeatureEngineer;
+use devmatrix_ml::history::SharedHistory;
 use devmatrix_ml::postgres::{Postgres, PostgresOptions};
 use devmatrix_ml::registry::{ModelRegistry, NewVersion, PostgresRegistry};
+use devmatrix_ml::serve::PredictionService;
 use devmatrix_ml::store::{Appended, EventStore, PostgresStore, ScanOrder};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// A real server behind a way that fails on demand.
@@ -245,6 +250,20 @@ async fn news_are_heard_at_once_and_also_after_the_connection_was_lost() {
     }
     // Nothing new: it returns in time.
     reader.news(Duration::from_millis(50)).await;
+}
+
+#[tokio::test]
+async fn a_prediction_asks_the_server_nothing() {
+    let Some(behind) = Behind::new(|_| ()).await else { return };
+    let store = behind.store();
+    store.append(records(0, 50)).await.unwrap();
+    let history = Arc::new(SharedHistory::open(&store).await.unwrap());
+    let service = PredictionService::new(history, FeatureEngineer::default(), Arc::new(SystemClock));
+    let before = behind.proxy.carried().len();
+    for i in 0..100 {
+        service.predict_all(&task(&format!("t0-{i}"))).unwrap();
+    }
+    assert_eq!(behind.proxy.carried().len(), before);
 }
 
 async fn fresh_in(behind: &Behind) -> Postgres {

@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicI64, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -30,6 +30,9 @@ struct State {
     /// Bytes that may still go to the server, and come back, before everything is cut, once.
     budgets: [AtomicI64; 2],
     open: Mutex<Vec<TcpStream>>,
+    /// What was sent either way, of which the beginning is kept.
+    carried: Mutex<Vec<u8>>,
+    refuse_tls: AtomicBool,
 }
 
 impl Proxy {
@@ -37,7 +40,8 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let (mode, budgets) = (AtomicU8::new(0), [0; 2].map(|_| AtomicI64::new(i64::MAX)));
-        let state = Arc::new(State { mode, budgets, open: Mutex::default() });
+        let (open, carried, refuse_tls) = (Mutex::default(), Mutex::default(), AtomicBool::new(false));
+        let state = Arc::new(State { mode, budgets, open, carried, refuse_tls });
         let own = state.clone();
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
@@ -75,6 +79,16 @@ impl Proxy {
         self.state.budgets[1].store(bytes, Ordering::SeqCst);
     }
 
+    /// What was sent either way.
+    pub fn carried(&self) -> Vec<u8> {
+        self.state.carried.lock().unwrap().clone()
+    }
+
+    /// Answers PostgreSQL's question for TLS with no, in the server's place.
+    pub fn refuse_tls(&self) {
+        self.state.refuse_tls.store(true, Ordering::SeqCst);
+    }
+
     /// Cuts nothing any more.
     pub fn mend(&self) {
         self.state.budgets.iter().for_each(|budget| budget.store(i64::MAX, Ordering::SeqCst));
@@ -93,12 +107,27 @@ impl State {
         }
     }
 
+    fn keep(&self, bytes: &[u8]) {
+        let mut carried = self.carried.lock().unwrap();
+        if carried.len() < 1 << 20 {
+            carried.extend(bytes);
+        }
+    }
+
     fn carry(&self, mut from: TcpStream, mut to: TcpStream, direction: usize) {
         let (mut bytes, budget) = ([0; 4096], &self.budgets[direction]);
         while let Ok(count @ 1..) = from.read(&mut bytes) {
             while self.mode() == Mode::Stall as u8 {
                 thread::sleep(Duration::from_millis(5));
             }
+            let asks_for_tls = direction == 0 && bytes[..count] == [0, 0, 0, 8, 4, 210, 22, 47];
+            if asks_for_tls && self.refuse_tls.load(Ordering::SeqCst) {
+                if from.write_all(b"N").is_err() {
+                    break;
+                }
+                continue;
+            }
+            self.keep(&bytes[..count]);
             let left = budget.fetch_sub(count as i64, Ordering::SeqCst);
             let passed = count.min(usize::try_from(left).unwrap_or(0));
             if to.write_all(&bytes[..passed]).is_err() {
