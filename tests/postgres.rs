@@ -124,7 +124,7 @@ async fn of_many_hosts_that_promote_at_once_one_wins() {
         registries.iter().zip(&numbers).map(|(registry, number)| registry.promote("m", *number, None));
     let done: Vec<_> = futures_util::future::join_all(promoting).await;
     assert_eq!(done.iter().filter(|d| d.is_ok()).count(), 1, "{done:?}");
-    assert!(done.iter().flat_map(|d| d.as_ref().err()).all(|e| e.kind() == ErrorKind::Conflict));
+    assert!(done.iter().filter_map(|d| d.as_ref().err()).all(|e| e.kind() == ErrorKind::Conflict));
     numbers.sort_unstable();
     assert_eq!(numbers, [1, 2, 3, 4, 5, 6]);
 }

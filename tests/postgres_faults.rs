@@ -70,9 +70,9 @@ async fn a_connection_cut_anywhere_in_a_batch_loses_and_doubles_nothing() {
     let cuts: Vec<(i64, bool)> = there.map(|at| (at, false)).chain(back.map(|at| (at, true))).collect();
     for (batch, (at, back)) in cuts.iter().enumerate() {
         if *back {
-            behind.proxy.cut_after_answers(*at)
+            behind.proxy.cut_after_answers(*at);
         } else {
-            behind.proxy.cut_after(*at)
+            behind.proxy.cut_after(*at);
         }
         let answers = store.append(records(batch, 40)).await.unwrap();
         // All or none were written before the cut.
@@ -207,9 +207,9 @@ async fn a_connection_cut_while_registering_leaves_whole_versions_or_none() {
     let there = (0..40).map(|cut| (cut * 7_919) % 14_000);
     for (at, back) in there.map(|at| (at, false)).chain((0..1_000).step_by(12).map(|at| (at, true))) {
         if back {
-            behind.proxy.cut_after_answers(at)
+            behind.proxy.cut_after_answers(at);
         } else {
-            behind.proxy.cut_after(at)
+            behind.proxy.cut_after(at);
         }
         match registry.register(NewVersion::new("m", vec![7; 10_000])).await {
             Ok(_) => done += 1,
@@ -241,7 +241,7 @@ async fn news_are_heard_at_once_and_also_after_the_connection_was_lost() {
             behind.proxy.set(Mode::Pass);
         }
         let begun = Instant::now();
-        let (_, written) = tokio::join!(reader.news(long), async {
+        let ((), written) = tokio::join!(reader.news(long), async {
             tokio::time::sleep(Duration::from_millis(100)).await;
             writer.append(records(batch, 1)).await
         });

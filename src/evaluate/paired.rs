@@ -1,6 +1,6 @@
 //! Two predictors on the same rows: is the difference more than chance?
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 use serde::{Deserialize, Serialize};
@@ -65,7 +65,7 @@ const Z_80: f64 = 0.841_621_233_572_914_3;
 ///
 /// # Errors
 /// `InvalidInput` when the slices differ in length, are empty, or a loss is not finite, and when
-/// `confidence` is not within 0.5 to 0.999.
+/// `confidence` is not within 0.5 to 0.999; `NotEnoughData` for fewer than two clusters.
 pub fn compare_paired(
     first: &[f64],
     second: &[f64],
@@ -106,7 +106,9 @@ pub(super) fn sums_by_cluster(
             clusters.len()
         )));
     }
-    if first.iter().chain(second).any(|loss| !loss.is_finite()) {
+    if first.iter().chain(second).any(|loss| !loss.is_finite())
+        || first.iter().zip(second).any(|(a, b)| !(a - b).is_finite())
+    {
         return Err(Error::invalid("paired losses: every loss must be finite"));
     }
     if !(0.5..=0.999).contains(&confidence) {
@@ -117,6 +119,14 @@ pub(super) fn sums_by_cluster(
         let group = groups.entry(*cluster).or_default();
         group.0 += a - b;
         group.1 += 1.0;
+    }
+    if groups.len() < 2 {
+        // One says nothing of how the next will be.
+        let kind = ErrorKind::NotEnoughData { have: groups.len(), need: 2 };
+        return Err(Error::new(
+            kind,
+            "paired losses: all of 1 cluster, 2 are needed to tell chance from more",
+        ));
     }
     Ok(groups.into_values().collect())
 }

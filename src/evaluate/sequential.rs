@@ -30,7 +30,7 @@ const TUNED_FOR: f64 = 1_000.0;
 ///
 /// # Errors
 /// `InvalidInput` when the slices differ in length, are empty, or a loss is not finite, and when
-/// `confidence` is not within 0.5 to 0.999.
+/// `confidence` is not within 0.5 to 0.999; `NotEnoughData` for fewer than two clusters.
 pub fn compare_anytime(
     first: &[f64],
     second: &[f64],

@@ -43,9 +43,8 @@ impl Fault {
     /// Whether to try again may help and does no harm.
     pub(super) fn is_passing(&self, again: Again) -> bool {
         match self {
-            Self::Server(error) => is_passing(error),
+            Self::Server(error) | Self::Pool(PoolError::Backend(error)) => is_passing(error),
             Self::Commit(error) => again == Again::Idempotent && is_passing(error),
-            Self::Pool(PoolError::Backend(error)) => is_passing(error),
             Self::Pool(PoolError::Timeout(_)) => true,
             Self::Pool(_) | Self::Silent(_) | Self::Own(_) => false,
         }
@@ -85,7 +84,7 @@ fn is_passing(error: &tokio_postgres::Error) -> bool {
     let Some(code) = error.code() else {
         // Neither what the server said nor what it sent: the way there.
         return error.is_closed()
-            || std::error::Error::source(error).is_some_and(|e| e.is::<std::io::Error>());
+            || std::error::Error::source(error).is_some_and(<dyn std::error::Error>::is::<std::io::Error>);
     };
     let class = &code.code()[..2];
     class == "08"

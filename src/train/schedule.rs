@@ -196,7 +196,10 @@ impl TrainingSchedule {
 
     /// The times of the days around `now`.
     fn around(&self, now: DateTime<Utc>) -> impl Iterator<Item = DateTime<Utc>> + '_ {
-        let today = now.with_timezone(&self.zone).date_naive();
+        // Zones are some hours off: at the ends of the calendar there is no room for them.
+        let (first, last) =
+            (DateTime::<Utc>::MIN_UTC + TimeDelta::days(9), DateTime::<Utc>::MAX_UTC - TimeDelta::days(9));
+        let today = now.clamp(first, last).with_timezone(&self.zone).date_naive();
         let first = today.checked_sub_days(Days::new(2)).unwrap_or(today);
         first.iter_days().take(5).filter_map(|date| self.on(date))
     }

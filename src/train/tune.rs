@@ -277,7 +277,11 @@ fn compare_carefully(
         let kept: Vec<usize> = (0..rows.len()).filter(|row| agents[*row] != left_out).collect();
         let of = |losses: &[f64]| kept.iter().map(|row| losses[*row]).collect::<Vec<_>>();
         let ids: Vec<u64> = kept.iter().map(|row| of_rows[*row]).collect();
-        upper = upper.max(compare_paired(&of(first), &of(second), &ids, confidence, seed)?.upper);
+        upper = match compare_paired(&of(first), &of(second), &ids, confidence, seed) {
+            // Nothing to hold without it.
+            Err(e) if matches!(e.kind(), ErrorKind::NotEnoughData { .. }) => upper.max(0.0),
+            found => upper.max(found?.upper),
+        };
     }
     Ok(PairedComparison { upper, ..compared })
 }

@@ -1,0 +1,289 @@
+//! Training on what nobody would train on, with options that nobody would give: an answer or an error
+//! that says what to do, never a panic and nothing half-registered.
+#![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
+
+mod common;
+
+use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
+use common::task;
+use common::world::store_of;
+use devmatrix_ml::ErrorKind;
+use devmatrix_ml::clock::{Clock, ManualClock};
+use devmatrix_ml::dataset::{FoldOptions, Target};
+use devmatrix_ml::evaluate::{compare_anytime, compare_auc, compare_paired};
+use devmatrix_ml::event::{EventId, Fact, Feedback, Record, UserAction};
+use devmatrix_ml::features::FeatureEngineer;
+use devmatrix_ml::models::{SuccessTrainer, TimeTrainer};
+use devmatrix_ml::registry::{MemoryRegistry, ModelRegistry, NewVersion, Stage};
+use devmatrix_ml::store::{EventStore, MemoryStore};
+use devmatrix_ml::train::{
+    Gate, ModelCard, Promotion, SelectionOptions, Split, Training, TrainingOptions, TrainingSchedule,
+    TrainingSignals, TuningOptions, replay, reproduce, select_features, tune,
+};
+use devmatrix_ml::work::{Cancel, Work};
+use futures_executor::block_on;
+
+struct Host {
+    store: MemoryStore,
+    registry: MemoryRegistry,
+    engineer: FeatureEngineer,
+    clock: ManualClock,
+}
+
+impl Host {
+    /// So many generations, of which `judged` says what became of each, `step` apart.
+    fn of(count: usize, step: TimeDelta, judged: impl Fn(usize) -> Option<UserAction>) -> Self {
+        let start: DateTime<Utc> = "2025-03-03T09:00:00Z".parse().unwrap();
+        let mut records = Vec::new();
+        for i in 0..count {
+            let at = start + step * i as i32;
+            let id = EventId::new(format!("e{i}")).unwrap();
+            let mut task = task(&format!("t{i}"));
+            // Names that would break a table or pass for markup.
+            task.agent_type =
+                Some(["a|b\n| c |", "<script>alert(1)</script>", "# *x* `y` [z](http://e)"][i % 3].into());
+            records.push(Record::new(id.clone(), at, Fact::Started(Box::new(task.into()))).unwrap());
+            if let Some(action) = judged(i) {
+                let feedback = Fact::Feedback(Box::new(Feedback::new(action)));
+                records.push(Record::new(id, at + TimeDelta::seconds(1), feedback).unwrap());
+            }
+        }
+        let store = MemoryStore::new();
+        block_on(store.append(records)).unwrap();
+        let clock = ManualClock::at(start + step * count as i32 + TimeDelta::days(1));
+        Self { store, registry: MemoryRegistry::new(), engineer: FeatureEngineer::default(), clock }
+    }
+
+    fn training(&self, options: TrainingOptions) -> Training<'_> {
+        Training::new(&self.store, &self.registry, &self.engineer, &self.clock).with_options(options)
+    }
+}
+
+fn relative() -> TrainingOptions {
+    let mut options = TrainingOptions::default();
+    options.gate = Gate::relative();
+    options
+}
+
+fn alternating(i: usize) -> Option<UserAction> {
+    Some(if i.is_multiple_of(2) { UserAction::Approve } else { UserAction::Reject })
+}
+
+#[test]
+fn data_without_a_lesson_gets_a_reason() {
+    let hour = TimeDelta::hours(1);
+    let always = |_| Some(UserAction::Approve);
+    for (what, host) in [
+        ("nothing", Host::of(0, hour, always)),
+        ("one", Host::of(1, hour, always)),
+        ("no answers", Host::of(300, hour, |_| None)),
+        ("one class", Host::of(300, hour, always)),
+        ("one moment", Host::of(300, TimeDelta::zero(), alternating)),
+        (
+            "one failure, the last",
+            Host::of(300, hour, |i| if i == 299 { alternating(1) } else { alternating(0) }),
+        ),
+        ("noise", Host::of(300, hour, alternating)),
+    ] {
+        for split in [Split::Time, Split::StratifiedRandom] {
+            let mut options = relative();
+            (options.split, options.folds) = (split, Some(FoldOptions::default()));
+            match block_on(host.training(options).night(&SuccessTrainer::default())).unwrap().trained {
+                Ok(report) => {
+                    assert!(!report.reasons.is_empty(), "{what}");
+                    assert!(report.record.evaluation.metrics.values().all(|v| v.is_finite()), "{what}");
+                    let card = ModelCard::of(&report.version).unwrap().to_markdown();
+                    assert!(!card.contains("NaN") && !card.contains("<script>"), "{what}: {card}");
+                    let cells = card
+                        .lines()
+                        .filter(|l| l.starts_with("| agent "))
+                        .map(|l| l.replace("\\|", "").matches('|').count());
+                    assert!(cells.collect::<std::collections::BTreeSet<_>>().len() <= 1, "{what}: {card}");
+                }
+                Err(e) => assert!(matches!(e.kind(), ErrorKind::NotEnoughData { .. }), "{what}: {e}"),
+            }
+        }
+        let data =
+            block_on(replay(&host.store, &host.engineer, Target::Success, host.clock.now(), 1_000)).unwrap();
+        let mut few = TuningOptions::default();
+        few.trials = 2;
+        let error = |e: devmatrix_ml::Error| {
+            assert!(matches!(e.kind(), ErrorKind::NotEnoughData { .. }), "{what}: {e}")
+        };
+        tune(SuccessTrainer::default(), &data, &few).map(drop).unwrap_or_else(error);
+        select_features(SuccessTrainer::default(), &data, &SelectionOptions::default())
+            .map(drop)
+            .unwrap_or_else(error);
+        block_on(host.training(relative()).run(&TimeTrainer::default())).map(drop).unwrap_or_else(error);
+    }
+}
+
+#[test]
+fn options_out_of_range_are_named() {
+    let host = Host::of(10, TimeDelta::hours(1), alternating);
+    let refused = |change: &dyn Fn(&mut TrainingOptions)| {
+        let mut options = relative();
+        change(&mut options);
+        let error = block_on(host.training(options).run(&SuccessTrainer::default())).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
+        error.to_string()
+    };
+    for value in [f64::NAN, f64::INFINITY, -1.0, 0.0, 1.0, 2.0] {
+        assert!(refused(&|o| o.test_fraction = value).contains("test_fraction"));
+        assert!(
+            refused(&|o| o.gate.confidence = if value == 0.0 { 1.0 } else { value }).contains("confidence")
+        );
+    }
+    for value in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+        assert!(refused(&|o| o.gate.margin = value).contains("margin"));
+        assert!(refused(&|o| drop(o.gate.floors.insert("auc".into(), value))).contains("auc"));
+    }
+    assert!(refused(&|o| o.max_rows = 0).contains("max_rows"));
+    assert!(refused(&|o| o.cool_down_days = u32::MAX).contains("cool_down_days"));
+    assert!(block_on(host.registry.versions("success")).unwrap().is_empty());
+}
+
+#[test]
+fn a_schedule_answers_at_any_moment_of_the_calendar() {
+    let mut schedule = TrainingSchedule::default();
+    let moments = [DateTime::<Utc>::MIN_UTC, DateTime::UNIX_EPOCH, DateTime::<Utc>::MAX_UTC];
+    for zone in
+        [chrono_tz::UTC, chrono_tz::Europe::Madrid, chrono_tz::Pacific::Apia, chrono_tz::Asia::Kathmandu]
+    {
+        for at in [NaiveTime::MIN, NaiveTime::from_hms_opt(23, 59, 59).unwrap()] {
+            (schedule.zone, schedule.at) = (zone, at);
+            for now in moments {
+                let _ = schedule.next(now);
+                for last in moments {
+                    let _ = schedule.is_due(now, Some(last), u64::MAX, TrainingSignals::new(0, true));
+                }
+            }
+        }
+    }
+    let host = Host::of(0, TimeDelta::hours(1), alternating);
+    (schedule.lease_minutes, schedule.pause_minutes) = (u32::MAX, u32::MAX);
+    let none = TrainingSignals::default();
+    for now in moments {
+        host.clock.set(now);
+        let claim = schedule.claim("success", "h", &host.store, &host.registry, &host.clock, none);
+        if let Some(claim) = block_on(claim).unwrap() {
+            block_on(claim.finish(&host.store, &host.clock)).unwrap();
+        }
+    }
+    schedule.lease_minutes = 0;
+    let error =
+        block_on(schedule.claim("success", "h", &host.store, &host.registry, &host.clock, none)).unwrap_err();
+    assert!(error.to_string().contains("lease_minutes is 0"), "{error}");
+}
+
+/// Versions that a host, an older release or nobody knows who put there, in production and on trial.
+#[test]
+fn foreign_versions_do_not_stop_training() {
+    let foreign = || NewVersion::new("success", b"by hand".to_vec());
+    let mut with_report = foreign();
+    with_report.report = serde_json::json!({ "run_id": 7 });
+    for version in [foreign(), with_report] {
+        for stage in [Stage::Production, Stage::Staging] {
+            let host = Host::of(300, TimeDelta::hours(1), alternating);
+            let own = block_on(host.training(relative()).run(&SuccessTrainer::default())).unwrap();
+            let number = block_on(host.registry.register(version.clone())).unwrap().version;
+            if stage == Stage::Production {
+                block_on(host.registry.promote("success", number, own.promoted.then_some(1))).unwrap();
+            } else {
+                block_on(host.registry.promote("success", 1, own.promoted.then_some(1))).unwrap();
+                block_on(host.registry.set_stage("success", number, Stage::Staging)).unwrap();
+            }
+            host.clock.advance(TimeDelta::days(1));
+            let mut options = relative();
+            options.promotion = Promotion::Trial;
+            let trained = block_on(host.training(options.clone()).run(&SuccessTrainer::default())).unwrap();
+            assert!(!trained.reasons.is_empty());
+            for done in [
+                block_on(host.training(options.clone()).watch(&SuccessTrainer::default()))
+                    .map(|w| format!("{w:?}")),
+                block_on(host.training(options).review(&SuccessTrainer::default())).map(|r| format!("{r:?}")),
+            ] {
+                match done {
+                    Ok(text) => println!("{stage:?}: {text}"),
+                    Err(e) => {
+                        assert!(matches!(e.kind(), ErrorKind::Corrupt | ErrorKind::Incompatible), "{e}")
+                    }
+                }
+            }
+            let version = block_on(host.registry.version("success", number)).unwrap();
+            let made = block_on(reproduce(&SuccessTrainer::default(), &host.store, &host.engineer, &version));
+            assert!(matches!(made.unwrap_err().kind(), ErrorKind::NotFound | ErrorKind::Incompatible));
+            assert!(ModelCard::of(&version).is_err());
+        }
+    }
+}
+
+#[test]
+fn a_listener_that_panics_and_a_clock_that_goes_back_register_nothing_by_halves() {
+    let host = Host::of(300, TimeDelta::hours(1), alternating);
+    let work = Work::new().with_progress(|p| assert!(p.stage != "registering", "the host's own fault"));
+    let run = || block_on(host.training(relative()).with_work(work.clone()).run(&SuccessTrainer::default()));
+    assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).is_err());
+    assert!(block_on(host.registry.versions("success")).unwrap().is_empty());
+    block_on(host.training(relative()).run(&SuccessTrainer::default())).unwrap();
+    host.clock.set("2025-03-04T00:00:00Z".parse().unwrap());
+    let earlier = block_on(host.training(relative()).night(&SuccessTrainer::default())).unwrap();
+    assert!(matches!(earlier.trained.unwrap_err().kind(), ErrorKind::NotEnoughData { .. }));
+    assert_eq!(block_on(host.registry.versions("success")).unwrap().len(), 1);
+    let cancelled = Cancel::new();
+    cancelled.cancel();
+    let work = Work::new().with_cancel(&cancelled);
+    let error =
+        block_on(host.training(relative()).with_work(work).run(&SuccessTrainer::default())).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Cancelled);
+}
+
+#[test]
+fn a_journal_that_is_none_is_refused() {
+    let (store, clock) = store_of(12, 40.0, 3);
+    let engineer = FeatureEngineer::default();
+    let data = block_on(replay(store.as_ref(), &engineer, Target::Success, clock.now(), 5_000)).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal");
+    let mut options = TuningOptions::default();
+    (options.trials, options.journal) = (2, Some(path.clone()));
+    for bytes in [&b"hello\n"[..], b"\xff\xfe\n", b"{}\n{}\n"] {
+        std::fs::write(&path, bytes).unwrap();
+        let error = tune(SuccessTrainer::default(), &data, &options).unwrap_err();
+        assert!(
+            matches!(error.kind(), ErrorKind::Incompatible | ErrorKind::Unavailable | ErrorKind::Corrupt),
+            "{error}"
+        );
+        assert!(error.to_string().contains("journal"), "{error}");
+        assert_eq!(std::fs::read(&path).unwrap(), bytes, "it was written over");
+    }
+    options.journal = Some(folder.path().to_owned());
+    assert!(tune(SuccessTrainer::default(), &data, &options).is_err());
+}
+
+#[test]
+fn comparisons_of_nothing_are_refused_and_of_little_are_wide() {
+    let nan = [f64::NAN, 1.0];
+    assert!(compare_paired(&[], &[], &[], 0.9, 1).is_err());
+    assert!(compare_paired(&nan, &[1.0, 1.0], &[0, 1], 0.9, 1).is_err());
+    assert!(compare_paired(&[1.0], &[1.0, 2.0], &[0], 0.9, 1).is_err());
+    for confidence in [f64::NAN, 0.0, 1.0, -1.0] {
+        assert!(compare_paired(&[1.0], &[2.0], &[0], confidence, 1).is_err());
+        assert!(compare_anytime(&[1.0], &[2.0], &[0], confidence).is_err());
+    }
+    // A single cluster says nothing of another.
+    for rows in [1, 500] {
+        let (first, second, one) = (vec![0.0; rows], vec![1.0; rows], vec![7; rows]);
+        let error = compare_paired(&first, &second, &one, 0.9, 1).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotEnoughData { have: 1, need: 2 });
+        assert!(error.to_string().contains("1 cluster"), "{error}");
+        assert!(compare_anytime(&first, &second, &one, 0.9).is_err());
+    }
+    let huge = compare_paired(&[f64::MAX, -f64::MAX], &[-f64::MAX, f64::MAX], &[0, 1], 0.9, 1);
+    assert!(huge.is_err() || !huge.unwrap().is_better());
+    assert!(compare_auc(&[0.1], &[0.1, 0.2], &[true]).is_err());
+    assert!(compare_auc(&nan, &[0.1, 0.2], &[true, false]).is_err());
+    assert_eq!(compare_auc(&[0.1, 0.2], &[0.1, 0.2], &[true, true]).unwrap(), None);
+    assert_eq!(compare_auc(&[], &[], &[]).unwrap(), None);
+    assert!(compare_anytime(&nan, &[1.0, 1.0], &[0, 1], 0.9).is_err());
+}
