@@ -32,7 +32,7 @@ struct Host {
 
 impl Host {
     /// So many generations, of which `judged` says what became of each, `step` apart.
-    fn of(count: usize, step: TimeDelta, judged: impl Fn(usize) -> Option<UserAction>) -> Self {
+    fn of<R: Into<Option<UserAction>>>(count: usize, step: TimeDelta, judged: impl Fn(usize) -> R) -> Self {
         let start: DateTime<Utc> = "2025-03-03T09:00:00Z".parse().unwrap();
         let mut records = Vec::new();
         for i in 0..count {
@@ -43,7 +43,7 @@ impl Host {
             task.agent_type =
                 Some(["a|b\n| c |", "<script>alert(1)</script>", "# *x* `y` [z](http://e)"][i % 3].into());
             records.push(Record::new(id.clone(), at, Fact::Started(Box::new(task.into()))).unwrap());
-            if let Some(action) = judged(i) {
+            if let Some(action) = judged(i).into() {
                 let feedback = Fact::Feedback(Box::new(Feedback::new(action)));
                 records.push(Record::new(id, at + TimeDelta::seconds(1), feedback).unwrap());
             }
@@ -65,25 +65,25 @@ fn relative() -> TrainingOptions {
     options
 }
 
-fn alternating(i: usize) -> Option<UserAction> {
-    Some(if i.is_multiple_of(2) { UserAction::Approve } else { UserAction::Reject })
+fn alternating(i: usize) -> UserAction {
+    if i.is_multiple_of(2) { UserAction::Approve } else { UserAction::Reject }
 }
 
 #[test]
 fn data_without_a_lesson_gets_a_reason() {
     let hour = TimeDelta::hours(1);
-    let always = |_| Some(UserAction::Approve);
+    let always = |_| UserAction::Approve;
     for (what, host) in [
         ("nothing", Host::of(0, hour, always)),
         ("one", Host::of(1, hour, always)),
-        ("no answers", Host::of(300, hour, |_| None)),
+        ("no answers", Host::of(300, hour, |_| None::<UserAction>)),
         ("one class", Host::of(300, hour, always)),
         ("one moment", Host::of(300, TimeDelta::zero(), alternating)),
         (
             "one failure, the last",
-            Host::of(300, hour, |i| if i == 299 { alternating(1) } else { alternating(0) }),
+            Host::of(300, hour, |i| if i == 299 { UserAction::Reject } else { UserAction::Approve }),
         ),
-        ("noise", Host::of(300, hour, alternating)),
+        ("in turns", Host::of(300, hour, alternating)),
     ] {
         for split in [Split::Time, Split::StratifiedRandom] {
             let mut options = relative();
@@ -108,13 +108,12 @@ fn data_without_a_lesson_gets_a_reason() {
         let mut few = TuningOptions::default();
         few.trials = 2;
         let error = |e: devmatrix_ml::Error| {
-            assert!(matches!(e.kind(), ErrorKind::NotEnoughData { .. }), "{what}: {e}")
+            assert!(matches!(e.kind(), ErrorKind::NotEnoughData { .. }), "{what}: {e}");
         };
-        tune(SuccessTrainer::default(), &data, &few).map(drop).unwrap_or_else(error);
-        select_features(SuccessTrainer::default(), &data, &SelectionOptions::default())
-            .map(drop)
-            .unwrap_or_else(error);
-        block_on(host.training(relative()).run(&TimeTrainer::default())).map(drop).unwrap_or_else(error);
+        tune(SuccessTrainer::default(), &data, &few).map_or_else(error, drop);
+        let selection = SelectionOptions::default();
+        select_features(SuccessTrainer::default(), &data, &selection).map_or_else(error, drop);
+        block_on(host.training(relative()).run(&TimeTrainer::default())).map_or_else(error, drop);
     }
 }
 
