@@ -55,7 +55,7 @@ fn hosts(url: &str, records: &[Record], batch: usize) -> Duration {
     std::thread::scope(|scope| {
         for (store, share) in stores.iter().zip(records.chunks(records.len() / count)) {
             scope.spawn(move || {
-                share.chunks(batch).for_each(|b| drop(block_on(store.append(b.to_vec())).unwrap()))
+                share.chunks(batch).for_each(|b| drop(block_on(store.append(b.to_vec())).unwrap()));
             });
         }
     });

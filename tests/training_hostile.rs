@@ -135,7 +135,7 @@ fn options_out_of_range_are_named() {
     }
     for value in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
         assert!(refused(&|o| o.gate.margin = value).contains("margin"));
-        assert!(refused(&|o| drop(o.gate.floors.insert("auc".into(), value))).contains("auc"));
+        assert!(refused(&|o| o.gate.floors = [("auc".to_owned(), value)].into()).contains("auc"));
     }
     assert!(refused(&|o| o.max_rows = 0).contains("max_rows"));
     assert!(refused(&|o| o.cool_down_days = u32::MAX).contains("cool_down_days"));
@@ -205,7 +205,7 @@ fn foreign_versions_do_not_stop_training() {
                 match done {
                     Ok(text) => println!("{stage:?}: {text}"),
                     Err(e) => {
-                        assert!(matches!(e.kind(), ErrorKind::Corrupt | ErrorKind::Incompatible), "{e}")
+                        assert!(matches!(e.kind(), ErrorKind::Corrupt | ErrorKind::Incompatible), "{e}");
                     }
                 }
             }
