@@ -74,6 +74,7 @@ pub fn compare_paired(
     seed: u64,
 ) -> Result<PairedComparison> {
     let groups = sums_by_cluster(first, second, clusters, confidence)?;
+    several(&groups)?;
     let all = Moments::of(&groups);
     let mut studentised = resample(&groups, all, seed);
     studentised.sort_by(f64::total_cmp);
@@ -120,15 +121,19 @@ pub(super) fn sums_by_cluster(
         group.0 += a - b;
         group.1 += 1.0;
     }
+    Ok(groups.into_values().collect())
+}
+
+/// Refuses one cluster alone, which says nothing of how the next will be.
+pub(super) fn several(groups: &[(f64, f64)]) -> Result<()> {
     if groups.len() < 2 {
-        // One says nothing of how the next will be.
         let kind = ErrorKind::NotEnoughData { have: groups.len(), need: 2 };
         return Err(Error::new(
             kind,
             "paired losses: all of 1 cluster, 2 are needed to tell chance from more",
         ));
     }
-    Ok(groups.into_values().collect())
+    Ok(())
 }
 
 /// The mean over rows of clusters, and its standard error.

@@ -1,6 +1,6 @@
 //! Two predictors compared again and again while rows come in.
 
-use super::paired::{Moments, PairedComparison, sums_by_cluster};
+use super::paired::{Moments, PairedComparison, several, sums_by_cluster};
 use crate::error::Result;
 
 /// Fewer rows than this are not compared: the limit theorem below needs some.
@@ -41,6 +41,7 @@ pub fn compare_anytime(
     if first.len() < FEWEST_ROWS {
         return Ok(None);
     }
+    several(&groups)?;
     let by_row: Vec<_> = first.iter().zip(second).map(|(a, b)| (a - b, 1.0)).collect();
     let (alone, together) = (Moments::of(&by_row), Moments::of(&groups));
     let (n, alpha) = (first.len() as f64, 1.0 - confidence);
