@@ -443,7 +443,7 @@ impl Sampler {
         let wrong = |why: &str| Error::invalid(format!("the space of {}: {why}", knob.path));
         let real = |low: f64, high: f64| {
             let range = tpe::range(low, high).map_err(|_| wrong("its lower end must be below the upper"))?;
-            Ok(TpeOptimizer::new(parzen_estimator(), range))
+            Ok::<_, Error>(TpeOptimizer::new(parzen_estimator(), range))
         };
         let optimizer = match &knob.range {
             Range::Log(low, high) if *low > 0.0 => real(low.ln(), high.ln())?,
