@@ -90,6 +90,8 @@ pub mod evaluate;
 // From the store to the registry, through the gate.
 pub mod train;
 // Versions, stages and artefacts.
+#[cfg(feature = "mlflow")]
+pub mod mlflow;
 pub mod registry;
 // Answers from memory.
 pub mod serve;
