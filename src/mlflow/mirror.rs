@@ -1,6 +1,7 @@
 //! A registry's versions, sent to MLflow's.
 
 use super::Mlflow;
+use super::pyfunc;
 use super::run::{Place, unexpected};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
@@ -105,6 +106,7 @@ impl Mlflow {
             version.stage,
             &version.verdicts,
             &version.artefact_sha256,
+            pyfunc::FORMAT,
         );
         let state = serde_json::to_vec(&state)
             .map_err(|e| Error::internal("a version cannot be written as JSON").with_source(e))?;
@@ -125,8 +127,12 @@ impl Mlflow {
             self.file(&place, "card.md", card.to_markdown().as_bytes())?;
             self.file(&place, "card.json", &json)?;
         }
-        self.file(&place, "model/MLmodel", ml_model(version).as_bytes())?;
-        self.file(&place, "model/artefact.bin", artefact)?;
+        for (path, bytes) in pyfunc::files(version, artefact).unwrap_or_else(|error| {
+            tracing::debug!(%error, version.model, version.version, "MLflow: sent without what Python needs");
+            pyfunc::files_without_python(version, artefact)
+        }) {
+            self.file(&place, &format!("model/{path}"), &bytes)?;
+        }
         let ended = json!({ "run_id": place.run_id, "status": "FINISHED", "end_time": version.created_at.timestamp_millis() });
         self.client.post("runs/update", &ended).map_err(Error::from)?;
         let number = self.model_version(version, &place)?;
@@ -191,15 +197,4 @@ impl Mlflow {
 /// A version's number, which MLflow writes as text or as a number.
 fn text(value: &Value) -> Option<String> {
     value.as_str().map(str::to_owned).or_else(|| value.as_u64().map(|n| n.to_string()))
-}
-
-/// Says what lies beside it. Python cannot run it: it is served by this crate.
-fn ml_model(version: &ModelVersion) -> String {
-    format!(
-        "flavors:\n  devmatrix_ml:\n    data: artefact.bin\n    model: {}\n    version: {}\n    sha256: {}\nutc_time_created: '{}'\n",
-        version.model,
-        version.version,
-        version.artefact_sha256,
-        version.created_at.format("%Y-%m-%d %H:%M:%S%.6f"),
-    )
 }

@@ -17,6 +17,7 @@
 
 mod client;
 mod mirror;
+mod pyfunc;
 mod run;
 
 use crate::error::{Error, Result};
@@ -24,6 +25,7 @@ use crate::train::{ExperimentTracker, RunRecord};
 use async_trait::async_trait;
 use client::Client;
 pub use mirror::Mirrored;
+pub use pyfunc::{pyfunc_row, write_pyfunc};
 use std::fmt;
 use std::time::Duration;
 
