@@ -6,7 +6,9 @@
 use crate::error::{Error, ErrorKind, Result};
 use crate::features::{FEATURES, FeatureRow};
 use crate::models::export::Export;
-use crate::models::{ComplexityTrainer, QualityTrainer, SuccessTrainer, TemplateRanker, TimeTrainer};
+use crate::models::{
+    ComplexityTrainer, QualityTrainer, SuccessTrainer, TEMPLATE_FEATURES, TemplateRanker, TimeTrainer,
+};
 use crate::registry::{ModelVersion, envelope};
 use crate::train::{MAX_ARTEFACT_BYTES, open_artefact};
 use serde_json::{Map, Value, json};
@@ -80,7 +82,12 @@ pub(super) fn files(version: &ModelVersion, artefact: &[u8]) -> Result<Vec<File>
     let (model, output) = taken_apart(&version.model, artefact, &mut export)?;
     let columns: Vec<_> = export.features().collect();
     let worded = version.model != "template";
-    let signature = Signature::new(&columns, worded, output);
+    let table: Vec<_> = if worded {
+        FEATURES.iter().map(|f| f.name).collect()
+    } else {
+        TEMPLATE_FEATURES.iter().map(|f| f.name).collect()
+    };
+    let signature = Signature::new(&table, &columns, worded, output);
     let described = json!({
         "format": FORMAT,
         "name": version.model,
@@ -150,13 +157,15 @@ struct Signature {
 }
 
 impl Signature {
-    fn new(columns: &[&str], worded: bool, output: &[&str]) -> Self {
-        let number = |name: &&str| json!({ "type": "double", "name": name, "required": true });
+    /// Every feature of the table may be given; those that the model looks at must.
+    fn new(table: &[&str], columns: &[&str], worded: bool, output: &[&str]) -> Self {
+        let number =
+            |name: &&str, required: bool| json!({ "type": "double", "name": name, "required": required });
         let list = |(name, of): &(&str, &str)| json!({ "type": "array", "items": { "type": of }, "name": name, "required": true });
         let lists = NGRAMS.iter().filter(|_| worded).map(list);
         Self {
-            inputs: columns.iter().map(number).chain(lists).collect(),
-            outputs: output.iter().map(number).collect(),
+            inputs: table.iter().map(|name| number(name, columns.contains(name))).chain(lists).collect(),
+            outputs: output.iter().map(|name| number(name, true)).collect(),
         }
     }
 }

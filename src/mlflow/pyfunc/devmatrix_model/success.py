@@ -113,8 +113,8 @@ class Ability:
 
     def margin(self, rows):
         base, of_able, of_hard = self.spec["link"]
-        codes = np.where(np.isnan(rows.matrix(self.spec["solver_by"])), NOT_KNOWN, rows.matrix(self.spec["solver_by"]))
-        able, unsure = np.array([self.able(int(a), int(m)) for a, m in codes.astype(np.float64)]).T
+        codes = [np.nan_to_num(rows[name], nan=NOT_KNOWN).astype(np.int64).tolist() for name in self.spec["solver_by"]]
+        able, unsure = np.array([self.able(*solver) for solver in zip(*codes)]).T
         hard, variance = np.array([self.difficulty(self.ngrams.numbered(text)) for text in rows.texts]).T
         shrink = 1 / np.sqrt(1 + np.pi / 8 * (variance + unsure))
         text = self.middle - hard
