@@ -11,9 +11,9 @@ use common::{abilities, templates};
 use devmatrix_ml::clock::ManualClock;
 use devmatrix_ml::code::CodeOptions;
 use devmatrix_ml::collect::measure;
-use devmatrix_ml::dataset::{DatasetBuilder, Target};
+use devmatrix_ml::dataset::{Dataset, DatasetBuilder, Target};
 use devmatrix_ml::event::{Record, TaskId};
-use devmatrix_ml::features::{FEATURES, FeatureEngineer, FeatureRow};
+use devmatrix_ml::features::{FEATURES, FeatureEngineer, FeatureOptions, FeatureRow};
 use devmatrix_ml::history::History;
 use devmatrix_ml::learn::{Calibrator, Method, Trees, sigmoid};
 use devmatrix_ml::mlflow::{Mlflow, MlflowOptions, pyfunc_row, write_pyfunc};
@@ -41,13 +41,15 @@ struct Case {
     /// One of several of the same name.
     world: &'static str,
     registry: MemoryRegistry,
+    /// What the model must have, lest the test pass it by.
+    parts: &'static [&'static str],
     expected: Vec<Vec<f64>>,
 }
 
 struct Cases {
     /// Rows by their world, as Python reads them.
     rows: BTreeMap<&'static str, Vec<Value>>,
-    cases: Vec<Case>,
+    models: Vec<Case>,
     /// When all this is known.
     now: DateTime<Utc>,
 }
@@ -56,19 +58,19 @@ static CASES: LazyLock<Cases> = LazyLock::new(|| {
     let (builder, rows, now) = simulated();
     let fit = |target| builder.rows(target, now, 10_000);
     let mut cases = vec![
-        success("simulated", &fit(Target::Success), &rows),
-        number("complexity", &ComplexityTrainer::default(), &fit(Target::Complexity), &rows),
-        number("time", &TimeTrainer::default(), &fit(Target::Time), &rows),
-        number("quality", &QualityTrainer::default(), &fit(Target::Quality), &rows),
+        success("simulated", &fit(Target::Success), &rows, &["/model/new_task", "/model/seen_task"]),
+        number(&ComplexityTrainer::default(), &fit(Target::Complexity), &rows, &["/model/before/untried"]),
+        number(&TimeTrainer::default(), &fit(Target::Time), &rows, &["/model/before/tried/widenings"]),
+        number(&QualityTrainer::default(), &fit(Target::Quality), &rows, &["/model/before", "/model/after"]),
     ];
     let (able, able_rows) = with_abilities();
-    cases.push(success("abilities", &able, &able_rows));
+    cases.push(success("abilities", &able, &able_rows, &["/model/new_task/ability"]));
     let (template, template_rows) = template();
     cases.push(template);
     let written = |rows: &[FeatureRow]| rows.iter().map(pyfunc_row).collect::<Vec<_>>();
     let rows =
         [("simulated", written(&rows)), ("abilities", written(&able_rows)), ("templates", template_rows)];
-    Cases { rows: rows.into(), cases, now }
+    Cases { rows: rows.into(), models: cases, now }
 });
 
 /// Six simulated weeks, and rows of every kind: tasks tried before and new ones, with their code and without,
@@ -115,7 +117,7 @@ fn simulated() -> (DatasetBuilder, Vec<FeatureRow>, DateTime<Utc>) {
 
 /// A world in which agents share tasks, and rows of new tasks: of known agents, with an LLM that is new to
 /// them, and of unknown agents.
-fn with_abilities() -> (devmatrix_ml::dataset::Dataset, Vec<FeatureRow>) {
+fn with_abilities() -> (Dataset, Vec<FeatureRow>) {
     let records = abilities::records();
     let mut builder = DatasetBuilder::new(FeatureEngineer::default());
     records.iter().for_each(|r| builder.apply(r));
@@ -136,21 +138,21 @@ fn with_abilities() -> (devmatrix_ml::dataset::Dataset, Vec<FeatureRow>) {
     (builder.rows(Target::Success, now, 10_000), rows)
 }
 
-fn success(world: &'static str, data: &devmatrix_ml::dataset::Dataset, rows: &[FeatureRow]) -> Case {
+fn success(world: &'static str, data: &Dataset, rows: &[FeatureRow], parts: &'static [&'static str]) -> Case {
     let registry = promoted(&SuccessTrainer::default(), data);
     let model: SuccessModel = in_production(&SuccessTrainer::default(), &registry);
     let answer = |row| {
         let found = model.predict(row);
         vec![found.success_probability, found.interval.0, found.interval.1]
     };
-    Case { model: "success", world, registry, expected: rows.iter().map(answer).collect() }
+    Case { model: "success", world, registry, parts, expected: rows.iter().map(answer).collect() }
 }
 
 fn number<Q: Quantity, T: Trainer<Model = RegressionModel<Q>>>(
-    model: &'static str,
     trainer: &T,
-    data: &devmatrix_ml::dataset::Dataset,
+    data: &Dataset,
     rows: &[FeatureRow],
+    parts: &'static [&'static str],
 ) -> Case {
     let registry = promoted(trainer, data);
     let fitted = in_production(trainer, &registry);
@@ -158,7 +160,13 @@ fn number<Q: Quantity, T: Trainer<Model = RegressionModel<Q>>>(
         let Estimate { value, interval_80, interval_90, .. } = fitted.predict(row);
         vec![value, interval_80.0, interval_80.1, interval_90.0, interval_90.1]
     };
-    Case { model, world: "simulated", registry, expected: rows.iter().map(answer).collect() }
+    Case {
+        model: trainer.name(),
+        world: "simulated",
+        registry,
+        parts,
+        expected: rows.iter().map(answer).collect(),
+    }
 }
 
 fn template() -> (Case, Vec<Value>) {
@@ -174,10 +182,11 @@ fn template() -> (Case, Vec<Value>) {
             .collect::<serde_json::Map<_, _>>()
             .into()
     });
-    (Case { model: "template", world: "templates", registry, expected }, written.collect())
+    let parts = &["/model/correction"];
+    (Case { model: "template", world: "templates", registry, parts, expected }, written.collect())
 }
 
-fn promoted<T: Trainer>(trainer: &T, data: &devmatrix_ml::dataset::Dataset) -> MemoryRegistry {
+fn promoted<T: Trainer>(trainer: &T, data: &Dataset) -> MemoryRegistry {
     registered(trainer.name(), &trainer.fit(data).unwrap().to_bytes().unwrap())
 }
 
@@ -214,7 +223,16 @@ fn trees(case: &Case, folder: &Path) -> Vec<Value> {
         let name = format!("{} {}", case.world, case.model);
         found.push(json!({ "name": name, "file": path, "features": features, "rows": rows_of(case), "expected": expected }));
     });
-    assert!(!found.is_empty());
+    println!(
+        "{} {}: {} files of trees, {} bytes of JSON",
+        case.world,
+        case.model,
+        found.len(),
+        spec.to_string().len()
+    );
+    for part in case.parts {
+        assert!(spec.pointer(part).is_some_and(|p| !p.is_null()), "{} has no {part}", case.model);
+    }
     found
 }
 
@@ -261,7 +279,7 @@ fn compare(python: &str, folder: &Path, uris: &[String], trees: &[Value], server
         let lines: String = rows.iter().map(|row| format!("{row}\n")).collect();
         fs::write(folder.join(format!("{world}.jsonl")), lines).unwrap();
     }
-    let models = CASES.cases.iter().zip(uris).map(|(case, uri)| {
+    let models = CASES.models.iter().zip(uris).map(|(case, uri)| {
         let name = format!("{} {}", case.world, case.model);
         json!({ "name": name, "uri": uri, "rows": rows_of(case), "expected": case.expected })
     });
@@ -285,10 +303,10 @@ fn python_predicts_the_same_from_a_folder() {
     let Some(python) = python() else { return };
     let folder = tempfile::tempdir().unwrap();
     let (mut uris, mut all_trees) = (Vec::new(), Vec::new());
-    for case in &CASES.cases {
+    for case in &CASES.models {
         let (version, bytes) = artefact(&case.registry, case.model);
         let own = folder.path().join(format!("{}-{}", case.world, case.model));
-        write_pyfunc(&version, &bytes, &own).unwrap();
+        write_pyfunc(&version, &bytes, &FeatureOptions::default(), &own).unwrap();
         all_trees.extend(trees(case, &own));
         uris.push(own.to_str().unwrap().to_owned());
     }
@@ -303,7 +321,7 @@ fn python_predicts_the_same_with_the_champion() {
         return;
     };
     let mut uris = Vec::new();
-    for case in &CASES.cases {
+    for case in &CASES.models {
         let mut options = MlflowOptions::default();
         let own = format!("python-{}-{}", std::process::id(), case.world);
         (options.prefix, options.experiment) = (format!("{own}-"), own);

@@ -1,5 +1,5 @@
 """check_pyfunc.py CASES: loads each model of the JSON file by `mlflow.pyfunc` and compares what it predicts with what
-the crate does. Prints the largest difference of each; ends with an error where one is above 1e-6."""
+the crate does. Prints the largest difference of each; ends with an error where one is above 1e-9."""
 
 import json
 import os
@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import xgboost
 
-TOLERANCE = 1e-6
+TOLERANCE = 1e-9
 LISTS = ["ngram_buckets", "ngram_weights"]
 
 

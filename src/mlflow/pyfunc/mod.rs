@@ -4,10 +4,11 @@
 //! numbers of the model; and `data/trees-N.ubj`, each of which `xgboost.Booster` loads on its own.
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::features::{FEATURES, FeatureRow};
+use crate::features::{FEATURES, FeatureEngineer, FeatureOptions, FeatureRow};
 use crate::models::export::Export;
 use crate::models::{
-    ComplexityTrainer, QualityTrainer, SuccessTrainer, TEMPLATE_FEATURES, TemplateRanker, TimeTrainer,
+    ComplexityTrainer, Predictor, QualityTrainer, SuccessTrainer, TEMPLATE_FEATURES, TemplateRanker,
+    TimeTrainer, Trainer,
 };
 use crate::registry::{ModelVersion, envelope};
 use crate::train::{MAX_ARTEFACT_BYTES, open_artefact};
@@ -51,10 +52,15 @@ pub(super) type File = (String, Vec<u8>);
 /// without the bonus for what was tried seldom.
 ///
 /// # Errors
-/// `InvalidInput` for a host's own model; `Corrupt` or `Incompatible` for an artefact that cannot be read;
-/// `Unavailable` where the folder cannot be written.
-pub fn write_pyfunc(version: &ModelVersion, artefact: &[u8], folder: &Path) -> Result<()> {
-    for (path, bytes) in files(version, artefact)? {
+/// `InvalidInput` for a host's own model; `Corrupt` for an artefact that cannot be read; `Incompatible` for one
+/// that was made of other features than those of this release with `features`; `Unavailable` where the folder cannot be written.
+pub fn write_pyfunc(
+    version: &ModelVersion,
+    artefact: &[u8],
+    features: &FeatureOptions,
+    folder: &Path,
+) -> Result<()> {
+    for (path, bytes) in files(version, artefact, features)? {
         let path = folder.join(path);
         let written = path.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| fs::write(&path, bytes));
         written.map_err(|e| {
@@ -77,9 +83,10 @@ pub fn pyfunc_row(row: &FeatureRow) -> Value {
 }
 
 /// The files of the folder.
-pub(super) fn files(version: &ModelVersion, artefact: &[u8]) -> Result<Vec<File>> {
+pub(super) fn files(version: &ModelVersion, artefact: &[u8], features: &FeatureOptions) -> Result<Vec<File>> {
     let mut export = Export::default();
-    let (model, output) = taken_apart(&version.model, artefact, &mut export)?;
+    let schema = FeatureEngineer::new(features.clone()).fingerprint();
+    let (model, output) = taken_apart(&version.model, artefact, schema, &mut export)?;
     let columns: Vec<_> = export.features().collect();
     let worded = version.model != "template";
     let table: Vec<_> = if worded {
@@ -170,23 +177,41 @@ impl Signature {
     }
 }
 
-/// The JSON of a model, and the columns of its predictions.
-fn taken_apart(model: &str, artefact: &[u8], to: &mut Export) -> Result<(Value, &'static [&'static str])> {
+/// The JSON of a model made of features of `schema`, and the columns of its predictions.
+fn taken_apart(
+    model: &str,
+    artefact: &[u8],
+    schema: u64,
+    to: &mut Export,
+) -> Result<(Value, &'static [&'static str])> {
     const NUMBER: &[&str] = &["value", "lower_80", "upper_80", "lower_90", "upper_90"];
     Ok(match model {
         "success" => {
-            let model = open_artefact(&SuccessTrainer::default(), artefact)?;
+            let model = opened(&SuccessTrainer::default(), artefact, schema)?;
             (model.export(to)?, &["success_probability", "lower_90", "upper_90"])
         }
-        "complexity" => (open_artefact(&ComplexityTrainer::default(), artefact)?.export(to)?, NUMBER),
-        "time" => (open_artefact(&TimeTrainer::default(), artefact)?.export(to)?, NUMBER),
-        "quality" => (open_artefact(&QualityTrainer::default(), artefact)?.export(to)?, NUMBER),
+        "complexity" => (opened(&ComplexityTrainer::default(), artefact, schema)?.export(to)?, NUMBER),
+        "time" => (opened(&TimeTrainer::default(), artefact, schema)?.export(to)?, NUMBER),
+        "quality" => (opened(&QualityTrainer::default(), artefact, schema)?.export(to)?, NUMBER),
         "template" => {
             let payload = envelope::open(artefact, model, MAX_ARTEFACT_BYTES)?;
             (TemplateRanker::from_bytes(payload)?.export(to)?, &["approval"])
         }
         _ => return Err(Error::invalid(format!("{model} is no model of this crate: Python cannot run it"))),
     })
+}
+
+/// The model, whose features stand where the table of this release has them.
+fn opened<T: Trainer>(trainer: &T, artefact: &[u8], schema: u64) -> Result<T::Model> {
+    let model = open_artefact(trainer, artefact)?;
+    if model.schema() == schema {
+        return Ok(model);
+    }
+    Err(Error::incompatible(format!(
+        "{} was made from features {:016x}, here they are {schema:016x}: give the host's FeatureOptions, or train anew",
+        trainer.name(),
+        model.schema()
+    )))
 }
 
 #[cfg(test)]
@@ -201,7 +226,8 @@ mod tests {
         for (model, kind) in [("success", ErrorKind::Corrupt), ("own", ErrorKind::InvalidInput)] {
             let version = block_on(registry.register(NewVersion::new(model, b"by hand".to_vec()))).unwrap();
             let folder = tempfile::tempdir().unwrap();
-            let error = write_pyfunc(&version, b"by hand", folder.path()).unwrap_err();
+            let features = FeatureOptions::default();
+            let error = write_pyfunc(&version, b"by hand", &features, folder.path()).unwrap_err();
             assert_eq!(error.kind(), kind, "{error}");
             assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
         }
