@@ -1,7 +1,8 @@
 //! Models as Python runs them: `mlflow.pyfunc.load_model` answers as this crate does.
 //!
 //! The folder holds `MLmodel`; `code/devmatrix_model_v1`, the Python package that predicts; `data/model.json`, all
-//! numbers of the model; and `data/trees-N.ubj`, each of which `xgboost.Booster` loads on its own.
+//! numbers of the model (`devmatrix_model/FORMAT.md` says what each is); and `data/trees-N.ubj`, each of which
+//! `xgboost.Booster` loads on its own.
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::features::{FEATURES, FeatureEngineer, FeatureOptions, FeatureRow};
@@ -23,7 +24,8 @@ pub(super) const FORMAT: u32 = 1;
 /// The Python package, whose name says the format: two of them can be loaded side by side.
 const PACKAGE: &str = "devmatrix_model_v1";
 
-const SOURCES: [(&str, &str); 6] = [
+const SOURCES: [(&str, &str); 7] = [
+    ("FORMAT.md", include_str!("devmatrix_model/FORMAT.md")),
     ("__init__.py", include_str!("devmatrix_model/__init__.py")),
     ("rows.py", include_str!("devmatrix_model/rows.py")),
     ("parts.py", include_str!("devmatrix_model/parts.py")),

@@ -1,6 +1,6 @@
 """Predictions of a model of the Rust crate devmatrix-ml, for `mlflow.pyfunc.load_model`.
 
-The crate wrote `model.json`, whose keys are read here, and the trees in XGBoost's own format.
+The crate wrote `model.json`, which FORMAT.md explains, and the trees in XGBoost's own format.
 
 Input: a DataFrame with a column of floats for every name in the JSON's `columns`, NaN where a value is not known, and,
 for all models but the template ranker, the description's n-grams as lists: `ngram_buckets` (ascending whole numbers)
