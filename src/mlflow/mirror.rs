@@ -43,10 +43,12 @@ impl Sent {
 
 impl Mlflow {
     /// Sends every version of `model` that MLflow lacks (a run with parameters, metrics, tags and files; a
-    /// model version; its stage), and moves the alias to the one in production, which Python then loads by
-    /// `mlflow.pyfunc.load_model("models:/PREFIX-MODEL@champion")`: see [`write_pyfunc`](super::write_pyfunc).
-    /// Of several hosts one does so at a time. What was sent is noted in `store`; without that note it is looked for, and still
+    /// model version; its stage), and moves the alias to the one in production. Of several hosts one does
+    /// so at a time. What was sent is noted in `store`; without that note it is looked for, and still
     /// nothing is sent twice.
+    ///
+    /// Python then loads it by `mlflow.pyfunc.load_model("models:/devmatrix-success@champion")`, and predicts
+    /// as [`write_pyfunc`](super::write_pyfunc) says.
     ///
     /// # Errors
     /// `Unavailable` where MLflow cannot be reached or refuses; what was sent until then is noted. Those of
@@ -133,7 +135,7 @@ impl Mlflow {
         let files = match pyfunc::files(version, artefact, &self.options.features) {
             Ok(files) => files,
             Err(error) => {
-                tracing::warn!(%error, version.model, version.version, "MLflow: Python cannot run it");
+                tracing::info!(%error, version.model, version.version, "MLflow: Python cannot run it");
                 // What an earlier release sent stays as it is.
                 if known.is_none() { pyfunc::files_without_python(version, artefact) } else { Vec::new() }
             }

@@ -1,15 +1,15 @@
 //! Models as Python runs them: `mlflow.pyfunc.load_model` answers as this crate does.
 //!
-//! The folder holds `MLmodel`; `code/devmatrix_model_v1`, the Python package that predicts; `data/model.json`, all
-//! numbers of the model (`devmatrix_model/FORMAT.md` says what each is); and `data/trees-N.ubj`, each of which
-//! `xgboost.Booster` loads on its own.
+//! The folder holds `MLmodel`; `code/devmatrix_model_v1`, the Python package that predicts; `data/model.json`,
+//! all numbers of the model (`devmatrix_model/FORMAT.md` says what each is); and `data/trees-N.ubj`, each of
+//! which `xgboost.Booster` loads on its own.
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::features::{FEATURES, FeatureEngineer, FeatureOptions, FeatureRow};
 use crate::models::export::Export;
 use crate::models::{
     ComplexityTrainer, Predictor, QualityTrainer, SuccessTrainer, TEMPLATE_FEATURES, TemplateRanker,
-    TimeTrainer, Trainer,
+    TimeTrainer, Trainer, template_schema,
 };
 use crate::registry::{ModelVersion, envelope};
 use crate::train::{MAX_ARTEFACT_BYTES, open_artefact};
@@ -17,8 +17,8 @@ use serde_json::{Map, Value, json};
 use std::fs;
 use std::path::Path;
 
-/// The version of `model.json` and of the Python package that reads it: with every change of what one of them
-/// means to the other a new one.
+/// The version of `model.json` and of the Python package that reads it: a new one with every change of what one
+/// of them means to the other.
 pub(super) const FORMAT: u32 = 1;
 
 /// The Python package, whose name says the format: two of them can be loaded side by side.
@@ -47,15 +47,28 @@ pub(super) type File = (String, Vec<u8>);
 /// Writes a version of one of this crate's models into `folder`, made where it is missing, so that
 /// `mlflow.pyfunc.load_model(folder)` loads it in Python without a server.
 ///
-/// Its `predict` takes a `DataFrame` of rows as [`pyfunc_row`] writes them, and answers as
-/// [`Predictor::predict`](crate::models::Predictor::predict) does: of success `success_probability`, `lower_90`,
-/// `upper_90`; of complexity, time and quality `value`, `lower_80`, `upper_80`, `lower_90`, `upper_90`; of templates, by
-/// rows of [`TEMPLATE_FEATURES`](crate::models::TEMPLATE_FEATURES), `approval`, the estimated share of approvals
-/// without the bonus for what was tried seldom.
+/// Its `predict` takes a `DataFrame` of rows as [`pyfunc_row`] writes them, with columns of floats, and answers
+/// as [`Predictor::predict`] does, but for reasons: of success `success_probability`, `lower_90`, `upper_90`; of
+/// complexity, time and quality `value`, `lower_80`, `upper_80`, `lower_90`, `upper_90`; of templates, by rows
+/// of [`TEMPLATE_FEATURES`], `approval`, the estimated share of approvals without the bonus for what was tried
+/// seldom.
+///
+/// ```no_run
+/// use devmatrix_ml::features::FeatureOptions;
+/// use devmatrix_ml::mlflow::write_pyfunc;
+/// use devmatrix_ml::registry::{DiskRegistry, ModelRegistry};
+/// # async fn export(registry: &DiskRegistry) -> devmatrix_ml::Result<()> {
+/// if let Some(version) = registry.production("success").await? {
+///     let artefact = registry.artefact("success", version.version).await?;
+///     write_pyfunc(&version, &artefact, &FeatureOptions::default(), "for-python".as_ref())?;
+/// }
+/// # Ok(()) }
+/// ```
 ///
 /// # Errors
 /// `InvalidInput` for a host's own model; `Corrupt` for an artefact that cannot be read; `Incompatible` for one
-/// that was made of other features than those of this release with `features`; `Unavailable` where the folder cannot be written.
+/// that was made of other features than those of this release with `features`; `Unavailable` where the folder
+/// cannot be written.
 pub fn write_pyfunc(
     version: &ModelVersion,
     artefact: &[u8],
@@ -75,6 +88,21 @@ pub fn write_pyfunc(
 
 /// A row as the models in Python take it: a number a feature by its name, null where it is missing, and the
 /// description's n-grams as `ngram_buckets` and `ngram_weights`.
+///
+/// ```
+/// use devmatrix_ml::event::{TaskContext, TaskId};
+/// use devmatrix_ml::features::FeatureEngineer;
+/// use devmatrix_ml::history::History;
+/// use devmatrix_ml::mlflow::pyfunc_row;
+/// let mut task = TaskContext::new(TaskId::new("t")?);
+/// task.task_description = "Add a login page".into();
+/// let view = History::new().view(&task, "2025-03-01T10:00:00Z".parse().unwrap());
+/// let row = pyfunc_row(&FeatureEngineer::default().row(&task, &view));
+/// assert_eq!(row["num_words"], 4.0);
+/// assert!(row["temperature"].is_null());
+/// assert_eq!(row["ngram_buckets"].as_array().unwrap().len(), 7); // four words and three pairs
+/// # Ok::<(), devmatrix_ml::Error>(())
+/// ```
 pub fn pyfunc_row(row: &FeatureRow) -> Value {
     let named = FEATURES.iter().zip(&row.values);
     let mut found: Map<_, _> = named.map(|(f, v)| (f.name.to_owned(), json!(f64::from(*v)))).collect();
@@ -87,21 +115,21 @@ pub fn pyfunc_row(row: &FeatureRow) -> Value {
 /// The files of the folder.
 pub(super) fn files(version: &ModelVersion, artefact: &[u8], features: &FeatureOptions) -> Result<Vec<File>> {
     let mut export = Export::default();
-    let schema = FeatureEngineer::new(features.clone()).fingerprint();
+    let worded = version.model != "template";
+    let (schema, table): (_, Vec<_>) = if worded {
+        let schema = FeatureEngineer::new(features.clone()).fingerprint();
+        (schema, FEATURES.iter().map(|f| f.name).collect())
+    } else {
+        (template_schema(), TEMPLATE_FEATURES.iter().map(|f| f.name).collect())
+    };
     let (model, output) = taken_apart(&version.model, artefact, schema, &mut export)?;
     let columns: Vec<_> = export.features().collect();
-    let worded = version.model != "template";
-    let table: Vec<_> = if worded {
-        FEATURES.iter().map(|f| f.name).collect()
-    } else {
-        TEMPLATE_FEATURES.iter().map(|f| f.name).collect()
-    };
     let signature = Signature::new(&table, &columns, worded, output);
     let described = json!({
         "format": FORMAT,
         "name": version.model,
         "version": version.version,
-        "feature_schema": format!("{:016x}", version.feature_schema),
+        "feature_schema": format!("{schema:016x}"),
         "columns": columns,
         "ngrams": worded,
         "output": output,
@@ -170,8 +198,9 @@ impl Signature {
     fn new(table: &[&str], columns: &[&str], worded: bool, output: &[&str]) -> Self {
         let number =
             |name: &&str, required: bool| json!({ "type": "double", "name": name, "required": required });
-        let list = |(name, of): &(&str, &str)| json!({ "type": "array", "items": { "type": of }, "name": name, "required": true });
-        let lists = NGRAMS.iter().filter(|_| worded).map(list);
+        let lists = NGRAMS.iter().filter(|_| worded).map(
+            |(name, of)| json!({ "type": "array", "items": { "type": of }, "name": name, "required": true }),
+        );
         Self {
             inputs: table.iter().map(|name| number(name, columns.contains(name))).chain(lists).collect(),
             outputs: output.iter().map(|name| number(name, true)).collect(),
@@ -209,10 +238,9 @@ fn opened<T: Trainer>(trainer: &T, artefact: &[u8], schema: u64) -> Result<T::Mo
     if model.schema() == schema {
         return Ok(model);
     }
+    let (name, own) = (trainer.name(), model.schema());
     Err(Error::incompatible(format!(
-        "{} was made from features {:016x}, here they are {schema:016x}: give the host's FeatureOptions, or train anew",
-        trainer.name(),
-        model.schema()
+        "{name} was made from features {own:016x}, here they are {schema:016x}: give the host's FeatureOptions"
     )))
 }
 

@@ -28,7 +28,8 @@ class Number:
 
 class Fitted:
     def __init__(self, folder, spec, part):
-        self.log, self.range, self.part, self.ngrams = spec["scale"] == "log", spec["range"], part, Ngrams(part["ngrams"])
+        self.log, self.range = spec["scale"] == "log", spec["range"]
+        self.part, self.ngrams = part, Ngrams(part["ngrams"])
         self.value, self.quantiles = Trees(folder, part["value"]), [Trees(folder, q) for q in part["quantiles"]]
         [(self.wording, fitted)] = part["wording"].items()
         if self.wording == "Linear":
@@ -49,16 +50,18 @@ class Fitted:
             near = np.array([self.near.quantiles(text, levels, nothing) for text in texts]).T
             past, ends = near[0], near[1:] + trust[1] * correction
         margin = start + trust[0] * (past - start) + trust[1] * correction
-        lower, upper = np.minimum(ends[::2], ends[1::2]), np.maximum(ends[::2], ends[1::2])
-        lower[1], upper[1] = np.minimum(lower[0], lower[1]), np.maximum(upper[0], upper[1])
+        return np.column_stack([self.number(margin), *self.intervals(ends, margin)])
+
+    def intervals(self, ends, margin):
+        """Lower and upper ends of the intervals of 80 and 90 %, which hold the margin, the wider the narrower."""
+        lower, upper = nested(np.minimum(ends[::2], ends[1::2]), np.maximum(ends[::2], ends[1::2]))
         if self.part["widenings"]:
             half, middle = 0.5 * (upper - lower), lower + 0.5 * (upper - lower)
             half = np.maximum(half + np.array(self.part["widenings"])[:, None], 0.0)
             lower, upper = middle - half, middle + half
-        lower, upper = np.minimum(lower, margin), np.maximum(upper, margin)
-        lower[1], upper[1] = np.minimum(lower[0], lower[1]), np.maximum(upper[0], upper[1])
+        lower, upper = nested(np.minimum(lower, margin), np.maximum(upper, margin))
         lower, upper = self.number(lower - ROUNDING), self.number(upper + ROUNDING)
-        return np.column_stack([self.number(margin), lower[0], upper[0], lower[1], upper[1]])
+        return lower[0], upper[0], lower[1], upper[1]
 
     def expected(self, rows):
         value = rows[self.part["expected"]]
@@ -67,6 +70,10 @@ class Fitted:
 
     def number(self, raw):
         return np.clip(np.expm1(np.minimum(raw, 50.0)) if self.log else raw, *self.range)
+
+
+def nested(lower, upper):
+    return np.minimum.accumulate(lower), np.maximum.accumulate(upper)
 
 
 class Neighbours:
