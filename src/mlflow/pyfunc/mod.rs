@@ -36,7 +36,7 @@ const SOURCES: [(&str, &str); 7] = [
 
 /// The Python under which it was tried, and what it must have installed.
 const PYTHON: &str = "3.11.7";
-const REQUIREMENTS: [&str; 4] = ["mlflow>=2.10", "numpy", "pandas", "xgboost>=2.0"];
+const REQUIREMENTS: [&str; 4] = ["mlflow>=2.10", "numpy", "pandas", "xgboost>=3.2"];
 
 /// The columns of the description's n-grams.
 const NGRAMS: [(&str, &str); 2] = [("ngram_buckets", "long"), ("ngram_weights", "double")];

@@ -5,6 +5,10 @@ import os
 import numpy as np
 import xgboost
 
+# 2.1 reads a forest's files without a word and predicts something else.
+if tuple(map(int, xgboost.__version__.split(".")[:2])) < (3, 2):
+    raise ImportError(f"the model needs xgboost 3.2 or later, here is {xgboost.__version__}")
+
 
 class Trees:
     def __init__(self, folder, spec):
