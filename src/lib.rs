@@ -81,6 +81,9 @@ pub mod history;
 pub mod features;
 // Rows to learn from.
 pub mod dataset;
+// Both as files for other tools and machines.
+#[cfg(feature = "export")]
+pub mod export;
 // How to fit.
 pub mod learn;
 // What is predicted.

@@ -49,8 +49,8 @@ pub struct Example {
     /// How much it counts in fitting, above 0 and at most 1: less where one source of feedback gave
     /// more than its share of all.
     pub weight: f64,
-    kind: Option<u64>,
-    attempt: f64,
+    pub(crate) kind: Option<u64>,
+    pub(crate) attempt: f64,
 }
 
 /// Whom and what a generation is about, by name.
@@ -92,7 +92,7 @@ pub struct Dataset {
     pub schema: u64,
     /// What the labels are.
     pub target: Target,
-    delay: Delay,
+    pub(crate) delay: Delay,
 }
 
 const PRIOR_STRENGTH: f64 = 5.0;
