@@ -81,7 +81,8 @@ async fn hosts_that_write_the_same_months_at_once_make_each_once() {
         shared.chain(own).collect()
     };
     let written = join_all(stores.iter().enumerate().map(|(i, store)| store.append(batch(i)))).await;
-    let new: usize = written.into_iter().map(|a| a.unwrap().iter().filter(|a| **a == Appended::New).count()).sum();
+    let new: usize =
+        written.into_iter().map(|a| a.unwrap().iter().filter(|a| **a == Appended::New).count()).sum();
     assert_eq!(new, 12 + 6 * 12);
     assert_eq!(partitions(&url, &options).await, 12);
     assert_eq!(facts(&stores[0], ScanOrder::Arrival).await.len(), new);

@@ -131,10 +131,12 @@ pub async fn write_events(
         let full = page.records.len() == BATCH;
         cursor = page.next;
         for record in page.records {
-            if !options.before_end(record.known_at()) {
+            if options.is_after(record.known_at()) {
                 return file.finish(0);
             }
-            file.push(cells(record)?)?;
+            if !options.is_before(record.known_at()) {
+                file.push(cells(record)?)?;
+            }
         }
         if !full {
             return file.finish(0);
@@ -173,13 +175,19 @@ pub async fn read_events(path: impl AsRef<Path> + Send, store: &dyn EventStore) 
 }
 
 impl ExportOptions {
-    /// Before the first moment that is asked for.
+    /// A place shortly before the first moment that is asked for.
     pub(super) fn cursor(&self) -> Option<Cursor> {
-        self.from.map(|from| Cursor::Known(from.timestamp_micros(), String::new(), 0, String::new()))
+        // A cursor names an event: this stands for the last one known a microsecond before.
+        let before = |from: DateTime<Utc>| from.timestamp_micros().saturating_sub(1);
+        self.from.map(|from| Cursor::Known(before(from), "~".to_owned(), 2, String::new()))
     }
 
-    pub(super) fn before_end(&self, known_at: DateTime<Utc>) -> bool {
-        self.until.is_none_or(|until| known_at < until)
+    pub(super) fn is_before(&self, known_at: DateTime<Utc>) -> bool {
+        self.from.is_some_and(|from| known_at < from)
+    }
+
+    pub(super) fn is_after(&self, known_at: DateTime<Utc>) -> bool {
+        self.until.is_some_and(|until| known_at >= until)
     }
 }
 

@@ -35,9 +35,10 @@ pub async fn write_features(
     loop {
         let page = store.scan(ScanOrder::Known, cursor.as_ref(), BATCH).await?;
         let last = page.records.last().map(|record| record.known_at());
-        let more = page.records.len() == BATCH && last.is_none_or(|at| options.before_end(at));
+        let more = page.records.len() == BATCH && !last.is_some_and(|at| options.is_after(at));
         cursor = page.next;
-        let wanted = page.records.into_iter().filter(|record| options.before_end(record.known_at()));
+        let asked = |at| !options.is_before(at) && !options.is_after(at);
+        let wanted = page.records.into_iter().filter(|record| asked(record.known_at()));
         let (mut ids, mut starts) = (Vec::new(), Vec::new());
         for (id, known_at, fact) in wanted.map(crate::event::Record::into_parts) {
             if let Fact::Started(started) = fact {
