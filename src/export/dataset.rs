@@ -86,15 +86,13 @@ pub fn read_dataset(path: impl AsRef<Path>, engineer: &FeatureEngineer) -> Resul
     let fingerprint = file.noted(FINGERPRINT)?.to_owned();
     let mut dataset = Dataset { examples: Vec::new(), schema: expected, target, delay };
     let mut names = HashSet::new();
-    while let Some(group) = file.next()? {
-        group.for_each(|row| {
+    while let Some(mut group) = file.next()? {
+        while let Some(row) = group.next() {
             let number = dataset.examples.len() + 1;
             let example = example(row, &mut names);
-            dataset
-                .examples
-                .push(example.map_err(|e| e.context(format!("{}: row {number}", path.display())))?);
-            Ok(())
-        })?;
+            let example = example.map_err(|e| e.context(format!("{}: row {number}", path.display())))?;
+            dataset.examples.push(example);
+        }
     }
     if dataset.fingerprint() == fingerprint {
         Ok(dataset)
@@ -109,7 +107,7 @@ pub(super) fn specs() -> Vec<Spec> {
         Spec::required("project", Holds::Unsigned),
         Spec::required("task", Holds::Unsigned),
         Spec::new("kind", Holds::Unsigned),
-        Spec::required("attempt", Holds::Double),
+        Spec::required("earlier_tries", Holds::Double),
         Spec::required("started_at", Holds::Time),
         Spec::new("known_at", Holds::Time),
         Spec::required("label", Holds::Double),

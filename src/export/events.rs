@@ -157,17 +157,19 @@ pub async fn read_events(path: impl AsRef<Path> + Send, store: &dyn EventStore) 
     let path = path.as_ref();
     let mut file = FileReader::open(path, KIND, specs())?;
     let (mut done, mut row) = (Imported::default(), 0_u64);
-    while let Some(group) = file.next()? {
-        let mut records = Vec::new();
-        group.for_each(|cells| {
-            row += 1;
-            let record = record(cells).map_err(|e| e.context(format!("{}: row {row}", path.display())))?;
-            records.push(record);
-            Ok(())
-        })?;
-        let mut records = records.into_iter().peekable();
-        while records.peek().is_some() {
-            let answers = store.append(records.by_ref().take(BATCH).collect()).await?;
+    while let Some(mut group) = file.next()? {
+        loop {
+            let mut records = Vec::with_capacity(BATCH);
+            while let Some(cells) = if records.len() < BATCH { group.next() } else { None } {
+                row += 1;
+                let record =
+                    record(cells).map_err(|e| e.context(format!("{}: row {row}", path.display())))?;
+                records.push(record);
+            }
+            if records.is_empty() {
+                break;
+            }
+            let answers = store.append(records).await?;
             answers.iter().for_each(|answer| done.count(*answer));
         }
     }

@@ -135,6 +135,7 @@ pub(super) struct FileReader {
 /// The rows of a row group.
 pub(super) struct Group {
     columns: Vec<Column>,
+    /// Those that were not taken yet.
     rows: usize,
 }
 
@@ -201,9 +202,10 @@ impl FileReader {
 }
 
 impl Group {
-    /// Gives each row's cells to `each`.
-    pub(super) fn for_each(mut self, mut each: impl FnMut(Row<'_>) -> Result<()>) -> Result<()> {
-        (0..self.rows).try_for_each(|_| each(Row { columns: &mut self.columns, at: 0 }))
+    /// The next row.
+    pub(super) fn next(&mut self) -> Option<Row<'_>> {
+        self.rows = self.rows.checked_sub(1)?;
+        Some(Row { columns: &mut self.columns, at: 0 })
     }
 }
 

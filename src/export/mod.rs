@@ -118,7 +118,7 @@
 //! | `project` | uint64 | the project, as a number |
 //! | `task` | uint64 | the task, as a number |
 //! | `kind` | uint64 | the task's type, as a number |
-//! | `attempt` | double | earlier tries |
+//! | `earlier_tries` | double | generations of the task before it, as its start says |
 //! | `started_at` | timestamp | when it became known that it had started |
 //! | `known_at` | timestamp | from when on the label was certain; null while it is a guess |
 //! | `label` | double | what is to be learnt, in the target's unit |
@@ -212,6 +212,7 @@ fn digits(number: u64) -> String {
 mod tests {
     use super::column::{Holds, Spec};
     use crate::features::FEATURES;
+    use std::collections::HashSet;
 
     /// The names and types that the table under `heading` documents.
     fn documented(heading: &str) -> Vec<(String, String)> {
@@ -245,6 +246,8 @@ mod tests {
             ("Training sets", super::dataset::specs()),
         ];
         for (heading, specs) in tables {
+            let names: HashSet<_> = specs.iter().map(|spec| spec.name).collect();
+            assert_eq!(names.len(), specs.len(), "{heading}: two columns of one name");
             let mut actual: Vec<_> =
                 specs.iter().map(|spec| (spec.name.to_owned(), type_of(spec).to_owned())).collect();
             if let Some(first) = actual.iter().position(|(name, _)| name == FEATURES[0].name) {
