@@ -4,7 +4,7 @@ use super::column::{Cell, Holds, Spec};
 use super::file::FileWriter;
 use super::{ExportOptions, Exported};
 use crate::error::Result;
-use crate::event::{EventId, Fact};
+use crate::event::{EventId, Fact, Record};
 use crate::features::{FEATURES, FeatureEngineer, FeatureVector};
 use crate::store::{EventStore, ScanOrder};
 use crate::text::SparseText;
@@ -34,13 +34,13 @@ pub async fn write_features(
     let (mut cursor, mut skipped) = (options.cursor(), 0);
     loop {
         let page = store.scan(ScanOrder::Known, cursor.as_ref(), BATCH).await?;
-        let last = page.records.last().map(|record| record.known_at());
+        let last = page.records.last().map(Record::known_at);
         let more = page.records.len() == BATCH && !last.is_some_and(|at| options.is_after(at));
         cursor = page.next;
         let asked = |at| !options.is_before(at) && !options.is_after(at);
         let wanted = page.records.into_iter().filter(|record| asked(record.known_at()));
         let (mut ids, mut starts) = (Vec::new(), Vec::new());
-        for (id, known_at, fact) in wanted.map(crate::event::Record::into_parts) {
+        for (id, known_at, fact) in wanted.map(Record::into_parts) {
             if let Fact::Started(started) = fact {
                 ids.push(id);
                 starts.push((known_at.timestamp_micros(), started.context.task_description));

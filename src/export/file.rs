@@ -250,7 +250,9 @@ struct Temporary {
 impl Temporary {
     fn beside(path: &Path) -> Result<Self> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        let name = path.file_name().ok_or_else(|| Error::invalid(format!("{path:?} names no file")))?;
+        let name = path
+            .file_name()
+            .ok_or_else(|| Error::invalid(format!("{}: it names no file", path.display())))?;
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let mut own = std::ffi::OsString::from(".");
         own.push(name);
