@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use common::server::{options, sql, url};
 use common::{approve, task, world::store_of};
 use devmatrix_ml::ErrorKind;
-use devmatrix_ml::event::{Completion, EventId, Fact, Record, UserId};
+use devmatrix_ml::event::{EventId, Fact, Record, UserId};
 use devmatrix_ml::postgres::{Postgres, PostgresOptions};
 use devmatrix_ml::store::{self, Appended, EventStore, EventStoreExt, PostgresStore, ScanOrder, Subject};
 use futures_util::future::join_all;
@@ -188,5 +188,5 @@ fn started(event: &str, when: &str) -> Record {
 }
 
 fn completed(event: &str, when: &str) -> Record {
-    Record::new(id(event), at(when), Fact::Completed(Box::new(Completion::default()))).unwrap()
+    Record::new(id(event), at(when), Fact::Completed(Box::default())).unwrap()
 }
