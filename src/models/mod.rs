@@ -3,6 +3,8 @@
 mod alike;
 #[cfg(feature = "testing")]
 pub mod conformance;
+#[cfg(feature = "mlflow")]
+pub(crate) mod export;
 mod prediction;
 pub(crate) mod prior;
 mod reasons;

@@ -4,6 +4,8 @@
 
 mod adaptive;
 mod estimate;
+#[cfg(feature = "mlflow")]
+mod export;
 mod fitted;
 mod params;
 mod part;

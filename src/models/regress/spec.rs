@@ -74,8 +74,12 @@ impl Spec {
 
     pub(super) fn raw_feature_at(&self, row: &FeatureRow, place: usize) -> Option<f64> {
         let value = f64::from(*row.values.get(place)?);
-        let logged = FEATURES[place].unit.starts_with("ln(");
-        Some(if logged { value } else { self.scale.to(value) }).filter(|v| v.is_finite())
+        Some(if Self::is_logged(place) { value } else { self.scale.to(value) }).filter(|v| v.is_finite())
+    }
+
+    /// Whether the feature is given as a logarithm already.
+    pub(super) fn is_logged(place: usize) -> bool {
+        FEATURES[place].unit.starts_with("ln(")
     }
 
     /// Whether the task's own record says anything.

@@ -10,6 +10,8 @@
 mod ability;
 mod calibration;
 mod columns;
+#[cfg(feature = "mlflow")]
+mod export;
 mod params;
 mod part;
 mod scorer;
@@ -286,7 +288,12 @@ impl StoredCalibrated {
 
 /// Whether an outcome of the same task was known.
 fn is_seen(row: &FeatureRow) -> bool {
+    row.values.get(seen_place()).is_some_and(|n| *n > 0.0)
+}
+
+/// Where a row counts the outcomes of the same task.
+fn seen_place() -> usize {
     use std::sync::LazyLock;
     static PLACE: LazyLock<usize> = LazyLock::new(|| index_of("task_outcomes").unwrap_or(FEATURES.len()));
-    row.values.get(*PLACE).is_some_and(|n| *n > 0.0)
+    *PLACE
 }

@@ -12,10 +12,10 @@ use serde::{Deserialize, Serialize};
 /// A fitted regime.
 #[derive(Debug, Clone)]
 pub(super) struct Scorer {
-    part: Part,
+    pub(super) part: Part,
     ability: Option<Ability>,
     /// Share of the ability in the log-odds.
-    share: f64,
+    pub(super) share: f64,
 }
 
 impl Scorer {
@@ -65,7 +65,7 @@ impl Scorer {
         self.part.gains()
     }
 
-    fn used_ability(&self) -> Option<&Ability> {
+    pub(super) fn used_ability(&self) -> Option<&Ability> {
         self.ability.as_ref().filter(|_| self.share > 0.0)
     }
 
