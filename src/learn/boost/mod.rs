@@ -2,10 +2,14 @@
 //! replaced.
 
 mod engine;
+mod foreign;
+#[cfg(feature = "lightgbm")]
+mod lightgbm;
 mod params;
 mod request;
 
-pub use params::{BoostParams, ForestParams, TreeFamily};
+pub use foreign::{ForeignFormat, ForeignTrees, MAX_FOREIGN_BYTES, Margin};
+pub use params::{BoostParams, Engine, ForestParams, TreeFamily};
 pub use request::{FitRequest, Objective, Sample, Stopping};
 
 use crate::error::{Error, Result};
@@ -53,7 +57,13 @@ impl Trees {
     pub fn fit(params: &BoostParams, request: &FitRequest<'_>) -> Result<Self> {
         params.verify()?;
         request.verify()?;
-        engine::boost(params, request).map(Self)
+        match params.engine {
+            Engine::Hessboost => engine::boost(params, request).map(Self),
+            #[cfg(feature = "lightgbm")]
+            Engine::Lightgbm => lightgbm::boost(params, request).map(Self),
+            #[cfg(not(feature = "lightgbm"))]
+            Engine::Lightgbm => Err(Error::internal("an engine that was refused was asked for")),
+        }
     }
 
     /// Fits a random forest: each tree to its own draw of the rows, choosing each split from its own
@@ -81,6 +91,20 @@ impl Trees {
     pub fn margin(&self, row: &[f32]) -> Result<f64> {
         let margin = self.0.predict_margin_row(row, Iterations::Best).map_err(refused)?;
         if margin.is_finite() { Ok(f64::from(margin)) } else { Err(overflow()) }
+    }
+
+    /// The same, added up in double precision: as LightGBM does, and [`Trees::margin`] and XGBoost do not.
+    fn margin_in_double(&self, row: &[f32]) -> Result<f64> {
+        if row.len() != self.width() || row.iter().any(|v| v.is_infinite()) {
+            return Err(Error::invalid("boosted trees: the row has another width or holds an infinity"));
+        }
+        let value = |feature: u32| row.get(feature as usize).copied().filter(|v| !v.is_nan());
+        let trees = self.0.trees().iter().zip(self.0.tree_weights());
+        let leaves = trees.map(|(tree, weight)| {
+            f64::from(weight) * f64::from(tree.node(tree.leaf_id_with(value)).leaf_value)
+        });
+        let margin = f64::from(self.0.base_score()) + leaves.sum::<f64>();
+        if margin.is_finite() { Ok(margin) } else { Err(overflow()) }
     }
 
     /// Exact SHAP values (Lundberg and Lee 2017), in the unit of the margin: one a feature, then the
