@@ -223,7 +223,9 @@ fn lightgbm_names(bytes: &[u8]) -> Result<Vec<String>> {
 fn holds_something(value: Option<&Value>) -> bool {
     match value {
         Some(Value::Array(items)) => !items.is_empty(),
-        Some(Value::Object(map)) => map.iter().any(|(key, inner)| key == "enc" && holds_something(Some(inner))),
+        Some(Value::Object(map)) => {
+            map.iter().any(|(key, inner)| key == "enc" && holds_something(Some(inner)))
+        }
         _ => false,
     }
 }

@@ -179,7 +179,8 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    const DOCUMENT: &[u8] = b"{U\x01a{U\x01x[$d#U\x02\0\0\0\0\0\0\0\0U\x05names[SU\x01pSU\x01qN]}U\x01bI\x01\x02}";
+    const DOCUMENT: &[u8] =
+        b"{U\x01a{U\x01x[$d#U\x02\0\0\0\0\0\0\0\0U\x05names[SU\x01pSU\x01qN]}U\x01bI\x01\x02}";
 
     #[test]
     fn what_stands_under_a_path_is_found_and_the_rest_skipped() {

@@ -97,9 +97,10 @@ impl Data {
 fn farthest(objective: Objective, unseen: &[f32]) -> [f64; 2] {
     let data = Data::new(3000, objective);
     let request = FitRequest::new(objective, data.sample(objective)).with_categories(&CATEGORIES);
-    let (theirs, text) =
-        grow(&params(objective), &request, |booster, n| Ok((booster.margins(unseen, WIDTH)?, booster.to_text(n)?)))
-            .unwrap();
+    let (theirs, text) = grow(&params(objective), &request, |booster, n| {
+        Ok((booster.margins(unseen, WIDTH)?, booster.to_text(n)?))
+    })
+    .unwrap();
     let trees = Trees(read(&text).unwrap());
     let stored = Trees::from_bytes(&trees.to_bytes().unwrap()).unwrap();
     assert!(trees.len() > 50 && stored.0.trees().iter().any(|t| t.has_categorical_splits()), "{objective:?}");
@@ -192,6 +193,7 @@ fn what_it_refuses_is_an_error_and_cancelling_ends_it() {
     let cancel = Cancel::new();
     cancel.cancel();
     let request = FitRequest::new(objective, data.sample(objective));
-    let error = Work::new().with_cancel(&cancel).run(|| Trees::fit(&params(objective), &request)).unwrap_err();
+    let error =
+        Work::new().with_cancel(&cancel).run(|| Trees::fit(&params(objective), &request)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Cancelled);
 }
