@@ -62,8 +62,10 @@ fn main() {
     }
     let sizes: Vec<usize> = given.iter().map(|n| n.parse().unwrap()).collect();
     let sizes = if sizes.is_empty() { vec![10_000, 300_000] } else { sizes };
-    println!("| Rows | Model | Loss | hessboost | LightGBM | difference (95 %) | seconds | MB |");
-    println!("|---|---|---|---|---|---|---|---|");
+    println!(
+        "| Rows | Model | Loss | hessboost | LightGBM | difference (95 %) | seconds | CPU seconds | MB |"
+    );
+    println!("|---|---|---|---|---|---|---|---|---|");
     for rows in sizes {
         let data = simulated(rows);
         for (place, kind) in kinds().iter().enumerate() {
@@ -157,7 +159,7 @@ impl Table {
         let found = compare_paired(&first, &second, &clusters, 0.975, 1).unwrap();
         let mean = |losses: &[f64]| losses.iter().sum::<f64>() / losses.len() as f64;
         println!(
-            "| {rows} | {} | {} | {:.5} | {:.5} | {:+.5} ({:+.5} to {:+.5}) | {:.2}, {:.2} | {:.0}, {:.0} |",
+            "| {rows} | {} | {} | {:.5} | {:.5} | {:+.5} ({:+.5} to {:+.5}) | {:.2}, {:.2} | {:.2}, {:.2} | {:.0}, {:.0} |",
             kind.name,
             kind.loss,
             mean(&first),
@@ -167,6 +169,8 @@ impl Table {
             found.upper,
             ours.seconds,
             theirs.seconds,
+            ours.cpu,
+            theirs.cpu,
             ours.megabytes,
             theirs.megabytes
         );
@@ -186,6 +190,8 @@ fn loss(objective: Objective, said: f64, label: f64) -> f64 {
 struct Fit {
     said: Vec<f64>,
     seconds: f64,
+    /// Of all threads together: what else runs on the machine changes it little.
+    cpu: f64,
     megabytes: f64,
 }
 
@@ -202,7 +208,7 @@ impl Fit {
         let numbers: Vec<f64> = told.split_whitespace().map(|n| n.parse().unwrap()).collect();
         let bytes = fs::read(folder.join("said")).unwrap();
         let said = bytes.chunks(8).map(|b| f64::from_le_bytes(b.try_into().unwrap())).collect();
-        Self { said, seconds: numbers[0], megabytes: numbers[1] }
+        Self { said, seconds: numbers[0], cpu: numbers[1], megabytes: numbers[2] }
     }
 }
 
@@ -226,18 +232,26 @@ fn one_fit(engine: &str, kind: usize, folder: &Path) {
     // What reading took and gave back is not the fit's.
     fs::write("/proc/self/clear_refs", "5").unwrap();
     let before = peak_megabytes();
-    let begun = Instant::now();
+    let (begun, cpu) = (Instant::now(), cpu_seconds());
     let trees = Trees::fit(&params, &FitRequest::new(kind.objective, sample)).unwrap();
-    let seconds = begun.elapsed().as_secs_f64();
+    let (seconds, cpu) = (begun.elapsed().as_secs_f64(), cpu_seconds() - cpu);
     let megabytes = peak_megabytes() - before;
     let said = values[rows * width..].chunks(width).flat_map(|row| trees.margin(row).unwrap().to_le_bytes());
     fs::write(folder.join("said"), said.collect::<Vec<u8>>()).unwrap();
-    println!("{seconds} {megabytes}");
+    println!("{seconds} {cpu} {megabytes}");
 }
 
 /// The rows that are learnt from, of all.
 fn learnt(all: usize) -> usize {
     if all > 30_000 { all / 6 * 5 } else { all - 5000 }
+}
+
+/// The time that all threads of this process have run, in steps of a hundredth.
+fn cpu_seconds() -> f64 {
+    let stat = fs::read_to_string("/proc/self/stat").unwrap();
+    // The name of the program ends with the last bracket; user and system time are the 14th and 15th field.
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    fields[11..13].iter().map(|ticks| ticks.parse::<f64>().unwrap()).sum::<f64>() / 100.0
 }
 
 /// The most memory that this process has held.
