@@ -57,7 +57,7 @@ fn predictions_are_those_of_the_library_that_trained() {
         let theirs = numbers(path.with_file_name(format!("{name}.f64")));
         assert_eq!(theirs.len(), rows.len() / WIDTH);
         let off = rows.chunks(WIDTH).zip(&theirs).map(|(row, theirs)| {
-            let margin = found.format.margin(&found.trees, row).unwrap();
+            let margin = found.trees.margin(row).unwrap();
             let ours = match found.margin {
                 Margin::LogOdds => sigmoid(margin),
                 Margin::LogValue => margin.exp(),

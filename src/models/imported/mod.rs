@@ -89,8 +89,8 @@ impl ForeignModel {
             log_label: options.log_label,
             trained_until,
         };
-        let ForeignTrees { trees, format, margin, .. } = foreign;
-        let trees = ImportedTrees { trees, format, places, margin, log_label: options.log_label };
+        let ForeignTrees { trees, margin, .. } = foreign;
+        let trees = ImportedTrees { trees, places, margin, log_label: options.log_label };
         // What cannot be written could not be served from the registry.
         trees.store().map_err(|e| Error::incompatible("the model cannot be kept").with_source(e))?;
         Ok(Self { target, trained_until, trees, origin })

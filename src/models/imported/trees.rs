@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::features::{FEATURES, FeatureRow};
-use crate::learn::{ForeignFormat, Margin, Trees};
+use crate::learn::{Margin, Trees};
 use crate::models::shares;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -11,7 +11,6 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone)]
 pub(crate) struct ImportedTrees {
     pub(super) trees: Trees,
-    pub(super) format: ForeignFormat,
     pub(super) places: Vec<usize>,
     pub(super) margin: Margin,
     pub(super) log_label: bool,
@@ -21,7 +20,6 @@ pub(crate) struct ImportedTrees {
 #[derive(Debug, Serialize, Deserialize)]
 pub(in crate::models) struct StoredTrees {
     trees: Vec<u8>,
-    format: ForeignFormat,
     places: Vec<usize>,
     margin: Margin,
     log_label: bool,
@@ -34,7 +32,7 @@ const TAG: &[u8] = b"\xffimported trees\x01";
 impl ImportedTrees {
     /// The sum of the trees.
     pub(in crate::models) fn margin(&self, row: &FeatureRow) -> f64 {
-        self.format.margin(&self.trees, &self.values(row)).unwrap_or(0.0)
+        self.trees.margin(&self.values(row)).unwrap_or(0.0)
     }
 
     /// The label that they predict, where it is a number.
@@ -58,10 +56,9 @@ impl ImportedTrees {
     }
 
     pub(in crate::models) fn store(&self) -> Result<StoredTrees> {
-        let Self { trees, format, places, margin, log_label } = self;
+        let Self { trees, places, margin, log_label } = self;
         Ok(StoredTrees {
             trees: trees.to_bytes()?,
-            format: *format,
             places: places.clone(),
             margin: *margin,
             log_label: *log_label,
@@ -85,8 +82,8 @@ impl StoredTrees {
         if !known || trees.width() != self.places.len() {
             return Err(Error::corrupt("imported trees and their features do not fit together"));
         }
-        let Self { format, places, margin, log_label, .. } = self;
-        Ok(ImportedTrees { trees, format, places, margin, log_label })
+        let Self { places, margin, log_label, .. } = self;
+        Ok(ImportedTrees { trees, places, margin, log_label })
     }
 }
 

@@ -1,7 +1,7 @@
 //! Trees that XGBoost or LightGBM grew elsewhere, read by readers that check every bound and never by
 //! C++.
 
-mod ubjson;
+pub(super) mod ubjson;
 
 use super::Trees;
 use crate::error::{Error, Result};
@@ -80,7 +80,8 @@ impl fmt::Display for ForeignFormat {
 impl ForeignTrees {
     /// Reads a model of one output from bytes that nobody has verified.
     ///
-    /// All its trees are taken: LightGBM writes those up to the best round, XGBoost those of all rounds,
+    /// Its margins are added up as the library does that wrote it: by XGBoost in single precision, by
+    /// LightGBM in double. All its trees are taken: LightGBM writes those up to the best round, XGBoost those of all rounds,
     /// by which its `Booster.predict` goes too.
     ///
     /// # Errors
@@ -107,21 +108,11 @@ impl ForeignTrees {
         }
         let categorical = categorical(&model);
         let objective = model.objective().name().to_owned();
-        Ok(Self { trees: Trees(model), format, objective, margin, names, categorical })
-    }
-}
-
-impl ForeignFormat {
-    /// The sum of `trees` for one row, as the library that wrote them adds it up: XGBoost in single
-    /// precision, LightGBM in double. Over hundreds of trees that makes a difference of a millionth.
-    ///
-    /// # Errors
-    /// Those of [`Trees::margin`].
-    pub fn margin(self, trees: &Trees, row: &[f32]) -> Result<f64> {
-        match self {
-            Self::XgboostJson | Self::XgboostUbjson => trees.margin(row),
-            Self::LightgbmText => trees.margin_in_double(row),
-        }
+        let trees = match format {
+            ForeignFormat::LightgbmText => Trees::in_double(model),
+            ForeignFormat::XgboostJson | ForeignFormat::XgboostUbjson => Trees::new(model),
+        };
+        Ok(Self { trees, format, objective, margin, names, categorical })
     }
 }
 

@@ -37,7 +37,7 @@ fn formats_are_told_apart_and_names_and_categories_read() {
 fn survives(bytes: &[u8]) {
     if let Ok(found) = ForeignTrees::read(bytes) {
         let row = vec![f32::NAN; found.trees.width()];
-        let _ = found.format.margin(&found.trees, &row);
+        let _ = found.trees.margin(&row);
         let _ = found.trees.contributions(&row);
     }
 }
