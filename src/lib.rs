@@ -55,6 +55,8 @@
 //!
 //! The modules below stand in the order of the data's way.
 #![cfg_attr(docsrs, feature(doc_cfg))]
+// With it, one file calls LightGBM's C interface: `learn/boost/lightgbm/ffi.rs`.
+#![cfg_attr(not(feature = "lightgbm"), forbid(unsafe_code))]
 
 // What can go wrong, what time it is, and how long computations are stopped.
 pub mod clock;
