@@ -95,7 +95,7 @@ pub mod mlflow;
 pub mod registry;
 // Answers from memory.
 pub mod serve;
-// What to do, and whether it was right.
+// What to do with it.
 pub mod decide;
 // A world whose truth is known.
 #[cfg(feature = "simulate")]

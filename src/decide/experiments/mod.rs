@@ -7,7 +7,6 @@
 
 mod analyse;
 mod data;
-mod hash;
 mod ratio;
 mod report;
 mod spec;

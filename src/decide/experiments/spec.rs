@@ -1,7 +1,7 @@
 //! What an experiment is, and who gets which arm.
 
-use super::hash::place;
 use crate::decide::Unit;
+use crate::decide::hash::place;
 use crate::error::{Error, Result};
 use crate::event::{Assignment, TaskContext};
 use chrono::{DateTime, Utc};

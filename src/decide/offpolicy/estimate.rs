@@ -2,6 +2,7 @@
 
 use super::overlap::{CannotTell, Overlap};
 use super::row::LoggedChoice;
+use crate::decide::Objective;
 use crate::error::{Error, Result};
 use crate::evaluate::{Ratio, studentised};
 use serde::{Deserialize, Serialize};
@@ -35,10 +36,8 @@ pub struct OffPolicyOptions {
     pub min_clusters: usize,
     /// Parts of the clusters, each predicted from the others, 2 to 100.
     pub folds: u32,
-    /// What a success is worth in US dollars, where utility is asked for.
-    pub success_value: f64,
-    /// What a second costs in US dollars, where utility is asked for.
-    pub second_cost: f64,
+    /// What a success and an hour are worth, for utility.
+    pub objective: Objective,
     /// Seed of the bootstrap.
     pub seed: u64,
 }
@@ -99,8 +98,7 @@ impl Default for OffPolicyOptions {
             min_effective_rows: 100.0,
             min_clusters: 20,
             folds: 5,
-            success_value: 1.0,
-            second_cost: 0.0,
+            objective: Objective::default(),
             seed: 42,
         }
     }
@@ -123,8 +121,7 @@ impl OffPolicyOptions {
         check("min_effective_rows", self.min_effective_rows, 2.0, 1e9)?;
         check("min_clusters", self.min_clusters as f64, 2.0, 1e9)?;
         check("folds", f64::from(self.folds), 2.0, 100.0)?;
-        check("success_value", self.success_value, -1e9, 1e9)?;
-        check("second_cost", self.second_cost, -1e9, 1e9)
+        self.objective.verify()
     }
 }
 

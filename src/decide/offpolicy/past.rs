@@ -20,7 +20,7 @@ pub struct PastOptions {
     /// Outcomes count if they were known so long after the start, and generations that are older; above
     /// 0 and at most ten years.
     pub deadline: TimeDelta,
-    /// Whose generations rise and fall together: that for which the choices were made.
+    /// Whose generations rise and fall together, where a decision does not name the unit of its draw.
     pub cluster: Unit,
 }
 
@@ -128,7 +128,9 @@ impl LoggedPast {
                 continue;
             };
             let context = &event.started.value.context;
-            let unit = options.cluster.of(context).unwrap_or(event.event_id.as_str());
+            // What came from one draw is one observation, whatever else it shares.
+            let own = decision.unit.as_deref().or_else(|| options.cluster.of(context));
+            let unit = own.unwrap_or(event.event_id.as_str());
             generations.push(LoggedGeneration {
                 event_id: event.event_id.clone(),
                 started_at: event.started.known_at,
@@ -194,6 +196,8 @@ impl LoggedPast {
             );
             row.weight = generation.weight;
             row.logged = logged_odds(decision, &names, &tried);
+            // A name that stood for several candidates had the odds of all of them.
+            row.propensity = row.logged.get(chosen).copied().unwrap_or(row.propensity);
             rows.push((row, names));
         }
         Ok(rows)
@@ -238,6 +242,13 @@ fn by_candidate(candidates: &[String], odds: Vec<(String, f64)>) -> Result<(Vec<
 /// taken to have had none; the others share the rest, which nothing but their support hangs on.
 fn logged_odds(decision: &Decision, names: &[String], tried: &HashMap<&str, usize>) -> Vec<f64> {
     let is_open = |name: &String| decision.candidates.contains(name) && tried.contains_key(name.as_str());
+    if !decision.odds.is_empty() {
+        let of = |name: &String| {
+            let all = decision.candidates.iter().zip(&decision.odds);
+            all.filter(|(other, _)| *other == name).map(|(_, p)| p).sum()
+        };
+        return names.iter().map(of).collect();
+    }
     if names.iter().all(is_open) {
         return Vec::new();
     }

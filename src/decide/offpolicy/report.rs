@@ -21,7 +21,7 @@ pub struct PolicyReport {
     pub cost: Option<PolicyEstimate>,
     /// Mean seconds, over the generations where they are known.
     pub seconds: Option<PolicyEstimate>,
-    /// Success times its value, minus cost, minus seconds times their cost, where all are known.
+    /// Mean utility ([`Objective::utility`](crate::decide::Objective::utility)), where all is known.
     pub utility: Option<PolicyEstimate>,
     /// Generations that could not be used.
     pub skipped: Skipped,
@@ -54,8 +54,7 @@ impl PolicyReport {
         };
         let success = |g: &LoggedGeneration| Some(f64::from(u8::from(g.success)));
         let utility = |g: &LoggedGeneration| {
-            let value = options.success_value * f64::from(u8::from(g.success));
-            Some(value - g.cost? - options.second_cost * g.seconds?)
+            Some(options.objective.utility(f64::from(u8::from(g.success)), g.cost?, g.seconds?))
         };
         let Some(success) = estimate(&success)? else {
             return Err(crate::Error::internal("a generation without an outcome was kept"));

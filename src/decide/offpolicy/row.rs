@@ -59,7 +59,7 @@ impl LoggedChoice {
             return refuse(format!("target odds must be 0 to 1 and add up to 1, they add up to {sum}"));
         }
         let sum: f64 = self.logged.iter().sum();
-        if !(self.logged.iter().all(is_odds) && sum <= 1.0 + ROUNDING) {
+        if !(self.logged.iter().all(is_odds) && sum <= 1.0 + 10.0 * ROUNDING) {
             return refuse(format!(
                 "logged odds must be 0 to 1 and at most 1 together, they add up to {sum}"
             ));
