@@ -29,6 +29,11 @@ fn spec(name: &str, shares: &[f64]) -> ExperimentSpec {
     spec
 }
 
+fn with(mut spec: ExperimentSpec, change: impl FnOnce(&mut ExperimentSpec)) -> ExperimentSpec {
+    change(&mut spec);
+    spec
+}
+
 fn experiment(name: &str, shares: &[f64]) -> Experiment {
     Experiment::new(spec(name, shares)).unwrap()
 }
@@ -185,7 +190,7 @@ fn arms_get_their_shares_and_experiments_are_dealt_apart() {
 fn experiments_of_one_layer_never_share_a_unit() {
     let slot = |from, to| Some(Slot { layer: "prompts".into(), from, to });
     let part =
-        |name: &str, slot| Experiment::new(ExperimentSpec { slot, ..spec(name, &[0.5, 0.5]) }).unwrap();
+        |name: &str, slot| Experiment::new(with(spec(name, &[0.5, 0.5]), |spec| spec.slot = slot)).unwrap();
     let (a, b) = (part("a", slot(0.0, 0.4)), part("b", slot(0.4, 1.0)));
     let all = Experiments::new(vec![a.clone(), b, experiment("c", &[0.5, 0.5])]).unwrap();
     let mut counts = [0; 3];
@@ -212,7 +217,7 @@ proptest! {
         let mut shares = shares;
         shares.sort_by(f64::total_cmp);
         let steps = shares.iter().enumerate().map(|(i, share)| RampStep { from: at(10 * i as i64), share: *share });
-        let ramped = Experiment::new(ExperimentSpec { ramp: steps.collect(), ..spec("x", &[0.2, 0.8]) }).unwrap();
+        let ramped = Experiment::new(with(spec("x", &[0.2, 0.8]), |spec| spec.ramp = steps.collect())).unwrap();
         let whole = experiment("x", &[0.2, 0.8]).arm_of(&name, at(0));
         let arms: Vec<_> = (-1..60).map(|hour| ramped.arm_of(&name, at(hour))).collect();
         prop_assert_eq!(arms[0], None);
@@ -323,13 +328,13 @@ fn what_makes_no_experiment_is_an_error() {
     refused(spec("x", &[f64::NAN, 0.5]), "add up to NaN");
     let twice = Arm { name: "arm0".into(), share: 0.5 };
     refused(
-        ExperimentSpec { arms: vec![twice.clone(), twice], ..spec("x", &[0.5, 0.5]) },
+        with(spec("x", &[0.5, 0.5]), |spec| spec.arms = vec![twice.clone(), twice]),
         "1 of them distinct",
     );
     let slot = Some(Slot { layer: "l".into(), from: 0.5, to: f64::NAN });
-    refused(ExperimentSpec { slot, ..spec("x", &[0.5, 0.5]) }, "slot is 0.5 to NaN");
+    refused(with(spec("x", &[0.5, 0.5]), |spec| spec.slot = slot), "slot is 0.5 to NaN");
     let falls = [0.5, 0.2].iter().zip(0..).map(|(share, i)| RampStep { from: at(i), share: *share });
-    refused(ExperimentSpec { ramp: falls.collect(), ..spec("x", &[0.5, 0.5]) }, "never fall");
+    refused(with(spec("x", &[0.5, 0.5]), |spec| spec.ramp = falls.collect()), "never fall");
 
     let mut data = ExperimentData::new(&experiment("x", &[0.5, 0.5]));
     assert!(data.expose("ana", "unheard of").is_err());
