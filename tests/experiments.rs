@@ -241,7 +241,7 @@ proptest! {
             data.analyse(&AnalysisOptions::default()).unwrap()
         };
         let (there, back) = (analyse(&mut rows.iter()), analyse(&mut rows.iter().rev()));
-        prop_assert_eq!(there.verdict, back.verdict);
+        prop_assert_eq!(&there.verdict, &back.verdict);
         let [a, b] = [&there, &back].map(|r| r.arms[1].against_control[0]);
         prop_assert!((a.lower - b.lower).abs() < 1e-9 && a.lower <= a.difference && a.difference <= a.upper);
     }

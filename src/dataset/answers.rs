@@ -12,22 +12,22 @@ use std::sync::Arc;
 
 /// What became of every generation, answered or not.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Answers(Arc<Vec<Seen>>);
+pub(crate) struct Answers(Arc<Vec<Seen>>);
 
 /// One generation.
 #[derive(Debug, Clone, Copy)]
-struct Seen {
-    started: DateTime<Utc>,
-    known: Option<(DateTime<Utc>, bool)>,
-    review: Review,
+pub(crate) struct Seen {
+    pub(crate) started: DateTime<Utc>,
+    pub(crate) known: Option<(DateTime<Utc>, bool)>,
+    pub(crate) review: Review,
 }
 
 /// Whether a person was asked, and with which odds; `None` where nothing is stored of it.
-pub(super) type Review = Option<(bool, f64)>;
+pub(crate) type Review = Option<(bool, f64)>;
 
 /// The odds with which outcomes become known, as they seem at one moment.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct AnswerOdds {
+pub(crate) struct AnswerOdds {
     now: DateTime<Utc>,
     /// Of those asked.
     asked: f64,
@@ -38,14 +38,14 @@ pub(super) struct AnswerOdds {
 }
 
 /// Generations younger than this may still be answered: they tell nothing of who never answers.
-const MATURE: TimeDelta = TimeDelta::days(14);
+pub(super) const MATURE: TimeDelta = TimeDelta::days(14);
 
 /// Fewer answers to requests than this tell nothing, nor fewer of one outcome than the second number.
 const FEWEST_ASKED: usize = 30;
 const FEWEST_OF_ONE_OUTCOME: usize = 5;
 
 /// An outcome counts as at most this many times the average one: rarer ones would be too few to weigh.
-const MOST: f64 = 10.0;
+pub(crate) const MOST: f64 = 10.0;
 
 /// Odds below this are as good as chance.
 const LEAST: f64 = 0.01;
@@ -53,12 +53,17 @@ const LEAST: f64 = 0.01;
 impl Answers {
     pub(super) fn of(examples: &[Example]) -> Self {
         let seen = |e: &Example| Seen { started: e.started_at, known: e.labels.success, review: e.review };
-        Self(Arc::new(examples.iter().map(seen).collect()))
+        Self::from_seen(examples.iter().map(seen))
     }
 
-    /// What they tell at `now`; `None` where too few were asked.
-    pub(super) fn at(&self, now: DateTime<Utc>) -> Option<AnswerOdds> {
-        let mature = now.checked_sub_signed(MATURE)?;
+    /// Generations in the order of their start.
+    pub(crate) fn from_seen(seen: impl Iterator<Item = Seen>) -> Self {
+        Self(Arc::new(seen.collect()))
+    }
+
+    /// What those older than `mature` tell at `now`; `None` where too few were asked.
+    pub(crate) fn at(&self, now: DateTime<Utc>, mature: TimeDelta) -> Option<AnswerOdds> {
+        let mature = now.checked_sub_signed(mature)?;
         let (mut requests, mut unasked) = ([0.0_f64; 2], 0.0);
         // By outcome: answers to requests, what these stand for among the unasked, and unasked answers.
         let (mut asked, mut stand_for, mut own) = ([0_usize; 2], [0.0; 2], [0.0; 2]);
@@ -100,7 +105,7 @@ impl Answers {
 
 impl AnswerOdds {
     /// The odds with which the outcome of a generation of that kind is known by now.
-    fn of(&self, success: bool, review: Review, started: DateTime<Utc>) -> f64 {
+    pub(crate) fn of(&self, success: bool, review: Review, started: DateTime<Utc>) -> f64 {
         let y = usize::from(success);
         let odds = review.map_or(0.0, |(_, odds)| odds);
         let ever = odds * self.asked + (1.0 - odds) * self.unasked[y];

@@ -1,7 +1,7 @@
 //! Facts replayed into examples.
 
-use super::answers::Answers;
-use super::{About, Dataset, Example, Labels, Priors, Target, delay_of, difficulty, label, sources};
+use super::answers::MATURE;
+use super::{About, Answers, Dataset, Example, Labels, Priors, Target, delay_of, difficulty, label, sources};
 use crate::event::{EventId, Fact, ProjectId, Record, TaskContext, UserId};
 use crate::features::{FeatureEngineer, FeatureRow};
 use crate::history::{History, HistoryView, category};
@@ -105,7 +105,7 @@ impl DatasetBuilder {
             difficulty::observe(&mut known, &results);
         }
         let answers = Answers::of(&known);
-        let odds = answers.at(now);
+        let odds = answers.at(now, MATURE);
         let open = delay_of(target, &delay, odds.as_ref());
         let mut examples: Vec<_> =
             known.iter().rev().filter_map(|e| label(e, target, now, open)).take(most).collect();

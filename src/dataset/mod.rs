@@ -8,7 +8,7 @@ mod folds;
 mod sources;
 mod target;
 
-pub(crate) use answers::answer_weights;
+pub(crate) use answers::{AnswerOdds, Answers, MOST, Seen, answer_weights};
 pub use builder::DatasetBuilder;
 pub use folds::{Fold, FoldOptions};
 pub use sources::{Source, SourceKind};
@@ -18,7 +18,7 @@ use crate::error::Result;
 use crate::event::EventId;
 use crate::features::FeatureRow;
 use crate::history::{Delay, HistoryView, Scope};
-use answers::{AnswerOdds, Answers, Review};
+use answers::{MATURE, Review};
 use chrono::{DateTime, TimeDelta, Utc};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
@@ -126,7 +126,7 @@ impl Dataset {
     #[must_use]
     pub fn until(&self, moment: DateTime<Utc>) -> Self {
         let earlier = self.examples.iter().take_while(|e| e.started_at < moment);
-        let odds = self.answers.at(moment);
+        let odds = self.answers.at(moment, MATURE);
         let delay = delay_of(self.target, &self.delay, odds.as_ref());
         let mut examples: Vec<_> = earlier.filter_map(|e| label(e, self.target, moment, delay)).collect();
         odds.iter().for_each(|odds| odds.weigh(&mut examples));
