@@ -4,7 +4,7 @@ use super::Exported;
 use super::column::{Cell, Holds, Spec};
 use super::features::{ngram_cells, ngrams};
 use super::file::{FileReader, FileWriter, Row};
-use crate::dataset::{About, Dataset, Example, Labels, Priors};
+use crate::dataset::{About, Answers, Dataset, Example, Labels, Priors, Seen};
 use crate::error::{Error, Result};
 use crate::event::EventId;
 use crate::features::{FEATURES, FeatureEngineer, FeatureRow, KnownWhen};
@@ -18,6 +18,7 @@ use std::sync::Arc;
 const KIND: &str = "dataset 1";
 const TARGET: &str = "devmatrix_ml.target";
 const DELAY: &str = "devmatrix_ml.open_success";
+const ANSWERS: &str = "devmatrix_ml.answers";
 const FINGERPRINT: &str = "devmatrix_ml.fingerprint";
 
 /// The labels, each with the moment since which it is known.
@@ -45,6 +46,7 @@ pub fn write_dataset(dataset: &Dataset, path: impl AsRef<Path>) -> Result<Export
     file.note(TARGET, dataset.target.to_string());
     let rates = dataset.delay.rates().map(|rate| super::digits(rate.to_bits()));
     file.note(DELAY, rates.join(" "));
+    file.note(ANSWERS, answers_to_text(&dataset.answers)?);
     file.note(FINGERPRINT, dataset.fingerprint());
     for example in &dataset.examples {
         file.push(cells(example)?)?;
@@ -83,8 +85,9 @@ pub fn read_dataset(path: impl AsRef<Path>, engineer: &FeatureEngineer) -> Resul
     }
     let target = file.noted(TARGET)?.parse().map_err(|_| file.corrupt("its target is unknown"))?;
     let delay = delay(file.noted(DELAY)?).ok_or_else(|| file.corrupt("its rates of open generations"))?;
+    let answers = answers(file.noted(ANSWERS)?).map_err(|e| e.context(path.display()))?;
     let fingerprint = file.noted(FINGERPRINT)?.to_owned();
-    let mut dataset = Dataset { examples: Vec::new(), schema: expected, target, delay };
+    let mut dataset = Dataset { examples: Vec::new(), schema: expected, target, delay, answers };
     let mut names = HashSet::new();
     while let Some(mut group) = file.next()? {
         while let Some(row) = group.next() {
@@ -112,6 +115,10 @@ pub(super) fn specs() -> Vec<Spec> {
         Spec::new("known_at", Holds::Time),
         Spec::required("label", Holds::Double),
         Spec::required("weight", Holds::Double),
+        Spec::required("source_weight", Holds::Double),
+        Spec::required("answer_odds", Holds::Double),
+        Spec::new("asked", Holds::Bool),
+        Spec::new("asked_odds", Holds::Double),
     ];
     for (name, since, holds) in LABELS {
         specs.extend([Spec::new(name, holds), Spec::new(since, Holds::Time)]);
@@ -139,6 +146,10 @@ fn cells(example: &Example) -> Result<Vec<Cell>> {
         time(example.known_at),
         Cell::Double(example.label),
         Cell::Double(example.weight),
+        Cell::Double(example.share),
+        Cell::Double(example.odds),
+        example.review.map_or(Cell::Empty, |(asked, _)| Cell::Bool(asked)),
+        example.review.map_or(Cell::Empty, |(_, odds)| Cell::Double(odds)),
     ];
     let labels = &example.labels;
     let success = labels.success;
@@ -189,6 +200,9 @@ fn example(mut row: Row<'_>, names: &mut HashSet<Arc<str>>) -> Result<Example> {
     let started_at = since(row.int()?)?.ok_or_else(|| Error::corrupt("started_at is missing"))?;
     let known_at = since(row.int()?)?;
     let (label, weight) = (number(row.double()?)?, number(row.double()?)?);
+    let (share, odds) = (number(row.double()?)?, chance(row.double()?)?);
+    let asked = row.bool()?;
+    let review = asked.zip(row.double()?.map(|odds| chance(Some(odds))).transpose()?);
     let labels = labels(&mut row)?;
     let priors = Priors {
         constant: number(row.double()?)?,
@@ -222,6 +236,9 @@ fn example(mut row: Row<'_>, names: &mut HashSet<Arc<str>>) -> Result<Example> {
         priors,
         about,
         weight,
+        odds,
+        share,
+        review,
         kind,
         attempt,
     })
@@ -260,6 +277,13 @@ fn number(value: Option<f64>) -> Result<f64> {
     value.filter(|v| v.is_finite()).ok_or_else(|| Error::corrupt(format!("{value:?} where a number must be")))
 }
 
+fn chance(value: Option<f64>) -> Result<f64> {
+    number(value).and_then(|odds| match odds {
+        odds if (0.0..=1.0).contains(&odds) => Ok(odds),
+        odds => Err(Error::corrupt(format!("{odds} where odds must be"))),
+    })
+}
+
 fn shared(names: &mut HashSet<Arc<str>>, name: &str) -> Arc<str> {
     if let Some(known) = names.get(name) {
         return Arc::clone(known);
@@ -273,4 +297,31 @@ fn delay(text: &str) -> Option<Delay> {
     let rate = |digits| u64::from_str_radix(digits, 16).ok().map(f64::from_bits);
     let rates: Vec<f64> = text.split(' ').map(rate).collect::<Option<_>>()?;
     Delay::from_rates(&rates)
+}
+
+/// A generation that was answered or not: its start, its outcome and since when that is known, whether a
+/// person was asked and with which odds. Moments are microseconds since 1970.
+type Answered = (i64, Option<(i64, bool)>, Option<(bool, f64)>);
+
+fn answers_to_text(answers: &Answers) -> Result<String> {
+    let micros = |at: DateTime<Utc>| at.timestamp_micros();
+    let flat = |seen: &Seen| -> Answered {
+        (micros(seen.started), seen.known.map(|(at, success)| (micros(at), success)), seen.review)
+    };
+    let all: Vec<_> = answers.telling().iter().map(flat).collect();
+    serde_json::to_string(&all).map_err(|e| Error::internal("who answered cannot be written").with_source(e))
+}
+
+fn answers(text: &str) -> Result<Answers> {
+    let wrong = |e| Error::corrupt("who answered cannot be read").with_source(e);
+    let all: Vec<Answered> = serde_json::from_str(text).map_err(wrong)?;
+    let seen = |(started, known, review): Answered| {
+        let started = since(Some(started))?.ok_or_else(|| Error::corrupt("a start is missing"))?;
+        let known = known.map(|(at, success)| Ok::<_, Error>((since(Some(at))?, success))).transpose()?;
+        let known = known.and_then(|(at, success)| Some((at?, success)));
+        let review = review.map(|(asked, odds)| Ok::<_, Error>((asked, chance(Some(odds))?))).transpose()?;
+        Ok(Seen { started, known, review })
+    };
+    let all: Vec<Seen> = all.into_iter().map(seen).collect::<Result<_>>()?;
+    Ok(Answers::from_seen(all.into_iter()))
 }

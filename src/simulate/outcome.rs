@@ -4,7 +4,7 @@ use super::code::program;
 use super::options::SimulatorOptions;
 use super::random::{Draw, Purpose};
 use super::tasks::Task;
-use crate::event::{Completion, Feedback, UserAction};
+use crate::event::{Completion, Feedback, ReviewRequest, UserAction};
 use chrono::{DateTime, TimeDelta, Utc};
 
 const REMARKS: [&str; 5] = [
@@ -54,23 +54,32 @@ pub(super) fn complete(
         generation_time_seconds: Some(micros / 1e6),
         tokens_used: Some(tokens as u64),
         cost_usd: Some(tokens / 1000.0 * task.llm.price),
+        review: audit(options, number),
         ..Completion::default()
     }
+}
+
+/// Whether a person is asked to judge it, at random; `None` where nobody ever is.
+fn audit(options: &SimulatorOptions, number: u64) -> Option<ReviewRequest> {
+    let asked = Draw::new(options.seed, Purpose::Audit, number).chance(options.audit_share);
+    ReviewRequest::new(asked, options.audit_share, "audit").ok().filter(|_| options.audit_share > 0.0)
 }
 
 /// What the user says, and when; `None` where nobody answers.
 ///
 /// Delays are log-normal, most of them from minutes to days: rejections come soonest, approvals
-/// last. Whether anybody answers does not hang on the outcome.
+/// last. Who is asked answers; whether anybody does unasked hangs on the outcome only where the options
+/// say so.
 pub(super) fn judge(
     options: &SimulatorOptions,
     number: u64,
     task: &Task,
     ended: DateTime<Utc>,
-    success: bool,
+    (success, asked): (bool, bool),
 ) -> Option<(DateTime<Utc>, Feedback)> {
     let mut draw = Draw::new(options.seed, Purpose::Feedback, number);
-    let answers = draw.chance(options.feedback_share);
+    let share = options.failed_feedback_share.filter(|_| !success).unwrap_or(options.feedback_share);
+    let answers = draw.chance(share) || asked;
     // Hard tasks are thrown away rather than mended.
     let mend = 0.6 - 0.08 * task.difficulty.clamp(-2.0, 3.0);
     let (action, mean, median_hours) = match success {

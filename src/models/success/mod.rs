@@ -168,7 +168,8 @@ impl Trainer for SuccessTrainer {
 
     /// The training rows' rate, the agent's, the project's.
     fn baselines(&self, train: &Dataset, test: &[Example]) -> Vec<(String, Vec<f64>)> {
-        let (sum, n) = train.certain().fold((0.0, 0.0), |(s, n), e| (s + e.label, n + 1.0));
+        let weights = train.certain().map(|e| (e.label, 1.0 / e.odds));
+        let (sum, n) = weights.fold((0.0, 0.0), |(s, n), (label, weight)| (s + weight * label, n + weight));
         vec![
             ("constant".to_owned(), vec![sum / n; test.len()]),
             ("agent_prior".to_owned(), test.iter().map(|e| e.priors.agent).collect()),
@@ -179,6 +180,16 @@ impl Trainer for SuccessTrainer {
     fn scores(&self, points: &[f64], labels: &[f64]) -> Result<BTreeMap<String, f64>> {
         let outcomes: Vec<_> = labels.iter().map(|y| *y >= 0.5).collect();
         Ok(BinaryScores::of(points, &outcomes)?.to_map())
+    }
+
+    fn weighted_scores(
+        &self,
+        points: &[f64],
+        labels: &[f64],
+        weights: &[f64],
+    ) -> Result<BTreeMap<String, f64>> {
+        let outcomes: Vec<_> = labels.iter().map(|y| *y >= 0.5).collect();
+        Ok(BinaryScores::weighted(points, &outcomes, weights)?.to_map())
     }
 
     fn parameters(&self) -> serde_json::Value {
