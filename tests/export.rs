@@ -48,7 +48,7 @@ fn a_store_made_from_a_file_replays_to_the_same_bits() {
 
 #[test]
 fn training_from_the_file_gives_the_artefact_of_the_store() {
-    let (store, clock) = store_of(60, 20.0, 4);
+    let (store, clock) = store_of(40, 15.0, 4);
     let folder = tempdir().unwrap();
     let engineer = FeatureEngineer::default();
     for target in Target::ALL {

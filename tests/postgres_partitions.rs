@@ -24,7 +24,8 @@ async fn a_month_has_a_partition_and_the_facts_are_those_of_one_table() {
     let Some(url) = url() else { return };
     let (memory, _) = store_of(100, 6.0, 8);
     let all = facts(memory.as_ref(), ScanOrder::Arrival).await;
-    let (partitioned, single) = (monthly(), options());
+    let (partitioned, mut single) = (monthly(), options());
+    single.monthly_partitions = false;
     let stores = [open(&url, &partitioned).await, open(&url, &single).await];
     for store in &stores {
         for batch in all.chunks(400) {
@@ -132,6 +133,7 @@ async fn an_archived_month_is_out_of_sight_and_its_facts_are_not_taken_again() {
 async fn partitions_cannot_be_asked_of_tables_without_them() {
     let Some(url) = url() else { return };
     let mut options = options();
+    options.monthly_partitions = false;
     open(&url, &options).await;
     options.monthly_partitions = true;
     let error = Postgres::connect(&url, options).await.unwrap_err();

@@ -28,8 +28,9 @@
 //!
 //! Metadata: `devmatrix_ml.kind` (what it holds and in which layout); of features and training sets
 //! `devmatrix_ml.schema` (the fingerprint of the features); of training sets `devmatrix_ml.target`,
-//! `devmatrix_ml.open_success` (how generations end that have been open for 0, 1, 6, 24, 48, 96, 168, 336 hours)
-//! and `devmatrix_ml.fingerprint`.
+//! `devmatrix_ml.open_success` (how generations end that have been open for 0, 1, 6, 24, 48, 96, 168, 336 hours),
+//! `devmatrix_ml.answers` (JSON: of every generation, where any was asked about, its start, its success and since
+//! when that is known, whether a person was asked and with which odds) and `devmatrix_ml.fingerprint`.
 //!
 //! # Events
 //! Moments are microseconds since 1970, UTC. A column of another kind of fact than the row's is null, and so is
