@@ -146,11 +146,7 @@ impl FeatureEngineer {
         view: &HistoryView,
         (facts, text): &(TextFacts, SparseText),
     ) -> FeatureRow {
-        FeatureRow {
-            values: self.values(task, view, facts),
-            text: text.clone(),
-            truncated: facts.truncated,
-        }
+        FeatureRow { values: self.values(task, view, facts), text: text.clone(), truncated: facts.truncated }
     }
 
     /// The features without the description's n-grams, where `text` was read with the lexicon of

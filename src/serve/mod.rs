@@ -225,7 +225,8 @@ impl PredictionService {
         let seen = self.history.with(|history| -> Vec<_> {
             ways.iter().map(|way| view.of_same_task(history, &way.as_stored())).collect()
         });
-        let rows = ways.iter().zip(&seen).map(|(way, view)| self.engineer.row_of(&way.as_stored(), view, &read));
+        let rows =
+            ways.iter().zip(&seen).map(|(way, view)| self.engineer.row_of(&way.as_stored(), view, &read));
         Ok(rows.map(|row| self.all_at(models, row)).collect())
     }
 
