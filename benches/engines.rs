@@ -14,7 +14,7 @@ use devmatrix_ml::features::{FEATURES, FeatureEngineer, KnownWhen};
 use devmatrix_ml::learn::{BoostParams, Engine, FitRequest, Matrix, Objective, Sample, Trees, sigmoid};
 use devmatrix_ml::simulate::{Generation, Simulator, SimulatorOptions};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
@@ -215,7 +215,7 @@ impl Fit {
 /// Fits, writes what it predicts, and tells the seconds and the megabytes that it took beyond the rows.
 fn one_fit(engine: &str, kind: usize, folder: &Path) {
     let kind = &kinds()[kind];
-    let read = |name: &str| fs::read(PathBuf::from(folder).join(name)).unwrap();
+    let read = |name: &str| fs::read(folder.join(name)).unwrap();
     let labels: Vec<f64> =
         read("labels").chunks(8).map(|b| f64::from_le_bytes(b.try_into().unwrap())).collect();
     let values: Vec<f32> =

@@ -193,8 +193,8 @@ fn with_attribute(bytes: &[u8], (name, value): (&str, &str)) -> Result<Vec<u8>> 
     let at = bytes.windows(NONE.len()).position(|window| window == NONE);
     let at = at.ok_or_else(|| Error::internal("the trees were written without a place for attributes"))?;
     let (before, after) = bytes.split_at(at + NONE.len() - 1);
-    // Lengths of one byte, marked `U`; a text is marked `S`.
-    let text = |text: &str| [&[b'U', text.len() as u8], text.as_bytes()].concat();
+    // XGBoost reads lengths of eight bytes alone, marked `L`; a text is marked `S`.
+    let text = |text: &str| [b"L".as_slice(), &(text.len() as u64).to_be_bytes(), text.as_bytes()].concat();
     Ok([before, &text(name), b"S", &text(value), after].concat())
 }
 

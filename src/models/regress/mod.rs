@@ -55,7 +55,7 @@ enum Body {
     /// What was learnt here.
     Learnt(Box<Learnt>),
     /// Trees that were learnt elsewhere.
-    Imported(ImportedFit),
+    Imported(Box<ImportedFit>),
 }
 
 #[derive(Debug, Clone)]
@@ -180,7 +180,7 @@ impl<Q: Quantity> Trainer for RegressionTrainer<Q> {
     fn read(&self, bytes: &[u8]) -> Result<RegressionModel<Q>> {
         if is_imported(bytes) {
             let (stored, schema) = open_imported::<(StoredImportedFit, u64)>(bytes)?;
-            return Ok(RegressionModel::new(Body::Imported(stored.open(&Q::spec())?), schema));
+            return Ok(RegressionModel::new(Body::Imported(Box::new(stored.open(&Q::spec())?)), schema));
         }
         let stored: Stored = postcard::from_bytes(bytes)
             .map_err(|e| Error::corrupt(format!("the {} model cannot be read", Q::TARGET)).with_source(e))?;
@@ -229,7 +229,7 @@ impl<Q: Quantity> Trainer for RegressionTrainer<Q> {
 impl<Q: Quantity> Adopt for RegressionTrainer<Q> {
     fn adopt(&self, trees: &ImportedTrees, rows: &[&Example], schema: u64) -> Result<RegressionModel<Q>> {
         let fit = ImportedFit::calibrated(Q::spec(), trees.clone(), rows)?;
-        Ok(RegressionModel::new(Body::Imported(fit), schema))
+        Ok(RegressionModel::new(Body::Imported(Box::new(fit)), schema))
     }
 }
 

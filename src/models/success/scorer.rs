@@ -25,7 +25,7 @@ pub(super) enum Past {
     /// Corrections that were learnt here.
     Learnt(Box<Part>),
     /// Trees that were learnt elsewhere.
-    Imported(ImportedTrees),
+    Imported(Box<ImportedTrees>),
 }
 
 impl Scorer {
@@ -40,7 +40,7 @@ impl Scorer {
 
     /// One of trees that were learnt elsewhere.
     pub(super) fn imported(trees: ImportedTrees) -> Self {
-        Self { past: Past::Imported(trees), ability: None, share: 0.0 }
+        Self { past: Past::Imported(Box::new(trees)), ability: None, share: 0.0 }
     }
 
     /// The trees, if they were learnt elsewhere.

@@ -7,6 +7,7 @@ use super::Trees;
 use crate::error::{Error, Result};
 use hessboost::model::{BoostedModel, ModelFormat};
 use hessboost::objective::Objective as Loss;
+use hessboost::tree::RegTree;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -131,7 +132,7 @@ fn sniff(bytes: &[u8]) -> Result<(ForeignFormat, ModelFormat)> {
 fn check(model: &BoostedModel) -> Result<Margin> {
     let refused = |why: String| Err(Error::incompatible(format!("the model {why}")));
     let trees = model.trees();
-    let nodes: usize = trees.iter().map(|tree| tree.num_nodes()).sum();
+    let nodes: usize = trees.iter().map(RegTree::num_nodes).sum();
     if !(1..=MOST_TREES).contains(&trees.len()) || nodes > MOST_NODES {
         return refused(format!(
             "has {} trees of {nodes} nodes, expected 1 to {MOST_TREES} trees of at most {MOST_NODES} nodes",
@@ -144,7 +145,7 @@ fn check(model: &BoostedModel) -> Result<Margin> {
     if model.linear().is_some() || trees.iter().any(|tree| tree.linear_leaves().is_some()) {
         return refused("is linear, or has linear leaves: train it without linear_tree".to_owned());
     }
-    let finite = |tree: &hessboost::tree::RegTree| tree.nodes().iter().all(|n| n.leaf_value.is_finite());
+    let finite = |tree: &RegTree| tree.nodes().iter().all(|n| n.leaf_value.is_finite());
     if !(trees.iter().all(finite) && model.base_score().is_finite()) {
         return Err(Error::corrupt("the model has a leaf or a start that is no finite number"));
     }
@@ -169,7 +170,7 @@ fn check(model: &BoostedModel) -> Result<Margin> {
 }
 
 fn categorical(model: &BoostedModel) -> BTreeSet<usize> {
-    let nodes = model.trees().iter().flat_map(|tree| tree.nodes());
+    let nodes = model.trees().iter().flat_map(RegTree::nodes);
     nodes.filter(|n| n.is_categorical && !n.is_leaf()).map(|n| n.split_feature as usize).collect()
 }
 

@@ -30,7 +30,7 @@ pub(super) fn alone() -> Alone {
 /// Binned rows.
 pub(super) struct Rows<'a> {
     handle: c::DatasetHandle,
-    rows: c_int,
+    count: c_int,
     turn: PhantomData<&'a Alone>,
 }
 
@@ -81,7 +81,7 @@ impl<'a> Rows<'a> {
             )
         };
         done(code)?;
-        Ok(Self { handle, rows, turn: PhantomData })
+        Ok(Self { handle, count: rows, turn: PhantomData })
     }
 
     /// Adds a column: one value a row, or the sizes of groups that together are all rows.
@@ -95,9 +95,9 @@ impl<'a> Rows<'a> {
         let fits = match field {
             Field::GroupSizes(sizes) => {
                 sizes.iter().all(|n| *n > 0)
-                    && sizes.iter().map(|n| i64::from(*n)).sum::<i64>() == i64::from(self.rows)
+                    && sizes.iter().map(|n| i64::from(*n)).sum::<i64>() == i64::from(self.count)
             }
-            _ => i64::try_from(len) == Ok(i64::from(self.rows)),
+            _ => i64::try_from(len) == Ok(i64::from(self.count)),
         };
         let len = c_int::try_from(len).ok().filter(|_| fits);
         let Some(len) = len else {
@@ -250,8 +250,10 @@ fn done(code: c_int) -> Result<()> {
     if code == 0 {
         return Ok(());
     }
+    // SAFETY: it takes nothing and can be asked at any time.
+    let reason = unsafe { c::LGBM_GetLastError() };
     // SAFETY: it answers a text that ends with NUL in memory of the calling thread, which lives as long as
-    // that and is not written to before the next call, after this one has copied it.
-    let reason = unsafe { CStr::from_ptr(c::LGBM_GetLastError()) };
+    // that and is not written to before the next call, by when what is needed has been copied.
+    let reason = unsafe { CStr::from_ptr(reason) };
     Err(Error::invalid(format!("boosted trees, LightGBM: {}", reason.to_string_lossy())))
 }

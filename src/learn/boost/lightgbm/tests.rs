@@ -2,6 +2,7 @@ use super::super::{Engine, Matrix, Stopping, Trees};
 use super::*;
 use crate::error::ErrorKind;
 use crate::work::{Cancel, Work};
+use hessboost::tree::RegTree;
 
 const OBJECTIVES: [Objective; 5] = [
     Objective::Logistic,
@@ -100,7 +101,7 @@ fn farthest(objective: Objective, unseen: &[f32]) -> f64 {
     .unwrap();
     let trees = Trees::in_double(read(&text).unwrap());
     let stored = Trees::from_bytes(&trees.to_bytes().unwrap()).unwrap();
-    assert!(stored.model.trees().iter().any(|t| t.has_categorical_splits()), "{objective:?}");
+    assert!(stored.model.trees().iter().any(RegTree::has_categorical_splits), "{objective:?}");
     assert!(trees.len() > 50, "{objective:?}: {}", trees.len());
     let ours = unseen.chunks(WIDTH).map(|row| {
         let margin = stored.margin(row).unwrap();
