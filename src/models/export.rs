@@ -57,3 +57,8 @@ pub(super) fn plain(part: &impl Serialize) -> Result<Value> {
     serde_json::to_value(part)
         .map_err(|e| Error::internal("a part of a model cannot be written as JSON").with_source(e))
 }
+
+/// Why an imported model is not taken apart.
+pub(super) fn imported() -> Error {
+    Error::incompatible("the model was trained elsewhere: Python runs it from the file that it came from")
+}

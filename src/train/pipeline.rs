@@ -7,10 +7,13 @@ use super::register::Registering;
 use super::tracker::ExperimentTracker;
 use crate::clock::Clock;
 use crate::dataset::{Dataset, DatasetBuilder, FoldOptions, Target};
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::event::Record;
 use crate::features::FeatureEngineer;
-use crate::models::{ComplexityTrainer, Predictor, QualityTrainer, SuccessTrainer, TimeTrainer, Trainer};
+use crate::models::{
+    Adopt, ComplexityTrainer, ForeignModel, Importer, Predictor, QualityTrainer, SuccessTrainer, TimeTrainer,
+    Trainer,
+};
 use crate::registry::{ModelRegistry, ModelVersion, NewVersion, envelope};
 use crate::store::{EventStore, EventStoreExt, ScanOrder};
 use crate::work::{Steps, Work};
@@ -133,6 +136,32 @@ impl<'a> Training<'a> {
         let mut steps = self.work.begin();
         let builder = self.read(now, &mut steps).await?;
         Box::pin(self.train(trainer, &self.rows(trainer, &builder, now), now, &mut steps)).await
+    }
+
+    /// Registers a model that was trained elsewhere, and promotes it, puts it on trial or refuses it, as the
+    /// gate says. It is calibrated and judged on what the store knows of generations that started since it
+    /// was trained: on the newest of them beside the model in production.
+    ///
+    /// # Errors
+    /// `NotEnoughData` where too few started since (then nothing is registered); those of [`run`](Self::run).
+    pub async fn import(&self, foreign: &ForeignModel) -> Result<TrainingReport> {
+        match foreign.target() {
+            Target::Success => self.import_as(SuccessTrainer::default(), foreign).await,
+            Target::Complexity => self.import_as(ComplexityTrainer::default(), foreign).await,
+            Target::Time => self.import_as(TimeTrainer::default(), foreign).await,
+            Target::Quality => self.import_as(QualityTrainer::default(), foreign).await,
+            Target::Tokens => Err(Error::internal("a model of tokens was read")),
+        }
+    }
+
+    async fn import_as<T: Adopt>(&self, usual: T, foreign: &ForeignModel) -> Result<TrainingReport> {
+        let now = self.clock.now();
+        let mut steps = self.work.begin();
+        let builder = self.read(now, &mut steps).await?;
+        let trainer = Importer::new(usual, foreign);
+        let until = foreign.trained_until();
+        let unseen = self.rows(&trainer, &builder, now).filter(|_, e| e.started_at >= until);
+        Box::pin(self.train(&trainer, &unseen, now, &mut steps)).await
     }
 
     /// Success, complexity, time and quality from one reading of the store; each with what came of it.

@@ -2,10 +2,11 @@
 
 use super::ability::{Ability, UNSURE_OF_NEW_AGENT, UNSURE_WITH_NEW_MODEL, WITH_NEW_MODEL, solver_places};
 use super::part::Part;
+use super::scorer::Past;
 use super::{Calibrated, SuccessModel, seen_place};
 use crate::error::Result;
 use crate::features::FEATURES;
-use crate::models::export::{Export, plain};
+use crate::models::export::{Export, imported, plain};
 use serde_json::{Value, json};
 
 impl SuccessModel {
@@ -22,9 +23,10 @@ impl SuccessModel {
 
 impl Calibrated {
     fn export(&self, to: &mut Export) -> Result<Value> {
+        let Past::Learnt(past) = &self.scorer.past else { return Err(imported()) };
         let ability = self.scorer.used_ability();
         Ok(json!({
-            "past": self.scorer.part.export(to)?,
+            "past": past.export(to)?,
             "ability": ability.map(|ability| ability.export(to)).transpose()?,
             "ability_share": self.scorer.share,
             "calibration": plain(&self.calibration)?,
