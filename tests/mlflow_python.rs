@@ -61,7 +61,12 @@ static CASES: LazyLock<Cases> = LazyLock::new(|| {
         success("simulated", &fit(Target::Success), &rows, &["/model/new_task", "/model/seen_task"]),
         number(&ComplexityTrainer::default(), &fit(Target::Complexity), &rows, &["/model/before/untried"]),
         number(&TimeTrainer::default(), &fit(Target::Time), &rows, &["/model/before/tried/widenings"]),
-        number(&QualityTrainer::default(), &fit(Target::Quality), &rows, &["/model/before/untried", "/model/after/untried"]),
+        number(
+            &QualityTrainer::default(),
+            &fit(Target::Quality),
+            &rows,
+            &["/model/before/untried", "/model/after/untried"],
+        ),
     ];
     let (able, able_rows) = with_abilities();
     cases.push(success("abilities", &able, &able_rows, &["/model/new_task/ability"]));
