@@ -60,7 +60,12 @@ static CASES: LazyLock<Cases> = LazyLock::new(|| {
     let mut cases = vec![
         success("simulated", &fit(Target::Success), &rows, &["/model/new_task", "/model/seen_task"]),
         number(&ComplexityTrainer::default(), &fit(Target::Complexity), &rows, &["/model/before/untried"]),
-        number(&TimeTrainer::default(), &fit(Target::Time), &rows, &["/model/before/tried/widenings"]),
+        number(
+            &TimeTrainer::default(),
+            &fit(Target::Time),
+            &rows,
+            &["/model/before/tried", "/model/before/untried/widenings"],
+        ),
         number(
             &QualityTrainer::default(),
             &fit(Target::Quality),
