@@ -61,6 +61,12 @@ impl Answers {
         Self(Arc::new(seen.collect()))
     }
 
+    /// All generations, where any request is stored; without one they tell nothing.
+    #[cfg(feature = "export")]
+    pub(crate) fn telling(&self) -> &[Seen] {
+        if self.0.iter().any(|seen| seen.review.is_some()) { &self.0 } else { &[] }
+    }
+
     /// What those older than `mature` tell at `now`; `None` where too few were asked.
     pub(crate) fn at(&self, now: DateTime<Utc>, mature: TimeDelta) -> Option<AnswerOdds> {
         let mature = now.checked_sub_signed(mature)?;

@@ -56,10 +56,10 @@ pub struct Example {
     /// others to tell; 1 else.
     pub odds: f64,
     /// The part of the weight that is its source's.
-    share: f64,
-    review: Review,
-    kind: Option<u64>,
-    attempt: f64,
+    pub(crate) share: f64,
+    pub(crate) review: Review,
+    pub(crate) kind: Option<u64>,
+    pub(crate) attempt: f64,
 }
 
 /// Whom and what a generation is about, by name.
@@ -101,8 +101,8 @@ pub struct Dataset {
     pub schema: u64,
     /// What the labels are.
     pub target: Target,
-    delay: Delay,
-    answers: Answers,
+    pub(crate) delay: Delay,
+    pub(crate) answers: Answers,
 }
 
 const PRIOR_STRENGTH: f64 = 5.0;

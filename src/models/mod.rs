@@ -3,6 +3,9 @@
 mod alike;
 #[cfg(feature = "testing")]
 pub mod conformance;
+#[cfg(feature = "mlflow")]
+pub(crate) mod export;
+mod imported;
 mod prediction;
 pub(crate) mod prior;
 mod reasons;
@@ -11,6 +14,8 @@ mod success;
 mod template;
 
 pub use alike::SimilarEvidence;
+pub(crate) use imported::{Adopt, Importer};
+pub use imported::{ForeignModel, ForeignOptions};
 pub use prediction::{Answer, RiskLevel, Status, SuccessPrediction};
 pub use reasons::{English, Fact, Locale, Reason, ReasonGroup};
 pub use regress::{
