@@ -3,7 +3,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use devmatrix_ml::dataset::{DatasetBuilder, Target};
-use devmatrix_ml::decide::review::{ReviewDesk, ReviewOptions, ReviewSignals, SignalWeights};
+use devmatrix_ml::decide::review::{ReviewDesk, ReviewOptions, ReviewSignals};
 use devmatrix_ml::event::{EventId, Fact, Record};
 use devmatrix_ml::features::{FeatureEngineer, FeatureRow};
 use devmatrix_ml::models::{Predictor, SuccessModel, SuccessTrainer, Trainer};
@@ -224,7 +224,7 @@ fn the_budget_is_kept_and_the_odds_are_exact() {
     }
     println!("asked {asked} in 100 days, {most} at most on one; expected {expected:.1}");
     assert!((asked - expected).abs() < 4.0 * variance.sqrt(), "{asked} {expected}");
-    assert!((1_500.0..=2_200.0).contains(&asked) && most <= 25, "{asked} {most}");
+    assert!((1_500.0..=2_200.0).contains(&asked) && most <= 28, "{asked} {most}");
 }
 
 #[test]
@@ -262,7 +262,7 @@ fn what_is_no_signal_or_no_budget_is_an_error() {
         assert!(error.contains("audit_rate is"), "{error}");
     }
     let mut options = ReviewOptions::default();
-    options.weights = SignalWeights { drift: f64::NAN, ..SignalWeights::default() };
+    options.weights.drift = f64::NAN;
     assert!(ReviewDesk::new(options).unwrap_err().to_string().contains("weights.drift is NaN"));
 }
 

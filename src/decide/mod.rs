@@ -3,7 +3,8 @@
 //! A [`Candidate`] is a way to do a task; [`Plan::apply`] puts it into the task. A [`Policy`] gives
 //! each candidate its odds, from which one is drawn: what cannot tell its odds does not fit the trait.
 //! The [`Decision`](crate::event::Decision) with all odds is stored with the event, so that any other
-//! policy can be judged on it afterwards.
+//! policy can be judged on it afterwards ([`offpolicy`]), as arms are by [`experiments`]; [`review`] says
+//! whom to ask what came of it.
 
 mod budget;
 mod candidates;

@@ -137,21 +137,17 @@ impl ExperimentData {
         let place = arms.iter().position(|known| known.name == arm).ok_or_else(|| {
             Error::invalid(format!("experiment {:?} has no arm {arm:?}", self.experiment.spec().name))
         })?;
-        match self.places.get(unit) {
-            Some(at) => {
-                let known = &mut self.units[*at];
-                if known.arm != place && !known.moved {
-                    known.moved = true;
-                    self.moved += 1;
-                }
-                Ok(known.arm)
-            }
-            None => {
-                self.places.insert(unit.to_owned(), self.units.len());
-                self.units.push(UnitSums { arm: place, ..UnitSums::default() });
-                Ok(place)
-            }
+        let Some(at) = self.places.get(unit) else {
+            self.places.insert(unit.to_owned(), self.units.len());
+            self.units.push(UnitSums { arm: place, ..UnitSums::default() });
+            return Ok(place);
+        };
+        let known = &mut self.units[*at];
+        if known.arm != place && !known.moved {
+            known.moved = true;
+            self.moved += 1;
         }
+        Ok(known.arm)
     }
 
     /// Adds what came of a generation of a unit that was counted.

@@ -184,7 +184,7 @@ impl LoggedPast {
         for generation in &self.generations {
             let decision = &generation.decision;
             let odds = policy(&generation.context, &decision.candidates);
-            let (names, target) = by_candidate(&decision.candidates, odds)
+            let (names, target) = by_candidate(&decision.candidates, &odds)
                 .map_err(|e| e.context(format!("policy on {}", generation.event_id)))?;
             let place = |name: &String| names.iter().position(|other| other == name);
             let chosen = place(&decision.chosen)
@@ -216,7 +216,7 @@ impl LoggedPast {
 }
 
 /// The candidates and what the policy names beyond them, once each, with the policy's odds.
-fn by_candidate(candidates: &[String], odds: Vec<(String, f64)>) -> Result<(Vec<String>, Vec<f64>)> {
+fn by_candidate(candidates: &[String], odds: &[(String, f64)]) -> Result<(Vec<String>, Vec<f64>)> {
     let mut places = BTreeMap::<&str, usize>::new();
     let mut names = Vec::<String>::new();
     let all = candidates.iter().chain(odds.iter().map(|(name, _)| name));
@@ -227,7 +227,7 @@ fn by_candidate(candidates: &[String], odds: Vec<(String, f64)>) -> Result<(Vec<
         });
     }
     let mut target = vec![0.0; names.len()];
-    for (name, p) in &odds {
+    for (name, p) in odds {
         target[places[name.as_str()]] += p;
     }
     let sum: f64 = target.iter().sum();

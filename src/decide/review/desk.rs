@@ -57,8 +57,9 @@ pub struct ReviewDesk {
     asked: f64,
     /// Generations a day, as counted.
     volume: f64,
-    /// What judgements were worth of late, on average.
+    /// What judgements were worth of late, on average, and of how many generations that is known.
     mean_value: f64,
+    valued: f64,
 }
 
 /// How fast the mean value follows.
@@ -109,7 +110,7 @@ impl ReviewDesk {
     pub fn new(options: ReviewOptions) -> Result<Self> {
         options.verify()?;
         let volume = options.generations_per_day;
-        Ok(Self { options, day: None, seen: 0.0, asked: 0.0, volume, mean_value: 0.0 })
+        Ok(Self { options, day: None, seen: 0.0, asked: 0.0, volume, mean_value: 0.0, valued: 0.0 })
     }
 
     /// Whether a person is to be asked about `generation` at `now`, with the odds of it.
@@ -127,7 +128,8 @@ impl ReviewDesk {
         let value = signals.value(&self.options.weights);
         let (audit, odds) = self.odds(value);
         self.seen += 1.0;
-        let step = FORGETTING.max(1.0 / (1.0 + self.seen));
+        self.valued += 1.0;
+        let step = FORGETTING.max(1.0 / self.valued);
         self.mean_value += step * (value - self.mean_value);
         let at = place(["review", &self.options.salt, generation.as_str()]);
         let asked = at < odds;
@@ -147,7 +149,7 @@ impl ReviewDesk {
         let audit = options.audit_rate.max(options.random_share * base).min(base);
         let worth = if self.mean_value > 0.0 { value / self.mean_value } else { 1.0 };
         let odds = (audit + (base - audit) * worth).min(1.0);
-        let over = self.asked + 1.0 - options.per_day;
+        let over = self.asked + 1.0 - options.per_day.max(1.0);
         if over <= 0.0 {
             return (audit, odds);
         }
