@@ -6,9 +6,16 @@
 //! policy can be judged on it afterwards.
 
 mod candidates;
+pub mod experiments;
+mod hash;
 mod objective;
+pub mod offpolicy;
+mod past;
 mod policy;
+pub mod review;
+mod unit;
 
 pub use candidates::{Candidate, Plan};
 pub use objective::{Goal, Objective};
 pub use policy::{Arm, Belief, Policy, TaskOutcome, draw};
+pub use unit::Unit;
