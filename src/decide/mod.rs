@@ -6,6 +6,7 @@
 //! policy can be judged on it afterwards.
 
 mod candidates;
+pub mod episodes;
 pub mod experiments;
 mod hash;
 mod objective;
@@ -13,6 +14,7 @@ pub mod offpolicy;
 mod past;
 mod policy;
 pub mod review;
+pub mod templates;
 mod unit;
 
 pub use candidates::{Candidate, Plan};

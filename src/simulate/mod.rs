@@ -15,6 +15,7 @@ mod code;
 mod options;
 mod outcome;
 mod random;
+mod retries;
 mod snippets;
 mod tasks;
 mod templates;
@@ -22,6 +23,7 @@ mod text;
 mod world;
 
 pub use options::SimulatorOptions;
+pub use retries::{RetryWorld, RetryWorldOptions};
 
 use crate::error::Result;
 use crate::event::{
