@@ -7,7 +7,6 @@ use super::report::{StepReport, StepVerdict};
 use super::reward::EpisodeReward;
 use super::rule::StepRule;
 use super::step::StepPolicy;
-use super::worth::Worth;
 use crate::decide::offpolicy::OffPolicyOptions;
 use crate::error::{Error, ErrorKind, Result};
 use crate::learn::ForestParams;
@@ -118,10 +117,7 @@ pub fn learn_steps(episodes: &[Episode], rule: &StepRule, options: &StepOptions)
         let kind = ErrorKind::NotEnoughData { have: 1, need: 2 };
         return Err(Error::new(kind, "all episodes are of one cluster: 2 are needed to learn and to judge"));
     }
-    let best = Worth::fit(&learnt, &options.reward, &options.forest, |_, worth| {
-        worth.iter().copied().fold(f64::NEG_INFINITY, f64::max)
-    })?;
-    let policy = LearntSteps::new(best, &learnt, rule.clone(), options.explore, options.min_steps)?;
+    let policy = LearntSteps::fit(&learnt, rule, options)?;
     let judge = |policy: &dyn StepPolicy| {
         let worth = worth_of(policy, &learnt, options)?;
         judge_all(&judged, policy, &worth, &options.reward)

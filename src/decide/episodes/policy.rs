@@ -1,6 +1,7 @@
 //! The policy that was learnt.
 
 use super::episode::{Episode, MOST_STEPS};
+use super::learn::StepOptions;
 use super::reward::EpisodeReward;
 use super::rule::StepRule;
 use super::situation::Situation;
@@ -42,23 +43,23 @@ struct Stored {
 }
 
 impl LearntSteps {
-    /// What a situation's steps are worth, beside a rule that stays where too little is known.
-    pub(super) fn new(
-        worth: Worth,
-        episodes: &[&Episode],
-        rule: StepRule,
-        explore: f64,
-        min_steps: u32,
-    ) -> Result<Self> {
-        let mut taken = vec![[0; 4]; MOST_STEPS];
-        for step in episodes.iter().flat_map(|episode| &episode.steps) {
-            if let Some(counts) = taken.get_mut((step.situation.tries as usize).wrapping_sub(1)) {
-                counts[step.step.place()] += 1;
-            }
-        }
-        let used = taken.iter().rposition(|counts| *counts != [0; 4]).map_or(0, |last| last + 1);
-        taken.truncate(used);
-        let rest = Rest { rule, explore, min_steps, taken, episodes: episodes.len() };
+    /// Learns what each step is worth if the best of those that were tried often enough follow, or the
+    /// rule where it abstains.
+    pub(super) fn fit(episodes: &[&Episode], rule: &StepRule, options: &StepOptions) -> Result<Self> {
+        let rest = Rest {
+            rule: rule.clone(),
+            explore: options.explore,
+            min_steps: options.min_steps,
+            taken: taken(episodes),
+            episodes: episodes.len(),
+        };
+        let worth = Worth::fit(episodes, &options.reward, &options.forest, |situation, worth| {
+            let Some(known) = rest.known(situation) else {
+                return rule.odds(situation).iter().zip(worth).map(|(p, q)| p * q).sum();
+            };
+            let values = known.iter().zip(worth).filter(|(known, _)| **known).map(|(_, q)| *q);
+            values.fold(f64::NEG_INFINITY, f64::max)
+        })?;
         let name = name(&worth.trees.to_bytes()?, &rest)?;
         Ok(Self { worth, rest, name })
     }
@@ -66,21 +67,15 @@ impl LearntSteps {
     /// What each step is worth in US dollars, in the order of [`NextStep::ALL`]; `None` where it
     /// abstains, and for steps that were tried too seldom.
     pub fn worth(&self, situation: &Situation) -> [Option<f64>; 4] {
-        let taken =
-            self.rest.taken.get((situation.tries as usize).wrapping_sub(1)).copied().unwrap_or([0; 4]);
-        let known = taken.map(|count| count >= self.rest.min_steps);
+        let Some(known) = self.rest.known(situation) else { return [None; 4] };
         let values = self.worth.of(situation);
-        let is_sound =
-            NextStep::ALL.iter().all(|step| !known[step.place()] || values[step.place()].is_finite());
-        if known.iter().filter(|known| **known).count() < 2 || !is_sound {
-            return [None; 4];
-        }
-        NextStep::ALL.map(|step| known[step.place()].then_some(values[step.place()]))
+        let worth = NextStep::ALL.map(|step| known[step.place()].then_some(values[step.place()]));
+        // What is no number cannot be compared.
+        if worth.iter().flatten().all(|worth| worth.is_finite()) { worth } else { [None; 4] }
     }
 
-    /// The step that is worth most; `None` where it abstains.
-    fn best(&self, situation: &Situation) -> Option<(NextStep, f64)> {
-        let worth = self.worth(situation);
+    /// The best of these; `None` where none is known.
+    fn best(worth: &[Option<f64>; 4]) -> Option<(NextStep, f64)> {
         let known = NextStep::ALL.into_iter().filter_map(|step| Some((step, worth[step.place()]?)));
         known.reduce(|best, other| if other.1 > best.1 { other } else { best })
     }
@@ -123,6 +118,28 @@ impl LearntSteps {
     }
 }
 
+impl Rest {
+    /// Which steps were taken often enough after as many failed tries; `None` where fewer than two were.
+    fn known(&self, situation: &Situation) -> Option<[bool; 4]> {
+        let taken = self.taken.get((situation.tries as usize).wrapping_sub(1))?;
+        let known = taken.map(|count| count >= self.min_steps);
+        (known.iter().filter(|known| **known).count() >= 2).then_some(known)
+    }
+}
+
+/// How often each step was taken, by the number of failed tries from 1.
+fn taken(episodes: &[&Episode]) -> Vec<[u32; 4]> {
+    let mut taken = vec![[0; 4]; MOST_STEPS];
+    for step in episodes.iter().flat_map(|episode| &episode.steps) {
+        if let Some(counts) = taken.get_mut((step.situation.tries as usize).wrapping_sub(1)) {
+            counts[step.step.place()] += 1;
+        }
+    }
+    let used = taken.iter().rposition(|counts| *counts != [0; 4]).map_or(0, |last| last + 1);
+    taken.truncate(used);
+    taken
+}
+
 /// Two policies have one name only if they are the same.
 fn name(trees: &[u8], rest: &Rest) -> Result<String> {
     let rest = postcard::to_stdvec(rest)
@@ -137,8 +154,9 @@ impl StepPolicy for LearntSteps {
     }
 
     fn odds(&self, situation: &Situation) -> [f64; 4] {
-        let Some((best, _)) = self.best(situation) else { return self.rest.rule.odds(situation) };
-        let known = self.worth(situation).map(|worth| worth.is_some());
+        let worth = self.worth(situation);
+        let Some((best, _)) = Self::best(&worth) else { return self.rest.rule.odds(situation) };
+        let known = worth.map(|worth| worth.is_some());
         let others = known.iter().filter(|known| **known).count() as f64 - 1.0;
         let each = self.rest.explore / (others + 1.0);
         let mut odds = known.map(|known| if known { each } else { 0.0 });
@@ -149,11 +167,11 @@ impl StepPolicy for LearntSteps {
     fn reason(&self, situation: &Situation, step: NextStep) -> String {
         let tries =
             if situation.tries == 1 { "1 failed try" } else { &format!("{} failed tries", situation.tries) };
-        let Some((best, value)) = self.best(situation) else {
+        let worth = self.worth(situation);
+        let Some((best, value)) = Self::best(&worth) else {
             let why = self.rest.rule.reason(situation, step);
             return format!("{why}; too little was tried after {tries} to have learnt from it");
         };
-        let worth = self.worth(situation);
         if step != best {
             return format!("{step} after {tries}, to keep learning; {best} seems worth {value:.2} $");
         }

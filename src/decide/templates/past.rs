@@ -181,3 +181,24 @@ fn weights(
     };
     known.map(weight).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_choice_counts_for_its_template_by_the_odds_of_its_candidate() {
+        let id = |name: &str| TemplateId::new(name).unwrap();
+        let (house, other, never) = (id("house"), id("other"), id("never"));
+        let templates = HashMap::from([("a/h", &house), ("b/h", &house), ("a/o", &other), ("a/n", &never)]);
+        let names = ["a/h", "b/h", "a/o", "a/n", "unknown"].map(str::to_owned).to_vec();
+        let decision = Decision::drawn("p 1", names, vec![0.4, 0.2, 0.3, 0.0, 0.1], 1).unwrap();
+        let found = weights(&decision, &house, &templates);
+        // Half of the house's choices would have been this one, and it had odds of 0.2.
+        assert_eq!(found, BTreeMap::from([(house, 2.5), (other.clone(), 0.0)]));
+        assert!(
+            weights(&decision, &other, &templates).is_empty(),
+            "the host used another one than was drawn"
+        );
+    }
+}
