@@ -49,7 +49,7 @@ fn lineage() -> Lineage {
 
 fn space() -> SettingsSpace {
     let mut space = SettingsSpace::default();
-    (space.temperature_step, space.examples_step) = (0.4, 2);
+    (space.temperature_step, space.examples_step, space.sections) = (0.4, 2, false);
     space
 }
 
@@ -63,7 +63,7 @@ fn tasks(seed: u64, count: usize) -> (Simulator, Vec<Generation>) {
     (world, tasks)
 }
 
-/// A run over `tasks`: two variants of `house` are always on trial for a fifth of the tasks, judged
+/// A run over `tasks`: three variants of `house` are always on trial for three in ten tasks, judged
 /// after every 500. `odds` is the true probability of success of a task done by a candidate.
 fn run(tasks: &[Generation], seed: u64, odds: impl Fn(&Generation, &Candidate) -> f64) -> Lineage {
     let mut lineage = lineage();
@@ -79,7 +79,7 @@ fn run(tasks: &[Generation], seed: u64, odds: impl Fn(&Generation, &Candidate) -
                 TemplatePast::of(events.clone(), &known, &deadline(), at + TimeDelta::days(1)).unwrap();
             let report = lineage.judge(&past, &EvolutionOptions::default()).unwrap();
             lineage.apply(&report, at).unwrap();
-            keep_two_on_trial(&mut lineage, at, rng.random());
+            keep_three_on_trial(&mut lineage, at, rng.random());
         }
         let candidates = lineage.candidates(&base);
         candidates.iter().for_each(|new| {
@@ -89,7 +89,7 @@ fn run(tasks: &[Generation], seed: u64, odds: impl Fn(&Generation, &Candidate) -
         });
         // A policy that has no opinion.
         let even = vec![1.0 / candidates.len() as f64; candidates.len()];
-        let shares = lineage.trial_odds(&candidates, &even, 0.2).unwrap();
+        let shares = lineage.trial_odds(&candidates, &even, 0.3).unwrap();
         let chosen = draw(&shares, rng.random_range(0.0..1.0)).unwrap();
         let success = rng.random_range(0.0..1.0) < odds(task, &candidates[chosen]);
         events.push(event(task, &candidates, shares, chosen, success));
@@ -103,11 +103,11 @@ fn deadline() -> TemplatePastOptions {
     options
 }
 
-fn keep_two_on_trial(lineage: &mut Lineage, at: DateTime<Utc>, seed: u64) {
-    for turn in 0..2 {
+fn keep_three_on_trial(lineage: &mut Lineage, at: DateTime<Utc>, seed: u64) {
+    for turn in 0..3 {
         let on_trial = lineage.iter().filter(|v| v.status() == VariantStatus::Trial).count();
         let best = lineage.in_force(&id("house")).unwrap().id.clone();
-        if on_trial < 2
+        if on_trial < 3
             && let Some(new) = lineage.propose(&best, &space(), at, seed ^ turn).unwrap()
         {
             lineage.start_trial(&new, at).unwrap();

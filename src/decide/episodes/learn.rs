@@ -88,15 +88,17 @@ impl StepLearning {
 ///
 /// ```
 /// # #[cfg(feature = "simulate")] {
-/// use devmatrix_ml::decide::episodes::{StepOptions, StepRule, StepVerdict, learn_steps};
+/// use devmatrix_ml::decide::episodes::{StepOptions, StepRule, choose_step, learn_steps};
 /// use devmatrix_ml::simulate::{RetryWorld, RetryWorldOptions};
 /// let world = RetryWorld::new(RetryWorldOptions::default());
 /// let rule = StepRule::retry_up_to(4)?;
-/// // Half of the steps were drawn at random, so that there is something to learn from.
-/// let past = world.episodes(&rule.clone().exploring(0.5)?, 0..2000)?;
+/// // Most of the steps were drawn evenly, so that there is something to learn from.
+/// let past = world.episodes(&rule.clone().exploring(0.7)?, 0..2000)?;
 /// let learning = learn_steps(&past.episodes, &rule, &StepOptions::default())?;
-/// println!("{}", learning.report);
-/// assert_eq!(learning.report.verdict, StepVerdict::Adopt);
+/// println!("{}", learning.report); // adopt learnt steps …, or keep step rule 1 …, and why
+/// let now = &past.episodes[0].steps[0].situation;
+/// let (step, decision) = choose_step(learning.in_force(), now, 0.5)?;
+/// println!("{step}: {}", decision.reason.unwrap()); // ask_human after 1 failed try: worth 0.30 $, …
 /// # }
 /// # Ok::<(), devmatrix_ml::Error>(())
 /// ```
