@@ -9,6 +9,7 @@
 mod budget;
 mod candidates;
 mod choice;
+pub mod episodes;
 pub mod experiments;
 mod features;
 mod hash;
@@ -22,6 +23,7 @@ mod routing;
 mod safety;
 mod sessions;
 mod strategy;
+pub mod templates;
 mod unit;
 mod weights;
 

@@ -38,7 +38,8 @@ pub(super) fn matured(event: &GenerationEvent, deadline: TimeDelta, now: DateTim
     let latest = heard.max_by_key(|said| (said.known_at, said.value.feedback_id.clone()));
     let outcome = Outcome::of(completion, latest);
     Some(Matured {
-        success: outcome.and_then(|outcome| outcome.success),
+        success: outcome.as_ref().and_then(|outcome| outcome.success),
+        quality: outcome.and_then(|outcome| outcome.final_quality_score),
         cost: completion.and_then(|done| done.value.cost_usd),
         seconds: completion.and_then(|done| done.value.generation_time_seconds),
     })
@@ -76,6 +77,7 @@ fn review(event: &GenerationEvent) -> Option<(bool, f64)> {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Matured {
     pub(super) success: Option<bool>,
+    pub(super) quality: Option<f64>,
     pub(super) cost: Option<f64>,
     pub(super) seconds: Option<f64>,
 }

@@ -1,6 +1,7 @@
 //! What is known when a generation has finished.
 
 use super::check::{self, Checked, Metadata};
+use super::decision::Decision;
 use super::review::ReviewRequest;
 use crate::error::Result;
 use chrono::{DateTime, Utc};
@@ -66,6 +67,10 @@ pub struct Completion {
     /// Whether a person is asked to judge it, and with which odds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub review: Option<ReviewRequest>,
+    /// What was decided to be done next, where a machine's own judgement called for it, and with which
+    /// odds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_step: Option<Decision>,
     /// The host's own pairs; they are added to those given at the start.
     pub metadata: Metadata,
 }
@@ -154,6 +159,7 @@ impl Completion {
         check::range("generation_time_seconds", self.generation_time_seconds, 0.0, 1e9)?;
         check::range("cost_usd", self.cost_usd, 0.0, 1e9)?;
         self.review.as_ref().map_or(Ok(()), ReviewRequest::validate)?;
+        self.next_step.as_ref().map_or(Ok(()), Decision::validate)?;
         check::range("final_quality_score", self.final_quality_score, 0.0, 10.0)
     }
 }
@@ -169,6 +175,7 @@ impl Checked for Completion {
         check::clean_option(&mut self.file_path);
         check::clean_option(&mut self.self_review_feedback);
         self.review.iter_mut().for_each(ReviewRequest::clean);
+        self.next_step.iter_mut().for_each(Decision::clean);
         self.host_metrics.sort_unstable();
         self.host_metrics.dedup();
         check::clean_metadata(&mut self.metadata)

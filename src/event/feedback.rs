@@ -1,6 +1,7 @@
 //! What a person said of a generation.
 
 use super::check::{self, Checked};
+use super::decision::Decision;
 use super::id::FeedbackId;
 use crate::error::Result;
 use chrono::{DateTime, Utc};
@@ -55,6 +56,10 @@ pub struct Feedback {
     /// Eventual approval where the host defines it otherwise than "not rejected".
     #[serde(default)]
     pub approved: Option<bool>,
+    /// What was decided to be done next, where this judgement called for it: `retry`, `stop`, … and
+    /// with which odds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_step: Option<Decision>,
 }
 
 impl Feedback {
@@ -69,6 +74,7 @@ impl Feedback {
             final_quality_score: None,
             success: None,
             approved: None,
+            next_step: None,
         }
     }
 
@@ -88,6 +94,7 @@ impl Feedback {
     /// `InvalidInput` naming the field and its value.
     pub fn validate(&self) -> Result<()> {
         check::time("given_at", self.given_at)?;
+        self.next_step.as_ref().map_or(Ok(()), Decision::validate)?;
         check::range("final_quality_score", self.final_quality_score, 0.0, 10.0)
     }
 }
@@ -101,6 +108,7 @@ impl Checked for Feedback {
         self.given_at = self.given_at.map(check::to_micros);
         check::clean_option(&mut self.user_feedback);
         check::clean_option(&mut self.modifications_requested);
+        self.next_step.iter_mut().for_each(Decision::clean);
         Ok(())
     }
 }

@@ -66,7 +66,7 @@ flat! {
     final_quality_score: f64, generation_time_seconds: f64, tokens_used: u64, cost_usd: f64,
     success: bool, approved: bool, num_regenerations: u32,
     complexity_label: f64, decision: Decision, experiments: Vec<Assignment>, predictions: Vec<ShownPrediction>,
-    review_request: ReviewRequest,
+    review_request: ReviewRequest, next_step: Decision,
     verdict: Verdict, completion_metadata: Metadata, feedback: Vec<FlatFeedback>,
 }
 
@@ -148,6 +148,7 @@ impl Flat {
             final_quality_score: verdict.final_quality_score,
             num_regenerations: self.num_regenerations.take(),
             review: self.review_request.take(),
+            next_step: self.next_step.take(),
             metadata: self.completion_metadata.take().unwrap_or_default(),
         };
         let known_at = self.completion_known_at.take();
@@ -169,6 +170,7 @@ impl Flat {
             final_quality_score: self.final_quality_score.take(),
             success: self.success.take(),
             approved: self.approved.take(),
+            next_step: None,
         };
         vec![Known { known_at: approved_at.unwrap_or(ended_at).max(ended_at), value }]
     }
@@ -295,6 +297,7 @@ impl From<GenerationEvent> for Flat {
             approved,
             num_regenerations: done.num_regenerations,
             review_request: done.review,
+            next_step: done.next_step,
             complexity_label: started.complexity_label,
             decision: started.decision,
             experiments: Some(started.experiments).filter(|all| !all.is_empty()),

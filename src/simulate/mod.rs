@@ -16,6 +16,7 @@ mod code;
 mod options;
 mod outcome;
 mod random;
+mod retries;
 mod snippets;
 mod tasks;
 mod templates;
@@ -24,6 +25,7 @@ mod world;
 
 pub use act::Expected;
 pub use options::SimulatorOptions;
+pub use retries::{RetryWorld, RetryWorldOptions};
 
 use crate::error::Result;
 use crate::event::{

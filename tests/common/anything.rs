@@ -131,10 +131,15 @@ fn word() -> BoxedStrategy<String> {
     prop_oneof![prop::sample::select(known).prop_map(str::to_owned), text()].boxed()
 }
 
+/// Any choice.
+fn decision() -> BoxedStrategy<Decision> {
+    (vec(text(), 1..4), number(1e-9, 1.0), text())
+        .prop_map(|(all, p, policy)| Decision::new(policy, all.clone(), all[0].clone(), p).unwrap())
+        .boxed()
+}
+
 /// Anything that can be recorded at a start.
 pub fn started() -> BoxedStrategy<Started> {
-    let decision = (vec(text(), 1..4), number(1e-9, 1.0), text())
-        .prop_map(|(all, p, policy)| Decision::new(policy, all.clone(), all[0].clone(), p).unwrap());
     let shown = (text(), number(-1e9, 1e9), (number(0.0, 1.0), number(0.0, 1.0)), text(), any::<u64>())
         .prop_map(|(target, value, ends, status, version)| {
             ShownPrediction::new(target, value, ends, status, version)
@@ -142,7 +147,7 @@ pub fn started() -> BoxedStrategy<Started> {
     let names = || ".{0,8}".prop_map(|name: String| format!("x{name}"));
     let arm = (names(), names(), names(), number(1e-9, 1.0))
         .prop_map(|(experiment, arm, unit, p)| Assignment::new(experiment, arm, unit, p).unwrap());
-    let chosen = (of(decision), vec(arm, 0..3));
+    let chosen = (of(decision()), vec(arm, 0..3));
     (context(), chosen, vec(shown, 0..3), of(number(0.0, 10.0)), metadata())
         .prop_map(|(task, (decision, experiments), predictions, label, metadata)| {
             let mut started = Started::from(task);
@@ -170,10 +175,10 @@ pub fn completion() -> BoxedStrategy<Completion> {
     );
     let review = (any::<bool>(), number(1e-9, 1.0), text())
         .prop_map(|(asked, p, why)| ReviewRequest::new(asked, p, why).unwrap());
-    (words, wholes, yeses, reals, of(review))
-        .prop_map(|(words, wholes, yeses, reals, review)| {
+    (words, wholes, yeses, reals, of(review), of(decision()))
+        .prop_map(|(words, wholes, yeses, reals, review, next_step)| {
             let mut done = Completion::default();
-            done.review = review;
+            (done.review, done.next_step) = (review, next_step);
             (done.completed_at, done.generated_code, done.file_path) = (words.0, words.1, words.2);
             (done.self_review_feedback, done.metadata) = (words.3, words.4);
             (done.lines_of_code, done.num_functions, done.num_classes) = (wholes.0, wholes.1, wholes.2);
@@ -193,9 +198,10 @@ pub fn completion() -> BoxedStrategy<Completion> {
 pub fn feedback() -> BoxedStrategy<Feedback> {
     let action = prop::sample::select(vec![UserAction::Approve, UserAction::Modify, UserAction::Reject]);
     let said = (of(text()), of(text()), of(number(0.0, 10.0)), of(any::<bool>()), of(any::<bool>()));
-    (action, of(id(FeedbackId::new)), of(time()), said)
-        .prop_map(|(action, id, given_at, said)| {
+    (action, of(id(FeedbackId::new)), of(time()), said, of(decision()))
+        .prop_map(|(action, id, given_at, said, next_step)| {
             let mut feedback = Feedback::new(action);
+            feedback.next_step = next_step;
             (feedback.feedback_id, feedback.given_at) = (id, given_at);
             (feedback.user_feedback, feedback.modifications_requested) = (said.0, said.1);
             feedback.final_quality_score = said.2;

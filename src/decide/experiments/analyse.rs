@@ -344,7 +344,7 @@ impl Side {
 /// How far the truth may be from an estimate of that variance at any look, with probability 1 - `alpha`:
 /// Robbins' normal mixture, in the scale of information (one over the variance). It is at its tightest
 /// when it equals about `matters`.
-fn radius(variance: f64, matters: f64, alpha: f64) -> f64 {
+pub(in crate::decide) fn radius(variance: f64, matters: f64, alpha: f64) -> f64 {
     if variance <= 0.0 {
         return if variance == 0.0 { f64::INFINITY } else { f64::NAN };
     }

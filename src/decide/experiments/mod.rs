@@ -11,6 +11,7 @@ mod ratio;
 mod report;
 mod spec;
 
+pub(in crate::decide) use analyse::radius;
 pub use analyse::{AnalysisOptions, Guard, Metric};
 pub use data::{ExperimentData, Observation};
 pub use ratio::SampleRatio;

@@ -96,7 +96,11 @@ impl Overlap {
     }
 
     /// Why nothing can be said, where so. `complete` says that every row has the odds of all candidates.
-    pub(super) fn refusal(&self, options: &OffPolicyOptions, complete: bool) -> Option<CannotTell> {
+    pub(in crate::decide) fn refusal(
+        &self,
+        options: &OffPolicyOptions,
+        complete: bool,
+    ) -> Option<CannotTell> {
         let off = self.mean_weight + self.unsupported - 1.0;
         let no_chance = off.abs() > BEYOND_CHANCE * self.mean_weight_error + SLIGHT;
         if self.unsupported > options.max_unsupported {

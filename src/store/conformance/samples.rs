@@ -176,6 +176,7 @@ fn full_completion() -> Completion {
         final_quality_score: Some(9.1),
         num_regenerations: Some(1),
         review: Some(valid(ReviewRequest::new(true, 0.05, "audit"))),
+        next_step: Some(valid(Decision::new("rule 1", vec!["retry".into(), "stop".into()], "retry", 0.9))),
         metadata: object(json!({ "host": "a" })),
     }
 }

@@ -1,0 +1,111 @@
+//! Rules that do not learn.
+
+use super::situation::Situation;
+use super::step::{NextStep, StepPolicy};
+use crate::error::{Error, Result};
+use serde::{Deserialize, Serialize};
+
+/// A step after each failed try, whatever is known of the task; after the last one it stops.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Raw", into = "Raw")]
+pub struct StepRule {
+    steps: Vec<NextStep>,
+    explore: f64,
+}
+
+impl StepRule {
+    /// These steps after the first, second … failed try.
+    ///
+    /// ```
+    /// use devmatrix_ml::decide::episodes::{NextStep, Situation, StepPolicy, StepRule};
+    /// let rule = StepRule::new([NextStep::Retry, NextStep::SwitchModel])?;
+    /// let mut situation = Situation::default();
+    /// situation.tries = 2;
+    /// assert_eq!(rule.odds(&situation), [0.0, 1.0, 0.0, 0.0]);
+    /// # Ok::<(), devmatrix_ml::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// `InvalidInput` for more than 64 steps.
+    pub fn new(steps: impl IntoIterator<Item = NextStep>) -> Result<Self> {
+        Self::try_from(Raw { steps: steps.into_iter().collect(), explore: 0.0 })
+    }
+
+    /// Retries until a task has had `tries` tries.
+    ///
+    /// # Errors
+    /// `InvalidInput` where these are not 1 to 65.
+    pub fn retry_up_to(tries: u32) -> Result<Self> {
+        match tries {
+            0 => Err(Error::invalid("a rule of 0 tries: give at least 1")),
+            _ => Self::new((1..tries).map(|_| NextStep::Retry)),
+        }
+    }
+
+    /// The same, but for this share of steps drawn evenly from all four, so that there is something to
+    /// learn from; after its last step it stops as before.
+    ///
+    /// # Errors
+    /// `InvalidInput` where the share is not 0 to 1.
+    pub fn exploring(self, share: f64) -> Result<Self> {
+        Self::try_from(Raw { steps: self.steps, explore: share })
+    }
+}
+
+impl StepPolicy for StepRule {
+    fn name(&self) -> String {
+        match self.explore {
+            0.0 => "step rule 1".to_owned(),
+            share => format!("step rule 1, exploring {share}"),
+        }
+    }
+
+    fn odds(&self, situation: &Situation) -> [f64; 4] {
+        let mut odds = [0.0; 4];
+        match self.steps.get((situation.tries as usize).saturating_sub(1)) {
+            Some(step) => {
+                odds = [self.explore / 4.0; 4];
+                // Written so that the four add up to 1 as closely as numbers can.
+                odds[step.place()] = 1.0 - 0.75 * self.explore;
+            }
+            None => odds[NextStep::Stop.place()] = 1.0,
+        }
+        odds
+    }
+
+    fn reason(&self, situation: &Situation, step: NextStep) -> String {
+        let tries = situation.tries;
+        match self.steps.get((tries as usize).saturating_sub(1)) {
+            Some(planned) if *planned == step => format!("{step}: the rule after {tries} failed tries"),
+            Some(planned) => format!("{step}, to learn what comes of it; the rule says {planned}"),
+            None => format!("{step}: the rule ends after {} steps", self.steps.len()),
+        }
+    }
+}
+
+/// A rule as it is written.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Raw {
+    steps: Vec<NextStep>,
+    #[serde(default)]
+    explore: f64,
+}
+
+impl TryFrom<Raw> for StepRule {
+    type Error = Error;
+    fn try_from(Raw { steps, explore }: Raw) -> Result<Self> {
+        if steps.len() > super::episode::MOST_STEPS {
+            return Err(Error::invalid(format!("a rule of {} steps, at most 64 are taken", steps.len())));
+        }
+        if !(0.0..=1.0).contains(&explore) {
+            return Err(Error::invalid(format!("the rule explores {explore}, expected 0 to 1")));
+        }
+        Ok(Self { steps, explore })
+    }
+}
+
+impl From<StepRule> for Raw {
+    fn from(StepRule { steps, explore }: StepRule) -> Self {
+        Self { steps, explore }
+    }
+}

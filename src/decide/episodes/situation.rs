@@ -1,0 +1,111 @@
+//! What is known when a try has failed.
+
+use super::step::NextStep;
+use crate::error::{Error, Result};
+use crate::event::{Decision, GenerationEvent, Outcome};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+/// What is known of a task when its latest try has failed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct Situation {
+    /// Failed tries so far, from 1.
+    pub tries: u32,
+    /// How often the LLM was switched.
+    pub switched: u32,
+    /// How often the human was asked.
+    pub asked: u32,
+    /// US dollars spent so far, as far as they are known.
+    pub cost_usd: f64,
+    /// Whether the latest try was taken after changes, not refused.
+    pub modified: bool,
+    /// The quality of the latest try, 0 to 10.
+    pub quality: Option<f64>,
+    /// The agent's own review of the latest try, 0 to 10.
+    pub self_review: Option<f64>,
+    /// The success that was predicted before the latest try, 0 to 1.
+    pub predicted: Option<f64>,
+    /// The type of the task.
+    pub task_type: Option<String>,
+    /// The LLM of the latest try.
+    pub llm: Option<String>,
+}
+
+/// Nothing known but that a first try failed.
+impl Default for Situation {
+    fn default() -> Self {
+        Self {
+            tries: 1,
+            switched: 0,
+            asked: 0,
+            cost_usd: 0.0,
+            modified: false,
+            quality: None,
+            self_review: None,
+            predicted: None,
+            task_type: None,
+            llm: None,
+        }
+    }
+}
+
+impl Situation {
+    /// The situation after these tries of one task, the first one first, the latest one failed; stored
+    /// episodes are read by the same function.
+    ///
+    /// ```
+    /// use devmatrix_ml::{decide::episodes::Situation, event::GenerationEvent};
+    /// let failed = GenerationEvent::from_json(
+    ///     r#"{"event_id":"e1","task_id":"t1","task_type":"backend","cost_usd":0.03,"user_action":"reject"}"#,
+    /// )?;
+    /// let situation = Situation::after(&[failed])?;
+    /// assert_eq!((situation.tries, situation.cost_usd, situation.modified), (1, 0.03, false));
+    /// # Ok::<(), devmatrix_ml::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// `InvalidInput` where there is no try.
+    pub fn after(tries: &[GenerationEvent]) -> Result<Self> {
+        let Some(latest) = tries.last() else {
+            return Err(Error::invalid("a situation after no try: give the failed ones"));
+        };
+        let outcome = latest.outcome();
+        let outcome = outcome.as_ref();
+        let earlier =
+            tries[..tries.len() - 1].iter().filter_map(|event| recorded_step(event).map(|(_, d)| d));
+        let steps: Vec<_> = earlier.filter_map(|decision| NextStep::named(&decision.chosen)).collect();
+        let count = |of: NextStep| steps.iter().filter(|step| **step == of).count() as u32;
+        let done = latest.completion.as_ref().map(|done| &done.value);
+        let start = &latest.started.value;
+        let costs = tries.iter().filter_map(|event| event.completion.as_ref()?.value.cost_usd);
+        let shown = start.predictions.iter().find(|shown| shown.target == "success");
+        Ok(Self {
+            tries: tries.len() as u32,
+            switched: count(NextStep::SwitchModel),
+            asked: count(NextStep::AskHuman),
+            cost_usd: costs.sum(),
+            modified: outcome.is_some_and(was_modified),
+            quality: outcome.and_then(|outcome| outcome.final_quality_score),
+            self_review: done.and_then(|done| done.self_review_score),
+            predicted: shown.map(|shown| shown.value),
+            task_type: start.context.task_type.clone(),
+            llm: start.context.model_used.clone(),
+        })
+    }
+}
+
+/// Taken, but not as it was.
+pub(super) fn was_modified(outcome: &Outcome) -> bool {
+    outcome.approved == Some(true) && outcome.success == Some(false)
+}
+
+/// The step that was decided upon after a try, and when that was recorded. The first one counts: later
+/// judgements may revise the outcome, but not what was done.
+pub(super) fn recorded_step(event: &GenerationEvent) -> Option<(DateTime<Utc>, &Decision)> {
+    let of_machine =
+        event.completion.iter().filter_map(|done| Some((done.known_at, done.value.next_step.as_ref()?)));
+    let of_people = event.feedback.iter().filter_map(|f| Some((f.known_at, f.value.next_step.as_ref()?)));
+    of_machine.chain(of_people).min_by_key(|(at, _)| *at)
+}

@@ -1,0 +1,147 @@
+//! What came of templates and what follows from it, for a person to read.
+
+use super::compare::TemplateContrast;
+use super::lineage::{Variant, VariantStatus};
+use super::past::TemplateOutcome;
+use crate::event::TemplateId;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// What came of templates by context, and what is to be done with each.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct EvolutionReport {
+    /// What came of each template in each context, as it was: not weighted by the odds.
+    pub records: Vec<TemplateRecord>,
+    /// What is to be done with each template in force and each variant on trial.
+    pub verdicts: Vec<TemplateVerdict>,
+    /// Generations of which no odds were stored: they are counted and not compared.
+    pub without_odds: usize,
+    /// Generations that nobody had judged at the deadline.
+    pub unanswered: usize,
+    /// Generations whose deadline has not passed.
+    pub young: usize,
+}
+
+/// What came of a template in a context.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct TemplateRecord {
+    /// The template.
+    pub template: TemplateId,
+    /// Type of the tasks, and their language where that is told apart.
+    pub context: String,
+    /// Generations with an outcome.
+    pub uses: usize,
+    /// Share of them approved without modification.
+    pub success: f64,
+    /// Mean quality, 0 to 10, where it is known.
+    pub quality: Option<f64>,
+    /// Mean seconds, where they are known.
+    pub seconds: Option<f64>,
+    /// Mean cost in US dollars, where it is known.
+    pub cost_usd: Option<f64>,
+}
+
+/// What is to be done with a template.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VerdictKind {
+    /// Put it in force.
+    Promote,
+    /// Use it no more.
+    Retire,
+    /// Leave it as it is.
+    Continue,
+}
+
+/// What is to be done with a template, and why.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct TemplateVerdict {
+    /// The template.
+    pub template: TemplateId,
+    /// Where it stood when it was judged.
+    pub status: VariantStatus,
+    /// What to do.
+    pub verdict: VerdictKind,
+    /// Why, the deciding reason first.
+    pub reasons: Vec<String>,
+    /// The comparisons made, that over all contexts first.
+    pub contrasts: Vec<TemplateContrast>,
+}
+
+impl TemplateVerdict {
+    pub(super) fn of(
+        variant: &Variant,
+        verdict: VerdictKind,
+        reasons: Vec<String>,
+        contrasts: Vec<TemplateContrast>,
+    ) -> Self {
+        Self { template: variant.id.clone(), status: variant.status(), verdict, reasons, contrasts }
+    }
+}
+
+/// What came of each template in each context.
+pub(super) fn records(outcomes: &[TemplateOutcome]) -> Vec<TemplateRecord> {
+    let mut groups = BTreeMap::<(&TemplateId, &str), Vec<&TemplateOutcome>>::new();
+    for outcome in outcomes {
+        groups.entry((&outcome.template, &outcome.context)).or_default().push(outcome);
+    }
+    let record = |((template, context), of): ((&TemplateId, &str), Vec<&TemplateOutcome>)| TemplateRecord {
+        template: template.clone(),
+        context: context.to_owned(),
+        uses: of.len(),
+        success: of.iter().filter(|outcome| outcome.success).count() as f64 / of.len() as f64,
+        quality: mean(of.iter().filter_map(|outcome| outcome.quality)),
+        seconds: mean(of.iter().filter_map(|outcome| outcome.seconds)),
+        cost_usd: mean(of.iter().filter_map(|outcome| outcome.cost_usd)),
+    };
+    groups.into_iter().map(record).collect()
+}
+
+fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
+    let (sum, count) = values.fold((0.0, 0.0), |(sum, count), value| (sum + value, count + 1.0));
+    (count > 0.0).then(|| sum / count)
+}
+
+impl fmt::Display for EvolutionReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for TemplateVerdict { template, status, verdict, reasons, .. } in &self.verdicts {
+            writeln!(f, "{template} ({status}): {verdict}")?;
+            reasons.iter().try_for_each(|reason| writeln!(f, "  because {reason}"))?;
+            for record in self.records.iter().filter(|record| record.template == *template) {
+                writeln!(f, "  {record}")?;
+            }
+        }
+        if self.without_odds > 0 {
+            writeln!(f, "{} generations without stored odds are counted, not compared", self.without_odds)?;
+        }
+        if self.young + self.unanswered > 0 {
+            let Self { young, unanswered, .. } = self;
+            writeln!(f, "{young} generations are too young, {unanswered} were not answered")?;
+        }
+        Ok(())
+    }
+}
+
+/// `backend: 120 uses, success 71.7 %, quality 7.9, 14 s, 0.0210 $`.
+impl fmt::Display for TemplateRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {} uses, success {:.1} %", self.context, self.uses, self.success * 100.0)?;
+        self.quality.map_or(Ok(()), |quality| write!(f, ", quality {quality:.1}"))?;
+        self.seconds.map_or(Ok(()), |seconds| write!(f, ", {seconds:.0} s"))?;
+        self.cost_usd.map_or(Ok(()), |cost| write!(f, ", {cost:.4} $"))
+    }
+}
+
+impl fmt::Display for VerdictKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Promote => "promote",
+            Self::Retire => "retire",
+            Self::Continue => "continue",
+        })
+    }
+}

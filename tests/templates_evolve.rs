@@ -1,0 +1,399 @@
+//! Templates evolve: what is better is found, and luck is not promoted.
+#![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
+
+use chrono::{DateTime, TimeDelta, Utc};
+use devmatrix_ml::ErrorKind;
+use devmatrix_ml::decide::templates::{
+    EvolutionOptions, EvolutionReport, Lineage, SettingsSpace, TemplatePast, TemplatePastOptions,
+    TemplateSettings, Variant, VariantStatus, VerdictKind,
+};
+use devmatrix_ml::decide::{Candidate, Objective, Plan, draw};
+use devmatrix_ml::event::{
+    Completion, Decision, Feedback, GenerationEvent, Known, Started, TemplateId, UserAction,
+};
+use devmatrix_ml::models::TemplateCatalogue;
+use devmatrix_ml::simulate::{Generation, Simulator, SimulatorOptions};
+use proptest::prelude::*;
+use rand::{RngExt, SeedableRng};
+use rand_pcg::Pcg64Mcg;
+
+/// How many runs; `DEVMATRIX_RUNS` asks for more.
+fn runs(few: u64) -> u64 {
+    std::env::var("DEVMATRIX_RUNS").ok().and_then(|n| n.parse().ok()).unwrap_or(few)
+}
+
+fn id(name: &str) -> TemplateId {
+    TemplateId::new(name).unwrap()
+}
+
+fn now() -> DateTime<Utc> {
+    "2025-01-01T00:00:00Z".parse().unwrap()
+}
+
+fn catalogue() -> TemplateCatalogue {
+    TemplateCatalogue::from_json(
+        r#"[{"template_id": "house", "task_types": ["backend"]}, {"template_id": "other", "task_types": ["backend"]},
+            {"template_id": "page", "task_types": ["frontend"]}]"#,
+    )
+    .unwrap()
+}
+
+/// Hot, with one example: the world likes it cooler, with more of them.
+fn settings() -> TemplateSettings {
+    TemplateSettings::default().at_temperature(1.0).with_examples(1).with_section("tests", true)
+}
+
+fn lineage() -> Lineage {
+    Lineage::of(&catalogue(), |_| settings(), now()).unwrap()
+}
+
+fn space() -> SettingsSpace {
+    let mut space = SettingsSpace::default();
+    (space.temperature_step, space.examples_step, space.sections) = (0.4, 2, false);
+    space
+}
+
+/// Tasks of the simulator, the same for all runs.
+fn tasks(seed: u64, count: usize) -> (Simulator, Vec<Generation>) {
+    let mut options = SimulatorOptions::default();
+    (options.seed, options.per_day, options.drift_day) = (seed, 400.0, None);
+    let mut world = Simulator::new(options).unwrap();
+    let tasks: Vec<_> = world.by_ref().take(count).collect();
+    assert_eq!(tasks.len(), count);
+    (world, tasks)
+}
+
+/// A run over `tasks`: three variants of `house` are always on trial for three in ten tasks, judged
+/// after every 500. `odds` is the true probability of success of a task done by a candidate.
+fn run(tasks: &[Generation], seed: u64, odds: impl Fn(&Generation, &Candidate) -> f64) -> Lineage {
+    let mut lineage = lineage();
+    let mut plan = Plan::by_llm("claude-sonnet-4.5");
+    plan.template = Some(id("house"));
+    let base = Candidate::new("sonnet", plan);
+    let mut rng = Pcg64Mcg::seed_from_u64(seed);
+    let (mut events, mut known) = (Vec::new(), Vec::new());
+    for (number, task) in tasks.iter().enumerate() {
+        let at = task.context.started_at.unwrap();
+        if number % 500 == 0 {
+            let past =
+                TemplatePast::of(events.clone(), &known, &deadline(), at + TimeDelta::days(1)).unwrap();
+            let report = lineage.judge(&past, &EvolutionOptions::default()).unwrap();
+            lineage.apply(&report, at).unwrap();
+            keep_three_on_trial(&mut lineage, at, rng.random());
+        }
+        let candidates = lineage.candidates(&base);
+        candidates.iter().for_each(|new| {
+            if known.iter().all(|old: &Candidate| old.name != new.name) {
+                known.push(new.clone());
+            }
+        });
+        // A policy that has no opinion.
+        let even = vec![1.0 / candidates.len() as f64; candidates.len()];
+        let shares = lineage.trial_odds(&candidates, &even, 0.3).unwrap();
+        let chosen = draw(&shares, rng.random_range(0.0..1.0)).unwrap();
+        let success = rng.random_range(0.0..1.0) < odds(task, &candidates[chosen]);
+        events.push(event(task, &candidates, shares, chosen, success));
+    }
+    lineage
+}
+
+fn deadline() -> TemplatePastOptions {
+    let mut options = TemplatePastOptions::default();
+    options.deadline = TimeDelta::hours(2);
+    options
+}
+
+fn keep_three_on_trial(lineage: &mut Lineage, at: DateTime<Utc>, seed: u64) {
+    for turn in 0..3 {
+        let on_trial = lineage.iter().filter(|v| v.status() == VariantStatus::Trial).count();
+        let best = lineage.in_force(&id("house")).unwrap().id.clone();
+        if on_trial < 3
+            && let Some(new) = lineage.propose(&best, &space(), at, seed ^ turn).unwrap()
+        {
+            lineage.start_trial(&new, at).unwrap();
+        }
+    }
+}
+
+fn event(
+    task: &Generation,
+    candidates: &[Candidate],
+    odds: Vec<f64>,
+    chosen: usize,
+    success: bool,
+) -> GenerationEvent {
+    let at = task.context.started_at.unwrap();
+    let mut started = Started::from(candidates[chosen].plan.apply(&task.context));
+    let names = candidates.iter().map(|candidate| candidate.name.clone()).collect();
+    started.decision = Some(Decision::drawn("even 1", names, odds, chosen).unwrap());
+    let mut event = GenerationEvent::new(task.event_id.clone(), at, started);
+    let mut done = Completion::default();
+    (done.cost_usd, done.generation_time_seconds) = (Some(0.02), Some(20.0));
+    let later = at + TimeDelta::hours(1);
+    event.completion = Some(Known { known_at: later, value: done });
+    let action = if success { UserAction::Approve } else { UserAction::Reject };
+    event.feedback.push(Known { known_at: later, value: Feedback::new(action) });
+    event
+}
+
+/// The true mean success of settings over the tasks.
+fn truth(world: &Simulator, tasks: &[Generation], settings: &TemplateSettings) -> f64 {
+    let of = |task: &Generation| world.odds(task, &set(task, settings));
+    tasks.iter().map(of).sum::<f64>() / tasks.len() as f64
+}
+
+fn set(task: &Generation, settings: &TemplateSettings) -> devmatrix_ml::event::TaskContext {
+    let mut plan = Plan::by_llm("claude-sonnet-4.5");
+    plan.template = Some(id("house"));
+    (plan.temperature, plan.max_examples) = (settings.temperature, settings.max_examples);
+    plan.apply(&task.context)
+}
+
+#[test]
+fn a_better_variant_is_found_and_promoted() {
+    let (mut found, runs) = (0, runs(3));
+    for seed in 0..runs {
+        let (world, tasks) = tasks(seed, 6000);
+        let lineage =
+            run(&tasks, seed, |task, candidate| world.odds(task, &candidate.plan.apply(&task.context)));
+        let best = lineage.in_force(&id("house")).unwrap();
+        let (before, after) = (truth(&world, &tasks, &settings()), truth(&world, &tasks, &best.settings));
+        println!(
+            "seed {seed}: success {before:.3} to {after:.3}; {best}, {:?}",
+            best.log.last().unwrap().why
+        );
+        assert!(best.parent.is_none() || after > before, "only what is better is promoted");
+        found += u64::from(after > before);
+    }
+    assert!(found * 10 >= runs * 6, "{found} of {runs}");
+}
+
+#[test]
+fn where_all_are_equal_luck_is_not_promoted() {
+    let (_, tasks) = tasks(1, 4000);
+    let (mut promoted, mut tried, runs) = (0, 0, runs(6));
+    for seed in 0..runs {
+        let lineage = run(&tasks, seed, |task, _| task.odds);
+        promoted += u64::from(lineage.in_force(&id("house")).unwrap().parent.is_some());
+        tried += lineage.iter().filter(|variant| variant.parent.is_some()).count();
+    }
+    println!("{promoted} of {runs} runs promoted one of {tried} variants");
+    // At 5 %, more than two of six has odds of 1 in 450.
+    assert!(promoted <= 2.max(runs * 8 / 100), "{promoted} of {runs}");
+}
+
+/// `house` and `other` for tasks of one type; `house` succeeds for 80 %, `other` for `success`.
+fn duel(success: f64, odds: [f64; 2], count: usize) -> EvolutionReport {
+    let (_, tasks) = tasks(1, count);
+    let with = |name: &str| {
+        let mut plan = Plan::default();
+        plan.template = Some(id(name));
+        Candidate::new(name, plan)
+    };
+    let candidates = [with("house"), with("other")];
+    let mut rng = Pcg64Mcg::seed_from_u64(5);
+    let events = tasks.into_iter().map(|mut task| {
+        task.context.task_type = Some("backend".into());
+        let chosen = usize::from(rng.random_range(0.0..1.0) >= odds[0]);
+        let approved = rng.random_range(0.0..1.0) < [0.8, success][chosen];
+        event(&task, &candidates, odds.to_vec(), chosen, approved)
+    });
+    let later = now() + TimeDelta::days(400);
+    let past = TemplatePast::of(events, &candidates, &deadline(), later).unwrap();
+    lineage().judge(&past, &EvolutionOptions::default()).unwrap()
+}
+
+#[test]
+fn a_loser_is_retired_and_the_last_of_a_kind_is_not() {
+    let report = duel(0.5, [0.6, 0.4], 1500);
+    let verdict = |name: &str| report.verdicts.iter().find(|verdict| verdict.template == id(name)).unwrap();
+    assert_eq!(verdict("other").verdict, VerdictKind::Retire, "{report}");
+    assert_eq!(verdict("house").verdict, VerdictKind::Continue);
+    assert!(verdict("other").reasons[0].starts_with("beaten beyond doubt: -0."), "{report}");
+    let mut lineage = lineage();
+    assert_eq!(lineage.apply(&report, now()).unwrap(), [id("other")]);
+    let once = lineage.clone();
+    assert!(lineage.apply(&report, now()).unwrap().is_empty());
+    assert_eq!(lineage, once, "a report applied twice");
+    let error = lineage.retire(&id("house"), "", now()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Conflict);
+    assert!(error.to_string().contains("the last one in force for backend"), "{error}");
+    lineage.restore(&id("other"), "the library it needs is back", now()).unwrap();
+    assert_eq!(lineage.get(&id("other")).unwrap().status(), VariantStatus::Promoted);
+    // No difference: nobody is retired.
+    assert!(duel(0.8, [0.6, 0.4], 1500).verdicts.iter().all(|v| v.verdict == VerdictKind::Continue));
+}
+
+#[test]
+fn odds_do_not_decide_who_wins_and_the_report_can_be_read() {
+    let (even, uneven) = (duel(0.6, [0.5, 0.5], 3000), duel(0.6, [0.9, 0.1], 3000));
+    let gap = |report: &EvolutionReport| report.verdicts[0].contrasts[0].difference;
+    assert!((gap(&even) - 0.2).abs() < 0.05 && (gap(&uneven) - 0.2).abs() < 0.06, "{even} {uneven}");
+    let text = even.to_string();
+    assert!(text.contains("house (promoted): continue\n"), "{text}");
+    assert!(text.contains(" uses, success 7") || text.contains(" uses, success 8"), "{text}");
+    let json = serde_json::to_string(&even).unwrap();
+    assert_eq!(serde_json::from_str::<EvolutionReport>(&json).unwrap(), even);
+}
+
+#[test]
+fn what_has_no_odds_is_counted_and_not_compared() {
+    let (_, tasks) = tasks(1, 300);
+    let events = tasks.into_iter().map(|mut task| {
+        task.context.template_id = Some(id("house"));
+        task.into_event()
+    });
+    let past =
+        TemplatePast::of(events, &[], &TemplatePastOptions::default(), now() + TimeDelta::days(400)).unwrap();
+    let report = lineage().judge(&past, &EvolutionOptions::default()).unwrap();
+    assert!(
+        report.without_odds > 200 && report.records.iter().all(|record| record.quality.is_some()),
+        "{report}"
+    );
+    assert!(report.verdicts.iter().all(|verdict| verdict.contrasts.is_empty()));
+    assert!(report.to_string().contains("without stored odds are counted, not compared"));
+}
+
+#[test]
+fn a_variant_joins_the_catalogue_and_the_candidates() {
+    let mut lineage = lineage();
+    let new = lineage.propose(&id("house"), &space(), now(), 3).unwrap().unwrap();
+    assert_eq!(lineage.catalogue(&catalogue()).unwrap().len(), 3, "a proposal is not used yet");
+    lineage.start_trial(&new, now()).unwrap();
+    let grown = lineage.catalogue(&catalogue()).unwrap();
+    assert_eq!(grown.get(&new).unwrap().task_types, ["backend"]);
+    lineage.promote(&new, "better", now()).unwrap();
+    assert!(lineage.catalogue(&catalogue()).unwrap().get(&id("house")).is_none(), "it was replaced");
+    let mut plan = Plan::default();
+    plan.template = Some(id("house"));
+    let candidates = lineage.candidates(&Candidate::new("x", plan));
+    let names: Vec<_> = candidates.iter().map(|c| c.name.as_str()).collect();
+    assert_eq!(names, ["x/house~1"]);
+}
+
+#[test]
+fn bad_input_is_named() {
+    let refuse = |change: fn(&mut EvolutionOptions), what: &str| {
+        let mut options = EvolutionOptions::default();
+        change(&mut options);
+        let error = lineage().judge(&TemplatePast::default(), &options).unwrap_err();
+        assert!(error.kind() == ErrorKind::InvalidInput && error.to_string().contains(what), "{error}");
+    };
+    refuse(|o| o.alpha = f64::NAN, "alpha is NaN");
+    refuse(|o| o.effect = 0.0, "effect is 0");
+    refuse(|o| o.min_uses = 1, "min_uses is 1");
+    refuse(
+        |o| {
+            let mut objective = Objective::default();
+            objective.usd_per_success = f64::NAN;
+            o.objective = Some(objective);
+        },
+        "usd_per_success is NaN",
+    );
+    let mut wide = space();
+    wide.temperature_step = f64::INFINITY;
+    let error = lineage().propose(&id("house"), &wide, now(), 1).unwrap_err();
+    assert!(error.to_string().contains("temperature_step is inf"), "{error}");
+    assert_eq!(lineage().propose(&id("none"), &space(), now(), 1).unwrap_err().kind(), ErrorKind::NotFound);
+    let hot = TemplateSettings::default().at_temperature(3.0);
+    let error = Lineage::of(&catalogue(), |_| hot.clone(), now()).unwrap_err().to_string();
+    assert!(error.contains("temperature is 3"), "{error}");
+    let candidates = [Candidate::by_llm("a"), Candidate::by_llm("b")];
+    for (odds, share) in
+        [(vec![1.0], 0.1), (vec![0.5, 0.6], 0.1), (vec![f64::NAN, 1.0], 0.1), (vec![0.5, 0.5], 0.6)]
+    {
+        assert_eq!(
+            lineage().trial_odds(&candidates, &odds, share).unwrap_err().kind(),
+            ErrorKind::InvalidInput
+        );
+    }
+}
+
+#[test]
+fn a_lineage_with_a_circle_is_refused() {
+    let mut lineage = lineage();
+    let one = lineage.propose(&id("house"), &space(), now(), 1).unwrap().unwrap();
+    let two = lineage.propose(&one, &space(), now(), 2).unwrap().unwrap();
+    let mut all: Vec<Variant> = lineage.into();
+    all.iter_mut().filter(|variant| variant.id == one).for_each(|variant| variant.parent = Some(two.clone()));
+    let error = Lineage::try_from(all).unwrap_err().to_string();
+    assert!(error.contains("house~1: its parent is no earlier variant"), "{error}");
+}
+
+/// What can be done to a lineage.
+#[derive(Debug, Clone, Copy)]
+enum Act {
+    Propose(u64),
+    Try,
+    Promote,
+    Retire,
+    Restore,
+}
+
+fn acts() -> impl Strategy<Value = Vec<(Act, usize)>> {
+    let act = prop_oneof![
+        3 => any::<u64>().prop_map(Act::Propose),
+        2 => Just(Act::Try),
+        1 => Just(Act::Promote),
+        2 => Just(Act::Retire),
+        1 => Just(Act::Restore),
+    ];
+    proptest::collection::vec((act, 0..50_usize), 0..40)
+}
+
+fn perform(lineage: &mut Lineage, act: Act, on: &TemplateId) -> devmatrix_ml::Result<()> {
+    match act {
+        Act::Propose(seed) => lineage.propose(on, &space(), now(), seed).map(|_| ()),
+        Act::Try => lineage.start_trial(on, now()),
+        Act::Promote => lineage.promote(on, "test", now()),
+        Act::Retire => lineage.retire(on, "test", now()),
+        Act::Restore => lineage.restore(on, "test", now()),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn whatever_is_done_the_lineage_stays_sound(acts in acts()) {
+        let mut lineage = lineage();
+        for (act, place) in acts {
+            let all: Vec<_> = lineage.iter().map(|variant| variant.id.clone()).collect();
+            let on = &all[place % all.len()];
+            let done = perform(&mut lineage, act, on);
+            prop_assert!(done.is_ok() || done.unwrap_err().kind() == ErrorKind::Conflict);
+            // Twice is once.
+            if !matches!(act, Act::Propose(_)) {
+                let once = lineage.clone();
+                let _ = perform(&mut lineage, act, on);
+                prop_assert_eq!(&lineage, &once);
+            }
+            for kind in ["backend", "frontend"] {
+                prop_assert!(lineage.iter().any(|v| v.kind == kind && v.status() == VariantStatus::Promoted));
+            }
+            for root in ["house", "other", "page"] {
+                let in_force = |v: &&Variant| v.root == id(root) && v.status() == VariantStatus::Promoted;
+                prop_assert!(lineage.iter().filter(in_force).count() <= 1);
+            }
+        }
+        let kept: Lineage = serde_json::from_str(&serde_json::to_string(&lineage).unwrap()).unwrap();
+        prop_assert_eq!(kept, lineage);
+    }
+
+    #[test]
+    fn odds_with_trials_add_up_to_one(parts in proptest::collection::vec(0.0..1.0_f64, 3), share in 0.0..=0.5_f64) {
+        let mut lineage = lineage();
+        for seed in 0..2 {
+            let new = lineage.propose(&id("house"), &space(), now(), seed).unwrap().unwrap();
+            lineage.start_trial(&new, now()).unwrap();
+        }
+        let mut plan = Plan::default();
+        plan.template = Some(id("house"));
+        let candidates = lineage.candidates(&Candidate::new("x", plan));
+        let sum: f64 = parts.iter().sum();
+        let odds: Vec<_> = parts.iter().map(|p| if sum > 0.0 { p / sum } else { 1.0 / 3.0 }).collect();
+        let shares = lineage.trial_odds(&candidates, &odds, share).unwrap();
+        prop_assert!((shares.iter().sum::<f64>() - 1.0).abs() < 1e-9);
+        prop_assert!((shares[1] + shares[2] - share).abs() < 1e-9);
+    }
+}
