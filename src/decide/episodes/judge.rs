@@ -80,7 +80,7 @@ pub fn compare_step_policies(
         }
     }
     let [of_policy, of_force] = of_both;
-    conclude([policy, force], &of_policy, &of_force, options)
+    Ok(conclude([policy, force], &of_policy, &of_force, options))
 }
 
 /// What each step is worth under `policy`, learnt from `episodes`.
@@ -155,7 +155,7 @@ pub(super) fn conclude(
     of_policy: &[Part],
     of_force: &[Part],
     options: &StepOptions,
-) -> Result<StepReport> {
+) -> StepReport {
     let (policy_estimate, force_estimate) = (estimate(of_policy, options), estimate(of_force, options));
     let pairs = of_policy.iter().zip(of_force);
     let gain = interval(pairs.map(|(a, b)| (a.cluster, a.doubly_robust - b.doubly_robust)), options);
@@ -163,7 +163,7 @@ pub(super) fn conclude(
     let gain = told.then_some(gain);
     let better = gain.is_some_and(|gain| gain.lower > 0.0);
     let logged = of_policy.iter().map(|part| part.logged).sum::<f64>() / of_policy.len().max(1) as f64;
-    Ok(StepReport {
+    StepReport {
         policy: policy.name(),
         in_force: force.name(),
         verdict: if better { StepVerdict::Adopt } else { StepVerdict::Keep },
@@ -173,7 +173,7 @@ pub(super) fn conclude(
         policy_estimate,
         in_force_estimate: force_estimate,
         gain,
-    })
+    }
 }
 
 fn estimate(parts: &[Part], options: &StepOptions) -> StepEstimate {

@@ -125,7 +125,7 @@ pub fn learn_steps(episodes: &[Episode], rule: &StepRule, options: &StepOptions)
         judge_all(&judged, policy, &worth, &options.reward)
     };
     let (of_policy, of_rule) = (judge(&policy)?, judge(rule)?);
-    let report = conclude([&policy, rule], &of_policy, &of_rule, options)?;
+    let report = conclude([&policy, rule], &of_policy, &of_rule, options);
     let report = StepReport { learnt_from: learnt.len(), ..report };
     Ok(StepLearning { policy, report, rule: rule.clone() })
 }

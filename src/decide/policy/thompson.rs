@@ -54,10 +54,8 @@ impl Thompson {
     pub fn new(params: ThompsonParams) -> Result<Self> {
         params.online.verify()?;
         let ThompsonParams { samples, spread, floor, .. } = params;
-        if !(1..=100_000).contains(&samples)
-            || !(spread > 0.0 && spread <= 10.0)
-            || !(0.0..=1.0).contains(&floor)
-        {
+        let sound = spread > 0.0 && spread <= 10.0 && (0.0..=1.0).contains(&floor);
+        if !sound || !(1..=100_000).contains(&samples) {
             return Err(Error::invalid(format!(
                 "Thompson: samples is {samples}, expected 1 to 100000; spread is {spread}, expected above 0 \
                  and at most 10; floor is {floor}, expected 0 to 1"

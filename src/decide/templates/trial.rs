@@ -32,8 +32,8 @@ impl Lineage {
     /// is not 0 to 0.5.
     pub fn trial_odds(&self, candidates: &[Candidate], odds: &[f64], share: f64) -> Result<Vec<f64>> {
         let sum: f64 = odds.iter().sum();
-        let sound = odds.len() == candidates.len() && odds.iter().all(|p| (0.0..=1.0).contains(p));
-        if !sound || !((sum - 1.0).abs() <= 1e-6) {
+        let each = odds.len() == candidates.len() && odds.iter().all(|p| (0.0..=1.0).contains(p));
+        if !(each && (sum - 1.0).abs() <= 1e-6) {
             let (n, all) = (odds.len(), candidates.len());
             return Err(Error::invalid(format!("{n} odds of {all} candidates add up to {sum}, expected 1")));
         }
