@@ -95,6 +95,8 @@ pub mod mlflow;
 pub mod registry;
 // Answers from memory.
 pub mod serve;
+// What one sees of it.
+pub mod monitor;
 // A world whose truth is known.
 #[cfg(feature = "simulate")]
 pub mod simulate;
