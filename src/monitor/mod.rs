@@ -199,6 +199,11 @@ impl Monitor {
         self.patterns.review(&self.recent, &self.names, &self.words, &self.options, now);
     }
 
+    /// The changes found so far, the oldest first: what [`Analytics::drift`] shows, without a report.
+    pub fn findings(&self) -> &[Finding] {
+        self.drift.findings()
+    }
+
     /// All that there is to see at `now`.
     pub fn analytics(&self, now: DateTime<Utc>, models: &ModelFacts) -> Analytics {
         analytics::report(self, now, models)
