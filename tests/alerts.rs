@@ -141,7 +141,8 @@ fn a_stalled_feedback_stream_and_a_falling_record_rate_are_told() {
 fn figures_with_an_interval_must_be_certain() {
     let rule = AlertRule::new("low", Signal::KpiBelow(KpiName::SuccessRate), 0.66, 0.7);
     let open = |n: u32| {
-        let mut stream = Stream::new(3);
+        let mut stream = Stream::new(2);
+        stream.base = 0.66;
         let mut monitor = Monitor::new(MonitorOptions::default()).unwrap();
         (0..n).for_each(|_| drop(stream.observe_next(&mut monitor)));
         let mut seen = monitor.analytics(stream.now(), &ModelFacts::default());

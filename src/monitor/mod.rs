@@ -159,13 +159,10 @@ impl Monitor {
         self.flow.records += 1;
         self.flow.now = self.flow.now.max(micros);
         let id = fnv::hash(record.event_id().as_str().as_bytes());
-        let mut generation = match self.generations.remove(&id) {
-            Some(generation) => generation,
-            None => {
-                self.order.push_back((micros, id));
-                Generation::default()
-            }
-        };
+        let mut generation = self.generations.remove(&id).unwrap_or_else(|| {
+            self.order.push_back((micros, id));
+            Generation::default()
+        });
         let before = At::of(&generation);
         match record.fact() {
             Fact::Started(started) => self.start(&mut generation, started, known_at),

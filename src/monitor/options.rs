@@ -60,7 +60,7 @@ impl Default for MonitorOptions {
             recent: 20_000,
             false_alarms: 0.5,
             success_fall: 0.1,
-            least_outcomes: 200,
+            least_outcomes: 300,
             window: 500,
             least_psi: 0.1,
             false_patterns: 0.02,
