@@ -12,7 +12,9 @@ fn monitor() -> Monitor {
 
 /// Takes in `n` generations.
 fn live(stream: &mut Stream, monitor: &mut Monitor, n: u32) {
-    (0..n).for_each(|_| drop(stream.observe_next(monitor)));
+    (0..n).for_each(|_| {
+        stream.observe_next(monitor);
+    });
 }
 
 /// Of 10,000 generations in which nothing changes: false alarms by kind, on average.

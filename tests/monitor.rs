@@ -266,7 +266,9 @@ fn a_monitor_read_back_goes_on_as_before() {
     let mut stream = Stream::new(2);
     stream.predicted = Some(0.2);
     let mut first = Monitor::new(MonitorOptions::default()).unwrap();
-    (0..3_000).for_each(|_| drop(stream.observe_next(&mut first)));
+    (0..3_000).for_each(|_| {
+        stream.observe_next(&mut first);
+    });
     first.review(stream.now());
     let bytes = first.to_bytes().unwrap();
     let mut second = Monitor::from_bytes(&bytes).unwrap();

@@ -151,7 +151,9 @@ mod tests {
         let found = (0..50).filter(|seed| {
             let mut random = Pcg64::seed_from_u64(*seed);
             let mut watched = PageHinkley::default();
-            (0..3_000).for_each(|_| drop(watched.observe(random.random_bool(0.8), 300, 0.1, RUNS)));
+            (0..3_000).for_each(|_| {
+                watched.observe(random.random_bool(0.8), 300, 0.1, RUNS);
+            });
             let change = (0..500).find_map(|i| {
                 watched.observe(random.random_bool(0.7), 300, 0.1, RUNS).map(|change| (i, change))
             });
