@@ -316,8 +316,8 @@ fn memory_stays_bounded() {
         });
         info.bytes_current
     };
-    let (first, second) = (live(&mut monitor, 10_000), live(&mut monitor, 10_000));
-    println!("after 10,000: {first} bytes, after as many again: {second} more");
+    let (first, second) = (live(&mut monitor, 20_000), live(&mut monitor, 10_000));
+    println!("after 20,000: {first} bytes, after 10,000 more: {second} more");
     assert!(first > 100_000 && second < first / 4, "{first} {second}");
 }
 
