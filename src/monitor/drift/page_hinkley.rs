@@ -12,6 +12,9 @@ const MANY: f64 = 800.0;
 /// Outcomes between alarms from which on they are rare.
 const RARE: f64 = 30_000.0;
 
+/// Less evidence than this is no alarm, however many were asked for.
+const LEAST: f64 = 3.5;
+
 /// Page's test of a success rate, in both directions (Page 1954; Hinkley 1971): the log-likelihood ratio
 /// of "it has changed by `shift`" against "it is as usual" is summed up and never falls below zero. What
 /// is usual is learnt from all outcomes up to the last zero of the sum; that zero is also the estimate
@@ -81,7 +84,7 @@ impl PageHinkley {
             let step = if success { (changed / usual).ln() } else { ((1.0 - changed) / (1.0 - usual)).ln() };
             side.sum = (side.sum + step).max(0.0);
             side.since = (side.since.0 + 1.0, side.since.1 + y);
-            if side.sum > 2.0 && side.sum > limit(usual, changed, runs[i]) {
+            if side.sum > LEAST && side.sum > limit(usual, changed, runs[i]) {
                 let change = RateChange {
                     before: rate,
                     after: side.since.1 / side.since.0,
@@ -125,7 +128,7 @@ fn limit(usual: f64, changed: f64, run: f64) -> f64 {
     let wanted = run * divergence;
     // wanted = e^x - 1 - x
     let solved = (0..12).fold(wanted.ln_1p(), |x, _| (wanted + 1.0 + x).ln());
-    (solved - overshoot).max(1.0)
+    (solved - overshoot).max(LEAST)
 }
 
 #[cfg(test)]
