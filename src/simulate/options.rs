@@ -32,8 +32,13 @@ pub struct SimulatorOptions {
     pub users: u32,
     /// Agents, 1 to 8.
     pub agents: u32,
-    /// Share of generations that a person judges, 0 to 1, whatever their outcome.
+    /// Share of generations that a person judges unasked, 0 to 1.
     pub feedback_share: f64,
+    /// The same of generations that fail, where people answer those more or less readily; `None` for no
+    /// difference.
+    pub failed_feedback_share: Option<f64>,
+    /// Share of generations that a person is asked to judge, and then does, 0 to 1.
+    pub audit_share: f64,
     /// Share of generations judged and not approved that are tried again, 0 to 1.
     pub retry_share: f64,
     /// The day on which the backend agent gets worse; `None` for never.
@@ -45,6 +50,11 @@ pub struct SimulatorOptions {
     /// How much it matters whether a template is at home in the language and framework, 0 to 10: the
     /// log-odds between the best and the worst of both. The default is not at all.
     pub template_fit: f64,
+    /// How much it matters which LLM suits which type of task and language, 0 to 10: the log-odds
+    /// between the best and the worst at both. The default is not at all: one LLM is best at all.
+    pub llm_fit: f64,
+    /// The day on which `claude-sonnet-4.5` loses 2 in log-odds; `None`, the default, for never.
+    pub degraded_llm_day: Option<u32>,
 }
 
 impl Default for SimulatorOptions {
@@ -59,11 +69,15 @@ impl Default for SimulatorOptions {
             users: 20,
             agents: 4,
             feedback_share: 0.9,
+            failed_feedback_share: None,
+            audit_share: 0.0,
             retry_share: 0.6,
             drift_day: Some(35),
             new_model_day: Some(21),
             new_model_share: 0.3,
             template_fit: 0.0,
+            llm_fit: 0.0,
+            degraded_llm_day: None,
         }
     }
 }
@@ -86,8 +100,11 @@ impl SimulatorOptions {
         check("users", f64::from(self.users), 1.0, 1e4)?;
         check("agents", f64::from(self.agents), 1.0, AGENTS.len() as f64)?;
         check("feedback_share", self.feedback_share, 0.0, 1.0)?;
+        check("failed_feedback_share", self.failed_feedback_share.unwrap_or(0.0), 0.0, 1.0)?;
+        check("audit_share", self.audit_share, 0.0, 1.0)?;
         check("retry_share", self.retry_share, 0.0, 1.0)?;
         check("template_fit", self.template_fit, 0.0, 10.0)?;
+        check("llm_fit", self.llm_fit, 0.0, 10.0)?;
         // A decision's propensity may be neither 0 nor rounded to it.
         check("new_model_share", self.new_model_share, 0.001, 0.999)
     }

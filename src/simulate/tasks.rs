@@ -15,7 +15,6 @@ pub(super) struct Task {
     pub(super) context: TaskContext,
     pub(super) difficulty: f64,
     pub(super) noun: Noun,
-    pub(super) llm: &'static Llm,
 }
 
 type Stack = (&'static str, Option<&'static str>);
@@ -62,7 +61,7 @@ pub(super) fn new_task(options: &SimulatorOptions, number: u64) -> Task {
     task.num_files_to_generate = Some(1 + draw.below(2 + described.bullets / 3));
     task.num_dependencies = Some(draw.below(8));
     let difficulty = 0.65 * described.visible + 0.55 * draw.normal();
-    Task { context: task, difficulty, noun: described.noun, llm: &LLMS[0] }
+    Task { context: task, difficulty, noun: described.noun }
 }
 
 /// Mostly the one that the project uses.
@@ -81,7 +80,6 @@ impl Simulator {
         let kind = task.context.task_type.clone().unwrap_or_default();
         let day = now - options.start;
         let (llm, decision) = choose_llm(options, day, &mut draw);
-        task.llm = llm;
         let context = &mut task.context;
         context.started_at = Some(now);
         let user = context.user_id.as_ref().map_or("nobody", UserId::as_str);
@@ -129,12 +127,8 @@ fn choose_llm(options: &SimulatorOptions, day: TimeDelta, draw: &mut Draw) -> (&
     let old = draw.below(known as u32) as usize;
     let (chosen, propensity) = if new { (known, of_new) } else { (old, (1.0 - of_new) / known as f64) };
     let candidates = &LLMS[..if arrived { LLMS.len() } else { known }];
-    let decision = Decision {
-        candidates: candidates.iter().map(|llm| llm.name.to_owned()).collect(),
-        chosen: LLMS[chosen].name.to_owned(),
-        propensity,
-        policy: "random 1".to_owned(),
-    };
+    let names = candidates.iter().map(|llm| llm.name.to_owned()).collect();
+    let decision = good(Decision::new("random 1", names, LLMS[chosen].name, propensity));
     (&LLMS[chosen], decision)
 }
 
@@ -168,7 +162,7 @@ fn id<T>(make: impl Fn(String) -> Result<T>, word: &str, number: u64) -> T {
     good(make(format!("{word}-{number}")))
 }
 
-/// What a constant word, or one with a number, makes.
+/// What constants and numbers make, which is always valid.
 pub(super) fn good<T>(made: Result<T>) -> T {
-    made.unwrap_or_else(|_| unreachable!("a word and a number are a good identifier"))
+    made.unwrap_or_else(|_| unreachable!("what the world is made of is valid"))
 }
