@@ -102,6 +102,8 @@ pub mod registry;
 pub mod serve;
 // What to do with it.
 pub mod decide;
+// What one sees of it.
+pub mod monitor;
 // A world whose truth is known.
 #[cfg(feature = "simulate")]
 pub mod simulate;

@@ -4,6 +4,7 @@
 pub mod abilities;
 pub mod anything;
 pub mod arrivals;
+pub mod monitored;
 pub mod proxy;
 #[cfg(feature = "postgres")]
 pub mod server;
