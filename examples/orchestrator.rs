@@ -15,7 +15,7 @@ use devmatrix_ml::features::FeatureEngineer;
 use devmatrix_ml::models::{SuccessPrediction, SuccessTrainer};
 use devmatrix_ml::registry::{DiskRegistry, ModelRegistry};
 use devmatrix_ml::serve::PredictionService;
-use devmatrix_ml::store::{EventStore, SqliteStore};
+use devmatrix_ml::store::{EventStore, EventStoreExt, SqliteStore};
 use devmatrix_ml::train::{Gate, TrainingOptions, train};
 use std::sync::Arc;
 
@@ -68,7 +68,7 @@ impl Orchestrator {
     /// Records what the user says, and lets the router learn from it.
     async fn judged(&mut self, event: &EventId, feedback: Feedback) -> devmatrix_ml::Result<()> {
         self.collector.feedback(event, feedback).await?;
-        self.router.judged(&self.store.get(event).await?);
+        self.router.judged(&self.store.event(event).await?);
         Ok(())
     }
 
