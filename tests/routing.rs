@@ -169,7 +169,7 @@ fn a_budget_is_kept_by_the_day() {
     let (task, one) = (task("backend"), [Candidate::by_llm("a")]);
     let mut done = Completion::default();
     done.cost_usd = Some(0.02);
-    let mut spend = |router: &mut Router, at| {
+    let spend = |router: &mut Router, at| {
         let choice = router.choose(&Request::new(&task, &one, at))?;
         router.completed(&choice.task, &done, at);
         devmatrix_ml::Result::Ok(())

@@ -18,8 +18,8 @@ use std::sync::Arc;
 /// Generations between two trainings.
 const PAUSE: f64 = 2000.0;
 
-pub struct Nightly {
-    pub service: PredictionService,
+pub(crate) struct Nightly {
+    pub(crate) service: PredictionService,
     store: MemoryStore,
     registry: MemoryRegistry,
     history: Arc<SharedHistory>,
@@ -28,7 +28,7 @@ pub struct Nightly {
 }
 
 impl Nightly {
-    pub fn new() -> anyhow::Result<Self> {
+    pub(crate) fn new() -> anyhow::Result<Self> {
         let clock = ManualClock::at("2025-01-06T00:00:00Z".parse()?);
         let history = Arc::new(SharedHistory::new());
         let service =
@@ -38,7 +38,7 @@ impl Nightly {
     }
 
     /// Sets the clock, and trains where it is time.
-    pub fn train_if_due(&mut self, now: DateTime<Utc>) -> anyhow::Result<()> {
+    pub(crate) fn train_if_due(&mut self, now: DateTime<Utc>) -> anyhow::Result<()> {
         self.clock.set(now);
         let pause = TimeDelta::minutes((PAUSE / PER_DAY * 1440.0) as i64);
         let due = *self.due.get_or_insert(now + pause / 2);
@@ -57,13 +57,13 @@ impl Nightly {
         Ok(())
     }
 
-    pub fn begun(&self, generation: &Generation, choice: &Choice) -> anyhow::Result<()> {
+    pub(crate) fn begun(&self, generation: &Generation, choice: &Choice) -> anyhow::Result<()> {
         let mut event = generation.clone().into_event();
         event.started.value = choice.started();
         self.take(event.into_records()?.into_iter().take(1).collect())
     }
 
-    pub fn known(&self, generation: &Generation, ended: bool) -> anyhow::Result<()> {
+    pub(crate) fn known(&self, generation: &Generation, ended: bool) -> anyhow::Result<()> {
         let mut records = generation.clone().into_records()?.into_iter().skip(if ended { 1 } else { 2 });
         self.take(records.next().into_iter().collect())
     }

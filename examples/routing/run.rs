@@ -10,24 +10,24 @@ use std::collections::BTreeMap;
 
 /// The truth of each generation, choice by choice.
 #[derive(Debug, Default, Clone)]
-pub struct Run {
+pub(crate) struct Run {
     /// What was chosen.
-    pub policy: Vec<Truth>,
+    pub(crate) policy: Vec<Truth>,
     /// The design's baseline.
-    pub baseline: Vec<Truth>,
+    pub(crate) baseline: Vec<Truth>,
     /// The best by the truth of each.
-    pub oracle: Vec<Truth>,
+    pub(crate) oracle: Vec<Truth>,
     /// Each constant plan that is there from the start; `None` before the LLM arrived.
-    pub constants: Vec<Vec<Truth>>,
+    pub(crate) constants: Vec<Vec<Truth>>,
 }
 
 /// What a generation is expected to be worth, and why.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Truth {
-    pub utility: f64,
-    pub success: f64,
-    pub cost_usd: f64,
-    pub seconds: f64,
+pub(crate) struct Truth {
+    pub(crate) utility: f64,
+    pub(crate) success: f64,
+    pub(crate) cost_usd: f64,
+    pub(crate) seconds: f64,
 }
 
 /// What becomes known of a generation.
@@ -41,7 +41,7 @@ struct News {
 /// News that nobody has heard yet, by when and of which generation.
 type Unheard = BTreeMap<(DateTime<Utc>, usize), News>;
 
-pub fn run(scenario: &Scenario, policy: &str, seed: u64, generations: usize) -> anyhow::Result<Run> {
+pub(crate) fn run(scenario: &Scenario, policy: &str, seed: u64, generations: usize) -> anyhow::Result<Run> {
     let mut options = RouterOptions::default();
     (options.objective, options.seed) = (scenario.objective.clone(), seed);
     let mut router = Router::new(super::policy(policy, 1024)?, options)?;

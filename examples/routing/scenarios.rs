@@ -4,28 +4,28 @@ use devmatrix_ml::decide::{Candidate, Goal, Objective, Plan};
 use devmatrix_ml::simulate::SimulatorOptions;
 
 /// A world, what is wanted in it, and what may be chosen.
-pub struct Scenario {
-    pub title: &'static str,
-    pub objective: Objective,
+pub(crate) struct Scenario {
+    pub(crate) title: &'static str,
+    pub(crate) objective: Objective,
     /// The plan of the design's baseline, by its place among the candidates.
-    pub baseline: usize,
+    pub(crate) baseline: usize,
     /// Plans of an LLM that arrives at a generation; those before are there from the start.
-    pub arrives: Option<usize>,
+    pub(crate) arrives: Option<usize>,
     /// The generation from which the baseline's LLM is worse.
-    pub degrades: Option<usize>,
+    pub(crate) degrades: Option<usize>,
     /// Whether all candidates succeed alike, each costing more than the one before.
-    pub equal: bool,
+    pub(crate) equal: bool,
 }
 
 /// Generations a day.
-pub const PER_DAY: f64 = 400.0;
+pub(crate) const PER_DAY: f64 = 400.0;
 
 const LLMS: [(&str, f64); 4] =
     [("claude-sonnet-4.5", 0.009), ("deepseek-v3", 0.001), ("gpt-4.1-mini", 0.002), ("claude-opus-5", 0.020)];
 const AGENTS: [&str; 5] = ["generalist", "implementation", "frontend", "testing", "devops"];
 
 /// A scenario by its name.
-pub fn named(name: &str, generations: usize) -> anyhow::Result<Scenario> {
+pub(crate) fn named(name: &str, generations: usize) -> anyhow::Result<Scenario> {
     let plain = Scenario {
         title: "success: one dollar each, less what the LLM costs",
         objective: Objective::default(),
@@ -71,7 +71,7 @@ pub fn named(name: &str, generations: usize) -> anyhow::Result<Scenario> {
 
 impl Scenario {
     /// Every LLM with every agent; without the LLM that is still to arrive.
-    pub fn candidates(&self, generation: usize) -> Vec<Candidate> {
+    pub(crate) fn candidates(&self, generation: usize) -> Vec<Candidate> {
         if self.equal {
             let like = |n: u32| Candidate::by_llm(format!("llm{n}")).priced(0.004 * f64::from(n + 1));
             return (0..6).map(like).collect();
@@ -90,7 +90,7 @@ impl Scenario {
             .collect()
     }
 
-    pub fn world(&self, seed: u64, generations: usize) -> SimulatorOptions {
+    pub(crate) fn world(&self, seed: u64, generations: usize) -> SimulatorOptions {
         let mut options = SimulatorOptions::default();
         (options.seed, options.per_day) = (seed, PER_DAY);
         options.days = (generations as f64 / PER_DAY * 1.15) as u32 + 8;

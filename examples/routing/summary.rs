@@ -9,7 +9,7 @@ const WINDOW: usize = 1000;
 /// Windows in which a policy may still be finding its way.
 const LEARNING: usize = 3;
 
-pub fn print(policy: &str, scenario: &Scenario, runs: &[Run], took: Duration) {
+pub(crate) fn print(policy: &str, scenario: &Scenario, runs: &[Run], took: Duration) {
     println!("  {policy} ({} runs, {:.0} s)", runs.len(), took.as_secs_f64());
     let last = |all: &[Truth]| all[all.len().saturating_sub(5 * WINDOW)..].to_vec();
     let show = |what: &str, of: &dyn Fn(&Run) -> f64| {

@@ -17,7 +17,7 @@ struct Known80 {
     outcomes: BTreeMap<(usize, usize), Vec<bool>>,
 }
 
-pub fn replay(file: &Path, policies: &[String], seeds: u64) -> anyhow::Result<()> {
+pub(crate) fn replay(file: &Path, policies: &[String], seeds: u64) -> anyhow::Result<()> {
     let known = read(file)?;
     println!("{} tasks, {} submissions", known.tasks.len(), known.submissions.len());
     let rate = |t: usize, s: usize| known.rate(t, s);
