@@ -22,6 +22,7 @@ use crate::models::{
 };
 use crate::registry::ModelRegistry;
 use crate::similar::EmbeddedTasks;
+use crate::telemetry::{self, Call};
 use crate::text::MAX_TEXT_BYTES;
 use adapted::Adapted;
 use arc_swap::ArcSwap;
@@ -154,9 +155,7 @@ impl PredictionService {
     /// # Errors
     /// `InvalidInput` naming the field of the task that is out of range.
     pub fn predict_success(&self, task: &TaskContext) -> Result<SuccessPrediction> {
-        let seen = self.look(task)?;
-        let served = self.models.load();
-        Ok(self.success(self.answering(&served, task), seen, true))
+        self.success_of(task, true)
     }
 
     /// The same without reasons, several times quicker.
@@ -164,9 +163,7 @@ impl PredictionService {
     /// # Errors
     /// `InvalidInput` naming the field of the task that is out of range.
     pub fn predict_success_only(&self, task: &TaskContext) -> Result<SuccessPrediction> {
-        let seen = self.look(task)?;
-        let served = self.models.load();
-        Ok(self.success(self.answering(&served, task), seen, false))
+        self.success_of(task, false)
     }
 
     /// What all models say of `task`, with their reasons; the features are made once.
@@ -229,15 +226,17 @@ impl PredictionService {
         task: &TaskContext,
         completion: &Completion,
     ) -> Result<QualityPrediction> {
-        completion.validate()?;
-        let mut row = self.features(task)?;
-        let mut measured = completion.clone();
-        measure(&mut measured, task.language.as_deref(), &CodeOptions::default());
-        let known = self.engineer.add_code(&mut row.values, &measured);
-        let served = self.models.load();
-        let models = self.answering(&served, task);
-        let estimate = self.estimate(models.quality.as_deref(), &QualityTrainer::default(), &row, true);
-        Ok(QualityPrediction::new(estimate, known))
+        telemetry::predicted(Call::Code, || {
+            completion.validate()?;
+            let mut row = self.features(task)?;
+            let mut measured = completion.clone();
+            measure(&mut measured, task.language.as_deref(), &CodeOptions::default());
+            let known = self.engineer.add_code(&mut row.values, &measured);
+            let served = self.models.load();
+            let models = self.answering(&served, task);
+            let estimate = self.estimate(models.quality.as_deref(), &QualityTrainer::default(), &row, true);
+            Ok(QualityPrediction::new(estimate, known))
+        })
     }
 
     /// The host's templates, the one that fits best first.
@@ -246,11 +245,13 @@ impl PredictionService {
     /// `InvalidInput` naming the field of the task that is out of range, or when the service has no
     /// catalogue ([`PredictionService::with_templates`]).
     pub fn rank_templates(&self, task: &TaskContext) -> Result<TemplateRanking> {
-        task.validate()?;
-        let catalogue = self.catalogue.as_ref();
-        let catalogue =
-            catalogue.ok_or_else(|| Error::invalid("the service has no templates: give it some"))?;
-        Ok(self.rank(&self.models.load().production, &task.as_stored(), catalogue))
+        telemetry::predicted(Call::Templates, || {
+            task.validate()?;
+            let catalogue = self.catalogue.as_ref();
+            let catalogue =
+                catalogue.ok_or_else(|| Error::invalid("the service has no templates: give it some"))?;
+            Ok(self.rank(&self.models.load().production, &task.as_stored(), catalogue))
+        })
     }
 
     /// The `most` past tasks most like `task` with what came of them: by their descriptions' words and
@@ -297,6 +298,7 @@ impl PredictionService {
         if changed {
             self.models.store(Arc::new(renewed));
         }
+        changes.iter().for_each(telemetry::serves);
         Ok(Reloaded { changes })
     }
 
@@ -316,9 +318,19 @@ impl PredictionService {
         Ok(Seen { row: self.engineer.row(&task, &view), nearest: view.into_nearest() })
     }
 
+    fn success_of(&self, task: &TaskContext, explained: bool) -> Result<SuccessPrediction> {
+        telemetry::predicted(Call::Success, || {
+            let seen = self.look(task)?;
+            let served = self.models.load();
+            Ok(self.success(self.answering(&served, task), seen, explained))
+        })
+    }
+
     fn all(&self, task: &TaskContext, explained: bool) -> Result<Predictions> {
-        let served = self.models.load();
-        self.all_of(self.answering(&served, task), task, explained)
+        telemetry::predicted(Call::All, || {
+            let served = self.models.load();
+            self.all_of(self.answering(&served, task), task, explained)
+        })
     }
 
     fn all_of(&self, models: &ModelSet, task: &TaskContext, explained: bool) -> Result<Predictions> {

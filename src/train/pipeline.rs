@@ -13,6 +13,7 @@ use crate::features::FeatureEngineer;
 use crate::models::{ComplexityTrainer, Predictor, QualityTrainer, SuccessTrainer, TimeTrainer, Trainer};
 use crate::registry::{ModelRegistry, ModelVersion, NewVersion, Stage, Verdict, envelope};
 use crate::store::{EventStore, EventStoreExt, ScanOrder};
+use crate::telemetry;
 use crate::work::{Steps, Work};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -222,6 +223,16 @@ impl<'a> Training<'a> {
     }
 
     async fn train<T: Trainer>(
+        &self,
+        trainer: &T,
+        data: &Dataset,
+        now: DateTime<Utc>,
+        steps: &mut Steps,
+    ) -> Result<TrainingReport> {
+        telemetry::trained(trainer.name(), self.fit_and_register(trainer, data, now, steps)).await
+    }
+
+    async fn fit_and_register<T: Trainer>(
         &self,
         trainer: &T,
         data: &Dataset,
