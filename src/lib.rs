@@ -95,6 +95,8 @@ pub mod mlflow;
 pub mod registry;
 // Answers from memory.
 pub mod serve;
+// What one sees of it.
+pub mod monitor;
 // Counters, histograms and spans, for the host's own recorder.
 pub mod telemetry;
 // A world whose truth is known.

@@ -42,6 +42,13 @@ pub struct CalibrationBin {
     pub interval: (f64, f64),
 }
 
+impl CalibrationBin {
+    /// `rows` predicted `predicted` on average, of which the share `actual` succeeded.
+    pub(crate) fn new(rows: usize, predicted: f64, actual: f64) -> Self {
+        Self { rows, predicted, actual, interval: wilson(actual, rows as f64) }
+    }
+}
+
 /// Fewer rows than this say nothing of a slice.
 const FEWEST_ROWS: usize = 20;
 
@@ -92,12 +99,8 @@ pub(crate) fn calibration_table(probabilities: &[f64], outcomes: &[bool]) -> Vec
     let bin = |rows: &[usize]| {
         let n = rows.len();
         let hits = rows.iter().filter(|row| outcomes[**row]).count() as f64;
-        CalibrationBin {
-            rows: n,
-            predicted: rows.iter().map(|row| probabilities[*row]).sum::<f64>() / n as f64,
-            actual: hits / n as f64,
-            interval: wilson(hits / n as f64, n as f64),
-        }
+        let predicted = rows.iter().map(|row| probabilities[*row]).sum::<f64>() / n as f64;
+        CalibrationBin::new(n, predicted, hits / n as f64)
     };
     order.chunks(size).map(bin).collect()
 }

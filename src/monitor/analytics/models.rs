@@ -1,0 +1,105 @@
+//! The models in production: what their training found, and how good they have been since.
+
+use super::accuracy::{NumberScores, SuccessScores};
+use crate::error::Result;
+use crate::registry::{ModelRegistry, Stage, Verdict};
+use crate::train::RunRecord;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// How good a model was in training, and how good it has been since.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ModelPerformance {
+    /// The model's name.
+    pub model: String,
+    /// The version.
+    pub version: u64,
+    /// Whether it is the one in production.
+    pub in_production: bool,
+    /// When it was registered; `None` where the registry was not asked.
+    pub created_at: Option<DateTime<Utc>>,
+    /// What was measured in training, on rows that it had not seen.
+    pub training: BTreeMap<String, f64>,
+    /// How good its predictions of success have been.
+    pub success: Option<SuccessScores>,
+    /// How good its predictions of a number have been.
+    pub number: Option<NumberScores>,
+}
+
+/// What a model looks at.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ModelImportance {
+    /// The model's name.
+    pub model: String,
+    /// The version in production.
+    pub version: u64,
+    /// Features with how much their splits lessened the loss in training, as shares, the largest first.
+    pub features: Vec<(String, f64)>,
+    /// By how much those shares differ from the version before, the largest change first.
+    pub changes: Vec<(String, f64)>,
+}
+
+/// A version of a model as the registry has it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct VersionSummary {
+    /// The model's name.
+    pub model: String,
+    /// The version.
+    pub version: u64,
+    /// Where it stands.
+    pub stage: Stage,
+    /// When it was registered.
+    pub created_at: DateTime<Utc>,
+    /// What was measured in training, on rows that it had not seen.
+    pub metrics: BTreeMap<String, f64>,
+    /// Every verdict on it, in order.
+    pub verdicts: Vec<Verdict>,
+}
+
+/// What the registry knows of the models: read once for a report, so that making one does no I/O.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ModelFacts {
+    pub(super) importance: Vec<ModelImportance>,
+    pub(super) versions: Vec<VersionSummary>,
+}
+
+impl ModelFacts {
+    /// The versions of the five models, the newest [`ModelFacts::MOST`] of each.
+    ///
+    /// # Errors
+    /// Those of reading the registry; `Incompatible` when the record of a version in production was
+    /// written by another version of this crate.
+    pub async fn read(registry: &dyn ModelRegistry) -> Result<Self> {
+        let mut facts = Self::default();
+        for model in ["success", "complexity", "time", "quality", "template"] {
+            let versions = registry.versions(model).await?;
+            for version in versions.iter().filter(|version| version.stage == Stage::Production) {
+                if let Some(record) = RunRecord::of(version)? {
+                    facts.importance.push(ModelImportance {
+                        model: model.to_owned(),
+                        version: version.version,
+                        features: record.importance,
+                        changes: record.importance_drift,
+                    });
+                }
+            }
+            let newest = versions.into_iter().rev().take(Self::MOST);
+            facts.versions.extend(newest.map(|version| VersionSummary {
+                model: version.model,
+                version: version.version,
+                stage: version.stage,
+                created_at: version.created_at,
+                metrics: version.metrics,
+                verdicts: version.verdicts,
+            }));
+        }
+        Ok(facts)
+    }
+
+    /// How many versions of a model are told of.
+    pub const MOST: usize = 30;
+}

@@ -1,0 +1,241 @@
+//! From the monitor's sums to what is shown.
+
+use super::accuracy::{PredictionAccuracy, SliceAccuracy};
+use super::distribution::{CategoryDistribution, CategoryShare, DataDistribution, NumberDistribution};
+use super::models::{ModelFacts, ModelPerformance};
+use super::{Analytics, Period, Recording, RoutingShare, SliceFigures, kpi};
+use crate::monitor::calibration::calibration;
+use crate::monitor::dimension::Dimension;
+use crate::monitor::drift::{END_NUMBERS, LabelFreeEstimate, START_NUMBERS, estimate};
+use crate::monitor::histogram::Histogram;
+use crate::monitor::slices::worst_slices;
+use crate::monitor::tally::{Bin, Cell, NUMBERS, SuccessCell};
+use crate::monitor::{Monitor, hour_of};
+use crate::registry::Stage;
+use chrono::{DateTime, NaiveDate, Utc};
+
+/// Predictions that the label-free estimate is made from at least, if there are as many.
+const ESTIMATED: i64 = 500;
+/// Bars of a distribution.
+const BARS: usize = 24;
+
+/// All that there is to see.
+pub(in crate::monitor) fn report(monitor: &Monitor, now: DateTime<Utc>, models: &ModelFacts) -> Analytics {
+    let days = &monitor.days;
+    let mut total = Cell::default();
+    days.all().for_each(|(_, day)| total.merge(&day.all));
+    let slices = slices(monitor);
+    Analytics {
+        at: now,
+        from: days.first().and_then(date),
+        until: days.last().and_then(date),
+        kpis: kpi::kpis(monitor, now),
+        total: total.figures(),
+        periods: days.all().filter_map(|(day, sums)| period(day, &sums.all)).collect(),
+        slices: slices
+            .iter()
+            .map(|(key, cell)| SliceFigures { slice: key.clone(), figures: cell.figures() })
+            .collect(),
+        model_performance: performance(monitor, models),
+        prediction_accuracy: PredictionAccuracy {
+            success: total.success_scores(),
+            numbers: total.number_scores(),
+            by_slice: slices
+                .iter()
+                .map(|(key, cell)| SliceAccuracy {
+                    slice: key.clone(),
+                    success: cell.success_scores(),
+                    numbers: cell.number_scores(),
+                })
+                .filter(|scores| scores.success.is_some() || !scores.numbers.is_empty())
+                .collect(),
+        },
+        feature_importance: models.importance.clone(),
+        versions: models.versions.clone(),
+        data_distribution: distribution(monitor, &slices),
+        calibration: calibration(days, total.success.as_deref()),
+        worst_slices: worst_slices(&slices, total.success.as_deref()),
+        drift: monitor.drift.findings().iter().rev().cloned().collect(),
+        label_free: label_free(monitor),
+        patterns: monitor.patterns.confirmed().to_vec(),
+        routing: routing(monitor),
+        recording: recording(monitor, now),
+        alerts: Vec::new(),
+    }
+}
+
+/// A day by its number since 1970.
+pub(in crate::monitor) fn date(day: i32) -> Option<NaiveDate> {
+    NaiveDate::from_epoch_days(day)
+}
+
+type Slices = Vec<(crate::monitor::SliceKey, Cell)>;
+
+/// By dimension, the largest first.
+fn slices(monitor: &Monitor) -> Slices {
+    let mut found = Vec::new();
+    for dimension in Dimension::ALL {
+        let cells = monitor.days.slices(dimension);
+        let mut named: Vec<_> = cells
+            .into_iter()
+            .enumerate()
+            .filter(|(_, cell)| cell.generations > 0)
+            .filter_map(|(value, cell)| Some((monitor.names.key(dimension, value as u16)?, cell)))
+            .collect();
+        named.sort_by(|a, b| b.1.generations.cmp(&a.1.generations).then_with(|| a.0.cmp(&b.0)));
+        found.extend(named);
+    }
+    found
+}
+
+fn period(day: i32, cell: &Cell) -> Option<Period> {
+    (cell.generations > 0).then_some(())?;
+    let (success, numbers) = (cell.success_scores(), cell.number_scores());
+    Some(Period { day: date(day)?, figures: cell.figures(), success, numbers })
+}
+
+/// Versions that have predicted or are in production, by model and number.
+fn performance(monitor: &Monitor, models: &ModelFacts) -> Vec<ModelPerformance> {
+    let blank = |model: &str, version: u64| {
+        let known = models.versions.iter().find(|known| known.model == model && known.version == version);
+        ModelPerformance {
+            model: model.to_owned(),
+            version,
+            in_production: known.is_some_and(|known| known.stage == Stage::Production),
+            created_at: known.map(|known| known.created_at),
+            training: known.map(|known| known.metrics.clone()).unwrap_or_default(),
+            success: None,
+            number: None,
+        }
+    };
+    let mut found: Vec<_> = monitor
+        .success_versions
+        .iter()
+        .map(|(version, cell)| ModelPerformance { success: cell.scores(), ..blank("success", *version) })
+        .collect();
+    for (versions, target) in monitor.number_versions.iter().zip(NUMBERS) {
+        found.extend(versions.iter().map(|(version, cell)| ModelPerformance {
+            number: cell.scores(target),
+            ..blank(target.name(), *version)
+        }));
+    }
+    found.retain(|model| model.success.is_some() || model.number.is_some());
+    for known in models.versions.iter().filter(|known| known.stage == Stage::Production) {
+        if !found.iter().any(|model| model.model == known.model && model.version == known.version) {
+            found.push(blank(&known.model, known.version));
+        }
+    }
+    found
+}
+
+fn distribution(monitor: &Monitor, slices: &Slices) -> DataDistribution {
+    let categories = Dimension::ALL.into_iter().map(|dimension| {
+        let named = slices.iter().filter(|(key, _)| key.dimension == dimension);
+        let n: u64 = named.clone().map(|(_, cell)| cell.generations as u64).sum();
+        let unknown = monitor.days.slices(dimension).first().map_or(0, |cell| cell.generations.max(0) as u64);
+        let share = |cell: &Cell| cell.generations as f64 / n.max(1) as f64;
+        CategoryDistribution {
+            name: dimension.name().to_owned(),
+            n: n + unknown,
+            unknown,
+            values: named
+                .map(|(key, cell)| CategoryShare {
+                    value: key.value.clone(),
+                    n: cell.generations as u64,
+                    share: share(cell),
+                })
+                .collect(),
+        }
+    });
+    let named = |names: &[&str], totals: Vec<Histogram>| -> Vec<NumberDistribution> {
+        names.iter().zip(totals).map(|(name, sums)| numbers(name, &sums)).collect()
+    };
+    let mut all = named(&START_NUMBERS, monitor.starts.totals());
+    all.extend(named(&END_NUMBERS, monitor.ends.totals()));
+    DataDistribution { categories: categories.collect(), numbers: all }
+}
+
+fn numbers(name: &str, sums: &Histogram) -> NumberDistribution {
+    let quantiles = [0.05, 0.25, 0.5, 0.75, 0.95].map(|share| sums.quantile(share).unwrap_or_default());
+    NumberDistribution {
+        name: name.to_owned(),
+        n: sums.n(),
+        unknown: sums.unknown(),
+        quantiles: (sums.n() > 0).then_some(quantiles),
+        bins: sums.bars(BARS),
+    }
+}
+
+/// About the newest days that together have some hundred predictions, corrected by the days before.
+fn label_free(monitor: &Monitor) -> Option<LabelFreeEstimate> {
+    let (first, until) = (monitor.days.first()?, monitor.days.last()?);
+    let mut shown: Vec<Bin> = Vec::new();
+    let mut judged = SuccessCell::default();
+    let mut from = until;
+    for (day, sums) in monitor.days.all().rev() {
+        from = day;
+        shown.resize(shown.len().max(sums.shown.len()), Bin::default());
+        shown.iter_mut().zip(&sums.shown).for_each(|(sum, bin)| sum.merge(bin));
+        sums.success().into_iter().for_each(|cell| judged.merge(cell));
+        if shown.iter().map(|bin| bin.n).sum::<i64>() >= ESTIMATED {
+            break;
+        }
+    }
+    let earlier = monitor.days.sum(first, from - 1);
+    let earlier = earlier.success.as_deref().filter(|_| from > first);
+    estimate((date(from)?, date(until)?), &shown, earlier, Some(&judged))
+}
+
+fn routing(monitor: &Monitor) -> Vec<RoutingShare> {
+    let mut found = Vec::new();
+    for (day, sums) in monitor.days.all() {
+        let Some(day) = date(day) else { continue };
+        for ((policy, chosen), (n, propensity)) in &sums.choices {
+            let of_policy = sums.choices.iter().filter(|((other, _), _)| other == policy);
+            let all: u64 = of_policy.map(|(_, (n, _))| n).sum();
+            found.push(RoutingShare {
+                day,
+                policy: policy.clone(),
+                chosen: chosen.clone(),
+                n: *n,
+                share: *n as f64 / all.max(1) as f64,
+                propensity: *propensity as f64 / 1e6 / (*n).max(1) as f64,
+            });
+        }
+    }
+    found
+}
+
+fn recording(monitor: &Monitor, now: DateTime<Utc>) -> Recording {
+    let flow = &monitor.flow;
+    let at = |micros: Option<i64>| micros.and_then(DateTime::from_timestamp_micros);
+    let open = monitor.generations.values().filter(|generation| generation.start.is_none()).count();
+    let hour = hour_of(now.timestamp_micros());
+    let first = flow.hours.front().map(|(hour, _)| *hour);
+    let weeks = (1..=4).map(|week| hour - 7 * 24 * week);
+    let mut usual: Vec<_> = weeks
+        .filter(|hour| first.is_some_and(|first| first <= hour - 23))
+        .map(|hour| flow.day_until(hour))
+        .collect();
+    usual.sort_unstable();
+    let middle = |sorted: &[u64]| match sorted.len() {
+        0 => None,
+        n => Some(u64::midpoint(sorted[(n - 1) / 2], sorted[n / 2]) as f64),
+    };
+    Recording {
+        records: flow.records,
+        share: kpi::recorded_share(
+            monitor,
+            monitor.days.first().unwrap_or(0),
+            monitor.days.last().unwrap_or(0),
+        ),
+        without_start: flow.lost + open as u64,
+        remembered: monitor.generations.len() as u64,
+        last_start: at(flow.last_start),
+        last_completion: at(flow.last_end),
+        last_outcome: at(flow.last_outcome),
+        ended_since_outcome: flow.ended_since_outcome,
+        last_day: flow.day_until(hour),
+        usual_day: middle(&usual),
+    }
+}

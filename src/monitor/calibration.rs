@@ -1,0 +1,92 @@
+//! Whether what was said to happen 7 times in 10 did, and whether intervals held as often as they were
+//! to.
+
+use super::analytics::Rate;
+use super::days::Days;
+use super::tally::{Cell, SuccessCell};
+use crate::dataset::Target;
+use crate::evaluate::CalibrationBin;
+use chrono::NaiveDate;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Whether what was said to happen 7 times in 10 did.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Calibration {
+    /// Predictions in ten equally wide bins with what became of them; empty bins are left out.
+    pub bins: Vec<CalibrationBin>,
+    /// The same summed up by week, the oldest first.
+    pub weeks: Vec<CalibrationWeek>,
+    /// How often shown intervals of numbers held, by week.
+    pub coverage: Vec<CoverageWeek>,
+}
+
+/// How well calibrated a week's predictions were.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct CalibrationWeek {
+    /// Its Monday.
+    pub week: NaiveDate,
+    /// Predictions that met their outcome.
+    pub n: u64,
+    /// Expected calibration error over ten equally wide bins. Of few predictions it is large by chance:
+    /// with 100, near .09 though all is well.
+    pub ece: f64,
+    /// Mean prediction.
+    pub predicted: f64,
+    /// Share of successes.
+    pub actual: Rate,
+}
+
+/// How often the intervals of a week's predictions held.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct CoverageWeek {
+    /// Its Monday.
+    pub week: NaiveDate,
+    /// Of what.
+    pub target: Target,
+    /// Intervals that were to hold 80 %.
+    pub held_80: Rate,
+    /// Intervals that were to hold 90 %.
+    pub held_90: Rate,
+}
+
+/// The calibration of all days and of each week.
+pub(super) fn calibration(days: &Days, total: Option<&SuccessCell>) -> Calibration {
+    let mut weeks: BTreeMap<i32, Cell> = BTreeMap::new();
+    for (day, sums) in days.all() {
+        let monday = day - (day + 3).rem_euclid(7);
+        weeks.entry(monday).or_default().merge(&sums.all);
+    }
+    let mut calibration = Calibration { bins: total.map(bins).unwrap_or_default(), ..Calibration::default() };
+    for (monday, cell) in &weeks {
+        let Some(week) = NaiveDate::from_epoch_days(*monday) else { continue };
+        if let Some(success) = cell.success.as_deref().filter(|success| success.brier.n > 0) {
+            calibration.weeks.push(CalibrationWeek {
+                week,
+                n: success.brier.n as u64,
+                ece: success.ece(),
+                predicted: success.predicted(),
+                actual: success.actual(),
+            });
+        }
+        for scores in cell.number_scores() {
+            let (target, held_80, held_90) = (scores.target, scores.held_80, scores.held_90);
+            if held_80.n + held_90.n > 0 {
+                calibration.coverage.push(CoverageWeek { week, target, held_80, held_90 });
+            }
+        }
+    }
+    calibration
+}
+
+fn bins(cell: &SuccessCell) -> Vec<CalibrationBin> {
+    let bins = cell.tenths().into_iter().filter(|bin| bin.n > 0);
+    bins.map(|bin| {
+        let actual = bin.successes as f64 / bin.n as f64;
+        CalibrationBin::new(bin.n as usize, bin.predicted(), actual)
+    })
+    .collect()
+}

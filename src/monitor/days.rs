@@ -1,0 +1,159 @@
+//! What came of generations, by the day of their start and by slice.
+
+use super::dimension::{DIMENSIONS, Dimension, Values};
+use super::generation::Parts;
+use super::histogram::Histogram;
+use super::tally::{Bin, Cell, NUMBERS, SuccessCell, bin_of};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Pairs of policy and choice that are told apart on a day.
+const CHOICES: usize = 64;
+
+/// One day.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Day {
+    pub(super) all: Cell,
+    /// By dimension and value.
+    pub(super) slices: [Vec<Cell>; DIMENSIONS],
+    /// All predictions of success that were shown, whatever has become of them.
+    pub(super) shown: Vec<Bin>,
+    /// Choices by policy and what was chosen: how many, and the sum of their propensities in millionths.
+    pub(super) choices: BTreeMap<(String, String), (u64, u64)>,
+    /// Seconds from start to approval.
+    pub(super) approval: Histogram,
+    /// Milliseconds that predictions took.
+    pub(super) latency: Histogram,
+    /// Generations that the host says it started.
+    pub(super) host_started: u64,
+}
+
+/// Days since 1970, the newest so many.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Days {
+    days: BTreeMap<i32, Day>,
+    /// First tries and regenerations of the first days ever seen, and the last of those days.
+    baseline: (i64, i64),
+    baseline_until: Option<i32>,
+}
+
+impl Days {
+    /// The day, unless it is too old to be kept.
+    pub(super) fn day(&mut self, day: i32, most: u32) -> Option<&mut Day> {
+        let last = self.last().unwrap_or(day).max(day);
+        let first = last.saturating_sub(most as i32 - 1);
+        if day < first {
+            return None;
+        }
+        if last == day {
+            while self.days.first_key_value().is_some_and(|(oldest, _)| *oldest < first) {
+                self.days.pop_first();
+            }
+        }
+        Some(self.days.entry(day).or_default())
+    }
+
+    /// Adds what a generation shows, or takes it back.
+    pub(super) fn add(&mut self, day: i32, values: &Values, parts: &Parts, sign: i64, most: u32) {
+        let Some(day) = self.day(day, most) else { return };
+        add(&mut day.all, parts, sign);
+        if let Some(seconds) = parts.outcome.and_then(|outcome| outcome.seconds_to_approval) {
+            if sign > 0 { day.approval.add(seconds) } else { day.approval.take_back(seconds) }
+        }
+        for (cells, value) in day.slices.iter_mut().zip(values) {
+            let at = usize::from(*value);
+            if cells.len() <= at {
+                cells.resize_with(at + 1, Cell::default);
+            }
+            add(&mut cells[at], parts, sign);
+        }
+    }
+
+    /// Counts a start towards what is usual without predictions.
+    pub(super) fn note_baseline(&mut self, day: i32, regeneration: bool, baseline_days: u32) {
+        let until = *self.baseline_until.get_or_insert(day.saturating_add(baseline_days as i32 - 1));
+        if day <= until {
+            let sum = if regeneration { &mut self.baseline.1 } else { &mut self.baseline.0 };
+            *sum += 1;
+        }
+    }
+
+    /// Regenerations for each first try in the first days; `None` until they are over.
+    pub(super) fn baseline(&self) -> Option<(f64, i32)> {
+        let until = self.baseline_until.filter(|until| self.last().is_some_and(|last| last > *until))?;
+        (self.baseline.0 > 0).then(|| (self.baseline.1 as f64 / self.baseline.0 as f64, until))
+    }
+
+    pub(super) fn first(&self) -> Option<i32> {
+        self.days.first_key_value().map(|(day, _)| *day)
+    }
+
+    pub(super) fn last(&self) -> Option<i32> {
+        self.days.last_key_value().map(|(day, _)| *day)
+    }
+
+    /// The days from `from` to `until`, the oldest first.
+    pub(super) fn between(&self, from: i32, until: i32) -> impl DoubleEndedIterator<Item = (i32, &Day)> {
+        let until = until.max(from.saturating_sub(1));
+        self.days
+            .range(from..=until.max(from))
+            .map(|(day, sums)| (*day, sums))
+            .filter(move |(d, _)| *d <= until)
+    }
+
+    /// All days.
+    pub(super) fn all(&self) -> impl DoubleEndedIterator<Item = (i32, &Day)> {
+        self.days.iter().map(|(day, sums)| (*day, sums))
+    }
+
+    /// The sum over days.
+    pub(super) fn sum(&self, from: i32, until: i32) -> Cell {
+        self.between(from, until).fold(Cell::default(), |mut sum, (_, day)| {
+            sum.merge(&day.all);
+            sum
+        })
+    }
+
+    /// The sums over all days of each value of a dimension, by its number.
+    pub(super) fn slices(&self, dimension: Dimension) -> Vec<Cell> {
+        let mut sums: Vec<Cell> = Vec::new();
+        for day in self.days.values() {
+            let cells = &day.slices[dimension as usize];
+            sums.resize_with(sums.len().max(cells.len()), Cell::default);
+            sums.iter_mut().zip(cells).for_each(|(sum, cell)| sum.merge(cell));
+        }
+        sums
+    }
+}
+
+impl Day {
+    pub(super) fn show(&mut self, predicted: f64) {
+        self.shown.resize(super::analytics::SuccessScores::BINS, Bin::default());
+        self.shown[bin_of(predicted)].add(predicted, 1);
+    }
+
+    pub(super) fn choose(&mut self, policy: &str, chosen: &str, propensity: f64) {
+        let mut key = (super::dimension::shown(policy), super::dimension::shown(chosen));
+        if self.choices.len() >= CHOICES && !self.choices.contains_key(&key) {
+            key.1 = super::dimension::SliceKey::OTHER.to_owned();
+            if self.choices.len() >= 2 * CHOICES {
+                key.0 = super::dimension::SliceKey::OTHER.to_owned();
+            }
+        }
+        let sum = self.choices.entry(key).or_default();
+        *sum = (sum.0 + 1, sum.1 + (propensity * 1e6) as u64);
+    }
+
+    pub(super) fn success(&self) -> Option<&SuccessCell> {
+        self.all.success.as_deref()
+    }
+}
+
+fn add(cell: &mut Cell, parts: &Parts, sign: i64) {
+    parts.start.iter().for_each(|part| cell.add_start(part, sign));
+    parts.end.iter().for_each(|part| cell.add_end(part, sign));
+    parts.outcome.iter().for_each(|part| cell.add_outcome(part, sign));
+    for (which, part) in parts.numbers.iter().enumerate().take(NUMBERS.len()) {
+        part.iter().for_each(|part| cell.add_number(which, part, sign));
+    }
+}

@@ -1,0 +1,408 @@
+//! What one sees of it: figures to steer by, calibration, drift, patterns, alerts.
+//!
+//! A [`Monitor`] takes in the same records as the store and keeps sums by day and slice: what a report
+//! costs hangs on the days and slices that are kept, not on how much has ever happened, and its memory is
+//! bounded. [`Monitor::analytics`] puts together what there is to see; [`Alerts`] says what an operator
+//! should know.
+//!
+//! ```
+//! use devmatrix_ml::event::GenerationEvent;
+//! use devmatrix_ml::monitor::{KpiName, ModelFacts, Monitor, MonitorOptions};
+//! let mut monitor = Monitor::new(MonitorOptions::default())?;
+//! for i in 0..100 {
+//!     let event = GenerationEvent::from_json(&format!(
+//!         r#"{{"event_id":"e{i}","task_id":"t{i}","agent_type":"backend","started_at":"2025-03-01T10:00:00Z",
+//!             "completed_at":"2025-03-01T11:00:00Z","user_action":"{}"}}"#,
+//!         if i % 4 == 0 { "reject" } else { "approve" }
+//!     ))?;
+//!     event.into_records()?.iter().for_each(|record| monitor.observe(record));
+//! }
+//! let seen = monitor.analytics("2025-03-02T10:00:00Z".parse().unwrap(), &ModelFacts::default());
+//! assert_eq!(seen.kpi(KpiName::SuccessRate).unwrap().value, Some(0.75));
+//! assert_eq!(seen.slices[0].figures.success.n, 100); // agent backend
+//! # Ok::<(), devmatrix_ml::Error>(())
+//! ```
+
+mod alerts;
+mod analytics;
+mod calibration;
+#[cfg(feature = "dashboard")]
+pub mod dashboard;
+mod days;
+mod dimension;
+mod drift;
+mod generation;
+mod histogram;
+mod options;
+mod patterns;
+mod recent;
+mod shared;
+mod slices;
+mod tally;
+mod words;
+
+pub use alerts::{Alert, AlertRule, AlertSink, AlertState, Alerts, HostFacts, LogSink, Signal};
+pub use analytics::{
+    Analytics, Average, CategoryDistribution, CategoryShare, DataDistribution, Figures, Kpi, KpiName,
+    ModelFacts, ModelImportance, ModelPerformance, NumberDistribution, NumberScores, Period,
+    PredictionAccuracy, Rate, Recording, RoutingShare, SliceAccuracy, SliceFigures, SuccessScores,
+    VersionSummary,
+};
+pub use calibration::{Calibration, CalibrationWeek, CoverageWeek};
+pub use dimension::{Dimension, SliceKey};
+pub use drift::{ChangeSize, DriftKind, Finding, LabelFreeEstimate, PageHinkley, RateChange, Severity};
+pub use options::MonitorOptions;
+pub use patterns::{Condition, Pattern};
+pub use shared::SharedMonitor;
+pub use slices::WorstSlice;
+
+use crate::error::{Error, Result};
+use crate::event::{Completion, Fact, Record, Started};
+use crate::fnv;
+use crate::registry::envelope;
+use chrono::{DateTime, Utc};
+use days::Days;
+use dimension::Names;
+use drift::{Drift, END_NUMBERS, FeatureWatch, START_NUMBERS, at_end, at_start};
+use generation::{Generation, Parts, Start};
+use patterns::Patterns;
+use recent::{Judged, Recent};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::time::Duration;
+use tally::{NUMBERS, NumberCell, SuccessCell};
+use words::Words;
+
+/// The kind of a monitor's bytes.
+const KIND: &str = "monitor-1";
+/// A monitor's bytes are not read beyond this many.
+const MAX_BYTES: usize = 1 << 30;
+/// Versions of each model whose record is kept.
+const VERSIONS: usize = 32;
+/// Hours in which starts are counted: five weeks.
+const HOURS: usize = 35 * 24;
+const MICROS_A_DAY: i64 = 86_400_000_000;
+
+/// Sums over generations by day and slice, and what watches them; see the [module](self).
+///
+/// What it shows is a function of the set of records taken in as long as a generation is
+/// [remembered](MonitorOptions::remember_days): each is counted once, on the day on which it started,
+/// with its latest feedback. Drift and patterns hang on the order in which outcomes came.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Monitor {
+    options: MonitorOptions,
+    names: Names,
+    words: Words,
+    generations: HashMap<u64, Generation>,
+    /// The same in the order in which they were first heard of, with when.
+    order: VecDeque<(i64, u64)>,
+    days: Days,
+    /// Predictions of success by version.
+    success_versions: BTreeMap<u64, SuccessCell>,
+    number_versions: [BTreeMap<u64, NumberCell>; NUMBERS.len()],
+    recent: Recent,
+    drift: Drift,
+    starts: FeatureWatch,
+    ends: FeatureWatch,
+    patterns: Patterns,
+    flow: Flow,
+}
+
+/// How much comes, and when it last came.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+struct Flow {
+    records: u64,
+    /// Starts by hour since 1970, ascending.
+    hours: VecDeque<(i32, u32)>,
+    last_start: Option<i64>,
+    last_end: Option<i64>,
+    last_outcome: Option<i64>,
+    ended_since_outcome: u64,
+    /// Generations that were forgotten before their start came.
+    lost: u64,
+    /// The latest moment of any fact.
+    now: i64,
+}
+
+impl Monitor {
+    /// A monitor of nothing yet.
+    ///
+    /// # Errors
+    /// `InvalidInput` naming the option that is out of range.
+    pub fn new(options: MonitorOptions) -> Result<Self> {
+        options.verify()?;
+        Ok(Self {
+            options,
+            names: Names::default(),
+            words: Words::default(),
+            generations: HashMap::new(),
+            order: VecDeque::new(),
+            days: Days::default(),
+            success_versions: BTreeMap::new(),
+            number_versions: Default::default(),
+            recent: Recent::default(),
+            drift: Drift::default(),
+            starts: FeatureWatch::default(),
+            ends: FeatureWatch::default(),
+            patterns: Patterns::default(),
+            flow: Flow::default(),
+        })
+    }
+
+    /// Its options.
+    pub fn options(&self) -> &MonitorOptions {
+        &self.options
+    }
+
+    /// Takes in a fact, about a microsecond's work; taking it in again changes no figure.
+    pub fn observe(&mut self, record: &Record) {
+        let known_at = record.known_at();
+        let micros = known_at.timestamp_micros();
+        self.flow.records += 1;
+        self.flow.now = self.flow.now.max(micros);
+        let id = fnv::hash(record.event_id().as_str().as_bytes());
+        let mut generation = match self.generations.remove(&id) {
+            Some(generation) => generation,
+            None => {
+                self.order.push_back((micros, id));
+                Generation::default()
+            }
+        };
+        let before = At::of(&generation);
+        match record.fact() {
+            Fact::Started(started) => self.start(&mut generation, started, known_at),
+            Fact::Completed(end) => self.end(&mut generation, end, known_at),
+            Fact::Feedback(feedback) => generation.join_verdict(feedback, known_at),
+        }
+        let after = At::of(&generation);
+        self.recount(&before, &after);
+        self.judged(&mut generation, micros);
+        self.generations.insert(id, generation);
+        self.forget();
+    }
+
+    /// Notes how long a prediction took on the host's side: for the figure of latency.
+    pub fn note_latency(&mut self, at: DateTime<Utc>, took: Duration) {
+        if let Some(day) = self.days.day(day_of(at.timestamp_micros()), self.options.days) {
+            day.latency.add(took.as_secs_f64() * 1e3);
+        }
+    }
+
+    /// Notes that the host started so many generations, recorded or not: for the share recorded.
+    pub fn host_started(&mut self, at: DateTime<Utc>, generations: u64) {
+        if let Some(day) = self.days.day(day_of(at.timestamp_micros()), self.options.days) {
+            day.host_started = day.host_started.saturating_add(generations);
+        }
+    }
+
+    /// Looks for patterns where enough outcomes have come since the last time: some tens of milliseconds
+    /// at most, however much has ever happened. Best called at night, or before a report.
+    pub fn review(&mut self, now: DateTime<Utc>) {
+        self.patterns.review(&self.recent, &self.names, &self.words, &self.options, now);
+    }
+
+    /// All that there is to see at `now`.
+    pub fn analytics(&self, now: DateTime<Utc>, models: &ModelFacts) -> Analytics {
+        analytics::report(self, now, models)
+    }
+
+    /// The monitor as bytes, so that a start need not read all events.
+    ///
+    /// # Errors
+    /// `Internal` where it cannot be written.
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        let payload = postcard::to_stdvec(self)
+            .map_err(|e| Error::internal("a monitor could not be written").with_source(e))?;
+        envelope::seal(KIND, &payload)
+    }
+
+    /// A monitor from bytes that [`to_bytes`](Self::to_bytes) made.
+    ///
+    /// # Errors
+    /// `Corrupt` or `Incompatible` for other bytes, `InvalidInput` for options out of range.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
+        let payload = envelope::open(bytes, KIND, MAX_BYTES)?;
+        let monitor: Self = postcard::from_bytes(payload)
+            .map_err(|e| Error::corrupt("the monitor's bytes cannot be read").with_source(e))?;
+        monitor.options.verify()?;
+        Ok(monitor)
+    }
+
+    fn start(&mut self, generation: &mut Generation, started: &Started, known_at: DateTime<Utc>) {
+        let micros = known_at.timestamp_micros();
+        let values = self.names.values(&started.context, usize::from(self.options.values));
+        let words = self.words.of(&started.context.task_description);
+        let start = Start::new(started, known_at, values, words);
+        let first = generation.start.is_none();
+        let predicted = start.success.map(|(predicted, _)| predicted);
+        generation.join_start(start);
+        if !first {
+            return;
+        }
+        self.flow.last_start = self.flow.last_start.max(Some(micros));
+        self.flow.count_start(micros);
+        self.days.note_baseline(day_of(micros), started.context.attempt > 0, self.options.baseline_days);
+        if let Some(day) = self.days.day(day_of(micros), self.options.days) {
+            predicted.into_iter().for_each(|predicted| day.show(predicted));
+            if let Some(decision) = &started.decision {
+                day.choose(&decision.policy, &decision.chosen, decision.propensity);
+            }
+        }
+        let numbers = at_start(started, predicted);
+        if self.starts.add(&numbers, Some(&values), micros, self.options.window) {
+            let found = self.starts.close(&START_NUMBERS, &self.names, &self.options, known_at);
+            self.drift.tell(found);
+            let first = self.days.first().unwrap_or(0);
+            self.starts.prune(first);
+            self.ends.prune(first);
+        }
+    }
+
+    fn end(&mut self, generation: &mut Generation, end: &Completion, known_at: DateTime<Utc>) {
+        let micros = known_at.timestamp_micros();
+        let first = !generation.has_ended();
+        generation.join_end(end, known_at);
+        if !first {
+            return;
+        }
+        self.flow.last_end = self.flow.last_end.max(Some(micros));
+        self.flow.ended_since_outcome += 1;
+        if self.ends.add(&at_end(end), None, micros, self.options.window) {
+            let found = self.ends.close(&END_NUMBERS, &self.names, &self.options, known_at);
+            self.drift.tell(found);
+        }
+    }
+
+    /// Takes back what a generation showed, where that has changed, and adds what it shows now.
+    fn recount(&mut self, before: &At, after: &At) {
+        let (mut old, mut new) = (before.parts, after.parts);
+        if before.place == after.place {
+            leave_out_common(&mut old, &mut new);
+        }
+        for (at, parts, sign) in [(before, old, -1), (after, new, 1)] {
+            let Some((day, values)) = at.place.filter(|_| parts != Parts::default()) else { continue };
+            self.days.add(day, &values, &parts, sign, self.options.days);
+            self.count_versions(at, &parts, sign);
+        }
+    }
+
+    fn count_versions(&mut self, at: &At, parts: &Parts, sign: i64) {
+        if let Some(outcome) = parts.outcome
+            && let (Some(predicted), Some(success)) = (outcome.predicted, outcome.success)
+            && let Some(version) = at.success_version
+        {
+            newest(&mut self.success_versions, version).add(predicted, success, sign);
+        }
+        for (which, part) in parts.numbers.iter().enumerate() {
+            if let (Some(part), Some(version)) = (part, at.number_versions[which]) {
+                newest(&mut self.number_versions[which], version).add(part, sign);
+            }
+        }
+    }
+
+    /// Hands a first outcome to what watches outcomes; a revised one only corrects it.
+    fn judged(&mut self, generation: &mut Generation, micros: i64) {
+        let (Some(start), Some(success)) = (&generation.start, generation.success()) else { return };
+        if let Some(place) = generation.place {
+            self.recent.revise(place, success);
+            return;
+        }
+        self.flow.last_outcome = self.flow.last_outcome.max(Some(micros));
+        self.flow.ended_since_outcome = 0;
+        let row = Judged {
+            known_at: micros,
+            values: start.values,
+            words: start.words,
+            success,
+            predicted: start.success.map_or(f32::NAN, |(predicted, _)| predicted as f32),
+        };
+        generation.place = Some(self.recent.push(row, self.options.recent));
+        self.drift.observe(&row, &self.recent, &self.names, &self.options);
+    }
+
+    /// Forgets generations that are too old or too many.
+    fn forget(&mut self) {
+        let oldest = self.flow.now - i64::from(self.options.remember_days) * MICROS_A_DAY;
+        while let Some((first_heard, id)) = self.order.front().copied()
+            && (first_heard < oldest || self.order.len() > self.options.remember)
+        {
+            self.order.pop_front();
+            let forgotten = self.generations.remove(&id);
+            self.flow.lost += u64::from(forgotten.is_some_and(|generation| generation.start.is_none()));
+        }
+    }
+}
+
+/// What a generation shows, and where it counts.
+struct At {
+    place: Option<(i32, dimension::Values)>,
+    parts: Parts,
+    success_version: Option<u64>,
+    number_versions: [Option<u64>; NUMBERS.len()],
+}
+
+impl At {
+    fn of(generation: &Generation) -> Self {
+        let start = generation.start.as_ref();
+        Self {
+            place: start.map(|start| (day_of(start.known_at), start.values)),
+            parts: generation.parts(),
+            success_version: start.and_then(|start| start.success).map(|(_, version)| version),
+            number_versions: generation.versions(),
+        }
+    }
+}
+
+/// Leaves in both only what differs, so that what stays as it is need not be touched.
+fn leave_out_common(old: &mut Parts, new: &mut Parts) {
+    if old.start == new.start {
+        (old.start, new.start) = (None, None);
+    }
+    if old.end == new.end {
+        (old.end, new.end) = (None, None);
+    }
+    if old.outcome == new.outcome {
+        (old.outcome, new.outcome) = (None, None);
+    }
+    for (old, new) in old.numbers.iter_mut().zip(&mut new.numbers) {
+        if old == new {
+            (*old, *new) = (None, None);
+        }
+    }
+}
+
+/// The sums of a version; of too many versions, the oldest goes.
+fn newest<T: Default>(versions: &mut BTreeMap<u64, T>, version: u64) -> &mut T {
+    if versions.len() >= VERSIONS && !versions.contains_key(&version) {
+        versions.pop_first();
+    }
+    versions.entry(version).or_default()
+}
+
+impl Flow {
+    fn count_start(&mut self, micros: i64) {
+        let hour = hour_of(micros);
+        match self.hours.binary_search_by_key(&hour, |(hour, _)| *hour) {
+            Ok(at) => self.hours[at].1 += 1,
+            Err(at) => self.hours.insert(at, (hour, 1)),
+        }
+        let last = self.hours.back().map_or(hour, |(last, _)| *last);
+        while self.hours.front().is_some_and(|(first, _)| *first <= last - HOURS as i32) {
+            self.hours.pop_front();
+        }
+    }
+
+    /// Starts in the 24 hours up to and with `hour`.
+    fn day_until(&self, hour: i32) -> u64 {
+        let counted = self.hours.iter().filter(|(at, _)| (hour - 23..=hour).contains(at));
+        counted.map(|(_, n)| u64::from(*n)).sum()
+    }
+}
+
+fn day_of(micros: i64) -> i32 {
+    micros.div_euclid(MICROS_A_DAY) as i32
+}
+
+fn hour_of(micros: i64) -> i32 {
+    micros.div_euclid(MICROS_A_DAY / 24) as i32
+}

@@ -1,0 +1,100 @@
+//! What can be set of a monitor.
+
+use crate::error::{Error, Result};
+use serde::{Deserialize, Serialize};
+
+/// What can be set of a monitor; verified by [`Monitor::new`](super::Monitor::new).
+///
+/// ```
+/// use devmatrix_ml::monitor::{Monitor, MonitorOptions};
+/// let mut options = MonitorOptions::default();
+/// options.false_alarms = f64::NAN;
+/// let error = Monitor::new(options).unwrap_err();
+/// assert!(error.to_string().contains("false_alarms is NaN"));
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct MonitorOptions {
+    /// Days that are kept, 7 to 3,650.
+    pub days: u32,
+    /// Days that the figures to steer by look back, 1 to 365.
+    pub kpi_days: u32,
+    /// First days whose rate of regenerations is what they would have been without predictions, 1 to 365.
+    pub baseline_days: u32,
+    /// Values of each dimension that are told apart, 1 to 1,000; later ones are put together.
+    pub values: u16,
+    /// Days for which a generation is remembered, so that feedback can come or change, 1 to 365.
+    pub remember_days: u32,
+    /// Generations that are remembered at most, 100 to 10,000,000; of more, the oldest are forgotten.
+    pub remember: usize,
+    /// Newest outcomes in which drift is located and patterns are sought, 1,000 to 1,000,000.
+    pub recent: usize,
+    /// False alarms that are to be expected of each monitored set in 10,000 events where nothing changes,
+    /// 0.001 to 10. The sets are: the outcomes of all slices, the features, the loss of the models.
+    pub false_alarms: f64,
+    /// The fall of a success rate that is looked for, 0.02 to 0.3: larger ones are found sooner, much
+    /// smaller ones not at all.
+    pub success_fall: f64,
+    /// Outcomes of a slice before its rate is watched, 50 to 100,000.
+    pub least_outcomes: u32,
+    /// Events whose features are compared with those before, 100 to 100,000.
+    pub window: u32,
+    /// Population stability index below which a feature's change is too small to tell, 0 to 10.
+    pub least_psi: f64,
+    /// Patterns that are to be expected where there are none, in each 20,000 outcomes, 0.0001 to 1.
+    pub false_patterns: f64,
+    /// Outcomes that come in before patterns are sought again, 200 to 100,000.
+    pub pattern_block: u32,
+}
+
+impl Default for MonitorOptions {
+    fn default() -> Self {
+        Self {
+            days: 90,
+            kpi_days: 28,
+            baseline_days: 14,
+            values: 64,
+            remember_days: 30,
+            remember: 100_000,
+            recent: 20_000,
+            false_alarms: 0.3,
+            success_fall: 0.1,
+            least_outcomes: 200,
+            window: 500,
+            least_psi: 0.1,
+            false_patterns: 0.02,
+            pattern_block: 2_500,
+        }
+    }
+}
+
+impl MonitorOptions {
+    /// Ranges are written positively, so that NaN is in none.
+    ///
+    /// # Errors
+    /// `InvalidInput` naming the option and its value.
+    pub fn verify(&self) -> Result<()> {
+        let check = |name: &str, v: f64, low: f64, high: f64| {
+            if (low..=high).contains(&v) {
+                Ok(())
+            } else {
+                Err(Error::invalid(format!("{name} is {v}, expected {low} to {high}")))
+            }
+        };
+        check("days", f64::from(self.days), 7.0, 3650.0)?;
+        check("kpi_days", f64::from(self.kpi_days), 1.0, 365.0)?;
+        check("baseline_days", f64::from(self.baseline_days), 1.0, 365.0)?;
+        check("values", f64::from(self.values), 1.0, 1000.0)?;
+        check("remember_days", f64::from(self.remember_days), 1.0, 365.0)?;
+        check("remember", self.remember as f64, 100.0, 1e7)?;
+        check("recent", self.recent as f64, 1e3, 1e6)?;
+        check("false_alarms", self.false_alarms, 1e-3, 10.0)?;
+        check("success_fall", self.success_fall, 0.02, 0.3)?;
+        check("least_outcomes", f64::from(self.least_outcomes), 50.0, 1e5)?;
+        check("window", f64::from(self.window), 100.0, 1e5)?;
+        check("least_psi", self.least_psi, 0.0, 10.0)?;
+        check("false_patterns", self.false_patterns, 1e-4, 1.0)?;
+        check("pattern_block", f64::from(self.pattern_block), 200.0, 1e5)
+    }
+}

@@ -1,0 +1,59 @@
+//! A combination that does better or worse than its parts let expect.
+
+use crate::monitor::dimension::SliceKey;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// A combination of attributes and words whose outcomes are better or worse than what its agent, model,
+/// language and so on let expect, found on some outcomes and confirmed on later ones.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Pattern {
+    /// What its generations have in common.
+    pub conditions: Vec<Condition>,
+    /// Outcomes that confirmed it, all later than those it was found on.
+    pub n: u64,
+    /// Share of successes among them.
+    pub actual: f64,
+    /// The share that its parts let expect.
+    pub expected: f64,
+    /// 90 % interval of `actual - expected`, widened for the number of combinations and looks.
+    pub difference: (f64, f64),
+    /// `actual / expected`.
+    pub lift: f64,
+    /// How likely chance alone confirms as much, at this look alone.
+    pub p_value: f64,
+    /// Of the outcomes that confirmed it.
+    pub share_of_traffic: f64,
+    /// The same difference in the older outcomes, and from how many; `None` where there are too few.
+    pub before: Option<(f64, u64)>,
+    /// Whether it was not there before.
+    pub emerging: bool,
+    /// When it was first suspected.
+    pub suspected_at: DateTime<Utc>,
+    /// When it was confirmed.
+    pub confirmed_at: DateTime<Utc>,
+    /// All that in a sentence.
+    pub text: String,
+}
+
+/// What generations have in common.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Condition {
+    /// A value of an attribute.
+    Attribute(SliceKey),
+    /// A word of the description.
+    Word(String),
+}
+
+impl fmt::Display for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Attribute(slice) => slice.fmt(f),
+            Self::Word(word) => write!(f, "\"{word}\" in the description"),
+        }
+    }
+}

@@ -1,0 +1,458 @@
+//! Whole-number sums over generations: what is taken back leaves nothing, and the order changes no bit.
+
+use super::analytics::{Average, Figures, NumberScores, Rate, SuccessScores};
+use crate::dataset::Target;
+use crate::evaluate::log_loss;
+use serde::{Deserialize, Serialize};
+
+/// Fixed point of sums of real numbers: six decimals.
+const SCALE: f64 = 1e6;
+/// Larger numbers count as this one, so that no sum overflows.
+const MOST: f64 = 1e9;
+/// 95th percentile of the normal distribution: of intervals of 90 %.
+pub(super) const Z_90: f64 = 1.644_853_626_951_472_2;
+
+/// Sums from which a mean and its error are read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Moments {
+    pub(super) n: i64,
+    sum: i128,
+    squares: i128,
+}
+
+impl Moments {
+    pub(super) fn add(&mut self, value: f64, sign: i64) {
+        let value = value.clamp(-MOST, MOST);
+        self.n += sign;
+        self.sum += i128::from(sign) * (value * SCALE).round() as i128;
+        self.squares += i128::from(sign) * (value * value * SCALE).round() as i128;
+    }
+
+    pub(super) fn merge(&mut self, other: &Self) {
+        self.n += other.n;
+        self.sum += other.sum;
+        self.squares += other.squares;
+    }
+
+    pub(super) fn sum(&self) -> f64 {
+        self.sum as f64 / SCALE
+    }
+
+    pub(super) fn mean(&self) -> Option<f64> {
+        (self.n > 0).then(|| self.sum() / self.n as f64)
+    }
+
+    /// The variance of one value.
+    pub(super) fn variance(&self) -> f64 {
+        let n = self.n as f64;
+        let squares = self.squares as f64 / SCALE - self.sum() * self.sum() / n.max(1.0);
+        (squares / (n - 1.0).max(1.0)).max(0.0)
+    }
+
+    pub(super) fn average(&self) -> Average {
+        let half = Z_90 * (self.variance() / self.n.max(1) as f64).sqrt();
+        let interval = self.mean().filter(|_| self.n > 1).map(|mean| (mean - half, mean + half));
+        Average { value: self.mean(), interval, n: self.n as u64 }
+    }
+}
+
+/// What is known of a generation since its start.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct StartPart {
+    pub(super) regeneration: bool,
+}
+
+/// What is known of a generation since its end.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct EndPart {
+    pub(super) cost: Option<f64>,
+    pub(super) seconds: Option<f64>,
+    pub(super) tokens: Option<f64>,
+}
+
+/// What is known of a generation since it was judged, and what had been predicted.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct OutcomePart {
+    pub(super) success: Option<bool>,
+    pub(super) approved: Option<bool>,
+    pub(super) quality: Option<f64>,
+    pub(super) seconds_to_approval: Option<f64>,
+    pub(super) cost: Option<f64>,
+    /// The predicted probability of success.
+    pub(super) predicted: Option<f64>,
+}
+
+/// A number that was predicted, and what it was.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct NumberPart {
+    pub(super) predicted: f64,
+    pub(super) actual: f64,
+    pub(super) held_80: Option<bool>,
+    pub(super) held_90: Option<bool>,
+}
+
+/// What came of the generations of one day and slice.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Cell {
+    pub(super) generations: i64,
+    regenerations: i64,
+    completed: i64,
+    pub(super) judged: i64,
+    pub(super) successes: i64,
+    approval_known: i64,
+    approved: i64,
+    pub(super) quality: Moments,
+    cost: Moments,
+    seconds: Moments,
+    tokens: Moments,
+    approval: Moments,
+    /// Cost of generations whose success is known, and those of them that succeeded.
+    judged_cost: Moments,
+    paid_successes: i64,
+    pub(super) success: Option<Box<SuccessCell>>,
+    pub(super) numbers: [Option<Box<NumberCell>>; NUMBERS.len()],
+}
+
+/// The numbers that are predicted, in the order in which they are kept.
+pub(super) const NUMBERS: [Target; 4] = [Target::Time, Target::Quality, Target::Complexity, Target::Tokens];
+
+impl Cell {
+    pub(super) fn add_start(&mut self, part: &StartPart, sign: i64) {
+        self.generations += sign;
+        self.regenerations += sign * i64::from(part.regeneration);
+    }
+
+    pub(super) fn add_end(&mut self, part: &EndPart, sign: i64) {
+        self.completed += sign;
+        let sums =
+            [(&mut self.cost, part.cost), (&mut self.seconds, part.seconds), (&mut self.tokens, part.tokens)];
+        sums.into_iter().for_each(|(sum, value)| value.into_iter().for_each(|value| sum.add(value, sign)));
+    }
+
+    pub(super) fn add_outcome(&mut self, part: &OutcomePart, sign: i64) {
+        if let Some(success) = part.success {
+            self.judged += sign;
+            self.successes += sign * i64::from(success);
+            if let Some(cost) = part.cost {
+                self.judged_cost.add(cost, sign);
+                self.paid_successes += sign * i64::from(success);
+            }
+            if let Some(predicted) = part.predicted {
+                self.success.get_or_insert_default().add(predicted, success, sign);
+            }
+        }
+        if let Some(approved) = part.approved {
+            self.approval_known += sign;
+            self.approved += sign * i64::from(approved);
+        }
+        part.quality.into_iter().for_each(|quality| self.quality.add(quality, sign));
+        part.seconds_to_approval.into_iter().for_each(|seconds| self.approval.add(seconds, sign));
+    }
+
+    pub(super) fn add_number(&mut self, which: usize, part: &NumberPart, sign: i64) {
+        self.numbers[which].get_or_insert_default().add(part, sign);
+    }
+
+    pub(super) fn merge(&mut self, other: &Self) {
+        self.generations += other.generations;
+        self.regenerations += other.regenerations;
+        self.completed += other.completed;
+        self.judged += other.judged;
+        self.successes += other.successes;
+        self.approval_known += other.approval_known;
+        self.approved += other.approved;
+        self.quality.merge(&other.quality);
+        self.cost.merge(&other.cost);
+        self.seconds.merge(&other.seconds);
+        self.tokens.merge(&other.tokens);
+        self.approval.merge(&other.approval);
+        self.judged_cost.merge(&other.judged_cost);
+        self.paid_successes += other.paid_successes;
+        if let Some(theirs) = &other.success {
+            self.success.get_or_insert_default().merge(theirs);
+        }
+        for (ours, theirs) in self.numbers.iter_mut().zip(&other.numbers) {
+            if let Some(theirs) = theirs {
+                ours.get_or_insert_default().merge(theirs);
+            }
+        }
+    }
+
+    pub(super) fn success_rate(&self) -> Rate {
+        Rate::of(self.successes.max(0) as u64, self.judged.max(0) as u64)
+    }
+
+    /// First tries and regenerations.
+    pub(super) fn tries(&self) -> (i64, i64) {
+        (self.generations - self.regenerations, self.regenerations)
+    }
+
+    pub(super) fn figures(&self) -> Figures {
+        let rate = |hits: i64, n: i64| Rate::of(hits.max(0) as u64, n.max(0) as u64);
+        Figures {
+            generations: self.generations.max(0) as u64,
+            completed: self.completed.max(0) as u64,
+            success: self.success_rate(),
+            approved: rate(self.approved, self.approval_known),
+            regenerations: rate(self.regenerations, self.generations),
+            quality: self.quality.average(),
+            cost_usd: self.cost.average(),
+            total_cost_usd: self.cost.sum(),
+            cost_per_success_usd: (self.paid_successes > 0)
+                .then(|| self.judged_cost.sum() / self.paid_successes as f64),
+            seconds: self.seconds.average(),
+            tokens: self.tokens.average(),
+            seconds_to_approval: self.approval.average(),
+        }
+    }
+
+    pub(super) fn success_scores(&self) -> Option<SuccessScores> {
+        self.success.as_ref().and_then(|cell| cell.scores())
+    }
+
+    pub(super) fn number_scores(&self) -> Vec<NumberScores> {
+        let cells = self.numbers.iter().zip(NUMBERS);
+        cells.filter_map(|(cell, target)| cell.as_ref().and_then(|cell| cell.scores(target))).collect()
+    }
+}
+
+/// Predicted probabilities and what became of them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct SuccessCell {
+    pub(super) brier: Moments,
+    logloss: Moments,
+    correct: i64,
+    bins: Vec<Bin>,
+}
+
+/// Predictions of about the same probability.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Bin {
+    pub(super) n: i64,
+    pub(super) successes: i64,
+    /// Sum of predictions, fixed point.
+    predicted: i64,
+}
+
+impl Bin {
+    pub(super) fn predicted(&self) -> f64 {
+        self.predicted as f64 / SCALE / self.n.max(1) as f64
+    }
+
+    /// Counts a prediction of which nothing has become known.
+    pub(super) fn add(&mut self, predicted: f64, sign: i64) {
+        self.n += sign;
+        self.predicted += sign * (predicted * SCALE).round() as i64;
+    }
+
+    pub(super) fn merge(&mut self, other: &Self) {
+        self.n += other.n;
+        self.successes += other.successes;
+        self.predicted += other.predicted;
+    }
+}
+
+impl Default for SuccessCell {
+    fn default() -> Self {
+        Self {
+            brier: Moments::default(),
+            logloss: Moments::default(),
+            correct: 0,
+            bins: vec![Bin::default(); SuccessScores::BINS],
+        }
+    }
+}
+
+/// The bin of a probability.
+pub(super) fn bin_of(probability: f64) -> usize {
+    ((probability * SuccessScores::BINS as f64) as usize).min(SuccessScores::BINS - 1)
+}
+
+impl SuccessCell {
+    pub(super) fn add(&mut self, predicted: f64, success: bool, sign: i64) {
+        let y = f64::from(u8::from(success));
+        self.brier.add((predicted - y).powi(2), sign);
+        self.logloss.add(log_loss(predicted, success), sign);
+        self.correct += sign * i64::from((predicted >= 0.5) == success);
+        let bin = &mut self.bins[bin_of(predicted)];
+        bin.add(predicted, sign);
+        bin.successes += sign * i64::from(success);
+    }
+
+    pub(super) fn merge(&mut self, other: &Self) {
+        self.brier.merge(&other.brier);
+        self.logloss.merge(&other.logloss);
+        self.correct += other.correct;
+        self.bins.iter_mut().zip(&other.bins).for_each(|(ours, theirs)| ours.merge(theirs));
+    }
+
+    /// All that `self` has and `part` has not.
+    pub(super) fn without(&self, part: &Self) -> Moments {
+        let minus = |a: i128, b: i128| a - b;
+        Moments {
+            n: self.brier.n - part.brier.n,
+            sum: minus(self.brier.sum, part.brier.sum),
+            squares: minus(self.brier.squares, part.brier.squares),
+        }
+    }
+
+    pub(super) fn bins(&self) -> &[Bin] {
+        &self.bins
+    }
+
+    /// The bins in ten of equal width.
+    pub(super) fn tenths(&self) -> Vec<Bin> {
+        let together = |bins: &[Bin]| {
+            bins.iter().fold(Bin::default(), |mut sum, bin| {
+                sum.merge(bin);
+                sum
+            })
+        };
+        self.bins.chunks(SuccessScores::BINS / 10).map(together).collect()
+    }
+
+    pub(super) fn ece(&self) -> f64 {
+        let gap = |bin: &Bin| (bin.predicted as f64 / SCALE - bin.successes as f64).abs();
+        self.tenths().iter().map(gap).sum::<f64>() / self.brier.n.max(1) as f64
+    }
+
+    pub(super) fn predicted(&self) -> f64 {
+        let sum: i64 = self.bins.iter().map(|bin| bin.predicted).sum();
+        sum as f64 / SCALE / self.brier.n.max(1) as f64
+    }
+
+    pub(super) fn actual(&self) -> Rate {
+        let successes: i64 = self.bins.iter().map(|bin| bin.successes).sum();
+        Rate::of(successes.max(0) as u64, self.brier.n.max(0) as u64)
+    }
+
+    pub(super) fn scores(&self) -> Option<SuccessScores> {
+        let n = self.brier.n;
+        (n > 0).then(|| SuccessScores {
+            n: n as u64,
+            accuracy: Rate::of(self.correct.max(0) as u64, n as u64),
+            auc: self.auc(),
+            brier: self.brier.sum() / n as f64,
+            logloss: self.logloss.sum() / n as f64,
+            ece: self.ece(),
+            predicted: self.predicted(),
+            actual: self.actual(),
+        })
+    }
+
+    fn auc(&self) -> Option<f64> {
+        area(self.bins.iter().map(|bin| (bin.successes as f64, (bin.n - bin.successes) as f64)))
+    }
+}
+
+/// Area under the ROC curve of (successes, failures) by ascending prediction.
+pub(super) fn area(bins: impl Iterator<Item = (f64, f64)>) -> Option<f64> {
+    let (mut below, mut wins, mut positive) = (0.0, 0.0, 0.0);
+    for (successes, failures) in bins {
+        wins += successes * (below + failures / 2.0);
+        below += failures;
+        positive += successes;
+    }
+    (positive > 0.0 && below > 0.0).then(|| wins / (positive * below))
+}
+
+/// Predicted numbers and what they were.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct NumberCell {
+    absolute: Moments,
+    bias: Moments,
+    actual: Moments,
+    /// Intervals by level, and those that held.
+    held: [(i64, i64); 2],
+}
+
+impl NumberCell {
+    pub(super) fn add(&mut self, part: &NumberPart, sign: i64) {
+        let error = part.predicted - part.actual;
+        self.absolute.add(error.abs(), sign);
+        self.bias.add(error, sign);
+        self.actual.add(part.actual, sign);
+        for (sum, held) in self.held.iter_mut().zip([part.held_80, part.held_90]) {
+            if let Some(held) = held {
+                sum.0 += sign;
+                sum.1 += sign * i64::from(held);
+            }
+        }
+    }
+
+    pub(super) fn merge(&mut self, other: &Self) {
+        self.absolute.merge(&other.absolute);
+        self.bias.merge(&other.bias);
+        self.actual.merge(&other.actual);
+        for (ours, theirs) in self.held.iter_mut().zip(other.held) {
+            ours.0 += theirs.0;
+            ours.1 += theirs.1;
+        }
+    }
+
+    pub(super) fn held(&self) -> [Rate; 2] {
+        self.held.map(|(n, held)| Rate::of(held.max(0) as u64, n.max(0) as u64))
+    }
+
+    pub(super) fn scores(&self, target: Target) -> Option<NumberScores> {
+        let [held_80, held_90] = self.held();
+        Some(NumberScores {
+            target,
+            n: self.absolute.n as u64,
+            mae: self.absolute.mean()?,
+            bias: self.bias.mean()?,
+            actual: self.actual.average(),
+            held_80,
+            held_90,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evaluate::{BinaryScores, roc_auc};
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn scores_are_those_of_the_rows(rows in prop::collection::vec((0.0..=1.0_f64, any::<bool>()), 1..300)) {
+            let mut cell = SuccessCell::default();
+            rows.iter().for_each(|(p, y)| cell.add(*p, *y, 1));
+            let (p, y): (Vec<_>, Vec<_>) = rows.iter().copied().unzip();
+            let (found, exact) = (cell.scores().unwrap(), BinaryScores::of(&p, &y).unwrap());
+            prop_assert_eq!(found.n as usize, exact.n);
+            for (a, b) in [
+                (found.accuracy.value.unwrap(), exact.accuracy),
+                (found.brier, exact.brier),
+                (found.logloss, exact.logloss),
+                (found.ece, exact.ece),
+            ] {
+                prop_assert!((a - b).abs() < 2e-6, "{} {}", a, b);
+            }
+            let rounded: Vec<_> = p.iter().map(|p| bin_of(*p) as f64).collect();
+            match (found.auc, roc_auc(&rounded, &y)) {
+                (Some(a), Some(b)) => prop_assert!((a - b).abs() < 1e-9),
+                (a, b) => prop_assert_eq!(a, b),
+            }
+        }
+
+        #[test]
+        fn what_is_taken_back_leaves_nothing(values in prop::collection::vec(-1e12..1e12_f64, 1..50)) {
+            let mut sum = Moments::default();
+            values.iter().for_each(|v| sum.add(*v, 1));
+            values.iter().rev().for_each(|v| sum.add(*v, -1));
+            prop_assert_eq!(sum, Moments::default());
+        }
+    }
+
+    #[test]
+    fn a_mean_has_its_textbook_interval() {
+        let mut sum = Moments::default();
+        [2.0, 4.0, 6.0].iter().for_each(|v| sum.add(*v, 1));
+        let average = sum.average();
+        let (low, high) = average.interval.unwrap();
+        assert_eq!(average.value, Some(4.0));
+        assert!((high - 4.0 - Z_90 * 2.0 / 3.0_f64.sqrt()).abs() < 1e-9 && (low + high - 8.0).abs() < 1e-9);
+    }
+}
