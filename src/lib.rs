@@ -95,6 +95,8 @@ pub mod mlflow;
 pub mod registry;
 // Answers from memory.
 pub mod serve;
+// What to do with it.
+pub mod decide;
 // What one sees of it.
 pub mod monitor;
 // Counters, histograms and spans, for the host's own recorder.

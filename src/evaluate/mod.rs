@@ -13,6 +13,7 @@ pub use binary::{BinaryScores, log_loss, roc_auc};
 pub(crate) use delong::auc_with_error;
 pub use delong::{AucComparison, compare_auc};
 pub use importance::{FeatureImportance, permutation_importance};
+pub(crate) use paired::{Moments, Ratio, studentised};
 pub use paired::{PairedComparison, compare_paired};
 pub use ranking::{RankingScores, ndcg};
 pub use regression::{IntervalScores, RegressionScores, pinball};

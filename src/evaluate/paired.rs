@@ -75,20 +75,35 @@ pub fn compare_paired(
 ) -> Result<PairedComparison> {
     let groups = sums_by_cluster(first, second, clusters, confidence)?;
     several(&groups)?;
-    let all = Moments::of(&groups);
-    let mut studentised = resample(&groups, all, seed);
+    let Ratio { value, lower, upper, standard_error } = studentised(&groups, confidence, seed);
+    let (rows, clusters) = (first.len(), groups.len());
+    Ok(PairedComparison { difference: value, lower, upper, standard_error, rows, clusters })
+}
+
+/// A ratio of two sums over clusters, with its chance variation.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ratio {
+    pub(crate) value: f64,
+    pub(crate) lower: f64,
+    pub(crate) upper: f64,
+    pub(crate) standard_error: f64,
+}
+
+/// The ratio of the sums of the clusters' parts, each end of its interval at `confidence`, by a
+/// studentised bootstrap over the clusters.
+pub(crate) fn studentised(groups: &[(f64, f64)], confidence: f64, seed: u64) -> Ratio {
+    let all = Moments::of(groups);
+    let mut studentised = resample(groups, all, seed);
     studentised.sort_by(f64::total_cmp);
     let last = RESAMPLES - 1;
     let above = ((last as f64) * confidence).round() as usize;
     let end = |t: f64| all.mean - t * all.error;
-    Ok(PairedComparison {
-        difference: all.mean,
+    Ratio {
+        value: all.mean,
         lower: end(studentised[above]).min(all.mean),
         upper: end(studentised[last - above]).max(all.mean),
         standard_error: all.error,
-        rows: first.len(),
-        clusters: groups.len(),
-    })
+    }
 }
 
 /// Checks the losses; the sum of differences and the number of rows of each cluster, in the order of
@@ -138,13 +153,13 @@ pub(super) fn several(groups: &[(f64, f64)]) -> Result<()> {
 
 /// The mean over rows of clusters, and its standard error.
 #[derive(Clone, Copy)]
-pub(super) struct Moments {
-    pub(super) mean: f64,
-    pub(super) error: f64,
+pub(crate) struct Moments {
+    pub(crate) mean: f64,
+    pub(crate) error: f64,
 }
 
 impl Moments {
-    pub(super) fn of(groups: &[(f64, f64)]) -> Self {
+    pub(crate) fn of(groups: &[(f64, f64)]) -> Self {
         Self::of_drawn(groups.iter())
     }
 

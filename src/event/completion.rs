@@ -1,6 +1,7 @@
 //! What is known when a generation has finished.
 
 use super::check::{self, Checked, Metadata};
+use super::review::ReviewRequest;
 use crate::error::Result;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -62,6 +63,9 @@ pub struct Completion {
     pub final_quality_score: Option<f64>,
     /// Regenerations that the host counted itself.
     pub num_regenerations: Option<u32>,
+    /// Whether a person is asked to judge it, and with which odds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub review: Option<ReviewRequest>,
     /// The host's own pairs; they are added to those given at the start.
     pub metadata: Metadata,
 }
@@ -149,6 +153,7 @@ impl Completion {
         check::range("self_review_score", self.self_review_score, 0.0, 10.0)?;
         check::range("generation_time_seconds", self.generation_time_seconds, 0.0, 1e9)?;
         check::range("cost_usd", self.cost_usd, 0.0, 1e9)?;
+        self.review.as_ref().map_or(Ok(()), ReviewRequest::validate)?;
         check::range("final_quality_score", self.final_quality_score, 0.0, 10.0)
     }
 }
@@ -163,6 +168,7 @@ impl Checked for Completion {
         check::clean_option(&mut self.generated_code);
         check::clean_option(&mut self.file_path);
         check::clean_option(&mut self.self_review_feedback);
+        self.review.iter_mut().for_each(ReviewRequest::clean);
         self.host_metrics.sort_unstable();
         self.host_metrics.dedup();
         check::clean_metadata(&mut self.metadata)

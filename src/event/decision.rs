@@ -3,9 +3,10 @@
 use super::check;
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// A choice with the odds with which it was made, without which no other policy can be judged
-/// afterwards.
+/// afterwards, and what is needed to make it again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Decision {
@@ -17,7 +18,30 @@ pub struct Decision {
     pub propensity: f64,
     /// The policy and its version.
     pub policy: String,
+    /// The probability of each candidate, in their order: together 1. Empty where only that of the
+    /// chosen one is known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub odds: Vec<f64>,
+    /// Fingerprint of all that the policy looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inputs: Option<String>,
+    /// The versions of the models whose predictions it looked at, by their names; 0 for a prior.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub versions: BTreeMap<String, u64>,
+    /// Why, in a sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// What the draw was made for where it holds for more than this generation: a session. All
+    /// decisions of one unit come from one draw, so they are one observation of the policy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<String>,
+    /// Whether it repeats the unit's earlier draw; odds and propensity are those of that draw.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub repeated: bool,
 }
+
+/// Odds may miss 1 by this much: they are sums of rounded numbers.
+const ODDS_SLACK: f64 = 1e-6;
 
 impl Decision {
     /// A decision of `policy` for `chosen` among `candidates`.
@@ -30,8 +54,54 @@ impl Decision {
         chosen: impl Into<String>,
         propensity: f64,
     ) -> Result<Self> {
-        let decision = Self { candidates, chosen: chosen.into(), propensity, policy: policy.into() };
+        let decision = Self::bare(policy.into(), candidates, chosen.into(), propensity);
         decision.validate().map(|()| decision)
+    }
+
+    /// A decision of `policy` that drew the candidate at `chosen` with these `odds`, one a candidate.
+    ///
+    /// ```
+    /// use devmatrix_ml::event::Decision;
+    /// let names = vec!["sonnet".into(), "mini".into()];
+    /// let decision = Decision::drawn("thompson 1", names, vec![0.75, 0.25], 1)?;
+    /// assert_eq!((decision.chosen.as_str(), decision.propensity), ("mini", 0.25));
+    /// # Ok::<(), devmatrix_ml::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// `InvalidInput` when there is no candidate at `chosen`, its odds are 0, or the odds are not one a
+    /// candidate from 0 to 1 that add up to 1.
+    pub fn drawn(
+        policy: impl Into<String>,
+        candidates: Vec<String>,
+        odds: Vec<f64>,
+        chosen: usize,
+    ) -> Result<Self> {
+        let (Some(name), Some(propensity)) = (candidates.get(chosen).cloned(), odds.get(chosen).copied())
+        else {
+            return Err(Error::invalid(format!(
+                "decision.chosen is number {chosen} of {} candidates with {} odds",
+                candidates.len(),
+                odds.len()
+            )));
+        };
+        let decision = Self { odds, ..Self::bare(policy.into(), candidates, name, propensity) };
+        decision.validate().map(|()| decision)
+    }
+
+    fn bare(policy: String, candidates: Vec<String>, chosen: String, propensity: f64) -> Self {
+        Self {
+            candidates,
+            chosen,
+            propensity,
+            policy,
+            odds: Vec::new(),
+            inputs: None,
+            versions: BTreeMap::new(),
+            reason: None,
+            unit: None,
+            repeated: false,
+        }
     }
 
     pub(crate) fn validate(&self) -> Result<()> {
@@ -42,13 +112,40 @@ impl Decision {
                 self.candidates.len()
             )));
         }
-        check::range("decision.propensity", Some(self.propensity), f64::MIN_POSITIVE, 1.0)
+        check::range("decision.propensity", Some(self.propensity), f64::MIN_POSITIVE, 1.0)?;
+        if self.odds.is_empty() { Ok(()) } else { self.validate_odds() }
+    }
+
+    fn validate_odds(&self) -> Result<()> {
+        if self.odds.len() != self.candidates.len() {
+            return Err(Error::invalid(format!(
+                "decision.odds are {} for {} candidates",
+                self.odds.len(),
+                self.candidates.len()
+            )));
+        }
+        self.odds.iter().try_for_each(|p| check::range("decision.odds", Some(*p), 0.0, 1.0))?;
+        let sum: f64 = self.odds.iter().sum();
+        check::range("the sum of decision.odds", Some(sum), 1.0 - ODDS_SLACK, 1.0 + ODDS_SLACK)?;
+        let mut named = self.candidates.iter().zip(&self.odds).filter(|(name, _)| **name == self.chosen);
+        if named.any(|(_, p)| (p - self.propensity).abs() <= ODDS_SLACK * self.propensity) {
+            return Ok(());
+        }
+        Err(Error::invalid(format!(
+            "decision.propensity is {}, the odds of {:?} are others",
+            self.propensity, self.chosen
+        )))
     }
 
     pub(crate) fn clean(&mut self) {
         self.candidates.iter_mut().for_each(check::clean_text);
         check::clean_text(&mut self.chosen);
         check::clean_text(&mut self.policy);
+        [&mut self.inputs, &mut self.reason, &mut self.unit].into_iter().for_each(check::clean_option);
+        if self.versions.keys().any(|name| name.contains('\0')) {
+            let versions = std::mem::take(&mut self.versions);
+            self.versions = versions.into_iter().map(|(k, v)| (k.replace('\0', "\u{FFFD}"), v)).collect();
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The flat JSON form of a generation: one object, the names of the collection schema.
 
+use super::assignment::Assignment;
 use super::check::{self, Metadata};
 use super::completion::{Completion, MetricField};
 use super::context::TaskContext;
@@ -8,6 +9,7 @@ use super::feedback::{Feedback, UserAction};
 use super::generation::GenerationEvent;
 use super::id::{EventId, ProjectId, SessionId, TaskId, TemplateId, UserId};
 use super::record::{Known, SCHEMA_VERSION, Started};
+use super::review::ReviewRequest;
 use crate::error::{Error, Result};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
@@ -63,7 +65,8 @@ flat! {
     user_action: UserAction, user_feedback: String, modifications_requested: String,
     final_quality_score: f64, generation_time_seconds: f64, tokens_used: u64, cost_usd: f64,
     success: bool, approved: bool, num_regenerations: u32,
-    complexity_label: f64, decision: Decision, predictions: Vec<ShownPrediction>,
+    complexity_label: f64, decision: Decision, experiments: Vec<Assignment>, predictions: Vec<ShownPrediction>,
+    review: ReviewRequest,
     verdict: Verdict, completion_metadata: Metadata, feedback: Vec<FlatFeedback>,
 }
 
@@ -144,6 +147,7 @@ impl Flat {
             approved: verdict.approved,
             final_quality_score: verdict.final_quality_score,
             num_regenerations: self.num_regenerations.take(),
+            review: self.review.take(),
             metadata: self.completion_metadata.take().unwrap_or_default(),
         };
         let known_at = self.completion_known_at.take();
@@ -208,6 +212,7 @@ impl Flat {
         Ok(Started {
             schema_version: self.schema_version.unwrap_or(SCHEMA_VERSION),
             decision: self.decision,
+            experiments: self.experiments.unwrap_or_default(),
             predictions: self.predictions.unwrap_or_default(),
             complexity_label: self.complexity_label,
             metadata,
@@ -289,8 +294,10 @@ impl From<GenerationEvent> for Flat {
             success: outcome.and_then(|o| o.success),
             approved,
             num_regenerations: done.num_regenerations,
+            review: done.review,
             complexity_label: started.complexity_label,
             decision: started.decision,
+            experiments: Some(started.experiments).filter(|all| !all.is_empty()),
             predictions: (!started.predictions.is_empty()).then_some(started.predictions),
             verdict: (differs && event.completion.is_some()).then_some(verdict),
             completion_metadata: Some(done.metadata).filter(|m| !m.is_empty()),

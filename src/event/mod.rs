@@ -1,5 +1,6 @@
 //! What happened: a generation's start, its end, and what people said of it.
 
+mod assignment;
 mod check;
 mod completion;
 mod context;
@@ -10,7 +11,9 @@ mod generation;
 mod id;
 mod jsonl;
 mod record;
+mod review;
 
+pub use assignment::Assignment;
 pub use check::Metadata;
 pub(crate) use check::is_recordable;
 pub use completion::{Completion, MetricField};
@@ -21,3 +24,4 @@ pub use generation::{GenerationEvent, Outcome};
 pub use id::{EventId, FeedbackId, MAX_ID_BYTES, ProjectId, SessionId, TaskId, TemplateId, UserId};
 pub use jsonl::{JsonLines, read_jsonl};
 pub use record::{Fact, Known, Record, RecordKey, SCHEMA_VERSION, Started};
+pub use review::ReviewRequest;

@@ -1,5 +1,6 @@
 //! Facts as they reach a store: checked, made storable, and stamped with when they became known.
 
+use super::assignment::Assignment;
 use super::check::{self, Checked, Metadata};
 use super::completion::Completion;
 use super::context::TaskContext;
@@ -32,6 +33,9 @@ pub struct Started {
     pub context: TaskContext,
     /// How model, template and the like were chosen.
     pub decision: Option<Decision>,
+    /// The experiments that it takes part in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub experiments: Vec<Assignment>,
     /// What was predicted, to be judged later.
     pub predictions: Vec<ShownPrediction>,
     /// The host's own complexity, 0 to 10: a label to learn, never a feature.
@@ -46,6 +50,7 @@ impl From<TaskContext> for Started {
             schema_version: SCHEMA_VERSION,
             context,
             decision: None,
+            experiments: Vec::new(),
             predictions: Vec::new(),
             complexity_label: None,
             metadata: Metadata::new(),
@@ -63,6 +68,7 @@ impl Checked for Started {
         }
         self.context.validate()?;
         self.decision.as_ref().map_or(Ok(()), Decision::validate)?;
+        self.experiments.iter().try_for_each(Assignment::validate)?;
         self.predictions.iter().try_for_each(ShownPrediction::validate)?;
         check::range("complexity_label", self.complexity_label, 0.0, 10.0)
     }
@@ -70,6 +76,7 @@ impl Checked for Started {
     fn clean(&mut self) -> Result<()> {
         self.context.clean()?;
         self.decision.iter_mut().for_each(Decision::clean);
+        self.experiments.iter_mut().for_each(Assignment::clean);
         self.predictions.iter_mut().for_each(ShownPrediction::clean);
         check::clean_metadata(&mut self.metadata)
     }

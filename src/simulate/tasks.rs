@@ -129,12 +129,8 @@ fn choose_llm(options: &SimulatorOptions, day: TimeDelta, draw: &mut Draw) -> (&
     let old = draw.below(known as u32) as usize;
     let (chosen, propensity) = if new { (known, of_new) } else { (old, (1.0 - of_new) / known as f64) };
     let candidates = &LLMS[..if arrived { LLMS.len() } else { known }];
-    let decision = Decision {
-        candidates: candidates.iter().map(|llm| llm.name.to_owned()).collect(),
-        chosen: LLMS[chosen].name.to_owned(),
-        propensity,
-        policy: "random 1".to_owned(),
-    };
+    let names = candidates.iter().map(|llm| llm.name.to_owned()).collect();
+    let decision = good(Decision::new("random 1", names, LLMS[chosen].name, propensity));
     (&LLMS[chosen], decision)
 }
 
@@ -168,7 +164,7 @@ fn id<T>(make: impl Fn(String) -> Result<T>, word: &str, number: u64) -> T {
     good(make(format!("{word}-{number}")))
 }
 
-/// What a constant word, or one with a number, makes.
+/// What constants and numbers make, which is always valid.
 pub(super) fn good<T>(made: Result<T>) -> T {
-    made.unwrap_or_else(|_| unreachable!("a word and a number are a good identifier"))
+    made.unwrap_or_else(|_| unreachable!("what the world is made of is valid"))
 }

@@ -2,8 +2,9 @@
 
 use chrono::{DateTime, Utc};
 use devmatrix_ml::event::{
-    Completion, Decision, EventId, Feedback, FeedbackId, GenerationEvent, Known, Metadata, ProjectId,
-    SessionId, ShownPrediction, Started, TaskContext, TaskId, TemplateId, UserAction, UserId,
+    Assignment, Completion, Decision, EventId, Feedback, FeedbackId, GenerationEvent, Known, Metadata,
+    ProjectId, ReviewRequest, SessionId, ShownPrediction, Started, TaskContext, TaskId, TemplateId,
+    UserAction, UserId,
 };
 use proptest::collection::vec;
 use proptest::option::of;
@@ -138,10 +139,15 @@ pub fn started() -> BoxedStrategy<Started> {
         .prop_map(|(target, value, ends, status, version)| {
             ShownPrediction::new(target, value, ends, status, version)
         });
-    (context(), of(decision), vec(shown, 0..3), of(number(0.0, 10.0)), metadata())
-        .prop_map(|(task, decision, predictions, label, metadata)| {
+    let names = || ".{0,8}".prop_map(|name: String| format!("x{name}"));
+    let arm = (names(), names(), names(), number(1e-9, 1.0))
+        .prop_map(|(experiment, arm, unit, p)| Assignment::new(experiment, arm, unit, p).unwrap());
+    let chosen = (of(decision), vec(arm, 0..3));
+    (context(), chosen, vec(shown, 0..3), of(number(0.0, 10.0)), metadata())
+        .prop_map(|(task, (decision, experiments), predictions, label, metadata)| {
             let mut started = Started::from(task);
-            (started.decision, started.predictions) = (decision, predictions);
+            (started.decision, started.experiments) = (decision, experiments);
+            started.predictions = predictions;
             (started.complexity_label, started.metadata) = (label, metadata);
             started
         })
@@ -162,9 +168,12 @@ pub fn completion() -> BoxedStrategy<Completion> {
         of(number(0.0, 1e9)),
         of(number(0.0, 10.0)),
     );
-    (words, wholes, yeses, reals)
-        .prop_map(|(words, wholes, yeses, reals)| {
+    let review = (any::<bool>(), number(1e-9, 1.0), text())
+        .prop_map(|(asked, p, why)| ReviewRequest::new(asked, p, why).unwrap());
+    (words, wholes, yeses, reals, of(review))
+        .prop_map(|(words, wholes, yeses, reals, review)| {
             let mut done = Completion::default();
+            done.review = review;
             (done.completed_at, done.generated_code, done.file_path) = (words.0, words.1, words.2);
             (done.self_review_feedback, done.metadata) = (words.3, words.4);
             (done.lines_of_code, done.num_functions, done.num_classes) = (wholes.0, wholes.1, wholes.2);

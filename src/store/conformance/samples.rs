@@ -2,9 +2,9 @@
 
 use crate::error::Result;
 use crate::event::{
-    Completion, Decision, EventId, Fact, Feedback, FeedbackId, GenerationEvent, Known, Metadata, MetricField,
-    ProjectId, Record, SessionId, ShownPrediction, Started, TaskContext, TaskId, TemplateId, UserAction,
-    UserId,
+    Assignment, Completion, Decision, EventId, Fact, Feedback, FeedbackId, GenerationEvent, Known, Metadata,
+    MetricField, ProjectId, Record, ReviewRequest, SessionId, ShownPrediction, Started, TaskContext, TaskId,
+    TemplateId, UserAction, UserId,
 };
 use crate::store::Subject;
 use chrono::{DateTime, Utc};
@@ -145,6 +145,7 @@ fn full_start() -> Started {
     let mut start = Started::from(context);
     let candidates = vec!["model-3".to_owned(), "model-4".to_owned()];
     start.decision = Some(valid(Decision::new("thompson-2", candidates, "model-3", 1.0 / 3.0)));
+    start.experiments = vec![valid(Assignment::new("short-prompt", "short", "user-1", 0.25))];
     start.predictions = vec![ShownPrediction::new("success", 0.61, (0.4, 0.8), "Calibrated", 12)];
     start.complexity_label = Some(6.5);
     start.metadata = nested_metadata();
@@ -174,6 +175,7 @@ fn full_completion() -> Completion {
         approved: Some(true),
         final_quality_score: Some(9.1),
         num_regenerations: Some(1),
+        review: Some(valid(ReviewRequest::new(true, 0.05, "audit"))),
         metadata: object(json!({ "host": "a" })),
     }
 }

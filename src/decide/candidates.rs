@@ -1,0 +1,150 @@
+//! Ways to do a task.
+
+use crate::error::{Error, Result};
+use crate::event::{TaskContext, TemplateId};
+use serde::{Deserialize, Serialize};
+
+/// How a task is done. What is `None` stays as the task has it.
+///
+/// ```
+/// use devmatrix_ml::decide::Plan;
+/// use devmatrix_ml::event::{TaskContext, TaskId};
+/// let mut plan = Plan::by_llm("claude-sonnet-4.5");
+/// plan.temperature = Some(0.05);
+/// let task = plan.apply(&TaskContext::new(TaskId::new("TASK-7")?));
+/// assert_eq!((task.model_used.as_deref(), task.temperature), (Some("claude-sonnet-4.5"), Some(0.05)));
+/// # Ok::<(), devmatrix_ml::Error>(())
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct Plan {
+    /// The LLM.
+    pub llm: Option<String>,
+    /// The agent.
+    pub agent: Option<String>,
+    /// The template.
+    pub template: Option<TemplateId>,
+    /// Sampling temperature, 0 to 2.
+    pub temperature: Option<f64>,
+    /// Most tokens the LLM may produce.
+    pub max_tokens: Option<u32>,
+    /// Whether examples are retrieved.
+    pub use_rag: Option<bool>,
+    /// How many examples are retrieved at most.
+    pub max_examples: Option<u32>,
+    /// Whether the agent reviews its own code before it is shown.
+    pub self_review: Option<bool>,
+    /// Whether a person looks at the code before it is used.
+    pub human_review: Option<bool>,
+    /// How often it may be tried again.
+    pub retry_budget: Option<u32>,
+}
+
+/// A plan among others, with what the host knows of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Candidate {
+    /// Its name in decisions, its own among the host's candidates.
+    pub name: String,
+    /// The plan.
+    pub plan: Plan,
+    /// US dollars for a thousand tokens, where the host knows: what it costs before it was tried.
+    #[serde(default)]
+    pub usd_per_1k_tokens: Option<f64>,
+    /// What its LLM is a relative of, where its name does not say: what is known of the family is
+    /// believed of it until it has a record of its own.
+    #[serde(default)]
+    pub family: Option<String>,
+}
+
+impl Plan {
+    /// A plan that says the LLM alone.
+    pub fn by_llm(llm: impl Into<String>) -> Self {
+        Self { llm: Some(llm.into()), ..Self::default() }
+    }
+
+    /// `task` done this way.
+    #[must_use]
+    pub fn apply(&self, task: &TaskContext) -> TaskContext {
+        let mut task = task.clone();
+        let set = |from: &Option<String>, to: &mut Option<String>| {
+            if from.is_some() {
+                to.clone_from(from);
+            }
+        };
+        set(&self.llm, &mut task.model_used);
+        set(&self.agent, &mut task.agent_type);
+        if self.template.is_some() {
+            task.template_id.clone_from(&self.template);
+        }
+        task.temperature = self.temperature.or(task.temperature);
+        task.max_tokens = self.max_tokens.or(task.max_tokens);
+        task.rag_enabled = self.use_rag.or(task.rag_enabled);
+        task.rag_examples_count = self.max_examples.or(task.rag_examples_count);
+        if self.use_rag == Some(false) {
+            task.rag_examples_count = Some(0);
+            task.rag_examples_ids.clear();
+        }
+        task
+    }
+
+    /// Checks every number's range.
+    ///
+    /// # Errors
+    /// `InvalidInput` naming the field and its value.
+    pub fn validate(&self) -> Result<()> {
+        match self.temperature {
+            Some(t) if !(0.0..=2.0).contains(&t) => {
+                Err(Error::invalid(format!("the plan's temperature is {t}, expected 0 to 2")))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Candidate {
+    /// A candidate of that name.
+    pub fn new(name: impl Into<String>, plan: Plan) -> Self {
+        Self { name: name.into(), plan, usd_per_1k_tokens: None, family: None }
+    }
+
+    /// A candidate named after its LLM.
+    ///
+    /// ```
+    /// use devmatrix_ml::decide::Candidate;
+    /// let candidate = Candidate::by_llm("gpt-4.1-mini").priced(0.002);
+    /// assert_eq!(candidate.plan.llm.as_deref(), Some("gpt-4.1-mini"));
+    /// ```
+    pub fn by_llm(llm: impl Into<String>) -> Self {
+        let llm = llm.into();
+        Self::new(llm.clone(), Plan::by_llm(llm))
+    }
+
+    /// The same at a price: US dollars for a thousand tokens.
+    #[must_use]
+    pub fn priced(self, usd_per_1k_tokens: f64) -> Self {
+        Self { usd_per_1k_tokens: Some(usd_per_1k_tokens), ..self }
+    }
+
+    /// The same as a relative of `family`.
+    #[must_use]
+    pub fn of_family(self, family: impl Into<String>) -> Self {
+        Self { family: Some(family.into()), ..self }
+    }
+
+    /// Checks the plan and the price.
+    ///
+    /// # Errors
+    /// `InvalidInput` naming the candidate, the field and its value.
+    pub fn validate(&self) -> Result<()> {
+        self.plan.validate().map_err(|e| e.context(format!("candidate {:?}", self.name)))?;
+        match self.usd_per_1k_tokens {
+            Some(price) if !(0.0..=1e6).contains(&price) => Err(Error::invalid(format!(
+                "candidate {:?}: usd_per_1k_tokens is {price}, expected 0 to 1e6",
+                self.name
+            ))),
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! An experiment's state, for a person to read.
+
+use super::analyse::Metric;
+use super::ratio::SampleRatio;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// What may be concluded from an experiment now, and why.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ExperimentReport {
+    /// The experiment.
+    pub experiment: String,
+    /// What to do.
+    pub verdict: ExperimentVerdict,
+    /// Why, the deciding reason first.
+    pub reasons: Vec<String>,
+    /// The arms, the control first.
+    pub arms: Vec<ArmReport>,
+    /// Units by arm against the plan.
+    pub ratio: SampleRatio,
+    /// Generations whose outcome has not had time to become known: they count later.
+    pub young: usize,
+}
+
+/// What to do with an experiment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum ExperimentVerdict {
+    /// Let it run.
+    Continue,
+    /// An arm is better than the control beyond doubt.
+    Winner {
+        /// The best of those.
+        arm: String,
+    },
+    /// An arm is worse than the control, or than a guard rail allows, beyond doubt: stop it.
+    Harm {
+        /// The arm.
+        arm: String,
+    },
+    /// No arm differs from the control by as much as matters, beyond doubt.
+    NoDifference,
+    /// Units are lost or moved: mend the assignment, and conclude nothing.
+    Broken,
+}
+
+/// One arm.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ArmReport {
+    /// Its name.
+    pub arm: String,
+    /// Units assigned.
+    pub units: u64,
+    /// Generations with an outcome; where outcomes are weighted, the sum of the weights.
+    pub generations: f64,
+    /// Share of them approved without modification.
+    pub success: Option<f64>,
+    /// Mean cost in US dollars.
+    pub cost: Option<f64>,
+    /// Mean seconds.
+    pub seconds: Option<f64>,
+    /// Share of the generations old enough that somebody judged; `None` where that was not counted.
+    pub answered: Option<f64>,
+    /// Against the control: success first, then the guard rails; empty where units are too few.
+    pub against_control: Vec<MetricComparison>,
+}
+
+/// An arm's mean minus the control's, with an interval that holds at all looks at once.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct MetricComparison {
+    /// What is compared.
+    pub metric: Metric,
+    /// The arm's mean minus the control's.
+    pub difference: f64,
+    /// Lower end.
+    pub lower: f64,
+    /// Upper end.
+    pub upper: f64,
+    /// Share of the variance that the covariate took off.
+    pub variance_saved: f64,
+}
+
+impl fmt::Display for MetricComparison {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { metric, difference, lower, upper, .. } = self;
+        match metric {
+            Metric::Success => write!(
+                f,
+                "{metric} {:+.1} points ({:+.1} to {:+.1})",
+                difference * 100.0,
+                lower * 100.0,
+                upper * 100.0
+            ),
+            Metric::Cost => write!(f, "{metric} {difference:+.4} $ ({lower:+.4} to {upper:+.4})"),
+            Metric::Seconds => write!(f, "{metric} {difference:+.1} s ({lower:+.1} to {upper:+.1})"),
+        }
+    }
+}
+
+impl fmt::Display for ExperimentReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "experiment {}: {}", self.experiment, self.verdict)?;
+        for arm in &self.arms {
+            write!(f, "  {}: {} units, {:.0} generations", arm.arm, arm.units, arm.generations)?;
+            if let Some(success) = arm.success {
+                write!(f, ", success {:.1} %", success * 100.0)?;
+            }
+            if let Some(answered) = arm.answered {
+                write!(f, ", {:.0} % answered", answered * 100.0)?;
+            }
+            arm.against_control.iter().try_for_each(|found| write!(f, "; {found}"))?;
+            if let Some(saved) = arm.against_control.first().map(|c| c.variance_saved).filter(|s| *s > 0.0) {
+                write!(f, ", {:.0} % of its variance foretold", saved * 100.0)?;
+            }
+            writeln!(f)?;
+        }
+        self.reasons.iter().try_for_each(|reason| writeln!(f, "  because {reason}"))?;
+        if self.young > 0 {
+            writeln!(f, "  {} generations are too young to be judged", self.young)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for ExperimentVerdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Continue => f.write_str("continue"),
+            Self::Winner { arm } => write!(f, "winner: {arm}"),
+            Self::Harm { arm } => write!(f, "stop {arm}: harm"),
+            Self::NoDifference => f.write_str("no difference that matters"),
+            Self::Broken => f.write_str("broken"),
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! What is wanted of a choice.
+
+use super::policy::Arm;
+use crate::error::{Error, Result};
+use serde::{Deserialize, Serialize};
+
+/// What a choice is to be best at, and what it must keep to.
+///
+/// ```
+/// use devmatrix_ml::decide::{Goal, Objective};
+/// let mut objective = Objective::default(); // one US dollar a success, less what it costs
+/// objective.goal = Goal::Cheapest;
+/// objective.min_success = Some(0.85);
+/// objective.max_seconds = Some(60.0);
+/// objective.verify()?;
+/// # Ok::<(), devmatrix_ml::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct Objective {
+    /// What to be best at.
+    pub goal: Goal,
+    /// What a success is worth, in US dollars, 0 to 1e9.
+    pub usd_per_success: f64,
+    /// What an hour of generating costs beside the LLM's price, in US dollars, 0 to 1e9.
+    pub usd_per_hour: f64,
+    /// Success at least this likely, 0 to 1; where nothing reaches it, the likeliest.
+    pub min_success: Option<f64>,
+    /// Expected seconds at most, above 0; where nothing keeps to it, the quickest.
+    pub max_seconds: Option<f64>,
+    /// Expected US dollars of one generation at most; where nothing keeps to it, the cheapest.
+    pub max_cost_usd: Option<f64>,
+    /// US dollars for all generations of a day (UTC).
+    pub usd_per_day: Option<f64>,
+}
+
+/// What a choice is to be best at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Goal {
+    /// Success times its value, less cost and time.
+    #[default]
+    Utility,
+    /// The least cost.
+    Cheapest,
+    /// The least time.
+    Fastest,
+}
+
+impl Default for Objective {
+    fn default() -> Self {
+        Self {
+            goal: Goal::Utility,
+            usd_per_success: 1.0,
+            usd_per_hour: 0.0,
+            min_success: None,
+            max_seconds: None,
+            max_cost_usd: None,
+            usd_per_day: None,
+        }
+    }
+}
+
+impl Objective {
+    /// Checks every number's range.
+    ///
+    /// # Errors
+    /// `InvalidInput` naming the field and its value.
+    pub fn verify(&self) -> Result<()> {
+        let check = |name: &str, value: Option<f64>, low: f64, high: f64| match value {
+            Some(v) if !(low..=high).contains(&v) => {
+                Err(Error::invalid(format!("the objective's {name} is {v}, expected {low} to {high}")))
+            }
+            _ => Ok(()),
+        };
+        check("usd_per_success", Some(self.usd_per_success), 0.0, 1e9)?;
+        check("usd_per_hour", Some(self.usd_per_hour), 0.0, 1e9)?;
+        check("min_success", self.min_success, 0.0, 1.0)?;
+        check("max_seconds", self.max_seconds, f64::MIN_POSITIVE, 1e9)?;
+        check("max_cost_usd", self.max_cost_usd, 0.0, 1e9)?;
+        check("usd_per_day", self.usd_per_day, 0.0, 1e9)
+    }
+
+    /// What a generation is worth that succeeds with this probability, costs so many US dollars and
+    /// takes so many seconds.
+    pub fn utility(&self, success: f64, cost_usd: f64, seconds: f64) -> f64 {
+        self.usd_per_success * success - cost_usd - self.usd_per_hour / 3600.0 * seconds
+    }
+
+    /// The best of `arms`, were their probabilities of success these; the first of equals. 0 where
+    /// there are none.
+    pub fn best(&self, arms: &[Arm], success: &[f64]) -> usize {
+        let floor = self.min_success.unwrap_or(0.0);
+        let score = |(arm, p): (&Arm, &f64)| {
+            let value = match self.goal {
+                Goal::Utility => self.utility(*p, arm.cost_usd, arm.seconds),
+                Goal::Cheapest => -arm.cost_usd,
+                Goal::Fastest => -arm.seconds,
+            };
+            // What misses the floor comes after all that reach it, the likeliest first.
+            if *p >= floor { (true, value) } else { (false, *p) }
+        };
+        let mut best = (0, (false, f64::NEG_INFINITY));
+        for (at, score) in arms.iter().zip(success).map(score).enumerate() {
+            if score > best.1 {
+                best = (at, score);
+            }
+        }
+        best.0
+    }
+}

@@ -1,0 +1,112 @@
+//! What a policy would have done, in a line that a person can read.
+
+use super::estimate::{Estimator, OffPolicyOptions, PolicyAnswer, PolicyEstimate, estimate_policy};
+use super::past::{LoggedGeneration, LoggedPast, Skipped};
+use super::reward::cross_fit_ridge;
+use super::row::LoggedChoice;
+use crate::error::Result;
+use crate::event::TaskContext;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// What a policy would have done to the stored past.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct PolicyReport {
+    /// The policy.
+    pub policy: String,
+    /// Share of generations approved without modification.
+    pub success: PolicyEstimate,
+    /// Mean cost in US dollars, over the generations where it is known.
+    pub cost: Option<PolicyEstimate>,
+    /// Mean seconds, over the generations where they are known.
+    pub seconds: Option<PolicyEstimate>,
+    /// Mean utility ([`Objective::utility`](crate::decide::Objective::utility)), where all is known.
+    pub utility: Option<PolicyEstimate>,
+    /// Generations that could not be used.
+    pub skipped: Skipped,
+}
+
+impl PolicyReport {
+    pub(super) fn of(
+        policy: &str,
+        past: &LoggedPast,
+        choices: &[(LoggedChoice, Vec<String>)],
+        options: &OffPolicyOptions,
+    ) -> Result<Self> {
+        let words: Vec<_> = past.generations.iter().map(|g| words(&g.context)).collect();
+        let estimate = |reward: &dyn Fn(&LoggedGeneration) -> Option<f64>| -> Result<Option<PolicyEstimate>> {
+            let (mut rows, mut known, mut names) = (Vec::new(), Vec::new(), Vec::new());
+            for (i, (choice, candidates)) in choices.iter().enumerate() {
+                if let Some(reward) = reward(&past.generations[i]) {
+                    rows.push(LoggedChoice { reward, ..choice.clone() });
+                    known.push(words[i].clone());
+                    names.push(candidates.clone());
+                }
+            }
+            if rows.is_empty() {
+                return Ok(None);
+            }
+            // Where clusters are too few for a model, they are too few to answer.
+            let modelled = cross_fit_ridge(&mut rows, options.folds, &known, &names).is_ok();
+            let estimator = if modelled { Estimator::DoublyRobust } else { Estimator::SelfNormalised };
+            estimate_policy(&rows, estimator, options).map(Some)
+        };
+        let success = |g: &LoggedGeneration| Some(f64::from(u8::from(g.success)));
+        let utility = |g: &LoggedGeneration| {
+            Some(options.objective.utility(f64::from(u8::from(g.success)), g.cost?, g.seconds?))
+        };
+        let Some(success) = estimate(&success)? else {
+            return Err(crate::Error::internal("a generation without an outcome was kept"));
+        };
+        Ok(Self {
+            policy: policy.to_owned(),
+            success,
+            cost: estimate(&|g| g.cost)?,
+            seconds: estimate(&|g| g.seconds)?,
+            utility: estimate(&utility)?,
+            skipped: past.skipped,
+        })
+    }
+}
+
+/// `policy B: success +4.1 % ± 2.0, cost -31 % ± 6, …`: success and utility as they are, the others as
+/// shares of what they were.
+impl fmt::Display for PolicyReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "policy {}: ", self.policy)?;
+        match self.success.answer {
+            PolicyAnswer::CannotTell(why) => write!(f, "cannot tell: {why}")?,
+            PolicyAnswer::Estimated { gain, .. } => {
+                write!(f, "success {:+.1} % ± {:.1}", gain.value * 100.0, gain.half_width() * 100.0)?;
+            }
+        }
+        for (name, found) in [("cost", &self.cost), ("seconds", &self.seconds)] {
+            if let Some(PolicyEstimate {
+                answer: PolicyAnswer::Estimated { relative: Some(share), .. },
+                ..
+            }) = found
+            {
+                write!(f, ", {name} {:+.0} % ± {:.0}", share.value * 100.0, share.half_width() * 100.0)?;
+            }
+        }
+        if let Some(gain) = self.utility.as_ref().and_then(PolicyEstimate::gain) {
+            write!(f, ", utility {:+.3} ± {:.3}", gain.value, gain.half_width())?;
+        }
+        let overlap = &self.success.overlap;
+        let (rows, worth, clusters) = (overlap.rows, overlap.effective_rows, overlap.clusters);
+        write!(f, " ({rows} generations in {clusters} clusters, worth {worth:.0} of its own)")
+    }
+}
+
+/// What a model of the reward sees of a task: nothing that was chosen.
+fn words(task: &TaskContext) -> Vec<String> {
+    let named = [
+        ("type", task.task_type.as_deref()),
+        ("language", task.language.as_deref()),
+        ("framework", task.framework.as_deref()),
+        ("project", task.project_id.as_ref().map(crate::event::ProjectId::as_str)),
+    ];
+    let known = named.into_iter().filter_map(|(name, value)| Some(format!("{name}={}", value?)));
+    known.chain([format!("attempt={}", task.attempt.min(3))]).collect()
+}

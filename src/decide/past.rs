@@ -1,0 +1,52 @@
+//! The stored past, cut off at a deadline.
+
+use crate::error::Result;
+use crate::event::{EventId, Fact, GenerationEvent, Outcome, Record};
+use crate::store::{EventStore, EventStoreExt, ScanOrder};
+use chrono::{DateTime, TimeDelta, Utc};
+use std::collections::HashMap;
+
+/// Every generation of `store` in the order of its start, without its code.
+pub(super) async fn generations(store: &dyn EventStore) -> Result<Vec<GenerationEvent>> {
+    let mut order = Vec::<EventId>::new();
+    let mut records = HashMap::<EventId, Vec<Record>>::new();
+    let mut keep = |record: Record| {
+        let (id, known_at, mut fact) = record.into_parts();
+        match &mut fact {
+            Fact::Started(_) => order.push(id.clone()),
+            Fact::Completed(done) => done.generated_code = None,
+            Fact::Feedback(_) => {}
+        }
+        records.entry(id.clone()).or_default().push(Record::new(id, known_at, fact)?);
+        Ok(())
+    };
+    store.for_each(ScanOrder::Known, &mut keep).await?;
+    let events = order.iter().filter_map(|id| GenerationEvent::from_records(records.remove(id)?));
+    Ok(events.collect())
+}
+
+/// What came of a generation within `deadline` of its start, its cost and its seconds; `None` while
+/// the deadline has not passed at `now`.
+///
+/// Approvals and rejections take different times, so outcomes are looked at after the same time,
+/// whenever one looks.
+pub(super) fn matured(event: &GenerationEvent, deadline: TimeDelta, now: DateTime<Utc>) -> Option<Matured> {
+    let until = event.started.known_at.checked_add_signed(deadline).filter(|until| *until <= now)?;
+    let completion = event.completion.as_ref().filter(|done| done.known_at <= until);
+    let heard = event.feedback.iter().filter(|said| said.known_at <= until);
+    let latest = heard.max_by_key(|said| (said.known_at, said.value.feedback_id.clone()));
+    let outcome = Outcome::of(completion, latest);
+    Some(Matured {
+        success: outcome.and_then(|outcome| outcome.success),
+        cost: completion.and_then(|done| done.value.cost_usd),
+        seconds: completion.and_then(|done| done.value.generation_time_seconds),
+    })
+}
+
+/// What had come of a generation at its deadline.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Matured {
+    pub(super) success: Option<bool>,
+    pub(super) cost: Option<f64>,
+    pub(super) seconds: Option<f64>,
+}

@@ -1,0 +1,112 @@
+//! Policies: from what is known of each candidate to its odds.
+
+use super::objective::Objective;
+use crate::error::{Error, Result};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// What a policy sees of one candidate for one task.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct Arm {
+    /// The candidate's name.
+    pub name: String,
+    /// What is known of task and plan: hashed names with their values, ascending.
+    pub features: Vec<(u64, f64)>,
+    /// Success as the model in production predicts it, where it was asked.
+    pub predicted: Option<Belief>,
+    /// Expected US dollars.
+    pub cost_usd: f64,
+    /// Expected seconds.
+    pub seconds: f64,
+}
+
+/// A probability of success with its 90 % interval.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Belief {
+    /// The probability.
+    pub success: f64,
+    /// Lower end.
+    pub low: f64,
+    /// Upper end.
+    pub high: f64,
+}
+
+/// What became of a task that was done one way.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct TaskOutcome {
+    /// Whether it was approved as it was.
+    pub success: bool,
+}
+
+/// A way of choosing that learns, and that can always say its odds.
+///
+/// It does not draw: [`draw`] does, from the odds that were stated, so that what is recorded is what
+/// was drawn from.
+pub trait Policy: fmt::Debug + Send + Sync {
+    /// Its name and version, as decisions record it.
+    fn name(&self) -> &str;
+
+    /// The odds of each of `arms`, 0 to 1, together 1. `seed` stands for all that is random in them;
+    /// the same arms, state and seed give the same odds.
+    fn odds(&self, arms: &[Arm], objective: &Objective, seed: u64) -> Vec<f64>;
+
+    /// What it believes of each of `arms`.
+    fn beliefs(&self, arms: &[Arm]) -> Vec<Belief>;
+
+    /// Learns what became of a task that was done as `arm` says, however long ago that was.
+    fn learn(&mut self, arm: &Arm, outcome: &TaskOutcome);
+
+    /// All that it has learnt.
+    ///
+    /// # Errors
+    /// `Internal` when it cannot be written.
+    fn save(&self) -> Result<Vec<u8>>;
+
+    /// Takes up what [`Policy::save`] wrote.
+    ///
+    /// # Errors
+    /// `Corrupt` when it cannot be read.
+    fn restore(&mut self, bytes: &[u8]) -> Result<()>;
+}
+
+impl Belief {
+    /// A probability with its 90 % interval.
+    pub fn new(success: f64, (low, high): (f64, f64)) -> Self {
+        Self { success, low, high }
+    }
+}
+
+impl TaskOutcome {
+    /// An outcome.
+    pub fn new(success: bool) -> Self {
+        Self { success }
+    }
+}
+
+/// The candidate in whose share of the odds `at` falls, 0 to 1.
+///
+/// # Errors
+/// `InvalidInput` when the odds are not from 0 to 1 or do not add up to 1, or `at` is not in [0, 1).
+pub fn draw(odds: &[f64], at: f64) -> Result<usize> {
+    let sum: f64 = odds.iter().sum();
+    if !odds.iter().all(|p| (0.0..=1.0).contains(p)) || !((sum - 1.0).abs() <= 1e-6) {
+        return Err(Error::invalid(format!("odds must be from 0 to 1 and add up to 1, here to {sum}")));
+    }
+    if !(0.0..1.0).contains(&at) {
+        return Err(Error::invalid(format!("a draw is at {at}, expected 0 to below 1")));
+    }
+    let mut left = at * sum;
+    let mut last = 0;
+    for (index, p) in odds.iter().enumerate().filter(|(_, p)| **p > 0.0) {
+        if left < *p {
+            return Ok(index);
+        }
+        left -= p;
+        last = index;
+    }
+    Ok(last)
+}

@@ -1,0 +1,39 @@
+//! Whether a person was asked to judge a generation.
+
+use super::check;
+use crate::error::Result;
+use serde::{Deserialize, Serialize};
+
+/// Whether a person was asked to judge a generation, and with which odds: without them nobody can tell
+/// afterwards whose outcomes are known.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ReviewRequest {
+    /// Whether a person was asked.
+    pub asked: bool,
+    /// The odds with which one was to be asked, 0 to 1; above 0 where one was.
+    pub propensity: f64,
+    /// Why, in a sentence; empty where there is nothing to say.
+    #[serde(default)]
+    pub why: String,
+}
+
+impl ReviewRequest {
+    /// A request, or its absence, drawn with the odds `propensity`.
+    ///
+    /// # Errors
+    /// `InvalidInput` when `propensity` is not in [0, 1], or 0 where one was asked.
+    pub fn new(asked: bool, propensity: f64, why: impl Into<String>) -> Result<Self> {
+        let request = Self { asked, propensity, why: why.into() };
+        request.validate().map(|()| request)
+    }
+
+    pub(crate) fn validate(&self) -> Result<()> {
+        let least = if self.asked { f64::MIN_POSITIVE } else { 0.0 };
+        check::range("review.propensity", Some(self.propensity), least, 1.0)
+    }
+
+    pub(crate) fn clean(&mut self) {
+        check::clean_text(&mut self.why);
+    }
+}
