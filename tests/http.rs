@@ -87,7 +87,8 @@ async fn a_generation_is_predicted_recorded_judged_and_shown() {
     assert!((0.0..=1.0).contains(&said.as_f64().unwrap()));
     let done = json!({ "generated_code": "def f(): pass", "generation_time_seconds": 3.5 });
     assert_eq!(client.post("/api/ml/generations/mine/completion", &done).await.status, 204);
-    let approve = json!({ "event_id": "mine", "feedback": { "user_action": "approve", "final_quality_score": 9 } });
+    let approve =
+        json!({ "event_id": "mine", "feedback": { "user_action": "approve", "final_quality_score": 9 } });
     assert_eq!(client.post("/api/ml/feedback", &approve).await.status, 204);
     let seen = client.get("/api/ml/metrics").await.json();
     let met = |seen: &Value| seen["prediction_accuracy"]["success"]["n"].as_u64().unwrap();
@@ -98,7 +99,9 @@ async fn a_generation_is_predicted_recorded_judged_and_shown() {
     let page = client.get("/").await;
     assert!(page.head.contains("content-type: text/html") && page.body.contains("<svg"), "{}", page.head);
     let metrics = client.get("/metrics").await.body;
-    for name in ["devmatrix_ml_predict_seconds_bucket", "devmatrix_ml_records_total", "devmatrix_ml_trainings_total"] {
+    for name in
+        ["devmatrix_ml_predict_seconds_bucket", "devmatrix_ml_records_total", "devmatrix_ml_trainings_total"]
+    {
         assert!(metrics.contains(name), "{name} is missing in {metrics}");
     }
     assert!(!metrics.contains("mine") && !metrics.contains("TASK-1"), "ids are no labels");
@@ -152,7 +155,8 @@ async fn the_document_names_every_route_and_what_it_answers() {
 async fn faults_say_what_where_and_what_to_do() {
     let running = Running::after(0, Limits::default()).await;
     let client = running.client();
-    let answer = client.post("/api/ml/predict", &json!({ "task": { "task_id": "t", "temprature": 1 } })).await;
+    let answer =
+        client.post("/api/ml/predict", &json!({ "task": { "task_id": "t", "temprature": 1 } })).await;
     let problem = |answer: &Answer, status: u16, says: &str| {
         assert_eq!(answer.status, status, "{answer:?}");
         assert!(answer.head.contains("application/problem+json"), "{answer:?}");
@@ -196,8 +200,7 @@ async fn a_browser_may_show_the_token_as_a_password() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn hostile_clients_hang_nothing_and_break_nothing() {
     let requests = std::env::var("DEVMATRIX_HTTP_REQUESTS").map_or(10_000, |n| n.parse().unwrap());
-    let limits =
-        Limits { body_bytes: 64 << 10, request: Duration::from_millis(1_500), ..Limits::default() };
+    let limits = Limits { body_bytes: 64 << 10, request: Duration::from_millis(1_500), ..Limits::default() };
     let running = Running::after(10, limits).await;
     let before = starts(running.store.as_ref()).await;
     let (mut clients, mut tally) = (Vec::new(), hostile::Tally::default());
@@ -244,7 +247,8 @@ async fn an_orderly_end_loses_nothing() {
     tokio::time::sleep(Duration::from_millis(300)).await;
     // A request whose body is under way when the service stops is answered.
     let slow = running.client();
-    let slow = tokio::spawn(async move { slow.slowly("/api/ml/predict", &json!({ "task": task(0) }), 400).await });
+    let slow =
+        tokio::spawn(async move { slow.slowly("/api/ml/predict", &json!({ "task": task(0) }), 400).await });
     tokio::time::sleep(Duration::from_millis(50)).await;
     let store = running.stop().await;
     assert_eq!(slow.await.unwrap().unwrap().status, 200);

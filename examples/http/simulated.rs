@@ -1,11 +1,10 @@
 //! Simulated weeks that end now: predicted, recorded and learnt from as a host does.
 
-use crate::service::started;
 use chrono::{DateTime, TimeDelta, Utc};
 use devmatrix_ml::Result;
 use devmatrix_ml::clock::{Clock, ManualClock};
 use devmatrix_ml::collect::DataCollector;
-use devmatrix_ml::event::{Fact, Metadata};
+use devmatrix_ml::event::Fact;
 use devmatrix_ml::features::FeatureEngineer;
 use devmatrix_ml::registry::ModelRegistry;
 use devmatrix_ml::serve::PredictionService;
@@ -49,10 +48,9 @@ pub(crate) async fn fill(
         }
         clock.set(at);
         match fact {
-            Fact::Started(start) => {
-                let task = start.context;
-                let said = predictions.predict_all_only(&task)?;
-                collector.start_as(id, started(task, start.decision, Metadata::new(), &said)).await?;
+            Fact::Started(mut started) => {
+                started.predictions = predictions.predict_all_only(&started.context)?.shown();
+                collector.start_as(id, *started).await?;
             }
             Fact::Completed(completion) => collector.complete(&id, *completion).await?,
             Fact::Feedback(feedback) => collector.feedback(&id, *feedback).await?,

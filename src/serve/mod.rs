@@ -10,7 +10,7 @@ use crate::code::CodeOptions;
 use crate::collect::measure;
 use crate::dataset::Target;
 use crate::error::{Error, Result};
-use crate::event::{Completion, TaskContext};
+use crate::event::{Completion, ShownPrediction, TaskContext};
 use crate::features::{FeatureEngineer, FeatureRow};
 use crate::fnv;
 use crate::history::{NearestTask, SharedHistory};
@@ -91,6 +91,32 @@ pub struct Predictions {
     pub quality: QualityPrediction,
     /// Which template fits it best? Empty where the host gave no catalogue.
     pub templates: Option<TemplateRanking>,
+}
+
+impl Predictions {
+    /// What is to be stored with the start of the generation, so that it can be judged later: each value
+    /// with its 90 % interval, and those of 80 % under names as `time@80`.
+    pub fn shown(&self) -> Vec<ShownPrediction> {
+        let success = &self.success;
+        let (value, status) = (success.success_probability, format!("{:?}", success.status));
+        let mut shown =
+            vec![ShownPrediction::new("success", value, success.interval, status, success.model_version)];
+        let numbers = [
+            (Target::Complexity, &self.complexity.estimate),
+            (Target::Time, &self.time.estimate),
+            (Target::Quality, &self.quality.estimate),
+        ];
+        for (target, said) in numbers {
+            let name = target.name();
+            for (name, interval) in
+                [(name.to_owned(), said.interval_90), (format!("{name}@80"), said.interval_80)]
+            {
+                let status = format!("{:?}", said.status);
+                shown.push(ShownPrediction::new(name, said.value, interval, status, said.model_version));
+            }
+        }
+        shown
+    }
 }
 
 impl Reloaded {

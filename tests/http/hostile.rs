@@ -199,7 +199,12 @@ async fn bad_requests(client: &Client, rng: &mut Pcg64Mcg, tally: &mut Tally, na
 }
 
 async fn bad_connections(client: &Client, rng: &mut Pcg64Mcg, tally: &mut Tally, id: String) {
-    let whole = client.request("POST", PREDICT, "application/json", json!({ "task": { "task_id": id } }).to_string().as_bytes());
+    let whole = client.request(
+        "POST",
+        PREDICT,
+        "application/json",
+        json!({ "task": { "task_id": id } }).to_string().as_bytes(),
+    );
     match rng.random_range(0..4) {
         0 => {
             let cut = rng.random_range(0..whole.len());

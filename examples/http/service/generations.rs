@@ -6,10 +6,7 @@ use super::problem::Problem;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use devmatrix_ml::event::{
-    Completion, Decision, EventId, Feedback, Metadata, ShownPrediction, Started, TaskContext,
-};
-use devmatrix_ml::models::Estimate;
+use devmatrix_ml::event::{Completion, Decision, EventId, Feedback, Metadata, Started};
 use devmatrix_ml::serve::Predictions;
 use devmatrix_ml::store::EventStoreExt;
 use serde::{Deserialize, Serialize};
@@ -43,7 +40,9 @@ pub(crate) async fn start(
     let begin = async {
         host.count_start();
         let predictions = host.predict(&task, false)?;
-        let started = started(task, start.decision, start.metadata, &predictions);
+        let mut started = Started::from(task);
+        started.predictions = predictions.shown();
+        (started.decision, started.metadata) = (start.decision, start.metadata);
         let id = match start.id {
             Some(id) => host.collector.start_as(id, started).await?,
             None => host.collector.start(started).await?,
@@ -89,29 +88,4 @@ pub(crate) async fn feedback(
         host.collector.feedback(&judgement.event_id, feedback).await
     };
     record.await.map(|()| StatusCode::NO_CONTENT).map_err(|error| Problem::of(&error, path))
-}
-
-/// The start with all that was predicted, to be judged later.
-pub(crate) fn started(
-    task: TaskContext,
-    decision: Option<Decision>,
-    metadata: Metadata,
-    said: &Predictions,
-) -> Started {
-    let number = |target: &str, estimate: &Estimate| {
-        let status = format!("{:?}", estimate.status);
-        ShownPrediction::new(target, estimate.value, estimate.interval_90, status, estimate.model_version)
-    };
-    let success = &said.success;
-    let status = format!("{:?}", success.status);
-    let probability = success.success_probability;
-    let mut started = Started::from(task);
-    started.predictions = vec![
-        ShownPrediction::new("success", probability, success.interval, status, success.model_version),
-        number("complexity", &said.complexity.estimate),
-        number("time", &said.time.estimate),
-        number("quality", &said.quality.estimate),
-    ];
-    (started.decision, started.metadata) = (decision, metadata);
-    started
 }

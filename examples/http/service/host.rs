@@ -5,7 +5,9 @@ use devmatrix_ml::clock::Clock;
 use devmatrix_ml::collect::DataCollector;
 use devmatrix_ml::event::TaskContext;
 use devmatrix_ml::features::FeatureEngineer;
-use devmatrix_ml::monitor::{AlertRule, Alerts, Analytics, HostFacts, ModelFacts, MonitorOptions, SharedMonitor};
+use devmatrix_ml::monitor::{
+    AlertRule, Alerts, Analytics, HostFacts, ModelFacts, MonitorOptions, SharedMonitor,
+};
 use devmatrix_ml::registry::ModelRegistry;
 use devmatrix_ml::serve::{PredictionService, Predictions};
 use devmatrix_ml::store::EventStore;
@@ -149,7 +151,8 @@ fn recorder() -> PrometheusHandle {
         let builder = PrometheusBuilder::new();
         let seconds = Matcher::Suffix("_seconds".to_owned());
         let bounds = [0.0001, 0.000_25, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.1, 1.0, 10.0, 100.0];
-        let builder = builder.set_buckets_for_metric(seconds, &bounds).unwrap_or_else(|_| PrometheusBuilder::new());
+        let builder =
+            builder.set_buckets_for_metric(seconds, &bounds).unwrap_or_else(|_| PrometheusBuilder::new());
         let recorder = builder.build_recorder();
         let handle = recorder.handle();
         if metrics::set_global_recorder(recorder).is_ok() {

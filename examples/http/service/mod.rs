@@ -12,7 +12,6 @@ mod retrain;
 mod server;
 
 pub(crate) use auth::Token;
-pub(crate) use generations::started;
 pub(crate) use host::Host;
 pub(crate) use server::{Limits, Server};
 

@@ -20,7 +20,10 @@ pub(crate) async fn dashboard(State(host): State<Arc<Host>>) -> Result<impl Into
     let headers = [
         (CACHE_CONTROL, "no-store"),
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (CONTENT_SECURITY_POLICY, "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'"),
+        (
+            CONTENT_SECURITY_POLICY,
+            "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'",
+        ),
     ];
     Ok((headers, Html(dashboard::render(&analytics))))
 }

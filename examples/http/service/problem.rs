@@ -1,8 +1,8 @@
 //! Errors as `application/problem+json` (RFC 9457): what, where, what to do.
 
 use axum::Json;
-use axum::http::header::{CONTENT_TYPE, HeaderValue};
 use axum::http::StatusCode;
+use axum::http::header::{CONTENT_TYPE, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use devmatrix_ml::{Error, ErrorKind};
 use serde::Serialize;

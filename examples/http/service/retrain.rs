@@ -4,8 +4,8 @@ use super::host::Host;
 use super::problem::Problem;
 use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::header::LOCATION;
 use axum::http::StatusCode;
+use axum::http::header::LOCATION;
 use axum::response::{IntoResponse, Response};
 use devmatrix_ml::train::{Gate, Training, TrainingOptions, TrainingReport};
 use devmatrix_ml::work::{Cancel, Progress, Work};
@@ -92,7 +92,10 @@ pub(crate) async fn begin(State(host): State<Arc<Host>>) -> Result<Response, Pro
 }
 
 /// How far a run is, or what came of it.
-pub(crate) async fn show(State(host): State<Arc<Host>>, Path(run): Path<String>) -> Result<Response, Problem> {
+pub(crate) async fn show(
+    State(host): State<Arc<Host>>,
+    Path(run): Path<String>,
+) -> Result<Response, Problem> {
     let run = run.parse().ok().and_then(|number: u64| host.runs.lock().1.get(&number).cloned());
     let run = run.ok_or_else(|| {
         let hint = "ask for a run of this process that POST /api/ml/retrain has begun";
@@ -111,8 +114,7 @@ async fn train(host: &Arc<Host>, number: u64, turn: OwnedMutexGuard<()>) {
     let mut options = TrainingOptions::default();
     options.gate = Gate::refreshing();
     let (store, registry) = (host.store.as_ref(), host.registry.as_ref());
-    let training =
-        Training::new(store, registry, &host.engineer, host.clock.as_ref()).with_options(options);
+    let training = Training::new(store, registry, &host.engineer, host.clock.as_ref()).with_options(options);
     // One thread: the others answer requests.
     let ended = async {
         let models = training.with_work(work.with_threads(1)?).run_all().await?;

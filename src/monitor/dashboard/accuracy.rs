@@ -3,6 +3,7 @@
 use super::plot::{Frame, area, figure, missing, path, px, share_ticks, table, thinned};
 use super::show;
 use crate::dataset::Target;
+use crate::evaluate::CalibrationBin;
 use crate::monitor::{Analytics, CalibrationWeek, NumberScores, SliceAccuracy, SuccessScores};
 use maud::{Markup, html};
 
@@ -49,7 +50,7 @@ fn reliability(analytics: &Analytics) -> Markup {
             @let (x, tall) = (frame.at_x(bin.predicted), bin.rows as f64 / most * 22.0);
             rect.hist x=(px(x - 9.0)) y=(px(frame.height - 20.0 - tall)) width="18" height=(px(tall)) {}
             line.whisker x1=(px(x)) x2=(px(x)) y1=(px(frame.at_y(bin.interval.0))) y2=(px(frame.at_y(bin.interval.1))) {}
-            circle.dot cx=(px(x)) cy=(px(frame.at_y(bin.actual))) r="5" {}
+            circle.dot data-bin=(number(bin)) data-n=(bin.rows) data-predicted=[show::finite(bin.predicted)] data-actual=[show::finite(bin.actual)] cx=(px(x)) cy=(px(frame.at_y(bin.actual))) r="5" {}
         }
     };
     let rows: Vec<_> = bins
@@ -65,6 +66,11 @@ fn reliability(analytics: &Analytics) -> Markup {
     let drawn = frame.draw("plot", "Predicted against happened, by predicted probability", &told, &plot);
     let table = table(&["Predicted", "Happened", "90 % interval", "Predictions"], &rows);
     figure("Reliability", says, &drawn, &html! {}, &table)
+}
+
+/// Which of ten equally wide bins it is.
+fn number(bin: &CalibrationBin) -> usize {
+    ((bin.predicted * 10.0) as usize).min(9)
 }
 
 /// The mean prediction and the share of successes, week by week.
@@ -98,7 +104,8 @@ fn weekly(weeks: &[CalibrationWeek]) -> Markup {
             vec![show::day(week.week), said, came, held, show::number(week.ece, 3), show::count(week.n)]
         })
         .collect();
-    let told = rows.iter().map(|row| format!("week from {}: predicted {}, happened {}", row[0], row[1], row[2]));
+    let told =
+        rows.iter().map(|row| format!("week from {}: predicted {}, happened {}", row[0], row[1], row[2]));
     let told = format!("Success by week. {}.", told.collect::<Vec<_>>().join("; "));
     let key = html! {
         ul.key {
@@ -108,7 +115,13 @@ fn weekly(weeks: &[CalibrationWeek]) -> Markup {
     };
     let drawn = frame.draw("plot", "Predicted and actual success by week", &told, &plot);
     let heads = ["Week from", "Predicted", "Happened", "90 % interval", "Calibration error", "Predictions"];
-    figure("Predicted against happened", "Mean prediction and share approved unmodified, by week.", &drawn, &key, &table(&heads, &rows))
+    figure(
+        "Predicted against happened",
+        "Mean prediction and share approved unmodified, by week.",
+        &drawn,
+        &key,
+        &table(&heads, &rows),
+    )
 }
 
 /// Who is predicted how well: each slice at its mean prediction and its success rate.

@@ -48,7 +48,6 @@ fn recording(recording: &Recording) -> Markup {
         @match recording.last_outcome { Some(at) => (show::moment(at)), None => "never" }
         "."
         @if recording.without_start > 0 { " " (show::count(recording.without_start)) " ends or judgements came without a start." }
-        @if recording.too_late > 0 { " " (show::count(recording.too_late)) " came too late to be counted." }
     }
 }
 

@@ -15,6 +15,7 @@ mod accuracy;
 mod alerts;
 mod changes;
 mod data;
+mod experiments;
 mod kpis;
 mod models;
 mod plot;
@@ -24,11 +25,17 @@ mod slices;
 mod weeks;
 
 use super::Analytics;
+use crate::decide::experiments::ExperimentReport;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 /// The page of `analytics`.
 pub fn render(analytics: &Analytics) -> String {
-    page(analytics).into_string()
+    page(analytics, &[]).into_string()
+}
+
+/// The same with the state of experiments, which the analytics do not know.
+pub fn render_with(analytics: &Analytics, experiments: &[ExperimentReport]) -> String {
+    page(analytics, experiments).into_string()
 }
 
 const STYLE: &str = include_str!("page.css");
@@ -36,7 +43,7 @@ const STYLE: &str = include_str!("page.css");
 /// Nothing may be loaded or run, whatever stands in the page.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:";
 
-fn page(analytics: &Analytics) -> Markup {
+fn page(analytics: &Analytics, experiments: &[ExperimentReport]) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -59,6 +66,7 @@ fn page(analytics: &Analytics) -> Markup {
                     (slices::section(analytics))
                     (changes::section(analytics))
                     (routing::section(&analytics.routing))
+                    (experiments::section(experiments))
                     (models::history(analytics))
                     (models::importance(analytics))
                     (data::section(analytics))

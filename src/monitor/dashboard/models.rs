@@ -175,7 +175,13 @@ fn strip(versions: &[VersionSummary]) -> Markup {
         }
     };
     let drawn = frame.draw("plot broad", "Versions by the day they were registered", &told, &plot);
-    figure("History", &told, &drawn, &key, &table(&["Model", "Version", "Registered", "Stage", "Verdict"], &rows))
+    figure(
+        "History",
+        &told,
+        &drawn,
+        &key,
+        &table(&["Model", "Version", "Registered", "Stage", "Verdict"], &rows),
+    )
 }
 
 fn mark(fate: Fate, x: f64, y: f64) -> Markup {
@@ -221,9 +227,8 @@ fn versions(versions: &[VersionSummary]) -> Markup {
 
 /// The reason that decided: what refused or held it, else the first.
 fn leading(verdict: &Verdict) -> Option<&String> {
-    let decided = |reason: &&String| {
-        ["refused", "held", "rolled back"].iter().any(|start| reason.starts_with(start))
-    };
+    let decided =
+        |reason: &&String| ["refused", "held", "rolled back"].iter().any(|start| reason.starts_with(start));
     verdict.reasons.iter().find(decided).or(verdict.reasons.first())
 }
 

@@ -55,8 +55,8 @@ fn of_policy(name: &str, total: u64, shares: &[&RoutingShare]) -> Markup {
     let drawn = columns(name, &names, &by_week, colour);
     let key = html! {
         ul.key {
-            @for (choice, _) in choices.iter().take(COLOURS) {
-                li { svg viewBox="0 0 22 10" aria-hidden="true" { rect class=(colour(choice)) width="14" height="10" rx="2" {} } bdi { (show::cut(choice, 40)) } }
+            @for (choice, (n, _)) in choices.iter().take(COLOURS) {
+                li data-chosen=(choice) data-n=(n) { svg viewBox="0 0 22 10" aria-hidden="true" { rect class=(colour(choice)) width="14" height="10" rx="2" {} } bdi { (show::cut(choice, 40)) } }
             }
             @if choices.len() > COLOURS {
                 li { svg viewBox="0 0 22 10" aria-hidden="true" { rect.c7 width="14" height="10" rx="2" {} } (choices.len() - COLOURS) " others" }

@@ -10,10 +10,7 @@ pub(super) fn monday(day: NaiveDate) -> NaiveDate {
 }
 
 /// The mean of each week, weighted by `of`'s counts: (value, weight) of a day.
-pub(super) fn means(
-    periods: &[Period],
-    of: impl Fn(&Period) -> Option<(f64, f64)>,
-) -> Vec<(NaiveDate, f64)> {
+pub(super) fn means(periods: &[Period], of: impl Fn(&Period) -> Option<(f64, f64)>) -> Vec<(NaiveDate, f64)> {
     let mut weeks = BTreeMap::<NaiveDate, (f64, f64)>::new();
     for period in periods {
         let Some((value, weight)) = of(period).filter(|(v, w)| v.is_finite() && *w > 0.0) else { continue };
