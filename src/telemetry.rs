@@ -6,9 +6,11 @@
 //!
 //! | Name | Kind | Labels | What |
 //! |---|---|---|---|
-//! | `devmatrix_ml_predict_seconds` | histogram | `call`: `success`, `all`, `code`, `templates` | seconds that a prediction took |
+//! | `devmatrix_ml_predict_seconds` | histogram | `call`: `success`, `all`, `what_if`, `code`, `templates` | seconds that a prediction took |
 //! | `devmatrix_ml_predict_errors_total` | counter | `call` | predictions that ended in an error: the task was out of range |
 //! | `devmatrix_ml_answers_total` | counter | `model`: `success`, `complexity`, `time`, `quality`; `status`: `calibrated`, `cold_start`, `insufficient_evidence` | answers by what they rest on |
+//! | `devmatrix_ml_decide_seconds` | histogram | | seconds that a router's choice took |
+//! | `devmatrix_ml_decisions_total` | counter | `outcome`: `chosen`, `abstained`, or the error's kind | choices of a router |
 //! | `devmatrix_ml_collect_seconds` | histogram | `kind`: `start`, `complete`, `feedback` | seconds until a fact was durable, or refused |
 //! | `devmatrix_ml_records_total` | counter | `kind`; `outcome`: `recorded`, or the error's kind | facts given to the collector |
 //! | `devmatrix_ml_feature_vectors_total` | counter | | feature vectors written |
@@ -17,8 +19,9 @@
 //! | `devmatrix_ml_rollbacks_total` | counter | `model` | models taken out of production because they broke their promise |
 //! | `devmatrix_ml_model_version` | gauge | `model` | the version that serves, 0 for none |
 //!
-//! Spans: `predict` (`call`) and `collect` (`kind`) at debug, `train` (`model`) at info.
+//! Spans: `predict` (`call`), `decide` and `collect` (`kind`) at debug, `train` (`model`) at info.
 
+use crate::decide::Choice;
 use crate::error::{Error, ErrorKind, Result};
 use crate::models::Status;
 use crate::serve::{ModelChange, Predictions};
@@ -30,6 +33,8 @@ use tracing::Instrument;
 const PREDICT_SECONDS: &str = "devmatrix_ml_predict_seconds";
 const PREDICT_ERRORS: &str = "devmatrix_ml_predict_errors_total";
 const ANSWERS: &str = "devmatrix_ml_answers_total";
+const DECIDE_SECONDS: &str = "devmatrix_ml_decide_seconds";
+const DECISIONS: &str = "devmatrix_ml_decisions_total";
 const COLLECT_SECONDS: &str = "devmatrix_ml_collect_seconds";
 const RECORDS: &str = "devmatrix_ml_records_total";
 const FEATURE_VECTORS: &str = "devmatrix_ml_feature_vectors_total";
@@ -44,6 +49,8 @@ pub fn describe() {
     describe_histogram!(PREDICT_SECONDS, Unit::Seconds, "Seconds that a prediction took.");
     describe_counter!(PREDICT_ERRORS, "Predictions that ended in an error.");
     describe_counter!(ANSWERS, "Answers by what they rest on.");
+    describe_histogram!(DECIDE_SECONDS, Unit::Seconds, "Seconds that a router's choice took.");
+    describe_counter!(DECISIONS, "Choices of a router by what came of them.");
     describe_histogram!(COLLECT_SECONDS, Unit::Seconds, "Seconds until a fact was durable, or refused.");
     describe_counter!(RECORDS, "Facts given to the collector.");
     describe_counter!(FEATURE_VECTORS, "Feature vectors written.");
@@ -58,6 +65,7 @@ pub fn describe() {
 pub(crate) enum Call {
     Success,
     All,
+    WhatIf,
     Code,
     Templates,
 }
@@ -69,6 +77,7 @@ macro_rules! by_call {
         match $call {
             Call::Success => $metric!($name, "call" => "success"),
             Call::All => $metric!($name, "call" => "all"),
+            Call::WhatIf => $metric!($name, "call" => "what_if"),
             Call::Code => $metric!($name, "call" => "code"),
             Call::Templates => $metric!($name, "call" => "templates"),
         }
@@ -108,6 +117,12 @@ impl Answer for Predictions {
     }
 }
 
+impl Answer for Vec<Predictions> {
+    fn count(&self) {
+        self.iter().for_each(Answer::count);
+    }
+}
+
 impl Answer for crate::models::QualityPrediction {
     fn count(&self) {
         answered!("quality", self.estimate.status);
@@ -129,6 +144,21 @@ pub(crate) fn predicted<T: Answer>(call: Call, predict: impl FnOnce() -> Result<
         Err(_) => by_call!(counter, PREDICT_ERRORS, call).increment(1),
     }
     answer
+}
+
+/// Makes a router's choice within its span, and counts it.
+pub(crate) fn decided(choose: impl FnOnce() -> Result<Choice>) -> Result<Choice> {
+    let _span = tracing::debug_span!("decide").entered();
+    let begun = Instant::now();
+    let choice = choose();
+    histogram!(DECIDE_SECONDS).record(begun.elapsed());
+    let outcome = match &choice {
+        Ok(choice) if choice.abstained.is_some() => "abstained",
+        Ok(_) => "chosen",
+        Err(error) => named(error),
+    };
+    counter!(DECISIONS, vec![Label::from_static_parts("outcome", outcome)]).increment(1);
+    choice
 }
 
 /// Records a fact within its span, and counts it.
@@ -189,5 +219,23 @@ fn named(error: &Error) -> &'static str {
         ErrorKind::Unavailable => "unavailable",
         ErrorKind::Cancelled => "cancelled",
         ErrorKind::Internal => "internal",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_names_every_metric() {
+        let (docs, code) = include_str!("telemetry.rs").split_once("\nuse ").unwrap();
+        let code = code.split_once("#[cfg(test)]").unwrap().0;
+        let named = |line: &str| line.split('"').nth(1).map(str::to_owned);
+        let names: Vec<_> = code.lines().filter(|l| l.starts_with("const ")).filter_map(named).collect();
+        assert!(names.len() > 10 && names.iter().all(|name| name.starts_with("devmatrix_ml_")));
+        for name in &names {
+            assert_eq!(docs.matches(&format!("| `{name}` |")).count(), 1, "{name}");
+        }
+        assert_eq!(docs.matches("//! | `devmatrix_ml_").count(), names.len());
     }
 }

@@ -89,6 +89,31 @@ impl Plan {
         task
     }
 
+    /// This plan with what `other` says.
+    #[must_use]
+    pub fn with(&self, other: &Self) -> Self {
+        let text = |a: &Option<String>, b: &Option<String>| a.clone().or_else(|| b.clone());
+        Self {
+            llm: text(&other.llm, &self.llm),
+            agent: text(&other.agent, &self.agent),
+            template: other.template.clone().or_else(|| self.template.clone()),
+            temperature: other.temperature.or(self.temperature),
+            max_tokens: other.max_tokens.or(self.max_tokens),
+            use_rag: other.use_rag.or(self.use_rag),
+            max_examples: other.max_examples.or(self.max_examples),
+            self_review: other.self_review.or(self.self_review),
+            human_review: other.human_review.or(self.human_review),
+            retry_budget: other.retry_budget.or(self.retry_budget),
+        }
+    }
+
+    /// What it says, by name.
+    pub(super) fn settings(&self) -> Vec<(String, serde_json::Value)> {
+        let all = serde_json::to_value(self).unwrap_or_default();
+        let serde_json::Value::Object(all) = all else { return Vec::new() };
+        all.into_iter().filter(|(_, value)| !value.is_null()).collect()
+    }
+
     /// Checks every number's range.
     ///
     /// # Errors

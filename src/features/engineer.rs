@@ -134,6 +134,21 @@ impl FeatureEngineer {
         FeatureRow { values: self.values(task, view, &facts), text, truncated: facts.truncated }
     }
 
+    /// A description as it is read for [`FeatureEngineer::row_of`].
+    pub(crate) fn read(&self, description: &str) -> (TextFacts, SparseText) {
+        SparseText::read_with(&self.options.lexicon, description)
+    }
+
+    /// The features of `task`, whose description was read before.
+    pub(crate) fn row_of(
+        &self,
+        task: &TaskContext,
+        view: &HistoryView,
+        (facts, text): &(TextFacts, SparseText),
+    ) -> FeatureRow {
+        FeatureRow { values: self.values(task, view, facts), text: text.clone(), truncated: facts.truncated }
+    }
+
     /// The features without the description's n-grams, where `text` was read with the lexicon of
     /// these options.
     pub fn values(&self, task: &TaskContext, view: &HistoryView, text: &TextFacts) -> Vec<f32> {

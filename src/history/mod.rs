@@ -232,6 +232,12 @@ impl HistoryView {
         self.nearest
     }
 
+    /// What `history` shows for the same task done another way, at the same moment: what hangs on the
+    /// description alone is taken from here.
+    pub(crate) fn of_same_task(&self, history: &History, task: &TaskContext) -> Self {
+        Self { nearest: self.nearest.clone(), ..history.groups_of(task, self.now) }
+    }
+
     /// The moment for which it holds.
     pub fn now(&self) -> DateTime<Utc> {
         self.now

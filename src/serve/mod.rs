@@ -225,6 +225,17 @@ impl PredictionService {
         tasks.iter().map(|task| self.all(task, false)).collect()
     }
 
+    /// What all models say of one task done in each of several ways, in order, without reasons: the
+    /// description is read and the tasks most alike are sought once, from one set of models and at
+    /// one moment. Templates are not ranked.
+    ///
+    /// # Errors
+    /// `InvalidInput` naming the field of a way that is out of range, or when the ways are not of the
+    /// same task with the same description.
+    pub fn predict_what_if(&self, ways: &[TaskContext]) -> Result<Vec<Predictions>> {
+        telemetry::predicted(Call::WhatIf, || self.what_if(ways))
+    }
+
     /// Learns what became of an estimate that was given, so that the intervals of its model go on
     /// holding eight and nine in ten while the world drifts; a host calls it when it knows. Kept in
     /// memory, and begun anew with each version of the model, which was calibrated anew.
@@ -352,6 +363,27 @@ impl PredictionService {
         })
     }
 
+    fn what_if(&self, ways: &[TaskContext]) -> Result<Vec<Predictions>> {
+        let Some(first) = ways.first() else { return Ok(Vec::new()) };
+        for way in ways {
+            way.validate()?;
+            if (&way.task_id, &way.task_description) != (&first.task_id, &first.task_description) {
+                return Err(Error::invalid("predict_what_if takes ways to do one task, here are two tasks"));
+            }
+        }
+        let served = self.models.load();
+        let models = self.answering(&served, first);
+        let first = first.as_stored();
+        let read = self.engineer.read(&first.task_description);
+        let view = self.history.view(&first, self.clock.now());
+        let seen = self.history.with(|history| -> Vec<_> {
+            ways.iter().map(|way| view.of_same_task(history, &way.as_stored())).collect()
+        });
+        let rows =
+            ways.iter().zip(&seen).map(|(way, view)| self.engineer.row_of(&way.as_stored(), view, &read));
+        Ok(rows.map(|row| self.all_at(models, row)).collect())
+    }
+
     fn all(&self, task: &TaskContext, explained: bool) -> Result<Predictions> {
         telemetry::predicted(Call::All, || {
             let served = self.models.load();
@@ -361,20 +393,34 @@ impl PredictionService {
 
     fn all_of(&self, models: &ModelSet, task: &TaskContext, explained: bool) -> Result<Predictions> {
         let seen = self.look(task)?;
+        let templates = self.catalogue.as_ref().map(|all| self.rank(models, &task.as_stored(), all));
+        Ok(self.all_seen(models, seen, templates, explained))
+    }
+
+    fn all_at(&self, models: &ModelSet, row: FeatureRow) -> Predictions {
+        self.all_seen(models, Seen { row, nearest: Vec::new() }, None, false)
+    }
+
+    fn all_seen(
+        &self,
+        models: &ModelSet,
+        seen: Seen,
+        templates: Option<TemplateRanking>,
+        explained: bool,
+    ) -> Predictions {
         let complexity =
             self.estimate(models.complexity.as_deref(), &ComplexityTrainer::default(), &seen.row, explained);
         let time = self.estimate(models.time.as_deref(), &TimeTrainer::default(), &seen.row, explained);
         let quality =
             self.estimate(models.quality.as_deref(), &QualityTrainer::default(), &seen.row, explained);
-        let templates = self.catalogue.as_ref().map(|all| self.rank(models, &task.as_stored(), all));
         let success = self.success(models, seen, explained);
-        Ok(Predictions {
+        Predictions {
             complexity: ComplexityPrediction::new(complexity),
             time: TimePrediction::new(time, Some(success.success_probability)),
             quality: QualityPrediction::new(quality, false),
             templates,
             success,
-        })
+        }
     }
 
     fn success(&self, models: &ModelSet, seen: Seen, explained: bool) -> SuccessPrediction {

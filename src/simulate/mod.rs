@@ -10,6 +10,7 @@
 //! Each generation's draws come from streams of its own, made of the seed, their purpose and the
 //! generation's number; asking [`Simulator::odds`] draws nothing.
 
+mod act;
 mod arrivals;
 mod code;
 mod options;
@@ -21,6 +22,7 @@ mod templates;
 mod text;
 mod world;
 
+pub use act::Expected;
 pub use options::SimulatorOptions;
 
 use crate::error::Result;
@@ -81,6 +83,8 @@ pub struct Generation {
     pub completion: Completion,
     /// What the user says and when; `None` where nobody answers.
     pub feedback: Option<(DateTime<Utc>, Feedback)>,
+    /// Its place among all, from which its draws come.
+    number: u64,
 }
 
 impl Simulator {
@@ -157,14 +161,15 @@ impl Iterator for Simulator {
         let success = draw.chance(odds);
         let completion = outcome::complete(&self.options, self.number, &task, now, success);
         let ended = completion.completed_at.unwrap_or(now);
-        let feedback = outcome::judge(&self.options, self.number, &task, ended, success);
+        let feedback = outcome::judge(&self.options, self.number, task.difficulty, ended, success);
+        let number = self.number;
         let (event_id, difficulty) = (event_id(self.number), task.difficulty);
         let context = task.context.clone();
         if let Some((at, feedback)) = &feedback {
             self.heed(&mut draw, task, *at, feedback);
         }
         self.number += 1;
-        Some(Generation { event_id, context, decision, difficulty, odds, completion, feedback })
+        Some(Generation { event_id, context, decision, difficulty, odds, completion, feedback, number })
     }
 }
 

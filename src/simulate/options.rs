@@ -45,6 +45,11 @@ pub struct SimulatorOptions {
     /// How much it matters whether a template is at home in the language and framework, 0 to 10: the
     /// log-odds between the best and the worst of both. The default is not at all.
     pub template_fit: f64,
+    /// How much it matters which LLM suits which type of task and language, 0 to 10: the log-odds
+    /// between the best and the worst at both. The default is not at all: one LLM is best at all.
+    pub llm_fit: f64,
+    /// The day on which `claude-sonnet-4.5` loses 2 in log-odds; `None`, the default, for never.
+    pub degraded_llm_day: Option<u32>,
 }
 
 impl Default for SimulatorOptions {
@@ -64,6 +69,8 @@ impl Default for SimulatorOptions {
             new_model_day: Some(21),
             new_model_share: 0.3,
             template_fit: 0.0,
+            llm_fit: 0.0,
+            degraded_llm_day: None,
         }
     }
 }
@@ -88,6 +95,7 @@ impl SimulatorOptions {
         check("feedback_share", self.feedback_share, 0.0, 1.0)?;
         check("retry_share", self.retry_share, 0.0, 1.0)?;
         check("template_fit", self.template_fit, 0.0, 10.0)?;
+        check("llm_fit", self.llm_fit, 0.0, 10.0)?;
         // A decision's propensity may be neither 0 nor rounded to it.
         check("new_model_share", self.new_model_share, 0.001, 0.999)
     }

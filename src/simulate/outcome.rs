@@ -4,7 +4,8 @@ use super::code::program;
 use super::options::SimulatorOptions;
 use super::random::{Draw, Purpose};
 use super::tasks::Task;
-use crate::event::{Completion, Feedback, UserAction};
+use super::world::{LLMS, Llm, llm_of};
+use crate::event::{Completion, Feedback, TaskContext, UserAction};
 use chrono::{DateTime, TimeDelta, Utc};
 
 const REMARKS: [&str; 5] = [
@@ -30,32 +31,102 @@ pub(super) fn complete(
     start: DateTime<Utc>,
     success: bool,
 ) -> Completion {
-    let mut draw = Draw::new(options.seed, Purpose::Completion, number);
-    let context = &task.context;
-    let language = context.language.as_deref().unwrap_or_default();
+    let language = task.context.language.as_deref().unwrap_or_default();
     let code = program(language, task.noun.0, &mut Draw::new(options.seed, Purpose::Code, number));
-    // Four characters a token; the prompt has the description and the examples.
-    let written = code.text.len() as f64 / 4.0 * (1.3 + 0.3 * task.difficulty.max(-1.0));
-    let read = 400.0
-        + context.task_description.len() as f64 / 4.0
-        + 500.0 * f64::from(context.rag_examples_count.unwrap_or(0));
-    let noise = (0.3 * draw.normal()).exp();
-    // Thinking takes most of the time, and more where it is hard.
-    let tokens = (read + written + 600.0 * (0.5 * task.difficulty).exp() * noise).round();
-    let waiting = 0.4 * f64::from(context.current_queue_size.unwrap_or(0));
-    let slowed = 1.0 + context.system_load.unwrap_or(0.0);
-    let micros = (((tokens / task.llm.speed) * slowed + waiting) * 1e6).round();
-    let review = if success { 7.4 } else { 6.4 } + 1.1 * draw.normal();
-    Completion {
-        completed_at: Some(start + TimeDelta::microseconds(micros as i64)),
+    let written = Completion {
         file_path: Some(format!("src/{}_{}.{}", task.noun.0, number % 1000, code.ending)),
         generated_code: Some(code.text),
-        self_review_score: Some(tenths(review)),
-        generation_time_seconds: Some(micros / 1e6),
-        tokens_used: Some(tokens as u64),
-        cost_usd: Some(tokens / 1000.0 * task.llm.price),
         ..Completion::default()
+    };
+    let effort = Effort::of(&task.context, task.difficulty, &written);
+    effort.complete(options, number, start, success, written)
+}
+
+/// What a generation takes.
+pub(super) struct Effort {
+    /// Tokens that are sure, and those that thinking takes, on which chance works.
+    tokens: (f64, f64),
+    llm: &'static Llm,
+    /// How much longer it takes on a machine this busy.
+    slowed: f64,
+    /// Seconds of waiting.
+    waiting: f64,
+}
+
+/// Spread of the logarithm of the tokens that thinking takes.
+const THINKING_SPREAD: f64 = 0.3;
+
+impl Effort {
+    /// An LLM that is not of this world costs and takes what the first of it does.
+    pub(super) fn of(context: &TaskContext, difficulty: f64, written: &Completion) -> Self {
+        let llm = llm_of(context).unwrap_or(&LLMS[0]);
+        // Four characters a token; the prompt has the description and the examples.
+        let code = written.generated_code.as_ref().map_or(0, String::len);
+        let code = code as f64 / 4.0 * (1.3 + 0.3 * difficulty.max(-1.0));
+        let read = 400.0
+            + context.task_description.len() as f64 / 4.0
+            + 500.0 * f64::from(context.rag_examples_count.unwrap_or(0));
+        Self {
+            // Thinking takes most of the time, and more where it is hard.
+            tokens: (read + code, 600.0 * (0.5 * difficulty).exp()),
+            llm,
+            slowed: 1.0 + context.system_load.unwrap_or(0.0),
+            waiting: 0.4 * f64::from(context.current_queue_size.unwrap_or(0)),
+        }
     }
+
+    /// Expected US dollars and seconds.
+    pub(super) fn expected(&self) -> (f64, f64) {
+        let tokens = self.tokens.0 + self.tokens.1 * (0.5 * THINKING_SPREAD * THINKING_SPREAD).exp();
+        (self.cost(tokens), self.seconds(tokens))
+    }
+
+    fn cost(&self, tokens: f64) -> f64 {
+        tokens / 1000.0 * self.llm.price
+    }
+
+    fn seconds(&self, tokens: f64) -> f64 {
+        (tokens / self.llm.speed) * self.slowed + self.waiting
+    }
+
+    /// The end of the generation that wrote what `written` says.
+    pub(super) fn complete(
+        &self,
+        options: &SimulatorOptions,
+        number: u64,
+        start: DateTime<Utc>,
+        success: bool,
+        written: Completion,
+    ) -> Completion {
+        let mut draw = Draw::new(options.seed, Purpose::Completion, number);
+        let noise = (THINKING_SPREAD * draw.normal()).exp();
+        let tokens = (self.tokens.0 + self.tokens.1 * noise).round();
+        let micros = (self.seconds(tokens) * 1e6).round();
+        let review = if success { 7.4 } else { 6.4 } + 1.1 * draw.normal();
+        Completion {
+            completed_at: Some(start + TimeDelta::microseconds(micros as i64)),
+            self_review_score: Some(tenths(review)),
+            generation_time_seconds: Some(micros / 1e6),
+            tokens_used: Some(tokens as u64),
+            cost_usd: Some(self.cost(tokens)),
+            ..written
+        }
+    }
+}
+
+/// Quality on average where the user takes it as it is, mends it, throws it away.
+const QUALITY: [f64; 3] = [8.4, 6.3, 3.2];
+
+/// Hard tasks are thrown away rather than mended.
+fn mend(difficulty: f64) -> f64 {
+    0.6 - 0.08 * difficulty.clamp(-2.0, 3.0)
+}
+
+/// Expected quality of a generation that succeeds with probability `odds`, but for what is cut off
+/// at 0 and 10.
+pub(super) fn quality(odds: f64, difficulty: f64) -> f64 {
+    let failed = mend(difficulty) * QUALITY[1] + (1.0 - mend(difficulty)) * QUALITY[2];
+    (odds * QUALITY[0] + (1.0 - odds) * failed - 0.2 * difficulty).clamp(0.0, 10.0)
 }
 
 /// What the user says, and when; `None` where nobody answers.
@@ -65,21 +136,19 @@ pub(super) fn complete(
 pub(super) fn judge(
     options: &SimulatorOptions,
     number: u64,
-    task: &Task,
+    difficulty: f64,
     ended: DateTime<Utc>,
     success: bool,
 ) -> Option<(DateTime<Utc>, Feedback)> {
     let mut draw = Draw::new(options.seed, Purpose::Feedback, number);
     let answers = draw.chance(options.feedback_share);
-    // Hard tasks are thrown away rather than mended.
-    let mend = 0.6 - 0.08 * task.difficulty.clamp(-2.0, 3.0);
     let (action, mean, median_hours) = match success {
-        true => (UserAction::Approve, 8.4, 2.0),
-        false if draw.chance(mend) => (UserAction::Modify, 6.3, 1.0),
-        false => (UserAction::Reject, 3.2, 0.4),
+        true => (UserAction::Approve, QUALITY[0], 2.0),
+        false if draw.chance(mend(difficulty)) => (UserAction::Modify, QUALITY[1], 1.0),
+        false => (UserAction::Reject, QUALITY[2], 0.4),
     };
     let mut feedback = Feedback::new(action);
-    let quality = mean - 0.2 * task.difficulty + 0.9 * draw.normal();
+    let quality = mean - 0.2 * difficulty + 0.9 * draw.normal();
     feedback.final_quality_score = draw.chance(0.85).then_some(tenths(quality));
     match action {
         UserAction::Approve => {}

@@ -15,7 +15,6 @@ pub(super) struct Task {
     pub(super) context: TaskContext,
     pub(super) difficulty: f64,
     pub(super) noun: Noun,
-    pub(super) llm: &'static Llm,
 }
 
 type Stack = (&'static str, Option<&'static str>);
@@ -62,7 +61,7 @@ pub(super) fn new_task(options: &SimulatorOptions, number: u64) -> Task {
     task.num_files_to_generate = Some(1 + draw.below(2 + described.bullets / 3));
     task.num_dependencies = Some(draw.below(8));
     let difficulty = 0.65 * described.visible + 0.55 * draw.normal();
-    Task { context: task, difficulty, noun: described.noun, llm: &LLMS[0] }
+    Task { context: task, difficulty, noun: described.noun }
 }
 
 /// Mostly the one that the project uses.
@@ -81,7 +80,6 @@ impl Simulator {
         let kind = task.context.task_type.clone().unwrap_or_default();
         let day = now - options.start;
         let (llm, decision) = choose_llm(options, day, &mut draw);
-        task.llm = llm;
         let context = &mut task.context;
         context.started_at = Some(now);
         let user = context.user_id.as_ref().map_or("nobody", UserId::as_str);

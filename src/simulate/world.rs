@@ -94,7 +94,7 @@ pub(super) const TEMPLATES: [Template; 12] = [
 
 /// The agent that gets worse.
 const DRIFTING: &str = "backend";
-/// What it loses, in log-odds.
+/// What it loses, in log-odds; an LLM that degrades loses as much.
 const DRIFT: f64 = -2.0;
 /// Log-odds of a middling task.
 const BASE: f64 = 1.4;
@@ -109,13 +109,11 @@ pub(super) fn odds(
     let day = (now - options.start).num_seconds() as f64 / 86_400.0;
     let kind = task.task_type.as_deref().unwrap_or_default();
     let ease = KINDS.iter().find(|(name, _)| *name == kind).map_or(0.0, |(_, ease)| *ease);
-    let model = task.model_used.as_deref();
-    let llm = LLMS.iter().find(|llm| Some(llm.name) == model).map_or(0.0, |llm| llm.skill);
     let margin = BASE
         + ease
         + project(options, task, day)
         + agent_skill(options, task, kind, day)
-        + llm
+        + llm_skill(options, task, kind, day)
         + template_help(options, task, kind)
         + examples(task)
         + settings(task)
@@ -144,6 +142,21 @@ fn agent_skill(options: &SimulatorOptions, task: &TaskContext, kind: &str, day: 
     let drift = if drifted && agent.name == DRIFTING { DRIFT } else { 0.0 };
     let stack = knows(task.language.as_deref(), 0.8) + knows(task.framework.as_deref(), 0.6);
     agent.skill + at_kind + stack + drift
+}
+
+/// The LLM of a task; `None` for one that is not of this world.
+pub(super) fn llm_of(task: &TaskContext) -> Option<&'static Llm> {
+    LLMS.iter().find(|llm| Some(llm.name) == task.model_used.as_deref())
+}
+
+/// An LLM's skill, at this type of task, in this language, today.
+fn llm_skill(options: &SimulatorOptions, task: &TaskContext, kind: &str, day: f64) -> f64 {
+    let Some(llm) = llm_of(task) else { return 0.0 };
+    let suits = |what: &str| place(options.seed, [llm.name, what]) - 0.5;
+    let fit = 0.6 * suits(kind) + 0.4 * task.language.as_deref().map_or(0.0, suits);
+    let degraded = options.degraded_llm_day.is_some_and(|from| day >= f64::from(from));
+    let drift = if degraded && llm.name == LLMS[0].name { DRIFT } else { 0.0 };
+    llm.skill + options.llm_fit * fit + drift
 }
 
 /// A template that is made for another type of task is in the way; each may be at home in some

@@ -1,7 +1,20 @@
 //! Policies: from what is known of each candidate to its odds.
 
+mod boosted;
+mod epsilon_greedy;
+mod lin_ucb;
+mod online;
+mod thompson;
+
+pub use boosted::Boosted;
+pub use epsilon_greedy::{EpsilonGreedy, EpsilonParams};
+pub use lin_ucb::{LinUcb, UcbParams};
+pub use online::OnlineParams;
+pub use thompson::{Thompson, ThompsonParams};
+
 use super::objective::Objective;
 use crate::error::{Error, Result};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -57,6 +70,9 @@ pub trait Policy: fmt::Debug + Send + Sync {
     /// What it believes of each of `arms`.
     fn beliefs(&self, arms: &[Arm]) -> Vec<Belief>;
 
+    /// How likely the first of two arms is the better one, 0 to 1. `seed` as in [`Policy::odds`].
+    fn beats(&self, pair: &[Arm; 2], objective: &Objective, seed: u64) -> f64;
+
     /// Learns what became of a task that was done as `arm` says, however long ago that was.
     fn learn(&mut self, arm: &Arm, outcome: &TaskOutcome);
 
@@ -71,6 +87,30 @@ pub trait Policy: fmt::Debug + Send + Sync {
     /// # Errors
     /// `Corrupt` when it cannot be read.
     fn restore(&mut self, bytes: &[u8]) -> Result<()>;
+}
+
+/// Draws from what is believed to compare two arms.
+const COMPARISONS: u32 = 100;
+
+/// Odds that leave no choice among `count`.
+pub(super) fn all_on(at: usize, count: usize) -> Vec<f64> {
+    (0..count).map(|index| if index == at { 1.0 } else { 0.0 }).collect()
+}
+
+/// These odds, with a share of `floor` given to all alike.
+fn above_floor(odds: Vec<f64>, floor: f64) -> Vec<f64> {
+    let even = floor / odds.len() as f64;
+    odds.into_iter().map(|p| (1.0 - floor) * p + even).collect()
+}
+
+fn store(policy: &impl Serialize) -> Result<Vec<u8>> {
+    postcard::to_stdvec(policy).map_err(|e| Error::internal("the policy cannot be written").with_source(e))
+}
+
+fn load<P: DeserializeOwned>(bytes: &[u8], is_whole: impl Fn(&P) -> bool) -> Result<P> {
+    let read = postcard::from_bytes(bytes)
+        .map_err(|e| Error::corrupt("the policy's state cannot be read").with_source(e))?;
+    if is_whole(&read) { Ok(read) } else { Err(Error::corrupt("the policy's state does not fit together")) }
 }
 
 impl Belief {

@@ -1,0 +1,95 @@
+//! What came out of a choice, in a form to be stored and in a sentence.
+
+use super::candidates::Plan;
+use super::policy::{Arm, Belief};
+use super::routing::Request;
+use crate::event::{Decision, ShownPrediction, Started, TaskContext};
+
+/// A chosen plan, with all that is needed to carry it out and to account for it.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Choice {
+    /// The task with the plan put into it.
+    pub task: TaskContext,
+    /// The plan.
+    pub plan: Plan,
+    /// The decision to be stored with the event.
+    pub decision: Decision,
+    /// What was predicted of the task done this way, to be stored too.
+    pub predictions: Vec<ShownPrediction>,
+    /// What the policy saw, candidate by candidate.
+    pub arms: Vec<Arm>,
+    /// Why it abstained, where it did: the default or the cheapest stands in for the best.
+    pub abstained: Option<String>,
+}
+
+impl Choice {
+    /// What is recorded at the start of the generation.
+    pub fn started(&self) -> Started {
+        let mut started = Started::from(self.task.clone());
+        started.decision = Some(self.decision.clone());
+        started.predictions.clone_from(&self.predictions);
+        started
+    }
+
+    pub(super) fn new(
+        request: &Request<'_>,
+        at: usize,
+        decision: Decision,
+        arms: Vec<Arm>,
+        abstained: Option<String>,
+    ) -> Self {
+        let plan = request.candidates[at].plan.clone();
+        let task = plan.apply(request.task);
+        let said = request.predictions.map(|all| &all[at]);
+        let predictions = said.map(|said| {
+            let (success, time) = (&said.success, &said.time.estimate);
+            let shown = |target, value, interval, status, version| {
+                ShownPrediction::new(target, value, interval, format!("{status:?}"), version)
+            };
+            vec![
+                shown(
+                    "success",
+                    success.success_probability,
+                    success.interval,
+                    success.status,
+                    success.model_version,
+                ),
+                shown("time", time.value, time.interval_90, time.status, time.model_version),
+            ]
+        });
+        Self { task, plan, decision, predictions: predictions.unwrap_or_default(), arms, abstained }
+    }
+}
+
+/// Why `drawn` was chosen, where `best` is the best by what is known.
+pub(super) fn sentence(
+    request: &Request<'_>,
+    arms: &[Arm],
+    beliefs: &[Belief],
+    drawn: usize,
+    best: usize,
+    abstained: Option<&str>,
+) -> String {
+    let of = |at: usize| {
+        let (arm, belief) = (&arms[at], &beliefs[at]);
+        format!(
+            "{} (success {:.0} %, {:.0} to {:.0}; ${:.3}, {:.0} s)",
+            arm.name,
+            belief.success * 100.0,
+            belief.low * 100.0,
+            belief.high * 100.0,
+            arm.cost_usd,
+            arm.seconds
+        )
+    };
+    let why = match abstained {
+        Some(why) => why.to_owned(),
+        None => format!("the best known of {}", arms.len()),
+    };
+    match (drawn == best, request.critical) {
+        (true, true) => format!("{}: {why}; nothing is tried on a critical task", of(drawn)),
+        (true, false) => format!("{}: {why}", of(drawn)),
+        (false, _) => format!("{} is tried to learn; {} is {why}", of(drawn), of(best)),
+    }
+}

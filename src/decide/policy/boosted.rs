@@ -1,0 +1,93 @@
+//! The model in production as a policy: its predictions, as unsure as they say, and what was learnt
+//! since it was trained.
+
+use super::online::{Margins, Online};
+use super::{Arm, Belief, Objective, Policy, TaskOutcome, ThompsonParams, above_floor, load, store};
+use crate::error::Result;
+use crate::learn::logit;
+use serde::{Deserialize, Serialize};
+
+/// Thompson sampling from the boosted model's predictions and their intervals.
+///
+/// A prediction is trained at night on what all have in common; a Bayesian logistic regression on top
+/// of it learns from each outcome what the prediction misses, and knows how little is known of what is
+/// new. Where an arm comes without a prediction, the regression stands alone.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Boosted {
+    params: ThompsonParams,
+    model: Online,
+}
+
+/// Predictions are not believed beyond this, however sure they are.
+const SUREST: f64 = 0.01;
+
+impl Default for Boosted {
+    fn default() -> Self {
+        let params = ThompsonParams::default();
+        Self { model: Online::new(params.online.clone()), params }
+    }
+}
+
+impl Boosted {
+    /// A policy that has learnt nothing beside the model yet.
+    ///
+    /// # Errors
+    /// `InvalidInput` naming the parameter that is out of range.
+    pub fn new(params: ThompsonParams) -> Result<Self> {
+        super::Thompson::new(params.clone())?;
+        Ok(Self { model: Online::new(params.online.clone()), params })
+    }
+
+    fn margins(&self, arms: &[Arm]) -> Margins {
+        let mut margins = self.model.margins(arms, offset);
+        for (at, arm) in arms.iter().enumerate() {
+            margins.covariance[at][at] += doubt(arm).powi(2);
+        }
+        margins
+    }
+}
+
+fn offset(arm: &Arm) -> f64 {
+    arm.predicted.map_or(0.0, |belief| log_odds(belief.success))
+}
+
+/// The standard deviation of the prediction's log-odds: that of the 90 % interval.
+fn doubt(arm: &Arm) -> f64 {
+    arm.predicted.map_or(0.0, |belief| (log_odds(belief.high) - log_odds(belief.low)).max(0.0) / 3.29)
+}
+
+fn log_odds(p: f64) -> f64 {
+    logit(p.clamp(SUREST, 1.0 - SUREST))
+}
+
+impl Policy for Boosted {
+    fn name(&self) -> &'static str {
+        "boosted 1"
+    }
+
+    fn odds(&self, arms: &[Arm], objective: &Objective, seed: u64) -> Vec<f64> {
+        let shares = self.margins(arms).shares_best(arms, objective, self.params.samples, seed);
+        above_floor(shares, self.params.floor)
+    }
+
+    fn beliefs(&self, arms: &[Arm]) -> Vec<Belief> {
+        self.margins(arms).beliefs()
+    }
+
+    fn beats(&self, pair: &[Arm; 2], objective: &Objective, seed: u64) -> f64 {
+        self.margins(pair).shares_best(pair, objective, super::COMPARISONS, seed)[0]
+    }
+
+    fn learn(&mut self, arm: &Arm, outcome: &TaskOutcome) {
+        self.model.learn(arm, offset(arm), outcome.success);
+    }
+
+    fn save(&self) -> Result<Vec<u8>> {
+        store(self)
+    }
+
+    fn restore(&mut self, bytes: &[u8]) -> Result<()> {
+        *self = load(bytes, |read: &Self| read.model.is_whole())?;
+        Ok(())
+    }
+}

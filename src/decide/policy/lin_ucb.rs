@@ -1,0 +1,98 @@
+//! LinUCB: the candidate that may be best, were one lucky.
+
+use super::online::{Margins, Online, OnlineParams};
+use super::{Arm, Belief, Objective, Policy, TaskOutcome, above_floor, all_on, load, store};
+use crate::error::{Error, Result};
+use crate::learn::sigmoid;
+use serde::{Deserialize, Serialize};
+
+/// LinUCB (Li, Chu, Langford and Schapire 2010) on a Bayesian logistic regression. By itself it has no
+/// odds; a share of all choices is made at random, so that it has.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LinUcb {
+    params: UcbParams,
+    model: Online,
+}
+
+/// What can be set of [`LinUcb`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct UcbParams {
+    /// Standard deviations of the log-odds that are added to the mean, 0 to 100.
+    pub alpha: f64,
+    /// Share that is chosen at random, 0 to 1.
+    pub floor: f64,
+    /// How it learns.
+    pub online: OnlineParams,
+}
+
+impl Default for UcbParams {
+    fn default() -> Self {
+        Self { alpha: 0.7, floor: 0.02, online: OnlineParams::default() }
+    }
+}
+
+impl Default for LinUcb {
+    fn default() -> Self {
+        let params = UcbParams::default();
+        Self { model: Online::new(params.online.clone()), params }
+    }
+}
+
+impl LinUcb {
+    /// A policy that knows nothing yet.
+    ///
+    /// # Errors
+    /// `InvalidInput` naming the parameter that is out of range.
+    pub fn new(params: UcbParams) -> Result<Self> {
+        params.online.verify()?;
+        if !(0.0..=100.0).contains(&params.alpha) || !(0.0..=1.0).contains(&params.floor) {
+            return Err(Error::invalid(format!(
+                "LinUCB: alpha is {}, expected 0 to 100; floor is {}, expected 0 to 1",
+                params.alpha, params.floor
+            )));
+        }
+        Ok(Self { model: Online::new(params.online.clone()), params })
+    }
+
+    fn margins(&self, arms: &[Arm]) -> Margins {
+        self.model.margins(arms, |_| 0.0)
+    }
+}
+
+impl Policy for LinUcb {
+    fn name(&self) -> &'static str {
+        "linucb 1"
+    }
+
+    fn odds(&self, arms: &[Arm], objective: &Objective, _seed: u64) -> Vec<f64> {
+        let margins = self.margins(arms);
+        let bound = |(at, mean): (usize, &f64)| {
+            sigmoid(mean + self.params.alpha * margins.covariance[at][at].max(0.0).sqrt())
+        };
+        let bounds: Vec<_> = margins.mean.iter().enumerate().map(bound).collect();
+        above_floor(all_on(objective.best(arms, &bounds), arms.len()), self.params.floor)
+    }
+
+    fn beliefs(&self, arms: &[Arm]) -> Vec<Belief> {
+        self.margins(arms).beliefs()
+    }
+
+    fn beats(&self, pair: &[Arm; 2], objective: &Objective, seed: u64) -> f64 {
+        self.margins(pair).shares_best(pair, objective, super::COMPARISONS, seed)[0]
+    }
+
+    fn learn(&mut self, arm: &Arm, outcome: &TaskOutcome) {
+        self.model.learn(arm, 0.0, outcome.success);
+    }
+
+    fn save(&self) -> Result<Vec<u8>> {
+        store(self)
+    }
+
+    fn restore(&mut self, bytes: &[u8]) -> Result<()> {
+        *self = load(bytes, |read: &Self| read.model.is_whole())?;
+        Ok(())
+    }
+}

@@ -1,0 +1,356 @@
+//! A logistic regression that learns one outcome at a time and knows how unsure it is.
+//!
+//! Its weights have a joint Gaussian posterior. An outcome tells of one direction only, that of its
+//! row, so the posterior along it is Laplace's exactly and the rest follows by conditioning (MacKay
+//! 1992; Chapelle and Li 2011 keep the diagonal only, which forgets that candidates for one task share
+//! what is not known of the task). Weights drift a little with every outcome, and much where outcomes
+//! keep surprising, so the world may change.
+
+use super::{Arm, Belief, Objective};
+use crate::error::{Error, Result};
+use crate::learn::sigmoid;
+use rand::Rng;
+use rand_pcg::Pcg64Mcg;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// How it learns.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct OnlineParams {
+    /// Variance that each weight gains with every outcome, up to its prior's (1), 0 to 1: how fast the
+    /// world is believed to change.
+    pub drift: f64,
+    /// Standard deviations by which the outcomes of a feature must run against what was believed
+    /// before its weight is taken to have jumped, above 0.
+    pub surprise: f64,
+    /// Weights at most, 16 to 4096: what comes later is not looked at. Learning takes their square.
+    pub most_weights: usize,
+}
+
+impl Default for OnlineParams {
+    fn default() -> Self {
+        Self { drift: 5e-5, surprise: 4.5, most_weights: 1024 }
+    }
+}
+
+impl OnlineParams {
+    /// Checks every number's range.
+    pub(super) fn verify(&self) -> Result<()> {
+        let Self { drift, surprise, most_weights } = self;
+        if (0.0..=1.0).contains(drift) && *surprise > 0.0 && (16..=4096).contains(most_weights) {
+            return Ok(());
+        }
+        Err(Error::invalid(format!(
+            "online: drift is {drift}, expected 0 to 1; surprise is {surprise}, expected above 0; \
+             most_weights is {most_weights}, expected 16 to 4096"
+        )))
+    }
+}
+
+/// The regression. Every weight's prior is a standard normal; features carry their scale.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Online {
+    params: OnlineParams,
+    places: BTreeMap<u64, u32>,
+    mean: Vec<f64>,
+    /// Row after row.
+    covariance: Vec<Vec<f64>>,
+    /// Decayed means of standardised residuals.
+    residual: Vec<f64>,
+}
+
+/// Log-odds of success of several arms: a joint Gaussian.
+#[derive(Debug, Clone)]
+pub(super) struct Margins {
+    pub(super) mean: Vec<f64>,
+    pub(super) covariance: Vec<Vec<f64>>,
+}
+
+/// Share of a new residual in the decayed mean.
+const NEW_RESIDUAL: f64 = 0.02;
+/// Variance that a weight which has jumped gains, at most up to its prior's.
+const JUMP: f64 = 0.3;
+/// A row beyond this is no row of features.
+const MOST_VARIANCE: f64 = 1e9;
+/// Log-odds beyond this are as good as certain.
+const MOST_MARGIN: f64 = 12.0;
+
+impl Online {
+    pub(super) fn new(params: OnlineParams) -> Self {
+        Self { params, ..Self::default() }
+    }
+
+    /// What it believes of each arm, on top of each one's offset.
+    pub(super) fn margins(&self, arms: &[Arm], offset: impl Fn(&Arm) -> f64) -> Margins {
+        // A weight that was never seen has its prior, which arms may share.
+        let mut unseen: Vec<u64> = Vec::new();
+        let rows: Vec<Vec<(std::result::Result<usize, usize>, f64)>> = arms
+            .iter()
+            .map(|arm| {
+                let place = |name: &u64| match self.places.get(name) {
+                    Some(at) => Ok(*at as usize),
+                    None => Err(unseen.iter().position(|n| n == name).unwrap_or_else(|| {
+                        unseen.push(*name);
+                        unseen.len() - 1
+                    })),
+                };
+                let mut place = place;
+                arm.features.iter().map(|(name, x)| (place(name), *x)).collect()
+            })
+            .collect();
+        let mut projected = vec![0.0; self.mean.len()];
+        let mut apart = vec![0.0; unseen.len()];
+        let mut covariance = vec![vec![0.0; arms.len()]; arms.len()];
+        for (a, row) in rows.iter().enumerate() {
+            projected.fill(0.0);
+            apart.fill(0.0);
+            for (at, x) in row {
+                match at {
+                    Ok(at) => add_scaled(&mut projected, &self.covariance[*at], *x),
+                    Err(at) => apart[*at] += x,
+                }
+            }
+            for (b, other) in rows.iter().enumerate().take(a + 1) {
+                let product = other.iter().map(|(at, x)| match at {
+                    Ok(at) => projected[*at] * x,
+                    Err(at) => apart[*at] * x,
+                });
+                let product: f64 = product.sum();
+                (covariance[a][b], covariance[b][a]) = (product, product);
+            }
+        }
+        let mean = arms.iter().zip(&rows).map(|(arm, row)| {
+            let known = row.iter().filter_map(|(at, x)| at.ok().map(|at| self.mean[at] * x));
+            offset(arm) + known.sum::<f64>()
+        });
+        Margins { mean: mean.collect(), covariance }
+    }
+
+    /// Learns an outcome of an arm whose log-odds start from `offset`.
+    pub(super) fn learn(&mut self, arm: &Arm, offset: f64, success: bool) {
+        self.drift();
+        let row: Vec<(usize, f64)> =
+            arm.features.iter().filter_map(|(name, x)| Some((self.place(*name)?, *x))).collect();
+        let mut gain = vec![0.0; self.mean.len()];
+        row.iter().for_each(|(at, x)| add_scaled(&mut gain, &self.covariance[*at], *x));
+        let variance: f64 = row.iter().map(|(at, x)| gain[*at] * x).sum();
+        let margin = offset + row.iter().map(|(at, x)| self.mean[*at] * x).sum::<f64>();
+        if !(variance > 0.0 && variance < MOST_VARIANCE && margin.is_finite()) {
+            return;
+        }
+        let y = f64::from(u8::from(success));
+        let after = mode(margin, variance, y);
+        let p = sigmoid(after);
+        let weight = p * (1.0 - p);
+        let step = (after - margin) / variance;
+        self.mean.iter_mut().zip(&gain).for_each(|(mean, gain)| *mean += gain * step);
+        let shrink = weight / (1.0 + weight * variance);
+        for (row, g) in self.covariance.iter_mut().zip(&gain).filter(|(_, g)| **g != 0.0) {
+            add_scaled(row, &gain, -shrink * g);
+        }
+        self.watch(&row, moderated(margin, variance), y);
+    }
+
+    fn drift(&mut self) {
+        let drift = self.params.drift;
+        for (at, row) in self.covariance.iter_mut().enumerate() {
+            if row[at] < 1.0 {
+                row[at] += drift;
+            }
+        }
+    }
+
+    /// Doubts the weights whose outcomes keep running against what was believed.
+    fn watch(&mut self, row: &[(usize, f64)], p: f64, y: f64) {
+        let surprise = (y - p) / (p * (1.0 - p)).max(1e-4).sqrt();
+        let spread = (NEW_RESIDUAL / (2.0 - NEW_RESIDUAL)).sqrt();
+        for (at, _) in row {
+            let residual = &mut self.residual[*at];
+            *residual += NEW_RESIDUAL * (surprise - *residual);
+            if residual.abs() > self.params.surprise * spread {
+                *residual = 0.0;
+                let variance = &mut self.covariance[*at][*at];
+                *variance += (1.0 - *variance).clamp(0.0, JUMP);
+            }
+        }
+    }
+
+    /// The place of a weight, made where it is new; `None` where there is no room.
+    fn place(&mut self, name: u64) -> Option<usize> {
+        if let Some(at) = self.places.get(&name) {
+            return Some(*at as usize);
+        }
+        let at = self.mean.len();
+        if at >= self.params.most_weights {
+            return None;
+        }
+        self.places.insert(name, at as u32);
+        self.mean.push(0.0);
+        self.residual.push(0.0);
+        self.covariance.iter_mut().for_each(|row| row.push(0.0));
+        self.covariance.push(vec![0.0; at + 1]);
+        self.covariance[at][at] = 1.0;
+        Some(at)
+    }
+
+    /// Whether its parts fit together: it may have been read from outside.
+    pub(super) fn is_whole(&self) -> bool {
+        let n = self.mean.len();
+        let finite = |all: &[f64]| all.iter().all(|v| v.is_finite());
+        self.places.len() == n
+            && self.places.values().all(|at| (*at as usize) < n)
+            && self.residual.len() == n
+            && self.covariance.len() == n
+            && self.covariance.iter().all(|row| row.len() == n && finite(row))
+            && finite(&self.mean)
+            && finite(&self.residual)
+    }
+}
+
+impl Margins {
+    /// Each arm's probability of success with its 90 % interval.
+    pub(super) fn beliefs(&self) -> Vec<Belief> {
+        let belief = |(at, mean): (usize, &f64)| {
+            let sd = self.covariance[at][at].max(0.0).sqrt();
+            let interval = (sigmoid(mean - 1.645 * sd), sigmoid(mean + 1.645 * sd));
+            Belief::new(moderated(*mean, sd * sd), interval)
+        };
+        self.mean.iter().enumerate().map(belief).collect()
+    }
+
+    /// In which share of `count` draws from it each arm is the best.
+    pub(super) fn shares_best(&self, arms: &[Arm], objective: &Objective, count: u32, seed: u64) -> Vec<f64> {
+        let root = cholesky(&self.covariance);
+        let mut rng = Pcg64Mcg::new(u128::from(seed) << 1 | 1);
+        let mut normals = vec![0.0; self.mean.len()];
+        let mut success = vec![0.0; self.mean.len()];
+        let mut wins = vec![0_u32; self.mean.len()];
+        for _ in 0..count {
+            fill_normal(&mut rng, &mut normals);
+            for (a, p) in success.iter_mut().enumerate() {
+                let noise: f64 = root[a].iter().zip(&normals).map(|(l, z)| l * z).sum();
+                *p = sigmoid(self.mean[a] + noise);
+            }
+            if let Some(wins) = wins.get_mut(objective.best(arms, &success)) {
+                *wins += 1;
+            }
+        }
+        wins.into_iter().map(|n| f64::from(n) / f64::from(count)).collect()
+    }
+}
+
+/// The mode of a Gaussian belief of log-odds after an outcome (Newton's method).
+fn mode(margin: f64, variance: f64, y: f64) -> f64 {
+    let mut z = margin.clamp(-MOST_MARGIN, MOST_MARGIN);
+    for _ in 0..12 {
+        let p = sigmoid(z);
+        let slope = (z - margin) / variance + p - y;
+        let step = slope / (1.0 / variance + p * (1.0 - p));
+        z -= step.clamp(-3.0, 3.0);
+        if step.abs() < 1e-10 {
+            break;
+        }
+    }
+    z
+}
+
+/// The mean probability over a Gaussian belief of log-odds (MacKay 1992).
+fn moderated(mean: f64, variance: f64) -> f64 {
+    sigmoid(mean / (1.0 + std::f64::consts::PI * variance.max(0.0) / 8.0).sqrt())
+}
+
+/// The lower triangular root of a covariance, row by row.
+fn cholesky(of: &[Vec<f64>]) -> Vec<Vec<f64>> {
+    let mut root: Vec<Vec<f64>> = Vec::with_capacity(of.len());
+    for (a, row) in of.iter().enumerate() {
+        let mut new = Vec::with_capacity(a + 1);
+        for (b, value) in row.iter().enumerate().take(a) {
+            let sum: f64 = root[b].iter().zip(&new).map(|(x, y): (&f64, &f64)| x * y).sum();
+            // Arms that are known to be alike leave nothing of their own.
+            new.push(if root[b][b] > 1e-9 { (value - sum) / root[b][b] } else { 0.0 });
+        }
+        let own: f64 = row[a] - new.iter().map(|x| x * x).sum::<f64>();
+        new.push(own.max(0.0).sqrt());
+        root.push(new);
+    }
+    root
+}
+
+/// Standard normal numbers (Box and Muller 1958).
+fn fill_normal(rng: &mut Pcg64Mcg, out: &mut [f64]) {
+    let mut unit = || (rng.next_u64() >> 11) as f64 / (1_u64 << 53) as f64;
+    for pair in out.chunks_mut(2) {
+        let (u, v) = (1.0 - unit(), unit());
+        let radius = (-2.0 * u.ln()).sqrt();
+        let (sine, cosine) = (std::f64::consts::TAU * v).sin_cos();
+        pair[0] = radius * cosine;
+        if let Some(second) = pair.get_mut(1) {
+            *second = radius * sine;
+        }
+    }
+}
+
+fn add_scaled(to: &mut [f64], from: &[f64], by: f64) {
+    to.iter_mut().zip(from).for_each(|(to, from)| *to += by * from);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn arm(features: &[(u64, f64)]) -> Arm {
+        Arm { features: features.to_vec(), ..Arm::default() }
+    }
+
+    fn learnt(rate: impl Fn(u64) -> bool, n: u64) -> Online {
+        let mut model = Online::new(OnlineParams { drift: 0.0, ..OnlineParams::default() });
+        (0..n).for_each(|i| model.learn(&arm(&[(1, 1.0)]), 0.0, rate(i)));
+        model
+    }
+
+    #[test]
+    fn it_finds_the_rate_and_grows_sure_as_theory_says() {
+        let model = learnt(|i| i % 4 != 0, 4000);
+        let margins = model.margins(&[arm(&[(1, 1.0)])], |_| 0.0);
+        assert!((margins.mean[0] - 3_f64.ln()).abs() < 0.01, "{margins:?}");
+        // The inverse of prior precision and Fisher information.
+        let expected = 1.0 / (1.0 + 4000.0 * 0.75 * 0.25);
+        assert!((margins.covariance[0][0] / expected - 1.0).abs() < 0.05, "{margins:?}");
+    }
+
+    #[test]
+    fn what_arms_share_and_nobody_knows_does_not_tell_them_apart() {
+        let model = learnt(|_| true, 5);
+        let arms = [arm(&[(7, 1.0), (8, 1.0)]), arm(&[(7, 1.0)])];
+        let margins = model.margins(&arms, |_| 0.0);
+        let difference = margins.covariance[0][0] + margins.covariance[1][1] - 2.0 * margins.covariance[0][1];
+        assert_eq!((margins.covariance[0][0], difference), (2.0, 1.0));
+    }
+
+    #[test]
+    fn a_root_gives_its_covariance_back() {
+        let of = vec![vec![4.0, 2.0, 2.0], vec![2.0, 5.0, 1.0], vec![2.0, 1.0, 1.0]];
+        let root = cholesky(&of);
+        for (a, row) in of.iter().enumerate() {
+            for (b, value) in row.iter().enumerate() {
+                let product: f64 = root[a].iter().zip(&root[b]).map(|(x, y)| x * y).sum();
+                assert!((product - value).abs() < 1e-12, "{a} {b}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_jump_is_followed_sooner_where_surprises_are_heeded() {
+        let follow = |surprise| {
+            let params = OnlineParams { surprise, ..OnlineParams::default() };
+            let mut model = Online::new(params);
+            let one = arm(&[(1, 1.0)]);
+            (0..3000).for_each(|i| model.learn(&one, 0.0, i % 10 != 0));
+            (0..100).for_each(|i| model.learn(&one, 0.0, i % 10 == 0));
+            model.margins(&[one], |_| 0.0).mean[0]
+        };
+        assert!(follow(4.5) < follow(1e9) - 0.3, "{} {}", follow(4.5), follow(1e9));
+    }
+}

@@ -1,0 +1,97 @@
+//! Thompson sampling: each candidate is chosen as often as it may be the best.
+
+use super::online::{Margins, Online, OnlineParams};
+use super::{Arm, Belief, Objective, Policy, TaskOutcome, above_floor, load, store};
+use crate::error::{Error, Result};
+use serde::{Deserialize, Serialize};
+
+/// Thompson sampling (Thompson 1933; Agrawal and Goyal 2013) from a Bayesian logistic regression.
+///
+/// The odds that it states are exact: it first makes [`samples`](ThompsonParams::samples) draws from
+/// what it believes, by the seed; each candidate's odds are the share of these in which it is the
+/// best, raised by a floor. What is done is then drawn from those odds, so given what was drawn first
+/// they are the odds of the choice, not an estimate of them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Thompson {
+    params: ThompsonParams,
+    model: Online,
+}
+
+/// What can be set of [`Thompson`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct ThompsonParams {
+    /// Draws from what is believed, 1 to 100,000.
+    pub samples: u32,
+    /// Odds that are shared out evenly, 0 to 1: what has no odds cannot be judged afterwards.
+    pub floor: f64,
+    /// How it learns.
+    pub online: OnlineParams,
+}
+
+impl Default for ThompsonParams {
+    fn default() -> Self {
+        Self { samples: 100, floor: 0.01, online: OnlineParams::default() }
+    }
+}
+
+impl Default for Thompson {
+    fn default() -> Self {
+        let params = ThompsonParams::default();
+        Self { model: Online::new(params.online.clone()), params }
+    }
+}
+
+impl Thompson {
+    /// A policy that knows nothing yet.
+    ///
+    /// # Errors
+    /// `InvalidInput` naming the parameter that is out of range.
+    pub fn new(params: ThompsonParams) -> Result<Self> {
+        params.online.verify()?;
+        if !(1..=100_000).contains(&params.samples) || !(0.0..=1.0).contains(&params.floor) {
+            return Err(Error::invalid(format!(
+                "Thompson: samples is {}, expected 1 to 100000; floor is {}, expected 0 to 1",
+                params.samples, params.floor
+            )));
+        }
+        Ok(Self { model: Online::new(params.online.clone()), params })
+    }
+
+    fn margins(&self, arms: &[Arm]) -> Margins {
+        self.model.margins(arms, |_| 0.0)
+    }
+}
+
+impl Policy for Thompson {
+    fn name(&self) -> &'static str {
+        "thompson 1"
+    }
+
+    fn odds(&self, arms: &[Arm], objective: &Objective, seed: u64) -> Vec<f64> {
+        let shares = self.margins(arms).shares_best(arms, objective, self.params.samples, seed);
+        above_floor(shares, self.params.floor)
+    }
+
+    fn beliefs(&self, arms: &[Arm]) -> Vec<Belief> {
+        self.margins(arms).beliefs()
+    }
+
+    fn beats(&self, pair: &[Arm; 2], objective: &Objective, seed: u64) -> f64 {
+        self.margins(pair).shares_best(pair, objective, super::COMPARISONS, seed)[0]
+    }
+
+    fn learn(&mut self, arm: &Arm, outcome: &TaskOutcome) {
+        self.model.learn(arm, 0.0, outcome.success);
+    }
+
+    fn save(&self) -> Result<Vec<u8>> {
+        store(self)
+    }
+
+    fn restore(&mut self, bytes: &[u8]) -> Result<()> {
+        *self = load(bytes, |read: &Self| read.model.is_whole())?;
+        Ok(())
+    }
+}

@@ -1,0 +1,511 @@
+//! The choice itself: from a task and its candidates to a decision that can be stored, and what comes
+//! of it back to the policy.
+
+use super::budget::Budget;
+use super::candidates::Candidate;
+use super::choice::{Choice, sentence};
+use super::features::{Words, features};
+use super::meter::Meter;
+use super::objective::Objective;
+use super::policy::{Arm, Belief, Policy, TaskOutcome, all_on, draw};
+use super::safety::Safety;
+use super::sessions::Sessions;
+use super::weights::{ModelWeight, Records};
+use crate::error::{Error, Result};
+use crate::event::{Completion, Decision, GenerationEvent, TaskContext};
+use crate::fnv;
+use crate::serve::{PredictionService, Predictions};
+use crate::telemetry;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Chooses among candidates, and learns from what became of what was chosen.
+///
+/// ```
+/// use chrono::Utc;
+/// use devmatrix_ml::decide::{Candidate, Request, Router, RouterOptions, Thompson};
+/// use devmatrix_ml::event::{TaskContext, TaskId};
+/// let mut router = Router::new(Box::new(Thompson::default()), RouterOptions::default())?;
+/// let candidates = ["claude-sonnet-4.5", "gpt-4.1-mini"].map(Candidate::by_llm);
+/// let task = TaskContext::new(TaskId::new("TASK-7")?);
+/// let choice = router.choose(&Request::new(&task, &candidates, Utc::now()))?;
+/// assert_eq!(choice.decision.odds.iter().sum::<f64>(), 1.0);
+/// assert_eq!(choice.task.model_used.as_deref(), Some(choice.decision.chosen.as_str()));
+/// # Ok::<(), devmatrix_ml::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Router {
+    policy: Box<dyn Policy>,
+    options: RouterOptions,
+    state: State,
+}
+
+/// What can be set of a [`Router`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct RouterOptions {
+    /// What is wanted.
+    pub objective: Objective,
+    /// How far exploring may go.
+    pub safety: Safety,
+    /// Whether all tasks of a session are done as its first one was drawn.
+    pub sticky_sessions: bool,
+    /// How sure it must be that the best beats the default, 0.5 to 1; else it abstains, and the default
+    /// (without one: the cheapest) takes the place of the best.
+    pub certainty: f64,
+    /// Share of the odds that LLMs without a record get together, 0 to 1.
+    pub newcomer_share: f64,
+    /// Outcomes that make a record.
+    pub newcomer_outcomes: u64,
+    /// The same seed and the same calls give the same choices.
+    pub seed: u64,
+}
+
+/// A task with the ways to do it.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct Request<'a> {
+    /// The task.
+    pub task: &'a TaskContext,
+    /// The ways, each with a name of its own.
+    pub candidates: &'a [Candidate],
+    /// The moment.
+    pub now: DateTime<Utc>,
+    /// What the models say of each way, in the order of the candidates; `None` where nobody asked.
+    pub predictions: Option<&'a [Predictions]>,
+    /// The name of the candidate that is chosen where evidence separates none.
+    pub default: Option<&'a str>,
+    /// Whether nothing may be tried on it.
+    pub critical: bool,
+}
+
+/// What is kept from call to call beside the policy's own.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct State {
+    decisions: u64,
+    meter: Meter,
+    records: Records,
+    /// Families that the host gave, by LLM.
+    families: BTreeMap<String, String>,
+    sessions: Sessions,
+    budget: Budget,
+}
+
+impl Default for RouterOptions {
+    fn default() -> Self {
+        Self {
+            objective: Objective::default(),
+            safety: Safety::default(),
+            sticky_sessions: false,
+            certainty: 0.6,
+            newcomer_share: 0.05,
+            newcomer_outcomes: 30,
+            seed: 7,
+        }
+    }
+}
+
+impl<'a> Request<'a> {
+    /// A task with the ways to do it, at a moment.
+    pub fn new(task: &'a TaskContext, candidates: &'a [Candidate], now: DateTime<Utc>) -> Self {
+        Self { task, candidates, now, predictions: None, default: None, critical: false }
+    }
+
+    /// The same with what the models say of each way.
+    #[must_use]
+    pub fn predicted(self, predictions: &'a [Predictions]) -> Self {
+        Self { predictions: Some(predictions), ..self }
+    }
+
+    /// The same with a default.
+    #[must_use]
+    pub fn or_else(self, default: &'a str) -> Self {
+        Self { default: Some(default), ..self }
+    }
+
+    /// The same of a task on which nothing may be tried.
+    #[must_use]
+    pub fn critical(self) -> Self {
+        Self { critical: true, ..self }
+    }
+
+    fn verify(&self) -> Result<()> {
+        self.task.validate()?;
+        self.candidates.iter().try_for_each(Candidate::validate)?;
+        if self.candidates.is_empty() {
+            return Err(Error::invalid("there are no candidates to choose among: give at least one"));
+        }
+        let names: BTreeSet<_> = self.candidates.iter().map(|candidate| &candidate.name).collect();
+        if names.len() < self.candidates.len() {
+            return Err(Error::invalid("two candidates have the same name: give each its own"));
+        }
+        if self.predictions.is_some_and(|all| all.len() != self.candidates.len()) {
+            return Err(Error::invalid("there must be predictions for each candidate, or none at all"));
+        }
+        match self.default {
+            Some(name) if !self.candidates.iter().any(|candidate| candidate.name == name) => {
+                Err(Error::invalid(format!("the default {name:?} is not among the candidates")))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl RouterOptions {
+    fn verify(&self) -> Result<()> {
+        self.objective.verify()?;
+        self.safety.verify()?;
+        if !(0.5..=1.0).contains(&self.certainty) || !(0.0..=1.0).contains(&self.newcomer_share) {
+            return Err(Error::invalid(format!(
+                "certainty is {}, expected 0.5 to 1; newcomer_share is {}, expected 0 to 1",
+                self.certainty, self.newcomer_share
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// What was found out on the way to a choice.
+struct Ranking {
+    /// What is best by what is known, or what stands in for it.
+    best: usize,
+    beliefs: Vec<Belief>,
+    abstained: Option<String>,
+}
+
+impl Router {
+    /// A router that chooses by `policy`.
+    ///
+    /// # Errors
+    /// `InvalidInput` naming the option that is out of range.
+    pub fn new(policy: Box<dyn Policy>, options: RouterOptions) -> Result<Self> {
+        options.verify()?;
+        Ok(Self { policy, options, state: State::default() })
+    }
+
+    /// What it was made with.
+    pub fn options(&self) -> &RouterOptions {
+        &self.options
+    }
+
+    /// The policy as it is now.
+    pub fn policy(&self) -> &dyn Policy {
+        self.policy.as_ref()
+    }
+
+    /// Switches exploring off, or on again; it holds from the next choice on.
+    pub fn set_exploration(&mut self, on: bool) {
+        self.options.safety.exploration_off = !on;
+    }
+
+    /// Chooses one of the candidates.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a task or candidate out of range, no candidate, two of one name, or
+    /// predictions that are not one a candidate; `Unavailable` when the day's budget is used up.
+    pub fn choose(&mut self, request: &Request<'_>) -> Result<Choice> {
+        telemetry::decided(|| self.choose_among(request))
+    }
+
+    fn choose_among(&mut self, request: &Request<'_>) -> Result<Choice> {
+        request.verify()?;
+        let arms = self.arms(request);
+        let permitted = self.permitted(&arms, request.now)?;
+        if let Some(choice) = self.again(request, &arms, &permitted)? {
+            return Ok(choice);
+        }
+        self.state.decisions += 1;
+        self.state.budget.pace(self.options.objective.usd_per_day, request.now);
+        let seed = mixed(self.options.seed, self.state.decisions);
+        let allowed: Vec<Arm> = permitted.iter().map(|at| self.state.budget.priced(&arms[*at])).collect();
+        let ranking = self.rank(request, &allowed, seed);
+        let odds = self.odds(request, &allowed, &permitted, &ranking, seed);
+        let drawn = draw(&odds, unit(mixed(seed, 1)))?;
+        let mut all_odds = vec![0.0; arms.len()];
+        permitted.iter().zip(&odds).for_each(|(at, p)| all_odds[*at] = *p);
+        let names = request.candidates.iter().map(|candidate| candidate.name.clone()).collect();
+        let mut decision = Decision::drawn(self.policy.name(), names, all_odds, permitted[drawn])?;
+        decision.inputs = Some(self.fingerprint(&arms, seed)?);
+        decision.versions = request.predictions.and_then(<[_]>::first).map(versions).unwrap_or_default();
+        decision.reason = Some(sentence(
+            request,
+            &allowed,
+            &ranking.beliefs,
+            drawn,
+            ranking.best,
+            ranking.abstained.as_deref(),
+        ));
+        if let Some(session) = self.session(request) {
+            decision.unit = Some(session.to_owned());
+            self.state.sessions.keep(&decision);
+        }
+        Ok(Choice::new(request, permitted[drawn], decision, arms, ranking.abstained))
+    }
+
+    /// The same by what the models in production say of each candidate, all asked at once.
+    ///
+    /// # Errors
+    /// Those of [`Router::choose`].
+    pub fn choose_predicted(&mut self, service: &PredictionService, request: &Request<'_>) -> Result<Choice> {
+        request.verify()?;
+        let ways: Vec<_> = request.candidates.iter().map(|c| c.plan.apply(request.task)).collect();
+        let predictions = service.predict_what_if(&ways)?;
+        self.choose(&request.predicted(&predictions))
+    }
+
+    /// Learns what a generation cost and took, when it has ended.
+    pub fn completed(&mut self, task: &TaskContext, done: &Completion, now: DateTime<Utc>) {
+        self.state.meter.learn(task, done);
+        self.state.budget.spend(done.cost_usd, now);
+    }
+
+    /// Learns what the user said of a generation, once it is known; whether it said anything. The order
+    /// does not matter, but each generation counts as often as it is given.
+    pub fn judged(&mut self, event: &GenerationEvent) -> bool {
+        let Some(success) = event.outcome().and_then(|outcome| outcome.success) else { return false };
+        let started = &event.started.value;
+        let shown = started.predictions.iter().find(|shown| shown.target == "success");
+        let predicted = shown.filter(|shown| shown.model_version > 0);
+        let predicted = predicted.map(|shown| Belief::new(shown.value, (shown.lower, shown.upper)));
+        let words = Words::of(&started.context.task_description);
+        let arm = Arm { predicted, ..self.arm_of(&started.context, &words) };
+        self.policy.learn(&arm, &TaskOutcome::new(success));
+        self.state.records.learn(&started.context, success);
+        true
+    }
+
+    /// What the policy sees of a task as it was, or is to be, done.
+    pub fn arm(&self, task: &TaskContext) -> Arm {
+        self.arm_of(task, &Words::of(&task.task_description))
+    }
+
+    /// Which LLM does how well at which type of task, by type, the one to rely on most first. These are
+    /// plain counts: an LLM that is given the hard tasks looks worse than it is.
+    pub fn weights(&self) -> Vec<ModelWeight> {
+        self.state.records.weights()
+    }
+
+    /// All that was learnt, and what sessions and budget stand at.
+    ///
+    /// # Errors
+    /// `Internal` when it cannot be written.
+    pub fn save(&self) -> Result<Vec<u8>> {
+        let saved =
+            Saved { policy: self.policy.name().to_owned(), learnt: self.policy.save()?, state: &self.state };
+        postcard::to_stdvec(&saved)
+            .map_err(|e| Error::internal("the router cannot be written").with_source(e))
+    }
+
+    /// Takes up what [`Router::save`] wrote.
+    ///
+    /// # Errors
+    /// `Corrupt` when it cannot be read; `Incompatible` when another policy wrote it.
+    pub fn restore(&mut self, bytes: &[u8]) -> Result<()> {
+        let saved: Saved<State> = postcard::from_bytes(bytes)
+            .map_err(|e| Error::corrupt("the router's state cannot be read").with_source(e))?;
+        if saved.policy != self.policy.name() {
+            return Err(Error::incompatible(format!(
+                "the router's state is that of {:?}, its policy is {:?}",
+                saved.policy,
+                self.policy.name()
+            )));
+        }
+        self.policy.restore(&saved.learnt)?;
+        self.state = saved.state;
+        Ok(())
+    }
+}
+
+/// A router as it is written.
+#[derive(Serialize, Deserialize)]
+struct Saved<S> {
+    policy: String,
+    learnt: Vec<u8>,
+    state: S,
+}
+
+impl Router {
+    fn arms(&mut self, request: &Request<'_>) -> Vec<Arm> {
+        for candidate in request.candidates {
+            if let (Some(llm), Some(family)) = (&candidate.plan.llm, &candidate.family)
+                && self.state.families.get(llm) != Some(family)
+            {
+                self.state.families.insert(llm.clone(), family.clone());
+            }
+        }
+        let words = Words::of(&request.task.task_description);
+        let arm = |(at, candidate): (usize, &Candidate)| {
+            let task = candidate.plan.apply(request.task);
+            let predicted = request.predictions.map(|all| &all[at]);
+            let (cost_usd, seconds) = self.state.meter.expected(&task, candidate.usd_per_1k_tokens);
+            let time = predicted.filter(|p| p.time.estimate.model_version > 0);
+            Arm {
+                name: candidate.name.clone(),
+                predicted: predicted
+                    .filter(|p| p.success.model_version > 0)
+                    .map(|p| Belief::new(p.success.success_probability, p.success.interval)),
+                cost_usd,
+                seconds: time.map_or(seconds, |p| p.time.estimated_seconds),
+                ..self.arm_of(&task, &words)
+            }
+        };
+        request.candidates.iter().enumerate().map(arm).collect()
+    }
+
+    fn arm_of(&self, task: &TaskContext, words: &Words) -> Arm {
+        let family = task.model_used.as_ref().and_then(|llm| self.state.families.get(llm));
+        Arm { features: features(task, words, family.map(String::as_str)), ..Arm::default() }
+    }
+
+    /// The places of the arms that keep to time, cost and budget; where none does, the one that comes
+    /// nearest.
+    fn permitted(&self, arms: &[Arm], now: DateTime<Utc>) -> Result<Vec<usize>> {
+        let objective = &self.options.objective;
+        let mut permitted: Vec<usize> = (0..arms.len()).collect();
+        if let Some(limit) = objective.usd_per_day {
+            let left = limit - self.state.budget.spent(now);
+            permitted.retain(|at| arms[*at].cost_usd <= left);
+            if permitted.is_empty() {
+                return Err(Error::new(
+                    crate::error::ErrorKind::Unavailable,
+                    format!(
+                        "of the day's ${limit} only ${left:.4} are left: raise it, or wait until midnight UTC"
+                    ),
+                ));
+            }
+        }
+        keep(&mut permitted, objective.max_seconds, |at| arms[at].seconds);
+        keep(&mut permitted, objective.max_cost_usd, |at| arms[at].cost_usd);
+        Ok(permitted)
+    }
+
+    /// The session's first draw again, where there was one that still holds.
+    fn again(&self, request: &Request<'_>, arms: &[Arm], permitted: &[usize]) -> Result<Option<Choice>> {
+        let Some(decision) = self.session(request).and_then(|session| self.state.sessions.drawn(session))
+        else {
+            return Ok(None);
+        };
+        let decision = decision?;
+        let at = request.candidates.iter().position(|candidate| candidate.name == decision.chosen);
+        let at = at.filter(|at| permitted.contains(at));
+        Ok(at.map(|at| Choice::new(request, at, decision, arms.to_vec(), None)))
+    }
+
+    /// The session whose tasks are done alike; nothing that was drawn is repeated on critical tasks.
+    fn session<'a>(&self, request: &'a Request<'_>) -> Option<&'a str> {
+        let session = request.task.session_id.as_ref().filter(|_| self.options.sticky_sessions);
+        session.filter(|_| !request.critical).map(crate::event::SessionId::as_str)
+    }
+
+    fn rank(&self, request: &Request<'_>, arms: &[Arm], seed: u64) -> Ranking {
+        let objective = &self.options.objective;
+        let beliefs = self.policy.beliefs(arms);
+        let means: Vec<_> = beliefs.iter().map(|belief| belief.success).collect();
+        let best = objective.best(arms, &means);
+        let named = request.default.and_then(|name| arms.iter().position(|arm| arm.name == name));
+        let cheapest = || {
+            let costs = arms.iter().enumerate();
+            costs.min_by(|a, b| a.1.cost_usd.total_cmp(&b.1.cost_usd)).map_or(best, |(at, _)| at)
+        };
+        let fallback = named.unwrap_or_else(cheapest);
+        if best == fallback {
+            return Ranking { best, beliefs, abstained: None };
+        }
+        let sure =
+            self.policy.beats(&[arms[best].clone(), arms[fallback].clone()], objective, mixed(seed, 2));
+        if sure >= self.options.certainty {
+            return Ranking { best, beliefs, abstained: None };
+        }
+        let what = if named.is_some() { "the default" } else { "the cheapest" };
+        let abstained = format!(
+            "the evidence does not separate {} from {what}, {}: {:.0} % sure, {:.0} % are asked for",
+            arms[best].name,
+            arms[fallback].name,
+            sure * 100.0,
+            self.options.certainty * 100.0
+        );
+        Ranking { best: fallback, beliefs, abstained: Some(abstained) }
+    }
+
+    /// The odds of the permitted arms.
+    fn odds(
+        &self,
+        request: &Request<'_>,
+        arms: &[Arm],
+        permitted: &[usize],
+        ranking: &Ranking,
+        seed: u64,
+    ) -> Vec<f64> {
+        if request.critical || self.options.safety.exploration_off {
+            return all_on(ranking.best, arms.len());
+        }
+        let mut odds = self.policy.odds(arms, &self.options.objective, seed);
+        if ranking.abstained.is_some()
+            && let Some(most) = (0..odds.len()).max_by(|a, b| odds[*a].total_cmp(&odds[*b]))
+        {
+            // What stands in for the best takes its place.
+            odds.swap(most, ranking.best);
+        }
+        let newcomers = self.newcomers(request, permitted);
+        let share = if newcomers.is_empty() { 0.0 } else { self.options.newcomer_share };
+        odds.iter_mut().for_each(|p| *p *= 1.0 - share);
+        newcomers.iter().for_each(|at| odds[*at] += share / newcomers.len() as f64);
+        self.options.safety.bounded(odds, ranking.best)
+    }
+
+    /// Those of the permitted arms whose LLM has no record while another's has.
+    fn newcomers(&self, request: &Request<'_>, permitted: &[usize]) -> Vec<usize> {
+        let outcomes = |at: usize| {
+            let plan = &request.candidates[at].plan;
+            self.state.records.outcomes(plan.llm.as_deref().or(request.task.model_used.as_deref()))
+        };
+        let is_new = |at: &usize| outcomes(*at) < self.options.newcomer_outcomes;
+        if permitted.iter().all(is_new) {
+            return Vec::new();
+        }
+        (0..permitted.len()).filter(|index| is_new(&permitted[*index])).collect()
+    }
+
+    /// A number for all that the choice hangs on, but for what was learnt.
+    fn fingerprint(&self, arms: &[Arm], seed: u64) -> Result<String> {
+        let seen = postcard::to_stdvec(&(arms, &self.options, seed))
+            .map_err(|e| Error::internal("a choice's inputs cannot be written").with_source(e))?;
+        Ok(format!("{:016x}", fnv::hash(&seen)))
+    }
+}
+
+/// Keeps those within a limit; where none is, the lowest.
+fn keep(permitted: &mut Vec<usize>, limit: Option<f64>, of: impl Fn(usize) -> f64) {
+    let Some(limit) = limit else { return };
+    let Some(lowest) = permitted.iter().copied().min_by(|a, b| of(*a).total_cmp(&of(*b))) else { return };
+    permitted.retain(|at| of(*at) <= limit);
+    if permitted.is_empty() {
+        permitted.push(lowest);
+    }
+}
+
+fn versions(predictions: &Predictions) -> BTreeMap<String, u64> {
+    [
+        ("success", predictions.success.model_version),
+        ("complexity", predictions.complexity.estimate.model_version),
+        ("time", predictions.time.estimate.model_version),
+        ("quality", predictions.quality.estimate.model_version),
+    ]
+    .map(|(name, version)| (name.to_owned(), version))
+    .into()
+}
+
+/// `SplitMix64` (Steele, Lea and Flood 2014) of two numbers.
+fn mixed(a: u64, b: u64) -> u64 {
+    let z = a.wrapping_add(b.wrapping_mul(0x9E37_79B9_7F4A_7C15)).wrapping_add(0x9E37_79B9_7F4A_7C15);
+    let z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}
+
+/// A number in [0, 1).
+fn unit(bits: u64) -> f64 {
+    (bits >> 11) as f64 / (1_u64 << 53) as f64
+}

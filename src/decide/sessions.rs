@@ -1,0 +1,66 @@
+//! What was drawn for each session.
+
+use crate::error::Result;
+use crate::event::Decision;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, VecDeque};
+
+/// The first draw of each session; the oldest sessions are forgotten first.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Sessions {
+    drawn: BTreeMap<String, Drawn>,
+    order: VecDeque<String>,
+}
+
+/// What is repeated of a decision.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Drawn {
+    policy: String,
+    candidates: Vec<String>,
+    odds: Vec<f64>,
+    chosen: usize,
+    inputs: Option<String>,
+    versions: BTreeMap<String, u64>,
+}
+
+/// Sessions that are remembered.
+const MOST_SESSIONS: usize = 10_000;
+
+impl Sessions {
+    /// Keeps what was drawn for the decision's unit.
+    pub(super) fn keep(&mut self, decision: &Decision) {
+        let at = decision.candidates.iter().position(|name| *name == decision.chosen);
+        let (Some(unit), Some(chosen)) = (&decision.unit, at) else { return };
+        let drawn = Drawn {
+            policy: decision.policy.clone(),
+            candidates: decision.candidates.clone(),
+            odds: decision.odds.clone(),
+            chosen,
+            inputs: decision.inputs.clone(),
+            versions: decision.versions.clone(),
+        };
+        if self.drawn.insert(unit.clone(), drawn).is_none() {
+            self.order.push_back(unit.clone());
+        }
+        if self.order.len() > MOST_SESSIONS
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.drawn.remove(&oldest);
+        }
+    }
+
+    /// The decision of a session as it is repeated: with the odds with which it was drawn.
+    pub(super) fn drawn(&self, session: &str) -> Option<Result<Decision>> {
+        let drawn = self.drawn.get(session)?;
+        let decision =
+            Decision::drawn(&drawn.policy, drawn.candidates.clone(), drawn.odds.clone(), drawn.chosen);
+        Some(decision.map(|decision| Decision {
+            inputs: drawn.inputs.clone(),
+            versions: drawn.versions.clone(),
+            reason: Some(format!("{}: as the session's first task was drawn", decision.chosen)),
+            unit: Some(session.to_owned()),
+            repeated: true,
+            ..decision
+        }))
+    }
+}

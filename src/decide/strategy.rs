@@ -1,0 +1,147 @@
+//! From risk to care: rules that say how a task is done differently when it may fail.
+
+use super::candidates::Plan;
+use crate::error::Result;
+use crate::models::{RiskLevel, SuccessPrediction};
+use serde::{Deserialize, Serialize};
+
+/// Rules, each tried in turn; a later one goes before an earlier one where both set the same.
+///
+/// The default is careful where the risk is very high: temperature 0.05, examples retrieved, five of
+/// them. Rules are data: a host keeps its own in a file.
+///
+/// ```
+/// use devmatrix_ml::decide::Strategy;
+/// let strategy: Strategy = serde_json::from_str(
+///     r#"{"rules": [{"name": "legal", "risk_at_least": "high", "when_reason": "authentication",
+///                    "plan": {"human_review": true, "retry_budget": 1}}]}"#,
+/// ).unwrap();
+/// assert_eq!(strategy.rules[0].plan.retry_budget, Some(1));
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Strategy {
+    /// The rules, in order.
+    pub rules: Vec<StrategyRule>,
+}
+
+/// What to do differently, and when.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct StrategyRule {
+    /// Its name.
+    pub name: String,
+    /// From which risk on.
+    pub risk_at_least: RiskLevel,
+    /// Only where a reason that speaks against success is about this: a part of the feature's name.
+    #[serde(default)]
+    pub when_reason: Option<String>,
+    /// What it sets.
+    pub plan: Plan,
+}
+
+/// One thing that is done differently, with the reason.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Adjustment {
+    /// The rule.
+    pub rule: String,
+    /// What is set, by its name in [`Plan`].
+    pub setting: String,
+    /// To what.
+    pub value: serde_json::Value,
+    /// Why, in a sentence.
+    pub reason: String,
+}
+
+impl Default for Strategy {
+    fn default() -> Self {
+        let careful =
+            Plan { temperature: Some(0.05), use_rag: Some(true), max_examples: Some(5), ..Plan::default() };
+        Self { rules: vec![StrategyRule::new("conservative", RiskLevel::VeryHigh, careful)] }
+    }
+}
+
+impl StrategyRule {
+    /// A rule for a risk of at least this level.
+    pub fn new(name: impl Into<String>, risk_at_least: RiskLevel, plan: Plan) -> Self {
+        Self { name: name.into(), risk_at_least, when_reason: None, plan }
+    }
+
+    /// The sentence that makes the rule hold; `None` where it does not.
+    fn holds(&self, prediction: &SuccessPrediction) -> Option<String> {
+        if prediction.risk_level < self.risk_at_least {
+            return None;
+        }
+        let risk = format!("success is {:.0} % likely", prediction.success_probability * 100.0);
+        let Some(about) = &self.when_reason else { return Some(risk) };
+        let reason = prediction.risk_factors.iter().find(|reason| reason.feature.contains(about.as_str()))?;
+        Some(format!("{risk}; {}", reason.text))
+    }
+}
+
+impl Strategy {
+    /// `plan` with what the rules change for a task of which this is predicted, and why.
+    ///
+    /// # Errors
+    /// `InvalidInput` naming the rule whose plan is out of range.
+    pub fn adjust(&self, plan: &Plan, prediction: &SuccessPrediction) -> Result<(Plan, Vec<Adjustment>)> {
+        let (mut plan, mut adjustments) = (plan.clone(), Vec::new());
+        for rule in &self.rules {
+            rule.plan.validate().map_err(|e| e.context(format!("rule {:?}", rule.name)))?;
+            let Some(reason) = rule.holds(prediction) else { continue };
+            for (setting, value) in rule.plan.settings() {
+                adjustments.retain(|earlier: &Adjustment| earlier.setting != setting);
+                adjustments.push(Adjustment {
+                    rule: rule.name.clone(),
+                    setting,
+                    value,
+                    reason: reason.clone(),
+                });
+            }
+            plan = plan.with(&rule.plan);
+        }
+        Ok((plan, adjustments))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::models::Status;
+
+    fn predicted(p: f64) -> SuccessPrediction {
+        SuccessPrediction::new(p, (p, p), Status::Calibrated, 0)
+    }
+
+    #[test]
+    fn the_default_is_careful_where_the_risk_is_very_high() {
+        let strategy = Strategy::default();
+        let (plan, why) = strategy.adjust(&Plan::by_llm("a"), &predicted(0.3)).unwrap();
+        assert_eq!((plan.temperature, plan.use_rag, plan.max_examples), (Some(0.05), Some(true), Some(5)));
+        assert_eq!((plan.llm.as_deref(), why.len()), (Some("a"), 3));
+        assert_eq!(why[0].reason, "success is 30 % likely");
+        let (plan, why) = strategy.adjust(&Plan::by_llm("a"), &predicted(0.6)).unwrap();
+        assert_eq!((plan, why), (Plan::by_llm("a"), Vec::new()));
+    }
+
+    #[test]
+    fn a_later_rule_goes_first_and_a_bad_one_is_named() {
+        let mut strategy = Strategy::default();
+        let mut cold = Plan { temperature: Some(0.0), ..Plan::default() };
+        strategy.rules.push(StrategyRule::new("cold", RiskLevel::High, cold.clone()));
+        let (plan, why) = strategy.adjust(&Plan::default(), &predicted(0.3)).unwrap();
+        assert_eq!((plan.temperature, why.len()), (Some(0.0), 3));
+        cold.temperature = Some(f64::NAN);
+        strategy.rules.push(StrategyRule::new("bad", RiskLevel::VeryHigh, cold));
+        let error = strategy.adjust(&Plan::default(), &predicted(0.9)).unwrap_err().to_string();
+        assert!(error.contains("rule \"bad\"") && error.contains("temperature is NaN"), "{error}");
+    }
+
+    #[test]
+    fn a_rule_may_ask_for_a_reason() {
+        let mut rule = StrategyRule::new("auth", RiskLevel::Low, Plan::default());
+        rule.when_reason = Some("authentication".into());
+        assert_eq!(rule.holds(&predicted(0.9)), None);
+    }
+}

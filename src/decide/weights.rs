@@ -1,0 +1,164 @@
+//! Which LLM does how well at which type of task.
+
+use crate::event::TaskContext;
+use crate::learn::wilson;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The record of one LLM at one type of task.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ModelWeight {
+    /// The type of task; empty for tasks without one.
+    pub task_type: String,
+    /// The LLM.
+    pub llm: String,
+    /// Its share of what is to be relied on at this type, 0 to 1: the probability that its rate is the
+    /// highest, as far as these counts tell.
+    pub weight: f64,
+    /// Its rate of success; newer outcomes count more.
+    pub rate: f64,
+    /// The 90 % interval of the rate.
+    pub interval: (f64, f64),
+    /// Outcomes, decayed: what it rests on now.
+    pub evidence: f64,
+    /// Outcomes ever.
+    pub outcomes: u64,
+}
+
+/// Counts of outcomes by type of task and LLM.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Records {
+    groups: BTreeMap<(String, String), Record>,
+    /// Outcomes by LLM.
+    llms: BTreeMap<String, u64>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+struct Record {
+    n: f64,
+    successes: f64,
+    outcomes: u64,
+}
+
+/// So much of the past is kept with each outcome of a group.
+const KEPT: f64 = 1.0 - 1.0 / 300.0;
+/// Groups at most: names may be without end.
+const MOST_GROUPS: usize = 10_000;
+
+impl Records {
+    pub(super) fn learn(&mut self, task: &TaskContext, success: bool) {
+        let Some(llm) = task.model_used.as_ref() else { return };
+        let key = (task.task_type.clone().unwrap_or_default(), llm.clone());
+        if self.groups.len() >= MOST_GROUPS && !self.groups.contains_key(&key) {
+            return;
+        }
+        let record = self.groups.entry(key).or_default();
+        record.n = record.n * KEPT + 1.0;
+        record.successes = record.successes * KEPT + f64::from(u8::from(success));
+        record.outcomes += 1;
+        *self.llms.entry(llm.clone()).or_default() += 1;
+    }
+
+    /// Outcomes of an LLM.
+    pub(super) fn outcomes(&self, llm: Option<&str>) -> u64 {
+        llm.and_then(|llm| self.llms.get(llm)).copied().unwrap_or(0)
+    }
+
+    /// By type of task, the LLM to rely on most first.
+    pub(super) fn weights(&self) -> Vec<ModelWeight> {
+        let mut rows: Vec<ModelWeight> = Vec::with_capacity(self.groups.len());
+        let types = self.groups.chunk_by_type();
+        for of_type in types {
+            let beliefs: Vec<_> = of_type.iter().map(|(_, record)| record.normal()).collect();
+            let mut of_type: Vec<_> = of_type
+                .iter()
+                .zip(highest(&beliefs))
+                .map(|(((task_type, llm), record), weight)| record.row(task_type, llm, weight))
+                .collect();
+            of_type.sort_by(|a, b| b.weight.total_cmp(&a.weight).then_with(|| a.llm.cmp(&b.llm)));
+            rows.append(&mut of_type);
+        }
+        rows
+    }
+}
+
+trait ByType {
+    fn chunk_by_type(&self) -> Vec<Vec<(&(String, String), &Record)>>;
+}
+
+impl ByType for BTreeMap<(String, String), Record> {
+    fn chunk_by_type(&self) -> Vec<Vec<(&(String, String), &Record)>> {
+        let all: Vec<_> = self.iter().collect();
+        all.chunk_by(|a, b| a.0.0 == b.0.0).map(<[_]>::to_vec).collect()
+    }
+}
+
+impl Record {
+    /// Mean and standard deviation of what is believed of the rate, beginning from one success and one
+    /// failure.
+    fn normal(&self) -> (f64, f64) {
+        let (a, n) = (self.successes + 1.0, self.n + 2.0);
+        let mean = a / n;
+        (mean, (mean * (1.0 - mean) / (n + 1.0)).sqrt())
+    }
+
+    fn row(&self, task_type: &str, llm: &str, weight: f64) -> ModelWeight {
+        let rate = self.successes / self.n;
+        ModelWeight {
+            task_type: task_type.to_owned(),
+            llm: llm.to_owned(),
+            weight,
+            rate,
+            interval: wilson(rate, self.n),
+            evidence: self.n,
+            outcomes: self.outcomes,
+        }
+    }
+}
+
+/// The probability of each of some independent normals to be the highest, integrated over a grid.
+fn highest(normals: &[(f64, f64)]) -> Vec<f64> {
+    const STEPS: usize = 2000;
+    let mut shares = vec![0.0; normals.len()];
+    let mut below = vec![0.0; normals.len()];
+    for step in 0..=STEPS {
+        // Rates lie in 0 to 1, their normals a little beyond.
+        let at = -0.5 + 2.0 * step as f64 / STEPS as f64;
+        let mut all = 1.0;
+        for (below, (mean, sd)) in below.iter_mut().zip(normals) {
+            *below = normal_cdf((at - mean) / sd).max(1e-300);
+            all *= *below;
+        }
+        for ((share, below), (mean, sd)) in shares.iter_mut().zip(&below).zip(normals) {
+            let z = (at - mean) / sd;
+            *share += (-0.5 * z * z).exp() / sd * (all / below);
+        }
+    }
+    let sum: f64 = shares.iter().sum();
+    shares.into_iter().map(|share| if sum > 0.0 { share / sum } else { 1.0 / normals.len() as f64 }).collect()
+}
+
+/// The standard normal distribution function (Abramowitz and Stegun 1964, 26.2.17; error below 1e-7).
+fn normal_cdf(z: f64) -> f64 {
+    let t = 1.0 / 0.231_641_9_f64.mul_add(z.abs(), 1.0);
+    let poly = [1.330_274_429, -1.821_255_978, 1.781_477_937, -0.356_563_782, 0.319_381_530]
+        .iter()
+        .fold(0.0, |sum, c| (sum + c) * t);
+    let tail = poly * (-0.5 * z * z).exp() / std::f64::consts::TAU.sqrt();
+    if z >= 0.0 { 1.0 - tail } else { tail }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_highest_of_two_is_the_sign_of_their_difference() {
+        let shares = highest(&[(0.7, 0.03), (0.66, 0.04)]);
+        let expected = normal_cdf(0.04 / 0.05);
+        assert!((shares[0] - expected).abs() < 1e-4, "{shares:?} {expected}");
+        assert!((normal_cdf(1.96) - 0.975).abs() < 1e-4 && (normal_cdf(-1.0) - 0.158_655).abs() < 1e-5);
+        assert!((highest(&[(0.5, 0.1); 4])[2] - 0.25).abs() < 1e-9);
+    }
+}
