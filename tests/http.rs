@@ -200,7 +200,7 @@ async fn a_browser_may_show_the_token_as_a_password() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn hostile_clients_hang_nothing_and_break_nothing() {
     let requests = std::env::var("DEVMATRIX_HTTP_REQUESTS").map_or(10_000, |n| n.parse().unwrap());
-    let limits = Limits { body_bytes: 64 << 10, request: Duration::from_millis(1_500), ..Limits::default() };
+    let limits = Limits { body_bytes: 64 << 10, request: Duration::from_secs(2), ..Limits::default() };
     let running = Running::after(10, limits).await;
     let before = starts(running.store.as_ref()).await;
     let (mut clients, mut tally) = (Vec::new(), hostile::Tally::default());

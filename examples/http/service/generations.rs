@@ -4,6 +4,7 @@ use super::body::{Body, strict};
 use super::host::Host;
 use super::problem::Problem;
 use axum::Json;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use devmatrix_ml::event::{Completion, Decision, EventId, Feedback, Metadata, Started};
@@ -56,10 +57,11 @@ pub(crate) async fn start(
 /// Records the end of a generation.
 pub(crate) async fn complete(
     State(host): State<Arc<Host>>,
-    Path(id): Path<String>,
+    id: Result<Path<String>, PathRejection>,
     Body(completion): Body<Value>,
 ) -> Result<StatusCode, Problem> {
     let path = "/api/ml/generations/{id}/completion";
+    let Path(id) = id.map_err(|e| Problem::new(400, e.body_text(), path, "mend the id"))?;
     let completion: Completion = strict(completion, "completion", path)?;
     let record = async {
         let id = EventId::new(id)?;

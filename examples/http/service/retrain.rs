@@ -3,13 +3,14 @@
 use super::host::Host;
 use super::problem::Problem;
 use axum::Json;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::http::header::LOCATION;
 use axum::response::{IntoResponse, Response};
 use devmatrix_ml::train::{Gate, Training, TrainingOptions, TrainingReport};
 use devmatrix_ml::work::{Cancel, Progress, Work};
-use devmatrix_ml::{Error, Result};
+use devmatrix_ml::Error;
 use serde::Serialize;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -94,9 +95,9 @@ pub(crate) async fn begin(State(host): State<Arc<Host>>) -> Result<Response, Pro
 /// How far a run is, or what came of it.
 pub(crate) async fn show(
     State(host): State<Arc<Host>>,
-    Path(run): Path<String>,
+    run: Result<Path<u64>, PathRejection>,
 ) -> Result<Response, Problem> {
-    let run = run.parse().ok().and_then(|number: u64| host.runs.lock().1.get(&number).cloned());
+    let run = run.ok().and_then(|Path(number)| host.runs.lock().1.get(&number).cloned());
     let run = run.ok_or_else(|| {
         let hint = "ask for a run of this process that POST /api/ml/retrain has begun";
         Problem::new(404, "no such run", "/api/ml/retrain/{run}", hint)
@@ -133,7 +134,7 @@ async fn train(host: &Arc<Host>, number: u64, turn: OwnedMutexGuard<()>) {
     drop(turn);
 }
 
-fn outcome(report: Result<TrainingReport>) -> Outcome {
+fn outcome(report: Result<TrainingReport, Error>) -> Outcome {
     match report {
         Ok(report) => {
             let version = Some(report.version.version);
