@@ -20,7 +20,8 @@ const LAYOUT = `({
     return { role: plot.getAttribute('role'), title: plot.querySelector(':scope > title')?.textContent.length,
       desc: plot.querySelector(':scope > desc')?.textContent.length, width: box.width, height: box.height };
   }),
-  small: Math.min(...[...document.querySelectorAll('svg.plot text')].map((text) => text.getBoundingClientRect().height)),
+  small: Math.min(99, ...[...document.querySelectorAll('svg.plot text')].filter((text) => text.textContent).map((text) => text.getBoundingClientRect().height)),
+  thin: [...document.querySelectorAll('td, th')].filter((cell) => cell.textContent.length > 4 && cell.offsetWidth > 0 && cell.offsetWidth < 45).map((cell) => cell.textContent),
   outside: [...document.querySelectorAll('svg.plot text, td, h1, h2, h3, p')].filter((element) => {
     const box = element.getBoundingClientRect();
     return box.width > 0 && !element.closest('.scroll') && !element.closest('details') && (box.left < -1 || box.right > window.innerWidth + 1);
@@ -69,7 +70,8 @@ async function look(name, url, { plots }) {
       check(`${at}: plots`, seen.plots.length >= plots, `${seen.plots.length} of ${plots}`);
       check(`${at}: plots have a size, a role, a title and a description`, seen.plots.every((plot) =>
         plot.role === 'img' && plot.title > 0 && plot.desc > 0 && plot.width > 200 && plot.height > 40), JSON.stringify(seen.plots));
-      check(`${at}: labels can be read`, !(seen.small < 9), `${seen.small} px`);
+      check(`${at}: labels can be read`, seen.small >= 9, `${seen.small} px`);
+      check(`${at}: no column is a thread`, seen.thin.length === 0, JSON.stringify(seen.thin));
       check(`${at}: each figure has its table`, seen.tables === seen.figures, `${seen.tables} of ${seen.figures}`);
       check(`${at}: nothing that runs or loads`, seen.scripts + seen.handlers === 0, JSON.stringify(seen));
       check(`${at}: its title`, seen.title === 'What the generations teach', seen.title);

@@ -32,7 +32,8 @@ async fn lived() -> (Arc<MemoryStore>, Analytics) {
         Simulator::new(options).unwrap().flat_map(|g| g.into_event().into_records().unwrap()).collect();
     records.sort_by_cached_key(|r| (r.known_at(), r.key()));
     let (clock, engineer) = (ManualClock::at(start), FeatureEngineer::default());
-    let (store, registry) = (Arc::new(MemoryStore::new()), MemoryRegistry::new());
+    let store = Arc::new(MemoryStore::new());
+    let registry = MemoryRegistry::new().with_clock(Arc::new(clock.clone()));
     let time = Arc::new(clock.clone());
     let collector = DataCollector::open(store.clone(), engineer.clone(), time.clone()).await.unwrap();
     let service = PredictionService::new(collector.history(), engineer.clone(), time);

@@ -31,7 +31,7 @@ pub(super) struct Day {
 /// Days since 1970, the newest so many.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Days {
-    days: BTreeMap<i32, Day>,
+    by_day: BTreeMap<i32, Day>,
     /// First tries and regenerations of the first days ever seen, and the last of those days.
     baseline: (i64, i64),
     baseline_until: Option<i32>,
@@ -46,11 +46,11 @@ impl Days {
             return None;
         }
         if last == day {
-            while self.days.first_key_value().is_some_and(|(oldest, _)| *oldest < first) {
-                self.days.pop_first();
+            while self.by_day.first_key_value().is_some_and(|(oldest, _)| *oldest < first) {
+                self.by_day.pop_first();
             }
         }
-        Some(self.days.entry(day).or_default())
+        Some(self.by_day.entry(day).or_default())
     }
 
     /// Adds what a generation shows, or takes it back.
@@ -85,17 +85,17 @@ impl Days {
     }
 
     pub(super) fn first(&self) -> Option<i32> {
-        self.days.first_key_value().map(|(day, _)| *day)
+        self.by_day.first_key_value().map(|(day, _)| *day)
     }
 
     pub(super) fn last(&self) -> Option<i32> {
-        self.days.last_key_value().map(|(day, _)| *day)
+        self.by_day.last_key_value().map(|(day, _)| *day)
     }
 
     /// The days from `from` to `until`, the oldest first.
     pub(super) fn between(&self, from: i32, until: i32) -> impl DoubleEndedIterator<Item = (i32, &Day)> {
         let until = until.max(from.saturating_sub(1));
-        self.days
+        self.by_day
             .range(from..=until.max(from))
             .map(|(day, sums)| (*day, sums))
             .filter(move |(d, _)| *d <= until)
@@ -103,7 +103,7 @@ impl Days {
 
     /// All days.
     pub(super) fn all(&self) -> impl DoubleEndedIterator<Item = (i32, &Day)> {
-        self.days.iter().map(|(day, sums)| (*day, sums))
+        self.by_day.iter().map(|(day, sums)| (*day, sums))
     }
 
     /// The sum over days.
@@ -117,7 +117,7 @@ impl Days {
     /// The sums over all days of each value of a dimension, by its number.
     pub(super) fn slices(&self, dimension: Dimension) -> Vec<Cell> {
         let mut sums: Vec<Cell> = Vec::new();
-        for day in self.days.values() {
+        for day in self.by_day.values() {
             let cells = &day.slices[dimension as usize];
             sums.resize_with(sums.len().max(cells.len()), Cell::default);
             sums.iter_mut().zip(cells).for_each(|(sum, cell)| sum.merge(cell));
@@ -135,9 +135,9 @@ impl Day {
     pub(super) fn choose(&mut self, policy: &str, chosen: &str, propensity: f64) {
         let mut key = (super::dimension::shown(policy), super::dimension::shown(chosen));
         if self.choices.len() >= CHOICES && !self.choices.contains_key(&key) {
-            key.1 = super::dimension::SliceKey::OTHER.to_owned();
+            super::dimension::SliceKey::OTHER.clone_into(&mut key.1);
             if self.choices.len() >= 2 * CHOICES {
-                key.0 = super::dimension::SliceKey::OTHER.to_owned();
+                super::dimension::SliceKey::OTHER.clone_into(&mut key.0);
             }
         }
         let sum = self.choices.entry(key).or_default();
@@ -150,7 +150,7 @@ impl Day {
 }
 
 fn add(cell: &mut Cell, parts: &Parts, sign: i64) {
-    parts.start.iter().for_each(|part| cell.add_start(part, sign));
+    parts.start.into_iter().for_each(|part| cell.add_start(part, sign));
     parts.end.iter().for_each(|part| cell.add_end(part, sign));
     parts.outcome.iter().for_each(|part| cell.add_outcome(part, sign));
     for (which, part) in parts.numbers.iter().enumerate().take(NUMBERS.len()) {

@@ -1,6 +1,6 @@
 //! By what generations are told apart, with a bounded number of values each.
 
-use crate::event::TaskContext;
+use crate::event::{ProjectId, TaskContext, TemplateId};
 use crate::fnv;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -65,8 +65,8 @@ impl Dimension {
             Self::Language => task.language.as_deref(),
             Self::Framework => task.framework.as_deref(),
             Self::TaskType => task.task_type.as_deref(),
-            Self::Project => task.project_id.as_ref().map(|id| id.as_str()),
-            Self::Template => task.template_id.as_ref().map(|id| id.as_str()),
+            Self::Project => task.project_id.as_ref().map(ProjectId::as_str),
+            Self::Template => task.template_id.as_ref().map(TemplateId::as_str),
         }
     }
 }

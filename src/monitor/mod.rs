@@ -161,13 +161,10 @@ impl Monitor {
         self.flow.records += 1;
         self.flow.now = self.flow.now.max(micros);
         let id = fnv::hash(record.event_id().as_str().as_bytes());
-        let mut generation = match self.generations.remove(&id) {
-            Some(generation) => generation,
-            None => {
-                self.order.push_back((micros, id));
-                Generation::default()
-            }
-        };
+        let mut generation = self.generations.remove(&id).unwrap_or_else(|| {
+            self.order.push_back((micros, id));
+            Generation::default()
+        });
         let before = At::of(&generation);
         match record.fact() {
             Fact::Started(started) => self.start(&mut generation, started, known_at),
@@ -199,6 +196,11 @@ impl Monitor {
     /// at most, however much has ever happened. Best called at night, or before a report.
     pub fn review(&mut self, now: DateTime<Utc>) {
         self.patterns.review(&self.recent, &self.names, &self.words, &self.options, now);
+    }
+
+    /// The changes found so far, the oldest first: what [`Analytics::drift`] shows, without a report.
+    pub fn findings(&self) -> &[Finding] {
+        self.drift.findings()
     }
 
     /// All that there is to see at `now`.

@@ -106,7 +106,7 @@ mod tests {
         };
         let key = |name: &str| SliceKey::new(Dimension::Agent, name);
         let slices =
-            [(key("good"), cell(3000, 8)), (key("bad"), cell(800, 6)), (key("unlucky"), cell(20, 5))];
+            [(key("good"), cell(3000, 8)), (key("bad"), cell(800, 6)), (key("unlucky"), cell(20, 6))];
         let mut total = SuccessCell::default();
         slices.iter().for_each(|(_, cell)| total.merge(cell.success.as_ref().unwrap()));
         let found = worst_slices(&slices, Some(&total));

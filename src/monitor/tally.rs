@@ -117,7 +117,7 @@ pub(super) struct Cell {
 pub(super) const NUMBERS: [Target; 4] = [Target::Time, Target::Quality, Target::Complexity, Target::Tokens];
 
 impl Cell {
-    pub(super) fn add_start(&mut self, part: &StartPart, sign: i64) {
+    pub(super) fn add_start(&mut self, part: StartPart, sign: i64) {
         self.generations += sign;
         self.regenerations += sign * i64::from(part.regeneration);
     }

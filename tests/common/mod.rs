@@ -3,6 +3,7 @@
 
 pub mod anything;
 pub mod arrivals;
+pub mod monitored;
 pub mod proxy;
 #[cfg(feature = "postgres")]
 pub mod server;

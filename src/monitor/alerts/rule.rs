@@ -102,7 +102,7 @@ impl AlertRule {
         use Severity::{Critical, Info, Warning};
         let rule = |name: &str, signal, limit, clear, severity, least| {
             let rule = Self::new(name, signal, limit, clear);
-            Self { severity, least, ..rule }
+            Self { least, severity, ..rule }
         };
         let drift = |name: &str, kind, severity| rule(name, Signal::Drift(kind), 72.0, 72.0, severity, 1);
         let steady = |rule: Self| Self { checks: 3, ..rule };

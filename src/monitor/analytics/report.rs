@@ -15,7 +15,7 @@ use crate::registry::Stage;
 use chrono::{DateTime, NaiveDate, Utc};
 
 /// Predictions that the label-free estimate is made from at least, if there are as many.
-const ESTIMATED: i64 = 500;
+const ESTIMATED: i64 = 2_000;
 /// Bars of a distribution.
 const BARS: usize = 24;
 

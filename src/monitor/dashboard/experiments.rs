@@ -59,7 +59,12 @@ fn differences(report: &ExperimentReport) -> Markup {
     let height = 44.0 + 30.0 * arms.len() as f64;
     let ends = ((-most, most), (0.0, arms.len() as f64));
     let frame = Frame { height, room: (104.0, 14.0, 4.0, 38.0), ..Frame::new(ends.0, ends.1) };
-    let ticks: Vec<_> = [-most, 0.0, most].iter().map(|v| (*v, show::signed(v * 100.0, 1))).collect();
+    let ticks: Vec<_> = [
+        (-most, show::signed(-most * 100.0, 1)),
+        (0.0, "0".to_owned()),
+        (most, show::signed(most * 100.0, 1)),
+    ]
+    .into();
     let plot = html! {
         line.ideal x1=(px(frame.at_x(0.0))) x2=(px(frame.at_x(0.0))) y1=(px(frame.top())) y2=(px(frame.bottom())) {}
         @for (i, (name, found)) in arms.iter().enumerate() {

@@ -30,7 +30,9 @@ fn card(kpi: &Kpi, analytics: &Analytics) -> Markup {
                 (show::kpi_value(kpi.name, kpi.value))
             }
             dd.more { (goal(kpi)) }
-            dd.more { (change(kpi)) }
+            @if let Some((text, good)) = show::kpi_change(kpi) {
+                dd.more { span class=(if good { "good" } else { "bad" }) { (text) } " since before" }
+            }
             @if trend.len() > 1 { dd aria-hidden="true" { (spark(&trend)) } }
         }
     }
@@ -44,16 +46,7 @@ fn goal(kpi: &Kpi) -> Markup {
             (Some(target), Some(true)) => { span.good { "✓ reaches " (target) } }
             (Some(target), Some(false)) => { span.bad { "✗ aims at " (target) } }
             (Some(target), None) => { "aims at " (target) }
-            (None, _) => { "of " (show::count(kpi.n)) }
-        }
-    }
-}
-
-fn change(kpi: &Kpi) -> Markup {
-    html! {
-        @match show::kpi_change(kpi) {
-            Some((text, good)) => { span class=(if good { "good" } else { "bad" }) { (text) } " since before" }
-            None => { "nothing to compare with" }
+            (None, _) => { "from " (show::count(kpi.n)) }
         }
     }
 }

@@ -30,8 +30,8 @@ fn of_model(model: &ModelImportance) -> Markup {
     html! {
         div.card data-importance=(model.model) {
             h3 { bdi { (model.model) } " " span.soft { "version " (model.version) } }
-            table {
-                thead { tr { th scope="col" { "Feature" } th scope="col" { "Share" } th.n scope="col" { "" } th.n scope="col" { "Since the version before" } } }
+            div.scroll { table {
+                thead { tr { th scope="col" { "Feature" } th scope="col" colspan="2" { "Share" } th.n scope="col" { "Since the version before" } } }
                 tbody {
                     @for (name, share) in model.features.iter().take(MOST) {
                         tr data-feature=(name) data-share=[show::finite(*share)] {
@@ -42,7 +42,7 @@ fn of_model(model: &ModelImportance) -> Markup {
                         }
                     }
                 }
-            }
+            } }
             @if model.features.is_empty() { p.soft { "This model tells nothing of its features." } }
         }
     }
@@ -126,8 +126,7 @@ fn strip(versions: &[VersionSummary]) -> Markup {
     let (from, until) = times.fold((f64::MAX, f64::MIN), |(low, high), t| (low.min(t), high.max(t)));
     let height = 34.0 + 30.0 * models.len() as f64;
     let ends = (0.0, models.len() as f64);
-    let frame =
-        Frame { width: 640.0, height, room: (92.0, 16.0, 4.0, 30.0), ..Frame::new((from, until), ends) };
+    let frame = Frame { height, room: (92.0, 26.0, 4.0, 30.0), ..Frame::new((from, until), ends) };
     let row = |model: &str| {
         let place = models.iter().position(|m| *m == model).unwrap_or(0);
         frame.at_y(models.len() as f64 - place as f64 - 0.5)
@@ -174,7 +173,7 @@ fn strip(versions: &[VersionSummary]) -> Markup {
             }
         }
     };
-    let drawn = frame.draw("plot broad", "Versions by the day they were registered", &told, &plot);
+    let drawn = frame.draw("plot", "Versions by the day they were registered", &told, &plot);
     figure(
         "History",
         &told,

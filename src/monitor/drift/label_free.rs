@@ -55,7 +55,9 @@ fn chances(shown: &[Bin], earlier: Option<&SuccessCell>) -> Vec<f64> {
             let bin = cell.bins()[i];
             (bin.n as f64, bin.successes as f64)
         });
-        pools.push((n + PRIOR, successes + PRIOR * predicted, 1));
+        // A bin that nothing was predicted in must not pull at its neighbours.
+        let weight = if bin.n > 0 { PRIOR } else { 1e-9 };
+        pools.push((n + weight, successes + weight * predicted, 1));
         while let [.., a, b] = pools[..]
             && a.1 / a.0 > b.1 / b.0
         {

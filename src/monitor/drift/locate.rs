@@ -118,9 +118,8 @@ fn named(slices: &[Vec<Rates>; DIMENSIONS]) -> impl Iterator<Item = ((Dimension,
 pub(super) fn best(recent: &Recent, place: Place, since: u64, fall: bool) -> Place {
     let slices = by_slice(recent, None, since);
     let own = rates(recent, place, None, since, since).z();
-    let same = |rates: &&Rates| rates.new.0 >= FEWEST && (rates.change() < 0.0) == fall;
-    let clearest =
-        named(&slices).filter(|(_, rates)| same(&rates)).max_by(|a, b| a.1.z().total_cmp(&b.1.z()));
+    let same = |rates: &Rates| rates.new.0 >= FEWEST && (rates.change() < 0.0) == fall;
+    let clearest = named(&slices).filter(|(_, rates)| same(rates)).max_by(|a, b| a.1.z().total_cmp(&b.1.z()));
     match clearest {
         // Another must be clearer by more than chance: the alarm is evidence too.
         Some((other, rates)) if rates.z() > own + 1.0 => Some(other),

@@ -5,8 +5,12 @@ use serde::{Deserialize, Serialize};
 /// Older outcomes than about this many fade.
 const MEMORY: f64 = 5_000.0;
 /// The usual rate is taken this many standard errors towards the change, so that a rate that was
-/// over-estimated from few outcomes gives no alarm.
+/// over-estimated gives no alarm; more where it comes from few outcomes, and where alarms are to be rare.
 const CAUTION: f64 = 0.3;
+/// Outcomes from which on a rate does not come from few.
+const MANY: f64 = 800.0;
+/// Outcomes between alarms from which on they are rare.
+const RARE: f64 = 30_000.0;
 
 /// Page's test of a success rate, in both directions (Page 1954; Hinkley 1971): the log-likelihood ratio
 /// of "it has changed by `shift`" against "it is as usual" is summed up and never falls below zero. What
@@ -63,8 +67,10 @@ impl PageHinkley {
             return None;
         }
         let rate = (self.usual.1 + 0.5) / (self.usual.0 + 1.0);
-        let caution = CAUTION * (rate * (1.0 - rate) / self.usual.0).sqrt();
+        let error = (rate * (1.0 - rate) / self.usual.0).sqrt();
         for (i, side) in self.sides.iter_mut().enumerate() {
+            let rare = 1.0 + (runs[i] / RARE).max(1.0).ln();
+            let caution = CAUTION * (1.0 + MANY / self.usual.0) * rare * error;
             let (usual, changed) = if i == 0 {
                 let usual = (rate - caution).clamp(0.02, 0.98);
                 (usual, (usual - shift).max(0.4 * usual))

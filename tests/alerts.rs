@@ -1,0 +1,167 @@
+//! An operator is told once, not again and again, and told when it has passed.
+#![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
+
+mod common;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use common::monitored::Stream;
+use devmatrix_ml::clock::{Clock, ManualClock};
+use devmatrix_ml::monitor::{
+    Alert, AlertRule, AlertSink, AlertState, Alerts, Analytics, HostFacts, KpiName, ModelFacts, Monitor,
+    MonitorOptions, Severity, Signal,
+};
+use std::sync::{Arc, Mutex};
+
+#[derive(Debug, Default)]
+struct Heard(Mutex<Vec<Alert>>);
+
+impl AlertSink for Heard {
+    fn send(&self, alert: &Alert) {
+        self.0.lock().unwrap().push(alert.clone());
+    }
+}
+
+struct Office {
+    clock: ManualClock,
+    heard: Arc<Heard>,
+    alerts: Alerts,
+}
+
+fn office(rules: Vec<AlertRule>) -> Office {
+    let clock = ManualClock::at("2025-03-03T10:00:00Z".parse().unwrap());
+    let heard = Arc::new(Heard::default());
+    let alerts = Alerts::new(rules, Arc::new(clock.clone())).unwrap().with_sink(heard.clone());
+    Office { clock, heard, alerts }
+}
+
+impl Office {
+    /// Hours since the last training as told, at a check an hour after the one before.
+    fn check(&mut self, hours: i64) -> Vec<AlertState> {
+        self.clock.advance(TimeDelta::hours(1));
+        let mut host = HostFacts::default();
+        host.last_training = Some(self.clock.now() - TimeDelta::hours(hours));
+        let said = self.alerts.check(&mut Analytics::default(), &host);
+        said.iter().map(|alert| alert.state).collect()
+    }
+}
+
+fn training(checks: u32, cool_down_minutes: u32) -> AlertRule {
+    let mut rule = AlertRule::new("training", Signal::HoursSinceTraining, 26.0, 20.0);
+    (rule.checks, rule.cool_down_minutes, rule.severity) = (checks, cool_down_minutes, Severity::Critical);
+    rule
+}
+
+#[test]
+fn an_alert_opens_once_and_passes_below_its_clearing() {
+    use AlertState::{Open, Passed};
+    let mut office = office(vec![training(2, 0)]);
+    let said: Vec<_> = [27, 10, 27, 27, 30, 24, 21, 19, 25].map(|hours| office.check(hours)).into();
+    let wanted: [&[AlertState]; 9] = [&[], &[], &[], &[Open], &[], &[], &[], &[Passed], &[]];
+    assert_eq!(said, wanted);
+    let heard = office.heard.0.lock().unwrap();
+    assert_eq!(heard.len(), 2);
+    assert_eq!(
+        heard[0].to_string(),
+        "critical: The last training was 27 hours ago. See whether the host's scheduler ran and what `TrainingSchedule::claim` answered."
+    );
+    assert_eq!((heard[0].value, heard[0].limit, heard[1].since), (Some(27.0), Some(26.0), heard[0].since));
+}
+
+#[test]
+fn what_flaps_is_said_once_in_a_cool_down() {
+    use AlertState::{Open, Passed};
+    let mut office = office(vec![training(1, 5 * 60)]);
+    let said: Vec<_> = [30, 10, 30, 10, 30, 30, 30].map(|hours| office.check(hours)).into();
+    let wanted: [&[AlertState]; 7] = [&[Open], &[Passed], &[], &[], &[], &[Open], &[]];
+    assert_eq!(said, wanted);
+    let mut rule = training(1, 2 * 60);
+    rule.repeat = true;
+    let mut office = self::office(vec![rule]);
+    let said: Vec<_> = [30, 31, 32, 33, 34].map(|hours| office.check(hours).len()).into();
+    assert_eq!(said, [1, 0, 1, 0, 1], "what stays open is said again where that is asked for");
+}
+
+#[test]
+fn what_is_open_stands_in_the_report_the_worst_first() {
+    let mut mild = training(1, 0);
+    (mild.name, mild.severity) = ("mild".into(), Severity::Info);
+    let mut office = office(vec![mild, training(1, 0)]);
+    let mut seen = Analytics::default();
+    let mut host = HostFacts::default();
+    host.last_training = Some(office.clock.now() - TimeDelta::hours(40));
+    office.alerts.check(&mut seen, &host);
+    let names: Vec<_> = seen.alerts.iter().map(|alert| alert.rule.as_str()).collect();
+    assert_eq!(names, ["training", "mild"]);
+    assert_eq!(office.alerts.open(), seen.alerts);
+}
+
+/// Ten days of 400 generations; then `then` of the next day.
+fn lived(days: u32, delay: u32, more: u32) -> (Monitor, DateTime<Utc>) {
+    let mut stream = Stream::new(8);
+    let mut monitor = Monitor::new(MonitorOptions::default()).unwrap();
+    (0..400 * days).for_each(|_| drop(stream.observe_next(&mut monitor)));
+    stream.delay = delay;
+    (0..more).for_each(|_| drop(stream.observe_next(&mut monitor)));
+    (monitor, stream.now())
+}
+
+fn said(monitor: &Monitor, now: DateTime<Utc>) -> Vec<String> {
+    let mut office = office(AlertRule::defaults());
+    office.clock.set(now);
+    let mut seen = monitor.analytics(now, &ModelFacts::default());
+    let said = office.alerts.check(&mut seen, &HostFacts::default());
+    said.into_iter()
+        .map(|alert| alert.rule)
+        .filter(|rule| ["feedback stalled", "fewer records"].contains(&rule.as_str()))
+        .collect()
+}
+
+#[test]
+fn a_stalled_feedback_stream_and_a_falling_record_rate_are_told() {
+    let (monitor, now) = lived(10, 0, 0);
+    assert!(said(&monitor, now).is_empty());
+    assert_eq!(said(&monitor, now + TimeDelta::hours(20)), ["fewer records"]);
+    // Ends come, judgements do not.
+    let (mut monitor, now) = lived(10, 0, 0);
+    let mut silent = Stream::new(9);
+    let shift = now - silent.now() + TimeDelta::minutes(5);
+    for _ in 0..450 {
+        let mut records = silent.step();
+        records.truncate(2);
+        for record in records {
+            let (id, known_at, fact) = record.into_parts();
+            let id = devmatrix_ml::event::EventId::new(format!("later {id}")).unwrap();
+            monitor.observe(&devmatrix_ml::event::Record::new(id, known_at + shift, fact).unwrap());
+        }
+    }
+    assert_eq!(said(&monitor, silent.now() + shift), ["feedback stalled"]);
+}
+
+#[test]
+fn figures_with_an_interval_must_be_certain() {
+    let rule = AlertRule::new("low", Signal::KpiBelow(KpiName::SuccessRate), 0.66, 0.7);
+    let open = |n: u32| {
+        let mut stream = Stream::new(2);
+        stream.base = 0.66;
+        let mut monitor = Monitor::new(MonitorOptions::default()).unwrap();
+        (0..n).for_each(|_| drop(stream.observe_next(&mut monitor)));
+        let mut seen = monitor.analytics(stream.now(), &ModelFacts::default());
+        assert!(seen.kpi(KpiName::SuccessRate).unwrap().value.unwrap() < 0.66);
+        office(vec![rule.clone()]).alerts.check(&mut seen, &HostFacts::default()).len()
+    };
+    assert_eq!((open(60), open(6_000)), (0, 1));
+}
+
+#[test]
+fn rules_are_data_and_are_checked() {
+    let rules = AlertRule::defaults();
+    let json = serde_json::to_string(&rules).unwrap();
+    assert_eq!(serde_json::from_str::<Vec<AlertRule>>(&json).unwrap(), rules);
+    let clock = Arc::new(ManualClock::at(DateTime::UNIX_EPOCH));
+    let refused = |rules: Vec<AlertRule>| Alerts::new(rules, clock.clone()).unwrap_err().to_string();
+    let wrong_way = AlertRule::new("x", Signal::RecordRateBelow, 0.5, 0.4);
+    assert!(refused(vec![wrong_way]).contains("it would never pass"));
+    assert!(refused(vec![training(1, 0), training(1, 0)]).contains("two alert rules"));
+    assert!(refused(vec![training(0, 0)]).contains("checks is 0"));
+    assert!(refused(vec![AlertRule::new("x", Signal::Pattern, f64::NAN, 1.0)]).contains("must be finite"));
+}

@@ -1,0 +1,137 @@
+//! What has changed is found, soon, and named rightly; where nothing changes, little is said.
+#![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
+
+mod common;
+
+use common::monitored::{Stream, runs};
+use devmatrix_ml::monitor::{Dimension, DriftKind, Finding, ModelFacts, Monitor, MonitorOptions, Severity};
+
+fn monitor() -> Monitor {
+    Monitor::new(MonitorOptions::default()).unwrap()
+}
+
+/// Takes in `n` generations.
+fn live(stream: &mut Stream, monitor: &mut Monitor, n: u32) {
+    (0..n).for_each(|_| drop(stream.observe_next(monitor)));
+}
+
+/// Of 10,000 generations in which nothing changes: false alarms by kind, on average.
+#[test]
+fn where_nothing_changes_little_is_said() {
+    let runs = runs(10);
+    let mut alarms = std::collections::BTreeMap::new();
+    let mut quiet = 0;
+    for seed in 0..runs {
+        let mut stream = Stream::new(seed);
+        stream.predicted = Some(0.1);
+        let mut monitor = monitor();
+        live(&mut stream, &mut monitor, 10_000);
+        let found = monitor.findings();
+        quiet += u64::from(found.len() <= 1);
+        for finding in found {
+            println!("seed {seed}: {}", finding.text);
+            *alarms.entry(format!("{:?}", finding.kind)).or_insert(0_u64) += 1;
+        }
+    }
+    println!("false alarms in {runs} runs of 10,000 events: {alarms:?}; at most one in {quiet} runs");
+    assert!(alarms.values().all(|alarms| *alarms <= runs), "{alarms:?}");
+}
+
+/// One of four agents, at .80, falls by ten points: found within 500 of its outcomes and named.
+#[test]
+fn an_agents_fall_is_found_and_named() {
+    let runs = runs(12);
+    let base = std::env::var("DEVMATRIX_BASE").ok().map_or(0.80, |base| base.parse().unwrap());
+    let (mut found, mut first, mut took) = (0_u64, 0, 0);
+    for seed in 0..runs {
+        let mut stream = Stream::new(seed);
+        stream.base = base;
+        let mut monitor = monitor();
+        live(&mut stream, &mut monitor, 10_000);
+        let before = monitor.findings().len();
+        stream.fall = Some((0, stream.number(), 0.1));
+        let (begun, of_agent) = (stream.now(), stream.of_agent[0]);
+        let is_fall = |f: &&Finding| f.kind == DriftKind::Outcome && f.after < f.before;
+        let is_right = |f: &Finding| {
+            f.slice.as_ref().is_some_and(|s| s.dimension == Dimension::Agent && s.value == "agent 0")
+        };
+        let told = |monitor: &Monitor| {
+            monitor.findings()[before..].iter().find(|f| is_fall(f) && is_right(f)).cloned()
+        };
+        while stream.of_agent[0] < of_agent + 500 && told(&monitor).is_none() {
+            live(&mut stream, &mut monitor, 1);
+        }
+        let falls: Vec<_> = monitor.findings()[before..].iter().filter(is_fall).collect();
+        first += u64::from(falls.first().is_some_and(|f| is_right(f)));
+        if let Some(f) = told(&monitor) {
+            found += 1;
+            took += stream.of_agent[0] - of_agent;
+            assert!(
+                f.severity >= Severity::Warning && f.text.starts_with("Success of agent agent 0"),
+                "{}",
+                f.text
+            );
+            assert!((f.since - begun).num_days().abs() < 8, "{} {begun}", f.text);
+        } else {
+            println!("seed {seed}: {:?}", falls.iter().map(|f| &f.text).collect::<Vec<_>>());
+        }
+    }
+    let mean = f64::from(took) / found.max(1) as f64;
+    println!(
+        "a fall from {base} by .10: found and named in {found} of {runs}, before any other fall in {first}; after \
+         {mean:.0} of its outcomes on average"
+    );
+    assert!(found * 100 >= runs * 85, "{found} of {runs}");
+}
+
+/// Descriptions become longer by half a standard deviation: found within 1,000 generations and named.
+#[test]
+fn a_changed_feature_is_found_and_named() {
+    let runs = runs(12);
+    let mut found = 0;
+    for seed in 0..runs {
+        let mut stream = Stream::new(seed);
+        let mut monitor = monitor();
+        live(&mut stream, &mut monitor, 5_200);
+        let before = monitor.findings().len();
+        stream.longer = Some((stream.number(), 0.5));
+        live(&mut stream, &mut monitor, 1_000);
+        let all = monitor.findings();
+        let told: Vec<_> = all[before..].iter().filter(|f| f.kind == DriftKind::Feature).collect();
+        let right = told.iter().any(|f| f.subject == "description_length");
+        let others = told.iter().filter(|f| f.subject != "description_length").count();
+        if let Some(f) = told.first() {
+            assert!(f.size.psi.unwrap() > 0.1 && f.size.ks.unwrap() > 0.1 && !f.advice.is_empty());
+        }
+        println!("seed {seed}: {:?}", told.iter().map(|f| &f.text).collect::<Vec<_>>());
+        found += u64::from(right && others == 0);
+    }
+    println!("a feature moved by half a deviation: found and named in {found} of {runs}");
+    assert!(found * 100 >= runs * 95, "{found} of {runs}");
+}
+
+/// Feedback lags by 3,000 generations while tasks become harder to tell apart: what the predictions alone
+/// let expect is within .03 of the area found later.
+#[test]
+fn the_estimate_without_feedback_is_near_what_comes() {
+    let mut far = Vec::new();
+    for seed in 0..runs(8) {
+        let mut stream = Stream::new(seed);
+        stream.predicted = Some(0.1);
+        stream.delay = 3_000;
+        let mut options = MonitorOptions::default();
+        options.days = 30;
+        let mut monitor = Monitor::new(options).unwrap();
+        live(&mut stream, &mut monitor, 9_000);
+        let estimate = monitor.analytics(stream.now(), &ModelFacts::default()).label_free.unwrap();
+        assert!(estimate.judged == 0 && estimate.caveat.contains("concept drift"));
+        let newest = &stream.shown[stream.shown.len() - estimate.predictions as usize..];
+        let (p, y): (Vec<_>, Vec<_>) = newest.iter().copied().unzip();
+        let later = devmatrix_ml::evaluate::roc_auc(&p, &y).unwrap();
+        println!("seed {seed}: expected {:.3} of {}, later {later:.3}", estimate.auc.unwrap(), p.len());
+        far.push((estimate.auc.unwrap() - later).abs());
+    }
+    let mean = far.iter().sum::<f64>() / far.len() as f64;
+    println!("mean distance {mean:.4}, largest {:.4}", far.iter().copied().fold(0.0, f64::max));
+    assert!(mean <= 0.03, "{far:?}");
+}
