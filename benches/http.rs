@@ -33,9 +33,9 @@ fn main() {
     let folder = tempfile::tempdir().unwrap();
     let (address, stop, ended) = server.block_on(serve(folder.path()));
     let client = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    client.block_on(load(address, 2.0, rate)); // to warm up
-    for (name, body) in [("intervals", false), ("intervals and reasons", true)] {
-        let took = client.block_on(load_with(address, seconds, rate, body));
+    client.block_on(load(address, 2.0, rate, false)); // to warm up
+    for (name, reasons) in [("intervals", false), ("intervals and reasons", true)] {
+        let took = client.block_on(load(address, seconds, rate, reasons));
         report(&format!("predict with {name}, {rate} a second for {seconds} s"), &took);
     }
     drop(stop.send(()));
@@ -58,11 +58,7 @@ async fn serve(folder: &std::path::Path) -> (SocketAddr, oneshot::Sender<()>, En
     (address, stop, ended)
 }
 
-async fn load(address: SocketAddr, seconds: f64, rate: f64) -> Vec<Duration> {
-    load_with(address, seconds, rate, false).await
-}
-
-async fn load_with(address: SocketAddr, seconds: f64, rate: f64, reasons: bool) -> Vec<Duration> {
+async fn load(address: SocketAddr, seconds: f64, rate: f64, reasons: bool) -> Vec<Duration> {
     let (requests, begun) = ((seconds * rate) as usize, Instant::now() + Duration::from_millis(50));
     let connections = (0..CONNECTIONS).map(|first| {
         tokio::spawn(async move {

@@ -229,7 +229,7 @@ impl<'a> Training<'a> {
         now: DateTime<Utc>,
         steps: &mut Steps,
     ) -> Result<TrainingReport> {
-        telemetry::trained(trainer.name(), self.fit_and_register(trainer, data, now, steps)).await
+        telemetry::trained(trainer.name(), Box::pin(self.fit_and_register(trainer, data, now, steps))).await
     }
 
     async fn fit_and_register<T: Trainer>(

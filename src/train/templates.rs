@@ -32,7 +32,7 @@ pub async fn train_templates(
     options: &TrainingOptions,
 ) -> Result<TrainingReport> {
     let training = judge_and_register(trainer, store, registry, catalogue, clock, options);
-    telemetry::trained(trainer.name(), training).await
+    telemetry::trained(trainer.name(), Box::pin(training)).await
 }
 
 async fn judge_and_register(

@@ -77,9 +77,10 @@ impl Host {
     /// What all models say of `task`; how long it took is noted for the monitor.
     pub(crate) fn predict(&self, task: &TaskContext, reasons: bool) -> Result<Predictions> {
         let begun = Instant::now();
-        let predictions = match reasons {
-            true => self.predictions.predict_all(task),
-            false => self.predictions.predict_all_only(task),
+        let predictions = if reasons {
+            self.predictions.predict_all(task)
+        } else {
+            self.predictions.predict_all_only(task)
         };
         let mut noted = lock(&self.noted);
         if noted.latencies.len() < MOST_LATENCIES {
