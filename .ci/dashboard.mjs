@@ -21,7 +21,7 @@ const LAYOUT = `({
       desc: plot.querySelector(':scope > desc')?.textContent.length, width: box.width, height: box.height };
   }),
   small: Math.min(99, ...[...document.querySelectorAll('svg.plot text')].filter((text) => text.textContent).map((text) => text.getBoundingClientRect().height)),
-  thin: [...document.querySelectorAll('td, th')].filter((cell) => cell.textContent.length > 4 && cell.offsetWidth > 0 && cell.offsetWidth < 45).map((cell) => cell.textContent),
+  thin: [...document.querySelectorAll('td, th')].filter((cell) => cell.textContent.length > 4 && cell.offsetWidth > 0 && cell.offsetWidth < 30).map((cell) => cell.textContent),
   outside: [...document.querySelectorAll('svg.plot text, td, h1, h2, h3, p')].filter((element) => {
     const box = element.getBoundingClientRect();
     return box.width > 0 && !element.closest('.scroll') && !element.closest('details') && (box.left < -1 || box.right > window.innerWidth + 1);
@@ -99,7 +99,7 @@ try {
     await page.media('screen', 'light');
     await page.size(1120, 900);
     await page.open(pathToFileURL(resolve(second)).href);
-    await page.save(third, { x: 0, y: 0, width: 1120, height: Number(process.env.HEIGHT ?? 1180), scale: 1 });
+    await page.save(third, { x: 0, y: 0, width: 1120, height: Number(process.env.HEIGHT ?? 1500), scale: 1 });
   } else {
     const url = (name) => pathToFileURL(resolve(first, `${name}.html`)).href;
     await look('dashboard', url('dashboard'), { plots: 6 });

@@ -158,9 +158,8 @@ fn strip(versions: &[VersionSummary]) -> Markup {
         .collect();
     let told = |fate| versions.iter().filter(|v| Fate::of(v) == fate).count();
     let told = format!(
-        "{} versions of {} models: {} promoted, {} held, {} refused, {} rolled back.",
+        "{} versions: {} promoted, {} held, {} refused, {} rolled back.",
         versions.len(),
-        models.len(),
         told(Fate::Promoted),
         told(Fate::Held),
         told(Fate::Refused),
