@@ -11,7 +11,7 @@ mod common;
 use devmatrix_ml::event::Record;
 use devmatrix_ml::history::SharedHistory;
 use devmatrix_ml::postgres::{Postgres, PostgresOptions};
-use devmatrix_ml::store::{EventStore, PostgresStore};
+use devmatrix_ml::store::{EventStore, EventStoreExt, PostgresStore, ScanOrder};
 use futures_executor::block_on;
 use std::time::{Duration, Instant};
 
@@ -35,13 +35,40 @@ fn main() {
     let single = rate("one at a time", 2_000, write("single", 1, 2_000));
     let batches = rate("batches of 500", 50_000, write("batches", 500, 50_000));
     println!("{:<44} {:>8.1} times", "batches beside single inserts", batches / single);
+    let begun = Instant::now();
+    let (monthly, months) = (store_by_month(&url, "months"), &records[..50_000]);
+    months.chunks(500).for_each(|batch| drop(block_on(monthly.append(batch.to_vec())).unwrap()));
+    let partitioned = rate("batches of 500, a partition a month", 50_000, begun.elapsed());
+    println!("{:<44} {:>8.2} times", "beside one table", partitioned / batches);
+    for (what, store) in [("one table", store(&url, "batches")), ("partitions", monthly)] {
+        let (history, begun) = (SharedHistory::new(), Instant::now());
+        assert_eq!(block_on(history.catch_up(&store)).unwrap(), 50_000);
+        rate(&format!("catching up from {what}"), 50_000, begun.elapsed());
+        let begun = Instant::now();
+        let mut count = 0;
+        let mut each = |_| {
+            count += 1;
+            Ok(())
+        };
+        block_on(store.for_each(ScanOrder::Known, &mut each)).unwrap();
+        rate(&format!("replay from {what}"), count, begun.elapsed());
+    }
     rate("one at a time, eight hosts", 4_000, hosts(&url, &records[..4_000], 1));
     rate("batches of 500, four hosts", 48_000, hosts(&url, &records[..48_000], 500));
     catch_up(&url, &records);
 }
 
 fn store(url: &str, name: &str) -> PostgresStore {
+    open(url, name, PostgresOptions::default())
+}
+
+fn store_by_month(url: &str, name: &str) -> PostgresStore {
     let mut options = PostgresOptions::default();
+    options.monthly_partitions = true;
+    open(url, name, options)
+}
+
+fn open(url: &str, name: &str, mut options: PostgresOptions) -> PostgresStore {
     options.schema = format!("bench_{name}_{}", std::process::id());
     PostgresStore::new(&block_on(Postgres::connect(url, options)).unwrap())
 }

@@ -134,6 +134,10 @@ fn numbers_out_of_range_are_named_by_line() {
         ("completed_at", json!("+10000-01-01T00:00:00Z")),
         ("decision", json!({"candidates": ["a"], "chosen": "b", "propensity": 0.5, "policy": "p"})),
         ("decision", json!({"candidates": ["a"], "chosen": "a", "propensity": 0.0, "policy": "p"})),
+        ("experiments", json!([{"experiment": "x", "arm": "a", "unit": "u", "probability": 0.0}])),
+        ("experiments", json!([{"experiment": "", "arm": "a", "unit": "u", "probability": 0.5}])),
+        ("review_request", json!({"asked": true, "propensity": 0.0})),
+        ("review_request", json!({"asked": false, "propensity": 1.5})),
         ("schema_version", json!(2)),
         ("schema_version", json!(0)),
     ] {

@@ -148,10 +148,37 @@ fn everything_of_a_version_arrives_and_is_sent_once() {
     };
     assert_eq!(file("model/artefact.bin"), block_on(host.registry.artefact("success", 1)).unwrap());
     assert!(String::from_utf8(file("card.md")).unwrap().starts_with("# success version 1"));
+    let importance: Value = serde_json::from_slice(&file("importance.json")).unwrap();
+    assert!(!importance.as_array().unwrap().is_empty());
+    assert!(String::from_utf8(file("model/MLmodel")).unwrap().contains("loader_module: devmatrix_model_v1"));
     assert_eq!(
         serde_json::from_slice::<Value>(&file("run.json")).unwrap()["run_id"],
         first.record.run_id.as_str()
     );
+}
+
+#[test]
+fn stages_are_moved_for_old_servers_only() {
+    let Some(url) = url() else { return };
+    for (legacy, stage) in [(false, "None"), (true, "Production")] {
+        let (host, mut options) = (Host::new(), options());
+        options.legacy_stages = legacy;
+        host.train(None);
+        host.mirror(&Mlflow::new(&url, options.clone()).unwrap()).unwrap();
+        assert_eq!(versions(&url, &options)[0]["current_stage"], stage);
+        assert_eq!(champion(&url, &options), "1");
+    }
+}
+
+#[test]
+fn another_prefix_gets_the_alias_too() {
+    let Some(url) = url() else { return };
+    let host = Host::new();
+    host.train(None);
+    for options in [options(), options()] {
+        assert_eq!(host.mirror(&Mlflow::new(&url, options.clone()).unwrap()).unwrap(), [1]);
+        assert_eq!(champion(&url, &options), "1");
+    }
 }
 
 #[test]

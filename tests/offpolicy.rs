@@ -149,7 +149,7 @@ fn what_cannot_be_weighed_is_an_error() {
         ("propensity is NaN", |row| row.propensity = f64::NAN),
         ("propensity is 1.5", |row| row.propensity = 1.5),
         ("chosen is 3", |row| row.chosen = 3),
-        ("add up to 0.9", |row| row.target = vec![0.3; 3]),
+        ("add up to 0.8", |row| row.target = vec![0.3; 3]),
         ("target odds", |row| row.target = vec![f64::NAN; 3]),
         ("reward", |row| row.reward = f64::NAN),
         ("2 predicted", |row| row.predicted = vec![0.0; 2]),

@@ -211,7 +211,7 @@ fn a_propensity_is_the_share_with_which_its_llm_is_chosen() {
 #[test]
 fn options_out_of_range_are_named() {
     type Change = fn(&mut SimulatorOptions);
-    let changes: [(&str, Change); 13] = [
+    let changes: [(&str, Change); 15] = [
         ("per_day is NaN", |o| o.per_day = f64::NAN),
         ("per_day is inf", |o| o.per_day = f64::INFINITY),
         ("days is 0", |o| o.days = 0),
@@ -221,6 +221,8 @@ fn options_out_of_range_are_named() {
         ("agents is 0", |o| o.agents = 0),
         ("feedback_share is 1.1", |o| o.feedback_share = 1.1),
         ("feedback_share is NaN", |o| o.feedback_share = f64::NAN),
+        ("failed_feedback_share is NaN", |o| o.failed_feedback_share = Some(f64::NAN)),
+        ("audit_share is 2", |o| o.audit_share = 2.0),
         ("retry_share is -1", |o| o.retry_share = -1.0),
         ("template_fit is -1", |o| o.template_fit = -1.0),
         ("new_model_share is 0", |o| o.new_model_share = 0.0),

@@ -1,6 +1,7 @@
 //! Facts replayed into examples.
 
-use super::{About, Dataset, Example, Labels, Priors, Target, difficulty, label, sources};
+use super::answers::MATURE;
+use super::{About, Answers, Dataset, Example, Labels, Priors, Target, delay_of, difficulty, label, sources};
 use crate::event::{EventId, Fact, ProjectId, Record, TaskContext, UserId};
 use crate::features::{FeatureEngineer, FeatureRow};
 use crate::history::{History, HistoryView, category};
@@ -44,6 +45,7 @@ impl DatasetBuilder {
             Fact::Completed(completion) => {
                 let place = self.places.get(record.event_id());
                 if let Some(example) = place.and_then(|at| self.examples.get_mut(*at)) {
+                    example.review = completion.review.as_ref().map(|r| (r.asked, r.propensity));
                     let mut row = example.features.as_ref().clone();
                     if self.engineer.add_code(&mut row.values, completion) {
                         example.completed = Some(Arc::new(row));
@@ -91,6 +93,9 @@ impl DatasetBuilder {
     /// The generations started before `now` whose label for `target` is known; where that is
     /// success, those still open too that are young enough to be answered, labelled by how such
     /// generations end. Of more than `most` the newest.
+    ///
+    /// Where people were asked about enough generations to tell who answers unasked, known outcomes are
+    /// weighed by the inverse of the odds with which they became known, and open ones are left out.
     pub fn rows(&self, target: Target, now: DateTime<Utc>, most: usize) -> Dataset {
         let delay = self.history.delay(now);
         let mut known = self.examples.clone();
@@ -99,11 +104,15 @@ impl DatasetBuilder {
         if target == Target::Complexity {
             difficulty::observe(&mut known, &results);
         }
+        let answers = Answers::of(&known);
+        let odds = answers.at(now, MATURE);
+        let open = delay_of(target, &delay, odds.as_ref());
         let mut examples: Vec<_> =
-            known.iter().rev().filter_map(|e| label(e, target, now, &delay)).take(most).collect();
+            known.iter().rev().filter_map(|e| label(e, target, now, open)).take(most).collect();
         examples.reverse();
         sources::weigh(&mut examples);
-        Dataset { examples, schema: self.engineer.fingerprint(), target, delay }
+        odds.iter().for_each(|odds| odds.weigh(&mut examples));
+        Dataset { examples, schema: self.engineer.fingerprint(), target, delay, answers }
     }
 
     fn about(&mut self, task: &TaskContext) -> About {
@@ -139,6 +148,9 @@ impl DatasetBuilder {
             priors,
             about: About::default(),
             weight: 1.0,
+            odds: 1.0,
+            share: 1.0,
+            review: None,
             kind: category(context.task_type.as_deref()),
             attempt: f64::from(context.attempt),
         }

@@ -1,12 +1,14 @@
 //! Rows to learn from: each generation's features as they were when it started, with what came of
 //! it.
 
+mod answers;
 mod builder;
 mod difficulty;
 mod folds;
 mod sources;
 mod target;
 
+pub(crate) use answers::{AnswerOdds, Answers, MOST, Seen, answer_weights};
 pub use builder::DatasetBuilder;
 pub use folds::{Fold, FoldOptions};
 pub use sources::{Source, SourceKind};
@@ -16,6 +18,7 @@ use crate::error::Result;
 use crate::event::EventId;
 use crate::features::FeatureRow;
 use crate::history::{Delay, HistoryView, Scope};
+use answers::{MATURE, Review};
 use chrono::{DateTime, TimeDelta, Utc};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
@@ -46,11 +49,17 @@ pub struct Example {
     pub priors: Priors,
     /// Whom and what it is about, by name.
     pub about: About,
-    /// How much it counts in fitting, above 0 and at most 1: less where one source of feedback gave
-    /// more than its share of all.
+    /// How much it counts in fitting, above 0: less than 1 where one source of feedback gave more than
+    /// its share of all, more where its outcome is one that is seldom answered.
     pub weight: f64,
-    kind: Option<u64>,
-    attempt: f64,
+    /// The odds with which its outcome came to be known, where a person was asked about enough of the
+    /// others to tell; 1 else.
+    pub odds: f64,
+    /// The part of the weight that is its source's.
+    pub(crate) share: f64,
+    pub(crate) review: Review,
+    pub(crate) kind: Option<u64>,
+    pub(crate) attempt: f64,
 }
 
 /// Whom and what a generation is about, by name.
@@ -92,7 +101,8 @@ pub struct Dataset {
     pub schema: u64,
     /// What the labels are.
     pub target: Target,
-    delay: Delay,
+    pub(crate) delay: Delay,
+    pub(crate) answers: Answers,
 }
 
 const PRIOR_STRENGTH: f64 = 5.0;
@@ -116,8 +126,11 @@ impl Dataset {
     #[must_use]
     pub fn until(&self, moment: DateTime<Utc>) -> Self {
         let earlier = self.examples.iter().take_while(|e| e.started_at < moment);
-        let examples = earlier.filter_map(|e| label(e, self.target, moment, &self.delay));
-        self.with_examples(examples.collect())
+        let odds = self.answers.at(moment, MATURE);
+        let delay = delay_of(self.target, &self.delay, odds.as_ref());
+        let mut examples: Vec<_> = earlier.filter_map(|e| label(e, self.target, moment, delay)).collect();
+        odds.iter().for_each(|odds| odds.weigh(&mut examples));
+        self.with_examples(examples)
     }
 
     /// Only the examples that `keep` says.
@@ -147,7 +160,8 @@ impl Dataset {
     }
 
     pub(crate) fn with_examples(&self, examples: Vec<Example>) -> Self {
-        Self { examples, schema: self.schema, target: self.target, delay: self.delay.clone() }
+        let Self { schema, target, delay, answers, .. } = self;
+        Self { examples, schema: *schema, target: *target, delay: delay.clone(), answers: answers.clone() }
     }
 
     /// How long nine in ten of the labels took to become known.
@@ -184,14 +198,20 @@ impl Dataset {
     }
 }
 
-/// The example as it is known at `now`; open generations teach success alone.
-fn label(example: &Example, target: Target, now: DateTime<Utc>, delay: &Delay) -> Option<Example> {
-    let (known_at, label) = match (example.labels.get(target, now), target) {
-        (Some((at, label)), _) => (Some(at), label),
-        (None, Target::Success) => (None, delay.success_of_open(example.started_at, now)?),
-        (None, _) => return None,
+/// How open generations end, where that teaches anything: success alone, and only where who answers
+/// does not seem to hang on the outcome.
+fn delay_of<'a>(target: Target, delay: &'a Delay, odds: Option<&AnswerOdds>) -> Option<&'a Delay> {
+    (target == Target::Success && odds.is_none()).then_some(delay)
+}
+
+/// The example as it is known at `now`, or as open ones end where `delay` tells.
+fn label(example: &Example, target: Target, now: DateTime<Utc>, delay: Option<&Delay>) -> Option<Example> {
+    let (known_at, label) = match example.labels.get(target, now) {
+        Some((at, label)) => (Some(at), label),
+        None => (None, delay?.success_of_open(example.started_at, now)?),
     };
-    Some(Example { known_at, label, ..example.clone() })
+    let (weight, odds) = (example.share, 1.0);
+    Some(Example { known_at, label, weight, odds, ..example.clone() })
 }
 
 pub(crate) fn not_enough(have: usize) -> crate::Error {

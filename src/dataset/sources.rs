@@ -65,6 +65,7 @@ pub(super) fn weigh(examples: &mut [Example]) {
     let Some(most) = sorted.get(sorted.len() / 2).map(|median| CAP * median) else { return };
     for example in examples {
         let count = example.about.user.as_ref().and_then(|user| counts.get(user));
-        example.weight = count.map_or(1.0, |count| (most / count).min(1.0));
+        example.share = count.map_or(1.0, |count| (most / count).min(1.0));
+        example.weight = example.share;
     }
 }

@@ -44,8 +44,14 @@ pub(super) fn family_of(llm: &str) -> &str {
     name.split(['-', ':', ' ']).next().unwrap_or(name)
 }
 
-/// The features of `task`, whose LLM is of `family`, ascending by name.
-pub(super) fn features(task: &TaskContext, words: &Words, family: Option<&str>) -> Vec<(u64, f64)> {
+/// The features of `task`, whose LLM is of `family`, ascending by name; `by_task`, with those of this
+/// very task.
+pub(super) fn features(
+    task: &TaskContext,
+    words: &Words,
+    family: Option<&str>,
+    by_task: bool,
+) -> Vec<(u64, f64)> {
     let mut all = Features(Vec::with_capacity(48));
     let kind = category(task.task_type.as_deref());
     let language = category(task.language.as_deref());
@@ -56,7 +62,10 @@ pub(super) fn features(task: &TaskContext, words: &Words, family: Option<&str>) 
     let template = category(task.template_id.as_ref().map(crate::event::TemplateId::as_str));
     let project = category(task.project_id.as_ref().map(crate::event::ProjectId::as_str));
 
+    let this = Some(fnv::hash(task.task_id.as_str().as_bytes()));
+
     all.number("base", 1.0);
+    all.one("task", this.filter(|_| by_task), 1.0);
     all.one("type", kind, 0.7);
     all.one("language", language, 0.4);
     all.one("framework", framework, 0.4);
@@ -85,6 +94,9 @@ pub(super) fn features(task: &TaskContext, words: &Words, family: Option<&str>) 
         all.one(name, of, scale);
         all.two(name, of, "type", kind, 0.5);
         all.two(name, of, "language", language, 0.4);
+        if by_task {
+            all.two(name, of, "task", this, 0.6);
+        }
         if name != "family" {
             all.two(name, of, "framework", framework, 0.3);
         }
@@ -138,14 +150,14 @@ mod tests {
         task.task_type = Some("backend".into());
         task.model_used = Some("claude-sonnet-4.5".into());
         let words = Words::of("Add an endpoint.\n- It must be quick.");
-        let one = features(&task, &words, None);
+        let one = features(&task, &words, None, false);
         task.model_used = Some("claude-opus-5".into());
-        let other = features(&task, &words, None);
+        let other = features(&task, &words, None, false);
         assert!(one.is_sorted() && one.len() == other.len());
         // LLM, and LLM at this type.
         let apart = one.iter().filter(|f| !other.contains(f)).count();
         assert_eq!(apart, 2);
-        let stranger = features(&task, &words, Some("gemini"));
+        let stranger = features(&task, &words, Some("gemini"), false);
         assert_eq!(one.iter().filter(|f| !stranger.contains(f)).count(), 4);
     }
 

@@ -1,5 +1,6 @@
 //! The stored past, cut off at a deadline.
 
+use crate::dataset::{AnswerOdds, Answers, MOST, Seen};
 use crate::error::Result;
 use crate::event::{EventId, Fact, GenerationEvent, Outcome, Record};
 use crate::store::{EventStore, EventStoreExt, ScanOrder};
@@ -41,6 +42,34 @@ pub(super) fn matured(event: &GenerationEvent, deadline: TimeDelta, now: DateTim
         cost: completion.and_then(|done| done.value.cost_usd),
         seconds: completion.and_then(|done| done.value.generation_time_seconds),
     })
+}
+
+/// How many generations each known outcome stands for: 1 where too few people were asked to tell whose
+/// outcomes are known. The events are in the order of their start.
+pub(super) fn outcome_weights(
+    events: &[GenerationEvent],
+    deadline: TimeDelta,
+    now: DateTime<Utc>,
+) -> impl Fn(&GenerationEvent, bool) -> f64 {
+    let seen = |event: &GenerationEvent| {
+        let started = event.started.known_at;
+        let success = matured(event, deadline, now).and_then(|outcome| outcome.success);
+        Seen { started, known: success.map(|success| (started, success)), review: review(event) }
+    };
+    let odds = Answers::from_seen(events.iter().map(seen)).at(now, deadline);
+    let weight = |odds: &AnswerOdds, event: &GenerationEvent, success| {
+        1.0 / odds.of(success, review(event), event.started.known_at)
+    };
+    let known = events.iter().filter_map(|e| Some((e, matured(e, deadline, now)?.success?)));
+    let weights: Vec<_> =
+        odds.iter().flat_map(|odds| known.clone().map(|(e, y)| weight(odds, e, y))).collect();
+    let most = MOST * weights.iter().sum::<f64>() / weights.len().max(1) as f64;
+    move |event, success| odds.as_ref().map_or(1.0, |odds| weight(odds, event, success).min(most))
+}
+
+fn review(event: &GenerationEvent) -> Option<(bool, f64)> {
+    let review = event.completion.as_ref().and_then(|done| done.value.review.as_ref());
+    review.map(|review| (review.asked, review.propensity))
 }
 
 /// What had come of a generation at its deadline.

@@ -52,6 +52,8 @@ pub struct RouterOptions {
     pub safety: Safety,
     /// Whether all tasks of a session are done as its first one was drawn.
     pub sticky_sessions: bool,
+    /// Whether tasks come again so often that it is worth learning how each candidate does at each.
+    pub by_task: bool,
     /// How sure it must be that the best beats the default, 0.5 to 1; else it abstains, and the default
     /// (without one: the cheapest) takes the place of the best.
     pub certainty: f64,
@@ -99,6 +101,7 @@ impl Default for RouterOptions {
             objective: Objective::default(),
             safety: Safety::default(),
             sticky_sessions: false,
+            by_task: false,
             certainty: 0.6,
             newcomer_share: 0.05,
             newcomer_outcomes: 30,
@@ -356,7 +359,10 @@ impl Router {
 
     fn arm_of(&self, task: &TaskContext, words: &Words) -> Arm {
         let family = task.model_used.as_ref().and_then(|llm| self.state.families.get(llm));
-        Arm { features: features(task, words, family.map(String::as_str)), ..Arm::default() }
+        Arm {
+            features: features(task, words, family.map(String::as_str), self.options.by_task),
+            ..Arm::default()
+        }
     }
 
     /// The places of the arms that keep to time, cost and budget; where none does, the one that comes

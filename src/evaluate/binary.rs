@@ -41,18 +41,32 @@ impl BinaryScores {
     /// # Errors
     /// `InvalidInput` when they differ in number, are empty, or a probability is not in [0, 1].
     pub fn of(probabilities: &[f64], outcomes: &[bool]) -> Result<Self> {
+        Self::weighted(probabilities, outcomes, &vec![1.0; probabilities.len()])
+    }
+
+    /// The same where rows count by `weights`: by the inverse of the odds with which their outcomes
+    /// became known.
+    ///
+    /// # Errors
+    /// Those of [`BinaryScores::of`]; `InvalidInput` when a weight is not above 0 or they differ in number.
+    pub fn weighted(probabilities: &[f64], outcomes: &[bool], weights: &[f64]) -> Result<Self> {
         check(probabilities, outcomes)?;
+        if weights.len() != outcomes.len() || !weights.iter().all(|w| *w > 0.0 && *w <= 1e9) {
+            return Err(Error::invalid("scores: give one weight above 0 a row"));
+        }
         let n = probabilities.len();
-        let mean = |f: &dyn Fn(f64, bool) -> f64| {
-            probabilities.iter().zip(outcomes).map(|(p, y)| f(*p, *y)).sum::<f64>() / n as f64
-        };
+        let total: f64 = weights.iter().sum();
+        let rows = || probabilities.iter().zip(outcomes).zip(weights);
+        let mean =
+            |f: &dyn Fn(f64, bool) -> f64| rows().map(|((p, y), w)| w * f(*p, *y)).sum::<f64>() / total;
         let count = |f: &dyn Fn(bool, bool) -> bool| mean(&|p, y| f64::from(u8::from(f(p >= 0.5, y))));
         let (hit, said, real) = (count(&|p, y| p && y), count(&|p, _| p), count(&|_, y| y));
         Ok(Self {
+            // Weights that hang on the outcome alone leave the area as it is.
             auc: roc_auc(probabilities, outcomes),
             logloss: mean(&log_loss),
             brier: mean(&|p, y| (p - f64::from(u8::from(y))).powi(2)),
-            ece: calibration_error(probabilities, outcomes),
+            ece: calibration_error(probabilities, outcomes, weights),
             accuracy: count(&|p, y| p == y),
             f1: if hit > 0.0 { 2.0 * hit / (said + real) } else { 0.0 },
             n,
@@ -98,14 +112,14 @@ pub fn roc_auc(scores: &[f64], outcomes: &[bool]) -> Option<f64> {
         .then(|| (rank_sum - positive * (positive + 1.0) / 2.0) / (positive * negative))
 }
 
-fn calibration_error(probabilities: &[f64], outcomes: &[bool]) -> f64 {
+fn calibration_error(probabilities: &[f64], outcomes: &[bool], weights: &[f64]) -> f64 {
     let mut bins = [(0.0, 0.0); ECE_BINS];
-    for (p, y) in probabilities.iter().zip(outcomes) {
+    for ((p, y), w) in probabilities.iter().zip(outcomes).zip(weights) {
         let bin = &mut bins[((p * ECE_BINS as f64) as usize).min(ECE_BINS - 1)];
-        bin.0 += p;
-        bin.1 += f64::from(u8::from(*y));
+        bin.0 += w * p;
+        bin.1 += w * f64::from(u8::from(*y));
     }
-    bins.iter().map(|(p, y)| (p - y).abs()).sum::<f64>() / probabilities.len() as f64
+    bins.iter().map(|(p, y)| (p - y).abs()).sum::<f64>() / weights.iter().sum::<f64>()
 }
 
 fn check(probabilities: &[f64], outcomes: &[bool]) -> Result<()> {

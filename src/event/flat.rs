@@ -66,7 +66,7 @@ flat! {
     final_quality_score: f64, generation_time_seconds: f64, tokens_used: u64, cost_usd: f64,
     success: bool, approved: bool, num_regenerations: u32,
     complexity_label: f64, decision: Decision, experiments: Vec<Assignment>, predictions: Vec<ShownPrediction>,
-    review: ReviewRequest,
+    review_request: ReviewRequest,
     verdict: Verdict, completion_metadata: Metadata, feedback: Vec<FlatFeedback>,
 }
 
@@ -147,7 +147,7 @@ impl Flat {
             approved: verdict.approved,
             final_quality_score: verdict.final_quality_score,
             num_regenerations: self.num_regenerations.take(),
-            review: self.review.take(),
+            review: self.review_request.take(),
             metadata: self.completion_metadata.take().unwrap_or_default(),
         };
         let known_at = self.completion_known_at.take();
@@ -294,7 +294,7 @@ impl From<GenerationEvent> for Flat {
             success: outcome.and_then(|o| o.success),
             approved,
             num_regenerations: done.num_regenerations,
-            review: done.review,
+            review_request: done.review,
             complexity_label: started.complexity_label,
             decision: started.decision,
             experiments: Some(started.experiments).filter(|all| !all.is_empty()),

@@ -30,7 +30,7 @@ impl ReviewRequest {
 
     pub(crate) fn validate(&self) -> Result<()> {
         let least = if self.asked { f64::MIN_POSITIVE } else { 0.0 };
-        check::range("review.propensity", Some(self.propensity), least, 1.0)
+        check::range("review_request.propensity", Some(self.propensity), least, 1.0)
     }
 
     pub(crate) fn clean(&mut self) {

@@ -91,6 +91,21 @@ impl Delay {
     }
 }
 
+#[cfg(feature = "export")]
+impl Delay {
+    /// Chances of success by how long a generation has been open.
+    pub(crate) fn rates(&self) -> [f64; BINS.len()] {
+        self.0
+    }
+
+    /// What [`rates`](Self::rates) gave.
+    pub(crate) fn from_rates(rates: &[f64]) -> Option<Self> {
+        let rates = rates.try_into().ok()?;
+        let all = |rates: &[f64; BINS.len()]| rates.iter().all(|rate| (0.0..=1.0).contains(rate));
+        Some(rates).filter(all).map(Self)
+    }
+}
+
 /// Looks up ages that never grow, without searching.
 pub(super) struct Descending<'a> {
     rates: &'a [f64; BINS.len()],

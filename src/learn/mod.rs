@@ -10,7 +10,8 @@ mod neighbours;
 mod tfidf;
 
 pub use boost::{
-    BoostParams, FitRequest, ForestParams, Matrix, Objective, Sample, Stopping, TreeFamily, Trees,
+    BoostParams, Engine, FitRequest, ForeignFormat, ForeignTrees, ForestParams, MAX_FOREIGN_BYTES, Margin,
+    Matrix, Objective, Sample, Stopping, TreeFamily, Trees,
 };
 pub use calibrate::{
     Beta, CalibrationChoice, Calibrator, Isotonic, Method, Platt, Reliability, Scaling, VennAbers,

@@ -1,6 +1,7 @@
 //! A registry's versions, sent to MLflow's.
 
 use super::Mlflow;
+use super::pyfunc;
 use super::run::{Place, unexpected};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
@@ -30,8 +31,8 @@ const LEASE_MINUTES: i64 = 10;
 struct Sent {
     /// The state in which each version was sent.
     versions: BTreeMap<u64, String>,
-    /// The version that the alias was moved to.
-    champion: Option<u64>,
+    /// The version that an alias was moved to, with the names of model and alias.
+    crowned: Option<(String, String, u64)>,
 }
 
 impl Sent {
@@ -45,6 +46,9 @@ impl Mlflow {
     /// model version; its stage), and moves the alias to the one in production. Of several hosts one does
     /// so at a time. What was sent is noted in `store`; without that note it is looked for, and still
     /// nothing is sent twice.
+    ///
+    /// Python then loads it by `mlflow.pyfunc.load_model("models:/devmatrix-success@champion")`, and predicts
+    /// as [`write_pyfunc`](super::write_pyfunc) says.
     ///
     /// # Errors
     /// `Unavailable` where MLflow cannot be reached or refuses; what was sent until then is noted. Those of
@@ -88,9 +92,10 @@ impl Mlflow {
                 store.put_checkpoint(note, Some(sent.to_bytes()?)).await?;
                 now.push(version.version);
             }
-            if version.stage == Stage::Production && sent.champion != Some(version.version) {
+            let crowned = (self.registered(model), self.options.alias.clone(), version.version);
+            if version.stage == Stage::Production && sent.crowned.as_ref() != Some(&crowned) {
                 self.crown(&version)?;
-                sent.champion = Some(version.version);
+                sent.crowned = Some(crowned);
                 store.put_checkpoint(note, Some(sent.to_bytes()?)).await?;
             }
         }
@@ -105,6 +110,7 @@ impl Mlflow {
             version.stage,
             &version.verdicts,
             &version.artefact_sha256,
+            pyfunc::FORMAT,
         );
         let state = serde_json::to_vec(&state)
             .map_err(|e| Error::internal("a version cannot be written as JSON").with_source(e))?;
@@ -125,11 +131,21 @@ impl Mlflow {
             self.file(&place, "card.md", card.to_markdown().as_bytes())?;
             self.file(&place, "card.json", &json)?;
         }
-        self.file(&place, "model/MLmodel", ml_model(version).as_bytes())?;
-        self.file(&place, "model/artefact.bin", artefact)?;
+        let known = self.number_of(&self.registered(&version.model), &place.run_id)?;
+        let files = match pyfunc::files(version, artefact, &self.options.features) {
+            Ok(files) => files,
+            Err(error) => {
+                tracing::info!(%error, version.model, version.version, "MLflow: Python cannot run it");
+                // What an earlier release sent stays as it is.
+                if known.is_none() { pyfunc::files_without_python(version, artefact) } else { Vec::new() }
+            }
+        };
+        for (path, bytes) in files {
+            self.file(&place, &format!("model/{path}"), &bytes)?;
+        }
         let ended = json!({ "run_id": place.run_id, "status": "FINISHED", "end_time": version.created_at.timestamp_millis() });
         self.client.post("runs/update", &ended).map_err(Error::from)?;
-        let number = self.model_version(version, &place)?;
+        let number = known.map_or_else(|| self.model_version(version, &place), Ok)?;
         let stage = format!("{:?}", version.stage);
         let tag = json!({ "name": self.registered(&version.model), "version": number, "key": "devmatrix.stage", "value": stage });
         self.client.post("model-versions/set-tag", &tag).map_err(Error::from)?;
@@ -140,12 +156,9 @@ impl Mlflow {
         Ok(())
     }
 
-    /// MLflow's number of the version, registered where it was not.
+    /// Registers the version; MLflow's number of it.
     fn model_version(&self, version: &ModelVersion, place: &Place) -> Result<String> {
         let name = self.registered(&version.model);
-        if let Some(number) = self.number_of(&name, &place.run_id)? {
-            return Ok(number);
-        }
         match self.client.post_once("registered-models/create", &json!({ "name": name })) {
             Err(fault) if !fault.says("RESOURCE_ALREADY_EXISTS") => return Err(fault.into()),
             _ => {}
@@ -163,6 +176,7 @@ impl Mlflow {
         text(&made["model_version"]["version"]).ok_or_else(|| unexpected("model-versions/create"))
     }
 
+    /// MLflow's number of the version that a run made, where it is registered.
     fn number_of(&self, name: &str, run_id: &str) -> Result<Option<String>> {
         let filter = format!("run_id = '{run_id}'");
         let found = self.client.get("model-versions/search", &[("filter", &filter)]).map_err(Error::from)?;
@@ -191,15 +205,4 @@ impl Mlflow {
 /// A version's number, which MLflow writes as text or as a number.
 fn text(value: &Value) -> Option<String> {
     value.as_str().map(str::to_owned).or_else(|| value.as_u64().map(|n| n.to_string()))
-}
-
-/// Says what lies beside it. Python cannot run it: it is served by this crate.
-fn ml_model(version: &ModelVersion) -> String {
-    format!(
-        "flavors:\n  devmatrix_ml:\n    data: artefact.bin\n    model: {}\n    version: {}\n    sha256: {}\nutc_time_created: '{}'\n",
-        version.model,
-        version.version,
-        version.artefact_sha256,
-        version.created_at.format("%Y-%m-%d %H:%M:%S%.6f"),
-    )
 }

@@ -1,5 +1,8 @@
 //! Training runs and models mirrored to an MLflow server, for those who look at them there.
 //!
+//! Python loads what was sent by `mlflow.pyfunc` and predicts as this crate does; without a server
+//! [`write_pyfunc`] writes the same folder.
+//!
 //! The registry stays the truth and is the outbox too: [`Mlflow::mirror`] looks for what the server lacks
 //! and sends that, so whatever happened while it was away arrives with the next call, once.
 //!
@@ -17,13 +20,16 @@
 
 mod client;
 mod mirror;
+mod pyfunc;
 mod run;
 
 use crate::error::{Error, Result};
+use crate::features::FeatureOptions;
 use crate::train::{ExperimentTracker, RunRecord};
 use async_trait::async_trait;
 use client::Client;
 pub use mirror::Mirrored;
+pub use pyfunc::{pyfunc_row, write_pyfunc};
 use std::fmt;
 use std::time::Duration;
 
@@ -44,6 +50,8 @@ pub struct MlflowOptions {
     /// Whether versions are also moved between MLflow's stages, which it has deprecated: for servers
     /// before 2.9.
     pub legacy_stages: bool,
+    /// How the host makes its features: models made of other ones are sent without what Python needs.
+    pub features: FeatureOptions,
 }
 
 /// Who asks; what is secret is never shown.
@@ -65,6 +73,7 @@ impl Default for MlflowOptions {
             credentials: None,
             timeout: Duration::from_secs(30),
             legacy_stages: false,
+            features: FeatureOptions::default(),
         }
     }
 }

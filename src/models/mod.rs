@@ -3,6 +3,9 @@
 mod alike;
 #[cfg(feature = "testing")]
 pub mod conformance;
+#[cfg(feature = "mlflow")]
+pub(crate) mod export;
+mod imported;
 mod prediction;
 pub(crate) mod prior;
 mod reasons;
@@ -11,6 +14,8 @@ mod success;
 mod template;
 
 pub use alike::SimilarEvidence;
+pub(crate) use imported::{Adopt, Importer};
+pub use imported::{ForeignModel, ForeignOptions};
 pub use prediction::{Answer, RiskLevel, Status, SuccessPrediction};
 pub use reasons::{English, Fact, Locale, Reason, ReasonGroup};
 pub use regress::{
@@ -105,6 +110,20 @@ pub trait Trainer: Send + Sync + Debug {
     /// # Errors
     /// `InvalidInput` when they differ in number or a prediction is out of range.
     fn scores(&self, points: &[f64], labels: &[f64]) -> Result<BTreeMap<String, f64>>;
+
+    /// The same where rows count by `weights`, 1 on average: by the inverse of the odds with which their
+    /// outcomes became known. A trainer that does not know how counts all alike.
+    ///
+    /// # Errors
+    /// Those of [`Trainer::scores`].
+    fn weighted_scores(
+        &self,
+        points: &[f64],
+        labels: &[f64],
+        _weights: &[f64],
+    ) -> Result<BTreeMap<String, f64>> {
+        self.scores(points, labels)
+    }
 
     /// The parameters, to be kept with every version.
     fn parameters(&self) -> serde_json::Value;

@@ -24,6 +24,7 @@ mod listen;
 mod schema;
 
 pub(crate) use fault::Fault;
+pub(crate) use schema::Layout;
 
 use crate::error::{Error, ErrorKind, Result};
 use connect::Way;
@@ -55,6 +56,15 @@ pub struct PostgresOptions {
     /// Whom to trust; `None` for clear text. With it, a server that offers no TLS or shows a
     /// certificate of nobody trusted is an error, whatever the URL says (feature `postgres-tls`).
     pub tls: Option<TlsRoots>,
+    /// Whether the facts of each month (UTC, of when they became known) go into a partition of their own of
+    /// `ml_generation_events`, made when its first fact arrives. It counts where the tables are made; where
+    /// they are there, they are used as they are, and it is an error to ask for partitions that they lack.
+    ///
+    /// A month that is not to be learnt from any more can be archived: export it, then
+    /// `ALTER TABLE ml_generation_events DETACH PARTITION ml_generation_events_y2025m03` and move the table
+    /// to another schema, or drop it. Its keys stay: what arrives again is answered
+    /// [`Duplicate`](crate::store::Appended::Duplicate), unseen. To erase somebody from it is the host's.
+    pub monthly_partitions: bool,
 }
 
 /// Whose certificates are trusted.
@@ -76,6 +86,7 @@ impl Default for PostgresOptions {
             statement_timeout: Duration::from_secs(30),
             patience: Duration::from_secs(10),
             tls: None,
+            monthly_partitions: false,
         }
     }
 }
@@ -91,6 +102,8 @@ struct Inner {
     way: Way,
     options: PostgresOptions,
     news: OnceLock<News>,
+    /// How facts are kept; known since the tables were looked at.
+    layout: OnceLock<Layout>,
     /// Only the drop takes it out.
     runtime: Option<Runtime>,
 }
@@ -121,14 +134,16 @@ impl Postgres {
             .build()
             .map_err(|e| unavailable("its thread could not be started").with_source(e))?;
         let pool = way.pool(&options)?;
-        let inner = Inner { pool, way, options, news: OnceLock::new(), runtime: Some(runtime) };
+        let (news, layout) = (OnceLock::new(), OnceLock::new());
+        let inner = Inner { pool, way, options, news, layout, runtime: Some(runtime) };
         let database = Self { inner: Arc::new(inner) };
-        let schema = database.inner.options.schema.clone();
+        let options = database.inner.options.clone();
         let migrate = move |mut client: Object| {
-            let schema = schema.clone();
-            async move { schema::migrate(&mut client, &schema).await }
+            let options = options.clone();
+            async move { schema::migrate(&mut client, &options).await }
         };
-        database.run("prepare its tables", Again::Idempotent, migrate).await?;
+        let layout = database.run("prepare its tables", Again::Idempotent, migrate).await?;
+        database.inner.layout.get_or_init(|| layout);
         Ok(database)
     }
 
@@ -144,6 +159,11 @@ impl Postgres {
         });
         // A runtime that is shutting down wakes everybody.
         let _ = waiting.await;
+    }
+
+    /// How facts are kept.
+    pub(crate) fn layout(&self) -> Layout {
+        self.inner.layout.get().copied().unwrap_or_default()
     }
 
     /// The channel on which writers tell that they have written.

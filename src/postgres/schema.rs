@@ -1,6 +1,6 @@
 //! The tables: what they hold, and how older ones are brought up to date.
 
-use super::Fault;
+use super::{Fault, PostgresOptions};
 use crate::error::Error;
 use deadpool_postgres::Object;
 
@@ -57,8 +57,65 @@ SELECT event_id, part AS feedback_id, to_timestamp(known_at / 1e6) AS known_at, 
 FROM ml_generation_events WHERE kind = 2;
 "#;
 
+/// Puts partitions by month in the place of the table of [`V1`], which is empty. The keys stand apart, as what
+/// is unique in a partitioned table must hold `known_at`. A later step that changes `ml_generation_events` must
+/// do so for both.
+const MONTHLY: &str = r#"
+DROP VIEW ml_feedback;
+DROP TABLE ml_generation_events;
+CREATE TABLE ml_generation_keys (
+    event_id text COLLATE "C" NOT NULL,
+    kind smallint NOT NULL,
+    part text COLLATE "C" NOT NULL,
+    known_at bigint NOT NULL,
+    arrival bigint NOT NULL UNIQUE,
+    PRIMARY KEY (event_id, kind, part)
+);
+CREATE TABLE ml_generation_events (
+    seq bigint NOT NULL,
+    event_id text COLLATE "C" NOT NULL,
+    kind smallint NOT NULL,
+    part text COLLATE "C" NOT NULL,
+    known_at bigint NOT NULL,
+    user_id text COLLATE "C",
+    project_id text COLLATE "C",
+    body json NOT NULL,
+    crc bigint NOT NULL,
+    PRIMARY KEY (known_at, event_id, kind, part)
+) PARTITION BY RANGE (known_at);
+CREATE INDEX ml_generation_events_user ON ml_generation_events (user_id) WHERE user_id IS NOT NULL;
+CREATE INDEX ml_generation_events_project ON ml_generation_events (project_id) WHERE project_id IS NOT NULL;
+CREATE VIEW ml_feedback AS
+SELECT event_id, part AS feedback_id, to_timestamp(known_at / 1e6) AS known_at, body
+FROM ml_generation_events WHERE kind = 2;
+"#;
+
+/// How facts are kept.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Layout {
+    /// In one table.
+    #[default]
+    Single,
+    /// In a partition a month.
+    Monthly,
+}
+
 /// Makes the tables, or brings them up to date.
-pub(super) async fn migrate(client: &mut Object, schema: &str) -> Result<(), Fault> {
+pub(super) async fn migrate(client: &mut Object, options: &PostgresOptions) -> Result<Layout, Fault> {
+    update(client, options).await?;
+    let sql = "SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_class WHERE relkind = 'p'
+               AND oid = to_regclass('ml_generation_events'))";
+    let monthly: bool = client.query_one(sql, &[]).await?.get(0);
+    if options.monthly_partitions && !monthly {
+        return Err(Fault::Own(Error::incompatible(
+            "monthly_partitions is set, but its events are kept in one table: export them into a new schema, or unset it",
+        )));
+    }
+    Ok(if monthly { Layout::Monthly } else { Layout::Single })
+}
+
+async fn update(client: &mut Object, options: &PostgresOptions) -> Result<(), Fault> {
+    let schema = options.schema.as_str();
     let known = MIGRATIONS.len() as i32;
     // Looked at first, so that a user who may not make tables can use those that are there.
     if version(client, schema).await? == known {
@@ -84,6 +141,9 @@ pub(super) async fn migrate(client: &mut Object, schema: &str) -> Result<(), Fau
     }
     for (at, step) in MIGRATIONS.iter().enumerate().skip(done as usize) {
         tx.batch_execute(step).await?;
+        if at == 0 && options.monthly_partitions {
+            tx.batch_execute(MONTHLY).await?;
+        }
         tx.execute("INSERT INTO ml_schema (version) VALUES ($1)", &[&(at as i32 + 1)]).await?;
     }
     tx.commit().await.map_err(Fault::Commit)

@@ -57,7 +57,8 @@ impl Simulator {
         let written = generation.completion.clone();
         let completion = effort.complete(&self.options, number, start, success, written);
         let ended = completion.completed_at.unwrap_or(start);
-        let feedback = outcome::judge(&self.options, number, generation.difficulty, ended, success);
+        let asked = completion.review.as_ref().is_some_and(|review| review.asked);
+        let feedback = outcome::judge(&self.options, number, generation.difficulty, ended, (success, asked));
         Generation { context, decision, odds, completion, feedback, ..generation.clone() }
     }
 }

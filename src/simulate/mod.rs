@@ -161,7 +161,8 @@ impl Iterator for Simulator {
         let success = draw.chance(odds);
         let completion = outcome::complete(&self.options, self.number, &task, now, success);
         let ended = completion.completed_at.unwrap_or(now);
-        let feedback = outcome::judge(&self.options, self.number, task.difficulty, ended, success);
+        let asked = completion.review.as_ref().is_some_and(|review| review.asked);
+        let feedback = outcome::judge(&self.options, self.number, task.difficulty, ended, (success, asked));
         let number = self.number;
         let (event_id, difficulty) = (event_id(self.number), task.difficulty);
         let context = task.context.clone();

@@ -32,8 +32,13 @@ pub struct SimulatorOptions {
     pub users: u32,
     /// Agents, 1 to 8.
     pub agents: u32,
-    /// Share of generations that a person judges, 0 to 1, whatever their outcome.
+    /// Share of generations that a person judges unasked, 0 to 1.
     pub feedback_share: f64,
+    /// The same of generations that fail, where people answer those more or less readily; `None` for no
+    /// difference.
+    pub failed_feedback_share: Option<f64>,
+    /// Share of generations that a person is asked to judge, and then does, 0 to 1.
+    pub audit_share: f64,
     /// Share of generations judged and not approved that are tried again, 0 to 1.
     pub retry_share: f64,
     /// The day on which the backend agent gets worse; `None` for never.
@@ -64,6 +69,8 @@ impl Default for SimulatorOptions {
             users: 20,
             agents: 4,
             feedback_share: 0.9,
+            failed_feedback_share: None,
+            audit_share: 0.0,
             retry_share: 0.6,
             drift_day: Some(35),
             new_model_day: Some(21),
@@ -93,6 +100,8 @@ impl SimulatorOptions {
         check("users", f64::from(self.users), 1.0, 1e4)?;
         check("agents", f64::from(self.agents), 1.0, AGENTS.len() as f64)?;
         check("feedback_share", self.feedback_share, 0.0, 1.0)?;
+        check("failed_feedback_share", self.failed_feedback_share.unwrap_or(0.0), 0.0, 1.0)?;
+        check("audit_share", self.audit_share, 0.0, 1.0)?;
         check("retry_share", self.retry_share, 0.0, 1.0)?;
         check("template_fit", self.template_fit, 0.0, 10.0)?;
         check("llm_fit", self.llm_fit, 0.0, 10.0)?;

@@ -5,7 +5,7 @@ use super::options::SimulatorOptions;
 use super::random::{Draw, Purpose};
 use super::tasks::Task;
 use super::world::{LLMS, Llm, llm_of};
-use crate::event::{Completion, Feedback, TaskContext, UserAction};
+use crate::event::{Completion, Feedback, ReviewRequest, TaskContext, UserAction};
 use chrono::{DateTime, TimeDelta, Utc};
 
 const REMARKS: [&str; 5] = [
@@ -36,6 +36,7 @@ pub(super) fn complete(
     let written = Completion {
         file_path: Some(format!("src/{}_{}.{}", task.noun.0, number % 1000, code.ending)),
         generated_code: Some(code.text),
+        review: audit(options, number),
         ..Completion::default()
     };
     let effort = Effort::of(&task.context, task.difficulty, &written);
@@ -129,19 +130,27 @@ pub(super) fn quality(odds: f64, difficulty: f64) -> f64 {
     (odds * QUALITY[0] + (1.0 - odds) * failed - 0.2 * difficulty).clamp(0.0, 10.0)
 }
 
+/// Whether a person is asked to judge it, at random; `None` where nobody ever is.
+fn audit(options: &SimulatorOptions, number: u64) -> Option<ReviewRequest> {
+    let asked = Draw::new(options.seed, Purpose::Audit, number).chance(options.audit_share);
+    ReviewRequest::new(asked, options.audit_share, "audit").ok().filter(|_| options.audit_share > 0.0)
+}
+
 /// What the user says, and when; `None` where nobody answers.
 ///
 /// Delays are log-normal, most of them from minutes to days: rejections come soonest, approvals
-/// last. Whether anybody answers does not hang on the outcome.
+/// last. Who is asked answers; whether anybody does unasked hangs on the outcome only where the options
+/// say so.
 pub(super) fn judge(
     options: &SimulatorOptions,
     number: u64,
     difficulty: f64,
     ended: DateTime<Utc>,
-    success: bool,
+    (success, asked): (bool, bool),
 ) -> Option<(DateTime<Utc>, Feedback)> {
     let mut draw = Draw::new(options.seed, Purpose::Feedback, number);
-    let answers = draw.chance(options.feedback_share);
+    let share = options.failed_feedback_share.filter(|_| !success).unwrap_or(options.feedback_share);
+    let answers = draw.chance(share) || asked;
     let (action, mean, median_hours) = match success {
         true => (UserAction::Approve, QUALITY[0], 2.0),
         false if draw.chance(mend(difficulty)) => (UserAction::Modify, QUALITY[1], 1.0),

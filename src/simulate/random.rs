@@ -16,6 +16,7 @@ pub(super) enum Purpose {
     Completion,
     Code,
     Feedback,
+    Audit,
 }
 
 /// A stream of draws.

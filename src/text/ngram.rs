@@ -94,6 +94,17 @@ impl SparseText {
         dot
     }
 
+    /// What [`iter`](Self::iter) gave, if it can have been that.
+    #[cfg(feature = "export")]
+    pub(crate) fn from_parts(buckets: &[i32], weights: Vec<f32>) -> Option<Self> {
+        let buckets: Vec<u32> = buckets.iter().map(|b| u32::try_from(*b).ok()).collect::<Option<_>>()?;
+        let fits = buckets.len() == weights.len()
+            && buckets.is_sorted_by(|a, b| a < b)
+            && buckets.last().is_none_or(|last| (*last as usize) < NGRAM_BUCKETS)
+            && weights.iter().all(|weight| weight.is_finite());
+        fits.then_some(Self { buckets, weights })
+    }
+
     fn from_sorted(found: &[u32]) -> Self {
         let mut text = Self::default();
         for run in found.chunk_by(|a, b| a == b) {

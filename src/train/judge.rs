@@ -2,7 +2,7 @@
 
 use super::gate::{AgainstChampion, Champion, Gate, GateVerdict};
 use super::suspects::{self, Suspect};
-use crate::dataset::{Dataset, Example, FoldOptions, Target};
+use crate::dataset::{Dataset, Example, FoldOptions, Target, answer_weights};
 use crate::error::{Error, Result};
 use crate::evaluate::{
     CalibrationBin, PairedComparison, Slice, calibration_table, compare_auc, compare_paired, slices,
@@ -259,11 +259,12 @@ impl<T: Trainer> Judge<'_, T> {
         let labels: Vec<_> = test.iter().map(|e| e.label).collect();
         let clusters = clusters(test);
         let points = points(model, test)?;
-        let own = losses(*trainer, &points, &labels);
+        let weights = answer_weights(test);
+        let own = weighted_losses(*trainer, &points, &labels, &weights);
         let outcomes: Vec<_> = labels.iter().map(|y| *y >= 0.5).collect();
         let yes_or_no = trainer.target() == Target::Success;
         let mut evaluation = Evaluation {
-            metrics: trainer.scores(&points, &labels)?,
+            metrics: trainer.weighted_scores(&points, &labels, &weights)?,
             rows: (train.examples.len(), test.len()),
             loss: at_most(&own, &clusters, options)?,
             slices: slices(test, &points, &own, yes_or_no),
@@ -274,8 +275,9 @@ impl<T: Trainer> Judge<'_, T> {
         }
         for (name, theirs) in trainer.baselines(train, test) {
             work::check()?;
-            evaluation.baselines.insert(name.clone(), trainer.scores(&theirs, &labels)?);
-            let theirs = losses(*trainer, &theirs, &labels);
+            let scores = trainer.weighted_scores(&theirs, &labels, &weights)?;
+            evaluation.baselines.insert(name.clone(), scores);
+            let theirs = weighted_losses(*trainer, &theirs, &labels, &weights);
             let compared = compare_paired(&own, &theirs, &clusters, options.gate.confidence, options.seed)?;
             evaluation.against_baselines.insert(name, compared);
         }
@@ -307,7 +309,9 @@ fn against<T: Trainer>(
 ) -> Result<AgainstChampion> {
     let labels: Vec<_> = rows.iter().map(|e| e.label).collect();
     let theirs = self::points(champion, rows)?;
-    let (own, other) = (losses(trainer, points, &labels), losses(trainer, &theirs, &labels));
+    let weights = answer_weights(rows);
+    let own = weighted_losses(trainer, points, &labels, &weights);
+    let other = weighted_losses(trainer, &theirs, &labels, &weights);
     let outcomes: Vec<_> = labels.iter().map(|y| *y >= 0.5).collect();
     let auc = match trainer.target() {
         Target::Success => compare_auc(points, &theirs, &outcomes)?,
@@ -331,6 +335,12 @@ pub(super) fn points<P: Predictor>(model: &P, rows: &[Example]) -> Result<Vec<f6
 
 pub(super) fn losses<T: Trainer>(trainer: &T, points: &[f64], labels: &[f64]) -> Vec<f64> {
     points.iter().zip(labels).map(|(p, y)| trainer.loss(*p, *y)).collect()
+}
+
+/// Losses of rows that count by these weights, 1 on average: their mean is that of all generations, not
+/// of those that were answered.
+fn weighted_losses<T: Trainer>(trainer: &T, points: &[f64], labels: &[f64], weights: &[f64]) -> Vec<f64> {
+    losses(trainer, points, labels).iter().zip(weights).map(|(loss, weight)| loss * weight).collect()
 }
 
 /// Rows that rise and fall together: those of one project, or where there are few projects those of

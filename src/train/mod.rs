@@ -13,6 +13,7 @@ mod judge;
 mod live;
 mod pipeline;
 mod record;
+mod register;
 mod reproduce;
 mod schedule;
 mod select;

@@ -1,17 +1,20 @@
 //! From the store to the registry: replay, fit, evaluate, register, gate.
 
-use super::gate::{Decision, GateVerdict};
-use super::judge::{Judged, Promotion, Rival, TrainingOptions, fit_and_judge, points};
-use super::live::{Live, Review, Watch, cooling_down};
+use super::judge::{Judged, Rival, TrainingOptions, fit_and_judge, points};
+use super::live::{Live, Review, Watch};
 use super::record::{DataRecord, RunRecord, drift};
+use super::register::Registering;
 use super::tracker::ExperimentTracker;
 use crate::clock::Clock;
 use crate::dataset::{Dataset, DatasetBuilder, FoldOptions, Target};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Record;
 use crate::features::FeatureEngineer;
-use crate::models::{ComplexityTrainer, Predictor, QualityTrainer, SuccessTrainer, TimeTrainer, Trainer};
-use crate::registry::{ModelRegistry, ModelVersion, NewVersion, Stage, Verdict, envelope};
+use crate::models::{
+    Adopt, ComplexityTrainer, ForeignModel, Importer, Predictor, QualityTrainer, SuccessTrainer, TimeTrainer,
+    Trainer,
+};
+use crate::registry::{ModelRegistry, ModelVersion, NewVersion, envelope};
 use crate::store::{EventStore, EventStoreExt, ScanOrder};
 use crate::telemetry;
 use crate::work::{Steps, Work};
@@ -134,6 +137,32 @@ impl<'a> Training<'a> {
         let mut steps = self.work.begin();
         let builder = self.read(now, &mut steps).await?;
         Box::pin(self.train(trainer, &self.rows(trainer, &builder, now), now, &mut steps)).await
+    }
+
+    /// Registers a model that was trained elsewhere, and promotes it, puts it on trial or refuses it, as the
+    /// gate says. It is calibrated and judged on what the store knows of generations that started since it
+    /// was trained: on the newest of them beside the model in production.
+    ///
+    /// # Errors
+    /// `NotEnoughData` where too few started since (then nothing is registered); those of [`run`](Self::run).
+    pub async fn import(&self, foreign: &ForeignModel) -> Result<TrainingReport> {
+        match foreign.target() {
+            Target::Success => self.import_as(SuccessTrainer::default(), foreign).await,
+            Target::Complexity => self.import_as(ComplexityTrainer::default(), foreign).await,
+            Target::Time => self.import_as(TimeTrainer::default(), foreign).await,
+            Target::Quality => self.import_as(QualityTrainer::default(), foreign).await,
+            Target::Tokens => Err(Error::internal("a model of tokens was read")),
+        }
+    }
+
+    async fn import_as<T: Adopt>(&self, usual: T, foreign: &ForeignModel) -> Result<TrainingReport> {
+        let now = self.clock.now();
+        let mut steps = self.work.begin();
+        let builder = self.read(now, &mut steps).await?;
+        let trainer = Importer::new(usual, foreign);
+        let until = foreign.trained_until();
+        let unseen = self.rows(&trainer, &builder, now).filter(|_, e| e.started_at >= until);
+        Box::pin(self.train(&trainer, &unseen, now, &mut steps)).await
     }
 
     /// Success, complexity, time and quality from one reading of the store; each with what came of it.
@@ -410,101 +439,4 @@ fn new_version<T: Trainer>(trainer: &T, judged: &Judged<T::Model>, record: &RunR
     let mut version = NewVersion::new(trainer.name(), seal(trainer, &judged.model)?);
     version.evaluation_artefact = Some(seal(trainer, &judged.twin)?);
     Ok(version.described_by(record))
-}
-
-impl NewVersion {
-    /// The same with what a run's record says.
-    pub(super) fn described_by(mut self, record: &RunRecord) -> Self {
-        self.parameters = serde_json::json!({ "model": record.parameters, "training": record.options });
-        self.feature_schema = record.data.schema;
-        (self.data_from, self.data_until) = (record.data.from, Some(record.as_of));
-        self.rows = record.data.rows;
-        self.metrics.clone_from(&record.evaluation.metrics);
-        for (name, scores) in &record.evaluation.baselines {
-            let named = scores.iter().map(|(score, value)| (format!("{name}.{score}"), *value));
-            self.metrics.extend(named);
-        }
-        self
-    }
-}
-
-/// Registers judged versions.
-pub(super) struct Registering<'a> {
-    pub(super) registry: &'a dyn ModelRegistry,
-    pub(super) tracker: Option<&'a dyn ExperimentTracker>,
-    pub(super) now: DateTime<Utc>,
-}
-
-impl Registering<'_> {
-    /// Registers a version with its record, and does with it what the record's verdict says.
-    pub(super) async fn register(
-        &self,
-        mut version: NewVersion,
-        mut record: RunRecord,
-        champion: Option<&ModelVersion>,
-    ) -> Result<TrainingReport> {
-        let verdict = record.verdict.clone();
-        version.parent = champion.map(|v| v.version);
-        // Names of persons stay with the caller: what is stored outlives an erasure.
-        let stored = record.without_names();
-        version.report = stored.to_value()?;
-        if verdict.decision == Decision::Refuse {
-            version.verdicts.push(self.verdict(false, verdict.reasons.clone(), champion));
-        }
-        let version = self.registry.register(version).await?;
-        record.version = Some(version.version);
-        let (promoted, on_trial, reasons) = match verdict.decision {
-            Decision::Refuse => (false, false, verdict.reasons),
-            _ => self.place(&version, verdict, champion, &record.options).await?,
-        };
-        if let Some(tracker) = self.tracker
-            && let Err(error) = tracker.record(&RunRecord { version: record.version, ..stored }).await
-        {
-            tracing::warn!(run = record.run_id, %error, "the tracker did not take the run's record");
-        }
-        let version = self.registry.version(&version.model, version.version).await?;
-        tracing::info!(model = version.model, version = version.version, promoted, ?reasons, "trained");
-        Ok(TrainingReport { version, promoted, on_trial, reasons, record })
-    }
-
-    /// Puts a version that was not refused into production, on trial, or nowhere yet.
-    async fn place(
-        &self,
-        version: &ModelVersion,
-        verdict: GateVerdict,
-        champion: Option<&ModelVersion>,
-        options: &TrainingOptions,
-    ) -> Result<(bool, bool, Vec<String>)> {
-        let GateVerdict { decision, mut reasons, .. } = verdict;
-        let versions = self.registry.versions(&version.model).await?;
-        let (mut promoted, mut on_trial) = (false, false);
-        if let Some(until) = cooling_down(&versions, options, self.now) {
-            reasons.push(format!("held: cooling down after a rollback until {until}"));
-        } else if options.promotion == Promotion::Trial && champion.is_some() {
-            if let Some(other) = versions.iter().find(|v| v.stage == Stage::Staging) {
-                reasons.push(format!("held: version {} is on trial", other.version));
-            } else {
-                self.registry.set_stage(&version.model, version.version, Stage::Staging).await?;
-                reasons.push("held: on trial beside the model in production from now on".to_owned());
-                on_trial = true;
-            }
-        } else if decision == Decision::Promote {
-            match self.registry.promote(&version.model, version.version, champion.map(|v| v.version)).await {
-                Ok(()) => promoted = true,
-                Err(e) if e.kind() == ErrorKind::Conflict => {
-                    reasons.push(format!("held: another version went live meanwhile ({e})"));
-                }
-                Err(e) => return Err(Error::context(e, "promotion")),
-            }
-        }
-        let verdict = self.verdict(promoted, reasons.clone(), champion);
-        self.registry.note_verdict(&version.model, version.version, verdict).await?;
-        Ok((promoted, on_trial, reasons))
-    }
-
-    fn verdict(&self, promoted: bool, reasons: Vec<String>, champion: Option<&ModelVersion>) -> Verdict {
-        let mut verdict = Verdict::new(self.now, promoted, reasons);
-        verdict.compared_with = champion.map(|v| v.version);
-        verdict
-    }
 }

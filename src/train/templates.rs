@@ -2,8 +2,9 @@
 
 use super::gate::AgainstChampion;
 use super::judge::{Evaluation, TrainingOptions};
-use super::pipeline::{MAX_ARTEFACT_BYTES, Registering, TrainingReport, run_id};
+use super::pipeline::{MAX_ARTEFACT_BYTES, TrainingReport, run_id};
 use super::record::{DataRecord, RunRecord};
+use super::register::Registering;
 use crate::clock::Clock;
 use crate::error::Result;
 use crate::evaluate::{compare_paired, ndcg};

@@ -1,6 +1,7 @@
 //! What several tests share.
 #![allow(dead_code, unreachable_pub)] // each test uses its own part
 
+pub mod abilities;
 pub mod anything;
 pub mod arrivals;
 pub mod monitored;

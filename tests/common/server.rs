@@ -13,13 +13,14 @@ pub fn url() -> Option<String> {
     url
 }
 
-/// Options with a schema that no other test uses.
+/// Options with a schema that no other test uses; `DEVMATRIX_TEST_POSTGRES_MONTHLY` asks for partitions.
 pub fn options() -> PostgresOptions {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let mut options = PostgresOptions::default();
     options.schema = format!("test_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
     options.connections = 4;
     options.patience = Duration::from_secs(3);
+    options.monthly_partitions = std::env::var_os("DEVMATRIX_TEST_POSTGRES_MONTHLY").is_some();
     options
 }
 

@@ -1,7 +1,7 @@
 //! Outcomes by unit.
 
 use super::spec::Experiment;
-use crate::decide::past::{generations, matured};
+use crate::decide::past::{generations, matured, outcome_weights};
 use crate::error::{Error, Result};
 use crate::event::GenerationEvent;
 use crate::store::EventStore;
@@ -87,7 +87,7 @@ impl ExperimentData {
         Self::of(&generations(store).await?, experiment, window, covariate, now)
     }
 
-    /// The same of given generations.
+    /// The same of given generations, in the order of their start.
     ///
     /// # Errors
     /// `InvalidInput` when the window is not above 0 or an arm is unknown.
@@ -104,6 +104,7 @@ impl ExperimentData {
             )));
         }
         let mut data = Self::new(experiment);
+        let weight = outcome_weights(events, window, now);
         for event in events {
             let started = &event.started.value;
             let of_this = |a: &&crate::event::Assignment| a.experiment == experiment.spec().name;
@@ -119,6 +120,7 @@ impl ExperimentData {
             let mut observation = Observation::new(success);
             (observation.cost, observation.seconds) = (outcome.cost, outcome.seconds);
             observation.predicted = shown.map(|p| p.value);
+            observation.weight = weight(event, success);
             data.answered[arm].1 += 1;
             data.observe(&assignment.unit, observation)?;
         }

@@ -4,7 +4,7 @@ use super::estimate::OffPolicyOptions;
 use super::report::PolicyReport;
 use super::row::LoggedChoice;
 use crate::decide::Unit;
-use crate::decide::past::{generations, matured};
+use crate::decide::past::{generations, matured, outcome_weights};
 use crate::error::{Error, Result};
 use crate::event::{Decision, EventId, GenerationEvent, TaskContext};
 use crate::fnv;
@@ -114,12 +114,15 @@ impl LoggedPast {
             )));
         }
         let (mut generations, mut skipped) = (Vec::new(), Skipped::default());
-        for event in events {
+        let mut events: Vec<_> = events.into_iter().collect();
+        events.sort_by(|a, b| (a.started.known_at, &a.event_id).cmp(&(b.started.known_at, &b.event_id)));
+        let weight = outcome_weights(&events, deadline, now);
+        for event in &events {
             let Some(decision) = &event.started.value.decision else {
                 skipped.without_decision += 1;
                 continue;
             };
-            let Some(outcome) = matured(&event, deadline, now) else {
+            let Some(outcome) = matured(event, deadline, now) else {
                 skipped.young += 1;
                 continue;
             };
@@ -138,12 +141,11 @@ impl LoggedPast {
                 success,
                 cost: outcome.cost,
                 seconds: outcome.seconds,
-                weight: 1.0,
+                weight: weight(event, success),
                 cluster: fnv::hash(unit.as_bytes()),
                 context: context.clone(),
             });
         }
-        generations.sort_by(|a, b| (a.started_at, &a.event_id).cmp(&(b.started_at, &b.event_id)));
         Ok(Self { generations, skipped })
     }
 

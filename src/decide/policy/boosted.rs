@@ -66,7 +66,12 @@ impl Policy for Boosted {
     }
 
     fn odds(&self, arms: &[Arm], objective: &Objective, seed: u64) -> Vec<f64> {
-        let shares = self.margins(arms).shares_best(arms, objective, self.params.samples, seed);
+        let shares = self.margins(arms).spread_by(self.params.spread).shares_best(
+            arms,
+            objective,
+            self.params.samples,
+            seed,
+        );
         above_floor(shares, self.params.floor)
     }
 

@@ -29,7 +29,7 @@ pub struct UcbParams {
 
 impl Default for UcbParams {
     fn default() -> Self {
-        Self { alpha: 0.7, floor: 0.02, online: OnlineParams::default() }
+        Self { alpha: 0.2, floor: 0.02, online: OnlineParams::default() }
     }
 }
 

@@ -31,7 +31,7 @@ pub struct OnlineParams {
 
 impl Default for OnlineParams {
     fn default() -> Self {
-        Self { drift: 5e-5, surprise: 4.5, most_weights: 1024 }
+        Self { drift: 1e-5, surprise: 4.5, most_weights: 1024 }
     }
 }
 
@@ -210,6 +210,13 @@ impl Online {
 }
 
 impl Margins {
+    /// The same with standard deviations so many times as large.
+    pub(super) fn spread_by(mut self, spread: f64) -> Self {
+        let scale = spread * spread;
+        self.covariance.iter_mut().flatten().for_each(|value| *value *= scale);
+        self
+    }
+
     /// Each arm's probability of success with its 90 % interval.
     pub(super) fn beliefs(&self) -> Vec<Belief> {
         let belief = |(at, mean): (usize, &f64)| {

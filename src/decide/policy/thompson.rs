@@ -24,6 +24,9 @@ pub struct Thompson {
 pub struct ThompsonParams {
     /// Draws from what is believed, 1 to 100,000.
     pub samples: u32,
+    /// By how much what is believed is spread beyond what theory says, above 0 and at most 10; below 1 it
+    /// explores less, which pays where tasks differ much (Chapelle and Li 2011).
+    pub spread: f64,
     /// Odds that are shared out evenly, 0 to 1: what has no odds cannot be judged afterwards.
     pub floor: f64,
     /// How it learns.
@@ -32,7 +35,7 @@ pub struct ThompsonParams {
 
 impl Default for ThompsonParams {
     fn default() -> Self {
-        Self { samples: 100, floor: 0.01, online: OnlineParams::default() }
+        Self { samples: 100, spread: 0.3, floor: 0.01, online: OnlineParams::default() }
     }
 }
 
@@ -50,10 +53,14 @@ impl Thompson {
     /// `InvalidInput` naming the parameter that is out of range.
     pub fn new(params: ThompsonParams) -> Result<Self> {
         params.online.verify()?;
-        if !(1..=100_000).contains(&params.samples) || !(0.0..=1.0).contains(&params.floor) {
+        let ThompsonParams { samples, spread, floor, .. } = params;
+        if !(1..=100_000).contains(&samples)
+            || !(spread > 0.0 && spread <= 10.0)
+            || !(0.0..=1.0).contains(&floor)
+        {
             return Err(Error::invalid(format!(
-                "Thompson: samples is {}, expected 1 to 100000; floor is {}, expected 0 to 1",
-                params.samples, params.floor
+                "Thompson: samples is {samples}, expected 1 to 100000; spread is {spread}, expected above 0 \
+                 and at most 10; floor is {floor}, expected 0 to 1"
             )));
         }
         Ok(Self { model: Online::new(params.online.clone()), params })
@@ -70,7 +77,12 @@ impl Policy for Thompson {
     }
 
     fn odds(&self, arms: &[Arm], objective: &Objective, seed: u64) -> Vec<f64> {
-        let shares = self.margins(arms).shares_best(arms, objective, self.params.samples, seed);
+        let shares = self.margins(arms).spread_by(self.params.spread).shares_best(
+            arms,
+            objective,
+            self.params.samples,
+            seed,
+        );
         above_floor(shares, self.params.floor)
     }
 

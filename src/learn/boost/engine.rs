@@ -5,7 +5,7 @@ use super::request::{FitRequest, Objective, Sample};
 use crate::error::Result;
 use crate::work;
 use hessboost::config::{GrowPolicy, LeafEstimation, TrainingParams, TrainingParamsBuilder, TreeMethod};
-use hessboost::data::DMatrix;
+use hessboost::data::{DMatrix, FeatureType};
 use hessboost::error::HessboostError;
 use hessboost::model::BoostedModel;
 use hessboost::objective::{LambdaRank, Objective as Loss, Quantiles, RegLoss};
@@ -20,10 +20,10 @@ pub(super) fn boost(params: &BoostParams, request: &FitRequest<'_>) -> Result<Bo
     let grow = || {
         let engine = with_objective(boosting(params), request.objective)?;
         let engine = starting(engine, request.objective, &request.sample).build()?;
-        let train = matrix(&request.sample, params.min_rows)?;
+        let train = matrix(&request.sample, request.categorical, params.min_rows)?;
         let trainer = Trainer::new(&engine, &train, params.rounds).on_round(unless_cancelled());
         let Some(stopping) = &request.stopping else { return Ok(trainer.train()?.model) };
-        let held_out = matrix(&stopping.held_out, 1)?;
+        let held_out = matrix(&stopping.held_out, request.categorical, 1)?;
         let patience = NonZeroUsize::new(stopping.patience).unwrap_or(NonZeroUsize::MIN);
         let trainer = trainer.eval(&held_out, "held out");
         let model = trainer.early_stopping_rounds(patience).train()?.model;
@@ -68,7 +68,7 @@ pub(super) fn forest(
             .seed(params.seed)
             .nthread(work::threads(params.threads));
         let engine = starting(engine, objective, sample).build()?;
-        hessboost::training::train(&engine, &matrix(sample, params.min_rows)?, 1)
+        hessboost::training::train(&engine, &matrix(sample, &[], params.min_rows)?, 1)
     };
     finish(grow())
 }
@@ -119,7 +119,7 @@ fn starting(
     }
 }
 
-fn matrix(sample: &Sample<'_>, min_rows: usize) -> Refused<DMatrix> {
+fn matrix(sample: &Sample<'_>, categorical: &[usize], min_rows: usize) -> Refused<DMatrix> {
     let single = |values: &[f64]| values.iter().map(|v| *v as f32).collect::<Vec<_>>();
     let data = sample.data;
     let mut matrix =
@@ -132,6 +132,11 @@ fn matrix(sample: &Sample<'_>, min_rows: usize) -> Refused<DMatrix> {
     }
     if let Some(groups) = sample.groups {
         matrix = matrix.with_group_sizes(groups)?;
+    }
+    if !categorical.is_empty() {
+        let mut types = vec![FeatureType::Numerical; data.width];
+        categorical.iter().for_each(|feature| types[*feature] = FeatureType::Categorical);
+        matrix = matrix.with_feature_types(&types)?;
     }
     if min_rows > 1 {
         // Every row its own group of evidence: the engine then counts rows.

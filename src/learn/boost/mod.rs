@@ -2,10 +2,14 @@
 //! replaced.
 
 mod engine;
+mod foreign;
+#[cfg(feature = "lightgbm")]
+mod lightgbm;
 mod params;
 mod request;
 
-pub use params::{BoostParams, ForestParams, TreeFamily};
+pub use foreign::{ForeignFormat, ForeignTrees, MAX_FOREIGN_BYTES, Margin};
+pub use params::{BoostParams, Engine, ForestParams, TreeFamily};
 pub use request::{FitRequest, Objective, Sample, Stopping};
 
 use crate::error::{Error, Result};
@@ -42,7 +46,15 @@ impl Matrix<'_> {
 /// # Ok::<(), devmatrix_ml::Error>(())
 /// ```
 #[derive(Debug, Clone)]
-pub struct Trees(BoostedModel);
+pub struct Trees {
+    model: BoostedModel,
+    /// Added up in double precision, as LightGBM does, and XGBoost does not: over hundreds of trees that
+    /// makes a difference of a millionth.
+    in_double: bool,
+}
+
+/// Where trees are written, an attribute says so.
+const SUMMED: (&str, &str) = ("summed_in", "double");
 
 impl Trees {
     /// Fits trees one after the other, each to what those before it left over. Values that are
@@ -53,7 +65,13 @@ impl Trees {
     pub fn fit(params: &BoostParams, request: &FitRequest<'_>) -> Result<Self> {
         params.verify()?;
         request.verify()?;
-        engine::boost(params, request).map(Self)
+        match params.engine {
+            Engine::Hessboost => engine::boost(params, request).map(Self::new),
+            #[cfg(feature = "lightgbm")]
+            Engine::Lightgbm => lightgbm::boost(params, request).map(Self::in_double),
+            #[cfg(not(feature = "lightgbm"))]
+            Engine::Lightgbm => Err(Error::internal("an engine that was refused was asked for")),
+        }
     }
 
     /// Fits a random forest: each tree to its own draw of the rows, choosing each split from its own
@@ -69,7 +87,15 @@ impl Trees {
             return Err(Error::invalid(format!("forests are not grown for {objective:?}")));
         }
         sample.verify(objective)?;
-        engine::forest(params, objective, sample).map(Self)
+        engine::forest(params, objective, sample).map(Self::new)
+    }
+
+    fn new(model: BoostedModel) -> Self {
+        Self { model, in_double: false }
+    }
+
+    fn in_double(model: BoostedModel) -> Self {
+        Self { model, in_double: true }
     }
 
     /// The sum of the trees for one row (its offset not included; the estimated start is, where the
@@ -79,8 +105,24 @@ impl Trees {
     /// `InvalidInput` when the row has another width or holds an infinity; `Corrupt` when trees that
     /// were read back do not add up to a number.
     pub fn margin(&self, row: &[f32]) -> Result<f64> {
-        let margin = self.0.predict_margin_row(row, Iterations::Best).map_err(refused)?;
-        if margin.is_finite() { Ok(f64::from(margin)) } else { Err(overflow()) }
+        let margin = if self.in_double {
+            self.margin_in_double(row)?
+        } else {
+            f64::from(self.model.predict_margin_row(row, Iterations::Best).map_err(refused)?)
+        };
+        if margin.is_finite() { Ok(margin) } else { Err(overflow()) }
+    }
+
+    fn margin_in_double(&self, row: &[f32]) -> Result<f64> {
+        if row.len() != self.width() || row.iter().any(|v| v.is_infinite()) {
+            return Err(Error::invalid("boosted trees: the row has another width or holds an infinity"));
+        }
+        let value = |feature: u32| row.get(feature as usize).copied().filter(|v| !v.is_nan());
+        let trees = self.model.trees().iter().zip(self.model.tree_weights());
+        let leaves = trees.map(|(tree, weight)| {
+            f64::from(weight) * f64::from(tree.node(tree.leaf_id_with(value)).leaf_value)
+        });
+        Ok(f64::from(self.model.base_score()) + leaves.sum::<f64>())
     }
 
     /// Exact SHAP values (Lundberg and Lee 2017), in the unit of the margin: one a feature, then the
@@ -91,7 +133,7 @@ impl Trees {
     /// were read back do not add up to a number.
     pub fn contributions(&self, row: &[f32]) -> Result<Vec<f32>> {
         let matrix = DMatrix::from_dense(row, 1, row.len()).map_err(refused)?;
-        let found = self.0.predict_contribs(&matrix, Iterations::Best).map_err(refused)?;
+        let found = self.model.predict_contribs(&matrix, Iterations::Best).map_err(refused)?;
         let found = found.as_slice();
         if found.iter().all(|v| v.is_finite()) { Ok(found.to_vec()) } else { Err(overflow()) }
     }
@@ -99,13 +141,13 @@ impl Trees {
     /// How much the splits by each feature lessened the loss together, in the unit of the objective;
     /// one a feature, 0 for those never split by.
     pub fn importance(&self) -> Vec<f64> {
-        let gains = self.0.feature_importance(ImportanceType::TotalGain);
+        let gains = self.model.feature_importance(ImportanceType::TotalGain);
         (0..self.width()).map(|feature| gains.get(&feature).copied().unwrap_or(0.0)).collect()
     }
 
     /// How many trees there are.
     pub fn len(&self) -> usize {
-        self.0.num_trees()
+        self.model.num_trees()
     }
 
     /// Whether there are no trees.
@@ -115,7 +157,7 @@ impl Trees {
 
     /// How many features a row has.
     pub fn width(&self) -> usize {
-        self.0.n_features()
+        self.model.n_features()
     }
 
     /// The trees in XGBoost's UBJSON format.
@@ -123,7 +165,12 @@ impl Trees {
     /// # Errors
     /// `Internal` when the engine cannot write them.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
-        self.0
+        let bytes = self.encode()?;
+        if self.in_double { with_attribute(&bytes, SUMMED) } else { Ok(bytes) }
+    }
+
+    fn encode(&self) -> Result<Vec<u8>> {
+        self.model
             .encode(ModelFormat::XgboostUbjson)
             .map_err(|e| Error::internal("the trees cannot be written").with_source(e))
     }
@@ -133,10 +180,22 @@ impl Trees {
     /// # Errors
     /// `Corrupt` when they hold no trees.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        BoostedModel::decode(bytes, ModelFormat::XgboostUbjson)
-            .map(Self)
-            .map_err(|e| Error::corrupt("the trees cannot be read").with_source(e))
+        let model = BoostedModel::decode(bytes, ModelFormat::XgboostUbjson)
+            .map_err(|e| Error::corrupt("the trees cannot be read").with_source(e))?;
+        let said = foreign::ubjson::find(bytes, &["learner", "attributes", SUMMED.0])?;
+        Ok(Self { model, in_double: said.is_some_and(|said| said == SUMMED.1) })
     }
+}
+
+/// The same document with one attribute of the booster, of which the engine writes none.
+fn with_attribute(bytes: &[u8], (name, value): (&str, &str)) -> Result<Vec<u8>> {
+    const NONE: &[u8] = b"attributes{}";
+    let at = bytes.windows(NONE.len()).position(|window| window == NONE);
+    let at = at.ok_or_else(|| Error::internal("the trees were written without a place for attributes"))?;
+    let (before, after) = bytes.split_at(at + NONE.len() - 1);
+    // XGBoost reads lengths of eight bytes alone, marked `L`; a text is marked `S`.
+    let text = |text: &str| [b"L".as_slice(), &(text.len() as u64).to_be_bytes(), text.as_bytes()].concat();
+    Ok([before, &text(name), b"S", &text(value), after].concat())
 }
 
 fn refused(error: hessboost::error::HessboostError) -> Error {

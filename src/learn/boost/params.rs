@@ -3,6 +3,19 @@
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 
+/// What grows boosted trees; those grown are the same kind of thing either way.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Engine {
+    /// The `hessboost` crate, pure Rust.
+    #[default]
+    Hessboost,
+    /// LightGBM (Ke et al. 2017), in builds with the feature `lightgbm`. It takes turns: one fit at a time
+    /// in the process.
+    Lightgbm,
+}
+
 /// How boosted trees are grown; verified when they are fitted.
 ///
 /// The defaults suit log-odds that start from an offset; [`BoostParams::regression`] and
@@ -33,6 +46,8 @@ pub struct BoostParams {
     pub threads: usize,
     /// Seed of the sampling.
     pub seed: u64,
+    /// What grows them.
+    pub engine: Engine,
 }
 
 impl Default for BoostParams {
@@ -49,6 +64,7 @@ impl Default for BoostParams {
             colsample: 0.5,
             threads: 2,
             seed: 42,
+            engine: Engine::Hessboost,
         }
     }
 }
@@ -132,8 +148,13 @@ impl BoostParams {
     /// Checks every range.
     ///
     /// # Errors
-    /// `InvalidInput` naming the parameter and its value.
+    /// `InvalidInput` naming the parameter and its value, or the feature that this build lacks.
     pub fn verify(&self) -> Result<()> {
+        if self.engine == Engine::Lightgbm && !cfg!(feature = "lightgbm") {
+            return Err(Error::invalid(
+                "engine is lightgbm, which this build lacks: turn on the crate's feature `lightgbm`",
+            ));
+        }
         whole("rounds", self.rounds, 1..=10_000)?;
         whole("max_leaves", self.max_leaves, 2..=1024)?;
         whole("max_depth", self.max_depth, 1..=64)?;
@@ -186,6 +207,17 @@ fn whole(name: &str, v: usize, range: std::ops::RangeInclusive<usize>) -> Result
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_engine_is_named_when_it_is_lacking_and_older_parameters_have_the_usual_one() {
+        let asked: BoostParams = serde_json::from_str(r#"{"engine":"lightgbm"}"#).unwrap();
+        assert_eq!(asked.engine, Engine::Lightgbm);
+        let refusal = asked.verify().err().map(|e| e.to_string());
+        assert_eq!(refusal.is_none(), cfg!(feature = "lightgbm"));
+        assert!(refusal.is_none_or(|r| r.contains("feature `lightgbm`")));
+        let older: BoostParams = serde_json::from_str(r#"{"rounds":7,"seed":1}"#).unwrap();
+        assert_eq!((older.rounds, older.engine), (7, Engine::Hessboost));
+    }
 
     #[test]
     fn parameters_out_of_range_are_named() {

@@ -92,6 +92,9 @@ impl<'a> Sample<'a> {
 /// Labels, weights and offsets beyond this would not survive single precision.
 const LARGEST: f64 = 1e30;
 
+/// A split by sets is kept as one bit a category.
+const LARGEST_CATEGORY: f32 = 65_535.0;
+
 /// When to stop before the last round: rows held out, and how long to wait for them.
 #[derive(Debug, Clone, Copy)]
 pub struct Stopping<'a> {
@@ -109,6 +112,9 @@ pub struct FitRequest<'a> {
     pub objective: Objective,
     /// The rows to learn from.
     pub sample: Sample<'a>,
+    /// Features whose values are categories, split by sets of them: whole numbers from 0 to 65,535 (number
+    /// the categories from 0 on), or missing.
+    pub categorical: &'a [usize],
     /// When to stop early; `None` for all rounds.
     pub stopping: Option<Stopping<'a>>,
 }
@@ -116,7 +122,7 @@ pub struct FitRequest<'a> {
 impl<'a> FitRequest<'a> {
     /// A fit of all rounds.
     pub fn new(objective: Objective, sample: Sample<'a>) -> Self {
-        Self { objective, sample, stopping: None }
+        Self { objective, sample, categorical: &[], stopping: None }
     }
 
     /// The same, stopped when `held_out` has not been fitted better for `patience` rounds.
@@ -125,9 +131,16 @@ impl<'a> FitRequest<'a> {
         Self { stopping: Some(Stopping { held_out, patience }), ..self }
     }
 
+    /// The same with these features as categories.
+    #[must_use]
+    pub fn with_categories(self, categorical: &'a [usize]) -> Self {
+        Self { categorical, ..self }
+    }
+
     pub(super) fn verify(&self) -> Result<()> {
         self.objective.verify()?;
         self.sample.verify(self.objective)?;
+        self.verify_categories(&self.sample.data)?;
         let Some(Stopping { held_out, patience }) = &self.stopping else { return Ok(()) };
         if *patience == 0 || held_out.data.width != self.sample.data.width {
             return Err(Error::invalid("boosted trees: held-out rows of the same width, patience from 1"));
@@ -135,7 +148,28 @@ impl<'a> FitRequest<'a> {
         if held_out.offsets.is_some() != self.sample.offsets.is_some() {
             return Err(Error::invalid("boosted trees: offsets for all rows, held out or not, or for none"));
         }
-        held_out.verify(self.objective)
+        held_out.verify(self.objective)?;
+        self.verify_categories(&held_out.data)
+    }
+
+    fn verify_categories(&self, data: &Matrix<'_>) -> Result<()> {
+        for feature in self.categorical {
+            if *feature >= data.width {
+                return Err(Error::invalid(format!(
+                    "boosted trees: feature {feature} is no category, there are {} features",
+                    data.width
+                )));
+            }
+            let column = data.values.iter().skip(*feature).step_by(data.width);
+            let is_category = |v: f32| (0.0..=LARGEST_CATEGORY).contains(&v) && v.fract() == 0.0;
+            if let Some(v) = column.filter(|v| !v.is_nan()).find(|v| !is_category(**v)) {
+                return Err(Error::invalid(format!(
+                    "boosted trees: {v} in feature {feature} is no category, expected a whole number from 0 \
+                     to {LARGEST_CATEGORY}"
+                )));
+            }
+        }
+        Ok(())
     }
 }
 

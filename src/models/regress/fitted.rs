@@ -15,11 +15,11 @@ use serde::{Deserialize, Serialize};
 /// A fitted regression.
 #[derive(Debug, Clone)]
 pub(super) struct Fitted {
-    spec: Spec,
-    part: Part,
+    pub(super) spec: Spec,
+    pub(super) part: Part,
     /// How far what is expected and worded, and the trees, are trusted, 0 to 1.
-    trust: [f64; 2],
-    calibration: Option<Calibration>,
+    pub(super) trust: [f64; 2],
+    pub(super) calibration: Option<Calibration>,
 }
 
 /// What makes the intervals hold.

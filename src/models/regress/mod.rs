@@ -4,7 +4,10 @@
 
 mod adaptive;
 mod estimate;
+#[cfg(feature = "mlflow")]
+mod export;
 mod fitted;
+mod imported;
 mod params;
 mod part;
 mod quantity;
@@ -16,6 +19,7 @@ pub use estimate::{ComplexityPrediction, Estimate, QualityPrediction, TimePredic
 pub use params::RegressionParams;
 pub use quantity::{Complexity, Quality, Quantity, Time};
 
+use super::imported::{Adopt, ImportedTrees, is_imported, open_imported, seal_imported};
 use super::reasons::{Reason, reasons};
 use super::{Predictor, Status, Trainer};
 use crate::dataset::{Dataset, Example, Target};
@@ -23,6 +27,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::evaluate::RegressionScores;
 use crate::features::FeatureRow;
 use fitted::{Fitted, StoredFitted};
+use imported::{ImportedFit, StoredImportedFit};
 use serde::{Deserialize, Serialize};
 use spec::Regime;
 use std::collections::BTreeMap;
@@ -39,10 +44,24 @@ pub struct RegressionTrainer<Q> {
 /// use, from its code too.
 #[derive(Debug, Clone)]
 pub struct RegressionModel<Q> {
-    before: Regimes<Fitted>,
-    after: Option<Regimes<Fitted>>,
+    body: Body,
     schema: u64,
     quantity: PhantomData<fn() -> Q>,
+}
+
+/// What answers.
+#[derive(Debug, Clone)]
+enum Body {
+    /// What was learnt here.
+    Learnt(Box<Learnt>),
+    /// Trees that were learnt elsewhere.
+    Imported(Box<ImportedFit>),
+}
+
+#[derive(Debug, Clone)]
+struct Learnt {
+    before: Regimes<Fitted>,
+    after: Option<Regimes<Fitted>>,
 }
 
 /// One for tasks that were not tried before, one for those that were.
@@ -151,24 +170,26 @@ impl<Q: Quantity> Trainer for RegressionTrainer<Q> {
         }
         let with_code = data.filter(|_, e| e.completed.is_some());
         let after = Q::USES_CODE && with_code.examples.len() >= need;
-        Ok(RegressionModel {
+        let learnt = Learnt {
             before: self.fit_both(data, View::Before)?,
             after: after.then(|| self.fit_both(&with_code, View::After)).transpose()?,
-            schema: data.schema,
-            quantity: PhantomData,
-        })
+        };
+        Ok(RegressionModel::new(Body::Learnt(Box::new(learnt)), data.schema))
     }
 
     fn read(&self, bytes: &[u8]) -> Result<RegressionModel<Q>> {
+        if is_imported(bytes) {
+            let (stored, schema) = open_imported::<(StoredImportedFit, u64)>(bytes)?;
+            return Ok(RegressionModel::new(Body::Imported(Box::new(stored.open(&Q::spec())?)), schema));
+        }
         let stored: Stored = postcard::from_bytes(bytes)
             .map_err(|e| Error::corrupt(format!("the {} model cannot be read", Q::TARGET)).with_source(e))?;
         let open = |part: StoredFitted| part.open(&Q::spec());
-        Ok(RegressionModel {
+        let learnt = Learnt {
             before: stored.before.try_map(open)?,
             after: stored.after.map(|regimes| regimes.try_map(open)).transpose()?,
-            schema: stored.schema,
-            quantity: PhantomData,
-        })
+        };
+        Ok(RegressionModel::new(Body::Learnt(Box::new(learnt)), stored.schema))
     }
 
     fn prior(&self, row: &FeatureRow) -> (f64, Status) {
@@ -205,25 +226,47 @@ impl<Q: Quantity> Trainer for RegressionTrainer<Q> {
     }
 }
 
+impl<Q: Quantity> Adopt for RegressionTrainer<Q> {
+    fn adopt(&self, trees: &ImportedTrees, rows: &[&Example], schema: u64) -> Result<RegressionModel<Q>> {
+        let fit = ImportedFit::calibrated(Q::spec(), trees.clone(), rows)?;
+        Ok(RegressionModel::new(Body::Imported(Box::new(fit)), schema))
+    }
+}
+
 impl<Q: Quantity> RegressionModel<Q> {
+    fn new(body: Body, schema: u64) -> Self {
+        Self { body, schema, quantity: PhantomData }
+    }
+
     /// The value taken apart, in the model's own unit: of the average task, of each feature in the
     /// order of [`crate::features::FEATURES`], and of the description's wording.
     pub fn contributions(&self, row: &FeatureRow) -> (f64, Vec<f64>, f64) {
-        self.part(row).contributions(row)
+        match &self.body {
+            Body::Learnt(learnt) => learnt.part::<Q>(row).contributions(row),
+            Body::Imported(fit) => fit.contributions(row),
+        }
     }
 
     /// The prediction with intervals at other levels (0 to 2) than 0.8 and 0.9, as
     /// [`AdaptiveIntervals`] asks for where the world drifts.
     pub fn predict_at(&self, row: &FeatureRow, levels: [f64; 2]) -> Estimate {
-        self.part(row).estimate(row, levels, self.schema)
+        match &self.body {
+            Body::Learnt(learnt) => learnt.part::<Q>(row).estimate(row, levels, self.schema),
+            Body::Imported(fit) => fit.estimate(row, levels, self.schema),
+        }
     }
 
     /// Together they are this.
     pub fn raw(&self, row: &FeatureRow) -> f64 {
-        self.part(row).margin(row)
+        match &self.body {
+            Body::Learnt(learnt) => learnt.part::<Q>(row).margin(row),
+            Body::Imported(fit) => fit.margin(row),
+        }
     }
+}
 
-    fn part(&self, row: &FeatureRow) -> &Fitted {
+impl Learnt {
+    fn part<Q: Quantity>(&self, row: &FeatureRow) -> &Fitted {
         let regimes = self.after.as_ref().filter(|_| row.has_code()).unwrap_or(&self.before);
         let tried = regimes.tried.as_ref().filter(|_| Q::spec().is_tried(row));
         tried.unwrap_or(&regimes.untried)
@@ -238,7 +281,10 @@ impl<Q: Quantity> Predictor for RegressionModel<Q> {
     }
 
     fn point(&self, row: &FeatureRow) -> f64 {
-        self.part(row).point(row)
+        match &self.body {
+            Body::Learnt(learnt) => learnt.part::<Q>(row).point(row),
+            Body::Imported(fit) => fit.point(row),
+        }
     }
 
     fn intervals(&self, row: &FeatureRow) -> Option<[(f64, f64); 2]> {
@@ -253,7 +299,10 @@ impl<Q: Quantity> Predictor for RegressionModel<Q> {
 
     /// Those of the trees that look at what is known before a generation, for tasks not yet tried.
     fn gains(&self) -> Vec<(String, f64)> {
-        self.before.untried.gains()
+        match &self.body {
+            Body::Learnt(learnt) => learnt.before.untried.gains(),
+            Body::Imported(fit) => fit.gains(),
+        }
     }
 
     fn schema(&self) -> u64 {
@@ -261,9 +310,13 @@ impl<Q: Quantity> Predictor for RegressionModel<Q> {
     }
 
     fn to_bytes(&self) -> Result<Vec<u8>> {
+        let Learnt { before, after } = match &self.body {
+            Body::Learnt(learnt) => learnt.as_ref(),
+            Body::Imported(fit) => return seal_imported(&(fit.store()?, self.schema)),
+        };
         let store = |regimes: &Regimes<Fitted>| regimes.clone().try_map(|fitted| fitted.store());
-        let after = self.after.as_ref().map(store).transpose()?;
-        postcard::to_stdvec(&Stored { before: store(&self.before)?, after, schema: self.schema })
+        let after = after.as_ref().map(store).transpose()?;
+        postcard::to_stdvec(&Stored { before: store(before)?, after, schema: self.schema })
             .map_err(|e| Error::internal(format!("the {} model cannot be written", Q::TARGET)).with_source(e))
     }
 }

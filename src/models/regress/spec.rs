@@ -62,6 +62,12 @@ impl Spec {
         [1.282, 1.645].map(|z| (number(raw - z * spread), number(raw + z * spread)))
     }
 
+    /// The number itself or the end of its range; the range's middle for what is no number.
+    pub(super) fn within(&self, value: f64) -> f64 {
+        let value = if value.is_nan() { 0.5 * (self.range.0 + self.range.1) } else { value };
+        value.clamp(self.range.0, self.range.1)
+    }
+
     /// A feature of the past as the number itself.
     pub(super) fn read_feature(&self, row: &FeatureRow, name: &str) -> Option<f64> {
         self.raw_feature(row, name).map(|raw| self.scale.from(raw))
@@ -74,8 +80,12 @@ impl Spec {
 
     pub(super) fn raw_feature_at(&self, row: &FeatureRow, place: usize) -> Option<f64> {
         let value = f64::from(*row.values.get(place)?);
-        let logged = FEATURES[place].unit.starts_with("ln(");
-        Some(if logged { value } else { self.scale.to(value) }).filter(|v| v.is_finite())
+        Some(if Self::is_logged(place) { value } else { self.scale.to(value) }).filter(|v| v.is_finite())
+    }
+
+    /// Whether the feature is given as a logarithm already.
+    pub(super) fn is_logged(place: usize) -> bool {
+        FEATURES[place].unit.starts_with("ln(")
     }
 
     /// Whether the task's own record says anything.

@@ -21,15 +21,15 @@ use std::sync::LazyLock;
 /// How able agents are, and how hard texts look.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Ability {
-    mean: f64,
+    pub(super) mean: f64,
     /// By agent and LLM.
-    solvers: BTreeMap<Solver, f64>,
+    pub(super) solvers: BTreeMap<Solver, f64>,
     /// By agent, the mean over its LLMs.
-    agents: BTreeMap<u32, f64>,
-    tfidf: Tfidf,
-    difficulty: GaussianProcess,
+    pub(super) agents: BTreeMap<u32, f64>,
+    pub(super) tfidf: Tfidf,
+    pub(super) difficulty: GaussianProcess,
     /// What is added, and how much ability and difficulty count.
-    link: [f64; 3],
+    pub(super) link: [f64; 3],
 }
 
 /// Agent and LLM, by the codes of their features.
@@ -53,9 +53,9 @@ const FEWEST_TASKS: usize = 20;
 
 /// An agent's mean over its LLMs, for an LLM that it is new with, is drawn to the average by this;
 /// and how unsure that is, as that of an unknown agent: variances of log-odds.
-const WITH_NEW_MODEL: f64 = 0.7;
-const UNSURE_WITH_NEW_MODEL: f64 = 0.3;
-const UNSURE_OF_NEW_AGENT: f64 = 0.8;
+pub(super) const WITH_NEW_MODEL: f64 = 0.7;
+pub(super) const UNSURE_WITH_NEW_MODEL: f64 = 0.3;
+pub(super) const UNSURE_OF_NEW_AGENT: f64 = 0.8;
 
 /// A logistic of a normal variable's expectation is close to that of its mean drawn to 0 by its
 /// variance times this (`MacKay` 1992).
@@ -181,15 +181,21 @@ fn by_agent(solvers: &BTreeMap<Solver, f64>) -> BTreeMap<u32, f64> {
     sums.into_iter().map(|(agent, (sum, n))| (agent, sum / n)).collect()
 }
 
-fn solver_of(row: &FeatureRow) -> Solver {
+/// The features of agent and LLM.
+pub(super) fn solver_places() -> &'static [usize; 2] {
     static PLACES: LazyLock<[usize; 2]> = LazyLock::new(|| {
         ["agent_type_encoded", "model_used_encoded"].map(|name| index_of(name).unwrap_or(usize::MAX))
     });
+    &PLACES
+}
+
+fn solver_of(row: &FeatureRow) -> Solver {
     let code = |place: usize| match value_at(&row.values, place) {
         missing if missing.is_nan() => u32::MAX,
         code => code as u32,
     };
-    (code(PLACES[0]), code(PLACES[1]))
+    let [agent, model] = solver_places();
+    (code(*agent), code(*model))
 }
 
 fn number((agent, model): Solver) -> u64 {

@@ -10,6 +10,8 @@
 mod ability;
 mod calibration;
 mod columns;
+#[cfg(feature = "mlflow")]
+mod export;
 mod params;
 mod part;
 mod scorer;
@@ -19,6 +21,7 @@ pub(crate) use columns::SUCCESS_FEATURE_SETS;
 pub use params::SuccessParams;
 pub(super) use params::{WORDING, known_features};
 
+use super::imported::{Adopt, ImportedTrees, StoredTrees, is_imported, open_imported, seal_imported};
 use super::prediction::{Status, SuccessPrediction};
 use super::reasons::{Reason, reasons};
 use super::{Predictor, Trainer};
@@ -143,6 +146,9 @@ impl Trainer for SuccessTrainer {
     }
 
     fn read(&self, bytes: &[u8]) -> Result<SuccessModel> {
+        if is_imported(bytes) {
+            return open_imported::<StoredImported>(bytes)?.open();
+        }
         let stored: Stored = postcard::from_bytes(bytes)
             .map_err(|e| Error::corrupt("the success model cannot be read").with_source(e))?;
         Ok(SuccessModel {
@@ -162,7 +168,8 @@ impl Trainer for SuccessTrainer {
 
     /// The training rows' rate, the agent's, the project's.
     fn baselines(&self, train: &Dataset, test: &[Example]) -> Vec<(String, Vec<f64>)> {
-        let (sum, n) = train.certain().fold((0.0, 0.0), |(s, n), e| (s + e.label, n + 1.0));
+        let weights = train.certain().map(|e| (e.label, 1.0 / e.odds));
+        let (sum, n) = weights.fold((0.0, 0.0), |(s, n), (label, weight)| (s + weight * label, n + weight));
         vec![
             ("constant".to_owned(), vec![sum / n; test.len()]),
             ("agent_prior".to_owned(), test.iter().map(|e| e.priors.agent).collect()),
@@ -175,8 +182,26 @@ impl Trainer for SuccessTrainer {
         Ok(BinaryScores::of(points, &outcomes)?.to_map())
     }
 
+    fn weighted_scores(
+        &self,
+        points: &[f64],
+        labels: &[f64],
+        weights: &[f64],
+    ) -> Result<BTreeMap<String, f64>> {
+        let outcomes: Vec<_> = labels.iter().map(|y| *y >= 0.5).collect();
+        Ok(BinaryScores::weighted(points, &outcomes, weights)?.to_map())
+    }
+
     fn parameters(&self) -> serde_json::Value {
         serde_json::to_value(&self.params).unwrap_or_default()
+    }
+}
+
+impl Adopt for SuccessTrainer {
+    fn adopt(&self, trees: &ImportedTrees, rows: &[&Example], schema: u64) -> Result<SuccessModel> {
+        let scorer = Scorer::imported(trees.clone());
+        let calibration = HeldOut::of(&scorer, rows).calibrate(0.0)?;
+        Ok(SuccessModel { new_task: Calibrated { scorer, calibration }, seen_task: None, schema })
     }
 }
 
@@ -213,6 +238,11 @@ impl Predictor for SuccessModel {
     }
 
     fn to_bytes(&self) -> Result<Vec<u8>> {
+        let Calibrated { scorer, calibration } = &self.new_task;
+        if let Some(trees) = scorer.as_imported() {
+            let (trees, calibration) = (trees.store()?, calibration.clone());
+            return seal_imported(&StoredImported { trees, calibration, schema: self.schema });
+        }
         let stored = Stored {
             new_task: self.new_task.store()?,
             seen_task: self.seen_task.as_ref().map(Calibrated::store).transpose()?,
@@ -275,18 +305,43 @@ struct StoredCalibrated {
     calibration: Calibration,
 }
 
+/// A model of trees that were learnt elsewhere, as it is written.
+#[derive(Debug, Serialize, Deserialize)]
+struct StoredImported {
+    trees: StoredTrees,
+    calibration: Calibration,
+    schema: u64,
+}
+
+impl StoredImported {
+    fn open(self) -> Result<SuccessModel> {
+        let scorer = Scorer::imported(self.trees.open()?);
+        let new_task = Calibrated { scorer, calibration: sound(self.calibration)? };
+        Ok(SuccessModel { new_task, seen_task: None, schema: self.schema })
+    }
+}
+
 impl StoredCalibrated {
     fn open(self) -> Result<Calibrated> {
-        if !self.calibration.is_sound() {
-            return Err(Error::corrupt("success model: its calibration is out of range"));
-        }
-        Ok(Calibrated { scorer: self.scorer.open()?, calibration: self.calibration })
+        Ok(Calibrated { scorer: self.scorer.open()?, calibration: sound(self.calibration)? })
     }
+}
+
+fn sound(calibration: Calibration) -> Result<Calibration> {
+    if calibration.is_sound() {
+        return Ok(calibration);
+    }
+    Err(Error::corrupt("success model: its calibration is out of range"))
 }
 
 /// Whether an outcome of the same task was known.
 fn is_seen(row: &FeatureRow) -> bool {
+    row.values.get(seen_place()).is_some_and(|n| *n > 0.0)
+}
+
+/// Where a row counts the outcomes of the same task.
+fn seen_place() -> usize {
     use std::sync::LazyLock;
     static PLACE: LazyLock<usize> = LazyLock::new(|| index_of("task_outcomes").unwrap_or(FEATURES.len()));
-    row.values.get(*PLACE).is_some_and(|n| *n > 0.0)
+    *PLACE
 }

@@ -25,14 +25,14 @@ pub(super) enum Regime {
 /// The fitted regime.
 #[derive(Debug, Clone)]
 pub(super) struct Part {
-    regime: Regime,
-    scaler: Scaler,
-    tfidf: Tfidf,
-    linear: Linear,
-    trees: Trees,
-    tree_places: Vec<usize>,
+    pub(super) regime: Regime,
+    pub(super) scaler: Scaler,
+    pub(super) tfidf: Tfidf,
+    pub(super) linear: Linear,
+    pub(super) trees: Trees,
+    pub(super) tree_places: Vec<usize>,
     /// Share of the trees in the correction.
-    blend: f64,
+    pub(super) blend: f64,
     /// Mean contribution of the wording in training.
     wording: f64,
 }
@@ -56,7 +56,7 @@ const STEPS: usize = 30;
 
 impl Regime {
     /// The places of the rates that the offset adds and takes away: `plus` - `minus`.
-    fn offset_places(self) -> &'static Offset {
+    pub(super) fn offset_places(self) -> &'static Offset {
         use std::sync::LazyLock;
         static PLACES: LazyLock<[Offset; 2]> = LazyLock::new(|| {
             let place = |name: &str| index_of(name).unwrap_or(0);
@@ -75,9 +75,10 @@ impl Regime {
 }
 
 /// Log-odds of a base rate, and steps from one rate to another.
-struct Offset {
-    base: usize,
-    steps: [(usize, usize); 3],
+pub(super) struct Offset {
+    pub(super) base: usize,
+    /// To where, and from where.
+    pub(super) steps: [(usize, usize); 3],
 }
 
 impl Offset {

@@ -7,15 +7,25 @@ use super::part::{Contributions, Part, Regime, StoredPart};
 use crate::dataset::Example;
 use crate::error::{Error, Result};
 use crate::features::{FeatureRow, index_of};
+use crate::models::imported::ImportedTrees;
 use serde::{Deserialize, Serialize};
 
 /// A fitted regime.
 #[derive(Debug, Clone)]
 pub(super) struct Scorer {
-    part: Part,
+    pub(super) past: Past,
     ability: Option<Ability>,
     /// Share of the ability in the log-odds.
-    share: f64,
+    pub(super) share: f64,
+}
+
+/// What knows the past.
+#[derive(Debug, Clone)]
+pub(super) enum Past {
+    /// Corrections that were learnt here.
+    Learnt(Box<Part>),
+    /// Trees that were learnt elsewhere.
+    Imported(Box<ImportedTrees>),
 }
 
 impl Scorer {
@@ -24,7 +34,21 @@ impl Scorer {
             Regime::NewTask => Ability::fit(examples)?,
             Regime::SeenTask => None,
         };
-        Ok(Self { part: Part::fit(regime, examples, params)?, ability, share: 0.0 })
+        let part = Part::fit(regime, examples, params)?;
+        Ok(Self { past: Past::Learnt(Box::new(part)), ability, share: 0.0 })
+    }
+
+    /// One of trees that were learnt elsewhere.
+    pub(super) fn imported(trees: ImportedTrees) -> Self {
+        Self { past: Past::Imported(Box::new(trees)), ability: None, share: 0.0 }
+    }
+
+    /// The trees, if they were learnt elsewhere.
+    pub(super) fn as_imported(&self) -> Option<&ImportedTrees> {
+        match &self.past {
+            Past::Learnt(_) => None,
+            Past::Imported(trees) => Some(trees),
+        }
     }
 
     /// The same with this share of the ability.
@@ -36,20 +60,20 @@ impl Scorer {
     /// The log-odds of `row`.
     pub(super) fn margin(&self, row: &FeatureRow) -> f64 {
         match self.used_ability() {
-            Some(ability) => (1.0 - self.share) * self.part.margin(row) + self.share * ability.margin(row),
-            None => self.part.margin(row),
+            Some(ability) => (1.0 - self.share) * self.past.margin(row) + self.share * ability.margin(row),
+            None => self.past.margin(row),
         }
     }
 
     /// What either says of `row`; of the past alone where there is no ability.
     pub(super) fn both(&self, row: &FeatureRow) -> [f64; 2] {
-        let past = self.part.margin(row);
+        let past = self.past.margin(row);
         [past, self.ability.as_ref().map_or(past, |ability| ability.margin(row))]
     }
 
     /// The log-odds taken apart; the parts add up to them.
     pub(super) fn contributions(&self, row: &FeatureRow) -> Contributions {
-        let mut found = self.part.contributions(row);
+        let mut found = self.past.contributions(row);
         let Some(ability) = self.used_ability() else { return found };
         let AbilityTerms { base, solver, text } = ability.terms(row);
         let mix = |past: f64, able: f64| (1.0 - self.share) * past + self.share * able;
@@ -62,16 +86,41 @@ impl Scorer {
 
     /// Shares of the trees' gain by feature.
     pub(super) fn gains(&self) -> Vec<(String, f64)> {
-        self.part.gains()
+        match &self.past {
+            Past::Learnt(part) => part.gains(),
+            Past::Imported(trees) => trees.gains(),
+        }
     }
 
-    fn used_ability(&self) -> Option<&Ability> {
+    pub(super) fn used_ability(&self) -> Option<&Ability> {
         self.ability.as_ref().filter(|_| self.share > 0.0)
     }
 
     pub(super) fn store(&self) -> Result<StoredScorer> {
         let ability = self.used_ability().cloned();
-        Ok(StoredScorer { part: self.part.store()?, ability, share: self.share })
+        match &self.past {
+            Past::Learnt(part) => Ok(StoredScorer { part: part.store()?, ability, share: self.share }),
+            Past::Imported(_) => Err(Error::internal("imported trees are written by themselves")),
+        }
+    }
+}
+
+impl Past {
+    fn margin(&self, row: &FeatureRow) -> f64 {
+        match self {
+            Self::Learnt(part) => part.margin(row),
+            Self::Imported(trees) => trees.margin(row),
+        }
+    }
+
+    fn contributions(&self, row: &FeatureRow) -> Contributions {
+        match self {
+            Self::Learnt(part) => part.contributions(row),
+            Self::Imported(trees) => {
+                let (base, features) = trees.contributions(row);
+                Contributions { base, features, wording: 0.0 }
+            }
+        }
     }
 }
 
@@ -90,6 +139,7 @@ impl StoredScorer {
         if !able || !(0.0..=1.0).contains(&self.share) {
             return Err(Error::corrupt("success model: its abilities are out of range"));
         }
-        Ok(Scorer { part: self.part.open()?, ability: self.ability, share: self.share })
+        let past = Past::Learnt(Box::new(self.part.open()?));
+        Ok(Scorer { past, ability: self.ability, share: self.share })
     }
 }

@@ -13,6 +13,8 @@
 mod catalogue;
 mod dataset;
 mod explore;
+#[cfg(feature = "mlflow")]
+mod export;
 mod features;
 mod forward;
 mod params;

@@ -20,7 +20,7 @@ const OTHER_LANGUAGE: f64 = -0.35;
 /// The same of a framework.
 const OTHER_FRAMEWORK: f64 = -0.2;
 /// What a description just like the template's own gives, in log-odds.
-const ALIKE: f64 = 0.5;
+pub(super) const ALIKE: f64 = 0.5;
 
 /// Success rates seen from one task; open generations count by how they are expected to end.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -76,7 +76,7 @@ impl Frame {
             @for (value, label) in ticks {
                 text class="middle" x=(px(self.at_x(*value))) y=(px(self.bottom() + 16.0)) { (label) }
             }
-            text class="middle" x=(px((self.left() + self.right()) / 2.0)) y=(px(self.height - 5.0)) { (name) }
+            text class="middle" x=(px(f64::midpoint(self.left(), self.right()))) y=(px(self.height - 5.0)) { (name) }
         }
     }
 }

@@ -1,5 +1,6 @@
 //! A store on PostgreSQL.
 
+mod layout;
 mod read;
 mod write;
 
@@ -55,29 +56,29 @@ impl PostgresStore {
 impl EventStore for PostgresStore {
     async fn append(&self, records: Vec<Record>) -> Result<Vec<Appended>> {
         let rows: Arc<[_]> = records.iter().map(FactRow::new).collect::<Result<_>>()?;
-        let channel: Arc<str> = self.database.channel().into();
+        let (channel, layout): (Arc<str>, _) = (self.database.channel().into(), self.database.layout());
         let work = move |mut client| {
             let (rows, channel) = (rows.clone(), channel.clone());
-            async move { write::append(&mut client, &rows, &channel).await }
+            async move { write::append(&mut client, layout, &rows, &channel).await }
         };
         self.database.run("write records", Again::Idempotent, work).await
     }
 
     async fn get(&self, ids: &[EventId]) -> Result<Vec<Option<GenerationEvent>>> {
-        let ids: Arc<[_]> = texts(ids).into();
+        let (ids, layout): (Arc<[_]>, _) = (texts(ids).into(), self.database.layout());
         let work = move |client| {
             let ids = ids.clone();
-            async move { read::events(&client, &ids).await }
+            async move { read::events(&client, layout, &ids).await }
         };
         self.database.run("read events", Again::Idempotent, work).await
     }
 
     async fn scan(&self, order: ScanOrder, after: Option<&Cursor>, limit: usize) -> Result<Page> {
         Cursor::check(after, order)?;
-        let after = after.cloned();
+        let (after, layout) = (after.cloned(), self.database.layout());
         let work = move |client| {
             let after = after.clone();
-            async move { read::scan(&client, order, after.as_ref(), limit).await }
+            async move { read::scan(&client, layout, order, after.as_ref(), limit).await }
         };
         self.database.run("scan", Again::Idempotent, work).await
     }
@@ -144,10 +145,10 @@ impl EventStore for PostgresStore {
     }
 
     async fn erase(&self, subject: &Subject) -> Result<Erasure> {
-        let subject = subject.clone();
+        let (subject, layout) = (subject.clone(), self.database.layout());
         let work = move |mut client| {
             let subject = subject.clone();
-            async move { write::erase(&mut client, &subject).await }
+            async move { write::erase(&mut client, layout, &subject).await }
         };
         // Done twice it would say that there was nothing.
         self.database.run("erase", Again::Once, work).await

@@ -3,7 +3,7 @@
 use crate::error::Result as OwnResult;
 use crate::event::{EventId, GenerationEvent, Record};
 use crate::features::FeatureVector;
-use crate::postgres::Fault;
+use crate::postgres::{Fault, Layout};
 use crate::store::row::{self, StoredFact};
 use crate::store::{Cursor, Page, ScanOrder};
 use deadpool_postgres::Object;
@@ -17,9 +17,14 @@ type Result<T> = std::result::Result<T, Fault>;
 pub(super) const FACT_COLUMNS: &str =
     "seq, event_id, kind, part, known_at, user_id, project_id, body::text, crc";
 
-pub(super) async fn events(client: &Object, ids: &[String]) -> Result<Vec<Option<GenerationEvent>>> {
+pub(super) async fn events(
+    client: &Object,
+    layout: Layout,
+    ids: &[String],
+) -> Result<Vec<Option<GenerationEvent>>> {
     let sql = format!(
-        "SELECT {FACT_COLUMNS} FROM ml_generation_events WHERE event_id = ANY($1) ORDER BY event_id, kind, part"
+        "SELECT {FACT_COLUMNS} FROM {} WHERE event_id = ANY($1) ORDER BY event_id, kind, part",
+        layout.facts()
     );
     let mut found = HashMap::<String, Vec<Record>>::new();
     for row in rows(client, &sql, &[&ids]).await? {
@@ -32,6 +37,7 @@ pub(super) async fn events(client: &Object, ids: &[String]) -> Result<Vec<Option
 
 pub(super) async fn scan(
     client: &Object,
+    layout: Layout,
     order: ScanOrder,
     after: Option<&Cursor>,
     limit: usize,
@@ -39,7 +45,7 @@ pub(super) async fn scan(
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let rows = match order {
         ScanOrder::Known => scan_known(client, after, limit).await,
-        ScanOrder::Arrival => scan_arrival(client, after, limit).await,
+        ScanOrder::Arrival => scan_arrival(client, layout, after, limit).await,
     }?;
     let facts: Vec<_> = rows.iter().map(fact).collect::<OwnResult<_>>()?;
     let last = facts.last().map(|(seq, record)| match order {
@@ -105,7 +111,8 @@ async fn rows(client: &Object, sql: &str, values: &[&(dyn ToSql + Sync)]) -> Res
 
 async fn scan_known(client: &Object, after: Option<&Cursor>, limit: i64) -> Result<Vec<Row>> {
     let sql = format!(
-        "SELECT {FACT_COLUMNS} FROM ml_generation_events WHERE (known_at, event_id, kind, part) > ($1, $2, $3, $4)
+        "SELECT {FACT_COLUMNS} FROM ml_generation_events
+         WHERE known_at >= $1 AND (known_at, event_id, kind, part) > ($1, $2, $3, $4)
          ORDER BY known_at, event_id, kind, part LIMIT $5"
     );
     let (known_at, id, kind, part) = match after {
@@ -117,8 +124,14 @@ async fn scan_known(client: &Object, after: Option<&Cursor>, limit: i64) -> Resu
     rows(client, &sql, &[&known_at, &id, &kind, &part, &limit]).await
 }
 
-async fn scan_arrival(client: &Object, after: Option<&Cursor>, limit: i64) -> Result<Vec<Row>> {
-    let sql = format!("SELECT {FACT_COLUMNS} FROM ml_generation_events WHERE seq > $1 ORDER BY seq LIMIT $2");
+async fn scan_arrival(
+    client: &Object,
+    layout: Layout,
+    after: Option<&Cursor>,
+    limit: i64,
+) -> Result<Vec<Row>> {
+    let (facts, number) = (layout.facts(), layout.arrival());
+    let sql = format!("SELECT {FACT_COLUMNS} FROM {facts} WHERE {number} > $1 ORDER BY {number} LIMIT $2");
     let after = match after {
         Some(Cursor::Arrival(seq)) => *seq,
         _ => 0,

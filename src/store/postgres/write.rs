@@ -3,7 +3,7 @@
 use super::read::{FACT_COLUMNS, fact};
 use crate::error::Error;
 use crate::event::EventId;
-use crate::postgres::Fault;
+use crate::postgres::{Fault, Layout};
 use crate::store::row::{self, FactRow, FeatureRow};
 use crate::store::{Appended, Erasure, Subject};
 use deadpool_postgres::{Object, Transaction};
@@ -16,7 +16,12 @@ type Result<T> = std::result::Result<T, Fault>;
 /// Rows in one statement at most, to bound the memory that it takes.
 const MAX_ROWS: usize = 2_000;
 
-pub(super) async fn append(client: &mut Object, rows: &[FactRow], channel: &str) -> Result<Vec<Appended>> {
+pub(super) async fn append(
+    client: &mut Object,
+    layout: Layout,
+    rows: &[FactRow],
+    channel: &str,
+) -> Result<Vec<Appended>> {
     if rows.is_empty() {
         return Ok(Vec::new());
     }
@@ -26,9 +31,10 @@ pub(super) async fn append(client: &mut Object, rows: &[FactRow], channel: &str)
                RETURNING value, EXISTS (SELECT 1 FROM ml_erased)";
     let numbers = all(&tx, sql, &[&(rows.len() as i64)]).await?.pop().ok_or_else(no_meta)?;
     let (mut first, tombstones) = (numbers.get::<_, i64>(0) - rows.len() as i64 + 1, numbers.get(1));
+    layout.prepare(&tx, rows.iter().map(|row| row.known_at)).await?;
     let mut answers = Vec::with_capacity(rows.len());
     for chunk in rows.chunks(MAX_ROWS) {
-        answers.extend(append_chunk(&tx, chunk, first, tombstones).await?);
+        answers.extend(append_chunk(&tx, layout, chunk, first, tombstones).await?);
         first += chunk.len() as i64;
     }
     if answers.contains(&Appended::New) {
@@ -41,6 +47,7 @@ pub(super) async fn append(client: &mut Object, rows: &[FactRow], channel: &str)
 /// Writes rows under the numbers from `first` on; numbers of rows that are not written stay unused.
 async fn append_chunk(
     tx: &Transaction<'_>,
+    layout: Layout,
     rows: &[FactRow],
     first: i64,
     tombstones: bool,
@@ -49,7 +56,7 @@ async fn append_chunk(
         if tombstones { erased(tx, rows.iter().map(|row| &row.key.event_id)).await? } else { HashSet::new() };
     let numbered: Vec<(i64, &FactRow)> =
         (first..).zip(rows).filter(|(_, row)| !erased.contains(row.key.event_id.as_str())).collect();
-    let written = insert(tx, &numbered).await?;
+    let written = insert(tx, layout, &numbered).await?;
     let judged: Vec<&str> = numbered
         .iter()
         .filter(|(seq, row)| row.judgement && written.contains(seq))
@@ -61,7 +68,7 @@ async fn append_chunk(
     }
     let others: Vec<&FactRow> =
         numbered.iter().filter(|(seq, _)| !written.contains(seq)).map(|(_, row)| *row).collect();
-    let stored = stored(tx, &others).await?;
+    let stored = stored(tx, layout, &others).await?;
     let answer = |(seq, row): (i64, &FactRow)| {
         if erased.contains(row.key.event_id.as_str()) {
             return Ok(Appended::Erased);
@@ -70,12 +77,16 @@ async fn append_chunk(
             return Ok(Appended::New);
         }
         let key = (row.key.event_id.as_str(), i16::from(row.key.kind), row.key.part.as_str());
-        let there = stored.get(&key_of(key)).ok_or_else(|| {
-            Fault::Own(Error::corrupt(format!(
+        let Some(there) = stored.get(&key_of(key)) else {
+            if layout == Layout::Monthly {
+                // Its month was detached: what it said cannot be seen any more.
+                return Ok(Appended::Duplicate);
+            }
+            return Err(Fault::Own(Error::corrupt(format!(
                 "{:?} was refused as stored, but is not there: restore the tables",
                 row.key
-            )))
-        })?;
+            ))));
+        };
         fact(there)?;
         let same = row.same_fact(there.get::<_, &str>(7).as_bytes());
         Ok(if same { Appended::Duplicate } else { Appended::Conflict })
@@ -84,7 +95,7 @@ async fn append_chunk(
 }
 
 /// The numbers under which rows were written; the others' keys were taken.
-async fn insert(tx: &Transaction<'_>, rows: &[(i64, &FactRow)]) -> Result<HashSet<i64>> {
+async fn insert(tx: &Transaction<'_>, layout: Layout, rows: &[(i64, &FactRow)]) -> Result<HashSet<i64>> {
     let seqs: Vec<i64> = rows.iter().map(|(seq, _)| *seq).collect();
     let ids: Vec<&str> = rows.iter().map(|(_, row)| row.key.event_id.as_str()).collect();
     let kinds: Vec<i16> = rows.iter().map(|(_, row)| row.key.kind.into()).collect();
@@ -94,16 +105,9 @@ async fn insert(tx: &Transaction<'_>, rows: &[(i64, &FactRow)]) -> Result<HashSe
     let projects: Vec<Option<&str>> = rows.iter().map(|(_, row)| row.project_id.as_deref()).collect();
     let bodies: Vec<&str> = rows.iter().map(|(_, row)| text(&row.body)).collect::<Result<_>>()?;
     let crcs: Vec<i64> = rows.iter().map(|(seq, row)| row.crc(*seq)).collect();
-    let sql = "INSERT INTO ml_generation_events
-               (seq, event_id, kind, part, known_at, user_id, project_id, body, crc)
-               SELECT seq, event_id, kind, part, known_at, user_id, project_id, body::json, crc
-               FROM unnest($1::bigint[], $2::text[], $3::smallint[], $4::text[], $5::bigint[], $6::text[],
-                           $7::text[], $8::text[], $9::bigint[])
-               AS given (seq, event_id, kind, part, known_at, user_id, project_id, body, crc)
-               ON CONFLICT (event_id, kind, part) DO NOTHING RETURNING seq";
     let values: [&(dyn ToSql + Sync); 9] =
         [&seqs, &ids, &kinds, &parts, &known, &users, &projects, &bodies, &crcs];
-    Ok(all(tx, sql, &values).await?.iter().map(|row| row.get(0)).collect())
+    Ok(all(tx, layout.insert(), &values).await?.iter().map(|row| row.get(0)).collect())
 }
 
 type Key = (String, i16, String);
@@ -113,7 +117,7 @@ fn key_of((id, kind, part): (&str, i16, &str)) -> Key {
 }
 
 /// What is stored under the keys of `rows`.
-async fn stored(tx: &Transaction<'_>, rows: &[&FactRow]) -> Result<HashMap<Key, Row>> {
+async fn stored(tx: &Transaction<'_>, layout: Layout, rows: &[&FactRow]) -> Result<HashMap<Key, Row>> {
     if rows.is_empty() {
         return Ok(HashMap::new());
     }
@@ -121,8 +125,9 @@ async fn stored(tx: &Transaction<'_>, rows: &[&FactRow]) -> Result<HashMap<Key, 
     let kinds: Vec<i16> = rows.iter().map(|row| row.key.kind.into()).collect();
     let parts: Vec<&str> = rows.iter().map(|row| row.key.part.as_str()).collect();
     let sql = format!(
-        "SELECT {FACT_COLUMNS} FROM ml_generation_events WHERE (event_id, kind, part) IN
-         (SELECT * FROM unnest($1::text[], $2::smallint[], $3::text[]))"
+        "SELECT {FACT_COLUMNS} FROM {} WHERE (event_id, kind, part) IN
+         (SELECT * FROM unnest($1::text[], $2::smallint[], $3::text[]))",
+        layout.facts()
     );
     let found = all(tx, &sql, &[&ids, &kinds, &parts]).await?;
     Ok(found.into_iter().map(|row| (key_of((row.get(1), row.get(2), row.get(3))), row)).collect())
@@ -191,7 +196,7 @@ pub(super) async fn lease(
     Ok(!given.is_empty())
 }
 
-pub(super) async fn erase(client: &mut Object, subject: &Subject) -> Result<Erasure> {
+pub(super) async fn erase(client: &mut Object, layout: Layout, subject: &Subject) -> Result<Erasure> {
     let tx = client.transaction().await?;
     // No append and no feature vector until the commit.
     all(&tx, "SELECT 1 FROM ml_meta WHERE name = 'arrivals' FOR UPDATE", &[]).await?;
@@ -210,8 +215,8 @@ pub(super) async fn erase(client: &mut Object, subject: &Subject) -> Result<Eras
         doomed.iter().map(|id| Ok(row::digest(&EventId::new(*id)?).to_vec())).collect::<Result<_>>()?;
     let sql = "INSERT INTO ml_erased SELECT unnest($1::bytea[]) ON CONFLICT DO NOTHING";
     all(&tx, sql, &[&digests]).await?;
-    for table in ["ml_generation_events", "ml_feature_vectors", "ml_waiting"] {
-        all(&tx, &format!("DELETE FROM {table} WHERE event_id = ANY($1)"), &[&doomed]).await?;
+    for sql in layout.deletes() {
+        all(&tx, sql, &[&doomed]).await?;
     }
     all(&tx, "DELETE FROM ml_checkpoints", &[]).await?;
     all(&tx, "UPDATE ml_meta SET value = value + 1 WHERE name = 'erasures'", &[]).await?;

@@ -1,0 +1,83 @@
+//! What a choice among twenty candidates costs, predictions of all of them included.
+#![allow(clippy::unwrap_used)] // a bench may fail by unwrapping
+
+mod common;
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use devmatrix_ml::clock::{Clock, ManualClock};
+use devmatrix_ml::decide::{Boosted, Candidate, Plan, Policy, Request, Router, RouterOptions, Thompson};
+use devmatrix_ml::features::FeatureEngineer;
+use devmatrix_ml::history::SharedHistory;
+use devmatrix_ml::registry::MemoryRegistry;
+use devmatrix_ml::serve::PredictionService;
+use devmatrix_ml::simulate::Generation;
+use devmatrix_ml::store::{EventStore, MemoryStore};
+use devmatrix_ml::train::{Gate, TrainingOptions, train_all};
+use futures_executor::block_on;
+use std::hint::black_box;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+const GENERATIONS: usize = 10_000;
+const TIMED: usize = 5_000;
+
+/// Four LLMs with five agents.
+fn candidates() -> Vec<Candidate> {
+    let llms = ["claude-sonnet-4.5", "deepseek-v3", "gpt-4.1-mini", "claude-opus-5"];
+    let agents = ["backend", "frontend", "implementation", "generalist", "testing"];
+    llms.iter()
+        .flat_map(|llm| agents.iter().map(move |agent| (llm, agent)))
+        .map(|(llm, agent)| {
+            let mut plan = Plan::by_llm(*llm);
+            plan.agent = Some((*agent).into());
+            Candidate::new(format!("{llm} {agent}"), plan)
+        })
+        .collect()
+}
+
+fn all(c: &mut Criterion) {
+    let records = common::records(GENERATIONS);
+    let tasks = common::tasks(&records);
+    let store = MemoryStore::new();
+    block_on(store.append(records.clone())).unwrap();
+    let clock = ManualClock::at(records.last().unwrap().known_at());
+    let (engineer, registry) = (FeatureEngineer::default(), MemoryRegistry::new());
+    let mut options = TrainingOptions::default();
+    options.gate = Gate::relative();
+    block_on(train_all(&store, &registry, &engineer, &clock, &options)).unwrap();
+    let history = Arc::new(block_on(SharedHistory::open(&store)).unwrap());
+    let service = PredictionService::new(history, engineer, Arc::new(clock.clone()));
+    block_on(service.reload(&registry)).unwrap();
+    let (candidates, now) = (candidates(), clock.now());
+    let mut group = c.benchmark_group("choosing among 20");
+    let policies: [Box<dyn Policy>; 2] = [Box::new(Thompson::default()), Box::new(Boosted::default())];
+    for policy in policies {
+        let name = policy.name().to_owned();
+        let mut router = Router::new(policy, RouterOptions::default()).unwrap();
+        let learnt = common::simulator(GENERATIONS).take(GENERATIONS).map(Generation::into_event);
+        learnt.for_each(|event| drop(black_box(router.judged(&event))));
+        let mut next = tasks.iter().cycle();
+        group.bench_function(format!("{name}, predictions included"), |b| {
+            b.iter(|| {
+                let request = Request::new(next.next().unwrap(), &candidates, now);
+                black_box(router.choose_predicted(&service, &request).unwrap())
+            });
+        });
+        let mut took: Vec<Duration> = tasks
+            .iter()
+            .cycle()
+            .take(TIMED)
+            .map(|task| {
+                let begun = Instant::now();
+                black_box(router.choose_predicted(&service, &Request::new(task, &candidates, now)).unwrap());
+                begun.elapsed()
+            })
+            .collect();
+        took.sort_unstable();
+        println!("{TIMED} choices by {name}: p50 {:?}, p99 {:?}", took[TIMED / 2], took[TIMED * 99 / 100]);
+    }
+    group.finish();
+}
+
+criterion_group!(benches, all);
+criterion_main!(benches);

@@ -1,0 +1,99 @@
+//! Events to Parquet, back again, and a model trained from a Parquet file: for notebooks and for training on
+//! another machine.
+//!
+//! ```sh
+//! cargo run --release --features export --example export -- EVENTS.jsonl[.gz]|STORE.db OUT_FOLDER
+//! ```
+
+mod common;
+
+use anyhow::{Context, bail};
+use chrono::Utc;
+use clap::Parser;
+use devmatrix_ml::dataset::{DatasetBuilder, Target};
+use devmatrix_ml::event::{GenerationEvent, Record};
+use devmatrix_ml::export::{
+    ExportOptions, Exported, read_dataset, read_events, write_dataset, write_events, write_features,
+};
+use devmatrix_ml::features::{FeatureEngineer, FeatureVector};
+use devmatrix_ml::models::{Predictor, SuccessTrainer, Trainer};
+use devmatrix_ml::store::{EventStore, EventStoreExt, MemoryStore, ScanOrder, SqliteStore};
+use futures_executor::block_on;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// Exports a host's events and trains from what was exported.
+#[derive(Parser)]
+struct Args {
+    /// Events in JSON Lines (compressed or not), or a store's file, named .db or .sqlite
+    events: PathBuf,
+    /// Where to write events.parquet, features.parquet and success.parquet
+    folder: PathBuf,
+}
+
+fn main() -> anyhow::Result<()> {
+    let args = Args::parse();
+    std::fs::create_dir_all(&args.folder)?;
+    let store = open(&args.events)?;
+    let engineer = FeatureEngineer::default();
+    let path = |name: &str| args.folder.join(name);
+
+    // 1. The events, and back: another store replays them to the same features.
+    let begun = Instant::now();
+    let all = ExportOptions::default();
+    let events = block_on(write_events(store.as_ref(), path("events.parquet"), &all))?;
+    say("events.parquet", &events, begun);
+    let (other, begun) = (MemoryStore::new(), Instant::now());
+    let read = block_on(read_events(path("events.parquet"), &other))?;
+    println!("read back: {} facts in {:.2?}", read.new, begun.elapsed());
+
+    // 2. The training set, and a model from the file: the same bytes as from the store.
+    let mut builder = DatasetBuilder::new(engineer.clone());
+    let mut latest = None;
+    let mut each = |record: Record| {
+        latest = latest.max(Some(record.known_at()));
+        builder.apply(&record);
+        Ok(())
+    };
+    block_on(other.for_each(ScanOrder::Known, &mut each))?;
+    let rows = builder.rows(Target::Success, latest.unwrap_or_else(Utc::now), usize::MAX);
+    let begun = Instant::now();
+    say("success.parquet", &write_dataset(&rows, path("success.parquet"))?, begun);
+    let begun = Instant::now();
+    let from_file = read_dataset(path("success.parquet"), &engineer)?;
+    println!("read back: {} rows in {:.2?}", from_file.examples.len(), begun.elapsed());
+    let trainer = SuccessTrainer::default();
+    let artefact = trainer.fit(&from_file)?.to_bytes()?;
+    if artefact != trainer.fit(&rows)?.to_bytes()? {
+        bail!("the model from the file is not that from the store");
+    }
+    println!("trained from the file: {} bytes, equal to those from the store", artefact.len());
+
+    // 3. Feature vectors, which a collector keeps beside the events it records; an imported event has none yet.
+    let vectors = rows.examples.iter().map(|e| {
+        let row = e.completed.as_ref().unwrap_or(&e.features);
+        FeatureVector::new(e.event_id.clone(), rows.schema, &row.values)
+    });
+    block_on(other.put_features(vectors.collect()))?;
+    let begun = Instant::now();
+    let features = block_on(write_features(&other, &engineer, path("features.parquet"), &all))?;
+    say("features.parquet", &features, begun);
+    Ok(())
+}
+
+fn open(path: &Path) -> anyhow::Result<Box<dyn EventStore>> {
+    if path.extension().is_some_and(|kind| kind == "db" || kind == "sqlite") {
+        // A store that is not there would be made.
+        std::fs::metadata(path).with_context(|| format!("{}: cannot be read", path.display()))?;
+        return Ok(Box::new(SqliteStore::open(path)?));
+    }
+    let store = MemoryStore::new();
+    for event in common::read_events(path, false)?.events {
+        block_on(store.append(GenerationEvent::into_records(event)?))?;
+    }
+    Ok(Box::new(store))
+}
+
+fn say(name: &str, written: &Exported, begun: Instant) {
+    println!("{name}: {} rows, {} bytes in {:.2?}", written.rows, written.bytes, begun.elapsed());
+}

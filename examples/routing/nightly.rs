@@ -1,0 +1,76 @@
+//! The success model, trained anew as it would be at night, for the policy that asks it.
+
+use super::scenarios::PER_DAY;
+use chrono::{DateTime, TimeDelta, Utc};
+use devmatrix_ml::clock::ManualClock;
+use devmatrix_ml::decide::Choice;
+use devmatrix_ml::features::FeatureEngineer;
+use devmatrix_ml::history::SharedHistory;
+use devmatrix_ml::models::SuccessTrainer;
+use devmatrix_ml::registry::MemoryRegistry;
+use devmatrix_ml::serve::PredictionService;
+use devmatrix_ml::simulate::Generation;
+use devmatrix_ml::store::{EventStore, MemoryStore};
+use devmatrix_ml::train::{Gate, TrainingOptions, train};
+use futures_executor::block_on;
+use std::sync::Arc;
+
+/// Generations between two trainings.
+const PAUSE: f64 = 2000.0;
+
+pub struct Nightly {
+    pub service: PredictionService,
+    store: MemoryStore,
+    registry: MemoryRegistry,
+    history: Arc<SharedHistory>,
+    clock: ManualClock,
+    due: Option<DateTime<Utc>>,
+}
+
+impl Nightly {
+    pub fn new() -> anyhow::Result<Self> {
+        let clock = ManualClock::at("2025-01-06T00:00:00Z".parse()?);
+        let history = Arc::new(SharedHistory::new());
+        let service =
+            PredictionService::new(history.clone(), FeatureEngineer::default(), Arc::new(clock.clone()));
+        let (store, registry) = (MemoryStore::new(), MemoryRegistry::new());
+        Ok(Self { service, store, registry, history, clock, due: None })
+    }
+
+    /// Sets the clock, and trains where it is time.
+    pub fn train_if_due(&mut self, now: DateTime<Utc>) -> anyhow::Result<()> {
+        self.clock.set(now);
+        let pause = TimeDelta::minutes((PAUSE / PER_DAY * 1440.0) as i64);
+        let due = *self.due.get_or_insert(now + pause / 2);
+        if now < due {
+            return Ok(());
+        }
+        self.due = Some(now + pause);
+        let mut options = TrainingOptions::default();
+        options.gate = Gate::refreshing();
+        let (trainer, engineer) = (SuccessTrainer::default(), FeatureEngineer::default());
+        let trained = train(&trainer, &self.store, &self.registry, &engineer, &self.clock, &options);
+        if let Err(error) = block_on(trained) {
+            eprintln!("not trained: {error}");
+        }
+        block_on(self.service.reload(&self.registry))?;
+        Ok(())
+    }
+
+    pub fn begun(&self, generation: &Generation, choice: &Choice) -> anyhow::Result<()> {
+        let mut event = generation.clone().into_event();
+        event.started.value = choice.started();
+        self.take(event.into_records()?.into_iter().take(1).collect())
+    }
+
+    pub fn known(&self, generation: &Generation, ended: bool) -> anyhow::Result<()> {
+        let mut records = generation.clone().into_records()?.into_iter().skip(if ended { 1 } else { 2 });
+        self.take(records.next().into_iter().collect())
+    }
+
+    fn take(&self, records: Vec<devmatrix_ml::event::Record>) -> anyhow::Result<()> {
+        self.history.apply(&records);
+        block_on(self.store.append(records))?;
+        Ok(())
+    }
+}

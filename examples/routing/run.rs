@@ -1,0 +1,175 @@
+//! One policy in one world.
+
+use super::nightly::Nightly;
+use super::scenarios::Scenario;
+use chrono::{DateTime, Utc};
+use devmatrix_ml::decide::{Candidate, Request, Router, RouterOptions};
+use devmatrix_ml::event::{ShownPrediction, TaskContext};
+use devmatrix_ml::simulate::{Expected, Generation, Simulator};
+use std::collections::BTreeMap;
+
+/// The truth of each generation, choice by choice.
+#[derive(Debug, Default, Clone)]
+pub struct Run {
+    /// What was chosen.
+    pub policy: Vec<Truth>,
+    /// The design's baseline.
+    pub baseline: Vec<Truth>,
+    /// The best by the truth of each.
+    pub oracle: Vec<Truth>,
+    /// Each constant plan that is there from the start; `None` before the LLM arrived.
+    pub constants: Vec<Vec<Truth>>,
+}
+
+/// What a generation is expected to be worth, and why.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Truth {
+    pub utility: f64,
+    pub success: f64,
+    pub cost_usd: f64,
+    pub seconds: f64,
+}
+
+/// What becomes known of a generation.
+struct News {
+    /// Its end, or what the user says.
+    ended: bool,
+    generation: Generation,
+    predictions: Vec<ShownPrediction>,
+}
+
+/// News that nobody has heard yet, by when and of which generation.
+type Unheard = BTreeMap<(DateTime<Utc>, usize), News>;
+
+pub fn run(scenario: &Scenario, policy: &str, seed: u64, generations: usize) -> anyhow::Result<Run> {
+    let mut options = RouterOptions::default();
+    (options.objective, options.seed) = (scenario.objective.clone(), seed);
+    let mut router = Router::new(super::policy(policy, 1024)?, options)?;
+    let mut nightly = if policy == "boosted" { Some(Nightly::new()?) } else { None };
+    let mut run = Run::default();
+    let mut unheard = Unheard::new();
+    let mut world = Simulator::new(scenario.world(seed, generations))?;
+    let mut degraded = false;
+    for number in 0..generations {
+        let Some(generation) = world.next() else { break };
+        let now = generation.context.started_at.unwrap_or_default();
+        if !degraded && scenario.degrades == Some(number) {
+            degraded = true;
+            world = degrade(scenario, seed, generations, now, number)?;
+        }
+        while let Some(due) = unheard.first_entry().filter(|due| due.key().0 <= now) {
+            let ((at, _), news) = due.remove_entry();
+            hear(&mut router, nightly.as_mut(), news, at)?;
+        }
+        let task = bare(&generation);
+        let candidates = scenario.candidates(number);
+        let request = Request::new(&task, &candidates, now);
+        let choice = match &mut nightly {
+            Some(nightly) => {
+                nightly.train_if_due(now)?;
+                router.choose_predicted(&nightly.service, &request)?
+            }
+            None => router.choose(&request)?,
+        };
+        let truths: Vec<_> = candidates
+            .iter()
+            .enumerate()
+            .map(|(at, c)| truth(scenario, &world, &generation, &c.plan.apply(&task), at))
+            .collect();
+        run.add(&candidates, &truths, &choice.decision.chosen, scenario);
+        let mut acted = world.act(&generation, choice.task.clone(), choice.decision.clone());
+        if scenario.equal {
+            let at = candidates.iter().position(|c| c.name == choice.decision.chosen).unwrap_or(0);
+            acted.completion.cost_usd = acted.completion.cost_usd.map(|_| truths[at].cost_usd);
+        }
+        if let Some(nightly) = &mut nightly {
+            nightly.begun(&acted, &choice)?;
+        }
+        let ended = acted.completion.completed_at.unwrap_or(now);
+        if let Some((at, _)) = acted.feedback {
+            let (generation, predictions) = (acted.clone(), choice.predictions.clone());
+            unheard.insert((at, number), News { ended: false, generation, predictions });
+        }
+        let predictions = choice.predictions;
+        unheard.insert((ended, number), News { ended: true, generation: acted, predictions });
+    }
+    Ok(run)
+}
+
+/// The same world from here on, with the baseline's LLM worse from today.
+fn degrade(
+    scenario: &Scenario,
+    seed: u64,
+    generations: usize,
+    now: DateTime<Utc>,
+    number: usize,
+) -> anyhow::Result<Simulator> {
+    let mut options = scenario.world(seed, generations);
+    options.degraded_llm_day = Some((now - options.start).num_days() as u32);
+    let mut world = Simulator::new(options)?;
+    // What was drawn does not hang on it.
+    for _ in 0..=number {
+        world.next();
+    }
+    Ok(world)
+}
+
+/// The task as it comes to the router: nobody has been chosen.
+fn bare(generation: &Generation) -> TaskContext {
+    let mut task = generation.context.clone();
+    (task.model_used, task.agent_type) = (None, None);
+    task
+}
+
+fn truth(
+    scenario: &Scenario,
+    world: &Simulator,
+    generation: &Generation,
+    task: &TaskContext,
+    at: usize,
+) -> Truth {
+    let expected: Expected = world.expected(generation, task);
+    let cost_usd = if scenario.equal { 0.004 * (at + 1) as f64 } else { expected.cost_usd };
+    Truth {
+        utility: scenario.objective.utility(expected.success, cost_usd, expected.seconds),
+        success: expected.success,
+        cost_usd,
+        seconds: expected.seconds,
+    }
+}
+
+fn hear(
+    router: &mut Router,
+    nightly: Option<&mut Nightly>,
+    news: News,
+    at: DateTime<Utc>,
+) -> anyhow::Result<()> {
+    let News { ended, generation, predictions } = news;
+    if let Some(nightly) = nightly {
+        nightly.known(&generation, ended)?;
+    }
+    if ended {
+        router.completed(&generation.context, &generation.completion, at);
+    } else {
+        let mut event = generation.into_event();
+        event.started.value.predictions = predictions;
+        router.judged(&event);
+    }
+    Ok(())
+}
+
+impl Run {
+    fn add(&mut self, candidates: &[Candidate], truths: &[Truth], chosen: &str, scenario: &Scenario) {
+        if self.constants.is_empty() {
+            self.constants = vec![Vec::new(); truths.len()];
+        }
+        for (constant, truth) in self.constants.iter_mut().zip(truths) {
+            constant.push(*truth);
+        }
+        let at = candidates.iter().position(|c| c.name == chosen).unwrap_or(0);
+        self.policy.push(truths[at]);
+        self.baseline.push(truths[scenario.baseline]);
+        let best = truths.iter().copied().max_by(|a, b| a.utility.total_cmp(&b.utility));
+        self.oracle.push(best.unwrap_or_default());
+    }
+}

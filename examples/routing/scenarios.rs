@@ -1,0 +1,102 @@
+//! What is measured.
+
+use devmatrix_ml::decide::{Candidate, Goal, Objective, Plan};
+use devmatrix_ml::simulate::SimulatorOptions;
+
+/// A world, what is wanted in it, and what may be chosen.
+pub struct Scenario {
+    pub title: &'static str,
+    pub objective: Objective,
+    /// The plan of the design's baseline, by its place among the candidates.
+    pub baseline: usize,
+    /// Plans of an LLM that arrives at a generation; those before are there from the start.
+    pub arrives: Option<usize>,
+    /// The generation from which the baseline's LLM is worse.
+    pub degrades: Option<usize>,
+    /// Whether all candidates succeed alike, each costing more than the one before.
+    pub equal: bool,
+}
+
+/// Generations a day.
+pub const PER_DAY: f64 = 400.0;
+
+const LLMS: [(&str, f64); 4] =
+    [("claude-sonnet-4.5", 0.009), ("deepseek-v3", 0.001), ("gpt-4.1-mini", 0.002), ("claude-opus-5", 0.020)];
+const AGENTS: [&str; 5] = ["generalist", "implementation", "frontend", "testing", "devops"];
+
+/// A scenario by its name.
+pub fn named(name: &str, generations: usize) -> anyhow::Result<Scenario> {
+    let plain = Scenario {
+        title: "success: one dollar each, less what the LLM costs",
+        objective: Objective::default(),
+        baseline: 0,
+        arrives: None,
+        degrades: None,
+        equal: false,
+    };
+    let with = |change: fn(&mut Objective)| {
+        let mut objective = Objective::default();
+        change(&mut objective);
+        objective
+    };
+    Ok(match name {
+        "success" => plain,
+        "cost" => Scenario {
+            title: "cost: a success is worth eight cents",
+            objective: with(|o| o.usd_per_success = 0.08),
+            ..plain
+        },
+        "floor" => Scenario {
+            title: "cost: the cheapest of what succeeds at least as likely as the baseline",
+            objective: with(|o| (o.goal, o.min_success) = (Goal::Cheapest, Some(0.72))),
+            ..plain
+        },
+        "time" => Scenario {
+            title: "time: an hour of generating costs twenty dollars",
+            objective: with(|o| o.usd_per_hour = 20.0),
+            ..plain
+        },
+        "arrival" => Scenario {
+            title: "an LLM arrives, the baseline's gets worse",
+            arrives: Some(generations * 2 / 5),
+            degrades: Some(generations * 7 / 10),
+            ..plain
+        },
+        "equal" => {
+            Scenario { title: "nothing to learn: all succeed alike, at several prices", equal: true, ..plain }
+        }
+        other => anyhow::bail!("there is no scenario {other:?}"),
+    })
+}
+
+impl Scenario {
+    /// Every LLM with every agent; without the LLM that is still to arrive.
+    pub fn candidates(&self, generation: usize) -> Vec<Candidate> {
+        if self.equal {
+            let like = |n: u32| Candidate::by_llm(format!("llm{n}")).priced(0.004 * f64::from(n + 1));
+            return (0..6).map(like).collect();
+        }
+        let arrived = self.arrives.is_none_or(|at| generation >= at);
+        let there = if arrived { LLMS.len() } else { LLMS.len() - 1 };
+        LLMS[..there]
+            .iter()
+            .flat_map(|(llm, price)| {
+                AGENTS.iter().map(move |agent| {
+                    let mut plan = Plan::by_llm(*llm);
+                    (plan.agent, plan.temperature) = (Some((*agent).into()), Some(0.1));
+                    Candidate::new(format!("{llm} with {agent}"), plan).priced(*price)
+                })
+            })
+            .collect()
+    }
+
+    pub fn world(&self, seed: u64, generations: usize) -> SimulatorOptions {
+        let mut options = SimulatorOptions::default();
+        (options.seed, options.per_day) = (seed, PER_DAY);
+        options.days = (generations as f64 / PER_DAY * 1.15) as u32 + 8;
+        (options.retry_share, options.drift_day, options.new_model_day) = (0.0, None, None);
+        options.llm_fit = 3.0;
+        options.degraded_llm_day = None;
+        options
+    }
+}

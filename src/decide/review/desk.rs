@@ -1,0 +1,169 @@
+//! A daily budget of questions.
+
+use super::value::{ReviewSignals, SignalWeights};
+use crate::decide::hash::place;
+use crate::error::{Error, Result};
+use crate::event::{EventId, ReviewRequest};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+/// What can be set of a desk.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct ReviewOptions {
+    /// Questions a day (UTC), 0.1 to 1e6.
+    pub per_day: f64,
+    /// Generations a day until a day has been counted, from 1.
+    pub generations_per_day: f64,
+    /// Share of all generations that are asked about at random, 0.001 to 1; the budget goes there first.
+    pub audit_rate: f64,
+    /// Share of the budget that is spent at random at least, 0 to 1: what chance would find is never
+    /// far off.
+    pub random_share: f64,
+    /// What makes a judgement worth having.
+    pub weights: SignalWeights,
+    /// Another name asks about others.
+    pub salt: String,
+}
+
+/// Decides which generations a person is asked about, one after the other, as they end.
+///
+/// Odds are exact: what is asked is drawn with them, by a hash of the generation's id, so the same
+/// question has the same answer. Of more generations than on days before, each is asked about less often;
+/// once the budget is spent, each question halves the odds of further ones down to an eighth of the
+/// audit's. So odds are never 0, and a day may go a little over its budget. The desk can be stored and read
+/// back.
+///
+/// ```
+/// use devmatrix_ml::decide::review::{ReviewDesk, ReviewOptions, ReviewSignals};
+/// use devmatrix_ml::event::{Completion, EventId};
+/// let mut desk = ReviewDesk::new(ReviewOptions::default())?;
+/// let now = "2025-03-03T09:00:00Z".parse().unwrap();
+/// let mut done = Completion::default();
+/// let request = desk.consider(&EventId::new("gen_7")?, &ReviewSignals::default(), now)?;
+/// if request.asked {
+///     println!("please judge gen_7: {}", request.why);
+/// }
+/// done.review = Some(request); // stored with the event, asked or not
+/// # Ok::<(), devmatrix_ml::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ReviewDesk {
+    options: ReviewOptions,
+    /// The day that is being counted, since 1970.
+    day: Option<i64>,
+    seen: f64,
+    asked: f64,
+    /// Generations a day, as counted.
+    volume: f64,
+    /// What judgements were worth of late, on average.
+    mean_value: f64,
+}
+
+/// How fast the mean value follows.
+const FORGETTING: f64 = 0.02;
+
+/// The share of the audit's odds that is left when the budget is spent.
+const LEFT: f64 = 0.125;
+
+impl Default for ReviewOptions {
+    fn default() -> Self {
+        Self {
+            per_day: 10.0,
+            generations_per_day: 100.0,
+            audit_rate: 0.05,
+            random_share: 0.5,
+            weights: SignalWeights::default(),
+            salt: String::new(),
+        }
+    }
+}
+
+impl ReviewOptions {
+    /// Checks every range.
+    ///
+    /// # Errors
+    /// `InvalidInput` naming the option and its value.
+    pub fn verify(&self) -> Result<()> {
+        let check = |name: &str, v: f64, low: f64, high: f64| {
+            if (low..=high).contains(&v) {
+                Ok(())
+            } else {
+                Err(Error::invalid(format!("{name} is {v}, expected {low} to {high}")))
+            }
+        };
+        check("per_day", self.per_day, 0.1, 1e6)?;
+        check("generations_per_day", self.generations_per_day, 1.0, 1e9)?;
+        check("audit_rate", self.audit_rate, 0.001, 1.0)?;
+        check("random_share", self.random_share, 0.0, 1.0)?;
+        self.weights.verify()
+    }
+}
+
+impl ReviewDesk {
+    /// A desk that has seen nothing yet.
+    ///
+    /// # Errors
+    /// `InvalidInput` naming the option that is out of range.
+    pub fn new(options: ReviewOptions) -> Result<Self> {
+        options.verify()?;
+        let volume = options.generations_per_day;
+        Ok(Self { options, day: None, seen: 0.0, asked: 0.0, volume, mean_value: 0.0 })
+    }
+
+    /// Whether a person is to be asked about `generation` at `now`, with the odds of it.
+    ///
+    /// # Errors
+    /// `InvalidInput` when a signal is not in 0 to 1.
+    pub fn consider(
+        &mut self,
+        generation: &EventId,
+        signals: &ReviewSignals,
+        now: DateTime<Utc>,
+    ) -> Result<ReviewRequest> {
+        signals.verify()?;
+        self.turn(now.timestamp().div_euclid(86_400));
+        let value = signals.value(&self.options.weights);
+        let (audit, odds) = self.odds(value);
+        self.seen += 1.0;
+        let step = FORGETTING.max(1.0 / (1.0 + self.seen));
+        self.mean_value += step * (value - self.mean_value);
+        let at = place(["review", &self.options.salt, generation.as_str()]);
+        let asked = at < odds;
+        self.asked += f64::from(u8::from(asked));
+        let why = match asked {
+            true if at < audit => "random audit",
+            true => signals.why(&self.options.weights),
+            false => "",
+        };
+        ReviewRequest::new(asked, odds, why)
+    }
+
+    /// The odds of the random audit, and all odds.
+    fn odds(&self, value: f64) -> (f64, f64) {
+        let options = &self.options;
+        let base = (options.per_day / self.volume.max(self.seen)).min(1.0);
+        let audit = options.audit_rate.max(options.random_share * base).min(base);
+        let worth = if self.mean_value > 0.0 { value / self.mean_value } else { 1.0 };
+        let odds = (audit + (base - audit) * worth).min(1.0);
+        let over = self.asked + 1.0 - options.per_day;
+        if over <= 0.0 {
+            return (audit, odds);
+        }
+        // Below one half of what it was with the last question of the budget, and so on.
+        let odds = (odds * 0.5_f64.powf(over)).max(audit * LEFT);
+        (audit.min(odds), odds)
+    }
+
+    /// Begins another day.
+    fn turn(&mut self, day: i64) {
+        if self.day.is_some_and(|last| day > last) && self.seen > 0.0 {
+            // Half of what was, half of what was counted: a holiday does not open the gates.
+            self.volume = (0.5 * (self.volume + self.seen)).max(1.0);
+        }
+        if self.day.is_none_or(|last| day > last) {
+            (self.day, self.seen, self.asked) = (Some(day), 0.0, 0.0);
+        }
+    }
+}

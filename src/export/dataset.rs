@@ -1,0 +1,327 @@
+//! Training sets: a row an example.
+
+use super::Exported;
+use super::column::{Cell, Holds, Spec};
+use super::features::{ngram_cells, ngrams};
+use super::file::{FileReader, FileWriter, Row};
+use crate::dataset::{About, Answers, Dataset, Example, Labels, Priors, Seen};
+use crate::error::{Error, Result};
+use crate::event::EventId;
+use crate::features::{FEATURES, FeatureEngineer, FeatureRow, KnownWhen};
+use crate::history::Delay;
+use crate::text::SparseText;
+use chrono::{DateTime, Utc};
+use std::collections::HashSet;
+use std::path::Path;
+use std::sync::Arc;
+
+const KIND: &str = "dataset 1";
+const TARGET: &str = "devmatrix_ml.target";
+const DELAY: &str = "devmatrix_ml.open_success";
+const ANSWERS: &str = "devmatrix_ml.answers";
+const FINGERPRINT: &str = "devmatrix_ml.fingerprint";
+
+/// The labels, each with the moment since which it is known.
+const LABELS: [(&str, &str, Holds); 6] = [
+    ("success", "success_known_at", Holds::Bool),
+    ("complexity", "complexity_known_at", Holds::Double),
+    ("seconds", "seconds_known_at", Holds::Double),
+    ("quality", "quality_known_at", Holds::Double),
+    ("tokens", "tokens_known_at", Holds::Double),
+    ("difficulty", "difficulty_known_at", Holds::Double),
+];
+
+/// Writes a training set to a Parquet file that [`read_dataset`] reads back to the last bit, so that training
+/// from it gives the same artefact.
+///
+/// The file is there whole or not at all.
+///
+/// # Errors
+/// `InvalidInput` where an example's features after its end differ in more than what its code shows, or are
+/// not those of this release; `Unavailable` when the file cannot be written; then there is none, or the old
+/// one.
+pub fn write_dataset(dataset: &Dataset, path: impl AsRef<Path>) -> Result<Exported> {
+    let mut file = FileWriter::create(path.as_ref(), KIND, specs())?;
+    file.note(super::SCHEMA, super::digits(dataset.schema));
+    file.note(TARGET, dataset.target.to_string());
+    let rates = dataset.delay.rates().map(|rate| super::digits(rate.to_bits()));
+    file.note(DELAY, rates.join(" "));
+    file.note(ANSWERS, answers_to_text(&dataset.answers)?);
+    file.note(FINGERPRINT, dataset.fingerprint());
+    for example in &dataset.examples {
+        file.push(cells(example)?)?;
+    }
+    file.finish(0)
+}
+
+/// Reads a training set that [`write_dataset`] wrote, made with the features of `engineer`.
+///
+/// ```
+/// use devmatrix_ml::dataset::{DatasetBuilder, Target};
+/// use devmatrix_ml::export::{read_dataset, write_dataset};
+/// use devmatrix_ml::features::FeatureEngineer;
+/// let folder = tempfile::tempdir().unwrap();
+/// let path = folder.path().join("success.parquet");
+/// let engineer = FeatureEngineer::default();
+/// let rows = DatasetBuilder::new(engineer.clone()).rows(Target::Success, chrono::Utc::now(), 1000);
+/// write_dataset(&rows, &path)?;
+/// assert_eq!(read_dataset(&path, &engineer)?.fingerprint(), rows.fingerprint());
+/// # Ok::<(), devmatrix_ml::Error>(())
+/// ```
+///
+/// # Errors
+/// `NotFound`; `InvalidInput` for a file that is no Parquet, or was not written by this crate; `Corrupt` when
+/// its bytes are not those that were written; `Incompatible` when it holds something else, or features of
+/// another schema than `engineer`'s.
+pub fn read_dataset(path: impl AsRef<Path>, engineer: &FeatureEngineer) -> Result<Dataset> {
+    let path = path.as_ref();
+    let mut file = FileReader::open(path, KIND, specs())?;
+    let (schema, expected) = (file.noted(super::SCHEMA)?, engineer.fingerprint());
+    if schema != super::digits(expected) {
+        return Err(Error::incompatible(format!(
+            "{}: its features have the schema {schema}, these {expected:016x}: export it again",
+            path.display()
+        )));
+    }
+    let target = file.noted(TARGET)?.parse().map_err(|_| file.corrupt("its target is unknown"))?;
+    let delay = delay(file.noted(DELAY)?).ok_or_else(|| file.corrupt("its rates of open generations"))?;
+    let answers = answers(file.noted(ANSWERS)?).map_err(|e| e.context(path.display()))?;
+    let fingerprint = file.noted(FINGERPRINT)?.to_owned();
+    let mut dataset = Dataset { examples: Vec::new(), schema: expected, target, delay, answers };
+    let mut names = HashSet::new();
+    while let Some(mut group) = file.next()? {
+        while let Some(row) = group.next() {
+            let number = dataset.examples.len() + 1;
+            let example = example(row, &mut names);
+            let example = example.map_err(|e| e.context(format!("{}: row {number}", path.display())))?;
+            dataset.examples.push(example);
+        }
+    }
+    if dataset.fingerprint() == fingerprint {
+        Ok(dataset)
+    } else {
+        Err(file.corrupt("its rows are not those that were written"))
+    }
+}
+
+pub(super) fn specs() -> Vec<Spec> {
+    let mut specs = vec![
+        Spec::required("event_id", Holds::Text),
+        Spec::required("project", Holds::Unsigned),
+        Spec::required("task", Holds::Unsigned),
+        Spec::new("kind", Holds::Unsigned),
+        Spec::required("earlier_tries", Holds::Double),
+        Spec::required("started_at", Holds::Time),
+        Spec::new("known_at", Holds::Time),
+        Spec::required("label", Holds::Double),
+        Spec::required("weight", Holds::Double),
+        Spec::required("source_weight", Holds::Double),
+        Spec::required("answer_odds", Holds::Double),
+        Spec::new("asked", Holds::Bool),
+        Spec::new("asked_odds", Holds::Double),
+    ];
+    for (name, since, holds) in LABELS {
+        specs.extend([Spec::new(name, holds), Spec::new(since, Holds::Time)]);
+    }
+    specs
+        .extend(["prior_constant", "prior_agent", "prior_project"].map(|n| Spec::required(n, Holds::Double)));
+    specs.extend(["agent", "user", "language", "task_type"].map(|name| Spec::new(name, Holds::Text)));
+    specs.extend(["truncated", "completed"].map(|name| Spec::required(name, Holds::Bool)));
+    specs.extend(FEATURES.iter().map(|feature| Spec::new(feature.name, Holds::Float)));
+    specs.extend(ngrams());
+    specs
+}
+
+fn cells(example: &Example) -> Result<Vec<Cell>> {
+    let row = example.features.as_ref();
+    let all = example.completed.as_deref().unwrap_or(row);
+    check(row, all).map_err(|e| e.context(&example.event_id))?;
+    let mut cells = vec![
+        Cell::Text(example.event_id.to_string()),
+        Cell::Int(example.project as i64),
+        Cell::Int(example.task as i64),
+        example.kind.map_or(Cell::Empty, |kind| Cell::Int(kind as i64)),
+        Cell::Double(example.attempt),
+        time(Some(example.started_at)),
+        time(example.known_at),
+        Cell::Double(example.label),
+        Cell::Double(example.weight),
+        Cell::Double(example.share),
+        Cell::Double(example.odds),
+        example.review.map_or(Cell::Empty, |(asked, _)| Cell::Bool(asked)),
+        example.review.map_or(Cell::Empty, |(_, odds)| Cell::Double(odds)),
+    ];
+    let labels = &example.labels;
+    let success = labels.success;
+    cells.extend([success.map_or(Cell::Empty, |(_, s)| Cell::Bool(s)), time(success.map(|(at, _)| at))]);
+    for label in [labels.complexity, labels.seconds, labels.quality, labels.tokens, labels.difficulty] {
+        cells.extend([label.map_or(Cell::Empty, |(_, v)| Cell::Double(v)), time(label.map(|(at, _)| at))]);
+    }
+    let Priors { constant, agent, project } = example.priors;
+    cells.extend([constant, agent, project].map(Cell::Double));
+    let about = &example.about;
+    let names = [&about.agent, &about.user, &about.language, &about.task_type];
+    cells.extend(names.map(|name| name.as_deref().map_or(Cell::Empty, |name| Cell::Text(name.to_owned()))));
+    cells.extend([row.truncated, example.completed.is_some()].map(Cell::Bool));
+    // A NaN of other bits than the usual is kept as it is.
+    let missing = f32::NAN.to_bits();
+    cells.extend(
+        all.values.iter().map(|v| if v.to_bits() == missing { Cell::Empty } else { Cell::Float(*v) }),
+    );
+    cells.extend(ngram_cells(&row.text));
+    Ok(cells)
+}
+
+/// Refuses rows that cannot be told from one: features after the end are those at the start and the code's.
+fn check(row: &FeatureRow, all: &FeatureRow) -> Result<()> {
+    let count = FEATURES.len();
+    if row.values.len() != count || all.values.len() != count {
+        return Err(Error::invalid(format!("it has not {count} features")));
+    }
+    let bits = |v: &f32| v.to_bits();
+    let same = FEATURES.iter().zip(row.values.iter().zip(&all.values)).all(|(feature, (a, b))| match feature
+        .known
+    {
+        KnownWhen::Before => bits(a) == bits(b),
+        KnownWhen::After => bits(a) == bits(&f32::NAN),
+    });
+    if same && row.text == all.text && row.truncated == all.truncated {
+        Ok(())
+    } else {
+        Err(Error::invalid("its features after the end are not those at the start and its code's"))
+    }
+}
+
+fn example(mut row: Row<'_>, names: &mut HashSet<Arc<str>>) -> Result<Example> {
+    let event_id = EventId::new(row.text()?.unwrap_or_default())?;
+    let [project, task] = [row.int()?, row.int()?].map(|number| number.unwrap_or_default() as u64);
+    let kind = row.int()?.map(|kind| kind as u64);
+    let attempt = number(row.double()?)?;
+    let started_at = since(row.int()?)?.ok_or_else(|| Error::corrupt("started_at is missing"))?;
+    let known_at = since(row.int()?)?;
+    let (label, weight) = (number(row.double()?)?, number(row.double()?)?);
+    let (share, odds) = (number(row.double()?)?, chance(row.double()?)?);
+    let asked = row.bool()?;
+    let review = asked.zip(row.double()?.map(|odds| chance(Some(odds))).transpose()?);
+    let labels = labels(&mut row)?;
+    let priors = Priors {
+        constant: number(row.double()?)?,
+        agent: number(row.double()?)?,
+        project: number(row.double()?)?,
+    };
+    let mut name = || -> Result<Option<Arc<str>>> { Ok(row.text()?.map(|name| shared(names, &name))) };
+    let about = About { agent: name()?, user: name()?, language: name()?, task_type: name()? };
+    let (truncated, completed) = (row.bool()?.unwrap_or_default(), row.bool()?.unwrap_or_default());
+    let values: Vec<f32> =
+        FEATURES.iter().map(|_| Ok(row.float()?.unwrap_or(f32::NAN))).collect::<Result<_>>()?;
+    let text = SparseText::from_parts(&row.ints()?.unwrap_or_default(), row.floats()?.unwrap_or_default())
+        .ok_or_else(|| Error::corrupt("its n-grams are none"))?;
+    let at_start = FEATURES.iter().zip(&values).map(|(feature, value)| match feature.known {
+        KnownWhen::Before => *value,
+        KnownWhen::After => f32::NAN,
+    });
+    let features = FeatureRow { values: at_start.collect(), text, truncated };
+    let completed = completed.then(|| Arc::new(FeatureRow { values, ..features.clone() }));
+    let features = Arc::new(features);
+    Ok(Example {
+        event_id,
+        project,
+        task,
+        started_at,
+        known_at,
+        features,
+        completed,
+        label,
+        labels,
+        priors,
+        about,
+        weight,
+        odds,
+        share,
+        review,
+        kind,
+        attempt,
+    })
+}
+
+fn labels(row: &mut Row<'_>) -> Result<Labels> {
+    fn with<T>(value: Option<T>, at: Option<i64>) -> Result<Option<(DateTime<Utc>, T)>> {
+        Ok(since(at)?.zip(value))
+    }
+    let success = with(row.bool()?, row.int()?)?;
+    let mut next = || with(row.double()?.map(|v| number(Some(v))).transpose()?, row.int()?);
+    Ok(Labels {
+        success,
+        complexity: next()?,
+        seconds: next()?,
+        quality: next()?,
+        tokens: next()?,
+        difficulty: next()?,
+    })
+}
+
+fn time(at: Option<DateTime<Utc>>) -> Cell {
+    at.map_or(Cell::Empty, |at| Cell::Int(at.timestamp_micros()))
+}
+
+fn since(micros: Option<i64>) -> Result<Option<DateTime<Utc>>> {
+    let moment = |micros| {
+        DateTime::from_timestamp_micros(micros)
+            .filter(|at| crate::event::is_recordable(*at))
+            .ok_or_else(|| Error::corrupt(format!("{micros} microseconds since 1970 is no moment")))
+    };
+    micros.map(moment).transpose()
+}
+
+fn number(value: Option<f64>) -> Result<f64> {
+    value.filter(|v| v.is_finite()).ok_or_else(|| Error::corrupt(format!("{value:?} where a number must be")))
+}
+
+fn chance(value: Option<f64>) -> Result<f64> {
+    number(value).and_then(|odds| match odds {
+        odds if (0.0..=1.0).contains(&odds) => Ok(odds),
+        odds => Err(Error::corrupt(format!("{odds} where odds must be"))),
+    })
+}
+
+fn shared(names: &mut HashSet<Arc<str>>, name: &str) -> Arc<str> {
+    if let Some(known) = names.get(name) {
+        return Arc::clone(known);
+    }
+    let new: Arc<str> = name.into();
+    names.insert(Arc::clone(&new));
+    new
+}
+
+fn delay(text: &str) -> Option<Delay> {
+    let rate = |digits| u64::from_str_radix(digits, 16).ok().map(f64::from_bits);
+    let rates: Vec<f64> = text.split(' ').map(rate).collect::<Option<_>>()?;
+    Delay::from_rates(&rates)
+}
+
+/// A generation that was answered or not: its start, its outcome and since when that is known, whether a
+/// person was asked and with which odds. Moments are microseconds since 1970.
+type Answered = (i64, Option<(i64, bool)>, Option<(bool, f64)>);
+
+fn answers_to_text(answers: &Answers) -> Result<String> {
+    let micros = |at: DateTime<Utc>| at.timestamp_micros();
+    let flat = |seen: &Seen| -> Answered {
+        (micros(seen.started), seen.known.map(|(at, success)| (micros(at), success)), seen.review)
+    };
+    let all: Vec<_> = answers.telling().iter().map(flat).collect();
+    serde_json::to_string(&all).map_err(|e| Error::internal("who answered cannot be written").with_source(e))
+}
+
+fn answers(text: &str) -> Result<Answers> {
+    let wrong = |e| Error::corrupt("who answered cannot be read").with_source(e);
+    let all: Vec<Answered> = serde_json::from_str(text).map_err(wrong)?;
+    let seen = |(started, known, review): Answered| {
+        let started = since(Some(started))?.ok_or_else(|| Error::corrupt("a start is missing"))?;
+        let known = known.map(|(at, success)| Ok::<_, Error>((since(Some(at))?, success))).transpose()?;
+        let known = known.and_then(|(at, success)| Some((at?, success)));
+        let review = review.map(|(asked, odds)| Ok::<_, Error>((asked, chance(Some(odds))?))).transpose()?;
+        Ok(Seen { started, known, review })
+    };
+    let all: Vec<Seen> = all.into_iter().map(seen).collect::<Result<_>>()?;
+    Ok(Answers::from_seen(all.into_iter()))
+}

@@ -1,0 +1,240 @@
+//! Trees that XGBoost or LightGBM grew elsewhere, read by readers that check every bound and never by
+//! C++.
+
+pub(super) mod ubjson;
+
+use super::Trees;
+use crate::error::{Error, Result};
+use hessboost::model::{BoostedModel, ModelFormat};
+use hessboost::objective::Objective as Loss;
+use hessboost::tree::RegTree;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::fmt;
+
+/// The largest model that is read, in bytes; reading takes up to thirty times as many.
+pub const MAX_FOREIGN_BYTES: usize = 32 << 20;
+
+/// More trees than this are refused.
+const MOST_TREES: usize = 10_000;
+
+/// More nodes than this in all trees are refused.
+const MOST_NODES: usize = 4_000_000;
+
+/// What wrote a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum ForeignFormat {
+    /// XGBoost's `save_model("m.json")`.
+    XgboostJson,
+    /// XGBoost's `save_model("m.ubj")`.
+    XgboostUbjson,
+    /// LightGBM's `save_model("m.txt")`, of version 4.
+    LightgbmText,
+}
+
+/// What a sum of trees stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Margin {
+    /// Log-odds.
+    LogOdds,
+    /// The mean or the median in the label's unit.
+    Value,
+    /// Its logarithm.
+    LogValue,
+    /// A score that only orders.
+    Score,
+}
+
+/// A model that was trained elsewhere.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct ForeignTrees {
+    /// Its trees.
+    pub trees: Trees,
+    /// What wrote it.
+    pub format: ForeignFormat,
+    /// Its objective, by XGBoost's name.
+    pub objective: String,
+    /// What the sum of its trees stands for.
+    pub margin: Margin,
+    /// The features' names; none where it does not have them.
+    pub names: Vec<String>,
+    /// Features that splits by sets of categories look at.
+    pub categorical: BTreeSet<usize>,
+}
+
+impl fmt::Display for ForeignFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::XgboostJson => "XGBoost (JSON)",
+            Self::XgboostUbjson => "XGBoost (UBJSON)",
+            Self::LightgbmText => "LightGBM (text)",
+        })
+    }
+}
+
+impl ForeignTrees {
+    /// Reads a model of one output from bytes that nobody has verified.
+    ///
+    /// Its margins are added up as the library does that wrote it: by XGBoost in single precision, by
+    /// LightGBM in double. All its trees are taken: LightGBM writes those up to the best round, XGBoost those of all rounds,
+    /// by which its `Booster.predict` goes too.
+    ///
+    /// # Errors
+    /// `Corrupt` for bytes that are damaged; `Incompatible` for a model that is whole but none that is
+    /// served here, with what is the matter; `InvalidInput` for one that is too large.
+    pub fn read(bytes: &[u8]) -> Result<Self> {
+        if bytes.len() > MAX_FOREIGN_BYTES {
+            return Err(Error::invalid(format!(
+                "the model has {} bytes, at most {MAX_FOREIGN_BYTES} are read",
+                bytes.len()
+            )));
+        }
+        let (format, engine_format) = sniff(bytes)?;
+        let model = BoostedModel::decode(bytes, engine_format)
+            .map_err(|e| Error::corrupt(format!("the {format} model cannot be read")).with_source(e))?;
+        let margin = check(&model)?;
+        let names = names(bytes, format)?;
+        if !names.is_empty() && names.len() != model.n_features() {
+            return Err(Error::corrupt(format!(
+                "the {format} model names {} features and has {}",
+                names.len(),
+                model.n_features()
+            )));
+        }
+        let categorical = categorical(&model);
+        let objective = model.objective().name().to_owned();
+        let trees = match format {
+            ForeignFormat::LightgbmText => Trees::in_double(model),
+            ForeignFormat::XgboostJson | ForeignFormat::XgboostUbjson => Trees::new(model),
+        };
+        Ok(Self { trees, format, objective, margin, names, categorical })
+    }
+}
+
+fn sniff(bytes: &[u8]) -> Result<(ForeignFormat, ModelFormat)> {
+    match ModelFormat::detect(bytes) {
+        Some(found @ ModelFormat::XgboostJson) => Ok((ForeignFormat::XgboostJson, found)),
+        Some(found @ ModelFormat::XgboostUbjson) => Ok((ForeignFormat::XgboostUbjson, found)),
+        Some(found @ ModelFormat::LightgbmText) => Ok((ForeignFormat::LightgbmText, found)),
+        _ => Err(Error::corrupt(
+            "the bytes are no model of XGBoost (JSON, UBJSON) or LightGBM (text): give what save_model wrote",
+        )),
+    }
+}
+
+/// What the sum of a model's trees stands for, where it is one that can be served.
+fn check(model: &BoostedModel) -> Result<Margin> {
+    let refused = |why: String| Err(Error::incompatible(format!("the model {why}")));
+    let trees = model.trees();
+    let nodes: usize = trees.iter().map(RegTree::num_nodes).sum();
+    if !(1..=MOST_TREES).contains(&trees.len()) || nodes > MOST_NODES {
+        return refused(format!(
+            "has {} trees of {nodes} nodes, expected 1 to {MOST_TREES} trees of at most {MOST_NODES} nodes",
+            trees.len()
+        ));
+    }
+    if model.n_outputs() != 1 || model.has_vector_leaves() {
+        return refused(format!("has {} outputs, expected one", model.n_outputs()));
+    }
+    if model.linear().is_some() || trees.iter().any(|tree| tree.linear_leaves().is_some()) {
+        return refused("is linear, or has linear leaves: train it without linear_tree".to_owned());
+    }
+    let finite = |tree: &RegTree| tree.nodes().iter().all(|n| n.leaf_value.is_finite());
+    if !(trees.iter().all(finite) && model.base_score().is_finite()) {
+        return Err(Error::corrupt("the model has a leaf or a start that is no finite number"));
+    }
+    let name = model.objective().name();
+    match model.objective().built_in() {
+        Some(Loss::BinaryLogistic(_) | Loss::BinaryLogitRaw(_) | Loss::RegLogistic(_)) => Ok(Margin::LogOdds),
+        Some(Loss::Quantile(levels)) if levels.alpha() != [0.5] => refused(format!(
+            "predicts the quantile at {:?}, expected the median (0.5) or the mean",
+            levels.alpha()
+        )),
+        Some(
+            Loss::SquaredError(_)
+            | Loss::SquaredLogError
+            | Loss::PseudoHuber(_)
+            | Loss::AbsoluteError
+            | Loss::Quantile(_),
+        ) => Ok(Margin::Value),
+        Some(Loss::Poisson | Loss::Gamma(_) | Loss::Tweedie(_)) => Ok(Margin::LogValue),
+        Some(Loss::RankPairwise(_) | Loss::RankNdcg(_) | Loss::RankMap(_)) => Ok(Margin::Score),
+        _ => refused(format!("has the objective {name:?}, which says nothing that is predicted here")),
+    }
+}
+
+fn categorical(model: &BoostedModel) -> BTreeSet<usize> {
+    let nodes = model.trees().iter().flat_map(RegTree::nodes);
+    nodes.filter(|n| n.is_categorical && !n.is_leaf()).map(|n| n.split_feature as usize).collect()
+}
+
+/// The names of the features, as they stand in bytes that could be read.
+fn names(bytes: &[u8], format: ForeignFormat) -> Result<Vec<String>> {
+    match format {
+        ForeignFormat::LightgbmText => lightgbm_names(bytes),
+        ForeignFormat::XgboostJson => {
+            let root: Value = serde_json::from_slice(bytes)
+                .map_err(|e| Error::corrupt("the XGBoost model is no JSON").with_source(e))?;
+            if holds_something(root.pointer("/learner/gradient_booster/model/cats")) {
+                return Err(coded_elsewhere());
+            }
+            texts(root.pointer("/learner/feature_names"))
+        }
+        ForeignFormat::XgboostUbjson => {
+            let find = |path: &[&str]| ubjson::find(bytes, path);
+            if holds_something(find(&["learner", "gradient_booster", "model", "cats"])?.as_ref()) {
+                return Err(coded_elsewhere());
+            }
+            texts(find(&["learner", "feature_names"])?.as_ref())
+        }
+    }
+}
+
+/// LightGBM gives names to those without: such are none.
+fn lightgbm_names(bytes: &[u8]) -> Result<Vec<String>> {
+    let text = std::str::from_utf8(bytes).map_err(|_| Error::corrupt("the LightGBM model is no text"))?;
+    let line = |key: &str| text.lines().find_map(|line| line.strip_prefix(key));
+    // The last line, past the part that is read for the trees.
+    let coded = line("pandas_categorical:").map(str::trim);
+    if coded.is_some_and(|coded| !matches!(coded, "null" | "[]" | "")) {
+        return Err(coded_elsewhere());
+    }
+    let names: Vec<_> =
+        line("feature_names=").unwrap_or_default().split_ascii_whitespace().map(str::to_owned).collect();
+    let made_up = names.iter().enumerate().all(|(i, name)| *name == format!("Column_{i}"));
+    Ok(if made_up { Vec::new() } else { names })
+}
+
+/// Whether any list within is not empty.
+fn holds_something(value: Option<&Value>) -> bool {
+    match value {
+        Some(Value::Array(items)) => !items.is_empty(),
+        Some(Value::Object(map)) => {
+            map.iter().any(|(key, inner)| key == "enc" && holds_something(Some(inner)))
+        }
+        _ => false,
+    }
+}
+
+fn texts(value: Option<&Value>) -> Result<Vec<String>> {
+    let Some(value) = value else { return Ok(Vec::new()) };
+    let names = value.as_array().and_then(|names| {
+        names.iter().map(|name| name.as_str().map(str::to_owned)).collect::<Option<Vec<_>>>()
+    });
+    names.ok_or_else(|| Error::corrupt("the XGBoost model's feature_names are no list of texts"))
+}
+
+fn coded_elsewhere() -> Error {
+    Error::incompatible(
+        "the model numbers its categories itself (as pandas does): give it the codes of this crate's features",
+    )
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,98 @@
+"""Numbers: what the past leads one to expect, or what became of similar texts, corrected by trees."""
+
+import numpy as np
+
+from .parts import Linear, Ngrams, Similar, Trees
+from .rows import by_part
+
+NEAREST = 80  # texts that are looked at for one
+HALF_LIFE = 500.0  # a text counts half as much as one so many rows newer
+LEAST = np.float32(1e-6)  # what a text that shares nothing counts beside one that is equal
+ROUNDING = 1e-9  # the ends of intervals belong to them, whatever rounding does
+
+
+class Number:
+    def __init__(self, folder, spec):
+        self.tried_by, self.code_by = spec["tried_by"], spec["code_by"]
+        self.parts = []
+        for regimes in filter(None, (spec["before"], spec["after"])):
+            untried = Fitted(folder, spec, regimes["untried"])
+            # Where there is nothing for tasks tried before, they are as others.
+            self.parts += [untried, Fitted(folder, spec, regimes["tried"]) if regimes["tried"] else untried]
+
+    def predict(self, rows):
+        tried = rows[self.tried_by] > 0 if self.tried_by else np.zeros(len(rows), dtype=bool)
+        code = ~np.isnan(rows.matrix(self.code_by)).all(axis=1)
+        return by_part(rows, 2 * code + tried, self.parts, 5)
+
+
+class Fitted:
+    def __init__(self, folder, spec, part):
+        self.log, self.range = spec["scale"] == "log", spec["range"]
+        self.part, self.ngrams = part, Ngrams(part["ngrams"])
+        self.value, self.quantiles = Trees(folder, part["value"]), [Trees(folder, q) for q in part["quantiles"]]
+        [(self.wording, fitted)] = part["wording"].items()
+        if self.wording == "Linear":
+            self.linear = Linear(fitted, len(self.ngrams.buckets))
+        else:
+            self.near = Neighbours(fitted)
+
+    def predict(self, rows):
+        start, trust = self.part["start"], self.part["trust"]
+        texts = [self.ngrams.numbered(text) for text in rows.texts]
+        correction = self.value.margin(rows)
+        if self.wording == "Linear":
+            past = self.expected(rows) + self.linear.wording(texts)
+            ends = np.array([past + trees.margin(rows) for trees in self.quantiles])
+        else:
+            (narrow, wide), nothing = self.part["tails"], [start] * 5
+            levels = [0.5, narrow, 1 - narrow, wide, 1 - wide]
+            near = np.array([self.near.quantiles(text, levels, nothing) for text in texts]).T
+            past, ends = near[0], near[1:] + trust[1] * correction
+        margin = start + trust[0] * (past - start) + trust[1] * correction
+        return np.column_stack([self.number(margin), *self.intervals(ends, margin)])
+
+    def intervals(self, ends, margin):
+        """Lower and upper ends of the intervals of 80 and 90 %, which hold the margin, the wider the narrower."""
+        lower, upper = nested(np.minimum(ends[::2], ends[1::2]), np.maximum(ends[::2], ends[1::2]))
+        if self.part["widenings"]:
+            half, middle = 0.5 * (upper - lower), lower + 0.5 * (upper - lower)
+            half = np.maximum(half + np.array(self.part["widenings"])[:, None], 0.0)
+            lower, upper = middle - half, middle + half
+        lower, upper = nested(np.minimum(lower, margin), np.maximum(upper, margin))
+        lower, upper = self.number(lower - ROUNDING), self.number(upper + ROUNDING)
+        return lower[0], upper[0], lower[1], upper[1]
+
+    def expected(self, rows):
+        value = rows[self.part["expected"]]
+        raw = value if self.part["expected_is_raw"] else np.log1p(np.fmax(value, 0.0))
+        return np.nan_to_num(raw, nan=self.part["start"])
+
+    def number(self, raw):
+        return np.clip(np.expm1(np.minimum(raw, 50.0)) if self.log else raw, *self.range)
+
+
+def nested(lower, upper):
+    return np.minimum.accumulate(lower), np.maximum.accumulate(upper)
+
+
+class Neighbours:
+    """The labels of the texts most like one, the newest counting most."""
+
+    def __init__(self, spec):
+        self.labels = np.array(spec["labels"])
+        rows = [([number for number, _ in row], [value for _, value in row]) for row in spec["rows"]]
+        self.texts = Similar(rows, np.float32)
+
+    def quantiles(self, text, levels, nothing):
+        similar = np.maximum(self.texts.products(*text), np.float32(0))
+        # The most alike, of equal ones the newest.
+        rows = np.lexsort((np.arange(len(similar)), similar))[-NEAREST:]
+        if not len(rows):
+            return nothing
+        weights = (similar[rows] + LEAST) * np.exp2(-(len(similar) - 1 - rows) / HALF_LIFE)
+        labels = self.labels[rows]
+        order = np.lexsort((weights, labels))
+        labels, weights = labels[order], weights[order]
+        # Each label stands at the middle of its weight, between them it is straight.
+        return np.interp(levels, (np.cumsum(weights) - 0.5 * weights) / weights.sum(), labels)

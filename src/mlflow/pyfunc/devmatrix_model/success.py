@@ -1,0 +1,135 @@
+"""Success: log-odds from the past, corrected; where agents share tasks, their ability; then calibrated."""
+
+import numpy as np
+
+from .parts import Linear, Ngrams, Similar, Trees, logit, sigmoid, total
+from .rows import by_part
+
+CLIP = 3.0  # standardised values are kept within so many deviations
+ALIKE = 100  # held-out predictions that are looked up around one
+Z_90 = 1.6448536269514722  # the normal quantile of a 90 % interval
+NOT_KNOWN = 2**32 - 1  # the code of an agent or LLM that is missing
+
+
+class Success:
+    def __init__(self, folder, spec):
+        self.seen_by = spec["seen_by"]
+        self.parts = [Calibrated(folder, spec[key]) for key in ("new_task", "seen_task") if spec[key]]
+
+    def predict(self, rows):
+        seen = (rows[self.seen_by] > 0) & (len(self.parts) > 1)
+        return by_part(rows, seen.astype(int), self.parts, 3)
+
+
+class Calibrated:
+    def __init__(self, folder, spec):
+        self.past, self.share = Past(folder, spec["past"]), spec["ability_share"]
+        self.ability = spec["ability"] and Ability(spec["ability"])
+        calibration = spec["calibration"]
+        self.calibrator, reliability = calibration["calibrator"], calibration["reliability"]
+        self.weight = reliability["weight"]
+        self.predicted = np.array(reliability["predicted"], dtype=np.float64)
+        self.successes = np.array([0] + reliability["successes"])
+
+    def predict(self, rows):
+        margin = self.past.margin(rows)
+        if self.ability:
+            margin = (1 - self.share) * margin + self.share * self.ability.margin(rows)
+        p = calibrated(self.calibrator, margin)
+        return np.column_stack([p, *self.interval(p)])
+
+    def interval(self, p):
+        """The 90 % interval of the success rate of predictions like these (Wilson 1927)."""
+        n = len(self.predicted)
+        width = min(ALIKE, n)
+        middle = np.searchsorted(self.predicted, p)
+        begin = np.minimum(np.maximum(middle - width // 2, 0), n - width)
+        hits = self.successes[begin + width] - self.successes[begin]
+        rate = hits / width if n else np.clip(p, 0, 1)
+        n = max(width * self.weight, 1.0)
+        centre = (rate + Z_90**2 / (2 * n)) / (1 + Z_90**2 / n)
+        half = Z_90 / (1 + Z_90**2 / n) * np.sqrt(rate * (1 - rate) / n + Z_90**2 / (4 * n * n))
+        lower, upper = np.clip(centre - half, 0, rate), np.clip(centre + half, rate, 1)
+        return np.minimum(lower, p), np.maximum(upper, p)
+
+
+def calibrated(calibrator, margin):
+    """The probability that a calibration makes of log-odds."""
+    [(method, fitted)] = [(calibrator, {})] if isinstance(calibrator, str) else calibrator.items()
+    if method == "Isotonic":
+        return np.interp(margin, fitted["margins"], fitted["probabilities"])
+    if method == "Beta":
+        tail = np.log1p(np.exp(-np.abs(margin)))
+        yes, no = np.minimum(margin, 0) - tail, np.maximum(margin, 0) + tail
+        return sigmoid(fitted["a"] * yes + fitted["b"] * no + fitted["c"])
+    if method not in ("Identity", "Temperature", "Platt"):
+        raise ValueError(f"the calibration {method} is not known")
+    return sigmoid(fitted.get("slope", 1.0) * margin + fitted.get("intercept", 0.0))
+
+
+class Past:
+    """An offset from the past's rates; ridge regression and trees correct it."""
+
+    def __init__(self, folder, spec):
+        self.base, self.steps = spec["offset"]["base"], spec["offset"]["steps"]
+        self.dense, self.kinds, self.scaler = spec["dense"], spec["dense_kinds"], spec["scaler"]
+        self.ngrams, self.trees, self.share = Ngrams(spec["ngrams"]), Trees(folder, spec["trees"]), spec["tree_share"]
+        self.linear = Linear(spec["linear"], len(self.ngrams.buckets))
+
+    def margin(self, rows):
+        def odds(name):
+            return logit(np.nan_to_num(rows[name], nan=0.5))
+
+        offset = odds(self.base) + sum(odds(to) - odds(since) for to, since in self.steps)
+        linear = self.linear.wording([self.ngrams.numbered(text) for text in rows.texts])
+        linear += self.scaled(rows).astype(np.float64) @ self.linear.dense
+        return offset + (1 - self.share) * linear + self.share * self.trees.margin(rows)
+
+    def scaled(self, rows):
+        straight = {"Rate": logit, "Count": lambda value: np.log1p(np.fmax(value, 0.0))}
+        values = [straight.get(kind, lambda value: value)(rows[name]) for name, kind in zip(self.dense, self.kinds)]
+        values = np.array(values).reshape(len(self.dense), len(rows)).T
+        scales = np.array(self.scaler["scales"])
+        scaled = (values - np.array(self.scaler["means"])) * np.where(scales > 0, scales, 1.0)
+        return np.nan_to_num(np.clip(scaled, -CLIP, CLIP), nan=0.0).astype(np.float32)
+
+
+class Ability:
+    """Item response: how able the agent is with its LLM, how hard the text looks (a Gaussian process)."""
+
+    def __init__(self, spec):
+        self.spec, self.ngrams, known = spec, Ngrams(spec["ngrams"]), spec["difficulty"]
+        self.solvers = {(agent, model): able for agent, model, able in spec["solvers"]}
+        self.agents = dict(spec["agents"])
+        texts = [(np.array(at), np.array(values, dtype=np.float32)) for at, values in known["rows"]]
+        self.texts = Similar([(at.tolist(), values) for at, values in texts], np.float64)
+        self.amplitude, self.noise, values = known["amplitude"], known["noise"], np.array(known["values"])
+        kernel = np.array([self.texts.products(*text) for text in texts])
+        covariance = self.amplitude * kernel + np.diag(np.array(known["variances"]) + self.noise)
+        self.precision = np.linalg.inv(covariance)
+        ones = self.precision.sum(axis=0)
+        self.middle = ones @ values / ones.sum()
+        self.weights = self.precision @ (values - self.middle)
+
+    def margin(self, rows):
+        base, of_able, of_hard = self.spec["link"]
+        codes = [np.nan_to_num(rows[name], nan=NOT_KNOWN).astype(np.int64).tolist() for name in self.spec["solver_by"]]
+        able, unsure = np.array([self.able(*solver) for solver in zip(*codes)]).T
+        hard, variance = np.array([self.difficulty(self.ngrams.numbered(text)) for text in rows.texts]).T
+        shrink = 1 / np.sqrt(1 + np.pi / 8 * (variance + unsure))
+        text = self.middle - hard
+        return base + shrink * (of_able * (self.spec["mean"] - self.middle + able) + of_hard * text)
+
+    def able(self, agent, model):
+        """Over the average, and how unsure that is."""
+        if (agent, model) in self.solvers:
+            return self.solvers[agent, model], 0.0
+        if agent in self.agents:
+            new = self.spec["with_new_model"]
+            return new["share"] * self.agents[agent], new["variance"]
+        return 0.0, self.spec["new_agent"]["variance"]
+
+    def difficulty(self, text):
+        similar = self.amplitude * self.texts.products(*text)
+        left = self.amplitude * total(text[1] * text[1]) - similar @ self.precision @ similar
+        return self.middle + similar @ self.weights, max(left, 0.0) + self.noise

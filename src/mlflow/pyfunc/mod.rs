@@ -1,0 +1,265 @@
+//! Models as Python runs them: `mlflow.pyfunc.load_model` answers as this crate does.
+//!
+//! The folder holds `MLmodel`; `code/devmatrix_model_v1`, the Python package that predicts; `data/model.json`,
+//! all numbers of the model (`devmatrix_model/FORMAT.md` says what each is); and `data/trees-N.ubj`, each of
+//! which `xgboost.Booster` loads on its own.
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::features::{FEATURES, FeatureEngineer, FeatureOptions, FeatureRow};
+use crate::models::export::Export;
+use crate::models::{
+    ComplexityTrainer, Predictor, QualityTrainer, SuccessTrainer, TEMPLATE_FEATURES, TemplateRanker,
+    TimeTrainer, Trainer, template_schema,
+};
+use crate::registry::{ModelVersion, envelope};
+use crate::train::{MAX_ARTEFACT_BYTES, open_artefact};
+use serde_json::{Map, Value, json};
+use std::fs;
+use std::path::Path;
+
+/// The version of `model.json` and of the Python package that reads it: a new one with every change of what one
+/// of them means to the other.
+pub(super) const FORMAT: u32 = 1;
+
+/// The Python package, whose name says the format: two of them can be loaded side by side.
+const PACKAGE: &str = "devmatrix_model_v1";
+
+const SOURCES: [(&str, &str); 7] = [
+    ("FORMAT.md", include_str!("devmatrix_model/FORMAT.md")),
+    ("__init__.py", include_str!("devmatrix_model/__init__.py")),
+    ("rows.py", include_str!("devmatrix_model/rows.py")),
+    ("parts.py", include_str!("devmatrix_model/parts.py")),
+    ("success.py", include_str!("devmatrix_model/success.py")),
+    ("number.py", include_str!("devmatrix_model/number.py")),
+    ("template.py", include_str!("devmatrix_model/template.py")),
+];
+
+/// The Python under which it was tried, and what it must have installed.
+const PYTHON: &str = "3.11.7";
+const REQUIREMENTS: [&str; 4] = ["mlflow>=2.10", "numpy", "pandas", "xgboost>=2.0"];
+
+/// The columns of the description's n-grams.
+const NGRAMS: [(&str, &str); 2] = [("ngram_buckets", "long"), ("ngram_weights", "double")];
+
+/// A file of the folder: its path within, and its bytes.
+pub(super) type File = (String, Vec<u8>);
+
+/// Writes a version of one of this crate's models into `folder`, made where it is missing, so that
+/// `mlflow.pyfunc.load_model(folder)` loads it in Python without a server.
+///
+/// Its `predict` takes a `DataFrame` of rows as [`pyfunc_row`] writes them, with columns of floats, and answers
+/// as [`Predictor::predict`] does, but for reasons: of success `success_probability`, `lower_90`, `upper_90`; of
+/// complexity, time and quality `value`, `lower_80`, `upper_80`, `lower_90`, `upper_90`; of templates, by rows
+/// of [`TEMPLATE_FEATURES`], `approval`, the estimated share of approvals without the bonus for what was tried
+/// seldom.
+///
+/// ```no_run
+/// use devmatrix_ml::features::FeatureOptions;
+/// use devmatrix_ml::mlflow::write_pyfunc;
+/// use devmatrix_ml::registry::{DiskRegistry, ModelRegistry};
+/// # async fn export(registry: &DiskRegistry) -> devmatrix_ml::Result<()> {
+/// if let Some(version) = registry.production("success").await? {
+///     let artefact = registry.artefact("success", version.version).await?;
+///     write_pyfunc(&version, &artefact, &FeatureOptions::default(), "for-python".as_ref())?;
+/// }
+/// # Ok(()) }
+/// ```
+///
+/// # Errors
+/// `InvalidInput` for a host's own model; `Corrupt` for an artefact that cannot be read; `Incompatible` for one
+/// that was made of other features than those of this release with `features`; `Unavailable` where the folder
+/// cannot be written.
+pub fn write_pyfunc(
+    version: &ModelVersion,
+    artefact: &[u8],
+    features: &FeatureOptions,
+    folder: &Path,
+) -> Result<()> {
+    for (path, bytes) in files(version, artefact, features)? {
+        let path = folder.join(path);
+        let written = path.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| fs::write(&path, bytes));
+        written.map_err(|e| {
+            let why = format!("{} cannot be written: see its disk and rights", path.display());
+            Error::new(ErrorKind::Unavailable, why).with_source(e)
+        })?;
+    }
+    Ok(())
+}
+
+/// A row as the models in Python take it: a number a feature by its name, null where it is missing, and the
+/// description's n-grams as `ngram_buckets` and `ngram_weights`.
+///
+/// ```
+/// use devmatrix_ml::event::{TaskContext, TaskId};
+/// use devmatrix_ml::features::FeatureEngineer;
+/// use devmatrix_ml::history::History;
+/// use devmatrix_ml::mlflow::pyfunc_row;
+/// let mut task = TaskContext::new(TaskId::new("t")?);
+/// task.task_description = "Add a login page".into();
+/// let view = History::new().view(&task, "2025-03-01T10:00:00Z".parse().unwrap());
+/// let row = pyfunc_row(&FeatureEngineer::default().row(&task, &view));
+/// assert_eq!(row["num_words"], 4.0);
+/// assert!(row["temperature"].is_null());
+/// assert_eq!(row["ngram_buckets"].as_array().unwrap().len(), 7); // four words and three pairs
+/// # Ok::<(), devmatrix_ml::Error>(())
+/// ```
+pub fn pyfunc_row(row: &FeatureRow) -> Value {
+    let named = FEATURES.iter().zip(&row.values);
+    let mut found: Map<_, _> = named.map(|(f, v)| (f.name.to_owned(), json!(f64::from(*v)))).collect();
+    let (buckets, weights): (Vec<_>, Vec<_>) = row.text.iter().unzip();
+    found.insert(NGRAMS[0].0.to_owned(), json!(buckets));
+    found.insert(NGRAMS[1].0.to_owned(), json!(weights));
+    found.into()
+}
+
+/// The files of the folder.
+pub(super) fn files(version: &ModelVersion, artefact: &[u8], features: &FeatureOptions) -> Result<Vec<File>> {
+    let mut export = Export::default();
+    let worded = version.model != "template";
+    let (schema, table): (_, Vec<_>) = if worded {
+        let schema = FeatureEngineer::new(features.clone()).fingerprint();
+        (schema, FEATURES.iter().map(|f| f.name).collect())
+    } else {
+        (template_schema(), TEMPLATE_FEATURES.iter().map(|f| f.name).collect())
+    };
+    let (model, output) = taken_apart(&version.model, artefact, schema, &mut export)?;
+    let columns: Vec<_> = export.features().collect();
+    let signature = Signature::new(&table, &columns, worded, output);
+    let described = json!({
+        "format": FORMAT,
+        "name": version.model,
+        "version": version.version,
+        "feature_schema": format!("{schema:016x}"),
+        "columns": columns,
+        "ngrams": worded,
+        "output": output,
+        "model": model,
+    });
+    let mut files = vec![
+        ("MLmodel".to_owned(), ml_model(version, Some(&signature)).into_bytes()),
+        ("artefact.bin".to_owned(), artefact.to_vec()),
+        ("conda.yaml".to_owned(), conda().into_bytes()),
+        ("python_env.yaml".to_owned(), python_env().into_bytes()),
+        ("requirements.txt".to_owned(), (REQUIREMENTS.join("\n") + "\n").into_bytes()),
+        ("data/model.json".to_owned(), described.to_string().into_bytes()),
+    ];
+    files.extend(export.files.into_iter().map(|(name, bytes)| (format!("data/{name}"), bytes)));
+    files.extend(SOURCES.map(|(name, text)| (format!("code/{PACKAGE}/{name}"), text.as_bytes().to_vec())));
+    Ok(files)
+}
+
+/// What goes where Python cannot run the model.
+pub(super) fn files_without_python(version: &ModelVersion, artefact: &[u8]) -> Vec<File> {
+    vec![
+        ("MLmodel".to_owned(), ml_model(version, None).into_bytes()),
+        ("artefact.bin".to_owned(), artefact.to_vec()),
+    ]
+}
+
+fn conda() -> String {
+    format!(
+        "name: devmatrix\nchannels:\n- conda-forge\ndependencies:\n- python={PYTHON}\n- pip\n- pip:\n  - {}\n",
+        REQUIREMENTS.join("\n  - ")
+    )
+}
+
+fn python_env() -> String {
+    format!("python: {PYTHON}\nbuild_dependencies:\n- pip\ndependencies:\n- -r requirements.txt\n")
+}
+
+/// `MLmodel`: what lies beside it, and how Python loads it where it can.
+fn ml_model(version: &ModelVersion, signature: Option<&Signature>) -> String {
+    let mut text = format!(
+        "flavors:\n  devmatrix_ml:\n    data: artefact.bin\n    model: {}\n    version: {}\n    sha256: {}\n",
+        version.model, version.version, version.artefact_sha256,
+    );
+    if signature.is_some() {
+        text += &format!(
+            "  python_function:\n    loader_module: {PACKAGE}\n    code: code\n    data: data\n    env:\n      \
+             conda: conda.yaml\n      virtualenv: python_env.yaml\n    python_version: {PYTHON}\n"
+        );
+    }
+    text += &format!("utc_time_created: '{}'\n", version.created_at.format("%Y-%m-%d %H:%M:%S%.6f"));
+    if let Some(Signature { inputs, outputs }) = signature {
+        // JSON in single quotes: no name has one.
+        text += &format!("signature:\n  inputs: '{inputs}'\n  outputs: '{outputs}'\n  params: null\n");
+    }
+    text
+}
+
+/// What goes in and what comes out, as MLflow checks it.
+struct Signature {
+    inputs: Value,
+    outputs: Value,
+}
+
+impl Signature {
+    /// Every feature of the table may be given; those that the model looks at must.
+    fn new(table: &[&str], columns: &[&str], worded: bool, output: &[&str]) -> Self {
+        let number =
+            |name: &&str, required: bool| json!({ "type": "double", "name": name, "required": required });
+        let lists = NGRAMS.iter().filter(|_| worded).map(
+            |(name, of)| json!({ "type": "array", "items": { "type": of }, "name": name, "required": true }),
+        );
+        Self {
+            inputs: table.iter().map(|name| number(name, columns.contains(name))).chain(lists).collect(),
+            outputs: output.iter().map(|name| number(name, true)).collect(),
+        }
+    }
+}
+
+/// The JSON of a model made of features of `schema`, and the columns of its predictions.
+fn taken_apart(
+    model: &str,
+    artefact: &[u8],
+    schema: u64,
+    to: &mut Export,
+) -> Result<(Value, &'static [&'static str])> {
+    const NUMBER: &[&str] = &["value", "lower_80", "upper_80", "lower_90", "upper_90"];
+    Ok(match model {
+        "success" => {
+            let model = opened(&SuccessTrainer::default(), artefact, schema)?;
+            (model.export(to)?, &["success_probability", "lower_90", "upper_90"])
+        }
+        "complexity" => (opened(&ComplexityTrainer::default(), artefact, schema)?.export(to)?, NUMBER),
+        "time" => (opened(&TimeTrainer::default(), artefact, schema)?.export(to)?, NUMBER),
+        "quality" => (opened(&QualityTrainer::default(), artefact, schema)?.export(to)?, NUMBER),
+        "template" => {
+            let payload = envelope::open(artefact, model, MAX_ARTEFACT_BYTES)?;
+            (TemplateRanker::from_bytes(payload)?.export(to)?, &["approval"])
+        }
+        _ => return Err(Error::invalid(format!("{model} is no model of this crate: Python cannot run it"))),
+    })
+}
+
+/// The model, whose features stand where the table of this release has them.
+fn opened<T: Trainer>(trainer: &T, artefact: &[u8], schema: u64) -> Result<T::Model> {
+    let model = open_artefact(trainer, artefact)?;
+    if model.schema() == schema {
+        return Ok(model);
+    }
+    let (name, own) = (trainer.name(), model.schema());
+    Err(Error::incompatible(format!(
+        "{name} was made from features {own:016x}, here they are {schema:016x}: give the host's FeatureOptions"
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::{MemoryRegistry, ModelRegistry, NewVersion};
+    use futures_executor::block_on;
+
+    #[test]
+    fn what_python_cannot_run_is_told() {
+        let registry = MemoryRegistry::new();
+        for (model, kind) in [("success", ErrorKind::Corrupt), ("own", ErrorKind::InvalidInput)] {
+            let version = block_on(registry.register(NewVersion::new(model, b"by hand".to_vec()))).unwrap();
+            let folder = tempfile::tempdir().unwrap();
+            let features = FeatureOptions::default();
+            let error = write_pyfunc(&version, b"by hand", &features, folder.path()).unwrap_err();
+            assert_eq!(error.kind(), kind, "{error}");
+            assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! Models taken apart, for who predicts with them outside of this crate: numbers as JSON, trees as files of
+//! their own.
+
+use crate::error::{Error, Result};
+use crate::features::{FEATURES, KnownWhen};
+use crate::learn::Trees;
+use serde::Serialize;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+/// What the JSON of a model refers to.
+#[derive(Debug, Default)]
+pub(crate) struct Export {
+    /// Trees in XGBoost's UBJSON format, by the names of their files.
+    pub(crate) files: Vec<(String, Vec<u8>)>,
+    /// The features that the model looks at, by their places.
+    features: BTreeMap<usize, &'static str>,
+}
+
+impl Export {
+    /// The features that the model looks at, in the order of their table.
+    pub(crate) fn features(&self) -> impl Iterator<Item = &'static str> {
+        self.features.values().copied()
+    }
+
+    /// The name of the feature at `place`, which is looked at.
+    pub(super) fn name(&mut self, place: usize) -> &'static str {
+        self.look_at(place, FEATURES[place].name)
+    }
+
+    pub(super) fn names(&mut self, places: &[usize]) -> Vec<&'static str> {
+        places.iter().map(|place| self.name(*place)).collect()
+    }
+
+    /// The same of a feature of another table than [`FEATURES`].
+    pub(super) fn look_at(&mut self, place: usize, name: &'static str) -> &'static str {
+        self.features.insert(place, name);
+        name
+    }
+
+    /// The features by which a row shows that the generated code is known.
+    pub(super) fn of_code(&mut self) -> Vec<&'static str> {
+        let known = FEATURES.iter().enumerate().filter(|(_, f)| f.known == KnownWhen::After);
+        known.map(|(place, _)| self.name(place)).collect()
+    }
+
+    /// Trees over `features`, in this order.
+    pub(super) fn trees(&mut self, trees: &Trees, features: &[&'static str]) -> Result<Value> {
+        let file = format!("trees-{}.ubj", self.files.len() + 1);
+        self.files.push((file.clone(), trees.to_bytes()?));
+        Ok(json!({ "file": file, "features": features }))
+    }
+}
+
+/// What serde makes of it.
+pub(super) fn plain(part: &impl Serialize) -> Result<Value> {
+    serde_json::to_value(part)
+        .map_err(|e| Error::internal("a part of a model cannot be written as JSON").with_source(e))
+}
+
+/// Why an imported model is not taken apart.
+pub(super) fn imported() -> Error {
+    Error::incompatible("the model was trained elsewhere: Python runs it from the file that it came from")
+}

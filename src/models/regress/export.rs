@@ -1,0 +1,61 @@
+//! A regression taken apart.
+
+use super::fitted::{Calibration, Fitted};
+use super::part::TAILS;
+use super::spec::{Scale, Spec};
+use super::{Body, Quantity, Regimes, RegressionModel};
+use crate::error::Result;
+use crate::features::index_of;
+use crate::models::export::{Export, imported, plain};
+use serde_json::{Value, json};
+
+impl<Q: Quantity> RegressionModel<Q> {
+    /// All that a prediction takes but its reasons.
+    pub(crate) fn export(&self, to: &mut Export) -> Result<Value> {
+        let spec = Q::spec();
+        let Body::Learnt(learnt) = &self.body else { return Err(imported()) };
+        let after = learnt.after.as_ref().map(|regimes| regimes.export(to)).transpose()?;
+        Ok(json!({
+            "kind": "number",
+            "scale": match spec.scale { Scale::Plain => "plain", Scale::Log => "log" },
+            "range": [spec.range.0, spec.range.1],
+            "tried_by": spec.tries.and_then(index_of).map(|place| to.name(place)),
+            "code_by": if after.is_some() { to.of_code() } else { Vec::new() },
+            "before": learnt.before.export(to)?,
+            "after": after,
+        }))
+    }
+}
+
+impl Regimes<Fitted> {
+    fn export(&self, to: &mut Export) -> Result<Value> {
+        let tried = self.tried.as_ref().map(|fitted| fitted.export(to)).transpose()?;
+        Ok(json!({ "untried": self.untried.export(to)?, "tried": tried }))
+    }
+}
+
+impl Fitted {
+    fn export(&self, to: &mut Export) -> Result<Value> {
+        let part = &self.part;
+        let features = to.names(&part.places);
+        let quantiles = part.quantiles.iter().map(|trees| to.trees(trees, &features));
+        let quantiles = quantiles.collect::<Result<Vec<_>>>()?;
+        let (tails, widenings) = match &self.calibration {
+            Some(Calibration::Tails(tails)) => (*tails, None),
+            Some(Calibration::Widened(conformal)) => (TAILS, Some(conformal.widenings())),
+            None => (TAILS, None),
+        };
+        Ok(json!({
+            "expected": to.name(part.expected),
+            "expected_is_raw": self.spec.scale == Scale::Plain || Spec::is_logged(part.expected),
+            "start": part.start,
+            "ngrams": plain(&part.tfidf)?,
+            "wording": plain(&part.wording)?,
+            "value": to.trees(&part.value, &features)?,
+            "quantiles": quantiles,
+            "trust": self.trust,
+            "tails": tails,
+            "widenings": widenings,
+        }))
+    }
+}

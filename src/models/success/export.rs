@@ -1,0 +1,72 @@
+//! The success model taken apart.
+
+use super::ability::{Ability, UNSURE_OF_NEW_AGENT, UNSURE_WITH_NEW_MODEL, WITH_NEW_MODEL, solver_places};
+use super::part::Part;
+use super::scorer::Past;
+use super::{Calibrated, SuccessModel, seen_place};
+use crate::error::Result;
+use crate::features::FEATURES;
+use crate::models::export::{Export, imported, plain};
+use serde_json::{Value, json};
+
+impl SuccessModel {
+    /// All that a prediction takes but its reasons.
+    pub(crate) fn export(&self, to: &mut Export) -> Result<Value> {
+        Ok(json!({
+            "kind": "success",
+            "seen_by": to.name(seen_place()),
+            "new_task": self.new_task.export(to)?,
+            "seen_task": self.seen_task.as_ref().map(|seen| seen.export(to)).transpose()?,
+        }))
+    }
+}
+
+impl Calibrated {
+    fn export(&self, to: &mut Export) -> Result<Value> {
+        let Past::Learnt(past) = &self.scorer.past else { return Err(imported()) };
+        let ability = self.scorer.used_ability();
+        Ok(json!({
+            "past": past.export(to)?,
+            "ability": ability.map(|ability| ability.export(to)).transpose()?,
+            "ability_share": self.scorer.share,
+            "calibration": plain(&self.calibration)?,
+        }))
+    }
+}
+
+impl Part {
+    fn export(&self, to: &mut Export) -> Result<Value> {
+        let offset = self.regime.offset_places();
+        let steps: Vec<_> = offset.steps.iter().map(|(up, down)| [to.name(*up), to.name(*down)]).collect();
+        let dense = self.scaler.places();
+        let tree_features = to.names(&self.tree_places);
+        let kinds: Vec<_> = dense.iter().map(|place| FEATURES[*place].kind).collect();
+        Ok(json!({
+            "offset": { "base": to.name(offset.base), "steps": steps },
+            "dense": to.names(dense),
+            "dense_kinds": plain(&kinds)?,
+            "scaler": plain(&self.scaler)?,
+            "ngrams": plain(&self.tfidf)?,
+            "linear": plain(&self.linear)?,
+            "trees": to.trees(&self.trees, &tree_features)?,
+            "tree_share": self.blend,
+        }))
+    }
+}
+
+impl Ability {
+    fn export(&self, to: &mut Export) -> Result<Value> {
+        let solvers = self.solvers.iter().map(|((agent, model), able)| json!([agent, model, able]));
+        Ok(json!({
+            "solver_by": to.names(solver_places()),
+            "solvers": solvers.collect::<Vec<_>>(),
+            "agents": self.agents.iter().collect::<Vec<_>>(),
+            "with_new_model": { "share": WITH_NEW_MODEL, "variance": UNSURE_WITH_NEW_MODEL },
+            "new_agent": { "variance": UNSURE_OF_NEW_AGENT },
+            "mean": self.mean,
+            "ngrams": plain(&self.tfidf)?,
+            "difficulty": plain(&self.difficulty)?,
+            "link": self.link,
+        }))
+    }
+}

@@ -1,0 +1,222 @@
+//! Laws of choices: whatever the task, the candidates and the policy, odds are odds, what is chosen is a
+//! candidate, and what is recorded is what was drawn from.
+#![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
+
+#[path = "common/anything.rs"]
+#[allow(dead_code)]
+mod anything;
+
+use chrono::{DateTime, Utc};
+use devmatrix_ml::ErrorKind;
+use devmatrix_ml::decide::{
+    Boosted, Candidate, EpsilonGreedy, LinUcb, Objective, Plan, Policy, Request, Router, RouterOptions,
+    Thompson, draw,
+};
+use devmatrix_ml::event::{
+    Decision, EventId, Feedback, GenerationEvent, Known, SessionId, TaskContext, TaskId, UserAction,
+};
+use proptest::prelude::*;
+
+fn policies() -> Vec<Box<dyn Policy>> {
+    vec![
+        Box::new(Thompson::default()),
+        Box::new(LinUcb::default()),
+        Box::new(EpsilonGreedy::default()),
+        Box::new(Boosted::default()),
+    ]
+}
+
+fn router(policy: Box<dyn Policy>) -> Router {
+    Router::new(policy, RouterOptions::default()).unwrap()
+}
+
+fn now() -> DateTime<Utc> {
+    "2025-03-03T09:00:00Z".parse().unwrap()
+}
+
+fn task() -> TaskContext {
+    TaskContext::new(TaskId::new("t").unwrap())
+}
+
+/// What became of a task as it was done.
+fn judged(started: devmatrix_ml::event::Started, success: bool) -> GenerationEvent {
+    let mut event = GenerationEvent::new(EventId::new("e").unwrap(), now(), started);
+    let action = if success { UserAction::Approve } else { UserAction::Reject };
+    event.feedback = vec![Known { known_at: now(), value: Feedback::new(action) }];
+    event
+}
+
+/// Candidates with any names, some of them alike but for the number.
+fn candidates() -> impl Strategy<Value = Vec<Candidate>> {
+    let one = (anything::text(), proptest::option::of(0.0..2.0_f64), proptest::option::of(0.0..1e3_f64));
+    prop::collection::vec(one, 1..6).prop_map(|all| {
+        let named = all.into_iter().enumerate().map(|(at, (name, temperature, price))| {
+            let mut plan = Plan::by_llm(name.clone());
+            plan.temperature = temperature;
+            let candidate = Candidate::new(format!("{name}{at}"), plan);
+            price.map_or(candidate.clone(), |price| candidate.priced(price))
+        });
+        named.collect()
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn odds_are_odds_and_the_chosen_is_a_candidate(
+        task in anything::context(),
+        candidates in candidates(),
+        outcomes in prop::collection::vec(any::<bool>(), 0..8),
+        critical in any::<bool>(),
+        value in 0.0..1e3_f64,
+    ) {
+        for policy in policies() {
+            let mut options = RouterOptions::default();
+            options.objective.usd_per_success = value;
+            let mut router = Router::new(policy, options).unwrap();
+            for success in &outcomes {
+                let choice = router.choose(&Request::new(&task, &candidates, now())).unwrap();
+                router.judged(&judged(choice.started(), *success));
+            }
+            let mut request = Request::new(&task, &candidates, now());
+            request.critical = critical;
+            let choice = router.choose(&request).unwrap();
+            let decision = &choice.decision;
+            prop_assert!((decision.odds.iter().sum::<f64>() - 1.0).abs() < 1e-9);
+            prop_assert!(decision.odds.iter().all(|p| (0.0..=1.0).contains(p)));
+            let at = candidates.iter().position(|c| c.name == decision.chosen).unwrap();
+            prop_assert_eq!(decision.odds[at], decision.propensity);
+            prop_assert!(!critical || decision.propensity == 1.0);
+            prop_assert_eq!(&choice.plan, &candidates[at].plan);
+            // It can be stored and read back.
+            let event = judged(choice.started(), true);
+            let read = GenerationEvent::from_json(&serde_json::to_string(&event).unwrap()).unwrap();
+            prop_assert_eq!(read.started.value.decision.unwrap().odds, decision.odds.clone());
+            event.into_records().unwrap();
+        }
+    }
+
+    #[test]
+    fn a_draw_falls_where_the_odds_say(weights in prop::collection::vec(0.0..1.0_f64, 1..9), at in 0.0..1.0_f64) {
+        let sum: f64 = weights.iter().sum();
+        prop_assume!(sum > 0.01);
+        let odds: Vec<_> = weights.iter().map(|w| w / sum).collect();
+        let chosen = draw(&odds, at).unwrap();
+        let before: f64 = odds[..chosen].iter().sum();
+        prop_assert!(odds[chosen] > 0.0 && at >= before - 1e-9 && at <= before + odds[chosen] + 1e-9);
+    }
+}
+
+#[test]
+fn what_cannot_be_chosen_from_is_refused() {
+    let task = task();
+    let two = [Candidate::by_llm("a"), Candidate::by_llm("a")];
+    let mut hot = Candidate::by_llm("a");
+    hot.plan.temperature = Some(f64::NAN);
+    let refused = |candidates: &[Candidate], says: &str| {
+        let error = router(Box::new(Thompson::default()))
+            .choose(&Request::new(&task, candidates, now()))
+            .unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        assert!(error.to_string().contains(says), "{error}");
+    };
+    refused(&[], "no candidates");
+    refused(&two, "same name");
+    refused(&[hot], "temperature is NaN");
+    refused(&[Candidate::by_llm("a").priced(f64::INFINITY)], "usd_per_1k_tokens is inf");
+    let one = [Candidate::by_llm("a")];
+    let error = router(Box::new(Thompson::default()))
+        .choose(&Request::new(&task, &one, now()).or_else("b"))
+        .unwrap_err();
+    assert!(error.to_string().contains("\"b\" is not among"), "{error}");
+    for bad in [f64::NAN, -1.0, f64::INFINITY] {
+        let mut options = RouterOptions::default();
+        options.objective.usd_per_success = bad;
+        assert!(Router::new(Box::new(Thompson::default()), options).is_err());
+    }
+}
+
+#[test]
+fn one_candidate_is_certain_and_no_arms_have_no_odds() {
+    for policy in policies() {
+        assert!(policy.odds(&[], &Objective::default(), 1).is_empty());
+        let mut router = router(policy);
+        let (task, one) = (task(), [Candidate::by_llm("a")]);
+        let choice = router.choose(&Request::new(&task, &one, now())).unwrap();
+        assert!((choice.decision.propensity - 1.0).abs() < 1e-12);
+    }
+}
+
+#[test]
+fn odds_that_are_none_are_no_decision() {
+    let names = || vec!["a".to_owned(), "b".to_owned()];
+    for (odds, chosen) in [
+        (vec![0.5, 0.6], 0),
+        (vec![f64::NAN, 1.0], 1),
+        (vec![1.5, -0.5], 0),
+        (vec![1.0], 0),
+        (vec![0.0, 1.0], 0),
+        (vec![0.5, 0.5], 2),
+    ] {
+        assert!(Decision::drawn("p", names(), odds.clone(), chosen).is_err(), "{odds:?} {chosen}");
+    }
+    let mut decision = Decision::drawn("p", names(), vec![0.25, 0.75], 1).unwrap();
+    decision.propensity = 0.25;
+    let mut started = devmatrix_ml::event::Started::from(task());
+    started.decision = Some(decision);
+    let event = GenerationEvent::new(EventId::new("e").unwrap(), now(), started);
+    let error = event.into_records().unwrap_err().to_string();
+    assert!(error.contains("propensity is 0.25"), "{error}");
+}
+
+#[test]
+fn what_was_learnt_is_taken_up_again() {
+    let (task, candidates) = (task(), ["a-1", "b-1", "c-1"].map(Candidate::by_llm));
+    for (policy, fresh) in policies().into_iter().zip(policies()) {
+        let mut first = router(policy);
+        for i in 0..60 {
+            let choice = first.choose(&Request::new(&task, &candidates, now())).unwrap();
+            let success = choice.decision.chosen == "b-1" || i % 3 == 0;
+            first.judged(&judged(choice.started(), success));
+        }
+        let mut second = router(fresh);
+        second.restore(&first.save().unwrap()).unwrap();
+        for _ in 0..20 {
+            let request = Request::new(&task, &candidates, now());
+            assert_eq!(first.choose(&request).unwrap(), second.choose(&request).unwrap());
+        }
+        let bytes = first.save().unwrap();
+        assert_eq!(second.restore(&bytes[..bytes.len() / 2]).unwrap_err().kind(), ErrorKind::Corrupt);
+    }
+    let bytes = router(Box::new(Thompson::default())).save().unwrap();
+    let error = router(Box::new(LinUcb::default())).restore(&bytes).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Incompatible);
+}
+
+#[test]
+fn a_session_is_done_as_its_first_task_was_drawn() {
+    let mut options = RouterOptions::default();
+    options.sticky_sessions = true;
+    let mut router = Router::new(Box::new(Thompson::default()), options).unwrap();
+    let candidates = ["a", "b", "c"].map(Candidate::by_llm);
+    for n in 0..40 {
+        let mut task = task();
+        task.session_id = Some(SessionId::new(format!("s{n}")).unwrap());
+        let first = router.choose(&Request::new(&task, &candidates, now())).unwrap().decision;
+        assert!(!first.repeated);
+        router.judged(&judged(task.clone().into(), n % 2 == 0));
+        let again = router.choose(&Request::new(&task, &candidates, now())).unwrap().decision;
+        assert!(again.repeated);
+        let unit = Some(format!("s{n}"));
+        assert_eq!((&again.unit, &first.unit), (&unit, &unit));
+        assert_eq!(
+            (again.chosen, again.odds, again.propensity),
+            (first.chosen.clone(), first.odds, first.propensity)
+        );
+        // Where what was drawn is gone, it is drawn anew.
+        let rest: Vec<_> = candidates.iter().filter(|c| c.name != first.chosen).cloned().collect();
+        let other = router.choose(&Request::new(&task, &rest, now())).unwrap().decision;
+        assert!(!other.repeated && other.chosen != first.chosen);
+    }
+}

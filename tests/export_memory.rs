@@ -1,0 +1,56 @@
+//! The memory that exporting and importing take does not hang on how many events there are.
+#![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
+
+use allocation_counter::measure;
+use devmatrix_ml::event::Record;
+use devmatrix_ml::export::{ExportOptions, read_events, write_events};
+use devmatrix_ml::simulate::{Generation, Simulator, SimulatorOptions};
+use devmatrix_ml::store::{EventStore, MemoryStore};
+use futures_executor::block_on;
+use std::time::{Duration, Instant};
+use tempfile::tempdir;
+
+/// The most bytes that were held at a time while so many generations were written, and while they were read
+/// into a store that has them, which keeps nothing of what is read.
+fn most(generations: usize) -> (u64, u64) {
+    let (folder, store) = (tempdir().unwrap(), MemoryStore::new());
+    let mut options = SimulatorOptions::default();
+    (options.days, options.per_day) = (365, generations as f64 / 365.0 * 1.6);
+    let events = Simulator::new(options).unwrap().take(generations).map(Generation::into_event);
+    let mut batch: Vec<Record> = Vec::new();
+    for event in events {
+        batch.extend(event.into_records().unwrap());
+        if batch.len() > 1_000 {
+            block_on(store.append(std::mem::take(&mut batch))).unwrap();
+        }
+    }
+    block_on(store.append(batch)).unwrap();
+    let path = folder.path().join("events.parquet");
+    let (mut written, mut took) = (None, [Duration::ZERO; 2]);
+    let write = measure(|| {
+        let begun = Instant::now();
+        written = Some(block_on(write_events(&store, &path, &ExportOptions::default())).unwrap());
+        took[0] = begun.elapsed();
+    });
+    let written = written.unwrap();
+    let read = measure(|| {
+        let begun = Instant::now();
+        assert_eq!(block_on(read_events(&path, &store)).unwrap().duplicates, written.rows);
+        took[1] = begun.elapsed();
+    });
+    println!(
+        "{generations} generations, {} facts, {} bytes: written in {:.1?} with {} bytes of memory, read in {:.1?} with {}",
+        written.rows, written.bytes, took[0], write.bytes_max, took[1], read.bytes_max
+    );
+    (write.bytes_max, read.bytes_max)
+}
+
+/// `DEVMATRIX_EXPORT=20000,200000` sets how many.
+#[test]
+fn twice_the_events_take_no_more_memory() {
+    let sizes = std::env::var("DEVMATRIX_EXPORT").unwrap_or_else(|_| "6000,12000".to_owned());
+    let sizes: Vec<usize> = sizes.split(',').map(|n| n.parse().unwrap()).collect();
+    let (few, many) = (most(sizes[0]), most(sizes[1]));
+    assert!(many.0 < few.0 * 5 / 4 && many.1 < few.1 * 5 / 4, "{few:?} {many:?}");
+    assert!(many.0 < 100 << 20 && many.1 < 100 << 20, "{many:?}");
+}

@@ -1,0 +1,54 @@
+//! The crate's own models with trees grown by LightGBM.
+#![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
+
+mod common;
+
+use common::world::store_of;
+use devmatrix_ml::clock::Clock;
+use devmatrix_ml::dataset::Target;
+use devmatrix_ml::features::FeatureEngineer;
+use devmatrix_ml::learn::Engine;
+use devmatrix_ml::models::{
+    Predictor, RegressionParams, SuccessParams, SuccessTrainer, TimeTrainer, Trainer, conformance,
+};
+use devmatrix_ml::registry::{MemoryRegistry, ModelRegistry};
+use devmatrix_ml::train::{Gate, Training, TrainingOptions, open_artefact, replay};
+use futures_executor::block_on;
+
+fn success() -> SuccessTrainer {
+    let mut params = SuccessParams::default();
+    params.boost.engine = Engine::Lightgbm;
+    SuccessTrainer::new(params).unwrap()
+}
+
+#[test]
+fn models_with_trees_by_lightgbm_conform() {
+    let (store, clock) = store_of(12, 60.0, 1);
+    let rows = |target| {
+        block_on(replay(store.as_ref(), &FeatureEngineer::default(), target, clock.now(), 50_000)).unwrap()
+    };
+    conformance::check(&success(), &rows(Target::Success));
+    let mut params = RegressionParams::default();
+    params.boost.engine = Engine::Lightgbm;
+    conformance::check(&TimeTrainer::new(params).unwrap(), &rows(Target::Time));
+}
+
+#[test]
+fn a_model_by_lightgbm_goes_live_and_is_read_by_a_trainer_that_knows_nothing_of_it() {
+    let (store, clock) = store_of(15, 60.0, 4);
+    let (registry, engineer) = (MemoryRegistry::new(), FeatureEngineer::default());
+    let mut options = TrainingOptions::default();
+    options.gate = Gate::relative();
+    let training = Training::new(store.as_ref(), &registry, &engineer, &clock).with_options(options);
+    let report = block_on(training.run(&success())).unwrap();
+    assert!(report.promoted, "{:?}", report.reasons);
+    assert_eq!(report.version.parameters["model"]["boost"]["engine"], "lightgbm");
+    let bytes = block_on(registry.artefact("success", 1)).unwrap();
+    let served = open_artefact(&SuccessTrainer::default(), &bytes).unwrap();
+    let data = block_on(replay(store.as_ref(), &engineer, Target::Success, clock.now(), 50_000)).unwrap();
+    let fitted = success().fit(&data).unwrap();
+    for example in data.examples.iter().take(100) {
+        assert_eq!(served.point(&example.features), fitted.point(&example.features));
+    }
+    assert!(!served.gains().is_empty());
+}

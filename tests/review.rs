@@ -1,0 +1,284 @@
+//! Who answers, and who is asked.
+#![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
+
+use chrono::{DateTime, TimeDelta, Utc};
+use devmatrix_ml::dataset::{DatasetBuilder, Target};
+use devmatrix_ml::decide::review::{ReviewDesk, ReviewOptions, ReviewSignals, SignalWeights};
+use devmatrix_ml::event::{EventId, Fact, Record};
+use devmatrix_ml::features::{FeatureEngineer, FeatureRow};
+use devmatrix_ml::models::{Predictor, SuccessModel, SuccessTrainer, Trainer};
+use devmatrix_ml::simulate::{Generation, Simulator, SimulatorOptions};
+use proptest::prelude::*;
+use std::collections::HashMap;
+
+/// `DEVMATRIX_SEEDS=20 cargo test --release --test review -- --nocapture` for the full size.
+fn seeds() -> u64 {
+    std::env::var("DEVMATRIX_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(3)
+}
+
+fn options(seed: u64) -> SimulatorOptions {
+    let mut options = SimulatorOptions::default();
+    (options.seed, options.days, options.per_day, options.retry_share) = (seed, 52, 80.0, 0.0);
+    (options.drift_day, options.new_model_day) = (None, None);
+    options
+}
+
+fn midnight(options: &SimulatorOptions, day: i64) -> DateTime<Utc> {
+    options.start + TimeDelta::days(day)
+}
+
+/// How a model does on the generations after it: mean of p - odds, expected accuracy, expected log loss.
+#[derive(Debug, Clone, Copy, Default)]
+struct Scores {
+    bias: f64,
+    accuracy: f64,
+    loss: f64,
+}
+
+impl Scores {
+    fn of(rows: &[(f64, f64)]) -> Self {
+        let mean = |f: &dyn Fn(f64, f64) -> f64| {
+            rows.iter().map(|(p, odds)| f(*p, *odds)).sum::<f64>() / rows.len() as f64
+        };
+        Self {
+            bias: mean(&|p, odds| p - odds),
+            accuracy: mean(&|p, odds| if p >= 0.5 { odds } else { 1.0 - odds }),
+            loss: mean(&|p, odds| -odds * p.max(1e-9).ln() - (1.0 - odds) * (1.0 - p).max(1e-9).ln()),
+        }
+    }
+
+    fn mean(all: &[Self]) -> Self {
+        let mean = |f: fn(&Self) -> f64| all.iter().map(f).sum::<f64>() / all.len() as f64;
+        Self { bias: mean(|s| s.bias), accuracy: mean(|s| s.accuracy), loss: mean(|s| s.loss) }
+    }
+}
+
+/// A world lived through: records in the order of knowledge, and the truth about each start.
+struct World {
+    records: Vec<Record>,
+    odds: HashMap<EventId, f64>,
+    options: SimulatorOptions,
+}
+
+impl World {
+    fn new(options: SimulatorOptions) -> Self {
+        let all: Vec<_> = Simulator::new(options.clone()).unwrap().collect();
+        let odds = all.iter().map(|g| (g.event_id.clone(), g.odds)).collect();
+        let mut records: Vec<_> =
+            all.into_iter().flat_map(|g: Generation| g.into_records().unwrap()).collect();
+        records.sort_by_cached_key(|r| (r.known_at(), r.key()));
+        Self { records, odds, options }
+    }
+
+    /// Trains on what was known on day 42 and scores on the ten days after it. `keep` may change what is
+    /// recorded, or drop it.
+    fn scores(
+        &self,
+        mut keep: impl FnMut(&DatasetBuilder, Option<&SuccessModel>, Record) -> Option<Record>,
+    ) -> Scores {
+        let mut builder = DatasetBuilder::new(FeatureEngineer::default());
+        let (first, last) = (midnight(&self.options, 24), midnight(&self.options, 42));
+        let (mut model, mut trained) = (None::<SuccessModel>, self.options.start);
+        let mut later = Vec::new();
+        for record in &self.records {
+            for night in [first, last] {
+                if trained < night && record.known_at() >= night {
+                    let data = builder.rows(Target::Success, night, 50_000);
+                    model = SuccessTrainer::default().fit(&data).ok().or(model);
+                    trained = night;
+                }
+            }
+            if let Fact::Started(started) = record.fact()
+                && record.known_at() >= last
+            {
+                let row = builder.look(&started.context, record.known_at()).0;
+                later.push((model.as_ref().unwrap().point(&row), self.odds[record.event_id()]));
+            }
+            if let Some(record) = keep(&builder, model.as_ref(), record.clone()) {
+                builder.apply(&record);
+            }
+        }
+        Scores::of(&later)
+    }
+}
+
+/// The record without what is known of who was asked.
+fn unaware(record: Record) -> Record {
+    let (id, known_at, mut fact) = record.into_parts();
+    if let Fact::Completed(done) = &mut fact {
+        done.review = None;
+    }
+    Record::new(id, known_at, fact).unwrap()
+}
+
+#[test]
+fn who_happens_to_answer_does_not_decide_what_is_learnt() {
+    let (mut random, mut naive, mut weighed) = (Vec::new(), Vec::new(), Vec::new());
+    for seed in 1..=seeds() {
+        let mut selective = options(seed);
+        (selective.feedback_share, selective.failed_feedback_share) = (0.2, Some(0.8));
+        selective.audit_share = 0.05;
+        let mut fair = options(seed);
+        // As many answers, whatever the outcome.
+        (fair.feedback_share, fair.audit_share) = (0.39, 0.05);
+        let selective = World::new(selective);
+        random.push(World::new(fair).scores(|_, _, record| Some(record)));
+        naive.push(selective.scores(|_, _, record| Some(unaware(record))));
+        weighed.push(selective.scores(|_, _, record| Some(record)));
+    }
+    for (name, all) in [("random", &random), ("naive", &naive), ("weighed", &weighed)] {
+        println!("{name}: {:?}", Scores::mean(all));
+        all.iter().for_each(|s| println!("    {s:?}"));
+    }
+    let [random, naive, weighed] = [random, naive, weighed].map(|all| Scores::mean(&all));
+    assert!(naive.bias < -0.1, "selection must matter: {naive:?}");
+    // Of three worlds the mean is less certain than of twenty.
+    let slack = if seeds() >= 20 { 1.0 } else { 2.0 };
+    assert!(weighed.bias.abs() <= 0.02 * slack, "{weighed:?}");
+    assert!(weighed.accuracy >= random.accuracy - 0.01 * slack, "{weighed:?} {random:?}");
+}
+
+/// A desk in the middle of the world: only what it asks about is ever judged.
+fn asked(world: &World, options: ReviewOptions) -> (Scores, usize) {
+    let mut desk = ReviewDesk::new(options).unwrap();
+    let (mut contexts, mut answers, mut count) = (HashMap::new(), HashMap::new(), 0);
+    let scores = world.scores(|builder, model, record| {
+        let (id, known_at, mut fact) = record.into_parts();
+        match &mut fact {
+            Fact::Started(started) => {
+                contexts.insert(id.clone(), started.context.clone());
+            }
+            Fact::Completed(done) => {
+                let row: FeatureRow = builder.look(&contexts[&id], known_at).0;
+                let signals =
+                    model.map_or_else(ReviewSignals::default, |m| ReviewSignals::of(&m.predict(&row), &row));
+                let request = desk.consider(&id, &signals, known_at).unwrap();
+                count += usize::from(request.asked);
+                answers.insert(id.clone(), request.asked);
+                done.review = Some(request);
+            }
+            Fact::Feedback(_) if !answers[&id] => return None,
+            Fact::Feedback(_) => {}
+        }
+        Some(Record::new(id, known_at, fact).unwrap())
+    });
+    (scores, count)
+}
+
+#[test]
+fn asking_by_value_is_no_worse_than_asking_at_random() {
+    let budget = |per_day: f64, random_share: f64| {
+        let mut options = ReviewOptions::default();
+        (options.per_day, options.generations_per_day, options.random_share) = (per_day, 80.0, random_share);
+        options
+    };
+    for (name, arrives) in [("steady", None), ("an LLM arrives", Some(34))] {
+        let mut found = vec![Vec::new(); 3];
+        for seed in 1..=seeds() {
+            let mut options = options(seed);
+            (options.feedback_share, options.new_model_day) = (1.0, arrives);
+            let world = World::new(options);
+            for (all, options) in
+                found.iter_mut().zip([budget(12.0, 1.0), budget(12.0, 0.5), budget(18.0, 1.0)])
+            {
+                let (scores, count) = asked(&world, options);
+                // 52 days, a little over the budget at most.
+                assert!(count as f64 <= 52.0 * 21.0, "{count}");
+                all.push(scores);
+            }
+        }
+        let [random, active, more] = [0, 1, 2].map(|i| Scores::mean(&found[i]));
+        println!("{name}: 12 a day at random {random:?}, by value {active:?}; 18 at random {more:?}");
+        let slack = if seeds() >= 20 { 1.0 } else { 3.0 };
+        assert!(active.loss <= random.loss + 0.005 * slack, "{name}: {active:?} {random:?}");
+    }
+}
+
+fn desk(per_day: f64) -> ReviewDesk {
+    let mut options = ReviewOptions::default();
+    options.per_day = per_day;
+    ReviewDesk::new(options).unwrap()
+}
+
+#[test]
+fn the_budget_is_kept_and_the_odds_are_exact() {
+    let mut desk = desk(20.0);
+    let start: DateTime<Utc> = "2025-01-06T00:00:00Z".parse().unwrap();
+    let (mut asked, mut expected, mut variance, mut most) = (0.0, 0.0, 0.0, 0);
+    for day in 0..100 {
+        let mut today = 0;
+        // Twice as many as foreseen, and ever more.
+        for i in 0..200 + day {
+            let mut signals = ReviewSignals::default();
+            signals.novelty = if i % 10 == 0 { 0.8 } else { 0.1 };
+            let id = EventId::new(format!("e{day}-{i}")).unwrap();
+            let now = start + TimeDelta::days(day) + TimeDelta::minutes(i);
+            let request = desk.consider(&id, &signals, now).unwrap();
+            assert!(request.propensity > 0.0 && request.why.is_empty() != request.asked);
+            today += usize::from(request.asked);
+            expected += request.propensity;
+            variance += request.propensity * (1.0 - request.propensity);
+        }
+        asked += today as f64;
+        most = most.max(today);
+    }
+    println!("asked {asked} in 100 days, {most} at most on one; expected {expected:.1}");
+    assert!((asked - expected).abs() < 4.0 * variance.sqrt(), "{asked} {expected}");
+    assert!((1_500.0..=2_200.0).contains(&asked) && most <= 25, "{asked} {most}");
+}
+
+#[test]
+fn what_teaches_more_is_asked_about_more_often_and_the_audit_comes_first() {
+    let now = "2025-01-06T10:00:00Z".parse().unwrap();
+    let novel = |novelty| {
+        let mut signals = ReviewSignals::default();
+        signals.novelty = novelty;
+        signals
+    };
+    let odds = |mut desk: ReviewDesk, signals| {
+        for i in 0..50 {
+            let id = EventId::new(format!("e{i}")).unwrap();
+            desk.consider(&id, &novel(if i % 2 == 0 { 0.2 } else { 0.8 }), now).unwrap();
+        }
+        desk.consider(&EventId::new("x").unwrap(), &signals, now).unwrap().propensity
+    };
+    assert!(odds(desk(40.0), novel(0.8)) > 1.5 * odds(desk(40.0), novel(0.2)));
+    // A budget that only pays for the audit asks at random.
+    assert_eq!(odds(desk(4.0), novel(0.8)), odds(desk(4.0), novel(0.2)));
+    let back: ReviewDesk = serde_json::from_str(&serde_json::to_string(&desk(4.0)).unwrap()).unwrap();
+    assert_eq!(back, desk(4.0));
+}
+
+#[test]
+fn what_is_no_signal_or_no_budget_is_an_error() {
+    let (id, now) = (EventId::new("e").unwrap(), "2025-01-06T10:00:00Z".parse().unwrap());
+    for bad in [f64::NAN, -0.1, 1.5] {
+        let mut signals = ReviewSignals::default();
+        signals.drift = bad;
+        assert!(desk(10.0).consider(&id, &signals, now).is_err());
+        let mut options = ReviewOptions::default();
+        options.audit_rate = bad;
+        let error = ReviewDesk::new(options).unwrap_err().to_string();
+        assert!(error.contains("audit_rate is"), "{error}");
+    }
+    let mut options = ReviewOptions::default();
+    options.weights = SignalWeights { drift: f64::NAN, ..SignalWeights::default() };
+    assert!(ReviewDesk::new(options).unwrap_err().to_string().contains("weights.drift is NaN"));
+}
+
+proptest! {
+    /// Whatever comes, every generation has a chance, and the same question has the same answer.
+    #[test]
+    fn odds_are_odds(signals in prop::collection::vec(0.0..=1.0_f64, 1..200), per_day in 0.1..50.0_f64) {
+        let now: DateTime<Utc> = "2025-01-06T10:00:00Z".parse().unwrap();
+        let (mut one, mut two) = (desk(per_day), desk(per_day));
+        for (i, novelty) in signals.iter().enumerate() {
+            let mut seen = ReviewSignals::default();
+            (seen.novelty, seen.uncertainty) = (*novelty, 1.0 - novelty);
+            let id = EventId::new(format!("e{i}")).unwrap();
+            let found = one.consider(&id, &seen, now).unwrap();
+            prop_assert!(found.propensity > 0.0 && found.propensity <= 1.0);
+            prop_assert_eq!(&found, &two.consider(&id, &seen, now).unwrap());
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! Policies learn what pays, say their odds exactly, and keep within their limits.
+#![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
+
+use chrono::{DateTime, TimeDelta, Utc};
+use devmatrix_ml::ErrorKind;
+use devmatrix_ml::decide::{
+    Boosted, Candidate, EpsilonGreedy, Goal, LinUcb, Plan, Policy, Request, Router, RouterOptions, Thompson,
+};
+use devmatrix_ml::event::{
+    Completion, EventId, Feedback, GenerationEvent, Known, TaskContext, TaskId, UserAction,
+};
+use devmatrix_ml::simulate::{Simulator, SimulatorOptions};
+
+fn policies() -> Vec<Box<dyn Policy>> {
+    vec![
+        Box::new(Thompson::default()),
+        Box::new(LinUcb::default()),
+        Box::new(EpsilonGreedy::default()),
+        Box::new(Boosted::default()),
+    ]
+}
+
+fn now() -> DateTime<Utc> {
+    "2025-03-03T00:00:00Z".parse().unwrap()
+}
+
+fn task(kind: &str) -> TaskContext {
+    let mut task = TaskContext::new(TaskId::new("t").unwrap());
+    task.task_type = Some(kind.into());
+    task
+}
+
+fn teach(router: &mut Router, task: TaskContext, success: bool) {
+    let mut event = GenerationEvent::new(EventId::new("e").unwrap(), now(), task);
+    let action = if success { UserAction::Approve } else { UserAction::Reject };
+    event.feedback = vec![Known { known_at: now(), value: Feedback::new(action) }];
+    assert!(router.judged(&event));
+}
+
+/// A number in [0, 1) for each place in a row.
+fn luck(i: u64) -> f64 {
+    let z = i.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    ((z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB) >> 11) as f64 / (1_u64 << 53) as f64
+}
+
+/// As many choices as are asked for, 1,000,000 once: `DEVMATRIX_CHOICES=1000000`.
+fn choices() -> u64 {
+    std::env::var("DEVMATRIX_CHOICES").ok().and_then(|n| n.parse().ok()).unwrap_or(20_000)
+}
+
+#[test]
+fn choices_are_as_frequent_as_their_odds_say() {
+    let candidates = ["a", "b", "c", "d"].map(Candidate::by_llm);
+    for policy in policies() {
+        let name = policy.name().to_owned();
+        let mut router = Router::new(policy, RouterOptions::default()).unwrap();
+        // Enough is known that odds differ, not so much that they are all but certain.
+        for i in 0..40 {
+            let at = i as usize % 4;
+            let task = candidates[at].plan.apply(&task("backend"));
+            teach(&mut router, task, luck(i) < [0.5, 0.6, 0.6, 0.3][at]);
+        }
+        let (mut seen, mut expected, mut variance) = ([0.0; 4], [0.0; 4], [0.0; 4]);
+        let task = task("backend");
+        for _ in 0..choices() {
+            let decision = router.choose(&Request::new(&task, &candidates, now())).unwrap().decision;
+            for (at, p) in decision.odds.iter().enumerate() {
+                expected[at] += p;
+                variance[at] += p * (1.0 - p);
+                seen[at] += f64::from(u8::from(decision.chosen == decision.candidates[at]));
+            }
+        }
+        // Given the odds, each choice is one draw; the sum over the four is below 21.1 in 9,997 of
+        // 10,000 (chi-square of three degrees of freedom is below 18.8, and less where odds vary).
+        let chi_square: f64 =
+            (0..4).map(|k| (seen[k] - expected[k]) * (seen[k] - expected[k]) / expected[k]).sum();
+        println!("{name}: seen {seen:?}, expected {expected:.1?}, chi-square {chi_square:.2}");
+        assert!(chi_square < 18.8, "{name}: {chi_square}");
+        assert!((0..4).all(|k| (seen[k] - expected[k]).abs() <= 4.5 * variance[k].sqrt().max(1.0)));
+    }
+}
+
+/// 3,000 tasks of two types: each LLM is good at one.
+#[test]
+fn every_policy_learns_who_is_good_at_what() {
+    let candidates = ["left-1", "right-1"].map(Candidate::by_llm);
+    for policy in policies() {
+        let name = policy.name().to_owned();
+        let mut router = Router::new(policy, RouterOptions::default()).unwrap();
+        let mut successes = 0;
+        for i in 0..3000 {
+            let kind = ["backend", "frontend"][(i % 2) as usize];
+            let choice = router.choose(&Request::new(&task(kind), &candidates, now())).unwrap();
+            let good = (choice.decision.chosen == "left-1") == (kind == "backend");
+            let success = luck(i) < if good { 0.9 } else { 0.5 };
+            if i >= 1000 {
+                successes += u32::from(success);
+            }
+            teach(&mut router, choice.task, success);
+        }
+        let rate = f64::from(successes) / 2000.0;
+        assert!(rate > 0.86, "{name}: {rate}");
+        let weights = router.weights();
+        let first = weights.iter().find(|row| row.task_type == "frontend").unwrap();
+        assert!(first.llm == "right-1" && first.weight > 0.9 && first.outcomes > 1000, "{first:?}");
+        assert!(first.interval.0 < 0.9 && 0.9 < first.interval.1 + 0.03);
+    }
+}
+
+#[test]
+fn a_newcomer_gets_its_share_and_is_believed_to_be_like_its_family() {
+    let mut options = RouterOptions::default();
+    options.newcomer_share = 0.1;
+    let mut router = Router::new(Box::new(Thompson::default()), options).unwrap();
+    let known = ["claude-sonnet-4.5", "gpt-4.1-mini"].map(Candidate::by_llm);
+    for i in 0..400 {
+        let at = (i % 2) as usize;
+        teach(&mut router, known[at].plan.apply(&task("backend")), luck(i) < [0.9, 0.4][at]);
+    }
+    let with = |name: &str| [known[0].clone(), known[1].clone(), Candidate::by_llm(name)];
+    let task = task("backend");
+    let mut believed = |name: &str| {
+        let candidates = with(name);
+        let choice = router.choose(&Request::new(&task, &candidates, now())).unwrap();
+        assert!(choice.decision.odds[2] >= 0.1 - 1e-9, "{:?}", choice.decision.odds);
+        router.policy().beliefs(&choice.arms)[2].success
+    };
+    let (relative, other) = (believed("claude-opus-5"), believed("gpt-5"));
+    assert!(relative > other + 0.1, "{relative} {other}");
+}
+
+#[test]
+fn constraints_are_kept() {
+    let mut router = {
+        let mut options = RouterOptions::default();
+        options.objective.goal = Goal::Cheapest;
+        options.objective.min_success = Some(0.8);
+        options.objective.max_seconds = Some(60.0);
+        options.safety.exploration_off = true;
+        Router::new(Box::new(EpsilonGreedy::default()), options).unwrap()
+    };
+    // Name, rate of success, seconds, cost.
+    let all = [
+        ("weak", 0.5, 10.0, 0.001),
+        ("good", 0.95, 30.0, 0.01),
+        ("dear", 0.95, 20.0, 0.05),
+        ("slow", 0.95, 300.0, 0.002),
+    ];
+    let candidates = all.map(|(name, ..)| Candidate::by_llm(name));
+    for i in 0..1600 {
+        let (_, rate, seconds, cost) = all[(i % 4) as usize];
+        let task = candidates[(i % 4) as usize].plan.apply(&task("backend"));
+        let mut done = Completion::default();
+        (done.generation_time_seconds, done.cost_usd) = (Some(seconds), Some(cost));
+        router.completed(&task, &done, now());
+        teach(&mut router, task, luck(i) < rate);
+    }
+    let choice = router.choose(&Request::new(&task("backend"), &candidates, now())).unwrap();
+    assert_eq!((choice.decision.chosen.as_str(), choice.decision.odds[3]), ("good", 0.0), "{choice:?}");
+    assert!(choice.decision.reason.as_ref().unwrap().starts_with("good (success"), "{choice:?}");
+}
+
+#[test]
+fn a_budget_is_kept_by_the_day() {
+    let mut options = RouterOptions::default();
+    options.objective.usd_per_day = Some(0.1);
+    let mut router = Router::new(Box::new(Thompson::default()), options).unwrap();
+    let (task, one) = (task("backend"), [Candidate::by_llm("a")]);
+    let mut done = Completion::default();
+    done.cost_usd = Some(0.02);
+    let mut spend = |router: &mut Router, at| {
+        let choice = router.choose(&Request::new(&task, &one, at))?;
+        router.completed(&choice.task, &done, at);
+        devmatrix_ml::Result::Ok(())
+    };
+    let spent = (0..10).take_while(|_| spend(&mut router, now()).is_ok()).count();
+    assert!((4..=5).contains(&spent), "{spent}");
+    let error = spend(&mut router, now()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert!(error.to_string().contains("midnight"), "{error}");
+    spend(&mut router, now() + TimeDelta::days(1)).unwrap();
+}
+
+#[test]
+fn limits_on_exploring_hold_whatever_the_policy_says() {
+    let candidates = ["a", "b", "c", "d"].map(Candidate::by_llm);
+    let task = task("backend");
+    for policy in policies() {
+        let mut options = RouterOptions::default();
+        options.safety.max_exploration = 0.05;
+        let mut router = Router::new(policy, options).unwrap();
+        for _ in 0..50 {
+            let decision = router.choose(&Request::new(&task, &candidates, now())).unwrap().decision;
+            let most = decision.odds.iter().copied().fold(0.0, f64::max);
+            assert!(most >= 0.95 - 1e-9, "{decision:?}");
+            let critical = router.choose(&Request::new(&task, &candidates, now()).critical()).unwrap();
+            assert_eq!(critical.decision.propensity, 1.0);
+        }
+        router.set_exploration(false);
+        let off = router.choose(&Request::new(&task, &candidates, now())).unwrap();
+        assert_eq!(off.decision.propensity, 1.0);
+        assert!(off.decision.inputs.is_some() && off.decision.reason.is_some());
+    }
+}
+
+#[test]
+fn what_evidence_does_not_separate_goes_to_the_default_and_is_said() {
+    let candidates = ["a", "b"].map(Candidate::by_llm);
+    let mut options = RouterOptions::default();
+    options.certainty = 0.95;
+    let mut router = Router::new(Box::new(Thompson::default()), options).unwrap();
+    for i in 0..20 {
+        let at = (i % 2) as usize;
+        teach(&mut router, candidates[at].plan.apply(&task("backend")), i % 5 != 0 || at == 0);
+    }
+    let choice = router.choose(&Request::new(&task("backend"), &candidates, now()).or_else("b")).unwrap();
+    let why = choice.abstained.unwrap();
+    assert!(why.contains("does not separate a from the default, b"), "{why}");
+    assert!(choice.decision.odds[1] >= 0.5, "{:?}", choice.decision.odds);
+}
+
+/// A small world: true expected success beside one fixed LLM and agent.
+#[test]
+fn routing_pays_in_a_world_whose_truth_is_known() {
+    let mut options = SimulatorOptions::default();
+    (options.per_day, options.days, options.llm_fit, options.retry_share) = (400.0, 9, 3.0, 0.0);
+    (options.drift_day, options.new_model_day) = (None, None);
+    let world = Simulator::new(options).unwrap();
+    let llms = ["claude-sonnet-4.5", "deepseek-v3", "claude-opus-5"];
+    let candidates: Vec<_> = llms
+        .iter()
+        .flat_map(|llm| ["generalist", "implementation"].map(|agent| (llm, agent)))
+        .map(|(llm, agent)| {
+            let mut plan = Plan::by_llm(*llm);
+            plan.agent = Some(agent.into());
+            Candidate::new(format!("{llm} {agent}"), plan)
+        })
+        .collect();
+    let mut router = Router::new(Box::new(Thompson::default()), RouterOptions::default()).unwrap();
+    let (mut ours, mut fixed, mut n) = (0.0, 0.0, 0.0);
+    for (number, generation) in world.clone().take(3000).enumerate() {
+        let task = &generation.context;
+        let choice = router.choose(&Request::new(task, &candidates, task.started_at.unwrap())).unwrap();
+        let acted = world.act(&generation, choice.task.clone(), choice.decision.clone());
+        if number >= 1000 {
+            ours += acted.odds;
+            fixed += world.expected(&generation, &candidates[0].plan.apply(task)).success;
+            n += 1.0;
+        }
+        if acted.feedback.is_some() {
+            let mut event = acted.into_event();
+            event.started.value.predictions = choice.predictions;
+            router.judged(&event);
+        }
+    }
+    let (ours, fixed) = (ours / n, fixed / n);
+    println!("expected success {ours:.3} beside {fixed:.3}");
+    assert!(ours > fixed + 0.06, "{ours} {fixed}");
+}
