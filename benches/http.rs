@@ -38,7 +38,7 @@ fn main() {
         let took = client.block_on(load(address, seconds, rate, reasons));
         report(&format!("predict with {name}, {rate} a second for {seconds} s"), &took);
     }
-    drop(stop.send(()));
+    stop.send(()).unwrap();
     server.block_on(ended).unwrap().unwrap();
 }
 
@@ -48,7 +48,7 @@ type Ended = tokio::task::JoinHandle<devmatrix_ml::Result<()>>;
 async fn serve(folder: &std::path::Path) -> (SocketAddr, oneshot::Sender<()>, Ended) {
     let store = Arc::new(SqliteStore::open(folder.join("events.db")).unwrap());
     let registry = Arc::new(DiskRegistry::open(folder.join("models")).unwrap());
-    simulated::fill(store.clone(), registry.as_ref(), Utc::now(), 42, 30.0).await.unwrap();
+    Box::pin(simulated::fill(store.clone(), registry.as_ref(), Utc::now(), 42, 30.0)).await.unwrap();
     let host = Host::open(store, registry, Arc::new(SystemClock)).await.unwrap();
     let local = SocketAddr::from(([127, 0, 0, 1], 0));
     let server = Server::bind(host, local, Token::new(Some("secret")), Limits::default()).await.unwrap();

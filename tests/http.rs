@@ -40,7 +40,8 @@ impl Running {
     async fn after(days: u32, limits: Limits) -> Self {
         let (store, registry) = (Arc::new(MemoryStore::new()), Arc::new(MemoryRegistry::new()));
         if days > 0 {
-            simulated::fill(store.clone(), registry.as_ref(), Utc::now(), days, 20.0).await.unwrap();
+            let filled = simulated::fill(store.clone(), registry.as_ref(), Utc::now(), days, 20.0);
+            Box::pin(filled).await.unwrap();
         }
         let host = Host::open(store.clone(), registry, Arc::new(SystemClock)).await.unwrap();
         let local = SocketAddr::from(([127, 0, 0, 1], 0));

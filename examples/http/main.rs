@@ -61,7 +61,7 @@ async fn run(args: Args) -> anyhow::Result<()> {
     let registry = Arc::new(DiskRegistry::open(folder.join("models"))?);
     if args.simulate {
         println!("simulating six weeks");
-        simulated::fill(store.clone(), registry.as_ref(), Utc::now(), 42, 30.0).await?;
+        Box::pin(simulated::fill(store.clone(), registry.as_ref(), Utc::now(), 42, 30.0)).await?;
     }
     let host = Host::open(store, registry, Arc::new(SystemClock)).await?;
     let server = Server::bind(host, args.address, token, Limits::default())

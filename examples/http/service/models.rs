@@ -16,7 +16,7 @@ const MODELS: [&str; 5] = ["success", "complexity", "time", "quality", "template
 const MOST: usize = 20;
 
 #[derive(Serialize)]
-struct Version {
+struct Listed {
     version: u64,
     stage: Stage,
     created_at: chrono::DateTime<chrono::Utc>,
@@ -35,7 +35,7 @@ pub(crate) async fn list(State(host): State<Arc<Host>>) -> Result<Json<Value>, P
             .into_iter()
             .rev()
             .take(MOST)
-            .map(|v| Version {
+            .map(|v| Listed {
                 version: v.version,
                 stage: v.stage,
                 created_at: v.created_at,

@@ -25,7 +25,7 @@ const KEPT: u64 = 100;
 #[derive(Default)]
 pub(crate) struct Runs {
     turn: Arc<Turn<()>>,
-    runs: Mutex<(u64, BTreeMap<u64, Run>)>,
+    by_number: Mutex<(u64, BTreeMap<u64, Run>)>,
     cancel: Cancel,
 }
 
@@ -71,7 +71,7 @@ impl Runs {
     }
 
     fn lock(&self) -> MutexGuard<'_, (u64, BTreeMap<u64, Run>)> {
-        self.runs.lock().unwrap_or_else(PoisonError::into_inner)
+        self.by_number.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -67,7 +67,7 @@ impl Server {
     pub(crate) async fn run(self, stop: impl Future<Output = ()>) -> devmatrix_ml::Result<()> {
         let Self { host, listener, routes, limits } = self;
         let (open, places) = (GracefulShutdown::new(), Arc::new(Semaphore::new(limits.connections)));
-        let mut tick = time::interval(Duration::from_secs(60));
+        let mut tick = time::interval(Duration::from_mins(1));
         tokio::pin!(stop);
         loop {
             let accepted = async {
