@@ -101,7 +101,7 @@ fn request(i: usize, reasons: bool) -> Vec<u8> {
 
 /// Reads one answer, which must be a good one, and leaves the connection open.
 async fn answered(stream: &mut TcpStream) {
-    let (mut bytes, mut buffer) = (Vec::new(), [0; 16 << 10]);
+    let (mut bytes, mut buffer) = (Vec::new(), vec![0; 16 << 10]);
     loop {
         let n = stream.read(&mut buffer).await.unwrap();
         assert!(n > 0, "the connection was closed");

@@ -24,7 +24,7 @@ use std::sync::Arc;
 /// The library over HTTP.
 #[derive(Parser)]
 struct Args {
-    /// Where to listen; beyond this machine only with a token in DEVMATRIX_ML_TOKEN
+    /// Where to listen; beyond this machine only with a token in `DEVMATRIX_ML_TOKEN`
     #[arg(long, default_value = "127.0.0.1:8080")]
     address: SocketAddr,
     /// Keeps events.db and the models
