@@ -104,6 +104,8 @@ pub mod serve;
 pub mod decide;
 // What one sees of it.
 pub mod monitor;
+// Counters, histograms and spans, for the host's own recorder.
+pub mod telemetry;
 // A world whose truth is known.
 #[cfg(feature = "simulate")]
 pub mod simulate;

@@ -1,5 +1,6 @@
 //! The whole loop: an orchestrator records every generation, predicts before each, learns every
-//! night at 02:00, promotes what is not worse, and takes back what breaks its promise.
+//! night at 02:00, promotes what is not worse, takes back what breaks its promise, and shows all that
+//! on one page.
 //!
 //! ```sh
 //! cargo run --release --example continuous_learning                      # 60 simulated days
@@ -16,13 +17,16 @@ mod report;
 use anyhow::Context;
 use chrono::{DateTime, Datelike, Utc, Weekday};
 use clap::Parser;
-use devmatrix_ml::clock::ManualClock;
+use devmatrix_ml::clock::{Clock, ManualClock};
 use devmatrix_ml::collect::DataCollector;
 use devmatrix_ml::event::{EventId, TaskContext};
 use devmatrix_ml::features::FeatureEngineer;
 use devmatrix_ml::models::{QualityTrainer, SuccessTrainer, TimeTrainer};
+use devmatrix_ml::monitor::{
+    AlertRule, Alerts, HostFacts, ModelFacts, MonitorOptions, SharedMonitor, dashboard,
+};
 use devmatrix_ml::registry::DiskRegistry;
-use devmatrix_ml::serve::PredictionService;
+use devmatrix_ml::serve::{PredictionService, Predictions};
 use devmatrix_ml::store::{Durability, EventStore, SqliteOptions, SqliteStore};
 use devmatrix_ml::train::{
     Gate, Training, TrainingOptions, TrainingReport, TrainingSchedule, TrainingSignals,
@@ -54,6 +58,9 @@ struct Args {
     /// Keep events.db and the models in this folder
     #[arg(long)]
     keep: Option<PathBuf>,
+    /// Write the dashboard here, an HTML file; without it, to the folder for temporary files
+    #[arg(long)]
+    dashboard: Option<PathBuf>,
     /// Pass over lines that cannot be read
     #[arg(long)]
     skip_bad: bool,
@@ -87,9 +94,13 @@ async fn run(args: Args) -> anyhow::Result<()> {
     host.live(moments).await?;
     host.report.print(args.events.is_none());
     host.numbers.print();
+    let page = args.dashboard.unwrap_or_else(|| std::env::temp_dir().join("devmatrix-ml-dashboard.html"));
+    std::fs::write(&page, host.dashboard().await?)
+        .with_context(|| format!("{}: cannot be written", page.display()))?;
     if args.events.is_none() {
         accident::show(args.seed).await?;
     }
+    println!("the dashboard: {}", page.display());
     println!("took {:.1} s", begun.elapsed().as_secs_f64());
     if args.keep.is_none() {
         std::fs::remove_dir_all(&temporary)?;
@@ -150,8 +161,9 @@ impl Host {
     /// Predicts before the generation starts, and records what comes of it.
     async fn record(&mut self, moment: Moment) -> Result<()> {
         match moment.what {
-            What::Start(started) => {
-                self.predict(&moment.id, &started.context, moment.at, moment.odds)?;
+            What::Start(mut started) => {
+                let said = self.predict(&moment.id, &started.context, moment.at, moment.odds)?;
+                started.predictions = said.shown();
                 self.collector.start_as(moment.id, *started).await?;
             }
             What::Complete(completion) => {
@@ -174,11 +186,21 @@ impl Host {
         task: &TaskContext,
         now: DateTime<Utc>,
         odds: Option<f64>,
-    ) -> Result<()> {
+    ) -> Result<Predictions> {
         let predictions = self.predictions.predict_all(task)?;
         self.report.predicted(id, now, &predictions.success, odds);
         self.numbers.predicted(id, &predictions);
-        Ok(())
+        Ok(predictions)
+    }
+
+    /// All that there is to see at the end, as a page.
+    async fn dashboard(&self) -> Result<String> {
+        let monitor = SharedMonitor::open(self.store.as_ref(), MonitorOptions::default()).await?;
+        let models = ModelFacts::read(&self.registry).await?;
+        let mut seen = monitor.analytics(self.clock.now(), &models);
+        let mut alerts = Alerts::new(AlertRule::defaults(), Arc::new(self.clock.clone()))?;
+        alerts.check(&mut seen, &HostFacts::default());
+        Ok(dashboard::render(&seen))
     }
 
     /// What the host's scheduler does when it wakes: where training is due and no other host is at it,

@@ -11,6 +11,7 @@ use crate::event::{Completion, EventId, Fact, Feedback, Record, Started, is_reco
 use crate::features::FeatureEngineer;
 use crate::history::SharedHistory;
 use crate::store::{Appended, Erasure, EventStore, EventStoreExt, Subject};
+use crate::telemetry;
 use chrono::{DateTime, TimeDelta, Utc};
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
@@ -128,7 +129,7 @@ impl DataCollector {
         let task = started.context.task_id.as_str();
         let task = &task[..task.floor_char_boundary(200)];
         let id = EventId::new(format!("gen_{task}_{}_{:08x}", now.timestamp_micros(), self.salt as u32))?;
-        self.start_at(id, started, now).await
+        telemetry::collected("start", self.start_at(id, started, now)).await
     }
 
     /// Records the start of a generation under the host's own id; a repeated call records it once.
@@ -137,7 +138,7 @@ impl DataCollector {
     /// `InvalidInput`; `Conflict` when another start is recorded under `id`.
     pub async fn start_as(&self, id: EventId, started: impl Into<Started> + Send) -> Result<EventId> {
         let now = self.next_moment();
-        self.start_at(id, started.into(), now).await
+        telemetry::collected("start", self.start_at(id, started.into(), now)).await
     }
 
     /// Records the next try at the task of `previous`: the same task, chained to its first try.
@@ -166,19 +167,8 @@ impl DataCollector {
     ///
     /// # Errors
     /// `InvalidInput`; `Conflict` when it has ended otherwise before; those of writing the store.
-    pub async fn complete(&self, id: &EventId, mut completion: Completion) -> Result<()> {
-        let now = self.next_moment();
-        let dated = completion.completed_at.is_some();
-        completion.completed_at.get_or_insert(now);
-        let language = self.state().get(id).and_then(|generation| generation.language.clone());
-        measure(&mut completion, language.as_deref(), &self.options.code);
-        let record = Record::new(id.clone(), now, Fact::Completed(Box::new(completion)))?;
-        match self.record(record.clone()).await {
-            Err(e) if e.kind() == ErrorKind::Conflict && self.ended_alike(&record, dated).await? => Ok(()),
-            Err(e) => Err(e),
-            Ok(_) if record.is_judgement() => self.buffer(id).await,
-            Ok(_) => Ok(()),
-        }
+    pub async fn complete(&self, id: &EventId, completion: Completion) -> Result<()> {
+        telemetry::collected("complete", self.end(id, completion)).await
     }
 
     /// Records what a person said: late, repeated, revised, and before the end too.
@@ -189,9 +179,7 @@ impl DataCollector {
     /// `InvalidInput`; `Conflict` when other feedback is recorded under its id; those of writing
     /// the store.
     pub async fn feedback(&self, id: &EventId, feedback: Feedback) -> Result<()> {
-        let now = self.next_moment();
-        self.record(Record::new(id.clone(), now, Fact::Feedback(Box::new(feedback)))?).await?;
-        self.buffer(id).await
+        telemetry::collected("feedback", self.judge(id, feedback)).await
     }
 
     /// Takes in what other processes have recorded; how many facts.
@@ -239,6 +227,27 @@ impl DataCollector {
             other => drop(other?),
         }
         Ok(id)
+    }
+
+    async fn end(&self, id: &EventId, mut completion: Completion) -> Result<()> {
+        let now = self.next_moment();
+        let dated = completion.completed_at.is_some();
+        completion.completed_at.get_or_insert(now);
+        let language = self.state().get(id).and_then(|generation| generation.language.clone());
+        measure(&mut completion, language.as_deref(), &self.options.code);
+        let record = Record::new(id.clone(), now, Fact::Completed(Box::new(completion)))?;
+        match self.record(record.clone()).await {
+            Err(e) if e.kind() == ErrorKind::Conflict && self.ended_alike(&record, dated).await? => Ok(()),
+            Err(e) => Err(e),
+            Ok(_) if record.is_judgement() => self.buffer(id).await,
+            Ok(_) => Ok(()),
+        }
+    }
+
+    async fn judge(&self, id: &EventId, feedback: Feedback) -> Result<()> {
+        let now = self.next_moment();
+        self.record(Record::new(id.clone(), now, Fact::Feedback(Box::new(feedback)))?).await?;
+        self.buffer(id).await
     }
 
     async fn record(&self, record: Record) -> Result<Appended> {

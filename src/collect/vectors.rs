@@ -6,6 +6,7 @@ use crate::error::Result;
 use crate::event::{EventId, GenerationEvent, Record};
 use crate::features::{FeatureEngineer, FeatureVector};
 use crate::store::{EventStore, EventStoreExt, ScanOrder};
+use crate::telemetry;
 use std::collections::HashSet;
 
 impl DataCollector {
@@ -20,7 +21,9 @@ impl DataCollector {
             std::mem::take(&mut state.buffer)
         };
         let written = self.write_features(&ids).await;
-        if written.is_err() {
+        if let Ok(written) = &written {
+            telemetry::vectors_written(*written);
+        } else {
             let mut state = self.state();
             state.buffer.splice(0..0, ids);
             state.waiting_since.get_or_insert(self.clock.now());

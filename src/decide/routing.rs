@@ -15,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::event::{Completion, Decision, GenerationEvent, TaskContext};
 use crate::fnv;
 use crate::serve::{PredictionService, Predictions};
+use crate::telemetry;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -208,6 +209,10 @@ impl Router {
     /// `InvalidInput` for a task or candidate out of range, no candidate, two of one name, or
     /// predictions that are not one a candidate; `Unavailable` when the day's budget is used up.
     pub fn choose(&mut self, request: &Request<'_>) -> Result<Choice> {
+        telemetry::decided(|| self.choose_among(request))
+    }
+
+    fn choose_among(&mut self, request: &Request<'_>) -> Result<Choice> {
         request.verify()?;
         let arms = self.arms(request);
         let permitted = self.permitted(&arms, request.now)?;

@@ -37,6 +37,7 @@ pub struct TaskContext {
     /// `backend`, `frontend`, `database`, `testing`, `documentation`, `devops` or the host's own.
     pub task_type: Option<String>,
     /// The task in words.
+    #[serde(default)]
     pub task_description: String,
     /// Programming language.
     pub language: Option<String>,
@@ -55,6 +56,7 @@ pub struct TaskContext {
     /// How many examples were retrieved.
     pub rag_examples_count: Option<u32>,
     /// The generations that the examples came from.
+    #[serde(default)]
     pub rag_examples_ids: Vec<String>,
     /// Mean similarity of the examples to the task, 0 to 1.
     pub rag_avg_similarity: Option<f64>,
@@ -75,6 +77,7 @@ pub struct TaskContext {
     /// The try that this one repeats, where it is a regeneration.
     pub regeneration_of: Option<EventId>,
     /// Tries of this task before this one (0 for the first).
+    #[serde(default)]
     pub attempt: u32,
 }
 

@@ -26,6 +26,8 @@
 mod alerts;
 mod analytics;
 mod calibration;
+#[cfg(feature = "dashboard")]
+pub mod dashboard;
 mod days;
 mod dimension;
 mod drift;

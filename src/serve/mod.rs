@@ -10,7 +10,7 @@ use crate::code::CodeOptions;
 use crate::collect::measure;
 use crate::dataset::Target;
 use crate::error::{Error, Result};
-use crate::event::{Completion, TaskContext};
+use crate::event::{Completion, ShownPrediction, TaskContext};
 use crate::features::{FeatureEngineer, FeatureRow};
 use crate::fnv;
 use crate::history::{NearestTask, SharedHistory};
@@ -22,6 +22,7 @@ use crate::models::{
 };
 use crate::registry::ModelRegistry;
 use crate::similar::EmbeddedTasks;
+use crate::telemetry::{self, Call};
 use crate::text::MAX_TEXT_BYTES;
 use adapted::Adapted;
 use arc_swap::ArcSwap;
@@ -92,6 +93,32 @@ pub struct Predictions {
     pub templates: Option<TemplateRanking>,
 }
 
+impl Predictions {
+    /// What is to be stored with the start of the generation, so that it can be judged later: each value
+    /// with its 90 % interval, and those of 80 % under names as `time@80`.
+    pub fn shown(&self) -> Vec<ShownPrediction> {
+        let success = &self.success;
+        let (value, status) = (success.success_probability, format!("{:?}", success.status));
+        let mut shown =
+            vec![ShownPrediction::new("success", value, success.interval, status, success.model_version)];
+        let numbers = [
+            (Target::Complexity, &self.complexity.estimate),
+            (Target::Time, &self.time.estimate),
+            (Target::Quality, &self.quality.estimate),
+        ];
+        for (target, said) in numbers {
+            let name = target.name();
+            for (name, interval) in
+                [(name.to_owned(), said.interval_90), (format!("{name}@80"), said.interval_80)]
+            {
+                let status = format!("{:?}", said.status);
+                shown.push(ShownPrediction::new(name, said.value, interval, status, said.model_version));
+            }
+        }
+        shown
+    }
+}
+
 impl Reloaded {
     /// What happened to one model.
     pub fn of(&self, model: &str) -> Option<&ModelChange> {
@@ -154,9 +181,7 @@ impl PredictionService {
     /// # Errors
     /// `InvalidInput` naming the field of the task that is out of range.
     pub fn predict_success(&self, task: &TaskContext) -> Result<SuccessPrediction> {
-        let seen = self.look(task)?;
-        let served = self.models.load();
-        Ok(self.success(self.answering(&served, task), seen, true))
+        self.success_of(task, true)
     }
 
     /// The same without reasons, several times quicker.
@@ -164,9 +189,7 @@ impl PredictionService {
     /// # Errors
     /// `InvalidInput` naming the field of the task that is out of range.
     pub fn predict_success_only(&self, task: &TaskContext) -> Result<SuccessPrediction> {
-        let seen = self.look(task)?;
-        let served = self.models.load();
-        Ok(self.success(self.answering(&served, task), seen, false))
+        self.success_of(task, false)
     }
 
     /// What all models say of `task`, with their reasons; the features are made once.
@@ -210,24 +233,7 @@ impl PredictionService {
     /// `InvalidInput` naming the field of a way that is out of range, or when the ways are not of the
     /// same task with the same description.
     pub fn predict_what_if(&self, ways: &[TaskContext]) -> Result<Vec<Predictions>> {
-        let Some(first) = ways.first() else { return Ok(Vec::new()) };
-        for way in ways {
-            way.validate()?;
-            if (&way.task_id, &way.task_description) != (&first.task_id, &first.task_description) {
-                return Err(Error::invalid("predict_what_if takes ways to do one task, here are two tasks"));
-            }
-        }
-        let served = self.models.load();
-        let models = self.answering(&served, first);
-        let first = first.as_stored();
-        let read = self.engineer.read(&first.task_description);
-        let view = self.history.view(&first, self.clock.now());
-        let seen = self.history.with(|history| -> Vec<_> {
-            ways.iter().map(|way| view.of_same_task(history, &way.as_stored())).collect()
-        });
-        let rows =
-            ways.iter().zip(&seen).map(|(way, view)| self.engineer.row_of(&way.as_stored(), view, &read));
-        Ok(rows.map(|row| self.all_at(models, row)).collect())
+        telemetry::predicted(Call::WhatIf, || self.what_if(ways))
     }
 
     /// Learns what became of an estimate that was given, so that the intervals of its model go on
@@ -257,15 +263,17 @@ impl PredictionService {
         task: &TaskContext,
         completion: &Completion,
     ) -> Result<QualityPrediction> {
-        completion.validate()?;
-        let mut row = self.features(task)?;
-        let mut measured = completion.clone();
-        measure(&mut measured, task.language.as_deref(), &CodeOptions::default());
-        let known = self.engineer.add_code(&mut row.values, &measured);
-        let served = self.models.load();
-        let models = self.answering(&served, task);
-        let estimate = self.estimate(models.quality.as_deref(), &QualityTrainer::default(), &row, true);
-        Ok(QualityPrediction::new(estimate, known))
+        telemetry::predicted(Call::Code, || {
+            completion.validate()?;
+            let mut row = self.features(task)?;
+            let mut measured = completion.clone();
+            measure(&mut measured, task.language.as_deref(), &CodeOptions::default());
+            let known = self.engineer.add_code(&mut row.values, &measured);
+            let served = self.models.load();
+            let models = self.answering(&served, task);
+            let estimate = self.estimate(models.quality.as_deref(), &QualityTrainer::default(), &row, true);
+            Ok(QualityPrediction::new(estimate, known))
+        })
     }
 
     /// The host's templates, the one that fits best first.
@@ -274,11 +282,13 @@ impl PredictionService {
     /// `InvalidInput` naming the field of the task that is out of range, or when the service has no
     /// catalogue ([`PredictionService::with_templates`]).
     pub fn rank_templates(&self, task: &TaskContext) -> Result<TemplateRanking> {
-        task.validate()?;
-        let catalogue = self.catalogue.as_ref();
-        let catalogue =
-            catalogue.ok_or_else(|| Error::invalid("the service has no templates: give it some"))?;
-        Ok(self.rank(&self.models.load().production, &task.as_stored(), catalogue))
+        telemetry::predicted(Call::Templates, || {
+            task.validate()?;
+            let catalogue = self.catalogue.as_ref();
+            let catalogue =
+                catalogue.ok_or_else(|| Error::invalid("the service has no templates: give it some"))?;
+            Ok(self.rank(&self.models.load().production, &task.as_stored(), catalogue))
+        })
     }
 
     /// The `most` past tasks most like `task` with what came of them: by their descriptions' words and
@@ -325,6 +335,7 @@ impl PredictionService {
         if changed {
             self.models.store(Arc::new(renewed));
         }
+        changes.iter().for_each(telemetry::serves);
         Ok(Reloaded { changes })
     }
 
@@ -344,9 +355,40 @@ impl PredictionService {
         Ok(Seen { row: self.engineer.row(&task, &view), nearest: view.into_nearest() })
     }
 
-    fn all(&self, task: &TaskContext, explained: bool) -> Result<Predictions> {
+    fn success_of(&self, task: &TaskContext, explained: bool) -> Result<SuccessPrediction> {
+        telemetry::predicted(Call::Success, || {
+            let seen = self.look(task)?;
+            let served = self.models.load();
+            Ok(self.success(self.answering(&served, task), seen, explained))
+        })
+    }
+
+    fn what_if(&self, ways: &[TaskContext]) -> Result<Vec<Predictions>> {
+        let Some(first) = ways.first() else { return Ok(Vec::new()) };
+        for way in ways {
+            way.validate()?;
+            if (&way.task_id, &way.task_description) != (&first.task_id, &first.task_description) {
+                return Err(Error::invalid("predict_what_if takes ways to do one task, here are two tasks"));
+            }
+        }
         let served = self.models.load();
-        self.all_of(self.answering(&served, task), task, explained)
+        let models = self.answering(&served, first);
+        let first = first.as_stored();
+        let read = self.engineer.read(&first.task_description);
+        let view = self.history.view(&first, self.clock.now());
+        let seen = self.history.with(|history| -> Vec<_> {
+            ways.iter().map(|way| view.of_same_task(history, &way.as_stored())).collect()
+        });
+        let rows =
+            ways.iter().zip(&seen).map(|(way, view)| self.engineer.row_of(&way.as_stored(), view, &read));
+        Ok(rows.map(|row| self.all_at(models, row)).collect())
+    }
+
+    fn all(&self, task: &TaskContext, explained: bool) -> Result<Predictions> {
+        telemetry::predicted(Call::All, || {
+            let served = self.models.load();
+            self.all_of(self.answering(&served, task), task, explained)
+        })
     }
 
     fn all_of(&self, models: &ModelSet, task: &TaskContext, explained: bool) -> Result<Predictions> {

@@ -10,6 +10,7 @@ use crate::error::{ErrorKind, Result};
 use crate::evaluate::{PairedComparison, compare_anytime};
 use crate::models::{Predictor, Trainer};
 use crate::registry::{ModelRegistry, ModelVersion, Stage, Verdict};
+use crate::telemetry;
 use crate::work::Work;
 use chrono::{DateTime, Utc};
 
@@ -212,6 +213,7 @@ impl<T: Trainer> Live<'_, T> {
         verdict.rolled_back = true;
         verdict.compared_with = Some(before.version);
         tracing::warn!(model = name, from = champion.version, to = before.version, "rolled back");
+        telemetry::rolled_back(name);
         self.registry.note_verdict(name, champion.version, verdict).await
     }
 

@@ -16,6 +16,7 @@ use crate::models::{
 };
 use crate::registry::{ModelRegistry, ModelVersion, NewVersion, envelope};
 use crate::store::{EventStore, EventStoreExt, ScanOrder};
+use crate::telemetry;
 use crate::work::{Steps, Work};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -251,6 +252,16 @@ impl<'a> Training<'a> {
     }
 
     async fn train<T: Trainer>(
+        &self,
+        trainer: &T,
+        data: &Dataset,
+        now: DateTime<Utc>,
+        steps: &mut Steps,
+    ) -> Result<TrainingReport> {
+        telemetry::trained(trainer.name(), Box::pin(self.fit_and_register(trainer, data, now, steps))).await
+    }
+
+    async fn fit_and_register<T: Trainer>(
         &self,
         trainer: &T,
         data: &Dataset,

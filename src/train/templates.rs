@@ -14,6 +14,7 @@ use crate::models::{
 };
 use crate::registry::{ModelRegistry, ModelVersion, NewVersion, envelope};
 use crate::store::{EventStore, EventStoreExt, ScanOrder};
+use crate::telemetry;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
@@ -24,6 +25,18 @@ use std::time::Instant;
 /// # Errors
 /// `NotEnoughData` (then nothing is registered); those of the store and the registry.
 pub async fn train_templates(
+    trainer: &TemplateTrainer,
+    store: &dyn EventStore,
+    registry: &dyn ModelRegistry,
+    catalogue: &TemplateCatalogue,
+    clock: &dyn Clock,
+    options: &TrainingOptions,
+) -> Result<TrainingReport> {
+    let training = judge_and_register(trainer, store, registry, catalogue, clock, options);
+    telemetry::trained(trainer.name(), Box::pin(training)).await
+}
+
+async fn judge_and_register(
     trainer: &TemplateTrainer,
     store: &dyn EventStore,
     registry: &dyn ModelRegistry,

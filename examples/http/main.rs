@@ -1,0 +1,94 @@
+//! Predictions, feedback, training and the dashboard over HTTP, to be run beside an orchestrator that
+//! is not written in Rust.
+//!
+//! ```sh
+//! cargo run --release --example http -- --simulate              # http://127.0.0.1:8080/, at once
+//! DEVMATRIX_ML_TOKEN=... cargo run --release --example http -- --folder DATA --address 0.0.0.0:8080
+//! ```
+
+mod service;
+mod simulated;
+
+use anyhow::{Context, bail};
+use chrono::Utc;
+use clap::Parser;
+use devmatrix_ml::clock::SystemClock;
+use devmatrix_ml::registry::DiskRegistry;
+use devmatrix_ml::store::SqliteStore;
+use service::{Host, Limits, Server, Token};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+/// The library over HTTP.
+#[derive(Parser)]
+struct Args {
+    /// Where to listen; beyond this machine only with a token in `DEVMATRIX_ML_TOKEN`
+    #[arg(long, default_value = "127.0.0.1:8080")]
+    address: SocketAddr,
+    /// Keeps events.db and the models
+    #[arg(long, default_value = "devmatrix-ml-data")]
+    folder: PathBuf,
+    /// Begin with six simulated weeks in a temporary folder
+    #[arg(long)]
+    simulate: bool,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(Args::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(args: Args) -> anyhow::Result<()> {
+    let token = Token::new(std::env::var("DEVMATRIX_ML_TOKEN").ok().as_deref());
+    if !token.is_set() {
+        if !args.address.ip().is_loopback() {
+            bail!("{} can be reached from elsewhere: set DEVMATRIX_ML_TOKEN", args.address);
+        }
+        println!("DEVMATRIX_ML_TOKEN is not set: whoever is on this machine may ask");
+    }
+    let temporary = std::env::temp_dir().join(format!("devmatrix-ml-http-{}", std::process::id()));
+    let folder = if args.simulate { &temporary } else { &args.folder };
+    std::fs::create_dir_all(folder).with_context(|| format!("{}: cannot be made", folder.display()))?;
+    let store = Arc::new(SqliteStore::open(folder.join("events.db"))?);
+    let registry = Arc::new(DiskRegistry::open(folder.join("models"))?);
+    if args.simulate {
+        println!("simulating six weeks");
+        Box::pin(simulated::fill(store.clone(), registry.as_ref(), Utc::now(), 42, 30.0)).await?;
+    }
+    let host = Host::open(store, registry, Arc::new(SystemClock)).await?;
+    let server = Server::bind(host, args.address, token, Limits::default())
+        .await
+        .with_context(|| format!("{}: cannot be listened at", args.address))?;
+    println!("http://{}/ is the dashboard; /openapi.json says the rest", server.address()?);
+    server.run(stopped()).await?;
+    println!("stopped: all is put away");
+    if args.simulate {
+        std::fs::remove_dir_all(&temporary)?;
+    }
+    Ok(())
+}
+
+/// Returns when the process is asked to stop.
+async fn stopped() {
+    let interrupted = tokio::signal::ctrl_c();
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminated) = signal(SignalKind::terminate()) {
+            tokio::select! { _ = interrupted => {}, _ = terminated.recv() => {} }
+            return;
+        }
+    }
+    // Without a handler the service runs until it is killed, which loses nothing either.
+    if interrupted.await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}

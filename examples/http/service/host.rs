@@ -1,0 +1,165 @@
+//! What the service keeps: the library's parts, and what runs beside requests.
+
+use super::retrain::Runs;
+use devmatrix_ml::clock::Clock;
+use devmatrix_ml::collect::DataCollector;
+use devmatrix_ml::event::TaskContext;
+use devmatrix_ml::features::FeatureEngineer;
+use devmatrix_ml::monitor::{
+    AlertRule, Alerts, Analytics, HostFacts, ModelFacts, MonitorOptions, SharedMonitor,
+};
+use devmatrix_ml::registry::ModelRegistry;
+use devmatrix_ml::serve::{PredictionService, Predictions};
+use devmatrix_ml::store::EventStore;
+use devmatrix_ml::{Error, ErrorKind, Result, telemetry};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Everything that requests share.
+pub(crate) struct Host {
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) store: Arc<dyn EventStore>,
+    pub(crate) registry: Arc<dyn ModelRegistry>,
+    pub(crate) engineer: FeatureEngineer,
+    pub(crate) collector: DataCollector,
+    pub(crate) predictions: PredictionService,
+    pub(crate) runs: Runs,
+    pub(crate) prometheus: PrometheusHandle,
+    monitor: SharedMonitor,
+    alerts: Mutex<Alerts>,
+    noted: Mutex<Noted>,
+    stopping: AtomicBool,
+}
+
+/// What the monitor is told with the next report: it is not to wait for one.
+#[derive(Default)]
+struct Noted {
+    starts: u64,
+    latencies: Vec<Duration>,
+}
+
+/// Latencies that are noted between two reports at most.
+const MOST_LATENCIES: usize = 100_000;
+
+impl Host {
+    pub(crate) async fn open(
+        store: Arc<dyn EventStore>,
+        registry: Arc<dyn ModelRegistry>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Arc<Self>> {
+        let prometheus = recorder();
+        let engineer = FeatureEngineer::default();
+        let collector = DataCollector::open(store.clone(), engineer.clone(), clock.clone()).await?;
+        let predictions = PredictionService::new(collector.history(), engineer.clone(), clock.clone());
+        predictions.reload(registry.as_ref()).await?;
+        let monitor = SharedMonitor::open(store.as_ref(), MonitorOptions::default()).await?;
+        let alerts = Mutex::new(Alerts::new(AlertRule::defaults(), clock.clone())?);
+        let (runs, noted, stopping) = (Runs::default(), Mutex::default(), AtomicBool::new(false));
+        let host = Self {
+            clock,
+            store,
+            registry,
+            engineer,
+            collector,
+            predictions,
+            runs,
+            prometheus,
+            monitor,
+            alerts,
+            noted,
+            stopping,
+        };
+        Ok(Arc::new(host))
+    }
+
+    /// What all models say of `task`; how long it took is noted for the monitor.
+    pub(crate) fn predict(&self, task: &TaskContext, reasons: bool) -> Result<Predictions> {
+        let begun = Instant::now();
+        let predictions = if reasons {
+            self.predictions.predict_all(task)
+        } else {
+            self.predictions.predict_all_only(task)
+        };
+        let mut noted = lock(&self.noted);
+        if noted.latencies.len() < MOST_LATENCIES {
+            noted.latencies.push(begun.elapsed());
+        }
+        predictions
+    }
+
+    /// Notes that a generation is to start, whether or not it can be recorded.
+    pub(crate) fn count_start(&self) {
+        lock(&self.noted).starts += 1;
+    }
+
+    /// All that there is to see now, made on a thread of its own.
+    pub(crate) async fn analytics(self: &Arc<Self>) -> Result<Analytics> {
+        self.monitor.catch_up(self.store.as_ref()).await?;
+        let models = ModelFacts::read(self.registry.as_ref()).await?;
+        let host = Arc::clone(self);
+        let seen = tokio::task::spawn_blocking(move || host.report(&models)).await;
+        seen.map_err(|error| Error::new(ErrorKind::Internal, "the report broke off").with_source(error))
+    }
+
+    fn report(&self, models: &ModelFacts) -> Analytics {
+        let (now, noted) = (self.clock.now(), std::mem::take(&mut *lock(&self.noted)));
+        self.monitor.with(|monitor| {
+            monitor.host_started(now, noted.starts);
+            noted.latencies.into_iter().for_each(|took| monitor.note_latency(now, took));
+        });
+        let mut seen = self.monitor.analytics(now, models);
+        lock(&self.alerts).check(&mut seen, &HostFacts::default());
+        seen
+    }
+
+    /// Once a minute: feature vectors that wait are written, old samples of the metrics put together.
+    pub(crate) async fn tidy(&self) {
+        self.prometheus.run_upkeep();
+        if let Err(error) = self.collector.flush_if_due().await {
+            eprintln!("feature vectors wait: {error}");
+        }
+    }
+
+    /// Says no more that it is ready, and stops what runs beside requests.
+    pub(crate) fn stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+        self.runs.cancel();
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+
+    /// Puts away what the next start would have to make again; what was acknowledged is durable already.
+    pub(crate) async fn close(&self) -> Result<()> {
+        self.runs.ended().await;
+        self.collector.flush().await?;
+        self.collector.checkpoint().await?;
+        self.monitor.checkpoint(self.store.as_ref()).await
+    }
+}
+
+fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The process's recorder: there can be but one.
+fn recorder() -> PrometheusHandle {
+    static RECORDER: OnceLock<PrometheusHandle> = OnceLock::new();
+    let begin = || {
+        let builder = PrometheusBuilder::new();
+        let seconds = Matcher::Suffix("_seconds".to_owned());
+        let bounds = [0.0001, 0.000_25, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.1, 1.0, 10.0, 100.0];
+        let builder =
+            builder.set_buckets_for_metric(seconds, &bounds).unwrap_or_else(|_| PrometheusBuilder::new());
+        let recorder = builder.build_recorder();
+        let handle = recorder.handle();
+        if metrics::set_global_recorder(recorder).is_ok() {
+            telemetry::describe();
+        }
+        handle
+    };
+    RECORDER.get_or_init(begin).clone()
+}

@@ -1,0 +1,66 @@
+//! What there is to see: the dashboard, the same as JSON, metrics, health, the document of the routes.
+
+use super::host::Host;
+use super::problem::Problem;
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use axum::response::{Html, IntoResponse};
+use devmatrix_ml::monitor::dashboard;
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+/// The document of all routes; a test holds it against them.
+pub(crate) const OPENAPI: &str = include_str!("../openapi.json");
+
+/// The dashboard.
+pub(crate) async fn dashboard(State(host): State<Arc<Host>>) -> Result<impl IntoResponse, Problem> {
+    let analytics = host.analytics().await.map_err(|error| Problem::of(&error, "/"))?;
+    let headers = [
+        (CACHE_CONTROL, "no-store"),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (
+            CONTENT_SECURITY_POLICY,
+            "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'",
+        ),
+    ];
+    Ok((headers, Html(dashboard::render(&analytics))))
+}
+
+/// The design's four parts.
+pub(crate) async fn analytics(State(host): State<Arc<Host>>) -> Result<Json<Value>, Problem> {
+    let seen = host.analytics().await.map_err(|error| Problem::of(&error, "/api/ml/metrics"))?;
+    Ok(Json(json!({
+        "model_performance": seen.model_performance,
+        "prediction_accuracy": seen.prediction_accuracy,
+        "feature_importance": seen.feature_importance,
+        "data_distribution": seen.data_distribution,
+    })))
+}
+
+/// The metrics of this process as Prometheus reads them.
+pub(crate) async fn prometheus(State(host): State<Arc<Host>>) -> impl IntoResponse {
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], host.prometheus.render())
+}
+
+/// The process runs.
+pub(crate) async fn live() -> Json<Value> {
+    Json(json!({ "status": "live" }))
+}
+
+/// It can record and predict: the store answers, and it is not about to stop.
+pub(crate) async fn ready(State(host): State<Arc<Host>>) -> (StatusCode, Json<Value>) {
+    let store = host.store.erasures().await.map_err(|error| error.to_string());
+    let model = host.predictions.success_version();
+    match (host.is_stopping(), store) {
+        (false, Ok(_)) => (StatusCode::OK, Json(json!({ "status": "ready", "success_model": model }))),
+        (true, _) => (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "status": "stopping" }))),
+        (_, Err(why)) => (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "status": "store", "detail": why }))),
+    }
+}
+
+/// The document of all routes.
+pub(crate) async fn openapi() -> impl IntoResponse {
+    ([(CONTENT_TYPE, "application/json")], OPENAPI)
+}

@@ -1,0 +1,60 @@
+//! Errors as `application/problem+json` (RFC 9457): what, where, what to do.
+
+use axum::Json;
+use axum::http::StatusCode;
+use axum::http::header::{CONTENT_TYPE, HeaderValue};
+use axum::response::{IntoResponse, Response};
+use devmatrix_ml::{Error, ErrorKind};
+use serde::Serialize;
+
+/// An error as the client reads it.
+#[derive(Debug, Serialize)]
+pub(crate) struct Problem {
+    title: &'static str,
+    status: u16,
+    /// What is wrong.
+    detail: String,
+    /// Where: a path, a field.
+    instance: String,
+    /// What to do about it.
+    hint: &'static str,
+}
+
+impl Problem {
+    pub(crate) fn new(
+        status: u16,
+        detail: impl Into<String>,
+        instance: impl Into<String>,
+        hint: &'static str,
+    ) -> Self {
+        let code = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let title = code.canonical_reason().unwrap_or("Error");
+        Self { title, status: code.as_u16(), detail: detail.into(), instance: instance.into(), hint }
+    }
+
+    /// What the library's error means to a client at `instance`.
+    pub(crate) fn of(error: &Error, instance: &str) -> Self {
+        let (status, hint) = match error.kind() {
+            ErrorKind::InvalidInput => (422, "mend the value"),
+            ErrorKind::NotFound => (404, "start the generation first, or mend the id"),
+            ErrorKind::Conflict => (409, "something else is recorded under this id: read it again"),
+            ErrorKind::NotEnoughData { .. } => (409, "record more generations with feedback"),
+            ErrorKind::Unavailable | ErrorKind::Cancelled => (503, "try again later"),
+            _ => {
+                eprintln!("{instance}: {error}");
+                (500, "a fault of the service: see its log")
+            }
+        };
+        Self::new(status, error.to_string(), instance, hint)
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let code = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = (code, Json(self)).into_response();
+        let kind = HeaderValue::from_static("application/problem+json");
+        response.headers_mut().insert(CONTENT_TYPE, kind);
+        response
+    }
+}

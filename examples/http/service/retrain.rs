@@ -1,0 +1,145 @@
+//! `POST /api/ml/retrain`: begins a training on a blocking thread and gives a run to ask after.
+
+use super::host::Host;
+use super::problem::Problem;
+use axum::Json;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::http::header::LOCATION;
+use axum::response::{IntoResponse, Response};
+use devmatrix_ml::Error;
+use devmatrix_ml::train::{Gate, Training, TrainingOptions, TrainingReport};
+use devmatrix_ml::work::{Cancel, Progress, Work};
+use serde::Serialize;
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::runtime::Handle;
+use tokio::sync::{Mutex as Turn, OwnedMutexGuard};
+
+/// Runs that are remembered.
+const KEPT: u64 = 100;
+
+/// The runs since the service started, of which one at a time goes on.
+#[derive(Default)]
+pub(crate) struct Runs {
+    turn: Arc<Turn<()>>,
+    by_number: Mutex<(u64, BTreeMap<u64, Run>)>,
+    cancel: Cancel,
+}
+
+/// A run as a client sees it.
+#[derive(Clone, Serialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+enum Run {
+    Running { stage: String, fraction: f64 },
+    Done { models: BTreeMap<String, Outcome> },
+    Failed { error: String },
+}
+
+/// What came of a model.
+#[derive(Clone, Serialize)]
+struct Outcome {
+    version: Option<u64>,
+    promoted: bool,
+    reasons: Vec<String>,
+}
+
+impl Runs {
+    /// Ends the run that goes on, soon.
+    pub(crate) fn cancel(&self) {
+        self.cancel.cancel();
+    }
+
+    /// Returns when no run goes on.
+    pub(crate) async fn ended(&self) {
+        drop(self.turn.lock().await);
+    }
+
+    fn set(&self, number: u64, run: Run) {
+        self.lock().1.insert(number, run);
+    }
+
+    fn next(&self) -> u64 {
+        let mut runs = self.lock();
+        runs.0 += 1;
+        let number = runs.0;
+        runs.1.retain(|old, _| *old + KEPT > number);
+        runs.1.insert(number, Run::Running { stage: "waiting".to_owned(), fraction: 0.0 });
+        number
+    }
+
+    fn lock(&self) -> MutexGuard<'_, (u64, BTreeMap<u64, Run>)> {
+        self.by_number.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Begins a run: 202 with its number, or 409 while one goes on.
+pub(crate) async fn begin(State(host): State<Arc<Host>>) -> Result<Response, Problem> {
+    let path = "/api/ml/retrain";
+    if host.is_stopping() {
+        return Err(Problem::new(503, "the service is stopping", path, "try again later"));
+    }
+    let Ok(turn) = host.runs.turn.clone().try_lock_owned() else {
+        return Err(Problem::new(409, "a training goes on", path, "wait until it is done"));
+    };
+    let number = host.runs.next();
+    let place = format!("{path}/{number}");
+    let runtime = Handle::current();
+    tokio::task::spawn_blocking(move || runtime.block_on(train(&host, number, turn)));
+    let told = json!({ "run": number, "ask": place });
+    Ok((StatusCode::ACCEPTED, [(LOCATION, place)], Json(told)).into_response())
+}
+
+/// How far a run is, or what came of it.
+pub(crate) async fn show(
+    State(host): State<Arc<Host>>,
+    run: Result<Path<u64>, PathRejection>,
+) -> Result<Response, Problem> {
+    let run = run.ok().and_then(|Path(number)| host.runs.lock().1.get(&number).cloned());
+    let run = run.ok_or_else(|| {
+        let hint = "ask for a run of this process that POST /api/ml/retrain has begun";
+        Problem::new(404, "no such run", "/api/ml/retrain/{run}", hint)
+    })?;
+    Ok(Json(run).into_response())
+}
+
+/// Trains all models and serves what was promoted.
+async fn train(host: &Arc<Host>, number: u64, turn: OwnedMutexGuard<()>) {
+    let watched = Arc::clone(host);
+    let tell = move |p: &Progress| {
+        watched.runs.set(number, Run::Running { stage: p.stage.clone(), fraction: p.fraction });
+    };
+    let work = Work::new().with_cancel(&host.runs.cancel).with_progress(tell);
+    let mut options = TrainingOptions::default();
+    options.gate = Gate::refreshing();
+    let (store, registry) = (host.store.as_ref(), host.registry.as_ref());
+    let training = Training::new(store, registry, &host.engineer, host.clock.as_ref()).with_options(options);
+    // One thread: the others answer requests.
+    let ended = async {
+        let models = training.with_work(work.with_threads(1)?).run_all().await?;
+        host.predictions.reload(registry).await?;
+        host.collector.checkpoint().await?;
+        Ok::<_, Error>(models)
+    };
+    let run = match ended.await {
+        Ok(models) => {
+            let models = models.into_iter().map(|(target, report)| (target.to_string(), outcome(report)));
+            Run::Done { models: models.collect() }
+        }
+        Err(error) => Run::Failed { error: error.to_string() },
+    };
+    host.runs.set(number, run);
+    drop(turn);
+}
+
+fn outcome(report: Result<TrainingReport, Error>) -> Outcome {
+    match report {
+        Ok(report) => {
+            let version = Some(report.version.version);
+            Outcome { version, promoted: report.promoted, reasons: report.reasons }
+        }
+        Err(error) => Outcome { version: None, promoted: false, reasons: vec![error.to_string()] },
+    }
+}

@@ -1,0 +1,127 @@
+//! Connections: bounded in time, and brought to an end in order.
+
+use super::host::Host;
+use super::problem::Problem;
+use super::{Token, router};
+use axum::extract::Request;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time;
+
+/// What a client may take of the service.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// The largest body, in bytes.
+    pub(crate) body_bytes: usize,
+    /// Until a request is answered, its body read included; a client that takes longer to send its
+    /// headers is cut off.
+    pub(crate) request: Duration,
+    /// Connections at the same time; more wait.
+    pub(crate) connections: usize,
+    /// How long requests under way may take when the service stops.
+    pub(crate) drain: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let request = Duration::from_secs(10);
+        Self { body_bytes: 1 << 20, request, connections: 1_000, drain: Duration::from_secs(15) }
+    }
+}
+
+/// A service that listens.
+pub(crate) struct Server {
+    host: Arc<Host>,
+    listener: TcpListener,
+    routes: axum::Router,
+    limits: Limits,
+}
+
+impl Server {
+    pub(crate) async fn bind(
+        host: Arc<Host>,
+        at: SocketAddr,
+        token: Token,
+        limits: Limits,
+    ) -> std::io::Result<Self> {
+        let listener = TcpListener::bind(at).await?;
+        let routes = router(host.clone(), token, limits);
+        Ok(Self { host, listener, routes, limits })
+    }
+
+    pub(crate) fn address(&self) -> std::io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Serves until `stop`; then takes no more connections, answers what is under way, and puts away
+    /// what was recorded.
+    pub(crate) async fn run(self, stop: impl Future<Output = ()>) -> devmatrix_ml::Result<()> {
+        let Self { host, listener, routes, limits } = self;
+        let (open, places) = (GracefulShutdown::new(), Arc::new(Semaphore::new(limits.connections)));
+        let mut tick = time::interval(Duration::from_mins(1));
+        tokio::pin!(stop);
+        loop {
+            let accepted = async {
+                let place = places.clone().acquire_owned().await;
+                (place, listener.accept().await)
+            };
+            tokio::select! {
+                () = &mut stop => break,
+                _ = tick.tick() => host.tidy().await,
+                (place, stream) = accepted => match stream {
+                    Ok((stream, _)) => {
+                        let connection = open.watch(connection(stream, &routes, limits));
+                        tokio::spawn(async move {
+                            // A client that breaks off is its own affair.
+                            let _ = connection.await;
+                            drop(place);
+                        });
+                    }
+                    // Out of file handles: let some be closed.
+                    Err(_) => time::sleep(Duration::from_millis(50)).await,
+                },
+            }
+        }
+        drop(listener);
+        host.stop();
+        if time::timeout(limits.drain, open.shutdown()).await.is_err() {
+            eprintln!("some clients were cut off after {:?}", limits.drain);
+        }
+        host.close().await
+    }
+}
+
+type Connection = http1::Connection<TokioIo<TcpStream>, TowerToHyperService<axum::Router>>;
+
+fn connection(stream: TcpStream, routes: &axum::Router, limits: Limits) -> Connection {
+    // Small answers go out at once; where that cannot be set they go out a little later.
+    let _ = stream.set_nodelay(true);
+    http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.request)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes.clone()))
+}
+
+/// Answers 408 where the rest takes too long, a client that sends its body slowly included.
+pub(crate) async fn in_time(
+    axum::Extension(limits): axum::Extension<Limits>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let path = request.uri().path().to_owned();
+    match time::timeout(limits.request, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => {
+            Problem::new(408, "it took too long", path, "send the body faster, or ask again").into_response()
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! Alerts that are open.
+
+use super::{changes, show};
+use crate::monitor::{Alert, AlertState};
+use maud::{Markup, html};
+
+pub(super) fn section(alerts: &[Alert]) -> Markup {
+    let open: Vec<_> = alerts.iter().filter(|alert| alert.state == AlertState::Open).collect();
+    html! {
+        section aria-labelledby="alerts" {
+            div.card.alerts.calm[open.is_empty()] data-alerts=(open.len()) {
+                h2 #alerts {
+                    @match open.len() {
+                        0 => { "No open alerts" }
+                        1 => { "1 open alert" }
+                        n => { (n) " open alerts" }
+                    }
+                }
+                ol.list {
+                    @for alert in open {
+                        li {
+                            (changes::severity(alert.severity))
+                            strong { bdi { (alert.text) } }
+                            p { bdi { (alert.advice) } }
+                            p.soft { "Rule " bdi { (alert.rule) } ", open since " (show::moment(alert.since)) "." }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

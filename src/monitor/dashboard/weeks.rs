@@ -1,0 +1,32 @@
+//! Days summed up by week: single days are too noisy to be shown.
+
+use crate::monitor::{Average, Period, Rate};
+use chrono::{Datelike, NaiveDate, TimeDelta};
+use std::collections::BTreeMap;
+
+/// The Monday of a day's week.
+pub(super) fn monday(day: NaiveDate) -> NaiveDate {
+    day - TimeDelta::days(i64::from(day.weekday().num_days_from_monday()))
+}
+
+/// The mean of each week, weighted by `of`'s counts: (value, weight) of a day.
+pub(super) fn means(periods: &[Period], of: impl Fn(&Period) -> Option<(f64, f64)>) -> Vec<(NaiveDate, f64)> {
+    let mut weeks = BTreeMap::<NaiveDate, (f64, f64)>::new();
+    for period in periods {
+        let Some((value, weight)) = of(period).filter(|(v, w)| v.is_finite() && *w > 0.0) else { continue };
+        let week = weeks.entry(monday(period.day)).or_default();
+        week.0 += value * weight;
+        week.1 += weight;
+    }
+    weeks.into_iter().map(|(week, (sum, weight))| (week, sum / weight)).collect()
+}
+
+/// A rate with its weight.
+pub(super) fn rate(rate: &Rate) -> Option<(f64, f64)> {
+    rate.value.map(|value| (value, rate.n as f64))
+}
+
+/// A mean with its weight.
+pub(super) fn average(average: &Average) -> Option<(f64, f64)> {
+    average.value.map(|value| (value, average.n as f64))
+}

@@ -1,0 +1,295 @@
+//! The dashboard against the store that it shows: every figure computed again by other means, hostile
+//! names, nothing at all. The pages are left in `target/tmp` for `.ci/check_dashboard`, which opens them.
+#![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
+
+use chrono::TimeDelta;
+use devmatrix_ml::clock::{Clock, ManualClock};
+use devmatrix_ml::collect::DataCollector;
+use devmatrix_ml::decide::experiments::ExperimentReport;
+use devmatrix_ml::event::{Decision, EventId, Fact, GenerationEvent, Record, Started};
+use devmatrix_ml::features::FeatureEngineer;
+use devmatrix_ml::models::SuccessTrainer;
+use devmatrix_ml::monitor::{
+    AlertRule, Alerts, Analytics, HostFacts, ModelFacts, MonitorOptions, SharedMonitor, dashboard,
+};
+use devmatrix_ml::registry::{MemoryRegistry, ModelRegistry};
+use devmatrix_ml::serve::PredictionService;
+use devmatrix_ml::simulate::{Simulator, SimulatorOptions};
+use devmatrix_ml::store::{EventStore, MemoryStore, ScanOrder};
+use devmatrix_ml::train::{Gate, TrainingOptions, train};
+use futures_executor::block_on;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+
+/// Three simulated weeks, fewer than the figures look back: predicted, decided, recorded and, at the end
+/// of each, learnt from. With their analytics.
+async fn lived() -> (Arc<MemoryStore>, Analytics) {
+    let mut options = SimulatorOptions::default();
+    (options.days, options.per_day, options.seed) = (21, 30.0, 5);
+    let start = options.start;
+    let mut records: Vec<Record> =
+        Simulator::new(options).unwrap().flat_map(|g| g.into_event().into_records().unwrap()).collect();
+    records.sort_by_cached_key(|r| (r.known_at(), r.key()));
+    let (clock, engineer) = (ManualClock::at(start), FeatureEngineer::default());
+    let store = Arc::new(MemoryStore::new());
+    let registry = MemoryRegistry::new().with_clock(Arc::new(clock.clone()));
+    let time = Arc::new(clock.clone());
+    let collector = DataCollector::open(store.clone(), engineer.clone(), time.clone()).await.unwrap();
+    let service = PredictionService::new(collector.history(), engineer.clone(), time);
+    let mut options = TrainingOptions::default();
+    options.gate = Gate::refreshing();
+    let end = start + TimeDelta::days(21);
+    let mut learns = start + TimeDelta::weeks(1);
+    for record in records.into_iter().filter(|record| record.known_at() < end) {
+        let (id, at, fact) = record.into_parts();
+        if at >= learns {
+            clock.set(learns);
+            // Whether it is promoted is the gate's affair.
+            train(&SuccessTrainer::default(), store.as_ref(), &registry, &engineer, &clock, &options)
+                .await
+                .unwrap();
+            service.reload(&registry).await.unwrap();
+            learns += TimeDelta::weeks(1);
+        }
+        clock.set(at);
+        match fact {
+            Fact::Started(started) => {
+                let said = service.predict_all_only(&started.context).unwrap();
+                let mut started = *started;
+                started.predictions = said.shown();
+                let careful = said.success.success_probability < 0.6;
+                let chosen = if careful { "careful" } else { "plain" };
+                let both = vec!["plain".into(), "careful".into()];
+                started.decision = Some(Decision::new("risk rule 1", both, chosen, 1.0).unwrap());
+                collector.start_as(id, started).await.unwrap();
+            }
+            Fact::Completed(completion) => collector.complete(&id, *completion).await.unwrap(),
+            Fact::Feedback(feedback) => collector.feedback(&id, *feedback).await.unwrap(),
+        }
+    }
+    clock.set(end - TimeDelta::seconds(1));
+    let monitor = SharedMonitor::open(store.as_ref(), MonitorOptions::default()).await.unwrap();
+    let models = ModelFacts::read(&registry as &dyn ModelRegistry).await.unwrap();
+    let mut seen = monitor.analytics(clock.now(), &models);
+    Alerts::new(AlertRule::defaults(), Arc::new(clock)).unwrap().check(&mut seen, &HostFacts::default());
+    (store, seen)
+}
+
+/// All generations, by another way than the monitor reads them.
+async fn events(store: &MemoryStore) -> Vec<GenerationEvent> {
+    let records = store.scan(ScanOrder::Known, None, 1_000_000).await.unwrap().records;
+    let ids: BTreeSet<EventId> = records.iter().map(|r| r.event_id().clone()).collect();
+    let ids: Vec<_> = ids.into_iter().collect();
+    store.get(&ids).await.unwrap().into_iter().flatten().collect()
+}
+
+/// The attribute of the first element that has all of `marks`, as text.
+fn attribute<'p>(page: &'p str, marks: &[&str], name: &str) -> &'p str {
+    let elements = page.split('<').skip(1).map(|element| element.split('>').next().unwrap());
+    let mut found = elements.filter(|element| marks.iter().all(|mark| element.contains(mark)));
+    let element = found.next().unwrap_or_else(|| panic!("no element with {marks:?}"));
+    let mark = format!(" {name}=\"");
+    let from = element.find(&mark).unwrap_or_else(|| panic!("{name} in {element}")) + mark.len();
+    element[from..].split('"').next().unwrap()
+}
+
+fn figure(page: &str, marks: &[&str], name: &str) -> f64 {
+    attribute(page, marks, name).parse().unwrap()
+}
+
+fn near(shown: f64, computed: f64, what: &str) {
+    assert!(
+        (shown - computed).abs() < 1e-6 * computed.abs().max(1.0),
+        "{what}: shown {shown}, computed {computed}"
+    );
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
+}
+
+fn keep(name: &str, page: &str) {
+    std::fs::write(Path::new(env!("CARGO_TARGET_TMPDIR")).join(name), page).unwrap();
+}
+
+/// The predicted probability of success, and the outcome, of those that have both.
+fn pairs(events: &[GenerationEvent]) -> Vec<(f64, bool)> {
+    let pair = |event: &GenerationEvent| {
+        let shown = event.started.value.predictions.iter().find(|shown| shown.target == "success")?;
+        Some((shown.value, event.outcome()?.success?))
+    };
+    events.iter().filter_map(pair).collect()
+}
+
+#[test]
+fn what_it_shows_is_what_the_store_says() {
+    let (page, events) = block_on(async {
+        let (store, seen) = lived().await;
+        (dashboard::render_with(&seen, &[experiment()]), events(&store).await)
+    });
+    keep("dashboard.html", &page);
+    let outcomes: Vec<_> = events.iter().filter_map(GenerationEvent::outcome).collect();
+    let successes: Vec<bool> = outcomes.iter().filter_map(|o| o.success).collect();
+    let hits = successes.iter().filter(|hit| **hit).count() as f64;
+    assert!(events.len() > 300 && hits > 100.0, "{} generations, {hits} successes", events.len());
+
+    near(
+        figure(&page, &["data-generations", "data-judged"], "data-generations"),
+        events.len() as f64,
+        "generations",
+    );
+    near(figure(&page, &["data-generations", "data-judged"], "data-hits"), hits, "successes");
+    let kpi = |name: &str| figure(&page, &[&format!("data-kpi=\"{name}\"")], "data-value");
+    near(kpi("success_rate"), hits / successes.len() as f64, "success rate");
+    let quality: Vec<f64> = outcomes.iter().filter_map(|o| o.final_quality_score).collect();
+    near(kpi("quality"), mean(&quality), "quality");
+    let costs: Vec<f64> =
+        events.iter().filter_map(|e| e.completion.as_ref().and_then(|c| c.value.cost_usd)).collect();
+    near(kpi("cost"), mean(&costs), "cost");
+    near(figure(&page, &["data-generations", "data-judged"], "data-cost"), costs.iter().sum(), "all cost");
+
+    let pairs = pairs(&events);
+    let right = pairs.iter().filter(|(p, y)| (*p >= 0.5) == *y).count() as f64;
+    near(kpi("prediction_accuracy"), right / pairs.len() as f64, "accuracy");
+    let brier: Vec<f64> = pairs.iter().map(|(p, y)| (p - f64::from(u8::from(*y))).powi(2)).collect();
+    near(figure(&page, &["data-scores=\"success\""], "data-brier"), mean(&brier), "Brier score");
+    near(figure(&page, &["data-scores=\"success\""], "data-n"), pairs.len() as f64, "predictions judged");
+
+    for (bin, row) in reliability(&pairs).into_iter().enumerate() {
+        let Some((n, said, came)) = row else { continue };
+        let bin = format!("data-bin=\"{bin}\"");
+        near(figure(&page, &[&bin], "data-n"), n, "predictions in a bin");
+        near(figure(&page, &[&bin], "data-predicted"), said, "mean prediction of a bin");
+        near(figure(&page, &[&bin], "data-actual"), came, "successes of a bin");
+    }
+    by_agent(&page, &events);
+    choices(&page, &events);
+}
+
+/// Ten equally wide bins: how many, their mean prediction, their share of successes.
+fn reliability(pairs: &[(f64, bool)]) -> Vec<Option<(f64, f64, f64)>> {
+    let bin = |i: usize| {
+        let own: Vec<_> = pairs.iter().filter(|(p, _)| ((p * 10.0) as usize).min(9) == i).collect();
+        let n = own.len() as f64;
+        let (said, came) = own.iter().fold((0.0, 0.0), |(s, c), (p, y)| (s + p, c + f64::from(u8::from(*y))));
+        (n > 0.0).then(|| (n, said / n, came / n))
+    };
+    (0..10).map(bin).collect()
+}
+
+fn by_agent(page: &str, events: &[GenerationEvent]) {
+    let mut agents = BTreeMap::<String, (f64, f64, f64)>::new();
+    for event in events {
+        let Some(agent) = event.started.value.context.agent_type.clone() else { continue };
+        let sums = agents.entry(agent).or_default();
+        sums.0 += 1.0;
+        if let Some(success) = event.outcome().and_then(|o| o.success) {
+            sums.1 += 1.0;
+            sums.2 += f64::from(u8::from(success));
+        }
+    }
+    assert!(agents.len() > 1);
+    for (agent, (generations, judged, hits)) in agents {
+        let row = format!("data-slice=\"agent {agent}\"");
+        near(figure(page, &[&row], "data-generations"), generations, &agent);
+        near(figure(page, &[&row], "data-n"), judged, &agent);
+        near(figure(page, &[&row], "data-hits"), hits, &agent);
+    }
+}
+
+fn choices(page: &str, events: &[GenerationEvent]) {
+    let mut chosen = BTreeMap::<String, f64>::new();
+    for decision in events.iter().filter_map(|e| e.started.value.decision.as_ref()) {
+        *chosen.entry(decision.chosen.clone()).or_default() += 1.0;
+    }
+    assert!(!chosen.is_empty());
+    for (choice, n) in chosen {
+        near(figure(page, &[&format!("data-chosen=\"{choice}\"")], "data-n"), n, &choice);
+    }
+}
+
+fn experiment() -> ExperimentReport {
+    let arm = |arm: &str, success: f64, against: &str| {
+        format!(
+            r#"{{"arm":"{arm}","units":240,"generations":480.0,"success":{success},"cost":0.021,"seconds":31.5,"answered":0.9,"against_control":[{against}]}}"#
+        )
+    };
+    let better =
+        r#"{"metric":"success","difference":0.061,"lower":0.012,"upper":0.110,"variance_saved":0.2}"#;
+    let report = format!(
+        r#"{{"experiment":"careful <b>prompt</b>","verdict":{{"winner":{{"arm":"careful"}}}},"reasons":["careful is better than the control beyond doubt"],"arms":[{},{}],"ratio":{{"units":[240,240],"planned":[0.5,0.5],"chi_square":0.0,"log_evidence":-1.0}},"young":12}}"#,
+        arm("plain", 0.70, ""),
+        arm("careful", 0.76, better)
+    );
+    serde_json::from_str(&report).unwrap()
+}
+
+/// Everything that a host may name, named as badly as can be.
+#[test]
+fn hostile_names_stay_names() {
+    let nasty = [
+        "<script>document.title='owned'</script>",
+        "\"><img src=http://127.0.0.1:9/x onerror=alert(1)>",
+        "</style><svg onload=alert(1)>",
+        "\u{202e}evil & <b>bold</b>",
+    ];
+    let page = block_on(async {
+        let store = MemoryStore::new();
+        let mut records = Vec::new();
+        for i in 0..400_usize {
+            let name = nasty[i % nasty.len()];
+            let event = serde_json::json!({ "event_id": format!("e{i}"), "task_id": "t", "started_at": "2025-03-01T10:00:00Z",
+                "completed_at": "2025-03-01T10:05:00Z", "task_description": name, "task_type": name, "agent_type": name, "language": name,
+                "framework": name, "model_used": name, "project_id": name, "template_id": name, "cost_usd": 0.01,
+                "user_action": if i % 3 == 0 { "reject" } else { "approve" } });
+            let mut event = GenerationEvent::from_json(&event.to_string()).unwrap();
+            let started: &mut Started = &mut event.started.value;
+            started.decision = Some(Decision::new(name, vec![name.into()], name, 1.0).unwrap());
+            records.extend(event.into_records().unwrap());
+        }
+        store.append(records).await.unwrap();
+        let monitor = SharedMonitor::open(&store, MonitorOptions::default()).await.unwrap();
+        monitor.analytics("2025-03-02T00:00:00Z".parse().unwrap(), &ModelFacts::default())
+    });
+    let page = dashboard::render_with(&page, &[experiment()]);
+    keep("hostile.html", &page);
+    assert!(page.contains("&lt;script&gt;document.title"), "the names are there");
+    for tag in ["<script", "<img", "<b>", "onload=alert(1)>", "</style><svg"] {
+        assert!(!page.contains(tag), "{tag} got through");
+    }
+    assert_eq!(page.matches("</style>").count(), 1);
+}
+
+#[test]
+fn an_empty_page_says_what_is_missing_and_no_number_is_none() {
+    let empty = dashboard::render(&Analytics::default());
+    keep("empty.html", &empty);
+    for says in [
+        "Nothing was seen yet",
+        "No figures yet",
+        "No reliability diagram",
+        "No open alerts",
+        "No versions",
+        "No routing shares",
+        "No experiments",
+    ] {
+        assert!(empty.contains(says), "{says}");
+    }
+    let mut seen = block_on(lived()).1;
+    for kpi in &mut seen.kpis {
+        (kpi.value, kpi.before) = (Some(f64::NAN), Some(f64::INFINITY));
+    }
+    seen.calibration.bins.iter_mut().for_each(|bin| bin.predicted = f64::NAN);
+    seen.total.total_cost_usd = f64::NEG_INFINITY;
+    for page in [empty, dashboard::render(&seen)] {
+        assert!(
+            !page.contains("NaN") && !page.contains(">inf") && !page.contains("\"inf"),
+            "a number that is none"
+        );
+        assert!(
+            !page.contains("http://") && !page.contains("https://") && !page.contains("url("),
+            "nothing is loaded"
+        );
+    }
+}

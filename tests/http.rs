@@ -1,0 +1,278 @@
+//! The HTTP example over real sockets: every route, hostile clients, an orderly end.
+#![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
+
+#[path = "http/client.rs"]
+mod client;
+#[path = "http/hostile.rs"]
+mod hostile;
+#[allow(dead_code)] // the example's `main` uses the rest
+#[path = "../examples/http/service/mod.rs"]
+mod service;
+#[path = "../examples/http/simulated.rs"]
+mod simulated;
+
+use chrono::Utc;
+use client::{Answer, Client};
+use devmatrix_ml::clock::SystemClock;
+use devmatrix_ml::event::EventId;
+use devmatrix_ml::registry::MemoryRegistry;
+use devmatrix_ml::store::{EventStore, EventStoreExt, MemoryStore, ScanOrder};
+use serde_json::{Value, json};
+use service::{Host, Limits, Server, Token};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+const TOKEN: &str = "a token that nobody guesses";
+
+/// A service that listens on a port of its own.
+struct Running {
+    address: SocketAddr,
+    store: Arc<MemoryStore>,
+    stop: oneshot::Sender<()>,
+    ended: JoinHandle<devmatrix_ml::Result<()>>,
+}
+
+impl Running {
+    /// With so many simulated days before it.
+    async fn after(days: u32, limits: Limits) -> Self {
+        let (store, registry) = (Arc::new(MemoryStore::new()), Arc::new(MemoryRegistry::new()));
+        if days > 0 {
+            let filled = simulated::fill(store.clone(), registry.as_ref(), Utc::now(), days, 20.0);
+            Box::pin(filled).await.unwrap();
+        }
+        let host = Host::open(store.clone(), registry, Arc::new(SystemClock)).await.unwrap();
+        let local = SocketAddr::from(([127, 0, 0, 1], 0));
+        let server = Server::bind(host, local, Token::new(Some(TOKEN)), limits).await.unwrap();
+        let address = server.address().unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let ended = tokio::spawn(server.run(async move { drop(stopped.await) }));
+        Self { address, store, stop, ended }
+    }
+
+    fn client(&self) -> Client {
+        Client::new(self.address, Some(TOKEN))
+    }
+
+    async fn stop(self) -> Arc<MemoryStore> {
+        self.stop.send(()).unwrap();
+        self.ended.await.unwrap().unwrap();
+        self.store
+    }
+}
+
+fn task(i: usize) -> Value {
+    json!({ "task_id": format!("TASK-{i}"), "task_description": "Add a page", "agent_type": "frontend" })
+}
+
+async fn finished(client: &Client, place: &str) -> Value {
+    loop {
+        let run = client.get(place).await.json();
+        if run["state"] != "running" {
+            return run;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_generation_is_predicted_recorded_judged_and_shown() {
+    let running = Running::after(25, Limits::default()).await;
+    let client = running.client();
+    let before = client.get("/api/ml/metrics").await.json();
+    let started = client.post("/api/ml/generations", &json!({ "task": task(1), "id": "mine" })).await;
+    assert_eq!(started.status, 201, "{started:?}");
+    let said = &started.json()["predictions"]["success"]["success_probability"];
+    assert!((0.0..=1.0).contains(&said.as_f64().unwrap()));
+    let done = json!({ "generated_code": "def f(): pass", "generation_time_seconds": 3.5 });
+    assert_eq!(client.post("/api/ml/generations/mine/completion", &done).await.status, 204);
+    let approve =
+        json!({ "event_id": "mine", "feedback": { "user_action": "approve", "final_quality_score": 9 } });
+    assert_eq!(client.post("/api/ml/feedback", &approve).await.status, 204);
+    let seen = client.get("/api/ml/metrics").await.json();
+    let met = |seen: &Value| seen["prediction_accuracy"]["success"]["n"].as_u64().unwrap();
+    assert_eq!(met(&seen), met(&before) + 1);
+    let event = running.store.event(&EventId::new("mine").unwrap()).await.unwrap();
+    assert_eq!(event.outcome().unwrap().success, Some(true));
+    assert_eq!(event.started.value.predictions.len(), 7);
+    let page = client.get("/").await;
+    assert!(page.head.contains("content-type: text/html") && page.body.contains("<svg"), "{}", page.head);
+    let metrics = client.get("/metrics").await.body;
+    for name in
+        ["devmatrix_ml_predict_seconds_bucket", "devmatrix_ml_records_total", "devmatrix_ml_trainings_total"]
+    {
+        assert!(metrics.contains(name), "{name} is missing in {metrics}");
+    }
+    assert!(!metrics.contains("mine") && !metrics.contains("TASK-1"), "ids are no labels");
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_training_at_a_time_goes_on_beside_requests() {
+    let running = Running::after(25, Limits::default()).await;
+    let client = running.client();
+    let begun = client.post("/api/ml/retrain", &json!({})).await;
+    assert_eq!(begun.status, 202, "{begun:?}");
+    let place = begun.json()["ask"].as_str().unwrap().to_owned();
+    let again = client.post("/api/ml/retrain", &json!({})).await;
+    assert_eq!(again.status, 409, "{again:?}");
+    assert_eq!(client.post("/api/ml/predict", &json!({ "task": task(1) })).await.status, 200);
+    let run = finished(&client, &place).await;
+    assert_eq!(run["state"], "done", "{run}");
+    assert!(!run["models"]["success"]["reasons"].as_array().unwrap().is_empty());
+    let models = client.get("/api/ml/models").await.json();
+    assert_eq!(models["success"]["versions"][0]["version"], run["models"]["success"]["version"]);
+    assert_eq!(client.get("/api/ml/retrain/99").await.status, 404);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_document_names_every_route_and_what_it_answers() {
+    let running = Running::after(0, Limits::default()).await;
+    let (client, stranger) = (running.client(), Client::new(running.address, None));
+    let document = stranger.get("/openapi.json").await.json();
+    let source = include_str!("../examples/http/service/mod.rs");
+    let paths = document["paths"].as_object().unwrap();
+    assert_eq!(source.matches(".route(").count(), paths.len(), "a route and its document belong together");
+    for (path, methods) in paths {
+        assert!(source.contains(&format!(".route(\"{path}\"")), "{path} is no route");
+        for (method, operation) in methods.as_object().unwrap() {
+            let place = path.replace("{id}", "nobody").replace("{run}", "7");
+            let body = if method == "post" { Some(json!({})) } else { None };
+            let answer = client.ask(&method.to_uppercase(), &place, body.as_ref()).await;
+            let told = operation["responses"].as_object().unwrap();
+            assert!(told.contains_key(&answer.status.to_string()), "{method} {path}: {answer:?}");
+            let open = operation["security"].as_array().is_some_and(Vec::is_empty);
+            let refused = stranger.ask(&method.to_uppercase(), &place, body.as_ref()).await;
+            assert_eq!(refused.status == 401, !open, "{method} {path}: {refused:?}");
+        }
+    }
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn faults_say_what_where_and_what_to_do() {
+    let running = Running::after(0, Limits::default()).await;
+    let client = running.client();
+    let answer =
+        client.post("/api/ml/predict", &json!({ "task": { "task_id": "t", "temprature": 1 } })).await;
+    let problem = |answer: &Answer, status: u16, says: &str| {
+        assert_eq!(answer.status, status, "{answer:?}");
+        assert!(answer.head.contains("application/problem+json"), "{answer:?}");
+        let told = answer.json();
+        assert!(told["detail"].as_str().unwrap().contains(says), "{told}");
+        assert!(!told["instance"].as_str().unwrap().is_empty() && !told["hint"].as_str().unwrap().is_empty());
+    };
+    problem(&answer, 422, "temprature");
+    let hot = json!({ "task": { "task_id": "t", "temperature": 9 } });
+    problem(&client.post("/api/ml/predict", &hot).await, 422, "temperature");
+    let unknown = json!({ "event_id": "nobody", "feedback": { "user_action": "approve" } });
+    problem(&client.post("/api/ml/feedback", &unknown).await, 404, "nobody");
+    let twice = json!({ "task": task(1), "id": "twice" });
+    assert_eq!(client.post("/api/ml/generations", &twice).await.status, 201);
+    let other = json!({ "task": task(2), "id": "twice" });
+    problem(&client.post("/api/ml/generations", &other).await, 409, "twice");
+    problem(&client.ask("DELETE", "/api/ml/models", None).await, 405, "DELETE");
+    problem(&client.get("/nowhere").await, 404, "no such route");
+    let wrong = Client::new(running.address, Some("a guess"));
+    problem(&wrong.get("/api/ml/models").await, 401, "token");
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_browser_may_show_the_token_as_a_password() {
+    let running = Running::after(0, Limits::default()).await;
+    let stranger = Client::new(running.address, None);
+    assert!(stranger.get("/").await.head.contains("www-authenticate: bearer, basic"));
+    let ask = |pair: &str| {
+        use base64::Engine;
+        let pair = base64::engine::general_purpose::STANDARD.encode(pair);
+        format!("GET / HTTP/1.1\r\nhost: x\r\nauthorization: Basic {pair}\r\nconnection: close\r\n\r\n")
+    };
+    let shown = stranger.raw(ask(&format!("anyone:{TOKEN}")).as_bytes()).await.unwrap();
+    assert_eq!(shown.status, 200);
+    assert_eq!(stranger.raw(ask("anyone:else").as_bytes()).await.unwrap().status, 401);
+    running.stop().await;
+}
+
+/// Ten thousand requests, good and bad, eight at a time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hostile_clients_hang_nothing_and_break_nothing() {
+    let requests = std::env::var("DEVMATRIX_HTTP_REQUESTS").map_or(10_000, |n| n.parse().unwrap());
+    let limits = Limits { body_bytes: 64 << 10, request: Duration::from_secs(2), ..Limits::default() };
+    let running = Running::after(10, limits).await;
+    let before = starts(running.store.as_ref()).await;
+    let (mut clients, mut tally) = (Vec::new(), hostile::Tally::default());
+    for seed in 0..8 {
+        let client = running.client();
+        clients.push(tokio::spawn(async move { hostile::storm(&client, requests / 8, seed).await }));
+    }
+    for client in clients {
+        tally.add(client.await.unwrap());
+    }
+    println!("{tally}");
+    assert!(tally.unexpected.is_empty(), "{:#?}", tally.unexpected);
+    assert_eq!(tally.sent(), requests / 8 * 8);
+    assert!(tally.kinds() > 25, "all kinds were sent: {tally}");
+    assert_eq!(running.client().get("/health").await.status, 200);
+    let page = running.client().get("/").await;
+    assert!(page.status == 200 && !page.body.contains("<script"), "{}", page.head);
+    let store = running.stop().await;
+    assert_eq!(starts(store.as_ref()).await, before + tally.started, "what was acknowledged is there");
+}
+
+/// Those who ask while the service stops get an answer or none; what was answered is kept.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_orderly_end_loses_nothing() {
+    let running = Running::after(0, Limits::default()).await;
+    let mut writers = Vec::new();
+    for writer in 0..4 {
+        let client = running.client();
+        writers.push(tokio::spawn(async move {
+            let mut acknowledged = Vec::new();
+            for i in 0.. {
+                let id = format!("w{writer}-{i}");
+                let start = json!({ "task": task(i), "id": id });
+                let Ok(answer) = client.try_post("/api/ml/generations", &start).await else { break };
+                assert!([201, 503].contains(&answer.status), "{answer:?}");
+                let judged = json!({ "event_id": id, "feedback": { "user_action": "reject" } });
+                let Ok(answer) = client.try_post("/api/ml/feedback", &judged).await else { break };
+                assert_eq!(answer.status, 204);
+                acknowledged.push(id);
+            }
+            acknowledged
+        }));
+    }
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    // A request whose body is under way when the service stops is answered.
+    let slow = running.client();
+    let slow =
+        tokio::spawn(async move { slow.slowly("/api/ml/predict", &json!({ "task": task(0) }), 400).await });
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let store = running.stop().await;
+    assert_eq!(slow.await.unwrap().unwrap().status, 200);
+    let mut kept = 0;
+    for writer in writers {
+        for id in writer.await.unwrap() {
+            let event = store.event(&EventId::new(&id).unwrap()).await.unwrap();
+            assert_eq!(event.outcome().unwrap().success, Some(false), "{id}");
+            kept += 1;
+        }
+    }
+    assert!(kept > 0);
+    assert!(store.without_features(None, 10).await.unwrap().is_empty(), "feature vectors were written");
+    let facts = store.scan(ScanOrder::Known, None, 10).await.unwrap();
+    assert!(!facts.records.is_empty());
+}
+
+async fn starts(store: &MemoryStore) -> usize {
+    let mut n = 0;
+    let mut each = |record: devmatrix_ml::event::Record| {
+        n += usize::from(matches!(record.fact(), devmatrix_ml::event::Fact::Started(_)));
+        Ok(())
+    };
+    store.for_each(ScanOrder::Known, &mut each).await.unwrap();
+    n
+}

@@ -1,0 +1,258 @@
+//! Requests of all kinds, most of them bad.
+
+use super::client::{Answer, Client};
+use rand::{RngExt, SeedableRng};
+use rand_pcg::Pcg64Mcg;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// What came of many requests.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    /// By kind: how many, and how often each status came; 0 stands for a connection without an answer.
+    by_kind: BTreeMap<&'static str, BTreeMap<u16, usize>>,
+    /// Starts that were acknowledged.
+    pub(crate) started: usize,
+    /// What should not have been.
+    pub(crate) unexpected: Vec<String>,
+}
+
+impl Tally {
+    pub(crate) fn add(&mut self, other: Self) {
+        for (kind, statuses) in other.by_kind {
+            let own = self.by_kind.entry(kind).or_default();
+            statuses.into_iter().for_each(|(status, n)| *own.entry(status).or_default() += n);
+        }
+        self.started += other.started;
+        self.unexpected.extend(other.unexpected);
+    }
+
+    pub(crate) fn sent(&self) -> usize {
+        self.by_kind.values().flat_map(BTreeMap::values).sum()
+    }
+
+    pub(crate) fn kinds(&self) -> usize {
+        self.by_kind.len()
+    }
+
+    /// Notes an answer, one of those that may be expected; 0 for none.
+    fn note(&mut self, kind: &'static str, answer: Option<&Answer>, expected: &[u16]) {
+        let status = answer.map_or(0, |answer| answer.status);
+        *self.by_kind.entry(kind).or_default().entry(status).or_default() += 1;
+        if !expected.contains(&status) && self.unexpected.len() < 20 {
+            self.unexpected.push(format!("{kind}: {answer:?}"));
+        }
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.by_kind.iter().try_for_each(|(kind, statuses)| writeln!(f, "  {kind:<24} {statuses:?}"))
+    }
+}
+
+const PREDICT: &str = "/api/ml/predict";
+const START: &str = "/api/ml/generations";
+const FEEDBACK: &str = "/api/ml/feedback";
+
+/// Names and texts that break what does not expect them.
+const NASTY: [&str; 12] = [
+    "<script>alert(1)</script>",
+    "\"><img src=x onerror=alert(1)>",
+    "'; DROP TABLE ml_generation_events; --",
+    "\u{202e}gnp.exe\u{202c}",
+    "\0\u{1}\u{7f}",
+    "{{7*7}} ${7*7} <%= 7*7 %>",
+    "../../../../etc/passwd",
+    "🧨🧨🧨",
+    "%00%0d%0aSet-Cookie:%20a=b",
+    "</title></svg></style>",
+    "NaN",
+    "ﷺ\u{300}\u{301}\u{302}\u{303}",
+];
+
+/// One client's requests, one after the other.
+pub(crate) async fn storm(client: &Client, requests: usize, seed: u64) -> Tally {
+    let (mut rng, mut tally) = (Pcg64Mcg::seed_from_u64(seed), Tally::default());
+    for i in 0..requests {
+        one(client, &mut rng, &mut tally, format!("s{seed}-{i}")).await;
+    }
+    tally
+}
+
+async fn one(client: &Client, rng: &mut Pcg64Mcg, tally: &mut Tally, id: String) {
+    let nasty = NASTY[rng.random_range(0..NASTY.len())];
+    match rng.random_range(0..100_u32) {
+        0..=24 => good(client, tally, id).await,
+        25..=39 => hostile_texts(client, tally, nasty, id).await,
+        40..=64 => bad_json(client, rng, tally).await,
+        65..=79 => bad_values(client, rng, tally).await,
+        80..=93 => bad_requests(client, rng, tally, nasty).await,
+        94..=98 => bad_connections(client, rng, tally, id).await,
+        _ => rare(client, rng, tally).await,
+    }
+}
+
+async fn good(client: &Client, tally: &mut Tally, id: String) {
+    let task = json!({ "task_id": id, "task_description": "Add an endpoint", "agent_type": "backend" });
+    let answer = client.try_post(PREDICT, &json!({ "task": task })).await.ok();
+    tally.note("predict", answer.as_ref(), &[200]);
+}
+
+async fn hostile_texts(client: &Client, tally: &mut Tally, nasty: &str, id: String) {
+    let long = nasty.repeat(200);
+    let task = json!({ "task_id": id, "task_description": long, "agent_type": nasty, "language": nasty,
+        "task_type": nasty, "framework": long, "model_used": nasty });
+    let answer = client.try_post(START, &json!({ "task": task, "metadata": { nasty: nasty } })).await.ok();
+    tally.note("start, hostile texts", answer.as_ref(), &[201]);
+    let Some(started) = answer.filter(|answer| answer.status == 201) else { return };
+    tally.started += 1;
+    let feedback = json!({ "user_action": "reject", "user_feedback": nasty });
+    let judged = json!({ "event_id": started.json()["id"], "feedback": feedback });
+    // Follows the start, so it is not counted as a request of its own.
+    match client.try_post(FEEDBACK, &judged).await {
+        Ok(answer) if answer.status == 204 => {}
+        other => tally.unexpected.push(format!("feedback after a start: {other:?}")),
+    }
+}
+
+async fn bad_json(client: &Client, rng: &mut Pcg64Mcg, tally: &mut Tally) {
+    let deep = "[".repeat(5_000);
+    let bodies: [(&'static str, &[u8]); 9] = [
+        ("nothing", b""),
+        ("not JSON", b"task=1&b=2"),
+        ("cut off", b"{\"task\": {\"task_id\": \"a"),
+        ("not UTF-8", b"{\"task\": {\"task_id\": \"\xff\xfe\"}}"),
+        ("NaN", b"{\"task\": {\"task_id\": \"a\", \"temperature\": NaN}}"),
+        ("too deep", deep.as_bytes()),
+        ("half a surrogate", b"{\"task\": {\"task_id\": \"\\ud800\"}}"),
+        ("two values", b"{} {}"),
+        ("null", b"null"),
+    ];
+    let (kind, body) = bodies[rng.random_range(0..bodies.len())];
+    let path = [PREDICT, START, FEEDBACK][rng.random_range(0..3)];
+    let answer = client.raw(&client.request("POST", path, "application/json", body)).await.ok();
+    // Which fault is met first, that of the JSON or that of a field, hangs on the route.
+    tally.note(kind, answer.as_ref(), &[400, 422]);
+}
+
+async fn bad_values(client: &Client, rng: &mut Pcg64Mcg, tally: &mut Tally) {
+    let ids = "x".repeat(2_000);
+    let bodies: [(&'static str, Value); 9] = [
+        ("wrong type", json!({ "task": { "task_id": "a", "temperature": "hot" } })),
+        ("a list for a task", json!({ "task": [1, 2, 3] })),
+        ("no id", json!({ "task": { "task_description": "x" } })),
+        ("an empty id", json!({ "task": { "task_id": "" } })),
+        ("an endless id", json!({ "task": { "task_id": ids } })),
+        ("an id of control characters", json!({ "task": { "task_id": "a\u{0}b" } })),
+        ("out of range", json!({ "task": { "task_id": "a", "temperature": 1e308 } })),
+        ("a negative count", json!({ "task": { "task_id": "a", "max_tokens": -1 } })),
+        ("unknown field", json!({ "task": { "task_id": "a" }, "admin": true })),
+    ];
+    let (kind, body) = &bodies[rng.random_range(0..bodies.len())];
+    let path = [PREDICT, START][rng.random_range(0..2)];
+    let answer = client.try_post(path, body).await.ok();
+    tally.note(kind, answer.as_ref(), &[422]);
+}
+
+async fn bad_requests(client: &Client, rng: &mut Pcg64Mcg, tally: &mut Tally, nasty: &str) {
+    let encoded: String = nasty.bytes().map(|byte| format!("%{byte:02X}")).collect();
+    let (kind, request, expected): (_, _, &[u16]) = match rng.random_range(0..9) {
+        0 => ("wrong method", client.request("DELETE", PREDICT, "application/json", b"{}"), &[405]),
+        1 => ("no such route", client.request("GET", &format!("/{encoded}"), "text/plain", b""), &[404]),
+        2 => ("wrong content type", client.request("POST", PREDICT, "text/xml", b"<a/>"), &[415]),
+        3 => (
+            "end of nobody's",
+            client.request("POST", &format!("{START}/{encoded}/completion"), "application/json", b"{}"),
+            // A path with slashes in it is no route; what is no text or no id is refused.
+            &[400, 404, 422],
+        ),
+        4 => (
+            "feedback for nobody",
+            client.request(
+                "POST",
+                FEEDBACK,
+                "application/json",
+                br#"{"event_id":"nobody","feedback":{"user_action":"approve"}}"#,
+            ),
+            &[404],
+        ),
+        5 => (
+            "wrong token",
+            b"POST /api/ml/predict HTTP/1.1\r\nhost: x\r\nauthorization: Bearer guess\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}".to_vec(),
+            &[401],
+        ),
+        6 => ("not HTTP", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n".to_vec(), &[400, 0]),
+        7 => (
+            "an endless header",
+            format!("GET / HTTP/1.1\r\nhost: x\r\nx: {}\r\n\r\n", "y".repeat(600_000)).into_bytes(),
+            &[431, 400, 0],
+        ),
+        _ => (
+            "two lengths",
+            b"POST /api/ml/predict HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\ncontent-length: 7\r\n\r\n{}".to_vec(),
+            &[400, 0],
+        ),
+    };
+    let answer = client.raw(&request).await.ok();
+    tally.note(kind, answer.as_ref(), expected);
+}
+
+async fn bad_connections(client: &Client, rng: &mut Pcg64Mcg, tally: &mut Tally, id: String) {
+    let whole = client.request(
+        "POST",
+        PREDICT,
+        "application/json",
+        json!({ "task": { "task_id": id } }).to_string().as_bytes(),
+    );
+    match rng.random_range(0..4) {
+        0 => {
+            let cut = rng.random_range(0..whole.len());
+            let answer = client.half_closed(&whole[..cut]).await.ok();
+            tally.note("half closed, cut off", answer.as_ref(), &[400, 408, 0]);
+        }
+        1 => {
+            // Whoever closes its own direction after a whole request may still be answered.
+            let answer = client.half_closed(&whole).await.ok();
+            tally.note("half closed, whole", answer.as_ref(), &[200, 0]);
+        }
+        2 => {
+            let cut = rng.random_range(0..=whole.len());
+            // Whether it could be sent at all says nothing.
+            let _ = client.gone(&whole[..cut]).await;
+            tally.note("gone", None, &[0]);
+        }
+        _ => {
+            let body = json!({ "task": { "task_id": id, "task_description": "x".repeat(100_000) } });
+            let answer = client.try_post(PREDICT, &body).await.ok();
+            // The answer is lost where the rest of the body arrives after the connection was closed.
+            tally.note("a huge body", answer.as_ref(), &[413, 0]);
+        }
+    }
+}
+
+/// What takes long: pages, and clients that send too slowly.
+async fn rare(client: &Client, rng: &mut Pcg64Mcg, tally: &mut Tally) {
+    let task = json!({ "task": { "task_id": "slow" } });
+    match rng.random_range(0..12) {
+        0 => {
+            let answer = client.slowly(PREDICT, &task, 4_000).await.ok();
+            tally.note("too slow a body", answer.as_ref(), &[408]);
+        }
+        1 => {
+            let answer = client.slowly(PREDICT, &task, 200).await.ok();
+            tally.note("a slow body", answer.as_ref(), &[200]);
+        }
+        2 => {
+            let answer = client.raw(b"GET /health HTTP/1.1\r\nhost: x\r\n").await.ok();
+            tally.note("headers without an end", answer.as_ref(), &[408, 400, 0]);
+        }
+        _ => {
+            let path = ["/", "/metrics", "/api/ml/metrics", "/api/ml/models", "/health", "/openapi.json"];
+            let path = path[rng.random_range(0..path.len())];
+            let answer = client.raw(&client.request("GET", path, "text/plain", b"")).await.ok();
+            tally.note("pages", answer.as_ref(), &[200]);
+        }
+    }
+}
