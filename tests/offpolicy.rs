@@ -85,16 +85,17 @@ fn intervals_cover_the_truth() {
             for (sums, estimator) in found.iter_mut().zip(estimators) {
                 let estimate = estimate_policy(&rows, estimator, &OffPolicyOptions::default()).unwrap();
                 let value = estimate.value().unwrap();
-                sums[0] += f64::from(u8::from(value.contains(truth()))) / replications as f64;
+                sums[0] += f64::from(u8::from(value.contains(truth())));
                 sums[1] += value.half_width() / replications as f64;
                 sums[2] += (value.value - truth()) / replications as f64;
             }
         }
         for ([covered, width, error], estimator) in found.into_iter().zip(estimators) {
+            let covered = covered / replications as f64;
             println!(
                 "{name} odds, {estimator:?}: covered {covered:.3}, half width {width:.4}, mean error {error:+.4}"
             );
-            assert!((least..=1.0).contains(&covered), "{name} {estimator:?}: {covered}");
+            assert!(covered >= least, "{name} {estimator:?}: {covered}");
             assert!(replications < 500 || covered <= 0.97, "{name} {estimator:?}: {covered}");
             let most = 4.0 * width / 2.0 / (replications as f64).sqrt();
             assert!(error.abs() < most, "{name} {estimator:?}: {error}");
