@@ -55,7 +55,7 @@ fn all(c: &mut Criterion) {
         let name = policy.name().to_owned();
         let mut router = Router::new(policy, RouterOptions::default()).unwrap();
         let learnt = common::simulator(GENERATIONS).take(GENERATIONS).map(Generation::into_event);
-        learnt.for_each(|event| drop(black_box(router.judged(&event))));
+        assert!(learnt.filter(|event| router.judged(event)).count() > 0);
         let mut next = tasks.iter().cycle();
         group.bench_function(format!("{name}, predictions included"), |b| {
             b.iter(|| {

@@ -224,8 +224,6 @@ fn named(error: &Error) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
     #[test]
     fn the_table_names_every_metric() {
         let (docs, code) = include_str!("telemetry.rs").split_once("\nuse ").unwrap();

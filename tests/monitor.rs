@@ -217,7 +217,7 @@ fn order_and_repetition_change_no_figure() {
     let straight = of(&records);
     let mut random = Pcg64::seed_from_u64(1);
     // The first of all stays first: the first day that is seen begins what regenerations are compared with.
-    records.extend_from_slice(&records[..500].to_vec());
+    records.extend_from_within(..500);
     records[1..].shuffle(&mut random);
     assert_eq!(straight, of(&records));
     assert!(straight.kpis.iter().filter(|kpi| kpi.value.is_some()).count() >= 8, "{:?}", straight.kpis);

@@ -67,7 +67,7 @@ fn even(_: usize) -> [f64; ARMS] {
 
 /// What the target policy wants is seldom chosen.
 fn skewed(context: usize) -> [f64; ARMS] {
-    if context % 2 == 0 { [0.15, 0.05, 0.80] } else { [0.60, 0.10, 0.30] }
+    if context.is_multiple_of(2) { [0.15, 0.05, 0.80] } else { [0.60, 0.10, 0.30] }
 }
 
 /// 500 replications: `DEVMATRIX_REPLICATIONS=500 cargo test --release --test offpolicy -- --nocapture`.

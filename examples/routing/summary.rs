@@ -16,7 +16,8 @@ pub(crate) fn print(policy: &str, scenario: &Scenario, runs: &[Run], took: Durat
         let (mean, half) = interval(&runs.iter().map(of).collect::<Vec<_>>());
         println!("    {what:<58} {mean:9.4} ± {half:.4}");
     };
-    let fields: [(&str, fn(&Truth) -> f64); 4] = [
+    type Field = fn(&Truth) -> f64;
+    let fields: [(&str, Field); 4] = [
         ("success", |t| t.success),
         ("US dollars", |t| t.cost_usd),
         ("utility", |t| t.utility),

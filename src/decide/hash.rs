@@ -17,10 +17,10 @@ pub(super) fn place(names: [&str; 3]) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    /// Computed by Python's hashlib: int.from_bytes(sha256(...).digest()[:8], "big") >> 11 over 2^53.
+    /// Computed by Python's hashlib: `int.from_bytes(sha256(...).digest()[:8], "big") >> 11` over 2^53.
     #[test]
     fn places_are_those_of_another_language() {
-        assert_eq!(super::place(["arm", "short-prompt", "user-1"]), 0.5609438223916363);
-        assert_eq!(super::place(["entry", "", "ñ"]), 0.9468155099719266);
+        assert_eq!(super::place(["arm", "short-prompt", "user-1"]), 0.560_943_822_391_636_3);
+        assert_eq!(super::place(["entry", "", "ñ"]), 0.946_815_509_971_926_6);
     }
 }

@@ -25,8 +25,8 @@ pub struct Arrival {
 #[derive(Debug, Clone)]
 enum What {
     Start,
-    Complete(Completion),
-    Feedback(Feedback),
+    Complete(Box<Completion>),
+    Feedback(Box<Feedback>),
 }
 
 impl Arrival {
@@ -39,8 +39,8 @@ impl Arrival {
     pub async fn deliver(&self, collector: &DataCollector) {
         let _ = match &self.what {
             What::Start => Ok(()),
-            What::Complete(c) => collector.complete(&self.id, c.clone()).await,
-            What::Feedback(f) => collector.feedback(&self.id, f.clone()).await,
+            What::Complete(c) => collector.complete(&self.id, c.as_ref().clone()).await,
+            What::Feedback(f) => collector.feedback(&self.id, f.as_ref().clone()).await,
         };
     }
 }
@@ -90,7 +90,7 @@ fn build(i: usize, (name, agent, project, user): (u8, u8, u8, u8), parts: Parts)
                 done.completed_at = Some(base);
                 done.generation_time_seconds = Some(12.0);
                 done.success = (action == 0).then_some(true);
-                What::Complete(done)
+                What::Complete(Box::new(done))
             }
             _ => {
                 let actions = [UserAction::Approve, UserAction::Modify, UserAction::Reject];
@@ -98,7 +98,7 @@ fn build(i: usize, (name, agent, project, user): (u8, u8, u8, u8), parts: Parts)
                 // The same id comes again with the same content: a repeated delivery.
                 feedback.feedback_id = Some(FeedbackId::new(format!("f{action}")).unwrap());
                 feedback.final_quality_score = number.filter(|_| action == 1).map(|_| 7.5);
-                What::Feedback(feedback)
+                What::Feedback(Box::new(feedback))
             }
         };
         Arrival {
@@ -116,8 +116,8 @@ impl Arrival {
     fn to_record(&self) -> Record {
         let fact = match &self.what {
             What::Start => Fact::Started(Box::new(self.task.clone().into())),
-            What::Complete(c) => Fact::Completed(Box::new(c.clone())),
-            What::Feedback(f) => Fact::Feedback(Box::new(f.clone())),
+            What::Complete(c) => Fact::Completed(c.clone()),
+            What::Feedback(f) => Fact::Feedback(f.clone()),
         };
         Record::new(self.id.clone(), self.at, fact).unwrap()
     }

@@ -195,7 +195,7 @@ mod tests {
         let decision = Decision::drawn("p 1", names, vec![0.4, 0.2, 0.3, 0.0, 0.1], 1).unwrap();
         let found = weights(&decision, &house, &templates);
         // Half of the house's choices would have been this one, and it had odds of 0.2.
-        assert_eq!(found, BTreeMap::from([(house, 2.5), (other.clone(), 0.0)]));
+        assert_eq!(found, BTreeMap::from([(house.clone(), 2.5), (other.clone(), 0.0)]));
         assert!(
             weights(&decision, &other, &templates).is_empty(),
             "the host used another one than was drawn"
