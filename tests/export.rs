@@ -4,7 +4,7 @@
 mod common;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use common::{anything, approve, task, world::store_of};
+use common::{anything, approve, task, world::store_from, world::store_of};
 use devmatrix_ml::ErrorKind;
 use devmatrix_ml::clock::{Clock, ManualClock};
 use devmatrix_ml::collect::DataCollector;
@@ -15,6 +15,7 @@ use devmatrix_ml::export::{
 };
 use devmatrix_ml::features::{FeatureEngineer, FeatureOptions};
 use devmatrix_ml::models::{Predictor, SuccessTrainer, TimeTrainer, Trainer};
+use devmatrix_ml::simulate::SimulatorOptions;
 use devmatrix_ml::store::{EventStore, EventStoreExt, MemoryStore, ScanOrder};
 use futures_executor::block_on;
 use proptest::collection::vec;
@@ -49,23 +50,39 @@ fn a_store_made_from_a_file_replays_to_the_same_bits() {
 #[test]
 fn training_from_the_file_gives_the_artefact_of_the_store() {
     let (store, clock) = store_of(40, 15.0, 4);
+    for target in Target::ALL {
+        assert_same_training(store.as_ref(), &clock, target);
+    }
+}
+
+#[test]
+fn who_was_asked_goes_with_a_training_set() {
+    let mut options = SimulatorOptions::default();
+    (options.days, options.per_day, options.seed) = (60, 30.0, 5);
+    (options.feedback_share, options.failed_feedback_share, options.audit_share) = (0.3, Some(0.8), 0.2);
+    let (store, clock) = store_from(options);
+    let data = rows(store.as_ref(), &clock, Target::Success);
+    assert!(data.examples.iter().any(|e| e.odds < 0.9), "nobody's answer was weighed");
+    assert_same_training(store.as_ref(), &clock, Target::Success);
+}
+
+/// What is written and read back is the training set, and trains to the same artefact.
+fn assert_same_training(store: &MemoryStore, clock: &ManualClock, target: Target) {
     let folder = tempdir().unwrap();
     let engineer = FeatureEngineer::default();
-    for target in Target::ALL {
-        let path = folder.path().join(target.name());
-        let data = rows(store.as_ref(), &clock, target);
-        write_dataset(&data, &path).unwrap();
-        let read = read_dataset(&path, &engineer).unwrap();
-        assert_eq!(read.fingerprint(), data.fingerprint());
-        // What was known earlier hangs on more than the fingerprint looks at.
-        let middle = data.examples[data.examples.len() / 2].started_at;
-        assert_eq!(format!("{:?}", read.until(middle)), format!("{:?}", data.until(middle)));
-        assert_eq!(format!("{read:?}"), format!("{data:?}"));
-        match target {
-            Target::Success => assert_same_artefact(&SuccessTrainer::default(), &read, &data),
-            Target::Time => assert_same_artefact(&TimeTrainer::default(), &read, &data),
-            _ => {}
-        }
+    let path = folder.path().join(target.name());
+    let data = rows(store, clock, target);
+    write_dataset(&data, &path).unwrap();
+    let read = read_dataset(&path, &engineer).unwrap();
+    assert_eq!(read.fingerprint(), data.fingerprint());
+    // What was known earlier hangs on more than the fingerprint looks at.
+    let middle = data.examples[data.examples.len() / 2].started_at;
+    assert_eq!(format!("{:?}", read.until(middle)), format!("{:?}", data.until(middle)));
+    assert_eq!(format!("{read:?}"), format!("{data:?}"));
+    match target {
+        Target::Success => assert_same_artefact(&SuccessTrainer::default(), &read, &data),
+        Target::Time => assert_same_artefact(&TimeTrainer::default(), &read, &data),
+        _ => {}
     }
 }
 

@@ -56,15 +56,17 @@ impl Answers {
         Self::from_seen(examples.iter().map(seen))
     }
 
-    /// Generations in the order of their start.
+    /// Generations in the order of their start; where nobody was asked they tell nothing, and are not kept.
     pub(crate) fn from_seen(seen: impl Iterator<Item = Seen>) -> Self {
-        Self(Arc::new(seen.collect()))
+        let seen: Vec<Seen> = seen.collect();
+        let asked = seen.iter().any(|seen| seen.review.is_some());
+        Self(Arc::new(if asked { seen } else { Vec::new() }))
     }
 
-    /// All generations, where any request is stored; without one they tell nothing.
+    /// Generations in the order of their start; none where nobody was asked.
     #[cfg(feature = "export")]
-    pub(crate) fn telling(&self) -> &[Seen] {
-        if self.0.iter().any(|seen| seen.review.is_some()) { &self.0 } else { &[] }
+    pub(crate) fn seen(&self) -> &[Seen] {
+        &self.0
     }
 
     /// What those older than `mature` tell at `now`; `None` where too few were asked.

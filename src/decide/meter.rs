@@ -112,7 +112,8 @@ mod tests {
             (Some(0.04), Some(12.0), Some(4000));
         (0..200).for_each(|_| meter.learn(&task("a"), &done));
         let (cost, seconds) = meter.expected(&task("a"), Some(0.5));
-        assert!((cost - 0.04).abs() < 0.001 && (seconds - 12.0).abs() < 0.2, "{cost} {seconds}");
+        // A price fifty times the record still shows a little.
+        assert!((cost - 0.04).abs() < 0.005 && (seconds - 12.0).abs() < 0.2, "{cost} {seconds}");
         // Another LLM: its price times the tokens of all; the seconds of all.
         let (cost, seconds) = meter.expected(&task("b"), Some(0.002));
         assert!((cost - 0.008).abs() < 0.001 && (seconds - 12.0).abs() < 1.0, "{cost} {seconds}");

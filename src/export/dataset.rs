@@ -308,7 +308,7 @@ fn answers_to_text(answers: &Answers) -> Result<String> {
     let flat = |seen: &Seen| -> Answered {
         (micros(seen.started), seen.known.map(|(at, success)| (micros(at), success)), seen.review)
     };
-    let all: Vec<_> = answers.telling().iter().map(flat).collect();
+    let all: Vec<_> = answers.seen().iter().map(flat).collect();
     serde_json::to_string(&all).map_err(|e| Error::internal("who answered cannot be written").with_source(e))
 }
 

@@ -12,6 +12,11 @@ use std::sync::Arc;
 pub fn store_of(days: u32, per_day: f64, seed: u64) -> (Arc<MemoryStore>, ManualClock) {
     let mut options = SimulatorOptions::default();
     (options.days, options.per_day, options.seed) = (days, per_day, seed);
+    store_from(options)
+}
+
+/// The same of any world.
+pub fn store_from(options: SimulatorOptions) -> (Arc<MemoryStore>, ManualClock) {
     let events = Simulator::new(options).unwrap().map(Generation::into_event);
     let mut records: Vec<Record> = events.flat_map(|e| e.into_records().unwrap()).collect();
     records.sort_by_cached_key(|r| (r.known_at(), r.key()));
