@@ -35,7 +35,7 @@ pub struct ThompsonParams {
 
 impl Default for ThompsonParams {
     fn default() -> Self {
-        Self { samples: 100, spread: 0.3, floor: 0.01, online: OnlineParams::default() }
+        Self { samples: 100, spread: 0.4, floor: 0.005, online: OnlineParams::default() }
     }
 }
 
