@@ -55,7 +55,9 @@ fn all(c: &mut Criterion) {
         let name = policy.name().to_owned();
         let mut router = Router::new(policy, RouterOptions::default()).unwrap();
         let learnt = common::simulator(GENERATIONS).take(GENERATIONS).map(Generation::into_event);
-        learnt.for_each(|event| drop(black_box(router.judged(&event))));
+        learnt.for_each(|event| {
+            black_box(router.judged(&event));
+        });
         let mut next = tasks.iter().cycle();
         group.bench_function(format!("{name}, predictions included"), |b| {
             b.iter(|| {

@@ -2,11 +2,10 @@
 //! candidate, and what is recorded is what was drawn from.
 #![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
 
-#[path = "common/anything.rs"]
-#[allow(dead_code)]
-mod anything;
+mod common;
 
 use chrono::{DateTime, Utc};
+use common::anything;
 use devmatrix_ml::ErrorKind;
 use devmatrix_ml::decide::{
     Boosted, Candidate, EpsilonGreedy, LinUcb, Objective, Plan, Policy, Request, Router, RouterOptions,

@@ -55,7 +55,7 @@ impl Thompson {
         params.online.verify()?;
         let ThompsonParams { samples, spread, floor, .. } = params;
         if !(1..=100_000).contains(&samples)
-            || !(spread > 0.0 && spread <= 10.0)
+            || !(f64::MIN_POSITIVE..=10.0).contains(&spread)
             || !(0.0..=1.0).contains(&floor)
         {
             return Err(Error::invalid(format!(
