@@ -89,19 +89,19 @@ pub(super) fn features(
     all.one("tokens", task.max_tokens.map(u64::from), 0.3);
     // Its parts, each with what it is at.
     for (name, of, scale) in
-        [("family", family, 0.5), ("llm", llm, 0.7), ("agent", agent, 0.7), ("template", template, 0.5)]
+        [("family", family, 0.3), ("llm", llm, 0.7), ("agent", agent, 0.7), ("template", template, 0.5)]
     {
         all.one(name, of, scale);
-        all.two(name, of, "type", kind, 0.5);
-        all.two(name, of, "language", language, 0.4);
+        all.two(name, of, "type", kind, 0.4);
+        all.two(name, of, "language", language, 0.3);
         if by_task {
             all.two(name, of, "task", this, 0.6);
         }
         if name != "family" {
-            all.two(name, of, "framework", framework, 0.3);
+            all.two(name, of, "framework", framework, 0.15);
         }
     }
-    all.two("agent", agent, "llm", llm, 0.2);
+    all.two("agent", agent, "llm", llm, 0.1);
     all.0.sort_unstable_by_key(|(name, _)| *name);
     all.0
 }

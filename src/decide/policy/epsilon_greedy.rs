@@ -49,10 +49,13 @@ impl EpsilonGreedy {
     pub fn new(params: EpsilonParams) -> Result<Self> {
         params.online.verify()?;
         let EpsilonParams { first, last, half_life, .. } = params;
-        if !((0.0..=1.0).contains(&first) && (0.0..=1.0).contains(&last) && half_life > 0.0) {
+        if !(0.0..=1.0).contains(&first)
+            || !(0.0..=1.0).contains(&last)
+            || !(f64::MIN_POSITIVE..=1e12).contains(&half_life)
+        {
             return Err(Error::invalid(format!(
                 "epsilon-greedy: first is {first} and last is {last}, expected 0 to 1; half_life is \
-                 {half_life}, expected above 0"
+                 {half_life}, expected above 0 and at most 1e12"
             )));
         }
         Ok(Self { model: Online::new(params.online.clone()), params, outcomes: 0 })

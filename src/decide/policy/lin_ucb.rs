@@ -1,4 +1,4 @@
-//! LinUCB: the candidate that may be best, were one lucky.
+//! `LinUCB`: the candidate that may be best, were one lucky.
 
 use super::online::{Margins, Online, OnlineParams};
 use super::{Arm, Belief, Objective, Policy, TaskOutcome, above_floor, all_on, load, store};
@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::learn::sigmoid;
 use serde::{Deserialize, Serialize};
 
-/// LinUCB (Li, Chu, Langford and Schapire 2010) on a Bayesian logistic regression. By itself it has no
+/// `LinUCB` (Li, Chu, Langford and Schapire 2010) on a Bayesian logistic regression. By itself it has no
 /// odds; a share of all choices is made at random, so that it has.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LinUcb {

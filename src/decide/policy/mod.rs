@@ -133,7 +133,7 @@ impl TaskOutcome {
 /// `InvalidInput` when the odds are not from 0 to 1 or do not add up to 1, or `at` is not in [0, 1).
 pub fn draw(odds: &[f64], at: f64) -> Result<usize> {
     let sum: f64 = odds.iter().sum();
-    if !(odds.iter().all(|p| (0.0..=1.0).contains(p)) && (sum - 1.0).abs() <= 1e-6) {
+    if !odds.iter().all(|p| (0.0..=1.0).contains(p)) || !(1.0 - 1e-6..=1.0 + 1e-6).contains(&sum) {
         return Err(Error::invalid(format!("odds must be from 0 to 1 and add up to 1, here to {sum}")));
     }
     if !(0.0..1.0).contains(&at) {

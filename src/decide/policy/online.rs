@@ -1,7 +1,7 @@
 //! A logistic regression that learns one outcome at a time and knows how unsure it is.
 //!
 //! Its weights have a joint Gaussian posterior. An outcome tells of one direction only, that of its
-//! row, so the posterior along it is Laplace's exactly and the rest follows by conditioning (MacKay
+//! row, so the posterior along it is Laplace's exactly and the rest follows by conditioning (`MacKay`
 //! 1992; Chapelle and Li 2011 keep the diagonal only, which forgets that candidates for one task share
 //! what is not known of the task). Weights drift a little with every outcome, and much where outcomes
 //! keep surprising, so the world may change.
@@ -31,7 +31,7 @@ pub struct OnlineParams {
 
 impl Default for OnlineParams {
     fn default() -> Self {
-        Self { drift: 3e-6, surprise: 6.0, most_weights: 1024 }
+        Self { drift: 1e-6, surprise: 6.0, most_weights: 1024 }
     }
 }
 
@@ -263,7 +263,7 @@ fn mode(margin: f64, variance: f64, y: f64) -> f64 {
     z
 }
 
-/// The mean probability over a Gaussian belief of log-odds (MacKay 1992).
+/// The mean probability over a Gaussian belief of log-odds (`MacKay` 1992).
 fn moderated(mean: f64, variance: f64) -> f64 {
     sigmoid(mean / (1.0 + std::f64::consts::PI * variance.max(0.0) / 8.0).sqrt())
 }

@@ -35,7 +35,7 @@ pub struct ThompsonParams {
 
 impl Default for ThompsonParams {
     fn default() -> Self {
-        Self { samples: 100, spread: 0.3, floor: 0.01, online: OnlineParams::default() }
+        Self { samples: 100, spread: 0.4, floor: 0.005, online: OnlineParams::default() }
     }
 }
 
@@ -54,8 +54,10 @@ impl Thompson {
     pub fn new(params: ThompsonParams) -> Result<Self> {
         params.online.verify()?;
         let ThompsonParams { samples, spread, floor, .. } = params;
-        let sound = spread > 0.0 && spread <= 10.0 && (0.0..=1.0).contains(&floor);
-        if !sound || !(1..=100_000).contains(&samples) {
+        if !(1..=100_000).contains(&samples)
+            || !(f64::MIN_POSITIVE..=10.0).contains(&spread)
+            || !(0.0..=1.0).contains(&floor)
+        {
             return Err(Error::invalid(format!(
                 "Thompson: samples is {samples}, expected 1 to 100000; spread is {spread}, expected above 0 \
                  and at most 10; floor is {floor}, expected 0 to 1"
