@@ -6,6 +6,7 @@ mod common;
 use criterion::{Criterion, criterion_group, criterion_main};
 use devmatrix_ml::clock::{Clock, ManualClock};
 use devmatrix_ml::decide::{Boosted, Candidate, Plan, Policy, Request, Router, RouterOptions, Thompson};
+use devmatrix_ml::event::TaskContext;
 use devmatrix_ml::features::FeatureEngineer;
 use devmatrix_ml::history::SharedHistory;
 use devmatrix_ml::registry::MemoryRegistry;
@@ -65,20 +66,29 @@ fn all(c: &mut Criterion) {
                 black_box(router.choose_predicted(&service, &request).unwrap())
             });
         });
-        let mut took: Vec<Duration> = tasks
-            .iter()
-            .cycle()
-            .take(TIMED)
-            .map(|task| {
-                let begun = Instant::now();
-                black_box(router.choose_predicted(&service, &Request::new(task, &candidates, now)).unwrap());
-                begun.elapsed()
-            })
-            .collect();
-        took.sort_unstable();
-        println!("{TIMED} choices by {name}: p50 {:?}, p99 {:?}", took[TIMED / 2], took[TIMED * 99 / 100]);
+        quantiles(&format!("{name}, predictions included"), &tasks, |task| {
+            black_box(router.choose_predicted(&service, &Request::new(task, &candidates, now)).unwrap());
+        });
+        quantiles(&format!("{name} alone"), &tasks, |task| {
+            black_box(router.choose(&Request::new(task, &candidates, now)).unwrap());
+        });
     }
     group.finish();
+}
+
+fn quantiles(what: &str, tasks: &[TaskContext], mut choose: impl FnMut(&TaskContext)) {
+    let mut took: Vec<Duration> = tasks
+        .iter()
+        .cycle()
+        .take(TIMED)
+        .map(|task| {
+            let begun = Instant::now();
+            choose(task);
+            begun.elapsed()
+        })
+        .collect();
+    took.sort_unstable();
+    println!("{TIMED} choices by {what}: p50 {:?}, p99 {:?}", took[TIMED / 2], took[TIMED * 99 / 100]);
 }
 
 criterion_group!(benches, all);

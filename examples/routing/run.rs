@@ -48,14 +48,14 @@ pub(crate) fn run(scenario: &Scenario, policy: &str, seed: u64, generations: usi
     let mut nightly = if policy == "boosted" { Some(Nightly::new()?) } else { None };
     let mut run = Run::default();
     let mut unheard = Unheard::new();
-    let mut world = Simulator::new(scenario.world(seed, generations))?;
+    let mut world = Simulator::new(Scenario::world(seed, generations))?;
     let mut degraded = false;
     for number in 0..generations {
         let Some(generation) = world.next() else { break };
         let now = generation.context.started_at.unwrap_or_default();
         if !degraded && scenario.degrades == Some(number) {
             degraded = true;
-            world = degrade(scenario, seed, generations, now, number)?;
+            world = degrade(seed, generations, now, number)?;
         }
         while let Some(due) = unheard.first_entry().filter(|due| due.key().0 <= now) {
             let ((at, _), news) = due.remove_entry();
@@ -97,14 +97,8 @@ pub(crate) fn run(scenario: &Scenario, policy: &str, seed: u64, generations: usi
 }
 
 /// The same world from here on, with the baseline's LLM worse from today.
-fn degrade(
-    scenario: &Scenario,
-    seed: u64,
-    generations: usize,
-    now: DateTime<Utc>,
-    number: usize,
-) -> anyhow::Result<Simulator> {
-    let mut options = scenario.world(seed, generations);
+fn degrade(seed: u64, generations: usize, now: DateTime<Utc>, number: usize) -> anyhow::Result<Simulator> {
+    let mut options = Scenario::world(seed, generations);
     options.degraded_llm_day = Some((now - options.start).num_days() as u32);
     let mut world = Simulator::new(options)?;
     // What was drawn does not hang on it.

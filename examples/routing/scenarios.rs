@@ -90,7 +90,8 @@ impl Scenario {
             .collect()
     }
 
-    pub(crate) fn world(&self, seed: u64, generations: usize) -> SimulatorOptions {
+    /// The world of a seed.
+    pub(crate) fn world(seed: u64, generations: usize) -> SimulatorOptions {
         let mut options = SimulatorOptions::default();
         (options.seed, options.per_day) = (seed, PER_DAY);
         options.days = (generations as f64 / PER_DAY * 1.15) as u32 + 8;
