@@ -24,7 +24,7 @@
 use crate::decide::Choice;
 use crate::error::{Error, ErrorKind, Result};
 use crate::models::Status;
-use crate::serve::{ModelChange, Predictions};
+use crate::serve::{ModelChange, Outlook, Predictions};
 use crate::train::TrainingReport;
 use metrics::{Label, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use std::time::Instant;
@@ -117,7 +117,14 @@ impl Answer for Predictions {
     }
 }
 
-impl Answer for Vec<Predictions> {
+impl Answer for Outlook {
+    fn count(&self) {
+        self.success.count();
+        answered!("time", self.time.estimate.status);
+    }
+}
+
+impl<T: Answer> Answer for Vec<T> {
     fn count(&self) {
         self.iter().for_each(Answer::count);
     }

@@ -219,3 +219,31 @@ fn reasons_are_said_in_the_hosts_words_and_summed_by_topic() {
     assert!(found.reasons_by_topic.iter().all(|g| g.text.starts_with(&format!("#{:?}: <", g.topic))));
     assert!(service.predict_success_only(&served.task).unwrap().reasons_by_topic.is_empty());
 }
+
+/// Reading the task once changes nothing.
+#[test]
+fn ways_to_do_one_task_are_predicted_as_each_alone() {
+    let served = two_versions();
+    served.promote(1);
+    block_on(served.service.reload(&served.registry)).unwrap();
+    let way = |llm: &str, agent: &str| {
+        let mut way = served.task.clone();
+        way.task_description = "Add an endpoint with JWT authentication.\n- It must be quick.".into();
+        (way.model_used, way.agent_type) = (Some(llm.into()), Some(agent.into()));
+        way
+    };
+    let ways =
+        [way("claude-sonnet-4.5", "backend"), way("gpt-4.1-mini", "frontend"), way("new\0one", "backend")];
+    let together = served.service.predict_what_if(&ways).unwrap();
+    let outlooks = served.service.outlooks(&ways).unwrap();
+    for ((way, found), outlook) in ways.iter().zip(&together).zip(&outlooks) {
+        let alone = served.service.predict_all_only(way).unwrap();
+        assert_eq!(found, &alone);
+        assert_eq!((&outlook.success, &outlook.time), (&alone.success, &alone.time));
+        assert_eq!(found.success.model_version, 1);
+    }
+    assert_ne!(together[0].success.success_probability, together[1].success.success_probability);
+    assert!(served.service.predict_what_if(&[]).unwrap().is_empty());
+    let error = served.service.outlooks(&[ways[0].clone(), common::task("TASK-2")]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+}

@@ -9,6 +9,9 @@ const WINDOW: usize = 1000;
 /// Windows in which a policy may still be finding its way.
 const LEARNING: usize = 3;
 
+/// What is looked at of a generation.
+type Field = fn(&Truth) -> f64;
+
 pub(crate) fn print(policy: &str, scenario: &Scenario, runs: &[Run], took: Duration) {
     println!("  {policy} ({} runs, {:.0} s)", runs.len(), took.as_secs_f64());
     let last = |all: &[Truth]| all[all.len().saturating_sub(5 * WINDOW)..].to_vec();
@@ -16,7 +19,6 @@ pub(crate) fn print(policy: &str, scenario: &Scenario, runs: &[Run], took: Durat
         let (mean, half) = interval(&runs.iter().map(of).collect::<Vec<_>>());
         println!("    {what:<58} {mean:9.4} ± {half:.4}");
     };
-    type Field = fn(&Truth) -> f64;
     let fields: [(&str, Field); 4] = [
         ("success", |t| t.success),
         ("US dollars", |t| t.cost_usd),

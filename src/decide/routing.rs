@@ -14,7 +14,7 @@ use super::weights::{ModelWeight, Records};
 use crate::error::{Error, Result};
 use crate::event::{Completion, Decision, GenerationEvent, TaskContext};
 use crate::fnv;
-use crate::serve::{PredictionService, Predictions};
+use crate::serve::{Outlook, PredictionService};
 use crate::telemetry;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -76,7 +76,7 @@ pub struct Request<'a> {
     /// The moment.
     pub now: DateTime<Utc>,
     /// What the models say of each way, in the order of the candidates; `None` where nobody asked.
-    pub predictions: Option<&'a [Predictions]>,
+    pub predictions: Option<&'a [Outlook]>,
     /// The name of the candidate that is chosen where evidence separates none.
     pub default: Option<&'a str>,
     /// Whether nothing may be tried on it.
@@ -118,7 +118,7 @@ impl<'a> Request<'a> {
 
     /// The same with what the models say of each way.
     #[must_use]
-    pub fn predicted(self, predictions: &'a [Predictions]) -> Self {
+    pub fn predicted(self, predictions: &'a [Outlook]) -> Self {
         Self { predictions: Some(predictions), ..self }
     }
 
@@ -254,7 +254,7 @@ impl Router {
     pub fn choose_predicted(&mut self, service: &PredictionService, request: &Request<'_>) -> Result<Choice> {
         request.verify()?;
         let ways: Vec<_> = request.candidates.iter().map(|c| c.plan.apply(request.task)).collect();
-        let predictions = service.predict_what_if(&ways)?;
+        let predictions = service.outlooks(&ways)?;
         self.choose(&request.predicted(&predictions))
     }
 
@@ -492,15 +492,10 @@ fn keep(permitted: &mut Vec<usize>, limit: Option<f64>, of: impl Fn(usize) -> f6
     }
 }
 
-fn versions(predictions: &Predictions) -> BTreeMap<String, u64> {
-    [
-        ("success", predictions.success.model_version),
-        ("complexity", predictions.complexity.estimate.model_version),
-        ("time", predictions.time.estimate.model_version),
-        ("quality", predictions.quality.estimate.model_version),
-    ]
-    .map(|(name, version)| (name.to_owned(), version))
-    .into()
+fn versions(predictions: &Outlook) -> BTreeMap<String, u64> {
+    [("success", predictions.success.model_version), ("time", predictions.time.estimate.model_version)]
+        .map(|(name, version)| (name.to_owned(), version))
+        .into()
 }
 
 /// `SplitMix64` (Steele, Lea and Flood 2014) of two numbers.

@@ -84,48 +84,44 @@ impl Online {
 
     /// What it believes of each arm, on top of each one's offset.
     pub(super) fn margins(&self, arms: &[Arm], offset: impl Fn(&Arm) -> f64) -> Margins {
-        // A weight that was never seen has its prior, which arms may share.
-        let mut unseen: Vec<u64> = Vec::new();
-        let rows: Vec<Vec<(std::result::Result<usize, usize>, f64)>> = arms
-            .iter()
-            .map(|arm| {
-                let place = |name: &u64| match self.places.get(name) {
-                    Some(at) => Ok(*at as usize),
-                    None => Err(unseen.iter().position(|n| n == name).unwrap_or_else(|| {
-                        unseen.push(*name);
-                        unseen.len() - 1
-                    })),
-                };
-                let mut place = place;
-                arm.features.iter().map(|(name, x)| (place(name), *x)).collect()
-            })
-            .collect();
-        let mut projected = vec![0.0; self.mean.len()];
-        let mut apart = vec![0.0; unseen.len()];
+        // The weights that any arm looks at, each once: a few dozen of all.
+        let mut names: Vec<u64> =
+            arms.iter().flat_map(|arm| arm.features.iter().map(|(name, _)| *name)).collect();
+        names.sort_unstable();
+        names.dedup();
+        let places: Vec<Option<usize>> =
+            names.iter().map(|name| self.places.get(name).map(|at| *at as usize)).collect();
+        let row = |arm: &Arm| -> Vec<(usize, f64)> {
+            let found =
+                arm.features.iter().filter_map(|(name, x)| Some((names.binary_search(name).ok()?, *x)));
+            found.collect()
+        };
+        let rows: Vec<_> = arms.iter().map(row).collect();
+        let weights = self.covariance_of(&places);
+        let mut projected = vec![0.0; names.len()];
         let mut covariance = vec![vec![0.0; arms.len()]; arms.len()];
         for (a, row) in rows.iter().enumerate() {
             projected.fill(0.0);
-            apart.fill(0.0);
-            for (at, x) in row {
-                match at {
-                    Ok(at) => add_scaled(&mut projected, &self.covariance[*at], *x),
-                    Err(at) => apart[*at] += x,
-                }
-            }
+            row.iter().for_each(|(at, x)| add_scaled(&mut projected, &weights[*at], *x));
             for (b, other) in rows.iter().enumerate().take(a + 1) {
-                let product = other.iter().map(|(at, x)| match at {
-                    Ok(at) => projected[*at] * x,
-                    Err(at) => apart[*at] * x,
-                });
-                let product: f64 = product.sum();
+                let product: f64 = other.iter().map(|(at, x)| projected[*at] * x).sum();
                 (covariance[a][b], covariance[b][a]) = (product, product);
             }
         }
         let mean = arms.iter().zip(&rows).map(|(arm, row)| {
-            let known = row.iter().filter_map(|(at, x)| at.ok().map(|at| self.mean[at] * x));
+            let known = row.iter().filter_map(|(at, x)| places[*at].map(|at| self.mean[at] * x));
             offset(arm) + known.sum::<f64>()
         });
         Margins { mean: mean.collect(), covariance }
+    }
+
+    /// The covariance of some weights; one that was never seen has its prior.
+    fn covariance_of(&self, places: &[Option<usize>]) -> Vec<Vec<f64>> {
+        let between = |a: usize, b: usize| match (places[a], places[b]) {
+            (Some(x), Some(y)) => self.covariance[x][y],
+            _ => f64::from(u8::from(a == b)),
+        };
+        (0..places.len()).map(|a| (0..places.len()).map(|b| between(a, b)).collect()).collect()
     }
 
     /// Learns an outcome of an arm whose log-odds start from `offset`.
