@@ -210,9 +210,9 @@ fn recorded(file: &str) -> World {
     for (success, event) in events {
         let action = if success { UserAction::Approve } else { UserAction::Reject };
         let facts = [
-            Fact::Started(Started::from(event.started.value.context)),
-            Fact::Completed(Completion::default()),
-            Fact::Feedback(Feedback::new(action)),
+            Fact::Started(Started::from(event.started.value.context).into()),
+            Fact::Completed(Completion::default().into()),
+            Fact::Feedback(Feedback::new(action).into()),
         ];
         for fact in facts {
             now += pause / 3;
