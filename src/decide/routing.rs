@@ -349,13 +349,12 @@ impl Router {
         self.options.safety.bounded(odds, ranking.best)
     }
 
-    /// Those of the permitted arms whose LLM has no record while another's has.
+    /// Those of the permitted arms whose LLM has no record while another's has; what names none is not new.
     fn newcomers(&self, request: &Request<'_>, permitted: &[usize]) -> Vec<usize> {
-        let outcomes = |at: usize| {
-            let plan = &request.candidates[at].plan;
-            self.state.records.outcomes(plan.llm.as_deref().or(request.task.model_used.as_deref()))
+        let is_new = |at: &usize| {
+            let llm = request.candidates[*at].plan.llm.as_deref().or(request.task.model_used.as_deref());
+            llm.is_some_and(|llm| self.state.records.outcomes(llm) < self.options.newcomer_outcomes)
         };
-        let is_new = |at: &usize| outcomes(*at) < self.options.newcomer_outcomes;
         if permitted.iter().all(is_new) {
             return Vec::new();
         }
