@@ -61,8 +61,8 @@ impl Records {
     }
 
     /// Outcomes of an LLM.
-    pub(super) fn outcomes(&self, llm: Option<&str>) -> u64 {
-        llm.and_then(|llm| self.llms.get(llm)).copied().unwrap_or(0)
+    pub(super) fn outcomes(&self, llm: &str) -> u64 {
+        self.llms.get(llm).copied().unwrap_or(0)
     }
 
     /// By type of task, the LLM to rely on most first.
