@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::monitored::{Stream, runs};
+use common::monitored::{Stream, runs, seeds};
 use devmatrix_ml::monitor::{Dimension, DriftKind, Finding, ModelFacts, Monitor, MonitorOptions, Severity};
 
 fn monitor() -> Monitor {
@@ -20,10 +20,10 @@ fn live(stream: &mut Stream, monitor: &mut Monitor, n: u32) {
 /// Of 10,000 generations in which nothing changes: false alarms by kind, on average.
 #[test]
 fn where_nothing_changes_little_is_said() {
-    let runs = runs(10);
+    let (runs, seeds) = (runs(10), seeds(10));
     let mut alarms = std::collections::BTreeMap::new();
     let mut quiet = 0;
-    for seed in 0..runs {
+    for seed in seeds {
         let mut stream = Stream::new(seed);
         stream.predicted = Some(0.1);
         let mut monitor = monitor();
@@ -42,10 +42,10 @@ fn where_nothing_changes_little_is_said() {
 /// One of four agents, at .80, falls by ten points: found within 500 of its outcomes and named.
 #[test]
 fn an_agents_fall_is_found_and_named() {
-    let runs = runs(12);
+    let (runs, seeds) = (runs(12), seeds(12));
     let base = std::env::var("DEVMATRIX_BASE").ok().map_or(0.80, |base| base.parse().unwrap());
     let (mut found, mut first, mut took) = (0_u64, 0, 0);
-    for seed in 0..runs {
+    for seed in seeds {
         let mut stream = Stream::new(seed);
         stream.base = base;
         let mut monitor = monitor();
@@ -89,9 +89,9 @@ fn an_agents_fall_is_found_and_named() {
 /// Descriptions become longer by half a standard deviation: found within 1,000 generations and named.
 #[test]
 fn a_changed_feature_is_found_and_named() {
-    let runs = runs(12);
+    let (runs, seeds) = (runs(12), seeds(12));
     let mut found = 0;
-    for seed in 0..runs {
+    for seed in seeds {
         let mut stream = Stream::new(seed);
         let mut monitor = monitor();
         live(&mut stream, &mut monitor, 5_200);
@@ -117,7 +117,7 @@ fn a_changed_feature_is_found_and_named() {
 #[test]
 fn the_estimate_without_feedback_is_near_what_comes() {
     let mut far = Vec::new();
-    for seed in 0..runs(8) {
+    for seed in seeds(8) {
         let mut stream = Stream::new(seed);
         stream.predicted = Some(0.1);
         stream.delay = 3_000;

@@ -71,18 +71,18 @@ fn chances(shown: &[Bin], earlier: Option<&SuccessCell>) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::monitor::tally::bin_of;
+    use crate::monitor::tally::{Scored, bin_of};
 
     #[test]
     fn an_overconfident_past_is_corrected() {
         let mut past = SuccessCell::default();
         // Said 0.9 and 0.1, happened 0.7 and 0.3.
         for i in 0..1000 {
-            past.add(0.9, i % 10 < 7, 1);
-            past.add(0.1, i % 10 < 3, 1);
+            past.add(&Scored::of(0.9, i % 10 < 7), 1);
+            past.add(&Scored::of(0.1, i % 10 < 3), 1);
         }
         let mut shown = SuccessCell::default();
-        (0..100).for_each(|i| shown.add(if i % 2 == 0 { 0.9 } else { 0.1 }, true, 1));
+        (0..100).for_each(|i| shown.add(&Scored::of(if i % 2 == 0 { 0.9 } else { 0.1 }, true), 1));
         let day = NaiveDate::from_ymd_opt(2025, 3, 1).unwrap();
         let found = estimate((day, day), shown.bins(), Some(&past), None).unwrap();
         assert!((found.success_rate - 0.5).abs() < 0.01 && (found.accuracy - 0.7).abs() < 0.01);

@@ -26,8 +26,8 @@ use serde::{Deserialize, Serialize};
 const KEPT: usize = 100;
 
 /// How the false alarms of outcomes are spent: a tenth more is for rises.
-const ALL_SHARE: f64 = 0.07;
-const SHARES: [f64; DIMENSIONS] = [0.55, 0.18, 0.04, 0.04, 0.04, 0.04, 0.04];
+const ALL_SHARE: f64 = 0.05;
+const SHARES: [f64; DIMENSIONS] = [0.65, 0.15, 0.03, 0.03, 0.03, 0.03, 0.03];
 /// Losses lean to one side: where the theory for the normal distribution says so many outcomes, alarms of
 /// the loss come after one of them.
 const LEANING: f64 = 4.0;
@@ -125,7 +125,7 @@ impl Drift {
             && let Some((dimension, value)) = named
             && let Some(watched) = self.slices[dimension as usize].get_mut(usize::from(value - FIRST))
         {
-            watched.reset();
+            watched.hold(fall);
         }
         let found = recent.taken();
         self.told.push(Told { place: named, fall, since: began, found });
