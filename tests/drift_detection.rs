@@ -126,14 +126,20 @@ fn the_estimate_without_feedback_is_near_what_comes() {
         let mut monitor = Monitor::new(options).unwrap();
         live(&mut stream, &mut monitor, 9_000);
         let estimate = monitor.analytics(stream.now(), &ModelFacts::default()).label_free.unwrap();
-        assert!(estimate.judged == 0 && estimate.caveat.contains("concept drift"));
+        assert!(estimate.judged * 10 < estimate.predictions && estimate.caveat.contains("concept drift"));
         let newest = &stream.shown[stream.shown.len() - estimate.predictions as usize..];
         let (p, y): (Vec<_>, Vec<_>) = newest.iter().copied().unzip();
         let later = devmatrix_ml::evaluate::roc_auc(&p, &y).unwrap();
         println!("seed {seed}: expected {:.3} of {}, later {later:.3}", estimate.auc.unwrap(), p.len());
-        far.push((estimate.auc.unwrap() - later).abs());
+        far.push(estimate.auc.unwrap() - later);
     }
-    let mean = far.iter().sum::<f64>() / far.len() as f64;
-    println!("mean distance {mean:.4}, largest {:.4}", far.iter().copied().fold(0.0, f64::max));
+    let n = far.len() as f64;
+    let largest = far.iter().map(|by| by.abs()).fold(0.0, f64::max);
+    let within = far.iter().filter(|by| by.abs() <= 0.03).count();
+    let mean = far.iter().map(|by| by.abs()).sum::<f64>() / n;
+    println!(
+        "distance: mean {mean:.4}, largest {largest:.4}, to one side {:+.4}; within .03 in {within} of {n}",
+        far.iter().sum::<f64>() / n
+    );
     assert!(mean <= 0.03, "{far:?}");
 }
