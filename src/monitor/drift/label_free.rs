@@ -1,7 +1,7 @@
 //! How good predictions are likely to turn out, before the feedback comes.
 
 use super::finding::LabelFreeEstimate;
-use crate::learn::sigmoid;
+use crate::learn::{logit, sigmoid};
 use crate::monitor::tally::{Bin, SuccessCell, area};
 use chrono::NaiveDate;
 
@@ -56,8 +56,7 @@ fn chances(shown: &[Bin], earlier: Option<&SuccessCell>) -> Vec<f64> {
     let width = 1.0 / shown.len() as f64;
     let margin = |i: usize, bin: &Bin| {
         let p = if bin.n > 0 { bin.predicted() } else { (i as f64 + 0.5) * width };
-        let p = p.clamp(EDGE, 1.0 - EDGE);
-        (p / (1.0 - p)).ln()
+        logit(p.clamp(EDGE, 1.0 - EDGE))
     };
     let total = shown.iter().map(|bin| bin.n).sum::<i64>().max(1) as f64;
     let own = shown.iter().enumerate().map(|(i, bin)| {
