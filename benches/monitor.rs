@@ -29,7 +29,7 @@ fn main() {
     let generations = events.div_ceil(RECORDS).next_multiple_of(10 * CHUNK);
     let mut stream = stream();
     let mut monitor = Monitor::new(MonitorOptions::default()).unwrap();
-    let alone = cost(&mut self::stream(), generations, |record| drop(black_box(record)), |_, _| ());
+    let alone = cost(&mut self::stream(), generations, |record| _ = black_box(record), |_, _| ());
     let held = |records: usize, bytes: i64| {
         if (records * 10).is_multiple_of(generations * RECORDS) {
             println!("after {records:>10} records: {:>6.2} MB held", bytes as f64 / 1e6);
@@ -38,7 +38,7 @@ fn main() {
     let with = cost(&mut stream, generations, |record| monitor.observe(record), held);
     let own = say("monitoring", alone, with, generations);
     let mut history = History::new();
-    let alone = cost(&mut self::stream(), BESIDE, |record| drop(black_box(record)), |_, _| ());
+    let alone = cost(&mut self::stream(), BESIDE, |record| _ = black_box(record), |_, _| ());
     let with = cost(&mut self::stream(), BESIDE, |record| history.apply(record), |_, _| ());
     let beside = say("the history beside it", alone, with, BESIDE);
     println!("monitoring costs {:.2} times what the history does", own / beside);
@@ -70,7 +70,7 @@ fn cost(
         bytes += info.bytes_current;
         held(chunk * CHUNK * RECORDS, bytes);
     }
-    processor_time() - begun
+    processor_time().saturating_sub(begun)
 }
 
 /// Prints what was added, and returns that for a record in nanoseconds.
