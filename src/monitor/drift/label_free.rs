@@ -6,7 +6,7 @@ use crate::monitor::tally::{Bin, SuccessCell, area};
 use chrono::NaiveDate;
 
 /// As many earlier outcomes weigh as much as the predictions themselves.
-const PRIOR: f64 = 2_000.0;
+const PRIOR: f64 = 100.0;
 /// Predictions count as at least this far from 0 and 1.
 const EDGE: f64 = 0.001;
 /// Newton's steps; they stand still after a handful.
