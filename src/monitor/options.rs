@@ -58,7 +58,7 @@ impl Default for MonitorOptions {
             remember_days: 30,
             remember: 100_000,
             recent: 20_000,
-            false_alarms: 0.5,
+            false_alarms: 0.75,
             success_fall: 0.1,
             least_outcomes: 300,
             window: 500,
