@@ -99,11 +99,12 @@ try {
     await page.media('screen', 'light');
     await page.size(1120, 900);
     await page.open(pathToFileURL(resolve(second)).href);
-    await page.save(third, { x: 0, y: 0, width: 1120, height: Number(process.env.HEIGHT ?? 1500), scale: 1 });
+    const bottom = 'Math.max(...[...document.querySelectorAll("#accuracy ~ .wide > figure")].slice(0, 2).map((figure) => figure.getBoundingClientRect().bottom))';
+    await page.save(third, { x: 0, y: 0, width: 1120, height: Math.ceil(await page.evaluate(bottom)) + 20, scale: 1 });
   } else {
     const url = (name) => pathToFileURL(resolve(first, `${name}.html`)).href;
-    await look('dashboard', url('dashboard'), { plots: 6 });
-    await look('hostile', url('hostile'), { plots: 1 });
+    await look('dashboard', url('dashboard'), { plots: 14 });
+    await look('hostile', url('hostile'), { plots: 6 });
     await look('empty', url('empty'), { plots: 0 });
   }
 } finally {
