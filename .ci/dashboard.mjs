@@ -103,7 +103,7 @@ try {
     await page.save(third, { x: 0, y: 0, width: 1120, height: Math.ceil(await page.evaluate(bottom)) + 20, scale: 1 });
   } else {
     const url = (name) => pathToFileURL(resolve(first, `${name}.html`)).href;
-    await look('dashboard', url('dashboard'), { plots: 14 });
+    await look('dashboard', url('dashboard'), { plots: 13 });
     await look('hostile', url('hostile'), { plots: 6 });
     await look('empty', url('empty'), { plots: 0 });
   }
