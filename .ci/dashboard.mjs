@@ -26,6 +26,7 @@ const LAYOUT = `({
     const box = element.getBoundingClientRect();
     return box.width > 0 && !element.closest('.scroll') && !element.closest('details') && (box.left < -1 || box.right > window.innerWidth + 1);
   }).map((element) => element.textContent.slice(0, 40)),
+  cut: [...document.querySelectorAll('.scroll')].filter((table) => table.querySelector('td.bar') && table.scrollWidth > table.clientWidth + 1).length,
   scripts: document.querySelectorAll('script, img, iframe, object, link[rel=stylesheet]').length,
   handlers: [...document.querySelectorAll('*')].filter((element) => [...element.attributes].some((a) => a.name.startsWith('on'))).length,
   title: document.title,
@@ -73,6 +74,7 @@ async function look(name, url, { plots }) {
       check(`${at}: labels can be read`, seen.small >= 9, `${seen.small} px`);
       check(`${at}: no column is a thread`, seen.thin.length === 0, JSON.stringify(seen.thin));
       check(`${at}: each figure has its table`, seen.tables === seen.figures, `${seen.tables} of ${seen.figures}`);
+      check(`${at}: no bar is cut off`, seen.cut === 0, `${seen.cut} tables`);
       check(`${at}: nothing that runs or loads`, seen.scripts + seen.handlers === 0, JSON.stringify(seen));
       check(`${at}: its title`, seen.title === 'What the generations teach', seen.title);
       const [contrast, where] = await page.evaluate(CONTRAST);

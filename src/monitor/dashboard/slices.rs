@@ -81,7 +81,7 @@ fn of_dimension(dimension: Dimension, slices: &[&SliceFigures]) -> Markup {
             div.scroll {
                 table {
                     thead { tr {
-                        th scope="col" { "Who" } th.n scope="col" { "Generations" } th.n scope="col" { "Approved" }
+                        th scope="col" { "Who" } th.n scope="col" { "Starts" } th.n scope="col" { "Approved" }
                         th scope="col" { "90 % interval" }
                     } }
                     tbody {
