@@ -31,6 +31,7 @@ pub(in crate::monitor) fn report(monitor: &Monitor, now: DateTime<Utc>, models: 
         at: now,
         from: days.first().and_then(date),
         until: days.last().and_then(date),
+        options: monitor.options.clone(),
         kpis: kpi::kpis(monitor, now),
         total: total.figures(),
         periods: days.all().filter_map(|(day, sums)| period(day, &sums.all)).collect(),

@@ -87,7 +87,7 @@ fn columns(
         by_week.keys().enumerate().map(|(i, week)| (i as f64 + 0.5, show::short_day(*week))).collect();
     let wide = (frame.at_x(1.0) - frame.left()) * 0.8;
     let plot = html! {
-        (frame.grid_y(&share_ticks()))
+        (frame.grid_y(&share_ticks(), "share"))
         @for (i, chosen) in by_week.values().enumerate() {
             @let total = chosen.values().sum::<u64>().max(1) as f64;
             @for (from, n, choice) in stacked(choices, chosen) {
