@@ -17,7 +17,7 @@ mod report;
 use anyhow::Context;
 use chrono::{DateTime, Datelike, Utc, Weekday};
 use clap::Parser;
-use devmatrix_ml::clock::{Clock, ManualClock};
+use devmatrix_ml::clock::ManualClock;
 use devmatrix_ml::collect::DataCollector;
 use devmatrix_ml::event::{EventId, TaskContext};
 use devmatrix_ml::features::FeatureEngineer;
