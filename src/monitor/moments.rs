@@ -55,12 +55,6 @@ impl Moments {
         self.squares += other.squares;
     }
 
-    /// All that `self` has and `part` has not.
-    pub(super) fn without(&self, part: &Self) -> Self {
-        let (sum, squares) = (self.sum - part.sum, self.squares - part.squares);
-        Self { n: self.n - part.n, sum, squares }
-    }
-
     pub(super) fn sum(&self) -> f64 {
         self.sum as f64 / Term::SCALE
     }

@@ -315,11 +315,6 @@ impl SuccessCell {
         self.bins.iter_mut().zip(&other.bins).for_each(|(ours, theirs)| ours.merge(theirs));
     }
 
-    /// The squared errors that `self` has and `part` has not.
-    pub(super) fn without(&self, part: &Self) -> Moments {
-        self.brier.without(&part.brier)
-    }
-
     pub(super) fn bins(&self) -> &[Bin] {
         &self.bins
     }

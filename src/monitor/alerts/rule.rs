@@ -58,8 +58,7 @@ pub enum Signal {
     Drift(DriftKind),
     /// A pattern was confirmed less than `limit` hours ago.
     Pattern,
-    /// A slice whose predictions are worse than the others' beyond chance, by more than `limit` in
-    /// squared error.
+    /// A slice whose share of successes is further than `limit` from what was predicted, beyond chance.
     WorstSlice,
     /// The calibration error of the newest full week is above the limit.
     CalibrationError,
@@ -134,7 +133,7 @@ impl AlertRule {
             drift("feature changed", DriftKind::Feature, Info),
             drift("new value", DriftKind::NewCategory, Info),
             rule("pattern", Signal::Pattern, 72.0, 72.0, Info, 1),
-            rule("slice mispredicted", Signal::WorstSlice, 0.02, 0.01, Warning, 100),
+            rule("slice mispredicted", Signal::WorstSlice, 0.05, 0.03, Warning, 100),
             rule("calibration off", Signal::CalibrationError, 0.12, 0.10, Warning, 200),
             rule("time intervals too narrow", Signal::CoverageBelow(Target::Time), 0.8, 0.85, Warning, 100),
             rule(

@@ -141,7 +141,7 @@ fn patterns(seen: &Analytics, hours: &dyn Fn(DateTime<Utc>) -> f64) -> Vec<Readi
 fn worst(rule: &AlertRule, seen: &Analytics) -> Vec<Reading> {
     let told = seen.worst_slices.iter().filter(|slice| slice.significant && slice.n >= rule.least);
     let advice = "Do not lean on its predictions; see whether its tasks are recorded as others are.";
-    told.map(|slice| Reading::new(slice.slice.to_string(), slice.excess, slice.text.clone(), advice))
+    told.map(|slice| Reading::new(slice.slice.to_string(), slice.gap.abs(), slice.text.clone(), advice))
         .collect()
 }
 

@@ -57,7 +57,7 @@ pub(in crate::monitor) fn report(monitor: &Monitor, now: DateTime<Utc>, models: 
         versions: models.versions.clone(),
         data_distribution: distribution(monitor, &slices),
         calibration: calibration(days, total.success.as_deref()),
-        worst_slices: worst_slices(&slices, total.success.as_deref()),
+        worst_slices: worst_slices(&slices),
         drift: monitor.drift.findings().iter().rev().cloned().collect(),
         label_free: label_free(monitor),
         patterns: monitor.patterns.confirmed().to_vec(),

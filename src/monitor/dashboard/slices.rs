@@ -16,7 +16,7 @@ pub(super) fn section(analytics: &Analytics) -> Markup {
     html! {
         section aria-labelledby="slices" {
             h2 #slices { "For whom are they not?" }
-            p.lead { "The worst first, by how much worse they are beyond what chance and the number of slices explain." }
+            p.lead { "The worst first, by how far off they are beyond what chance and the number of slices explain." }
             div.wide {
                 @if analytics.worst_slices.is_empty() {
                     (missing("No slice has enough outcomes to be compared with the others."))
@@ -40,7 +40,7 @@ fn worst(slices: &[WorstSlice]) -> Markup {
                         @if worst.significant { span.tag.bad { "beyond chance" } } @else { span.tag { "may be chance" } }
                         strong { (worst.slice.dimension.name()) " " bdi { (worst.slice.value) } }
                         p { "Predicted " (show::percent(worst.predicted)) ", happened " (show::percent(worst.actual.value)) " of " (show::count(worst.n)) "." }
-                        p.soft { (beside(worst)) }
+                        p.soft { (gap(worst)) }
                     }
                 }
             }
@@ -48,16 +48,11 @@ fn worst(slices: &[WorstSlice]) -> Markup {
     }
 }
 
-/// The error beside that of the others of its dimension.
-fn beside(worst: &WorstSlice) -> String {
-    let (low, high) = worst.excess_interval;
-    format!(
-        "Squared error {}, {} beside the others ({} to {}).",
-        show::number(worst.brier, 3),
-        show::signed(worst.excess, 3),
-        show::signed(low, 3),
-        show::signed(high, 3)
-    )
+/// How far off it is, in points.
+fn gap(worst: &WorstSlice) -> String {
+    let (low, high) = worst.gap_interval;
+    let [gap, low, high] = [worst.gap, low, high].map(|share| show::signed(share * 100.0, 0));
+    format!("{gap} points ({low} to {high}); squared error {}.", show::number(worst.brier, 3))
 }
 
 /// What came of the generations of each slice, by dimension.
