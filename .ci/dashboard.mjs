@@ -26,6 +26,7 @@ const LAYOUT = `({
     const box = element.getBoundingClientRect();
     return box.width > 0 && !element.closest('.scroll') && !element.closest('details') && (box.left < -1 || box.right > window.innerWidth + 1);
   }).map((element) => element.textContent.slice(0, 40)),
+  cut: [...document.querySelectorAll('.scroll')].filter((table) => table.querySelector('td.bar') && table.scrollWidth > table.clientWidth + 1).length,
   scripts: document.querySelectorAll('script, img, iframe, object, link[rel=stylesheet]').length,
   handlers: [...document.querySelectorAll('*')].filter((element) => [...element.attributes].some((a) => a.name.startsWith('on'))).length,
   title: document.title,
@@ -73,6 +74,7 @@ async function look(name, url, { plots }) {
       check(`${at}: labels can be read`, seen.small >= 9, `${seen.small} px`);
       check(`${at}: no column is a thread`, seen.thin.length === 0, JSON.stringify(seen.thin));
       check(`${at}: each figure has its table`, seen.tables === seen.figures, `${seen.tables} of ${seen.figures}`);
+      check(`${at}: no bar is cut off`, seen.cut === 0, `${seen.cut} tables`);
       check(`${at}: nothing that runs or loads`, seen.scripts + seen.handlers === 0, JSON.stringify(seen));
       check(`${at}: its title`, seen.title === 'What the generations teach', seen.title);
       const [contrast, where] = await page.evaluate(CONTRAST);
@@ -99,11 +101,12 @@ try {
     await page.media('screen', 'light');
     await page.size(1120, 900);
     await page.open(pathToFileURL(resolve(second)).href);
-    await page.save(third, { x: 0, y: 0, width: 1120, height: Number(process.env.HEIGHT ?? 1500), scale: 1 });
+    const bottom = 'Math.max(...[...document.querySelectorAll("#accuracy ~ .wide > figure")].slice(0, 2).map((figure) => figure.getBoundingClientRect().bottom))';
+    await page.save(third, { x: 0, y: 0, width: 1120, height: Math.ceil(await page.evaluate(bottom)) + 20, scale: 1 });
   } else {
     const url = (name) => pathToFileURL(resolve(first, `${name}.html`)).href;
-    await look('dashboard', url('dashboard'), { plots: 6 });
-    await look('hostile', url('hostile'), { plots: 1 });
+    await look('dashboard', url('dashboard'), { plots: 13 });
+    await look('hostile', url('hostile'), { plots: 6 });
     await look('empty', url('empty'), { plots: 0 });
   }
 } finally {

@@ -1,6 +1,8 @@
 //! What monitoring adds to an event, and that its memory stays bounded over many.
 //!
-//! `cargo bench --bench monitor` measures 300,000 generations; `EVENTS=10000000` as many as that.
+//! An event is a record: a start, an end or feedback. `cargo bench --bench monitor` takes in 900,000;
+//! `EVENTS=10000000` as many as that. What it costs is the time of the processor (on Linux; elsewhere that
+//! of the wall) for making and taking in records, less that for making the same ones alone.
 #![allow(clippy::unwrap_used)] // a bench may fail by unwrapping
 
 #[path = "../tests/common/monitored.rs"]
@@ -12,37 +14,86 @@ use devmatrix_ml::event::Record;
 use devmatrix_ml::history::History;
 use devmatrix_ml::monitor::{ModelFacts, Monitor, MonitorOptions};
 use monitored::Stream;
+use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-/// Generations handed over between two looks at the clock: made outside of the measurement.
-const CHUNK: usize = 1_000;
+/// Generations that are made before they are handed over.
+const CHUNK: usize = 100;
+/// Records of a generation.
+const RECORDS: usize = 3;
+/// Generations that the history beside it takes in: it keeps them all.
+const BESIDE: usize = 50_000;
 
 fn main() {
-    let events: usize = std::env::var("EVENTS").ok().map_or(300_000, |events| events.parse().unwrap());
+    let events: usize = std::env::var("EVENTS").ok().map_or(900_000, |events| events.parse().unwrap());
+    let generations = events.div_ceil(RECORDS).next_multiple_of(10 * CHUNK);
+    let mut stream = stream();
+    let mut monitor = Monitor::new(MonitorOptions::default()).unwrap();
+    let alone = cost(&mut self::stream(), generations, |record| _ = black_box(record), |_, _| ());
+    let held = |records: usize, bytes: i64| {
+        if (records * 10).is_multiple_of(generations * RECORDS) {
+            println!("after {records:>10} records: {:>6.2} MB held", bytes as f64 / 1e6);
+        }
+    };
+    let with = cost(&mut stream, generations, |record| monitor.observe(record), held);
+    let own = say("monitoring", alone, with, generations);
+    let mut history = History::new();
+    let alone = cost(&mut self::stream(), BESIDE, |record| _ = black_box(record), |_, _| ());
+    let with = cost(&mut self::stream(), BESIDE, |record| history.apply(record), |_, _| ());
+    let beside = say("the history beside it", alone, with, BESIDE);
+    println!("monitoring costs {:.2} times what the history does", own / beside);
+    report(&mut monitor, &stream);
+}
+
+fn stream() -> Stream {
     let mut stream = Stream::new(1);
     stream.predicted = Some(0.2);
-    let mut monitor = Monitor::new(MonitorOptions::default()).unwrap();
-    let (mut spent, mut held, mut records): (Vec<Duration>, i64, usize) = (Vec::new(), 0, 0);
-    for chunk in 1..=events.div_ceil(CHUNK) {
-        let made: Vec<Record> = (0..CHUNK).flat_map(|_| stream.step()).collect();
-        stream.shown.clear();
-        records += made.len();
+    stream
+}
+
+/// The time of the processor for making generations and handing their records over. `held` is told of the
+/// records so far and of the bytes that are held more than at first.
+fn cost(
+    stream: &mut Stream,
+    generations: usize,
+    mut take: impl FnMut(&Record),
+    held: impl Fn(usize, i64),
+) -> Duration {
+    let begun = processor_time();
+    let mut bytes = 0;
+    for chunk in 1..=generations / CHUNK {
         let info = measure(|| {
-            let begun = Instant::now();
-            made.iter().for_each(|record| monitor.observe(record));
-            spent.push(begun.elapsed());
+            let made: Vec<Record> = (0..CHUNK).flat_map(|_| stream.step()).collect();
+            made.iter().for_each(&mut take);
+            stream.shown.clear();
         });
-        held += info.bytes_current;
-        if (chunk * CHUNK * 10).is_multiple_of(events.max(10)) {
-            println!("after {:>10} generations: {:>6.1} MB held", chunk * CHUNK, held as f64 / 1e6);
-        }
+        bytes += info.bytes_current;
+        held(chunk * CHUNK * RECORDS, bytes);
     }
-    // The median of the chunks: what else runs on the machine stretches some of them.
-    spent.sort_unstable();
-    let each = spent[spent.len() / 2].as_secs_f64() * 1e6 / CHUNK as f64;
-    let a_record = each * (spent.len() * CHUNK) as f64 / records as f64;
-    println!("monitoring: {each:.2} us a generation, {a_record:.2} us a record");
-    beside();
+    processor_time().saturating_sub(begun)
+}
+
+/// Prints what was added, and returns that for a record in nanoseconds.
+fn say(what: &str, alone: Duration, with: Duration, generations: usize) -> f64 {
+    let each = |spent: Duration| spent.as_secs_f64() * 1e9 / (generations * RECORDS) as f64;
+    let own = each(with) - each(alone);
+    println!(
+        "{what}: {own:.0} ns a record, {:.2} us a generation (making a record: {:.0} ns)",
+        own * RECORDS as f64 / 1e3,
+        each(alone)
+    );
+    own
+}
+
+/// What this thread has had of the processor.
+fn processor_time() -> Duration {
+    let spent = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
+    let nanos = spent.and_then(|spent| spent.split(' ').next()?.parse().ok());
+    nanos.map_or_else(|| std::time::UNIX_EPOCH.elapsed().unwrap(), Duration::from_nanos)
+}
+
+/// What looking at it costs.
+fn report(monitor: &mut Monitor, stream: &Stream) {
     let begun = Instant::now();
     monitor.review(stream.now());
     println!("looking for patterns in {} outcomes: {:?}", monitor.options().recent, begun.elapsed());
@@ -57,14 +108,4 @@ fn main() {
     let begun = Instant::now();
     let bytes = monitor.to_bytes().unwrap();
     println!("written: {:.1} MB in {:?}", bytes.len() as f64 / 1e6, begun.elapsed());
-}
-
-/// The history, which every recorded event goes through, on the same records.
-fn beside() {
-    let mut stream = Stream::new(1);
-    let made: Vec<Record> = (0..20_000).flat_map(|_| stream.step()).collect();
-    let mut history = History::new();
-    let begun = Instant::now();
-    made.iter().for_each(|record| history.apply(record));
-    println!("the history beside it: {:.2} us a generation", begun.elapsed().as_secs_f64() * 1e6 / 20_000.0);
 }

@@ -89,6 +89,14 @@ impl Error {
     }
 }
 
+/// Refuses an option that is out of range, naming it and its value; NaN is in no range.
+pub(crate) fn in_range(name: &str, value: f64, low: f64, high: f64) -> Result<()> {
+    if (low..=high).contains(&value) {
+        return Ok(());
+    }
+    Err(Error::invalid(format!("{name} is {value}, expected {low} to {high}")))
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)?;

@@ -129,7 +129,7 @@ impl Work {
 
     /// A computation that begins now, to be told of by steps.
     pub(crate) fn begin(&self) -> Steps {
-        Steps { listener: self.listener.clone(), begun: Instant::now(), done: 0.0 }
+        Steps { listener: self.listener.clone(), begun: Instant::now(), done: 0.0, part: (0.0, 1.0) }
     }
 }
 
@@ -147,13 +147,21 @@ pub(crate) struct Steps {
     listener: Option<Listener>,
     begun: Instant,
     done: f64,
+    /// The part of the whole that is under way.
+    part: (f64, f64),
 }
 
 impl Steps {
-    /// It is at `stage` now, with this share of the whole done.
+    /// What follows is the part of the whole from `from` to `to`.
+    pub(crate) fn part(&mut self, from: f64, to: f64) {
+        self.part = (from, to);
+    }
+
+    /// It is at `stage` now, with this share of the part done.
     pub(crate) fn at(&mut self, stage: &str, fraction: f64) {
         let Some(listener) = &self.listener else { return };
-        self.done = fraction.clamp(self.done, 1.0);
+        let (from, to) = self.part;
+        self.done = (from + fraction * (to - from)).clamp(self.done, 1.0);
         let took = self.begun.elapsed().as_secs_f64();
         let rest = (self.done > 0.0).then(|| took * (1.0 - self.done) / self.done);
         let remaining = rest.and_then(|rest| Duration::try_from_secs_f64(rest).ok());
@@ -250,5 +258,19 @@ mod tests {
         assert_eq!(seen.iter().map(|p| p.fraction).collect::<Vec<_>>(), [0.0, 0.5, 0.5, 1.0]);
         assert!(seen[0].remaining.is_none() && seen[1].remaining.is_some());
         assert_eq!(seen[3].remaining, Some(Duration::ZERO));
+    }
+
+    #[test]
+    fn parts_make_up_the_whole() {
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let kept = Arc::clone(&seen);
+        let work = Work::new().with_progress(move |p| kept.lock().unwrap().push(p.fraction));
+        let mut steps = work.begin();
+        for from in [0.0, 0.5] {
+            steps.part(from, from + 0.5);
+            steps.at("fitting", 0.5);
+            steps.at("done", 1.0);
+        }
+        assert_eq!(*seen.lock().unwrap(), [0.25, 0.5, 0.75, 1.0]);
     }
 }

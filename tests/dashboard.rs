@@ -2,7 +2,7 @@
 //! names, nothing at all. The pages are left in `target/tmp` for `.ci/check_dashboard`, which opens them.
 #![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
 
-use chrono::TimeDelta;
+use chrono::{Datelike, TimeDelta};
 use devmatrix_ml::clock::{Clock, ManualClock};
 use devmatrix_ml::collect::DataCollector;
 use devmatrix_ml::decide::experiments::ExperimentReport;
@@ -10,7 +10,7 @@ use devmatrix_ml::event::{Decision, EventId, Fact, GenerationEvent, Record, Star
 use devmatrix_ml::features::FeatureEngineer;
 use devmatrix_ml::models::SuccessTrainer;
 use devmatrix_ml::monitor::{
-    AlertRule, Alerts, Analytics, HostFacts, ModelFacts, MonitorOptions, SharedMonitor, dashboard,
+    AlertRule, Alerts, Analytics, Finding, HostFacts, ModelFacts, MonitorOptions, SharedMonitor, dashboard,
 };
 use devmatrix_ml::registry::{MemoryRegistry, ModelRegistry};
 use devmatrix_ml::serve::PredictionService;
@@ -126,9 +126,12 @@ fn pairs(events: &[GenerationEvent]) -> Vec<(f64, bool)> {
 fn what_it_shows_is_what_the_store_says() {
     let (page, events) = block_on(async {
         let (store, seen) = lived().await;
-        (dashboard::render_with(&seen, &[experiment()]), events(&store).await)
+        let page = dashboard::render_with(&seen, &[experiment()]);
+        let mut changed = seen.clone();
+        changed.drift = findings("backend");
+        keep("dashboard.html", &dashboard::render_with(&changed, &[experiment()]));
+        (page, events(&store).await)
     });
-    keep("dashboard.html", &page);
     let outcomes: Vec<_> = events.iter().filter_map(GenerationEvent::outcome).collect();
     let successes: Vec<bool> = outcomes.iter().filter_map(|o| o.success).collect();
     let hits = successes.iter().filter(|hit| **hit).count() as f64;
@@ -165,6 +168,7 @@ fn what_it_shows_is_what_the_store_says() {
     }
     by_agent(&page, &events);
     choices(&page, &events);
+    weeks(&page, &events);
 }
 
 /// Ten equally wide bins: how many, their mean prediction, their share of successes.
@@ -209,6 +213,55 @@ fn choices(page: &str, events: &[GenerationEvent]) {
     }
 }
 
+/// By week of the start: successes, and intervals of the time that held.
+fn weeks(page: &str, events: &[GenerationEvent]) {
+    let mut shares = BTreeMap::<String, (f64, f64)>::new();
+    for event in events {
+        let start = &event.started.value;
+        let day = start.context.started_at.unwrap_or(event.started.known_at).date_naive();
+        let monday = day - TimeDelta::days(i64::from(day.weekday().num_days_from_monday()));
+        let mut count = |mark: String, hit: bool| {
+            let sums = shares.entry(mark).or_default();
+            *sums = (sums.0 + f64::from(u8::from(hit)), sums.1 + 1.0);
+        };
+        if let Some(success) = event.outcome().and_then(|o| o.success) {
+            count(format!("data-success=\"{monday}\""), success);
+        }
+        let Some(took) = event.completion.as_ref().and_then(|c| c.value.generation_time_seconds) else {
+            continue;
+        };
+        for (name, level) in [("time@80", 80), ("time", 90)] {
+            let said = start.predictions.iter().find(|shown| shown.target == name).unwrap();
+            let held = (said.lower..=said.upper).contains(&took);
+            count(format!("data-target=\"time\" data-level=\"{level}\" data-week=\"{monday}\""), held);
+        }
+    }
+    assert!(shares.len() >= 9, "three weeks of each");
+    for (mark, (hits, n)) in shares {
+        near(figure(page, &[&mark], "data-hits"), hits, &mark);
+        near(figure(page, &[&mark], "data-n"), n, &mark);
+    }
+}
+
+/// A finding of each kind, about `who`.
+fn findings(who: &str) -> Vec<Finding> {
+    let finding = |kind: &str, subject: &str, before: f64, after: f64, size: serde_json::Value| {
+        let finding = serde_json::json!({ "kind": kind, "subject": subject,
+            "slice": { "dimension": "agent", "value": who }, "within": { "dimension": "language", "value": who },
+            "since": "2025-01-14T08:00:00Z", "found_at": "2025-01-17T21:30:00Z", "events": 140, "before": before, "after": after,
+            "size": size, "severity": if after < before { "critical" } else { "warning" },
+            "text": format!("{subject} of {who} has changed."), "advice": format!("Look at what changed for {who}.") });
+        serde_json::from_value(finding).unwrap()
+    };
+    vec![
+        finding("outcome", "success", 0.74, 0.58, serde_json::json!({ "evidence": 6.1 })),
+        finding("feature", "description_length", 180.0, 240.0, serde_json::json!({ "psi": 0.31, "ks": 0.2 })),
+        finding("feature", who, 0.1, 0.3, serde_json::json!({ "psi": 1.7, "jensen_shannon": 0.1 })),
+        finding("concept", "log loss", 0.01, 0.12, serde_json::json!({ "evidence": 7.0 })),
+        finding("new_category", who, 0.0, 0.04, serde_json::json!({})),
+    ]
+}
+
 fn experiment() -> ExperimentReport {
     let arm = |arm: &str, success: f64, against: &str| {
         format!(
@@ -250,7 +303,9 @@ fn hostile_names_stay_names() {
         }
         store.append(records).await.unwrap();
         let monitor = SharedMonitor::open(&store, MonitorOptions::default()).await.unwrap();
-        monitor.analytics("2025-03-02T00:00:00Z".parse().unwrap(), &ModelFacts::default())
+        let mut seen = monitor.analytics("2025-03-02T00:00:00Z".parse().unwrap(), &ModelFacts::default());
+        seen.drift = nasty.iter().flat_map(|name| findings(name)).collect();
+        seen
     });
     let page = dashboard::render_with(&page, &[experiment()]);
     keep("hostile.html", &page);
@@ -281,6 +336,9 @@ fn an_empty_page_says_what_is_missing_and_no_number_is_none() {
         (kpi.value, kpi.before) = (Some(f64::NAN), Some(f64::INFINITY));
     }
     seen.calibration.bins.iter_mut().for_each(|bin| bin.predicted = f64::NAN);
+    seen.calibration.weeks.iter_mut().for_each(|week| (week.predicted, week.ece) = (f64::NAN, f64::NAN));
+    seen.drift = findings("backend");
+    seen.drift.iter_mut().for_each(|found| (found.before, found.after) = (f64::NAN, f64::INFINITY));
     seen.total.total_cost_usd = f64::NEG_INFINITY;
     for page in [empty, dashboard::render(&seen)] {
         assert!(

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::monitored::{Stream, runs};
+use common::monitored::{Stream, runs, seeds};
 use devmatrix_ml::monitor::{Dimension, DriftKind, Finding, ModelFacts, Monitor, MonitorOptions, Severity};
 
 fn monitor() -> Monitor {
@@ -20,10 +20,10 @@ fn live(stream: &mut Stream, monitor: &mut Monitor, n: u32) {
 /// Of 10,000 generations in which nothing changes: false alarms by kind, on average.
 #[test]
 fn where_nothing_changes_little_is_said() {
-    let runs = runs(10);
+    let (runs, seeds) = (runs(10), seeds(10));
     let mut alarms = std::collections::BTreeMap::new();
     let mut quiet = 0;
-    for seed in 0..runs {
+    for seed in seeds {
         let mut stream = Stream::new(seed);
         stream.predicted = Some(0.1);
         let mut monitor = monitor();
@@ -42,10 +42,10 @@ fn where_nothing_changes_little_is_said() {
 /// One of four agents, at .80, falls by ten points: found within 500 of its outcomes and named.
 #[test]
 fn an_agents_fall_is_found_and_named() {
-    let runs = runs(12);
+    let (runs, seeds) = (runs(12), seeds(12));
     let base = std::env::var("DEVMATRIX_BASE").ok().map_or(0.80, |base| base.parse().unwrap());
     let (mut found, mut first, mut took) = (0_u64, 0, 0);
-    for seed in 0..runs {
+    for seed in seeds {
         let mut stream = Stream::new(seed);
         stream.base = base;
         let mut monitor = monitor();
@@ -89,9 +89,9 @@ fn an_agents_fall_is_found_and_named() {
 /// Descriptions become longer by half a standard deviation: found within 1,000 generations and named.
 #[test]
 fn a_changed_feature_is_found_and_named() {
-    let runs = runs(12);
+    let (runs, seeds) = (runs(12), seeds(12));
     let mut found = 0;
-    for seed in 0..runs {
+    for seed in seeds {
         let mut stream = Stream::new(seed);
         let mut monitor = monitor();
         live(&mut stream, &mut monitor, 5_200);
@@ -117,7 +117,7 @@ fn a_changed_feature_is_found_and_named() {
 #[test]
 fn the_estimate_without_feedback_is_near_what_comes() {
     let mut far = Vec::new();
-    for seed in 0..runs(8) {
+    for seed in seeds(8) {
         let mut stream = Stream::new(seed);
         stream.predicted = Some(0.1);
         stream.delay = 3_000;
@@ -126,14 +126,20 @@ fn the_estimate_without_feedback_is_near_what_comes() {
         let mut monitor = Monitor::new(options).unwrap();
         live(&mut stream, &mut monitor, 9_000);
         let estimate = monitor.analytics(stream.now(), &ModelFacts::default()).label_free.unwrap();
-        assert!(estimate.judged == 0 && estimate.caveat.contains("concept drift"));
+        assert!(estimate.judged * 10 < estimate.predictions && estimate.caveat.contains("concept drift"));
         let newest = &stream.shown[stream.shown.len() - estimate.predictions as usize..];
         let (p, y): (Vec<_>, Vec<_>) = newest.iter().copied().unzip();
         let later = devmatrix_ml::evaluate::roc_auc(&p, &y).unwrap();
         println!("seed {seed}: expected {:.3} of {}, later {later:.3}", estimate.auc.unwrap(), p.len());
-        far.push((estimate.auc.unwrap() - later).abs());
+        far.push(estimate.auc.unwrap() - later);
     }
-    let mean = far.iter().sum::<f64>() / far.len() as f64;
-    println!("mean distance {mean:.4}, largest {:.4}", far.iter().copied().fold(0.0, f64::max));
+    let n = far.len() as f64;
+    let largest = far.iter().map(|by| by.abs()).fold(0.0, f64::max);
+    let within = far.iter().filter(|by| by.abs() <= 0.03).count();
+    let mean = far.iter().map(|by| by.abs()).sum::<f64>() / n;
+    println!(
+        "distance: mean {mean:.4}, largest {largest:.4}, to one side {:+.4}; within .03 in {within} of {n}",
+        far.iter().sum::<f64>() / n
+    );
     assert!(mean <= 0.03, "{far:?}");
 }

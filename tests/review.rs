@@ -4,7 +4,9 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use devmatrix_ml::dataset::{DatasetBuilder, Target};
 use devmatrix_ml::decide::review::{ReviewDesk, ReviewOptions, ReviewSignals};
-use devmatrix_ml::event::{EventId, Fact, Record};
+use devmatrix_ml::event::{
+    Completion, EventId, Fact, Feedback, GenerationEvent, Record, Started, UserAction,
+};
 use devmatrix_ml::features::{FeatureEngineer, FeatureRow};
 use devmatrix_ml::models::{Predictor, SuccessModel, SuccessTrainer, Trainer};
 use devmatrix_ml::simulate::{Generation, Simulator, SimulatorOptions};
@@ -191,6 +193,59 @@ fn asking_by_value_is_no_worse_than_asking_at_random() {
         println!("{name}: 12 a day at random {random:?}, by value {active:?}; 18 at random {more:?}");
         let slack = if seeds() >= 20 { 1.0 } else { 3.0 };
         assert!(active.loss <= random.loss + 0.005 * slack, "{name}: {active:?} {random:?}");
+    }
+}
+
+/// Recorded events in place of a simulated world, dealt evenly over its days in their order.
+fn recorded(file: &str) -> World {
+    let options = options(0);
+    let events: Vec<_> = std::fs::read_to_string(file)
+        .unwrap()
+        .lines()
+        .map(|line| GenerationEvent::from_json(line).unwrap())
+        .filter_map(|event| Some((event.outcome()?.success?, event)))
+        .collect();
+    let pause = TimeDelta::days(i64::from(options.days)) / i32::try_from(events.len()).unwrap();
+    let (mut records, mut odds, mut now) = (Vec::new(), HashMap::new(), options.start);
+    for (success, event) in events {
+        let action = if success { UserAction::Approve } else { UserAction::Reject };
+        let facts = [
+            Fact::Started(Started::from(event.started.value.context).into()),
+            Fact::Completed(Completion::default().into()),
+            Fact::Feedback(Feedback::new(action).into()),
+        ];
+        for fact in facts {
+            now += pause / 3;
+            records.push(Record::new(event.event_id.clone(), now, fact).unwrap());
+        }
+        odds.insert(event.event_id, f64::from(u8::from(success)));
+    }
+    World { records, odds, options }
+}
+
+/// `EVENTS=FILE.jsonl cargo test --release --test review recorded -- --nocapture --ignored`
+#[test]
+#[ignore = "needs recorded events, whose file `EVENTS` names"]
+fn what_recorded_events_would_have_taught() {
+    let world = recorded(&std::env::var("EVENTS").unwrap());
+    let budget = |per_day: f64, random_share: f64, salt: u64| {
+        let mut options = ReviewOptions::default();
+        (options.per_day, options.random_share, options.salt) = (per_day, random_share, salt.to_string());
+        (options.weights.uncertainty, options.weights.disagreement) = (1.0, 0.5);
+        (options.weights.novelty, options.weights.drift) = (0.0, 0.0);
+        options
+    };
+    for (name, per_day, random_share) in [
+        ("at random", 20.0, 1.0),
+        ("by uncertainty", 20.0, 0.2),
+        ("at random", 25.0, 1.0),
+        ("at random", 30.0, 1.0),
+    ] {
+        let all: Vec<_> =
+            (0..seeds()).map(|salt| asked(&world, budget(per_day, random_share, salt))).collect();
+        let labels = all.iter().map(|(_, count)| count).sum::<usize>() as f64 / all.len() as f64;
+        let scores: Vec<_> = all.into_iter().map(|(scores, _)| scores).collect();
+        println!("{labels:.0} labels {name}: {:?}", Scores::mean(&scores));
     }
 }
 

@@ -227,6 +227,25 @@ fn limits_on_exploring_hold_whatever_the_policy_says() {
 }
 
 #[test]
+fn what_is_on_trial_is_not_for_critical_tasks_however_good_it_looks() {
+    let mut candidates = ["a", "a~1"].map(Candidate::by_llm);
+    candidates[1].on_trial = true;
+    let mut router = Router::new(Box::new(Thompson::default()), RouterOptions::default()).unwrap();
+    for i in 0..200 {
+        teach(&mut router, candidates[i % 2].plan.apply(&task("backend")), i % 2 == 1);
+    }
+    let (task, now) = (task("backend"), now());
+    let request = Request::new(&task, &candidates, now);
+    assert!(router.choose(&request).unwrap().decision.odds[1] > 0.9);
+    assert_eq!(router.choose(&request.critical()).unwrap().decision.odds, [1.0, 0.0]);
+    // Where there is nothing else, it is done this way nevertheless.
+    let only = Request::new(&task, &candidates[1..], now).critical();
+    assert_eq!(router.choose(&only).unwrap().decision.odds, [1.0]);
+    router.set_exploration(false);
+    assert_eq!(router.choose(&request).unwrap().decision.odds, [1.0, 0.0]);
+}
+
+#[test]
 fn what_evidence_does_not_separate_goes_to_the_default_and_is_said() {
     let candidates = ["a", "b"].map(Candidate::by_llm);
     let mut options = RouterOptions::default();

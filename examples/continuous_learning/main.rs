@@ -17,7 +17,7 @@ mod report;
 use anyhow::Context;
 use chrono::{DateTime, Datelike, Utc, Weekday};
 use clap::Parser;
-use devmatrix_ml::clock::{Clock, ManualClock};
+use devmatrix_ml::clock::ManualClock;
 use devmatrix_ml::collect::DataCollector;
 use devmatrix_ml::event::{EventId, TaskContext};
 use devmatrix_ml::features::FeatureEngineer;
@@ -111,6 +111,7 @@ async fn run(args: Args) -> anyhow::Result<()> {
 /// An orchestrator with everything it links.
 struct Host {
     clock: ManualClock,
+    last_start: DateTime<Utc>,
     store: Arc<dyn EventStore>,
     registry: DiskRegistry,
     collector: DataCollector,
@@ -131,7 +132,8 @@ impl Host {
         let predictions = PredictionService::new(collector.history(), FeatureEngineer::default(), time);
         let registry = DiskRegistry::open(folder.join("models"))?.with_clock(Arc::new(clock.clone()));
         let report = Report::new(now);
-        Ok(Self { clock, store, registry, collector, predictions, report, numbers: Numbers::default() })
+        let (last_start, numbers) = (now, Numbers::default());
+        Ok(Self { clock, last_start, store, registry, collector, predictions, report, numbers })
     }
 
     /// Lives through the moments, with a training each night at 02:00.
@@ -164,6 +166,7 @@ impl Host {
             What::Start(mut started) => {
                 let said = self.predict(&moment.id, &started.context, moment.at, moment.odds)?;
                 started.predictions = said.shown();
+                self.last_start = moment.at;
                 self.collector.start_as(moment.id, *started).await?;
             }
             What::Complete(completion) => {
@@ -193,12 +196,12 @@ impl Host {
         Ok(predictions)
     }
 
-    /// All that there is to see at the end, as a page.
+    /// All that there is to see as of the last start, as a page: after it there was only feedback.
     async fn dashboard(&self) -> Result<String> {
         let monitor = SharedMonitor::open(self.store.as_ref(), MonitorOptions::default()).await?;
         let models = ModelFacts::read(&self.registry).await?;
-        let mut seen = monitor.analytics(self.clock.now(), &models);
-        let mut alerts = Alerts::new(AlertRule::defaults(), Arc::new(self.clock.clone()))?;
+        let mut seen = monitor.analytics(self.last_start, &models);
+        let mut alerts = Alerts::new(AlertRule::defaults(), Arc::new(ManualClock::at(self.last_start)))?;
         alerts.check(&mut seen, &HostFacts::default());
         Ok(dashboard::render(&seen))
     }

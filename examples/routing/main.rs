@@ -22,6 +22,9 @@ struct Arguments {
     /// Repetitions, each in a world of its own.
     #[arg(long, default_value_t = 3)]
     seeds: u64,
+    /// The first world's seed; the others have those that follow.
+    #[arg(long, default_value_t = 1)]
+    first_seed: u64,
     /// Generations in each.
     #[arg(long, default_value_t = 20_000)]
     generations: usize,
@@ -75,7 +78,7 @@ fn main() -> anyhow::Result<()> {
         println!("\n{}", scenario.title);
         for name in &arguments.policies {
             let begun = std::time::Instant::now();
-            let runs: Vec<_> = (1..=arguments.seeds)
+            let runs: Vec<_> = (arguments.first_seed..arguments.first_seed + arguments.seeds)
                 .map(|seed| run::run(&scenario, name, seed, arguments.generations))
                 .collect::<anyhow::Result<_>>()?;
             summary::print(name, &scenario, &runs, begun.elapsed());

@@ -56,6 +56,10 @@ pub struct Candidate {
     /// believed of it until it has a record of its own.
     #[serde(default)]
     pub family: Option<String>,
+    /// Whether it is on trial, as variants of templates are: then it is not for tasks on which nothing
+    /// may be tried, however good it looks.
+    #[serde(default)]
+    pub on_trial: bool,
 }
 
 impl Plan {
@@ -131,7 +135,7 @@ impl Plan {
 impl Candidate {
     /// A candidate of that name.
     pub fn new(name: impl Into<String>, plan: Plan) -> Self {
-        Self { name: name.into(), plan, usd_per_1k_tokens: None, family: None }
+        Self { name: name.into(), plan, usd_per_1k_tokens: None, family: None, on_trial: false }
     }
 
     /// A candidate named after its LLM.

@@ -2,7 +2,7 @@
 
 use super::candidates::Plan;
 use super::policy::{Arm, Belief};
-use super::routing::Request;
+use super::request::Request;
 use crate::event::{Decision, ShownPrediction, Started, TaskContext};
 
 /// A chosen plan, with all that is needed to carry it out and to account for it.
@@ -41,24 +41,8 @@ impl Choice {
     ) -> Self {
         let plan = request.candidates[at].plan.clone();
         let task = plan.apply(request.task);
-        let said = request.predictions.map(|all| &all[at]);
-        let predictions = said.map(|said| {
-            let (success, time) = (&said.success, &said.time.estimate);
-            let shown = |target, value, interval, status, version| {
-                ShownPrediction::new(target, value, interval, format!("{status:?}"), version)
-            };
-            vec![
-                shown(
-                    "success",
-                    success.success_probability,
-                    success.interval,
-                    success.status,
-                    success.model_version,
-                ),
-                shown("time", time.value, time.interval_90, time.status, time.model_version),
-            ]
-        });
-        Self { task, plan, decision, predictions: predictions.unwrap_or_default(), arms, abstained }
+        let predictions = request.predictions.map(|all| all[at].shown()).unwrap_or_default();
+        Self { task, plan, decision, predictions, arms, abstained }
     }
 }
 

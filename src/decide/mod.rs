@@ -38,8 +38,10 @@ mod hash;
 mod meter;
 mod objective;
 pub mod offpolicy;
+mod options;
 mod past;
 mod policy;
+mod request;
 pub mod review;
 mod routing;
 mod safety;
@@ -52,11 +54,13 @@ mod weights;
 pub use candidates::{Candidate, Plan};
 pub use choice::Choice;
 pub use objective::{Goal, Objective};
+pub use options::RouterOptions;
 pub use policy::{
     Arm, Belief, Boosted, EpsilonGreedy, EpsilonParams, LinUcb, OnlineParams, Policy, TaskOutcome, Thompson,
     ThompsonParams, UcbParams, draw,
 };
-pub use routing::{Request, Router, RouterOptions};
+pub use request::Request;
+pub use routing::Router;
 pub use safety::Safety;
 pub use strategy::{Adjustment, Strategy, StrategyRule};
 pub use unit::Unit;

@@ -6,9 +6,9 @@ use super::candidates::Candidate;
 use super::choice::{Choice, sentence};
 use super::features::{Words, features};
 use super::meter::Meter;
-use super::objective::Objective;
+use super::options::RouterOptions;
 use super::policy::{Arm, Belief, Policy, TaskOutcome, all_on, draw};
-use super::safety::Safety;
+use super::request::Request;
 use super::sessions::Sessions;
 use super::weights::{ModelWeight, Records};
 use crate::error::{Error, Result};
@@ -19,7 +19,7 @@ use crate::serve::{Outlook, PredictionService};
 use crate::telemetry;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// Chooses among candidates, and learns from what became of what was chosen.
 ///
@@ -42,54 +42,10 @@ pub struct Router {
     state: State,
 }
 
-/// What can be set of a [`Router`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-#[non_exhaustive]
-pub struct RouterOptions {
-    /// What is wanted.
-    pub objective: Objective,
-    /// How far exploring may go.
-    pub safety: Safety,
-    /// Whether all tasks of a session are done as its first one was drawn.
-    pub sticky_sessions: bool,
-    /// Whether tasks come again so often that it is worth learning how each candidate does at each.
-    pub by_task: bool,
-    /// How sure it must be that the best beats the default, 0.5 to 1; else it abstains, and the default
-    /// (without one: the cheapest) takes the place of the best.
-    pub certainty: f64,
-    /// Share of the odds that LLMs without a record get together, 0 to 1.
-    pub newcomer_share: f64,
-    /// Outcomes that make a record.
-    pub newcomer_outcomes: u64,
-    /// The same seed and the same calls give the same choices.
-    pub seed: u64,
-}
-
 /// What its bytes are called.
 const KIND: &str = "router-1";
 /// Larger bytes are no router.
 const MAX_BYTES: usize = 1 << 28;
-/// Candidates at most: how they hang together takes their square.
-const MOST_CANDIDATES: usize = 1_000;
-
-/// A task with the ways to do it.
-#[derive(Debug, Clone, Copy)]
-#[non_exhaustive]
-pub struct Request<'a> {
-    /// The task.
-    pub task: &'a TaskContext,
-    /// The ways, 1,000 at most, each with a name of its own.
-    pub candidates: &'a [Candidate],
-    /// The moment.
-    pub now: DateTime<Utc>,
-    /// What the models say of each way, in the order of the candidates; `None` where nobody asked.
-    pub predictions: Option<&'a [Outlook]>,
-    /// The name of the candidate that is chosen where evidence separates none.
-    pub default: Option<&'a str>,
-    /// Whether nothing may be tried on it.
-    pub critical: bool,
-}
 
 /// What is kept from call to call beside the policy's own.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -101,87 +57,6 @@ struct State {
     families: BTreeMap<String, String>,
     sessions: Sessions,
     budget: Budget,
-}
-
-impl Default for RouterOptions {
-    fn default() -> Self {
-        Self {
-            objective: Objective::default(),
-            safety: Safety::default(),
-            sticky_sessions: false,
-            by_task: false,
-            certainty: 0.6,
-            newcomer_share: 0.05,
-            newcomer_outcomes: 30,
-            seed: 7,
-        }
-    }
-}
-
-impl<'a> Request<'a> {
-    /// A task with the ways to do it, at a moment.
-    pub fn new(task: &'a TaskContext, candidates: &'a [Candidate], now: DateTime<Utc>) -> Self {
-        Self { task, candidates, now, predictions: None, default: None, critical: false }
-    }
-
-    /// The same with what the models say of each way.
-    #[must_use]
-    pub fn predicted(self, predictions: &'a [Outlook]) -> Self {
-        Self { predictions: Some(predictions), ..self }
-    }
-
-    /// The same with a default.
-    #[must_use]
-    pub fn or_else(self, default: &'a str) -> Self {
-        Self { default: Some(default), ..self }
-    }
-
-    /// The same of a task on which nothing may be tried.
-    #[must_use]
-    pub fn critical(self) -> Self {
-        Self { critical: true, ..self }
-    }
-
-    fn verify(&self) -> Result<()> {
-        self.task.validate()?;
-        self.candidates.iter().try_for_each(Candidate::validate)?;
-        if self.candidates.is_empty() {
-            return Err(Error::invalid("there are no candidates to choose among: give at least one"));
-        }
-        if self.candidates.len() > MOST_CANDIDATES {
-            let n = self.candidates.len();
-            return Err(Error::invalid(format!(
-                "there are {n} candidates, at most {MOST_CANDIDATES} are compared: leave some out"
-            )));
-        }
-        let names: BTreeSet<_> = self.candidates.iter().map(|candidate| &candidate.name).collect();
-        if names.len() < self.candidates.len() {
-            return Err(Error::invalid("two candidates have the same name: give each its own"));
-        }
-        if self.predictions.is_some_and(|all| all.len() != self.candidates.len()) {
-            return Err(Error::invalid("there must be predictions for each candidate, or none at all"));
-        }
-        match self.default {
-            Some(name) if !self.candidates.iter().any(|candidate| candidate.name == name) => {
-                Err(Error::invalid(format!("the default {name:?} is not among the candidates")))
-            }
-            _ => Ok(()),
-        }
-    }
-}
-
-impl RouterOptions {
-    fn verify(&self) -> Result<()> {
-        self.objective.verify()?;
-        self.safety.verify()?;
-        if !(0.5..=1.0).contains(&self.certainty) || !(0.0..=1.0).contains(&self.newcomer_share) {
-            return Err(Error::invalid(format!(
-                "certainty is {}, expected 0.5 to 1; newcomer_share is {}, expected 0 to 1",
-                self.certainty, self.newcomer_share
-            )));
-        }
-        Ok(())
-    }
 }
 
 /// What was found out on the way to a choice.
@@ -229,7 +104,7 @@ impl Router {
     fn choose_among(&mut self, request: &Request<'_>) -> Result<Choice> {
         request.verify()?;
         let arms = self.arms(request);
-        let permitted = self.permitted(&arms, request.now)?;
+        let permitted = self.permitted(request, &arms)?;
         if let Some(choice) = self.again(request, &arms, &permitted)? {
             return Ok(choice);
         }
@@ -383,12 +258,17 @@ impl Router {
     }
 
     /// The places of the arms that keep to time, cost and budget; where none does, the one that comes
-    /// nearest.
-    fn permitted(&self, arms: &[Arm], now: DateTime<Utc>) -> Result<Vec<usize>> {
+    /// nearest. What is on trial is not among them where nothing may be tried, unless all is.
+    fn permitted(&self, request: &Request<'_>, arms: &[Arm]) -> Result<Vec<usize>> {
         let objective = &self.options.objective;
         let mut permitted: Vec<usize> = (0..arms.len()).collect();
+        if (request.critical || self.options.safety.exploration_off)
+            && request.candidates.iter().any(|candidate| !candidate.on_trial)
+        {
+            permitted.retain(|at| !request.candidates[*at].on_trial);
+        }
         if let Some(limit) = objective.usd_per_day {
-            let left = limit - self.state.budget.spent(now);
+            let left = limit - self.state.budget.spent(request.now);
             permitted.retain(|at| arms[*at].cost_usd <= left);
             if permitted.is_empty() {
                 return Err(Error::new(
@@ -479,13 +359,12 @@ impl Router {
         self.options.safety.bounded(odds, ranking.best)
     }
 
-    /// Those of the permitted arms whose LLM has no record while another's has.
+    /// Those of the permitted arms whose LLM has no record while another's has; what names none is not new.
     fn newcomers(&self, request: &Request<'_>, permitted: &[usize]) -> Vec<usize> {
-        let outcomes = |at: usize| {
-            let plan = &request.candidates[at].plan;
-            self.state.records.outcomes(plan.llm.as_deref().or(request.task.model_used.as_deref()))
+        let is_new = |at: &usize| {
+            let llm = request.candidates[*at].plan.llm.as_deref().or(request.task.model_used.as_deref());
+            llm.is_some_and(|llm| self.state.records.outcomes(llm) < self.options.newcomer_outcomes)
         };
-        let is_new = |at: &usize| outcomes(*at) < self.options.newcomer_outcomes;
         if permitted.iter().all(is_new) {
             return Vec::new();
         }

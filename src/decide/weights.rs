@@ -61,15 +61,15 @@ impl Records {
     }
 
     /// Outcomes of an LLM.
-    pub(super) fn outcomes(&self, llm: Option<&str>) -> u64 {
-        llm.and_then(|llm| self.llms.get(llm)).copied().unwrap_or(0)
+    pub(super) fn outcomes(&self, llm: &str) -> u64 {
+        self.llms.get(llm).copied().unwrap_or(0)
     }
 
     /// By type of task, the LLM to rely on most first.
     pub(super) fn weights(&self) -> Vec<ModelWeight> {
         let mut rows: Vec<ModelWeight> = Vec::with_capacity(self.groups.len());
-        let types = self.groups.chunk_by_type();
-        for of_type in types {
+        let all: Vec<_> = self.groups.iter().collect();
+        for of_type in all.chunk_by(|a, b| a.0.0 == b.0.0) {
             let beliefs: Vec<_> = of_type.iter().map(|(_, record)| record.normal()).collect();
             let mut of_type: Vec<_> = of_type
                 .iter()
@@ -80,17 +80,6 @@ impl Records {
             rows.append(&mut of_type);
         }
         rows
-    }
-}
-
-trait ByType {
-    fn chunk_by_type(&self) -> Vec<Vec<(&(String, String), &Record)>>;
-}
-
-impl ByType for BTreeMap<(String, String), Record> {
-    fn chunk_by_type(&self) -> Vec<Vec<(&(String, String), &Record)>> {
-        let all: Vec<_> = self.iter().collect();
-        all.chunk_by(|a, b| a.0.0 == b.0.0).map(<[_]>::to_vec).collect()
     }
 }
 

@@ -16,7 +16,7 @@ pub struct Slice {
     pub value: String,
     /// How many there are.
     pub rows: usize,
-    /// Mean prediction.
+    /// Mean prediction; like the other means, rows count by the inverse of the odds of their answers.
     pub predicted: f64,
     /// Mean of what happened.
     pub actual: f64,
@@ -24,7 +24,8 @@ pub struct Slice {
     pub loss: f64,
     /// 90 % interval of the mean loss.
     pub loss_interval: (f64, f64),
-    /// Area under the ROC curve with its 90 % interval, where outcomes are yes or no and both occur.
+    /// Area under the ROC curve with its 90 % interval, where outcomes are yes or no and both occur. Who
+    /// answers how readily does not move it: it compares successes with failures.
     pub auc: Option<(f64, f64, f64)>,
 }
 
@@ -34,7 +35,7 @@ pub struct Slice {
 pub struct CalibrationBin {
     /// Rows.
     pub rows: usize,
-    /// Mean predicted probability.
+    /// Mean predicted probability; rows count by the inverse of the odds of their answers.
     pub predicted: f64,
     /// Share of successes.
     pub actual: f64,
@@ -47,13 +48,26 @@ impl CalibrationBin {
     pub(crate) fn new(rows: usize, predicted: f64, actual: f64) -> Self {
         Self { rows, predicted, actual, interval: wilson(actual, rows as f64) }
     }
+
+    /// The same of rows that count by `weights`; the interval is that of their effective number (Kish 1965).
+    fn weighted(points: &[f64], outcomes: &[f64], weights: &[f64]) -> Self {
+        let (predicted, actual) = (mean(points, weights).0, mean(outcomes, weights).0);
+        let (sum, squares) = weights.iter().fold((0.0, 0.0), |(s, q), w| (s + w, q + w * w));
+        Self { rows: points.len(), predicted, actual, interval: wilson(actual, sum * sum / squares) }
+    }
 }
 
 /// Fewer rows than this say nothing of a slice.
 const FEWEST_ROWS: usize = 20;
 
 /// Rows by agent, language and task type, the most first; those with too few rows are left out.
-pub(crate) fn slices(rows: &[Example], points: &[f64], losses: &[f64], yes_or_no: bool) -> Vec<Slice> {
+pub(crate) fn slices(
+    rows: &[Example],
+    points: &[f64],
+    losses: &[f64],
+    weights: &[f64],
+    yes_or_no: bool,
+) -> Vec<Slice> {
     let mut groups = BTreeMap::<(&str, &str), Vec<usize>>::new();
     for (row, example) in rows.iter().enumerate() {
         let about = &example.about;
@@ -71,16 +85,16 @@ pub(crate) fn slices(rows: &[Example], points: &[f64], losses: &[f64], yes_or_no
         .map(|((by, value), members)| {
             let of = |values: &[f64]| -> Vec<f64> { members.iter().map(|row| values[*row]).collect() };
             let labels: Vec<_> = members.iter().map(|row| rows[*row].label).collect();
-            let (points, losses) = (of(points), of(losses));
-            let (loss, error) = mean(&losses);
+            let (points, losses, weights) = (of(points), of(losses), of(weights));
+            let (loss, error) = mean(&losses, &weights);
             let outcomes: Vec<_> = labels.iter().map(|y| *y >= 0.5).collect();
             let auc = auc_with_error(&points, &outcomes).filter(|_| yes_or_no);
             Slice {
                 by: by.to_owned(),
                 value: value.to_owned(),
                 rows: members.len(),
-                predicted: mean(&points).0,
-                actual: mean(&labels).0,
+                predicted: mean(&points, &weights).0,
+                actual: mean(&labels, &weights).0,
                 loss,
                 loss_interval: (loss - Z_95 * error, loss + Z_95 * error),
                 auc: auc.map(|(auc, e)| (auc, (auc - Z_95 * e).max(0.0), (auc + Z_95 * e).min(1.0))),
@@ -92,23 +106,46 @@ pub(crate) fn slices(rows: &[Example], points: &[f64], losses: &[f64], yes_or_no
 }
 
 /// Rows in ten groups of equal size by what was predicted.
-pub(crate) fn calibration_table(probabilities: &[f64], outcomes: &[bool]) -> Vec<CalibrationBin> {
-    let mut order: Vec<_> = (0..probabilities.len().min(outcomes.len())).collect();
-    order.sort_by(|a, b| probabilities[*a].total_cmp(&probabilities[*b]));
+pub(crate) fn calibration_table(points: &[f64], labels: &[f64], weights: &[f64]) -> Vec<CalibrationBin> {
+    let mut order: Vec<_> = (0..points.len().min(labels.len())).collect();
+    order.sort_by(|a, b| points[*a].total_cmp(&points[*b]));
     let size = order.len().div_ceil(10).max(FEWEST_ROWS);
     let bin = |rows: &[usize]| {
-        let n = rows.len();
-        let hits = rows.iter().filter(|row| outcomes[**row]).count() as f64;
-        let predicted = rows.iter().map(|row| probabilities[*row]).sum::<f64>() / n as f64;
-        CalibrationBin::new(n, predicted, hits / n as f64)
+        let of = |values: &[f64]| -> Vec<f64> { rows.iter().map(|row| values[*row]).collect() };
+        CalibrationBin::weighted(&of(points), &of(labels), &of(weights))
     };
     order.chunks(size).map(bin).collect()
 }
 
-/// The mean with its standard error.
-fn mean(values: &[f64]) -> (f64, f64) {
-    let n = values.len() as f64;
-    let mean = values.iter().sum::<f64>() / n;
-    let square = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>();
-    (mean, (square / (n - 1.0).max(1.0) / n).sqrt())
+/// The mean of values that count by `weights`, with its standard error.
+fn mean(values: &[f64], weights: &[f64]) -> (f64, f64) {
+    let (n, sum) = (values.len() as f64, weights.iter().sum::<f64>());
+    let pairs = || values.iter().zip(weights);
+    let mean = pairs().map(|(v, w)| w * v).sum::<f64>() / sum;
+    let square = pairs().map(|(v, w)| (w * (v - mean)).powi(2)).sum::<f64>();
+    (mean, (square * n / (n - 1.0).max(1.0)).sqrt() / sum)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_of_weight_two_counts_as_two_rows() {
+        let (points, labels) = ([0.1, 0.2, 0.9], [0.0, 1.0, 1.0]);
+        let table = calibration_table(&points, &labels, &[2.0, 1.0, 1.0]);
+        let doubled = calibration_table(&[0.1, 0.1, 0.2, 0.9], &[0.0, 0.0, 1.0, 1.0], &[1.0; 4]);
+        let [bin, twice] = [table[0], doubled[0]];
+        assert_eq!((bin.rows, twice.rows), (3, 4));
+        assert!((bin.predicted - twice.predicted).abs() < 1e-12 && (bin.actual - 0.5).abs() < 1e-12);
+        // Three rows of unequal weight say less than four of equal weight.
+        assert!(bin.interval.0 < twice.interval.0 && twice.interval.1 < bin.interval.1);
+    }
+
+    #[test]
+    fn the_error_of_a_mean_is_that_of_equal_rows() {
+        let (found, error) = mean(&[1.0, 2.0, 3.0, 4.0], &[1.0; 4]);
+        // Sample deviation 1.291 over the root of four.
+        assert!((found - 2.5).abs() < 1e-12 && (error - 0.645_497).abs() < 1e-6);
+    }
 }

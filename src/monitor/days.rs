@@ -1,9 +1,9 @@
 //! What came of generations, by the day of their start and by slice.
 
 use super::dimension::{DIMENSIONS, Dimension, Values};
-use super::generation::Parts;
+use super::generation::{Parts, Terms};
 use super::histogram::Histogram;
-use super::tally::{Bin, Cell, NUMBERS, SuccessCell, bin_of};
+use super::tally::{Bin, Cell, SuccessCell, bin_of};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -56,7 +56,8 @@ impl Days {
     /// Adds what a generation shows, or takes it back.
     pub(super) fn add(&mut self, day: i32, values: &Values, parts: &Parts, sign: i64, most: u32) {
         let Some(day) = self.day(day, most) else { return };
-        add(&mut day.all, parts, sign);
+        let terms = parts.terms();
+        add(&mut day.all, &terms, sign);
         if let Some(seconds) = parts.outcome.and_then(|outcome| outcome.seconds_to_approval) {
             if sign > 0 { day.approval.add(seconds) } else { day.approval.take_back(seconds) }
         }
@@ -65,7 +66,7 @@ impl Days {
             if cells.len() <= at {
                 cells.resize_with(at + 1, Cell::default);
             }
-            add(&mut cells[at], parts, sign);
+            add(&mut cells[at], &terms, sign);
         }
     }
 
@@ -149,11 +150,11 @@ impl Day {
     }
 }
 
-fn add(cell: &mut Cell, parts: &Parts, sign: i64) {
-    parts.start.into_iter().for_each(|part| cell.add_start(part, sign));
-    parts.end.iter().for_each(|part| cell.add_end(part, sign));
-    parts.outcome.iter().for_each(|part| cell.add_outcome(part, sign));
-    for (which, part) in parts.numbers.iter().enumerate().take(NUMBERS.len()) {
-        part.iter().for_each(|part| cell.add_number(which, part, sign));
+fn add(cell: &mut Cell, terms: &Terms, sign: i64) {
+    terms.start.into_iter().for_each(|part| cell.add_start(part, sign));
+    terms.end.iter().for_each(|end| cell.add_end(end, sign));
+    terms.outcome.iter().for_each(|outcome| cell.add_outcome(outcome, sign));
+    for (which, number) in terms.numbers.iter().enumerate() {
+        number.iter().for_each(|number| cell.add_number(which, number, sign));
     }
 }

@@ -1,9 +1,8 @@
 //! By what generations are told apart, with a bounded number of values each.
 
 use crate::event::{ProjectId, TaskContext, TemplateId};
-use crate::fnv;
+use crate::fnv::{self, ByHash};
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
 use std::fmt;
 
 /// An attribute by which generations are told apart.
@@ -112,7 +111,7 @@ pub(super) const FIRST: u16 = 2;
 /// written in small and capital letters.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Names {
-    by_hash: [HashMap<u64, u16>; DIMENSIONS],
+    by_hash: [ByHash<u16>; DIMENSIONS],
     names: [Vec<String>; DIMENSIONS],
 }
 

@@ -1,7 +1,9 @@
 //! What the monitor remembers of a generation while feedback may still come or change.
 
 use super::dimension::Values;
-use super::tally::{EndPart, NUMBERS, NumberPart, OutcomePart, StartPart};
+use super::tally::{
+    EndPart, EndTerms, NUMBERS, NumberPart, NumberTerms, OutcomePart, OutcomeTerms, StartPart,
+};
 use super::words::WordSet;
 use crate::event::{Completion, Feedback, FeedbackId, ShownPrediction, Started};
 use chrono::{DateTime, Utc};
@@ -71,6 +73,26 @@ pub(super) struct Parts {
     pub(super) end: Option<EndPart>,
     pub(super) outcome: Option<OutcomePart>,
     pub(super) numbers: [Option<NumberPart>; NUMBERS.len()],
+}
+
+/// The same as it is summed up.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Terms {
+    pub(super) start: Option<StartPart>,
+    pub(super) end: Option<EndTerms>,
+    pub(super) outcome: Option<OutcomeTerms>,
+    pub(super) numbers: [Option<NumberTerms>; NUMBERS.len()],
+}
+
+impl Parts {
+    pub(super) fn terms(&self) -> Terms {
+        Terms {
+            start: self.start,
+            end: self.end.as_ref().map(EndPart::terms),
+            outcome: self.outcome.as_ref().map(OutcomePart::terms),
+            numbers: self.numbers.map(|number| number.as_ref().map(NumberPart::terms)),
+        }
+    }
 }
 
 impl Generation {

@@ -33,6 +33,7 @@ mod dimension;
 mod drift;
 mod generation;
 mod histogram;
+mod moments;
 mod options;
 mod patterns;
 mod recent;
@@ -58,7 +59,7 @@ pub use slices::WorstSlice;
 
 use crate::error::{Error, Result};
 use crate::event::{Completion, Fact, Record, Started};
-use crate::fnv;
+use crate::fnv::{self, ByHash};
 use crate::registry::envelope;
 use chrono::{DateTime, Utc};
 use days::Days;
@@ -68,13 +69,14 @@ use generation::{Generation, Parts, Start};
 use patterns::Patterns;
 use recent::{Judged, Recent};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
-use tally::{NUMBERS, NumberCell, SuccessCell};
+use tally::{NUMBERS, NumberCell, Scored, SuccessCell};
 use words::Words;
 
 /// The kind of a monitor's bytes.
-const KIND: &str = "monitor-1";
+const KIND: &str = "monitor-2";
 /// A monitor's bytes are not read beyond this many.
 const MAX_BYTES: usize = 1 << 30;
 /// Versions of each model whose record is kept.
@@ -94,7 +96,7 @@ pub struct Monitor {
     options: MonitorOptions,
     names: Names,
     words: Words,
-    generations: HashMap<u64, Generation>,
+    generations: ByHash<Generation>,
     /// The same in the order in which they were first heard of, with when.
     order: VecDeque<(i64, u64)>,
     days: Days,
@@ -136,7 +138,7 @@ impl Monitor {
             options,
             names: Names::default(),
             words: Words::default(),
-            generations: HashMap::new(),
+            generations: ByHash::default(),
             order: VecDeque::new(),
             days: Days::default(),
             success_versions: BTreeMap::new(),
@@ -162,10 +164,13 @@ impl Monitor {
         self.flow.records += 1;
         self.flow.now = self.flow.now.max(micros);
         let id = fnv::hash(record.event_id().as_str().as_bytes());
-        let mut generation = self.generations.remove(&id).unwrap_or_else(|| {
-            self.order.push_back((micros, id));
-            Generation::default()
-        });
+        let mut generation = match self.generations.entry(id) {
+            Entry::Occupied(mut known) => std::mem::take(known.get_mut()),
+            Entry::Vacant(free) => {
+                self.order.push_back((micros, id));
+                std::mem::take(free.insert(Generation::default()))
+            }
+        };
         let before = At::of(&generation);
         match record.fact() {
             Fact::Started(started) => self.start(&mut generation, started, known_at),
@@ -304,11 +309,11 @@ impl Monitor {
             && let (Some(predicted), Some(success)) = (outcome.predicted, outcome.success)
             && let Some(version) = at.success_version
         {
-            newest(&mut self.success_versions, version).add(predicted, success, sign);
+            newest(&mut self.success_versions, version).add(&Scored::of(predicted, success), sign);
         }
         for (which, part) in parts.numbers.iter().enumerate() {
             if let (Some(part), Some(version)) = (part, at.number_versions[which]) {
-                newest(&mut self.number_versions[which], version).add(part, sign);
+                newest(&mut self.number_versions[which], version).add(&part.terms(), sign);
             }
         }
     }

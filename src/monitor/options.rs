@@ -1,6 +1,6 @@
 //! What can be set of a monitor.
 
-use crate::error::{Error, Result};
+use crate::error::{Result, in_range};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -59,7 +59,7 @@ impl Default for MonitorOptions {
             remember_days: 30,
             remember: 100_000,
             recent: 20_000,
-            false_alarms: 0.5,
+            false_alarms: 0.75,
             success_fall: 0.1,
             least_outcomes: 300,
             window: 500,
@@ -83,26 +83,19 @@ impl MonitorOptions {
     /// # Errors
     /// `InvalidInput` naming the option and its value.
     pub fn verify(&self) -> Result<()> {
-        let check = |name: &str, v: f64, low: f64, high: f64| {
-            if (low..=high).contains(&v) {
-                Ok(())
-            } else {
-                Err(Error::invalid(format!("{name} is {v}, expected {low} to {high}")))
-            }
-        };
-        check("days", f64::from(self.days), 7.0, 3650.0)?;
-        check("kpi_days", f64::from(self.kpi_days), 1.0, 365.0)?;
-        check("baseline_days", f64::from(self.baseline_days), 1.0, 365.0)?;
-        check("values", f64::from(self.values), 1.0, 1000.0)?;
-        check("remember_days", f64::from(self.remember_days), 1.0, 365.0)?;
-        check("remember", self.remember as f64, 100.0, 1e7)?;
-        check("recent", self.recent as f64, 1e3, 1e6)?;
-        check("false_alarms", self.false_alarms, 1e-3, 10.0)?;
-        check("success_fall", self.success_fall, 0.02, 0.3)?;
-        check("least_outcomes", f64::from(self.least_outcomes), 50.0, 1e5)?;
-        check("window", f64::from(self.window), 100.0, 1e5)?;
-        check("least_psi", self.least_psi, 0.0, 10.0)?;
-        check("false_patterns", self.false_patterns, 1e-4, 1.0)?;
-        check("pattern_block", f64::from(self.pattern_block), 200.0, 1e5)
+        in_range("days", f64::from(self.days), 7.0, 3650.0)?;
+        in_range("kpi_days", f64::from(self.kpi_days), 1.0, 365.0)?;
+        in_range("baseline_days", f64::from(self.baseline_days), 1.0, 365.0)?;
+        in_range("values", f64::from(self.values), 1.0, 1000.0)?;
+        in_range("remember_days", f64::from(self.remember_days), 1.0, 365.0)?;
+        in_range("remember", self.remember as f64, 100.0, 1e7)?;
+        in_range("recent", self.recent as f64, 1e3, 1e6)?;
+        in_range("false_alarms", self.false_alarms, 1e-3, 10.0)?;
+        in_range("success_fall", self.success_fall, 0.02, 0.3)?;
+        in_range("least_outcomes", f64::from(self.least_outcomes), 50.0, 1e5)?;
+        in_range("window", f64::from(self.window), 100.0, 1e5)?;
+        in_range("least_psi", self.least_psi, 0.0, 10.0)?;
+        in_range("false_patterns", self.false_patterns, 1e-4, 1.0)?;
+        in_range("pattern_block", f64::from(self.pattern_block), 200.0, 1e5)
     }
 }

@@ -3,7 +3,8 @@
 use super::analytics::Rate;
 use super::dimension::SliceKey;
 use super::drift::normal_above;
-use super::tally::{Cell, Moments, SuccessCell};
+use super::moments::Moments;
+use super::tally::{Cell, SuccessCell};
 use serde::{Deserialize, Serialize};
 
 /// A slice with the error of its predictions.
@@ -96,12 +97,13 @@ pub(super) fn normal_quantile_above(share: f64) -> f64 {
 mod tests {
     use super::*;
     use crate::monitor::Dimension;
+    use crate::monitor::tally::Scored;
 
     #[test]
     fn a_certain_error_stands_before_a_few_unlucky_outcomes() {
         let cell = |n: u32, hits: u32| {
             let mut cell = Cell::default();
-            (0..n).for_each(|i| cell.success.get_or_insert_default().add(0.8, i % 10 < hits, 1));
+            (0..n).for_each(|i| cell.success.get_or_insert_default().add(&Scored::of(0.8, i % 10 < hits), 1));
             cell
         };
         let key = |name: &str| SliceKey::new(Dimension::Agent, name);

@@ -1,60 +1,10 @@
 //! Whole-number sums over generations: what is taken back leaves nothing, and the order changes no bit.
 
-use super::analytics::{Average, Figures, NumberScores, Rate, SuccessScores};
+use super::analytics::{Figures, NumberScores, Rate, SuccessScores};
+use super::moments::{Moments, Term};
 use crate::dataset::Target;
 use crate::evaluate::log_loss;
 use serde::{Deserialize, Serialize};
-
-/// Fixed point of sums of real numbers: six decimals.
-const SCALE: f64 = 1e6;
-/// Larger numbers count as this one, so that no sum overflows.
-const MOST: f64 = 1e9;
-/// 95th percentile of the normal distribution: of intervals of 90 %.
-pub(super) const Z_90: f64 = 1.644_853_626_951_472_2;
-
-/// Sums from which a mean and its error are read.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Moments {
-    pub(super) n: i64,
-    sum: i128,
-    squares: i128,
-}
-
-impl Moments {
-    pub(super) fn add(&mut self, value: f64, sign: i64) {
-        let value = value.clamp(-MOST, MOST);
-        self.n += sign;
-        self.sum += i128::from(sign) * (value * SCALE).round() as i128;
-        self.squares += i128::from(sign) * (value * value * SCALE).round() as i128;
-    }
-
-    pub(super) fn merge(&mut self, other: &Self) {
-        self.n += other.n;
-        self.sum += other.sum;
-        self.squares += other.squares;
-    }
-
-    pub(super) fn sum(&self) -> f64 {
-        self.sum as f64 / SCALE
-    }
-
-    pub(super) fn mean(&self) -> Option<f64> {
-        (self.n > 0).then(|| self.sum() / self.n as f64)
-    }
-
-    /// The variance of one value.
-    pub(super) fn variance(&self) -> f64 {
-        let n = self.n as f64;
-        let squares = self.squares as f64 / SCALE - self.sum() * self.sum() / n.max(1.0);
-        (squares / (n - 1.0).max(1.0)).max(0.0)
-    }
-
-    pub(super) fn average(&self) -> Average {
-        let half = Z_90 * (self.variance() / self.n.max(1) as f64).sqrt();
-        let interval = self.mean().filter(|_| self.n > 1).map(|mean| (mean - half, mean + half));
-        Average { value: self.mean(), interval, n: self.n as u64 }
-    }
-}
 
 /// What is known of a generation since its start.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -91,6 +41,59 @@ pub(super) struct NumberPart {
     pub(super) held_90: Option<bool>,
 }
 
+/// [`EndPart`] as it is summed up.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct EndTerms {
+    cost: Option<Term>,
+    seconds: Option<Term>,
+    tokens: Option<Term>,
+}
+
+impl EndPart {
+    pub(super) fn terms(&self) -> EndTerms {
+        let [cost, seconds, tokens] = [self.cost, self.seconds, self.tokens].map(|v| v.map(Term::of));
+        EndTerms { cost, seconds, tokens }
+    }
+}
+
+/// [`OutcomePart`] as it is summed up.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct OutcomeTerms {
+    success: Option<bool>,
+    approved: Option<bool>,
+    quality: Option<Term>,
+    approval: Option<Term>,
+    cost: Option<Term>,
+    scored: Option<Scored>,
+}
+
+impl OutcomePart {
+    pub(super) fn terms(&self) -> OutcomeTerms {
+        let [quality, approval, cost] =
+            [self.quality, self.seconds_to_approval, self.cost].map(|v| v.map(Term::of));
+        let scored =
+            self.predicted.zip(self.success).map(|(predicted, success)| Scored::of(predicted, success));
+        OutcomeTerms { success: self.success, approved: self.approved, quality, approval, cost, scored }
+    }
+}
+
+/// [`NumberPart`] as it is summed up.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct NumberTerms {
+    absolute: Term,
+    bias: Term,
+    actual: Term,
+    held: [Option<bool>; 2],
+}
+
+impl NumberPart {
+    pub(super) fn terms(&self) -> NumberTerms {
+        let error = self.predicted - self.actual;
+        let [absolute, bias, actual] = [error.abs(), error, self.actual].map(Term::of);
+        NumberTerms { absolute, bias, actual, held: [self.held_80, self.held_90] }
+    }
+}
+
 /// What came of the generations of one day and slice.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Cell {
@@ -122,35 +125,35 @@ impl Cell {
         self.regenerations += sign * i64::from(part.regeneration);
     }
 
-    pub(super) fn add_end(&mut self, part: &EndPart, sign: i64) {
+    pub(super) fn add_end(&mut self, end: &EndTerms, sign: i64) {
         self.completed += sign;
         let sums =
-            [(&mut self.cost, part.cost), (&mut self.seconds, part.seconds), (&mut self.tokens, part.tokens)];
-        sums.into_iter().for_each(|(sum, value)| value.into_iter().for_each(|value| sum.add(value, sign)));
+            [(&mut self.cost, end.cost), (&mut self.seconds, end.seconds), (&mut self.tokens, end.tokens)];
+        sums.into_iter().for_each(|(sum, term)| term.iter().for_each(|term| sum.add(term, sign)));
     }
 
-    pub(super) fn add_outcome(&mut self, part: &OutcomePart, sign: i64) {
-        if let Some(success) = part.success {
+    pub(super) fn add_outcome(&mut self, outcome: &OutcomeTerms, sign: i64) {
+        if let Some(success) = outcome.success {
             self.judged += sign;
             self.successes += sign * i64::from(success);
-            if let Some(cost) = part.cost {
+            if let Some(cost) = &outcome.cost {
                 self.judged_cost.add(cost, sign);
                 self.paid_successes += sign * i64::from(success);
             }
-            if let Some(predicted) = part.predicted {
-                self.success.get_or_insert_default().add(predicted, success, sign);
+            if let Some(scored) = &outcome.scored {
+                self.success.get_or_insert_default().add(scored, sign);
             }
         }
-        if let Some(approved) = part.approved {
+        if let Some(approved) = outcome.approved {
             self.approval_known += sign;
             self.approved += sign * i64::from(approved);
         }
-        part.quality.into_iter().for_each(|quality| self.quality.add(quality, sign));
-        part.seconds_to_approval.into_iter().for_each(|seconds| self.approval.add(seconds, sign));
+        outcome.quality.iter().for_each(|quality| self.quality.add(quality, sign));
+        outcome.approval.iter().for_each(|seconds| self.approval.add(seconds, sign));
     }
 
-    pub(super) fn add_number(&mut self, which: usize, part: &NumberPart, sign: i64) {
-        self.numbers[which].get_or_insert_default().add(part, sign);
+    pub(super) fn add_number(&mut self, which: usize, number: &NumberTerms, sign: i64) {
+        self.numbers[which].get_or_insert_default().add(number, sign);
     }
 
     pub(super) fn merge(&mut self, other: &Self) {
@@ -236,13 +239,13 @@ pub(super) struct Bin {
 
 impl Bin {
     pub(super) fn predicted(&self) -> f64 {
-        self.predicted as f64 / SCALE / self.n.max(1) as f64
+        self.predicted as f64 / Term::SCALE / self.n.max(1) as f64
     }
 
     /// Counts a prediction of which nothing has become known.
     pub(super) fn add(&mut self, predicted: f64, sign: i64) {
         self.n += sign;
-        self.predicted += sign * (predicted * SCALE).round() as i64;
+        self.predicted += sign * Term::of(predicted).value();
     }
 
     pub(super) fn merge(&mut self, other: &Self) {
@@ -268,15 +271,41 @@ pub(super) fn bin_of(probability: f64) -> usize {
     ((probability * SuccessScores::BINS as f64) as usize).min(SuccessScores::BINS - 1)
 }
 
-impl SuccessCell {
-    pub(super) fn add(&mut self, predicted: f64, success: bool, sign: i64) {
+/// A prediction that met its outcome, as it is summed up.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Scored {
+    brier: Term,
+    logloss: Term,
+    correct: bool,
+    success: bool,
+    bin: usize,
+    /// Fixed point.
+    predicted: i64,
+}
+
+impl Scored {
+    pub(super) fn of(predicted: f64, success: bool) -> Self {
         let y = f64::from(u8::from(success));
-        self.brier.add((predicted - y).powi(2), sign);
-        self.logloss.add(log_loss(predicted, success), sign);
-        self.correct += sign * i64::from((predicted >= 0.5) == success);
-        let bin = &mut self.bins[bin_of(predicted)];
-        bin.add(predicted, sign);
-        bin.successes += sign * i64::from(success);
+        Self {
+            brier: Term::of((predicted - y).powi(2)),
+            logloss: Term::of(log_loss(predicted, success)),
+            correct: (predicted >= 0.5) == success,
+            success,
+            bin: bin_of(predicted),
+            predicted: Term::of(predicted).value(),
+        }
+    }
+}
+
+impl SuccessCell {
+    pub(super) fn add(&mut self, scored: &Scored, sign: i64) {
+        self.brier.add(&scored.brier, sign);
+        self.logloss.add(&scored.logloss, sign);
+        self.correct += sign * i64::from(scored.correct);
+        let bin = &mut self.bins[scored.bin];
+        bin.n += sign;
+        bin.successes += sign * i64::from(scored.success);
+        bin.predicted += sign * scored.predicted;
     }
 
     pub(super) fn merge(&mut self, other: &Self) {
@@ -286,14 +315,9 @@ impl SuccessCell {
         self.bins.iter_mut().zip(&other.bins).for_each(|(ours, theirs)| ours.merge(theirs));
     }
 
-    /// All that `self` has and `part` has not.
+    /// The squared errors that `self` has and `part` has not.
     pub(super) fn without(&self, part: &Self) -> Moments {
-        let minus = |a: i128, b: i128| a - b;
-        Moments {
-            n: self.brier.n - part.brier.n,
-            sum: minus(self.brier.sum, part.brier.sum),
-            squares: minus(self.brier.squares, part.brier.squares),
-        }
+        self.brier.without(&part.brier)
     }
 
     pub(super) fn bins(&self) -> &[Bin] {
@@ -312,13 +336,13 @@ impl SuccessCell {
     }
 
     pub(super) fn ece(&self) -> f64 {
-        let gap = |bin: &Bin| (bin.predicted as f64 / SCALE - bin.successes as f64).abs();
+        let gap = |bin: &Bin| (bin.predicted as f64 / Term::SCALE - bin.successes as f64).abs();
         self.tenths().iter().map(gap).sum::<f64>() / self.brier.n.max(1) as f64
     }
 
     pub(super) fn predicted(&self) -> f64 {
         let sum: i64 = self.bins.iter().map(|bin| bin.predicted).sum();
-        sum as f64 / SCALE / self.brier.n.max(1) as f64
+        sum as f64 / Term::SCALE / self.brier.n.max(1) as f64
     }
 
     pub(super) fn actual(&self) -> Rate {
@@ -367,12 +391,11 @@ pub(super) struct NumberCell {
 }
 
 impl NumberCell {
-    pub(super) fn add(&mut self, part: &NumberPart, sign: i64) {
-        let error = part.predicted - part.actual;
-        self.absolute.add(error.abs(), sign);
-        self.bias.add(error, sign);
-        self.actual.add(part.actual, sign);
-        for (sum, held) in self.held.iter_mut().zip([part.held_80, part.held_90]) {
+    pub(super) fn add(&mut self, number: &NumberTerms, sign: i64) {
+        self.absolute.add(&number.absolute, sign);
+        self.bias.add(&number.bias, sign);
+        self.actual.add(&number.actual, sign);
+        for (sum, held) in self.held.iter_mut().zip(number.held) {
             if let Some(held) = held {
                 sum.0 += sign;
                 sum.1 += sign * i64::from(held);
@@ -418,7 +441,7 @@ mod tests {
         #[test]
         fn scores_are_those_of_the_rows(rows in prop::collection::vec((0.0..=1.0_f64, any::<bool>()), 1..300)) {
             let mut cell = SuccessCell::default();
-            rows.iter().for_each(|(p, y)| cell.add(*p, *y, 1));
+            rows.iter().for_each(|(p, y)| cell.add(&Scored::of(*p, *y), 1));
             let (p, y): (Vec<_>, Vec<_>) = rows.iter().copied().unzip();
             let (found, exact) = (cell.scores().unwrap(), BinaryScores::of(&p, &y).unwrap());
             prop_assert_eq!(found.n as usize, exact.n);
@@ -436,23 +459,5 @@ mod tests {
                 (a, b) => prop_assert_eq!(a, b),
             }
         }
-
-        #[test]
-        fn what_is_taken_back_leaves_nothing(values in prop::collection::vec(-1e12..1e12_f64, 1..50)) {
-            let mut sum = Moments::default();
-            values.iter().for_each(|v| sum.add(*v, 1));
-            values.iter().rev().for_each(|v| sum.add(*v, -1));
-            prop_assert_eq!(sum, Moments::default());
-        }
-    }
-
-    #[test]
-    fn a_mean_has_its_textbook_interval() {
-        let mut sum = Moments::default();
-        [2.0, 4.0, 6.0].iter().for_each(|v| sum.add(*v, 1));
-        let average = sum.average();
-        let (low, high) = average.interval.unwrap();
-        assert_eq!(average.value, Some(4.0));
-        assert!((high - 4.0 - Z_90 * 2.0 / 3.0_f64.sqrt()).abs() < 1e-9 && (low + high - 8.0).abs() < 1e-9);
     }
 }

@@ -1,8 +1,7 @@
 //! The words of descriptions, each with a number; how many are told apart is bounded.
 
-use crate::fnv;
+use crate::fnv::{self, ByHash};
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
 
 /// Words that are told apart: the first ones met. Frequent words are met early.
 const MOST: usize = 2_000;
@@ -19,7 +18,7 @@ pub(super) type WordSet = [u16; PER_TASK];
 /// The words met.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Words {
-    by_hash: HashMap<u64, u16>,
+    by_hash: ByHash<u16>,
     texts: Vec<String>,
 }
 

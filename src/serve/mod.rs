@@ -97,25 +97,12 @@ impl Predictions {
     /// What is to be stored with the start of the generation, so that it can be judged later: each value
     /// with its 90 % interval, and those of 80 % under names as `time@80`.
     pub fn shown(&self) -> Vec<ShownPrediction> {
-        let success = &self.success;
-        let (value, status) = (success.success_probability, format!("{:?}", success.status));
-        let mut shown =
-            vec![ShownPrediction::new("success", value, success.interval, status, success.model_version)];
         let numbers = [
             (Target::Complexity, &self.complexity.estimate),
             (Target::Time, &self.time.estimate),
             (Target::Quality, &self.quality.estimate),
         ];
-        for (target, said) in numbers {
-            let name = target.name();
-            for (name, interval) in
-                [(name.to_owned(), said.interval_90), (format!("{name}@80"), said.interval_80)]
-            {
-                let status = format!("{:?}", said.status);
-                shown.push(ShownPrediction::new(name, said.value, interval, status, said.model_version));
-            }
-        }
-        shown
+        shown(&self.success, &numbers)
     }
 }
 
@@ -127,6 +114,30 @@ pub struct Outlook {
     pub success: SuccessPrediction,
     /// How long will it take?
     pub time: TimePrediction,
+}
+
+impl Outlook {
+    /// What is to be stored with the start of the generation, as [`Predictions::shown`] has it.
+    pub fn shown(&self) -> Vec<ShownPrediction> {
+        shown(&self.success, &[(Target::Time, &self.time.estimate)])
+    }
+}
+
+/// Each value with its 90 % interval, and those of 80 % under names as `time@80`.
+fn shown(success: &SuccessPrediction, numbers: &[(Target, &Estimate)]) -> Vec<ShownPrediction> {
+    let (value, status) = (success.success_probability, format!("{:?}", success.status));
+    let mut shown =
+        vec![ShownPrediction::new("success", value, success.interval, status, success.model_version)];
+    for (target, said) in numbers {
+        let name = target.name();
+        for (name, interval) in
+            [(name.to_owned(), said.interval_90), (format!("{name}@80"), said.interval_80)]
+        {
+            let status = format!("{:?}", said.status);
+            shown.push(ShownPrediction::new(name, said.value, interval, status, said.model_version));
+        }
+    }
+    shown
 }
 
 impl From<Predictions> for Outlook {

@@ -1,7 +1,7 @@
 //! What can be set of a simulation.
 
 use super::world::AGENTS;
-use crate::error::{Error, Result};
+use crate::error::{Result, in_range};
 use chrono::{DateTime, Datelike, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -85,27 +85,20 @@ impl Default for SimulatorOptions {
 impl SimulatorOptions {
     /// Ranges are written positively, so that NaN is in none.
     pub(super) fn verify(&self) -> Result<()> {
-        let check = |name: &str, v: f64, low: f64, high: f64| {
-            if (low..=high).contains(&v) {
-                Ok(())
-            } else {
-                Err(Error::invalid(format!("{name} is {v}, expected {low} to {high}")))
-            }
-        };
         // The last feedback must still be in a year that every store keeps.
-        check("start's year", f64::from(self.start.year()), 1900.0, 9000.0)?;
-        check("days", f64::from(self.days), 1.0, 3650.0)?;
-        check("per_day", self.per_day, 1e-3, 1e5)?;
-        check("projects", f64::from(self.projects), 1.0, 1e4)?;
-        check("users", f64::from(self.users), 1.0, 1e4)?;
-        check("agents", f64::from(self.agents), 1.0, AGENTS.len() as f64)?;
-        check("feedback_share", self.feedback_share, 0.0, 1.0)?;
-        check("failed_feedback_share", self.failed_feedback_share.unwrap_or(0.0), 0.0, 1.0)?;
-        check("audit_share", self.audit_share, 0.0, 1.0)?;
-        check("retry_share", self.retry_share, 0.0, 1.0)?;
-        check("template_fit", self.template_fit, 0.0, 10.0)?;
-        check("llm_fit", self.llm_fit, 0.0, 10.0)?;
+        in_range("start's year", f64::from(self.start.year()), 1900.0, 9000.0)?;
+        in_range("days", f64::from(self.days), 1.0, 3650.0)?;
+        in_range("per_day", self.per_day, 1e-3, 1e5)?;
+        in_range("projects", f64::from(self.projects), 1.0, 1e4)?;
+        in_range("users", f64::from(self.users), 1.0, 1e4)?;
+        in_range("agents", f64::from(self.agents), 1.0, AGENTS.len() as f64)?;
+        in_range("feedback_share", self.feedback_share, 0.0, 1.0)?;
+        in_range("failed_feedback_share", self.failed_feedback_share.unwrap_or(0.0), 0.0, 1.0)?;
+        in_range("audit_share", self.audit_share, 0.0, 1.0)?;
+        in_range("retry_share", self.retry_share, 0.0, 1.0)?;
+        in_range("template_fit", self.template_fit, 0.0, 10.0)?;
+        in_range("llm_fit", self.llm_fit, 0.0, 10.0)?;
         // A decision's propensity may be neither 0 nor rounded to it.
-        check("new_model_share", self.new_model_share, 0.001, 0.999)
+        in_range("new_model_share", self.new_model_share, 0.001, 0.999)
     }
 }

@@ -260,18 +260,18 @@ impl<T: Trainer> Judge<'_, T> {
         let clusters = clusters(test);
         let points = points(model, test)?;
         let weights = answer_weights(test);
+        let plain = losses(*trainer, &points, &labels);
         let own = weighted_losses(*trainer, &points, &labels, &weights);
-        let outcomes: Vec<_> = labels.iter().map(|y| *y >= 0.5).collect();
         let yes_or_no = trainer.target() == Target::Success;
         let mut evaluation = Evaluation {
             metrics: trainer.weighted_scores(&points, &labels, &weights)?,
             rows: (train.examples.len(), test.len()),
             loss: at_most(&own, &clusters, options)?,
-            slices: slices(test, &points, &own, yes_or_no),
+            slices: slices(test, &points, &plain, &weights, yes_or_no),
             ..Evaluation::default()
         };
         if yes_or_no {
-            evaluation.calibration = calibration_table(&points, &outcomes);
+            evaluation.calibration = calibration_table(&points, &labels, &weights);
         }
         for (name, theirs) in trainer.baselines(train, test) {
             work::check()?;

@@ -174,9 +174,13 @@ impl<'a> Training<'a> {
         let now = self.clock.now();
         let mut steps = self.work.begin();
         let builder = self.read(now, &mut steps).await?;
+        steps.part(0.0, 0.25);
         let success = self.usual::<SuccessTrainer>(&builder, now, &mut steps).await;
+        steps.part(0.25, 0.5);
         let complexity = self.usual::<ComplexityTrainer>(&builder, now, &mut steps).await;
+        steps.part(0.5, 0.75);
         let time = self.usual::<TimeTrainer>(&builder, now, &mut steps).await;
+        steps.part(0.75, 1.0);
         let quality = self.usual::<QualityTrainer>(&builder, now, &mut steps).await;
         self.work.check()?;
         Ok(vec![

@@ -3,7 +3,7 @@
 use super::judge::{clusters, losses, points};
 use super::tune::Tunable;
 use crate::dataset::{Dataset, Example};
-use crate::error::{Error, Result};
+use crate::error::{Result, in_range};
 use crate::evaluate::{PairedComparison, compare_paired, permutation_importance};
 use crate::models::Predictor;
 use crate::work;
@@ -87,18 +87,12 @@ impl SelectionOptions {
     /// # Errors
     /// `InvalidInput` naming the option and its value.
     pub fn verify(&self) -> Result<()> {
-        let check = |name: &str, value: f64, low: f64, high: f64| {
-            if (low..=high).contains(&value) {
-                return Ok(());
-            }
-            Err(Error::invalid(format!("{name} is {value}, expected {low} to {high}")))
-        };
-        check("validation_fraction", self.validation_fraction, 0.01, 0.99)?;
-        check("rows", self.rows as f64, 2.0, 1e9)?;
-        check("repeats", self.repeats as f64, 2.0, 1e3)?;
-        check("nulls", self.nulls as f64, 1.0, 1e3)?;
-        check("tolerance", self.tolerance, 0.0, 1.0)?;
-        check("confidence", self.confidence, 0.5, 0.999)
+        in_range("validation_fraction", self.validation_fraction, 0.01, 0.99)?;
+        in_range("rows", self.rows as f64, 2.0, 1e9)?;
+        in_range("repeats", self.repeats as f64, 2.0, 1e3)?;
+        in_range("nulls", self.nulls as f64, 1.0, 1e3)?;
+        in_range("tolerance", self.tolerance, 0.0, 1.0)?;
+        in_range("confidence", self.confidence, 0.5, 0.999)
     }
 }
 

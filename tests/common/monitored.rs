@@ -14,6 +14,12 @@ pub fn runs(usual: u64) -> u64 {
     std::env::var("DEVMATRIX_RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(usual)
 }
 
+/// The seeds of those runs: from `DEVMATRIX_FIRST_SEED` on, or from 0.
+pub fn seeds(usual: u64) -> std::ops::Range<u64> {
+    let first = std::env::var("DEVMATRIX_FIRST_SEED").ok().and_then(|first| first.parse().ok()).unwrap_or(0);
+    first..first + runs(usual)
+}
+
 /// Generations, each judged as soon as it has ended; every 216 seconds one (400 a day).
 #[derive(Debug)]
 pub struct Stream {

@@ -6,6 +6,7 @@ use rand_pcg::Pcg64Mcg;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt;
+use tokio::task::JoinSet;
 
 /// What came of many requests.
 #[derive(Debug, Default)]
@@ -72,16 +73,18 @@ const NASTY: [&str; 12] = [
     "ﷺ\u{300}\u{301}\u{302}\u{303}",
 ];
 
-/// One client's requests, one after the other.
+/// One client's requests, one after the other; those that take seconds on purpose go on beside the others.
 pub(crate) async fn storm(client: &Client, requests: usize, seed: u64) -> Tally {
     let (mut rng, mut tally) = (Pcg64Mcg::seed_from_u64(seed), Tally::default());
+    let mut slow = JoinSet::new();
     for i in 0..requests {
-        one(client, &mut rng, &mut tally, format!("s{seed}-{i}")).await;
+        one(client, &mut rng, &mut tally, &mut slow, format!("s{seed}-{i}")).await;
     }
+    slow.join_all().await.into_iter().for_each(|other| tally.add(other));
     tally
 }
 
-async fn one(client: &Client, rng: &mut Pcg64Mcg, tally: &mut Tally, id: String) {
+async fn one(client: &Client, rng: &mut Pcg64Mcg, tally: &mut Tally, slow: &mut JoinSet<Tally>, id: String) {
     let nasty = NASTY[rng.random_range(0..NASTY.len())];
     match rng.random_range(0..100_u32) {
         0..=24 => good(client, tally, id).await,
@@ -90,7 +93,7 @@ async fn one(client: &Client, rng: &mut Pcg64Mcg, tally: &mut Tally, id: String)
         65..=79 => bad_values(client, rng, tally).await,
         80..=93 => bad_requests(client, rng, tally, nasty).await,
         94..=98 => bad_connections(client, rng, tally, id).await,
-        _ => rare(client, rng, tally).await,
+        _ => rare(client, rng, tally, slow).await,
     }
 }
 
@@ -233,20 +236,10 @@ async fn bad_connections(client: &Client, rng: &mut Pcg64Mcg, tally: &mut Tally,
 }
 
 /// What takes long: pages, and clients that send too slowly.
-async fn rare(client: &Client, rng: &mut Pcg64Mcg, tally: &mut Tally) {
-    let task = json!({ "task": { "task_id": "slow" } });
+async fn rare(client: &Client, rng: &mut Pcg64Mcg, tally: &mut Tally, slow: &mut JoinSet<Tally>) {
     match rng.random_range(0..12) {
-        0 => {
-            let answer = client.slowly(PREDICT, &task, 4_000).await.ok();
-            tally.note("too slow a body", answer.as_ref(), &[408]);
-        }
-        1 => {
-            let answer = client.slowly(PREDICT, &task, 200).await.ok();
-            tally.note("a slow body", answer.as_ref(), &[200]);
-        }
-        2 => {
-            let answer = client.raw(b"GET /health HTTP/1.1\r\nhost: x\r\n").await.ok();
-            tally.note("headers without an end", answer.as_ref(), &[408, 400, 0]);
+        kind @ 0..3 => {
+            slow.spawn(too_slow(client.clone(), kind));
         }
         _ => {
             let path = ["/", "/metrics", "/api/ml/metrics", "/api/ml/models", "/health", "/openapi.json"];
@@ -255,4 +248,23 @@ async fn rare(client: &Client, rng: &mut Pcg64Mcg, tally: &mut Tally) {
             tally.note("pages", answer.as_ref(), &[200]);
         }
     }
+}
+
+async fn too_slow(client: Client, kind: u32) -> Tally {
+    let (mut tally, task) = (Tally::default(), json!({ "task": { "task_id": "slow" } }));
+    match kind {
+        0 => {
+            let answer = client.slowly(PREDICT, &task, 4_000).await.ok();
+            tally.note("too slow a body", answer.as_ref(), &[408]);
+        }
+        1 => {
+            let answer = client.slowly(PREDICT, &task, 200).await.ok();
+            tally.note("a slow body", answer.as_ref(), &[200]);
+        }
+        _ => {
+            let answer = client.raw(b"GET /health HTTP/1.1\r\nhost: x\r\n").await.ok();
+            tally.note("headers without an end", answer.as_ref(), &[408, 400, 0]);
+        }
+    }
+    tally
 }

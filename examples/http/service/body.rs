@@ -38,7 +38,7 @@ fn refused(rejection: &JsonRejection, path: String) -> Problem {
 pub(crate) fn strict<T: DeserializeOwned + Serialize>(
     value: Value,
     name: &str,
-    path: &'static str,
+    path: &str,
 ) -> Result<T, Problem> {
     let wrong = |what: &dyn std::fmt::Display| {
         Problem::new(422, format!("{name}: {what}"), path, "mend the field; see /openapi.json")

@@ -6,10 +6,11 @@ use super::problem::Problem;
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
-use devmatrix_ml::event::{Completion, Decision, EventId, Feedback, Metadata, Started};
+use axum::http::{StatusCode, Uri};
+use devmatrix_ml::event::{Completion, Decision, EventId, Feedback, Metadata, Started, TaskContext};
 use devmatrix_ml::serve::Predictions;
 use devmatrix_ml::store::EventStoreExt;
+use devmatrix_ml::{Error, ErrorKind};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::sync::Arc;
@@ -44,23 +45,38 @@ pub(crate) async fn start(
         let mut started = Started::from(task);
         started.predictions = predictions.shown();
         (started.decision, started.metadata) = (start.decision, start.metadata);
+        let (mut status, asked) = (StatusCode::CREATED, started.context.clone());
         let id = match start.id {
-            Some(id) => host.collector.start_as(id, started).await?,
             None => host.collector.start(started).await?,
+            Some(id) => match host.collector.start_as(id.clone(), started).await {
+                Err(error) if error.kind() == ErrorKind::Conflict && again(&host, &id, asked).await? => {
+                    status = StatusCode::OK;
+                    id
+                }
+                recorded => recorded?,
+            },
         };
-        Ok(StartedAs { id, predictions })
+        Ok((status, Json(StartedAs { id, predictions })))
     };
-    let started = begin.await.map_err(|error| Problem::of(&error, path))?;
-    Ok((StatusCode::CREATED, Json(started)))
+    begin.await.map_err(|error| Problem::of(&error, path))
+}
+
+/// Whether the task under `id` is the same: the caller had no answer and asks once more. What was
+/// predicted the first time stays and is what will be judged.
+async fn again(host: &Host, id: &EventId, mut asked: TaskContext) -> Result<bool, Error> {
+    let stored = host.store.event(id).await?.started.value.context;
+    asked.started_at = asked.started_at.or(stored.started_at);
+    Ok(stored == asked)
 }
 
 /// Records the end of a generation.
 pub(crate) async fn complete(
     State(host): State<Arc<Host>>,
+    uri: Uri,
     id: Result<Path<String>, PathRejection>,
     Body(completion): Body<Value>,
 ) -> Result<StatusCode, Problem> {
-    let path = "/api/ml/generations/{id}/completion";
+    let path = uri.path();
     let Path(id) = id.map_err(|e| Problem::new(400, e.body_text(), path, "mend the id"))?;
     let completion: Completion = strict(completion, "completion", path)?;
     let record = async {

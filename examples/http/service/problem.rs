@@ -37,7 +37,7 @@ impl Problem {
         let (status, hint) = match error.kind() {
             ErrorKind::InvalidInput => (422, "mend the value"),
             ErrorKind::NotFound => (404, "start the generation first, or mend the id"),
-            ErrorKind::Conflict => (409, "something else is recorded under this id: read it again"),
+            ErrorKind::Conflict => (409, "something else is recorded under this id, and stays: use another"),
             ErrorKind::NotEnoughData { .. } => (409, "record more generations with feedback"),
             ErrorKind::Unavailable | ErrorKind::Cancelled => (503, "try again later"),
             _ => {

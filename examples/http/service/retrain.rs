@@ -5,8 +5,8 @@ use super::problem::Problem;
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
 use axum::http::header::LOCATION;
+use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use devmatrix_ml::Error;
 use devmatrix_ml::train::{Gate, Training, TrainingOptions, TrainingReport};
@@ -95,12 +95,13 @@ pub(crate) async fn begin(State(host): State<Arc<Host>>) -> Result<Response, Pro
 /// How far a run is, or what came of it.
 pub(crate) async fn show(
     State(host): State<Arc<Host>>,
+    uri: Uri,
     run: Result<Path<u64>, PathRejection>,
 ) -> Result<Response, Problem> {
     let run = run.ok().and_then(|Path(number)| host.runs.lock().1.get(&number).cloned());
     let run = run.ok_or_else(|| {
         let hint = "ask for a run of this process that POST /api/ml/retrain has begun";
-        Problem::new(404, "no such run", "/api/ml/retrain/{run}", hint)
+        Problem::new(404, "no such run", uri.path(), hint)
     })?;
     Ok(Json(run).into_response())
 }

@@ -3,7 +3,7 @@
 use super::data::{ExperimentData, Sum, UnitSums};
 use super::ratio::SampleRatio;
 use super::report::{ArmReport, ExperimentReport, ExperimentVerdict, MetricComparison};
-use crate::error::{Error, Result};
+use crate::error::{Result, in_range};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -62,18 +62,11 @@ impl AnalysisOptions {
     /// # Errors
     /// `InvalidInput` naming the option and its value.
     pub fn verify(&self) -> Result<()> {
-        let check = |name: &str, v: f64, low: f64, high: f64| {
-            if (low..=high).contains(&v) {
-                Ok(())
-            } else {
-                Err(Error::invalid(format!("{name} is {v}, expected {low} to {high}")))
-            }
-        };
-        check("confidence", self.confidence, 0.5, 0.999)?;
-        check("effect", self.effect, 0.001, 0.5)?;
-        check("min_units", self.min_units as f64, 10.0, 1e9)?;
-        check("ratio_alpha", self.ratio_alpha, 1e-9, 0.1)?;
-        self.guards.iter().try_for_each(|g| check("tolerance", g.tolerance, 1e-9, 1e9))
+        in_range("confidence", self.confidence, 0.5, 0.999)?;
+        in_range("effect", self.effect, 0.001, 0.5)?;
+        in_range("min_units", self.min_units as f64, 10.0, 1e9)?;
+        in_range("ratio_alpha", self.ratio_alpha, 1e-9, 0.1)?;
+        self.guards.iter().try_for_each(|g| in_range("tolerance", g.tolerance, 1e-9, 1e9))
     }
 }
 

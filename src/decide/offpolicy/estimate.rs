@@ -3,7 +3,7 @@
 use super::overlap::{CannotTell, Overlap};
 use super::row::LoggedChoice;
 use crate::decide::Objective;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, in_range};
 use crate::evaluate::{Ratio, studentised};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -110,17 +110,10 @@ impl OffPolicyOptions {
     /// # Errors
     /// `InvalidInput` naming the option and its value.
     pub fn verify(&self) -> Result<()> {
-        let check = |name: &str, v: f64, low: f64, high: f64| {
-            if (low..=high).contains(&v) {
-                Ok(())
-            } else {
-                Err(Error::invalid(format!("{name} is {v}, expected {low} to {high}")))
-            }
-        };
-        check("max_unsupported", self.max_unsupported, 0.0, 0.5)?;
-        check("min_effective_rows", self.min_effective_rows, 2.0, 1e9)?;
-        check("min_clusters", self.min_clusters as f64, 2.0, 1e9)?;
-        check("folds", f64::from(self.folds), 2.0, 100.0)?;
+        in_range("max_unsupported", self.max_unsupported, 0.0, 0.5)?;
+        in_range("min_effective_rows", self.min_effective_rows, 2.0, 1e9)?;
+        in_range("min_clusters", self.min_clusters as f64, 2.0, 1e9)?;
+        in_range("folds", f64::from(self.folds), 2.0, 100.0)?;
         self.objective.verify()
     }
 }

@@ -2,7 +2,7 @@
 
 use super::value::{ReviewSignals, SignalWeights};
 use crate::decide::hash::place;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, in_range};
 use crate::event::{EventId, ReviewRequest};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -100,17 +100,10 @@ impl ReviewOptions {
     /// # Errors
     /// `InvalidInput` naming the option and its value.
     pub fn verify(&self) -> Result<()> {
-        let check = |name: &str, v: f64, low: f64, high: f64| {
-            if (low..=high).contains(&v) {
-                Ok(())
-            } else {
-                Err(Error::invalid(format!("{name} is {v}, expected {low} to {high}")))
-            }
-        };
-        check("per_day", self.per_day, 0.1, 1e6)?;
-        check("generations_per_day", self.generations_per_day, 1.0, 1e9)?;
-        check("audit_rate", self.audit_rate, 0.001, 1.0)?;
-        check("random_share", self.random_share, 0.0, 1.0)?;
+        in_range("per_day", self.per_day, 0.1, 1e6)?;
+        in_range("generations_per_day", self.generations_per_day, 1.0, 1e9)?;
+        in_range("audit_rate", self.audit_rate, 0.001, 1.0)?;
+        in_range("random_share", self.random_share, 0.0, 1.0)?;
         self.weights.verify()
     }
 }

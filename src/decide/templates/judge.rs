@@ -5,7 +5,7 @@ use super::lineage::{Lineage, Variant, VariantStatus};
 use super::past::{TemplateOutcome, TemplatePast};
 use super::report::{EvolutionReport, TemplateVerdict, VerdictKind, records};
 use crate::decide::Objective;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{ErrorKind, Result, in_range};
 use crate::event::TemplateId;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -40,16 +40,9 @@ impl EvolutionOptions {
     /// # Errors
     /// `InvalidInput` naming the option and its value.
     pub fn verify(&self) -> Result<()> {
-        let check = |name: &str, v: f64, low: f64, high: f64| {
-            if (low..=high).contains(&v) {
-                Ok(())
-            } else {
-                Err(Error::invalid(format!("{name} is {v}, expected {low} to {high}")))
-            }
-        };
-        check("alpha", self.alpha, 1e-4, 0.2)?;
-        check("effect", self.effect, 1e-9, 1e9)?;
-        check("min_uses", self.min_uses as f64, 10.0, 1e9)?;
+        in_range("alpha", self.alpha, 1e-4, 0.2)?;
+        in_range("effect", self.effect, 1e-9, 1e9)?;
+        in_range("min_uses", self.min_uses as f64, 10.0, 1e9)?;
         self.objective.as_ref().map_or(Ok(()), Objective::verify)
     }
 

@@ -255,7 +255,13 @@ impl Lineage {
             let mut plan = Plan { template: Some(variant.id.clone()), ..candidate.plan.clone() };
             plan.temperature = settings.temperature.or(plan.temperature);
             plan.max_examples = settings.max_examples.or(plan.max_examples);
-            Candidate { name: format!("{}/{}", candidate.name, variant.id), plan, ..candidate.clone() }
+            let on_trial = variant.status() == VariantStatus::Trial;
+            Candidate {
+                name: format!("{}/{}", candidate.name, variant.id),
+                plan,
+                on_trial,
+                ..candidate.clone()
+            }
         };
         living.map(with).collect()
     }

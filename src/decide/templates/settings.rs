@@ -1,6 +1,6 @@
 //! What can be tuned of a template, and small changes of it.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, in_range};
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 use serde::{Deserialize, Serialize};
@@ -143,13 +143,7 @@ impl SettingsSpace {
     /// # Errors
     /// `InvalidInput` naming the field and its value.
     pub fn verify(&self) -> Result<()> {
-        let check = |name: &str, v: f64, low: f64, high: f64| {
-            if (low..=high).contains(&v) {
-                Ok(())
-            } else {
-                Err(Error::invalid(format!("the settings' {name} is {v}, expected {low} to {high}")))
-            }
-        };
+        let check = |name: &str, v, low, high| in_range(&format!("the settings' {name}"), v, low, high);
         check("max_temperature", self.max_temperature, 0.0, 2.0)?;
         check("min_temperature", self.min_temperature, 0.0, self.max_temperature)?;
         check("temperature_step", self.temperature_step, 0.001, 2.0)?;

@@ -2,7 +2,8 @@
 
 use super::{Average, Rate};
 use crate::monitor::histogram::Histogram;
-use crate::monitor::tally::{Cell, Z_90};
+use crate::monitor::moments::Z_90;
+use crate::monitor::tally::Cell;
 use crate::monitor::{Monitor, day_of};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};

@@ -16,6 +16,7 @@ use super::alerts::Alert;
 use super::calibration::Calibration;
 use super::dimension::{Dimension, SliceKey};
 use super::drift::{Finding, LabelFreeEstimate};
+use super::options::MonitorOptions;
 use super::patterns::Pattern;
 use super::slices::WorstSlice;
 use chrono::{DateTime, NaiveDate, Utc};
@@ -35,6 +36,8 @@ pub struct Analytics {
     pub from: Option<NaiveDate>,
     /// The last day that is counted.
     pub until: Option<NaiveDate>,
+    /// What the monitor looks for, and over how many days.
+    pub options: MonitorOptions,
     /// The figures to steer by, each beside its target.
     pub kpis: Vec<Kpi>,
     /// What came of all generations together.

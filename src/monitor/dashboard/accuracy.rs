@@ -1,7 +1,7 @@
 //! Whether predictions come true: reliability, weeks, slices, numbers.
 
-use super::plot::{Frame, area, figure, missing, path, px, share_ticks, table, thinned};
-use super::show;
+use super::plot::{Frame, area, figure, missing, path, px, share_ticks, table, tenths, thinned};
+use super::{coverage, show, weeks::ends};
 use crate::dataset::Target;
 use crate::evaluate::CalibrationBin;
 use crate::monitor::{Analytics, CalibrationWeek, NumberScores, SliceAccuracy, SuccessScores};
@@ -17,6 +17,7 @@ pub(super) fn section(analytics: &Analytics) -> Markup {
             div.wide {
                 (reliability(analytics))
                 (weekly(&analytics.calibration.weeks))
+                (coverage::section(&analytics.calibration))
             }
             @if !accuracy.numbers.is_empty() { (numbers(&accuracy.numbers)) }
         }
@@ -40,10 +41,11 @@ fn reliability(analytics: &Analytics) -> Markup {
     if bins.is_empty() {
         return missing("No reliability diagram: no prediction of success has met its outcome yet.");
     }
-    let frame = Frame { room: (44.0, 10.0, 8.0, 66.0), ..Frame::new((0.0, 1.0), (0.0, 1.0)) };
+    let square = Frame::new((0.0, 1.0), (0.0, 1.0));
+    let frame = Frame { room: (44.0, 12.0, 26.0, 66.0), ..square };
     let most = bins.iter().map(|bin| bin.rows).max().unwrap_or(1).max(1) as f64;
     let plot = html! {
-        (frame.grid_y(&share_ticks()))
+        (frame.grid_y(&share_ticks(), "happened"))
         (frame.labels_x(&share_ticks(), "predicted"))
         line.ideal x1=(px(frame.left())) y1=(px(frame.bottom())) x2=(px(frame.right())) y2=(px(frame.top())) {}
         @for bin in bins {
@@ -79,7 +81,7 @@ fn weekly(weeks: &[CalibrationWeek]) -> Markup {
     if weeks.len() < 2 {
         return missing("Predicted against happened by week: two weeks with outcomes are needed.");
     }
-    let frame = Frame::new((0.0, (weeks.len() - 1) as f64), range(&weeks));
+    let frame = Frame::new(ends(weeks.len()), range(&weeks));
     let line = |of: fn(&CalibrationWeek) -> f64| -> Vec<_> {
         let points = weeks.iter().enumerate();
         points.map(|(i, week)| (frame.at_x(i as f64), frame.at_y(of(week)))).collect()
@@ -89,7 +91,7 @@ fn weekly(weeks: &[CalibrationWeek]) -> Markup {
     let labels: Vec<_> =
         weeks.iter().enumerate().map(|(i, week)| (i as f64, show::short_day(week.week))).collect();
     let plot = html! {
-        (frame.grid_y(&between(frame.y)))
+        (frame.grid_y(&tenths(frame.y), "approved"))
         (frame.labels_x(&thinned(&labels, 5), "week from"))
         path.band d=(area(&low, &high)) {}
         path.came d=(path(&came)) {}
@@ -130,11 +132,17 @@ pub(super) fn slices(slices: &[SliceAccuracy], is_bad: impl Fn(&SliceAccuracy) -
     if known.is_empty() {
         return missing("No slices: no prediction of success has met its outcome yet.");
     }
-    let frame = Frame::new((0.0, 1.0), (0.0, 1.0));
+    let ends = known.iter().flat_map(|(_, s)| [s.predicted, s.actual.value.unwrap_or(s.predicted)]);
+    let (low, high) = ends.fold((1.0_f64, 0.0_f64), |(low, high), share| (low.min(share), high.max(share)));
+    let ends = (
+        ((low * 10.0 - 0.2).floor() / 10.0).clamp(0.0, 0.9),
+        ((high * 10.0 + 0.2).ceil() / 10.0).clamp(0.1, 1.0),
+    );
+    let frame = Frame::new(ends, ends);
     let most = known.iter().map(|(_, scores)| scores.n).max().unwrap_or(1).max(1) as f64;
     let plot = html! {
-        (frame.grid_y(&share_ticks()))
-        (frame.labels_x(&share_ticks(), "predicted"))
+        (frame.grid_y(&tenths(frame.y), "happened"))
+        (frame.labels_x(&tenths(frame.x), "predicted"))
         line.ideal x1=(px(frame.left())) y1=(px(frame.bottom())) x2=(px(frame.right())) y2=(px(frame.top())) {}
         @for (slice, scores) in &known {
             @let (x, y) = (frame.at_x(scores.predicted), frame.at_y(scores.actual.value.unwrap_or(0.0)));
@@ -189,11 +197,4 @@ fn range(weeks: &[&CalibrationWeek]) -> (f64, f64) {
         .filter(|value| value.is_finite())
         .fold((1.0_f64, 0.0_f64), |(low, high), v| (low.min(v), high.max(v)));
     (((low * 10.0).floor() / 10.0).clamp(0.0, 0.9), ((high * 10.0).ceil() / 10.0).clamp(0.1, 1.0))
-}
-
-/// Ticks at tenths, or fifths where there would be many.
-fn between((low, high): (f64, f64)) -> Vec<(f64, String)> {
-    let step = if high - low > 0.45 { 20 } else { 10 };
-    let (from, to) = ((low * 100.0).round() as u32, (high * 100.0).round() as u32);
-    (from..=to).filter(|p| p % step == 0).map(|p| (f64::from(p) / 100.0, format!("{p}%"))).collect()
 }

@@ -1,7 +1,7 @@
 //! What has changed: drift, the label-free estimate, patterns.
 
 use super::plot::missing;
-use super::show;
+use super::{drift, drift_size, show};
 use crate::monitor::{Analytics, DriftKind, Finding, LabelFreeEstimate, Pattern, Severity};
 use maud::{Markup, html};
 
@@ -14,20 +14,24 @@ pub(super) fn section(analytics: &Analytics) -> Markup {
             h2 #changes { "What has changed?" }
             p.lead { "Changes that chance does not explain, however many things were looked at." }
             div.wide {
+                (drift::when(analytics))
+                (drift_size::how_large(analytics))
                 div.card {
                     h3 { "Drift" }
                     @if analytics.drift.is_empty() { p.soft { "None found." } }
                     ol.list { @for found in analytics.drift.iter().take(MOST) { (finding(found)) } }
                     @if analytics.drift.len() > MOST { p.note { "and " (analytics.drift.len() - MOST) " older ones" } }
                 }
-                div.card {
-                    h3 { "Patterns" }
-                    @if analytics.patterns.is_empty() { p.soft { "None confirmed." } }
-                    ol.list { @for pattern in analytics.patterns.iter().take(MOST) { (confirmed(pattern)) } }
-                }
-                @match &analytics.label_free {
-                    Some(estimate) => (label_free(estimate)),
-                    None => (missing("No estimate of the predictions whose feedback has not come: too few earlier ones to correct it by.")),
+                div.stack {
+                    div.card {
+                        h3 { "Patterns" }
+                        @if analytics.patterns.is_empty() { p.soft { "None confirmed." } }
+                        ol.list { @for pattern in analytics.patterns.iter().take(MOST) { (confirmed(pattern)) } }
+                    }
+                    @match &analytics.label_free {
+                        Some(estimate) => (label_free(estimate)),
+                        None => (missing("No estimate of the predictions whose feedback has not come: too few earlier ones to correct it by.")),
+                    }
                 }
             }
         }

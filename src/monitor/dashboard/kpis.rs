@@ -11,7 +11,9 @@ pub(super) fn section(analytics: &Analytics) -> Markup {
     html! {
         section aria-labelledby="kpis" {
             h2 #kpis { "Where it stands" }
-            p.lead { "Each figure beside what it is to reach, its change since as many days before, and its weeks." }
+            p.lead {
+                "Each figure over " (analytics.options.kpi_days) " days, beside what it is to reach, its change since as many days before, and its weeks."
+            }
             @if analytics.kpis.is_empty() {
                 (missing("No figures yet: give the monitor the records of some generations."))
             } @else {
@@ -31,9 +33,10 @@ fn card(kpi: &Kpi, analytics: &Analytics) -> Markup {
             }
             dd.more { (goal(kpi)) }
             @if let Some((text, good)) = show::kpi_change(kpi) {
-                dd.more { span class=(if good { "good" } else { "bad" }) { (text) } " since before" }
+                @let class = if !text.contains(|c| ('1'..='9').contains(&c)) { "" } else if good { "good" } else { "bad" };
+                dd.more { span class=(class) { (text) } " since before" }
             }
-            @if trend.len() > 1 { dd aria-hidden="true" { (spark(&trend)) } }
+            @if trend.len() > 1 { dd { (spark(kpi.name, &trend)) } }
         }
     }
 }
@@ -61,19 +64,28 @@ fn trend(name: KpiName, analytics: &Analytics) -> Vec<(NaiveDate, f64)> {
         KpiName::CostPerSuccess => {
             day.figures.cost_per_success_usd.map(|cost| (cost, day.figures.success.hits as f64))
         }
+        KpiName::QualityPerDollar => {
+            let (quality, cost) = (&day.figures.quality, &day.figures.cost_usd);
+            let cost = cost.value.filter(|cost| *cost > 0.0)?;
+            quality.value.map(|value| (value / cost, cost * quality.n as f64))
+        }
         _ => None,
     })
 }
 
-fn spark(trend: &[(NaiveDate, f64)]) -> Markup {
+fn spark(name: KpiName, trend: &[(NaiveDate, f64)]) -> Markup {
     let (low, high) =
         trend.iter().fold((f64::MAX, f64::MIN), |(low, high), (_, v)| (low.min(*v), high.max(*v)));
     let (last, width) = ((trend.len() - 1) as f64, if high > low { high - low } else { 1.0 });
     let points = trend.iter().enumerate();
     let points: Vec<_> =
         points.map(|(i, (_, v))| (i as f64 / last * 200.0, 31.0 - (v - low) / width * 28.0)).collect();
+    let value = |(week, value): &(NaiveDate, f64)| {
+        format!("{} {}", show::short_day(*week), show::kpi_value(name, Some(*value)))
+    };
+    let told = trend.iter().map(value).collect::<Vec<_>>().join("; ");
     html! {
-        svg viewBox="0 0 200 34" preserveAspectRatio="none" { path.spark d=(path(&points)) {} }
+        svg role="img" viewBox="0 0 200 34" preserveAspectRatio="none" { title { "By week: " (told) } path.spark d=(path(&points)) {} }
     }
 }
 

@@ -14,7 +14,10 @@
 mod accuracy;
 mod alerts;
 mod changes;
+mod coverage;
 mod data;
+mod drift;
+mod drift_size;
 mod experiments;
 mod kpis;
 mod models;

@@ -14,7 +14,7 @@ pub(super) fn importance(analytics: &Analytics) -> Markup {
     html! {
         section aria-labelledby="importance" {
             h2 #importance { "What do the models look at?" }
-            p.lead { "How much each feature's splits lessened the loss in training, as a share of all, in the version that serves." }
+            p.lead { "How much each feature's splits lessened the loss in training, as a share of all, in the version that serves; and its change since the version before, in points." }
             @if analytics.feature_importance.is_empty() {
                 (missing("No importance: no model is in production, or the registry was not read."))
             } @else {
@@ -31,11 +31,11 @@ fn of_model(model: &ModelImportance) -> Markup {
         div.card data-importance=(model.model) {
             h3 { bdi { (model.model) } " " span.soft { "version " (model.version) } }
             div.scroll { table {
-                thead { tr { th scope="col" { "Feature" } th scope="col" colspan="2" { "Share" } th.n scope="col" { "Since the version before" } } }
+                thead { tr { th scope="col" { "Feature" } th scope="col" colspan="2" { "Share" } th.n scope="col" { "Change" } } }
                 tbody {
                     @for (name, share) in model.features.iter().take(MOST) {
                         tr data-feature=(name) data-share=[show::finite(*share)] {
-                            td { bdi { (name) } }
+                            td { bdi { (name.replace('_', " ")) } }
                             td.bar { (bar(share / most)) }
                             td.n { (show::percent(*share)) }
                             td.n.soft { (change(name).map_or_else(|| show::NOTHING.to_owned(), |by| show::signed(by * 100.0, 1))) }
@@ -232,9 +232,10 @@ fn leading(verdict: &Verdict) -> Option<&String> {
 
 /// What training promised, and what has come of it since.
 fn performance(models: &[ModelPerformance]) -> Markup {
-    let rows: Vec<_> = models
-        .iter()
-        .filter(|model| model.success.is_some() || model.number.is_some() || model.in_production)
+    let mut newest: Vec<_> = models.iter().collect();
+    newest.sort_by_key(|model| (!model.in_production, std::cmp::Reverse(model.created_at)));
+    let rows: Vec<_> = newest
+        .into_iter()
         .take(MOST)
         .map(|model| {
             let trained = |name: &str| model.training.get(name).copied();

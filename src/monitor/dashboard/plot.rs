@@ -19,7 +19,7 @@ pub(super) struct Frame {
 impl Frame {
     /// A frame of the usual size.
     pub(super) fn new(x: (f64, f64), y: (f64, f64)) -> Self {
-        Self { width: 420.0, height: 300.0, room: (44.0, 10.0, 8.0, 40.0), x, y }
+        Self { width: 420.0, height: 300.0, room: (44.0, 12.0, 26.0, 40.0), x, y }
     }
 
     pub(super) fn left(&self) -> f64 {
@@ -59,9 +59,10 @@ impl Frame {
         }
     }
 
-    /// Horizontal lines at `ticks` with their labels, and the words under the lower edge.
-    pub(super) fn grid_y(&self, ticks: &[(f64, String)]) -> Markup {
+    /// Horizontal lines at `ticks` with their labels, and above them the name of what they measure.
+    pub(super) fn grid_y(&self, ticks: &[(f64, String)], name: &str) -> Markup {
         html! {
+            text x="0" y="12" { (name) }
             @for (value, label) in ticks {
                 line class="grid" x1=(px(self.left())) x2=(px(self.right())) y1=(px(self.at_y(*value))) y2=(px(self.at_y(*value))) {}
                 text class="end" x=(px(self.left() - 7.0)) y=(px(self.at_y(*value) + 4.5)) { (label) }
@@ -69,14 +70,21 @@ impl Frame {
         }
     }
 
-    /// Labels under the lower edge, and the name of what they count below them.
-    pub(super) fn labels_x(&self, ticks: &[(f64, String)], name: &str) -> Markup {
+    /// The lower edge with labels under it.
+    pub(super) fn ticks_x(&self, ticks: &[(f64, String)]) -> Markup {
         html! {
             line class="axis" x1=(px(self.left())) x2=(px(self.right())) y1=(px(self.bottom())) y2=(px(self.bottom())) {}
             @for (value, label) in ticks {
-                text class="middle" x=(px(self.at_x(*value))) y=(px(self.bottom() + 16.0)) { (label) }
+                text class="middle" x=(px(self.at_x(*value))) y=(px(self.bottom() + 18.0)) { (label) }
             }
-            text class="middle" x=(px(f64::midpoint(self.left(), self.right()))) y=(px(self.height - 5.0)) { (name) }
+        }
+    }
+
+    /// The same, and below the labels the name of what they count.
+    pub(super) fn labels_x(&self, ticks: &[(f64, String)], name: &str) -> Markup {
+        html! {
+            (self.ticks_x(ticks))
+            text class="middle" x=(px(f64::midpoint(self.left(), self.right()))) y=(px(self.height - 4.0)) { (name) }
         }
     }
 }
@@ -84,6 +92,13 @@ impl Frame {
 /// The ticks of a share: 0 to 100 %.
 pub(super) fn share_ticks() -> Vec<(f64, String)> {
     (0..=4).map(|i| (f64::from(i) * 0.25, format!("{}%", i * 25))).collect()
+}
+
+/// The ticks of a part of that: at tenths, or fifths where there would be many.
+pub(super) fn tenths((low, high): (f64, f64)) -> Vec<(f64, String)> {
+    let step = if high - low > 0.45 { 20 } else { 10 };
+    let (from, to) = ((low * 100.0).round() as u32, (high * 100.0).round() as u32);
+    (from..=to).filter(|p| p % step == 0).map(|p| (f64::from(p) / 100.0, format!("{p}%"))).collect()
 }
 
 /// Of many ticks at most `most`, evenly.

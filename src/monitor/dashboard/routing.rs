@@ -88,7 +88,7 @@ fn columns(
         by_week.keys().enumerate().map(|(i, week)| (i as f64 + 0.5, show::short_day(*week))).collect();
     let wide = (frame.at_x(1.0) - frame.left()) * 0.8;
     let plot = html! {
-        (frame.grid_y(&share_ticks()))
+        (frame.grid_y(&share_ticks(), "share"))
         @for (i, chosen) in by_week.values().enumerate() {
             @let total = chosen.values().map(|n| *n as f64).sum::<f64>().max(1.0);
             @for (from, n, choice) in stacked(choices, chosen) {

@@ -105,9 +105,9 @@ pub(super) fn kpi_name(name: KpiName) -> &'static str {
         KpiName::Cost => "Cost a generation",
         KpiName::CostPerSuccess => "Cost a success",
         KpiName::QualityPerDollar => "Quality a dollar",
-        KpiName::TimeToApproval => "Median time to approval",
+        KpiName::TimeToApproval => "Median to approval",
         KpiName::RecordedShare => "Recorded",
-        KpiName::PredictionLatency => "Prediction latency, p99",
+        KpiName::PredictionLatency => "Predicted in, p99",
     }
 }
 

@@ -37,7 +37,7 @@ fn worst(slices: &[WorstSlice]) -> Markup {
             ol.list {
                 @for worst in slices.iter().take(WORST) {
                     li data-worst=(worst.slice.to_string()) data-n=(worst.n) data-brier=[show::finite(worst.brier)] {
-                        @if worst.significant { span.tag.bad { "worse than chance" } } @else { span.tag { "may be chance" } }
+                        @if worst.significant { span.tag.bad { "beyond chance" } } @else { span.tag { "may be chance" } }
                         strong { (worst.slice.dimension.name()) " " bdi { (worst.slice.value) } }
                         p { "Predicted " (show::percent(worst.predicted)) ", happened " (show::percent(worst.actual.value)) " of " (show::count(worst.n)) "." }
                         p.soft { (beside(worst)) }
@@ -81,7 +81,7 @@ fn of_dimension(dimension: Dimension, slices: &[&SliceFigures]) -> Markup {
             div.scroll {
                 table {
                     thead { tr {
-                        th scope="col" { "Who" } th.n scope="col" { "Generations" } th.n scope="col" { "Approved" }
+                        th scope="col" { "Who" } th.n scope="col" { "Starts" } th.n scope="col" { "Approved" }
                         th scope="col" { "90 % interval" }
                     } }
                     tbody {

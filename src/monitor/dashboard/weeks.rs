@@ -22,6 +22,22 @@ pub(super) fn means(periods: &[Period], of: impl Fn(&Period) -> Option<(f64, f64
     weeks.into_iter().map(|(week, (sum, weight))| (week, sum / weight)).collect()
 }
 
+/// The share of successes of each week in which there was an outcome.
+pub(super) fn success(periods: &[Period]) -> Vec<(NaiveDate, Rate)> {
+    let mut weeks = BTreeMap::<NaiveDate, (u64, u64)>::new();
+    for period in periods.iter().filter(|period| period.figures.success.n > 0) {
+        let week = weeks.entry(monday(period.day)).or_default();
+        week.0 += period.figures.success.hits;
+        week.1 += period.figures.success.n;
+    }
+    weeks.into_iter().map(|(week, (hits, n))| (week, Rate::of(hits, n))).collect()
+}
+
+/// The first and the last of so many weeks in a plot, with room at both sides.
+pub(super) fn ends(weeks: usize) -> (f64, f64) {
+    (-0.25, weeks as f64 - 0.75)
+}
+
 /// A rate with its weight.
 pub(super) fn rate(rate: &Rate) -> Option<(f64, f64)> {
     rate.value.map(|value| (value, rate.n as f64))

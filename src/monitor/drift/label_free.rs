@@ -1,11 +1,16 @@
 //! How good predictions are likely to turn out, before the feedback comes.
 
 use super::finding::LabelFreeEstimate;
+use crate::learn::{logit, sigmoid};
 use crate::monitor::tally::{Bin, SuccessCell, area};
 use chrono::NaiveDate;
 
-/// Weight of a prediction itself beside the outcomes of earlier ones like it.
-const PRIOR: f64 = 20.0;
+/// As many earlier outcomes weigh as much as the predictions themselves.
+const PRIOR: f64 = 100.0;
+/// Predictions count as at least this far from 0 and 1.
+const EDGE: f64 = 0.001;
+/// Newton's steps; they stand still after a handful.
+const STEPS: usize = 20;
 
 const CAVEAT: &str = "Rests on predictions alone: it sees that tasks have become harder to tell apart, not that \
                       the same task now ends otherwise (concept drift), which only feedback shows.";
@@ -44,45 +49,61 @@ pub(in crate::monitor) fn estimate(
     })
 }
 
-/// The chance of success of each bin: that predicted, corrected by earlier outcomes, never falling from
-/// bin to bin (isotonic, by pooling adjacent violators).
+/// The chance of success of each bin: that predicted, corrected in its log-odds by a line through earlier
+/// outcomes (Cox 1958; Platt 1999). A line learns how much too sure predictions are from few outcomes; a
+/// correction bin by bin would add more noise to the area than it takes away.
 fn chances(shown: &[Bin], earlier: Option<&SuccessCell>) -> Vec<f64> {
     let width = 1.0 / shown.len() as f64;
-    let mut pools: Vec<(f64, f64, usize)> = Vec::new();
-    for (i, bin) in shown.iter().enumerate() {
-        let predicted = if bin.n > 0 { bin.predicted() } else { (i as f64 + 0.5) * width };
-        let (n, successes) = earlier.map_or((0.0, 0.0), |cell| {
-            let bin = cell.bins()[i];
-            (bin.n as f64, bin.successes as f64)
-        });
-        // A bin that nothing was predicted in must not pull at its neighbours.
-        let weight = if bin.n > 0 { PRIOR } else { 1e-9 };
-        pools.push((n + weight, successes + weight * predicted, 1));
-        while let [.., a, b] = pools[..]
-            && a.1 / a.0 > b.1 / b.0
-        {
-            pools.truncate(pools.len() - 2);
-            pools.push((a.0 + b.0, a.1 + b.1, a.2 + b.2));
+    let margin = |i: usize, bin: &Bin| {
+        let p = if bin.n > 0 { bin.predicted() } else { (i as f64 + 0.5) * width };
+        logit(p.clamp(EDGE, 1.0 - EDGE))
+    };
+    let total = shown.iter().map(|bin| bin.n).sum::<i64>().max(1) as f64;
+    let own = shown.iter().enumerate().map(|(i, bin)| {
+        let weight = PRIOR * bin.n as f64 / total;
+        (margin(i, bin), weight, weight * bin.predicted())
+    });
+    let past = earlier.into_iter().flat_map(SuccessCell::bins).enumerate();
+    let past = past.map(|(i, bin)| (margin(i, bin), bin.n as f64, bin.successes as f64));
+    let rows: Vec<_> = own.chain(past).filter(|(_, n, _)| *n > 0.0).collect();
+    let (level, slope) = line(&rows);
+    shown.iter().enumerate().map(|(i, bin)| sigmoid(level + slope * margin(i, bin))).collect()
+}
+
+/// Level and slope of the log-odds of (margin, outcomes, successes); the slope never points down.
+fn line(rows: &[(f64, f64, f64)]) -> (f64, f64) {
+    let (mut level, mut slope) = (0.0, 1.0);
+    for _ in 0..STEPS {
+        // Slope and curvature of the log-likelihood; a grain of the latter, for where all margins are one.
+        let (mut d, mut h) = ([0.0; 2], [1e-6, 0.0, 1e-6]);
+        for (x, n, successes) in rows {
+            let p = sigmoid(level + slope * x);
+            let (rest, bend) = (successes - n * p, n * p * (1.0 - p));
+            d = [d[0] + rest, d[1] + rest * x];
+            h = [h[0] + bend, h[1] + bend * x, h[2] + bend * x * x];
         }
+        let determinant = (h[0] * h[2] - h[1] * h[1]).max(1e-12);
+        level += ((h[2] * d[0] - h[1] * d[1]) / determinant).clamp(-1.0, 1.0);
+        slope = (slope + ((h[0] * d[1] - h[1] * d[0]) / determinant).clamp(-1.0, 1.0)).max(0.0);
     }
-    pools.into_iter().flat_map(|(n, sum, bins)| std::iter::repeat_n(sum / n, bins)).collect()
+    (level, slope)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::monitor::tally::bin_of;
+    use crate::monitor::tally::{Scored, bin_of};
 
     #[test]
     fn an_overconfident_past_is_corrected() {
         let mut past = SuccessCell::default();
         // Said 0.9 and 0.1, happened 0.7 and 0.3.
         for i in 0..1000 {
-            past.add(0.9, i % 10 < 7, 1);
-            past.add(0.1, i % 10 < 3, 1);
+            past.add(&Scored::of(0.9, i % 10 < 7), 1);
+            past.add(&Scored::of(0.1, i % 10 < 3), 1);
         }
         let mut shown = SuccessCell::default();
-        (0..100).for_each(|i| shown.add(if i % 2 == 0 { 0.9 } else { 0.1 }, true, 1));
+        (0..100).for_each(|i| shown.add(&Scored::of(if i % 2 == 0 { 0.9 } else { 0.1 }, true), 1));
         let day = NaiveDate::from_ymd_opt(2025, 3, 1).unwrap();
         let found = estimate((day, day), shown.bins(), Some(&past), None).unwrap();
         assert!((found.success_rate - 0.5).abs() < 0.01 && (found.accuracy - 0.7).abs() < 0.01);

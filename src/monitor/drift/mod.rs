@@ -26,8 +26,8 @@ use serde::{Deserialize, Serialize};
 const KEPT: usize = 100;
 
 /// How the false alarms of outcomes are spent: a tenth more is for rises.
-const ALL_SHARE: f64 = 0.07;
-const SHARES: [f64; DIMENSIONS] = [0.55, 0.18, 0.04, 0.04, 0.04, 0.04, 0.04];
+const ALL_SHARE: f64 = 0.05;
+const SHARES: [f64; DIMENSIONS] = [0.7, 0.1, 0.03, 0.03, 0.03, 0.03, 0.03];
 /// Losses lean to one side: where the theory for the normal distribution says so many outcomes, alarms of
 /// the loss come after one of them.
 const LEANING: f64 = 4.0;
@@ -54,6 +54,30 @@ struct Told {
     /// Numbers of the outcomes at which it began and was found.
     since: u64,
     found: u64,
+}
+
+/// A change of a place's rate, and the number of the outcome at which it began.
+struct Change {
+    place: Place,
+    began: u64,
+    by: f64,
+}
+
+impl Told {
+    /// Whether `change` is only what was told of, seen elsewhere: then the rest of its place has hardly
+    /// changed, or, if it is a part of what was told of, what lies around it has changed too.
+    fn explains(&self, change: &Change, recent: &Recent) -> bool {
+        if self.place == change.place {
+            return change.began <= self.found;
+        }
+        let rest = |place, without| {
+            locate::rates(recent, place, without, change.began.min(self.since), change.began).change()
+        };
+        match self.place {
+            None => rest(None, change.place).abs() > change.by.abs() / 2.0,
+            Some(_) => rest(change.place, self.place).abs() < change.by.abs() / 2.0,
+        }
+    }
 }
 
 impl Drift {
@@ -109,15 +133,8 @@ impl Drift {
         let fall = change.after < change.before;
         let began = locate::began(recent, place, change.outcomes);
         self.told.retain(|told| told.found >= recent.first());
-        let explained = self.told.iter().filter(|told| told.fall == fall).any(|told| {
-            if told.place == place || told.place.is_none() {
-                return began <= told.found;
-            }
-            let before = began.min(told.since);
-            let rest = locate::rates(recent, place, told.place, before, began);
-            rest.change().abs() < options.success_fall / 2.0 || rest.z() < 2.0
-        });
-        if explained {
+        let known = Change { place, began, by: change.after - change.before };
+        if self.told.iter().any(|told| told.fall == fall && told.explains(&known, recent)) {
             return;
         }
         let named = locate::best(recent, place, began, fall);
@@ -125,7 +142,7 @@ impl Drift {
             && let Some((dimension, value)) = named
             && let Some(watched) = self.slices[dimension as usize].get_mut(usize::from(value - FIRST))
         {
-            watched.reset();
+            watched.hold(fall);
         }
         let found = recent.taken();
         self.told.push(Told { place: named, fall, since: began, found });

@@ -12,6 +12,11 @@ const MANY: f64 = 800.0;
 /// Outcomes between alarms from which on they are rare.
 const RARE: f64 = 30_000.0;
 
+/// The test weighs a change of this share of the one that is looked for: where that comes, it is found
+/// within a few hundred outcomes more surely than by weighing it itself, if seldom as soon.
+const SURELY: f64 = 0.8;
+/// A rise of the evidence that begins within so many outcomes of an alarm is of the same change.
+const AT_ONCE: f64 = 100.0;
 /// Less evidence than this is no alarm, however many were asked for.
 const LEAST: f64 = 3.5;
 
@@ -42,6 +47,37 @@ struct Side {
     sum: f64,
     /// Outcomes since it was zero, and successes among them.
     since: (f64, f64),
+    steps: Steps,
+    /// The last alarm, until it has been borne out or has passed.
+    alarm: Option<Alarm>,
+}
+
+/// What an outcome adds to the sum: as long as nothing that it hangs on changes, it need not be worked
+/// out anew.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+struct Steps {
+    of: Hypotheses,
+    usual: f64,
+    changed: f64,
+    success: f64,
+    failure: f64,
+}
+
+/// What steps are worked out from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+struct Hypotheses {
+    usual: (f64, f64),
+    shift: f64,
+    run: f64,
+}
+
+/// An alarm that was given.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Alarm {
+    /// Outcomes since it.
+    age: f64,
+    /// Outcomes that gave it, and successes among them.
+    since: (f64, f64),
 }
 
 /// A change of a rate.
@@ -59,65 +95,112 @@ pub struct RateChange {
 }
 
 impl PageHinkley {
-    /// Takes in an outcome; a change, once it is certain enough. Then all begins anew.
+    /// Takes in an outcome; a change, once it is certain enough.
     ///
     /// Nothing is said before `least` outcomes. `runs` are the outcomes between two false alarms that are
-    /// to be expected while nothing changes: for a fall, and for a rise.
+    /// to be expected while nothing changes: for a fall, and for a rise. What was usual before an alarm is
+    /// held on to, since the alarm may be false: only where the evidence rises as high a second time at
+    /// once is the new rate the usual one from then on, of which nothing more is said.
     pub fn observe(&mut self, success: bool, least: u32, shift: f64, runs: [f64; 2]) -> Option<RateChange> {
         let y = f64::from(u8::from(success));
         if self.usual.0 < f64::from(least) {
             self.usual = (self.usual.0 + 1.0, self.usual.1 + y);
             return None;
         }
-        let rate = (self.usual.1 + 0.5) / (self.usual.0 + 1.0);
-        let error = (rate * (1.0 - rate) / self.usual.0).sqrt();
-        for (i, side) in self.sides.iter_mut().enumerate() {
-            let rare = 1.0 + (runs[i] / RARE).max(1.0).ln();
-            let caution = CAUTION * (1.0 + MANY / self.usual.0) * rare * error;
-            let (usual, changed) = if i == 0 {
-                let usual = (rate - caution).clamp(0.02, 0.98);
-                (usual, (usual - shift).max(0.4 * usual))
-            } else {
-                let usual = (rate + caution).clamp(0.02, 0.98);
-                (usual, (usual + shift).min(1.0 - 0.4 * (1.0 - usual)))
-            };
-            let step = if success { (changed / usual).ln() } else { ((1.0 - changed) / (1.0 - usual)).ln() };
-            side.sum = (side.sum + step).max(0.0);
-            side.since = (side.since.0 + 1.0, side.since.1 + y);
-            if side.sum > LEAST && side.sum > limit(usual, changed, runs[i]) {
-                let change = RateChange {
-                    before: rate,
-                    after: side.since.1 / side.since.0,
-                    outcomes: side.since.0 as u64,
-                    evidence: side.sum,
-                };
-                *self = Self { usual: side.since, ..Self::default() };
-                return Some(change);
+        let usual = self.usual;
+        for (i, run) in runs.into_iter().enumerate() {
+            let side = &mut self.sides[i];
+            if !side.add(success, Hypotheses { usual, shift, run }, i == 0) {
+                continue;
             }
+            let since = side.since;
+            if side.borne_out() {
+                *self = Self { usual: since, ..Self::default() };
+                return None;
+            }
+            let change = RateChange {
+                before: rate(usual),
+                after: since.1 / since.0,
+                outcomes: since.0 as u64,
+                evidence: side.sum,
+            };
+            self.hold(i == 0);
+            return Some(change);
         }
         self.learn();
         None
     }
 
-    /// Forgets what is usual.
-    pub fn reset(&mut self) {
-        *self = Self::default();
+    /// Begins anew with what is usual, as after an alarm: a change was told of that explains the evidence.
+    pub(super) fn hold(&mut self, fall: bool) {
+        let side = &mut self.sides[usize::from(!fall)];
+        side.alarm = Some(Alarm { age: 0.0, since: side.since });
+        (side.sum, side.since) = (0.0, (0.0, 0.0));
     }
 
     /// What came before the last zero of the fall's sum is usual.
     fn learn(&mut self) {
-        if self.sides[1].sum == 0.0 {
-            self.sides[1].since = (0.0, 0.0);
-        }
-        if self.sides[0].sum == 0.0 {
-            let (n, successes) = std::mem::take(&mut self.sides[0].since);
-            self.usual = (self.usual.0 + n, self.usual.1 + successes);
-            if self.usual.0 > MEMORY {
-                let fade = MEMORY / self.usual.0;
-                self.usual = (MEMORY, self.usual.1 * fade);
+        let mut learnt = (0.0, 0.0);
+        for (i, side) in self.sides.iter_mut().enumerate() {
+            if side.sum > 0.0 {
+                continue;
+            }
+            let since = std::mem::take(&mut side.since);
+            let passed = side.alarm.take_if(|alarm| alarm.age > AT_ONCE);
+            if i == 0 {
+                let passed = passed.map_or((0.0, 0.0), |alarm| alarm.since);
+                learnt = (since.0 + passed.0, since.1 + passed.1);
             }
         }
+        self.usual = (self.usual.0 + learnt.0, self.usual.1 + learnt.1);
+        if self.usual.0 > MEMORY {
+            let fade = MEMORY / self.usual.0;
+            self.usual = (MEMORY, self.usual.1 * fade);
+        }
     }
+}
+
+impl Side {
+    /// Adds what an outcome says; whether that is enough for an alarm.
+    fn add(&mut self, success: bool, of: Hypotheses, fall: bool) -> bool {
+        if self.steps.of != of {
+            self.steps = Steps::new(of, fall);
+        }
+        let steps = &self.steps;
+        self.sum = (self.sum + if success { steps.success } else { steps.failure }).max(0.0);
+        self.since = (self.since.0 + 1.0, self.since.1 + f64::from(u8::from(success)));
+        self.alarm.iter_mut().for_each(|alarm| alarm.age += 1.0);
+        self.sum > LEAST && self.sum > limit(steps.usual, steps.changed, of.run)
+    }
+
+    /// Whether what has given an alarm began at once after the last one.
+    fn borne_out(&self) -> bool {
+        self.alarm.as_ref().is_some_and(|alarm| alarm.age - self.since.0 <= AT_ONCE)
+    }
+}
+
+impl Steps {
+    fn new(of: Hypotheses, fall: bool) -> Self {
+        let (n, rate) = (of.usual.0, rate(of.usual));
+        let error = (rate * (1.0 - rate) / n).sqrt();
+        let rare = 1.0 + (of.run / RARE).max(1.0).ln();
+        let caution = CAUTION * (1.0 + MANY / n) * rare * error;
+        let shift = SURELY * of.shift;
+        let (usual, changed) = if fall {
+            let usual = (rate - caution).clamp(0.02, 0.98);
+            (usual, (usual - shift).max(0.4 * usual))
+        } else {
+            let usual = (rate + caution).clamp(0.02, 0.98);
+            (usual, (usual + shift).min(1.0 - 0.4 * (1.0 - usual)))
+        };
+        let (success, failure) = ((changed / usual).ln(), ((1.0 - changed) / (1.0 - usual)).ln());
+        Self { of, usual, changed, success, failure }
+    }
+}
+
+/// The share of successes, drawn a little towards one half.
+fn rate((n, successes): (f64, f64)) -> f64 {
+    (successes + 0.5) / (n + 1.0)
 }
 
 /// The sum that is reached once in `run` outcomes while nothing changes (Siegmund 1985, for the normal
