@@ -18,11 +18,13 @@ pub(super) struct Budget {
 const STEP: f64 = 0.05;
 /// A dollar counts for so many at most.
 const TIGHTEST: f64 = 50.0;
+/// What a generation can cost or take, as events have it.
+pub(super) const POSSIBLE: std::ops::RangeInclusive<f64> = 0.0..=1e9;
 
 impl Budget {
     pub(super) fn spend(&mut self, cost_usd: Option<f64>, now: DateTime<Utc>) {
         self.turn_to(now);
-        self.spent += cost_usd.filter(|cost| cost.is_finite()).unwrap_or(0.0);
+        self.spent += cost_usd.filter(|cost| POSSIBLE.contains(cost)).unwrap_or(0.0);
     }
 
     /// US dollars spent on the day of `now`.
@@ -45,7 +47,8 @@ impl Budget {
     }
 
     fn turn_to(&mut self, now: DateTime<Utc>) {
-        if day(now) > self.day {
+        // What ends a little late counts for today; a clock that was set back is followed.
+        if day(now) > self.day || day(now) < self.day - 1 {
             (self.day, self.spent) = (day(now), 0.0);
         }
     }

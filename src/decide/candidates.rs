@@ -162,11 +162,14 @@ impl Candidate {
         Self { family: Some(family.into()), ..self }
     }
 
-    /// Checks the plan and the price.
+    /// Checks the name, the plan and the price.
     ///
     /// # Errors
     /// `InvalidInput` naming the candidate, the field and its value.
     pub fn validate(&self) -> Result<()> {
+        if self.name.is_empty() {
+            return Err(Error::invalid("a candidate's name is empty: decisions name candidates"));
+        }
         self.plan.validate().map_err(|e| e.context(format!("candidate {:?}", self.name)))?;
         match self.usd_per_1k_tokens {
             Some(price) if !(0.0..=1e6).contains(&price) => Err(Error::invalid(format!(

@@ -1,5 +1,6 @@
 //! What generations cost and take, by LLM, settings and type of task.
 
+use super::budget::POSSIBLE;
 use crate::event::{Completion, TaskContext};
 use crate::fnv;
 use crate::history::category;
@@ -69,7 +70,7 @@ impl Meter {
 
 impl Mean {
     fn add(&mut self, value: Option<f64>) {
-        if let Some(value) = value.filter(|v| v.is_finite()) {
+        if let Some(value) = value.filter(|v| POSSIBLE.contains(v)) {
             (self.n, self.sum) = (self.n * KEPT + 1.0, self.sum * KEPT + value);
         }
     }

@@ -27,7 +27,7 @@ pub struct Objective {
     pub usd_per_hour: f64,
     /// Success at least this likely, 0 to 1; where nothing reaches it, the likeliest.
     pub min_success: Option<f64>,
-    /// Expected seconds at most, above 0; where nothing keeps to it, the quickest.
+    /// Expected seconds at most, from 1e-9; where nothing keeps to it, the quickest.
     pub max_seconds: Option<f64>,
     /// Expected US dollars of one generation at most; where nothing keeps to it, the cheapest.
     pub max_cost_usd: Option<f64>,
@@ -77,7 +77,7 @@ impl Objective {
         check("usd_per_success", Some(self.usd_per_success), 0.0, 1e9)?;
         check("usd_per_hour", Some(self.usd_per_hour), 0.0, 1e9)?;
         check("min_success", self.min_success, 0.0, 1.0)?;
-        check("max_seconds", self.max_seconds, f64::MIN_POSITIVE, 1e9)?;
+        check("max_seconds", self.max_seconds, 1e-9, 1e9)?;
         check("max_cost_usd", self.max_cost_usd, 0.0, 1e9)?;
         check("usd_per_day", self.usd_per_day, 0.0, 1e9)
     }

@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 pub struct Request<'a> {
     /// The task.
     pub task: &'a TaskContext,
-    /// The ways, each with a name of its own.
+    /// The ways, 1,000 at most, each with a name of its own.
     pub candidates: &'a [Candidate],
     /// The moment.
     pub now: DateTime<Utc>,
@@ -24,6 +24,9 @@ pub struct Request<'a> {
     /// Whether nothing may be tried on it.
     pub critical: bool,
 }
+
+/// Candidates at most: how they hang together takes their square.
+const MOST_CANDIDATES: usize = 1_000;
 
 impl<'a> Request<'a> {
     /// A task with the ways to do it, at a moment.
@@ -54,6 +57,12 @@ impl<'a> Request<'a> {
         self.candidates.iter().try_for_each(Candidate::validate)?;
         if self.candidates.is_empty() {
             return Err(Error::invalid("there are no candidates to choose among: give at least one"));
+        }
+        if self.candidates.len() > MOST_CANDIDATES {
+            let n = self.candidates.len();
+            return Err(Error::invalid(format!(
+                "there are {n} candidates, at most {MOST_CANDIDATES} are compared: leave some out"
+            )));
         }
         let names: BTreeSet<_> = self.candidates.iter().map(|candidate| &candidate.name).collect();
         if names.len() < self.candidates.len() {

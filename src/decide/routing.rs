@@ -14,6 +14,7 @@ use super::weights::{ModelWeight, Records};
 use crate::error::{Error, Result};
 use crate::event::{Completion, Decision, GenerationEvent, TaskContext};
 use crate::fnv;
+use crate::registry::envelope;
 use crate::serve::{Outlook, PredictionService};
 use crate::telemetry;
 use chrono::{DateTime, Utc};
@@ -40,6 +41,11 @@ pub struct Router {
     options: RouterOptions,
     state: State,
 }
+
+/// What its bytes are called.
+const KIND: &str = "router-1";
+/// Larger bytes are no router.
+const MAX_BYTES: usize = 1 << 28;
 
 /// What is kept from call to call beside the policy's own.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -141,7 +147,8 @@ impl Router {
         self.choose(&request.predicted(&predictions))
     }
 
-    /// Learns what a generation cost and took, when it has ended.
+    /// Learns what a generation cost and took, when it has ended; numbers that no event may have are left
+    /// out.
     pub fn completed(&mut self, task: &TaskContext, done: &Completion, now: DateTime<Utc>) {
         self.state.meter.learn(task, done);
         self.state.budget.spend(done.cost_usd, now);
@@ -180,16 +187,18 @@ impl Router {
     pub fn save(&self) -> Result<Vec<u8>> {
         let saved =
             Saved { policy: self.policy.name().to_owned(), learnt: self.policy.save()?, state: &self.state };
-        postcard::to_stdvec(&saved)
-            .map_err(|e| Error::internal("the router cannot be written").with_source(e))
+        let payload = postcard::to_stdvec(&saved)
+            .map_err(|e| Error::internal("the router cannot be written").with_source(e))?;
+        envelope::seal(KIND, &payload)
     }
 
     /// Takes up what [`Router::save`] wrote.
     ///
     /// # Errors
-    /// `Corrupt` when it cannot be read; `Incompatible` when another policy wrote it.
+    /// `Corrupt` when it is damaged; `Incompatible` when another policy wrote it. Nothing is changed then.
     pub fn restore(&mut self, bytes: &[u8]) -> Result<()> {
-        let saved: Saved<State> = postcard::from_bytes(bytes)
+        let payload = envelope::open(bytes, KIND, MAX_BYTES)?;
+        let saved: Saved<State> = postcard::from_bytes(payload)
             .map_err(|e| Error::corrupt("the router's state cannot be read").with_source(e))?;
         if saved.policy != self.policy.name() {
             return Err(Error::incompatible(format!(
@@ -265,7 +274,8 @@ impl Router {
                 return Err(Error::new(
                     crate::error::ErrorKind::Unavailable,
                     format!(
-                        "of the day's ${limit} only ${left:.4} are left: raise it, or wait until midnight UTC"
+                        "of the day's ${limit} only ${:.4} are left: raise it, or wait until midnight UTC",
+                        left.max(0.0)
                     ),
                 ));
             }

@@ -92,6 +92,7 @@ const MICROS_A_DAY: i64 = 86_400_000_000;
 /// with its latest feedback. Drift and patterns hang on the order in which outcomes came.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Monitor {
+    #[serde(deserialize_with = "options::verified")]
     options: MonitorOptions,
     names: Names,
     words: Words,
@@ -185,14 +186,14 @@ impl Monitor {
 
     /// Notes how long a prediction took on the host's side: for the figure of latency.
     pub fn note_latency(&mut self, at: DateTime<Utc>, took: Duration) {
-        if let Some(day) = self.days.day(day_of(at.timestamp_micros()), self.options.days) {
+        if let Some(day) = self.noted_day(at) {
             day.latency.add(took.as_secs_f64() * 1e3);
         }
     }
 
     /// Notes that the host started so many generations, recorded or not: for the share recorded.
     pub fn host_started(&mut self, at: DateTime<Utc>, generations: u64) {
-        if let Some(day) = self.days.day(day_of(at.timestamp_micros()), self.options.days) {
+        if let Some(day) = self.noted_day(at) {
             day.host_started = day.host_started.saturating_add(generations);
         }
     }
@@ -233,6 +234,16 @@ impl Monitor {
             .map_err(|e| Error::corrupt("the monitor's bytes cannot be read").with_source(e))?;
         monitor.options.verify()?;
         Ok(monitor)
+    }
+
+    /// The day of what a host notes. A clock far ahead of the records does not push their days out.
+    fn noted_day(&mut self, at: DateTime<Utc>) -> Option<&mut days::Day> {
+        let (day, most) = (day_of(at.timestamp_micros()), self.options.days);
+        let last = self.flow.last_start.map(day_of);
+        if last.is_some_and(|last| day > last.saturating_add(most as i32)) {
+            return None;
+        }
+        self.days.day(day, most)
     }
 
     fn start(&mut self, generation: &mut Generation, started: &Started, known_at: DateTime<Utc>) {

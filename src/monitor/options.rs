@@ -1,7 +1,8 @@
 //! What can be set of a monitor.
 
 use crate::error::{Result, in_range};
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// What can be set of a monitor; verified by [`Monitor::new`](super::Monitor::new).
 ///
@@ -67,6 +68,13 @@ impl Default for MonitorOptions {
             pattern_block: 2_500,
         }
     }
+}
+
+/// Reads options and checks them: they may come from outside.
+pub(super) fn verified<'de, D: Deserializer<'de>>(from: D) -> std::result::Result<MonitorOptions, D::Error> {
+    let options = MonitorOptions::deserialize(from)?;
+    options.verify().map_err(D::Error::custom)?;
+    Ok(options)
 }
 
 impl MonitorOptions {

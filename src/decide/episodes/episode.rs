@@ -52,10 +52,9 @@ pub(super) const MOST_STEPS: usize = 64;
 impl Episode {
     /// What came of each step, in US dollars: their sum is what the episode was worth.
     pub fn rewards(&self, by: &EpisodeReward) -> Vec<f64> {
-        let last = self.steps.len() - 1;
         let of = |(place, step): (usize, &EpisodeStep)| {
             let question = if step.step == NextStep::AskHuman { by.usd_per_question } else { 0.0 };
-            let ending = if place == last { by.of_ending(&self.ending) } else { 0.0 };
+            let ending = if place + 1 == self.steps.len() { by.of_ending(&self.ending) } else { 0.0 };
             by.of_try(step.cost_usd, step.seconds) - question + ending
         };
         self.steps.iter().enumerate().map(of).collect()

@@ -10,6 +10,7 @@ use super::worth::{Columns, Worth};
 use crate::error::{Error, Result};
 use crate::fnv;
 use crate::learn::Trees;
+use crate::registry::envelope;
 use serde::{Deserialize, Serialize};
 
 /// Takes the step that is worth most by what was learnt, and for a small share any other that was tried
@@ -41,6 +42,11 @@ struct Stored {
     reward: EpisodeReward,
     rest: Rest,
 }
+
+/// What its bytes are called.
+const KIND: &str = "learnt-steps-1";
+/// Larger bytes are no learnt steps.
+const MAX_BYTES: usize = 1 << 28;
 
 impl LearntSteps {
     /// Learns what each step is worth if the best of those that were tried often enough follow, or the
@@ -91,8 +97,9 @@ impl LearntSteps {
             reward: self.worth.reward.clone(),
             rest: self.rest.clone(),
         };
-        postcard::to_stdvec(&stored)
-            .map_err(|e| Error::internal("the learnt steps cannot be written").with_source(e))
+        let payload = postcard::to_stdvec(&stored)
+            .map_err(|e| Error::internal("the learnt steps cannot be written").with_source(e))?;
+        envelope::seal(KIND, &payload)
     }
 
     /// Reads a policy back from verified bytes.
@@ -100,7 +107,8 @@ impl LearntSteps {
     /// # Errors
     /// `Corrupt` when they hold none.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        let (stored, left): (Stored, _) = postcard::take_from_bytes(bytes)
+        let payload = envelope::open(bytes, KIND, MAX_BYTES)?;
+        let (stored, left): (Stored, _) = postcard::take_from_bytes(payload)
             .map_err(|e| Error::corrupt("the learnt steps cannot be read").with_source(e))?;
         let Stored { trees, columns, reward, rest } = stored;
         let name = name(&trees, &rest)?;

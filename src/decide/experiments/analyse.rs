@@ -25,7 +25,7 @@ pub enum Metric {
 pub struct Guard {
     /// What must not get worse.
     pub metric: Metric,
-    /// By how much it may, in the metric's own unit, above 0.
+    /// By how much it may, in the metric's own unit, from 1e-9.
     pub tolerance: f64,
 }
 
@@ -43,7 +43,7 @@ pub struct AnalysisOptions {
     pub min_units: usize,
     /// What else must not get worse.
     pub guards: Vec<Guard>,
-    /// The probability of ever taking chance for a sample-ratio fault, above 0 and at most 0.1.
+    /// The probability of ever taking chance for a sample-ratio fault, 1e-9 to 0.1.
     pub ratio_alpha: f64,
 }
 
@@ -65,8 +65,8 @@ impl AnalysisOptions {
         in_range("confidence", self.confidence, 0.5, 0.999)?;
         in_range("effect", self.effect, 0.001, 0.5)?;
         in_range("min_units", self.min_units as f64, 10.0, 1e9)?;
-        in_range("ratio_alpha", self.ratio_alpha, f64::MIN_POSITIVE, 0.1)?;
-        self.guards.iter().try_for_each(|g| in_range("tolerance", g.tolerance, f64::MIN_POSITIVE, 1e9))
+        in_range("ratio_alpha", self.ratio_alpha, 1e-9, 0.1)?;
+        self.guards.iter().try_for_each(|g| in_range("tolerance", g.tolerance, 1e-9, 1e9))
     }
 }
 

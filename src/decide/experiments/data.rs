@@ -161,9 +161,9 @@ impl ExperimentData {
         })?;
         let Observation { success, cost, seconds, predicted, weight } = observation;
         let numbers = [cost, seconds, predicted, Some(weight)];
-        if !numbers.into_iter().flatten().all(|v| v.abs() <= 1e9) || weight <= 0.0 {
+        if !numbers.into_iter().flatten().all(|v| v.abs() <= 1e9) || weight < 1e-9 {
             return Err(Error::invalid(format!(
-                "unit {unit:?}: numbers must be finite and the weight above 0: {observation:?}"
+                "unit {unit:?}: numbers must be within ±1e9 and the weight from 1e-9: {observation:?}"
             )));
         }
         sums.success.add(f64::from(u8::from(success)), weight);

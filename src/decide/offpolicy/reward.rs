@@ -18,12 +18,14 @@ const RIDGE: LinearParams = LinearParams { dense_l2: 1.0, sparse_l2: 3.0, max_st
 /// row, by its place, under a candidate, by its number.
 ///
 /// # Errors
-/// `InvalidInput` for fewer than 2 folds or clusters than folds; those of `fit`; `Cancelled`.
+/// `InvalidInput` for a row out of range, fewer than 2 folds or clusters than folds; those of `fit`;
+/// `Cancelled`. `predicted` of no row is changed then.
 pub fn cross_fit<P: Fn(usize, usize) -> f64>(
     rows: &mut [LoggedChoice],
     folds: u32,
     fit: impl Fn(&[LoggedChoice], &[usize]) -> Result<P>,
 ) -> Result<()> {
+    rows.iter().enumerate().try_for_each(|(i, row)| row.verify(i))?;
     let mut clusters: Vec<_> = rows.iter().map(|row| row.cluster).collect();
     clusters.sort_unstable();
     clusters.dedup();
@@ -37,15 +39,17 @@ pub fn cross_fit<P: Fn(usize, usize) -> f64>(
     clusters.sort_by_key(|cluster| (fnv::hash(&cluster.to_le_bytes()), *cluster));
     let turns: std::collections::HashMap<_, _> =
         clusters.iter().enumerate().map(|(i, cluster)| (*cluster, i as u32 % folds)).collect();
+    let mut predicted = vec![Vec::new(); rows.len()];
     for fold in 0..folds {
         work::check()?;
         let (apart, rest): (Vec<usize>, Vec<usize>) =
             (0..rows.len()).partition(|i| turns[&rows[*i].cluster] == fold);
         let reward = fit(rows, &rest)?;
         for i in apart {
-            rows[i].predicted = (0..rows[i].target.len()).map(|candidate| reward(i, candidate)).collect();
+            predicted[i] = (0..rows[i].target.len()).map(|candidate| reward(i, candidate)).collect();
         }
     }
+    rows.iter_mut().zip(predicted).for_each(|(row, predicted)| row.predicted = predicted);
     Ok(())
 }
 

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub struct LoggedChoice {
     /// The candidate that was chosen.
     pub chosen: usize,
-    /// The odds with which it was chosen, above 0 and at most 1.
+    /// The odds with which it was chosen, 1e-12 to 1.
     pub propensity: f64,
     /// The odds of every candidate when it was chosen, together at most 1; empty where only those of the
     /// chosen one are known. A candidate with 0 could not have been chosen.
@@ -50,9 +50,9 @@ impl LoggedChoice {
         if self.chosen >= n {
             return refuse(format!("chosen is {}, but there are {n} candidates", self.chosen));
         }
-        if !(self.propensity > 0.0 && self.propensity <= 1.0) {
+        if !(SMALLEST..=1.0).contains(&self.propensity) {
             let p = self.propensity;
-            return refuse(format!("propensity is {p}, expected above 0 and at most 1: leave such rows out"));
+            return refuse(format!("propensity is {p:?}, expected {SMALLEST:e} to 1: leave such rows out"));
         }
         let sum: f64 = self.target.iter().sum();
         if !(self.target.iter().all(is_odds) && (sum - 1.0).abs() <= ROUNDING) {
@@ -76,8 +76,9 @@ impl LoggedChoice {
         if !self.predicted.iter().chain([&self.reward]).all(|v| v.abs() <= LARGEST) {
             return refuse(format!("reward and predicted values must lie within ±{LARGEST:e}"));
         }
-        if !(self.weight > 0.0 && self.weight <= LARGEST) {
-            return refuse(format!("weight is {}, expected above 0", self.weight));
+        if !(SMALLEST..=LARGEST).contains(&self.weight) {
+            let weight = self.weight;
+            return refuse(format!("weight is {weight:?}, expected {SMALLEST:e} to {LARGEST:e}"));
         }
         Ok(())
     }
@@ -85,3 +86,5 @@ impl LoggedChoice {
 
 /// Sums of squares must stay finite.
 const LARGEST: f64 = 1e12;
+/// Odds and weights below this are as good as none, and their inverse has no place in a sum.
+const SMALLEST: f64 = 1e-12;

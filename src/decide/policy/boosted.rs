@@ -2,7 +2,9 @@
 //! since it was trained.
 
 use super::online::{Margins, Online};
-use super::{Arm, Belief, Objective, Policy, TaskOutcome, ThompsonParams, above_floor, load, store};
+use super::{
+    Arm, Belief, Objective, Policy, TaskOutcome, ThompsonParams, above_floor, load, store, verified,
+};
 use crate::error::Result;
 use crate::learn::logit;
 use serde::{Deserialize, Serialize};
@@ -14,7 +16,9 @@ use serde::{Deserialize, Serialize};
 /// new. Where an arm comes without a prediction, the regression stands alone.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Boosted {
+    #[serde(deserialize_with = "verified")]
     params: ThompsonParams,
+    #[serde(deserialize_with = "verified")]
     model: Online,
 }
 
@@ -92,7 +96,7 @@ impl Policy for Boosted {
     }
 
     fn restore(&mut self, bytes: &[u8]) -> Result<()> {
-        *self = load(bytes, |read: &Self| read.model.is_whole())?;
+        *self = load(bytes)?;
         Ok(())
     }
 }

@@ -1,14 +1,18 @@
 //! ε-greedy: the best by what is known, and now and then any.
 
 use super::online::{Margins, Online, OnlineParams};
-use super::{Arm, Belief, Objective, Policy, TaskOutcome, above_floor, all_on, load, store};
+use super::{
+    Arm, Belief, Objective, Policy, TaskOutcome, Verify, above_floor, all_on, load, store, verified,
+};
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 /// ε-greedy (Watkins 1989) on a Bayesian logistic regression, of which only the mean is looked at.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EpsilonGreedy {
+    #[serde(deserialize_with = "verified")]
     params: EpsilonParams,
+    #[serde(deserialize_with = "verified")]
     model: Online,
     outcomes: u64,
 }
@@ -47,17 +51,7 @@ impl EpsilonGreedy {
     /// # Errors
     /// `InvalidInput` naming the parameter that is out of range.
     pub fn new(params: EpsilonParams) -> Result<Self> {
-        params.online.verify()?;
-        let EpsilonParams { first, last, half_life, .. } = params;
-        if !(0.0..=1.0).contains(&first)
-            || !(0.0..=1.0).contains(&last)
-            || !(f64::MIN_POSITIVE..=1e12).contains(&half_life)
-        {
-            return Err(Error::invalid(format!(
-                "epsilon-greedy: first is {first} and last is {last}, expected 0 to 1; half_life is \
-                 {half_life}, expected above 0 and at most 1e12"
-            )));
-        }
+        params.verify()?;
         Ok(Self { model: Online::new(params.online.clone()), params, outcomes: 0 })
     }
 
@@ -68,6 +62,23 @@ impl EpsilonGreedy {
     fn epsilon(&self) -> f64 {
         let EpsilonParams { first, last, half_life, .. } = self.params;
         last + (first - last) * 0.5_f64.powf(self.outcomes as f64 / half_life)
+    }
+}
+
+impl Verify for EpsilonParams {
+    fn verify(&self) -> Result<()> {
+        self.online.verify()?;
+        let Self { first, last, half_life, .. } = *self;
+        if !(0.0..=1.0).contains(&first)
+            || !(0.0..=1.0).contains(&last)
+            || !(f64::MIN_POSITIVE..=1e12).contains(&half_life)
+        {
+            return Err(Error::invalid(format!(
+                "epsilon-greedy: first is {first} and last is {last}, expected 0 to 1; half_life is \
+                 {half_life}, expected above 0 and at most 1e12"
+            )));
+        }
+        Ok(())
     }
 }
 
@@ -99,7 +110,7 @@ impl Policy for EpsilonGreedy {
     }
 
     fn restore(&mut self, bytes: &[u8]) -> Result<()> {
-        *self = load(bytes, |read: &Self| read.model.is_whole())?;
+        *self = load(bytes)?;
         Ok(())
     }
 }

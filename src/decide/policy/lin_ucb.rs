@@ -1,7 +1,9 @@
 //! `LinUCB`: the candidate that may be best, were one lucky.
 
 use super::online::{Margins, Online, OnlineParams};
-use super::{Arm, Belief, Objective, Policy, TaskOutcome, above_floor, all_on, load, store};
+use super::{
+    Arm, Belief, Objective, Policy, TaskOutcome, Verify, above_floor, all_on, load, store, verified,
+};
 use crate::error::{Error, Result};
 use crate::learn::sigmoid;
 use serde::{Deserialize, Serialize};
@@ -10,7 +12,9 @@ use serde::{Deserialize, Serialize};
 /// odds; a share of all choices is made at random, so that it has.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LinUcb {
+    #[serde(deserialize_with = "verified")]
     params: UcbParams,
+    #[serde(deserialize_with = "verified")]
     model: Online,
 }
 
@@ -46,18 +50,25 @@ impl LinUcb {
     /// # Errors
     /// `InvalidInput` naming the parameter that is out of range.
     pub fn new(params: UcbParams) -> Result<Self> {
-        params.online.verify()?;
-        if !(0.0..=100.0).contains(&params.alpha) || !(0.0..=1.0).contains(&params.floor) {
-            return Err(Error::invalid(format!(
-                "LinUCB: alpha is {}, expected 0 to 100; floor is {}, expected 0 to 1",
-                params.alpha, params.floor
-            )));
-        }
+        params.verify()?;
         Ok(Self { model: Online::new(params.online.clone()), params })
     }
 
     fn margins(&self, arms: &[Arm]) -> Margins {
         self.model.margins(arms, |_| 0.0)
+    }
+}
+
+impl Verify for UcbParams {
+    fn verify(&self) -> Result<()> {
+        self.online.verify()?;
+        if !(0.0..=100.0).contains(&self.alpha) || !(0.0..=1.0).contains(&self.floor) {
+            return Err(Error::invalid(format!(
+                "LinUCB: alpha is {}, expected 0 to 100; floor is {}, expected 0 to 1",
+                self.alpha, self.floor
+            )));
+        }
+        Ok(())
     }
 }
 
@@ -92,7 +103,7 @@ impl Policy for LinUcb {
     }
 
     fn restore(&mut self, bytes: &[u8]) -> Result<()> {
-        *self = load(bytes, |read: &Self| read.model.is_whole())?;
+        *self = load(bytes)?;
         Ok(())
     }
 }

@@ -6,7 +6,7 @@
 //! what is not known of the task). Weights drift a little with every outcome, and much where outcomes
 //! keep surprising, so the world may change.
 
-use super::{Arm, Belief, Objective};
+use super::{Arm, Belief, Objective, Verify};
 use crate::error::{Error, Result};
 use crate::learn::sigmoid;
 use rand::Rng;
@@ -191,10 +191,10 @@ impl Online {
         Some(at)
     }
 
-    /// Whether its parts fit together: it may have been read from outside.
-    pub(super) fn is_whole(&self) -> bool {
+    /// Whether its parts fit together.
+    fn is_whole(&self) -> bool {
         let n = self.mean.len();
-        let finite = |all: &[f64]| all.iter().all(|v| v.is_finite());
+        let finite = |all: &[f64]| all.iter().all(|v| v.abs() <= MOST_VARIANCE);
         self.places.len() == n
             && self.places.values().all(|at| (*at as usize) < n)
             && self.residual.len() == n
@@ -202,6 +202,13 @@ impl Online {
             && self.covariance.iter().all(|row| row.len() == n && finite(row))
             && finite(&self.mean)
             && finite(&self.residual)
+    }
+}
+
+impl Verify for Online {
+    fn verify(&self) -> Result<()> {
+        self.params.verify()?;
+        if self.is_whole() { Ok(()) } else { Err(Error::corrupt("the weights do not fit together")) }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Thompson sampling: each candidate is chosen as often as it may be the best.
 
 use super::online::{Margins, Online, OnlineParams};
-use super::{Arm, Belief, Objective, Policy, TaskOutcome, above_floor, load, store};
+use super::{Arm, Belief, Objective, Policy, TaskOutcome, Verify, above_floor, load, store, verified};
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +13,9 @@ use serde::{Deserialize, Serialize};
 /// they are the odds of the choice, not an estimate of them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Thompson {
+    #[serde(deserialize_with = "verified")]
     params: ThompsonParams,
+    #[serde(deserialize_with = "verified")]
     model: Online,
 }
 
@@ -52,8 +54,19 @@ impl Thompson {
     /// # Errors
     /// `InvalidInput` naming the parameter that is out of range.
     pub fn new(params: ThompsonParams) -> Result<Self> {
-        params.online.verify()?;
-        let ThompsonParams { samples, spread, floor, .. } = params;
+        params.verify()?;
+        Ok(Self { model: Online::new(params.online.clone()), params })
+    }
+
+    fn margins(&self, arms: &[Arm]) -> Margins {
+        self.model.margins(arms, |_| 0.0)
+    }
+}
+
+impl Verify for ThompsonParams {
+    fn verify(&self) -> Result<()> {
+        self.online.verify()?;
+        let Self { samples, spread, floor, .. } = *self;
         if !(1..=100_000).contains(&samples)
             || !(f64::MIN_POSITIVE..=10.0).contains(&spread)
             || !(0.0..=1.0).contains(&floor)
@@ -63,11 +76,7 @@ impl Thompson {
                  and at most 10; floor is {floor}, expected 0 to 1"
             )));
         }
-        Ok(Self { model: Online::new(params.online.clone()), params })
-    }
-
-    fn margins(&self, arms: &[Arm]) -> Margins {
-        self.model.margins(arms, |_| 0.0)
+        Ok(())
     }
 }
 
@@ -103,7 +112,7 @@ impl Policy for Thompson {
     }
 
     fn restore(&mut self, bytes: &[u8]) -> Result<()> {
-        *self = load(bytes, |read: &Self| read.model.is_whole())?;
+        *self = load(bytes)?;
         Ok(())
     }
 }

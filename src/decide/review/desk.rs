@@ -2,7 +2,7 @@
 
 use super::value::{ReviewSignals, SignalWeights};
 use crate::decide::hash::place;
-use crate::error::{Result, in_range};
+use crate::error::{Error, Result, in_range};
 use crate::event::{EventId, ReviewRequest};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -49,6 +49,7 @@ pub struct ReviewOptions {
 /// # Ok::<(), devmatrix_ml::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Kept")]
 pub struct ReviewDesk {
     options: ReviewOptions,
     /// The day that is being counted, since 1970.
@@ -58,6 +59,18 @@ pub struct ReviewDesk {
     /// Generations a day, as counted.
     volume: f64,
     /// What judgements were worth of late, on average, and of how many generations that is known.
+    mean_value: f64,
+    valued: f64,
+}
+
+/// A desk as it is read back: not checked yet.
+#[derive(Deserialize)]
+struct Kept {
+    options: ReviewOptions,
+    day: Option<i64>,
+    seen: f64,
+    asked: f64,
+    volume: f64,
     mean_value: f64,
     valued: f64,
 }
@@ -140,7 +153,7 @@ impl ReviewDesk {
         let options = &self.options;
         let base = (options.per_day / self.volume.max(self.seen)).min(1.0);
         let audit = options.audit_rate.max(options.random_share * base).min(base);
-        let worth = if self.mean_value > 0.0 { value / self.mean_value } else { 1.0 };
+        let worth = if self.mean_value > 0.0 { (value / self.mean_value).min(f64::MAX) } else { 1.0 };
         let odds = (audit + (base - audit) * worth).min(1.0);
         let over = self.asked + 1.0 - options.per_day.max(1.0);
         if over <= 0.0 {
@@ -153,12 +166,31 @@ impl ReviewDesk {
 
     /// Begins another day.
     fn turn(&mut self, day: i64) {
-        if self.day.is_some_and(|last| day > last) && self.seen > 0.0 {
+        // What ends a little late counts for today; a clock that was set back is followed.
+        let turns = |last: i64| day > last || day < last - 1;
+        if self.day.is_some_and(turns) && self.seen > 0.0 {
             // Half of what was, half of what was counted: a holiday does not open the gates.
             self.volume = (0.5 * (self.volume + self.seen)).max(1.0);
         }
-        if self.day.is_none_or(|last| day > last) {
+        if self.day.is_none_or(turns) {
             (self.day, self.seen, self.asked) = (Some(day), 0.0, 0.0);
         }
+    }
+}
+
+impl TryFrom<Kept> for ReviewDesk {
+    type Error = Error;
+
+    fn try_from(kept: Kept) -> Result<Self> {
+        let Kept { options, day, seen, asked, volume, mean_value, valued } = kept;
+        options.verify().map_err(|e| e.context("a review desk"))?;
+        let counts = [("seen", seen), ("asked", asked), ("mean_value", mean_value), ("valued", valued)];
+        let counts = counts.into_iter().find(|(_, v)| !(0.0..=1e15).contains(v));
+        if let Some((name, v)) =
+            counts.or_else(|| (!(1.0..=1e15).contains(&volume)).then_some(("volume", volume)))
+        {
+            return Err(Error::invalid(format!("a review desk's {name} is {v}: it was not written by one")));
+        }
+        Ok(Self { options, day, seen, asked, volume, mean_value, valued })
     }
 }

@@ -138,7 +138,10 @@ impl Lineage {
         let family: Vec<_> = self.iter().filter(|other| other.root == of.root).collect();
         let tried: Vec<_> = family.iter().map(|other| &other.settings).collect();
         let Some(change) = space.propose(&of.settings, &tried, seed) else { return Ok(None) };
-        let number = family.iter().map(|other| other.number).max().unwrap_or(0) + 1;
+        let last = family.iter().map(|other| other.number).max().unwrap_or(0);
+        let Some(number) = last.checked_add(1) else {
+            return Err(Error::invalid(format!("{} has variant {last}: no number is left", of.root)));
+        };
         let id = TemplateId::new(format!("{}~{number}", of.root))?;
         if self.variants.contains_key(&id) {
             return Err(Error::new(ErrorKind::Conflict, format!("the host has a template named {id}")));
@@ -330,8 +333,11 @@ impl TryFrom<Vec<Variant>> for Lineage {
                     variants.get(parent).is_some_and(earlier)
                 }
             };
-            if !sound || variant.log.is_empty() {
-                let id = &variant.id;
+            let id = &variant.id;
+            if variant.log.is_empty() {
+                return Err(Error::invalid(format!("template {id}: its log is empty, expected its status")));
+            }
+            if !sound {
                 return Err(Error::invalid(format!(
                     "template {id}: its parent is no earlier variant of its root"
                 )));

@@ -184,8 +184,9 @@ impl SettingsSpace {
         }
         if let Some(from) = settings.max_examples {
             let step = self.examples_step;
-            let tos =
-                [from.saturating_sub(2 * step), from.saturating_sub(step), from + step, from + 2 * step];
+            let less = [2 * step, step].map(|by| from.saturating_sub(by));
+            let more = [step, 2 * step].map(|by| from.saturating_add(by));
+            let tos = less.into_iter().chain(more);
             all.extend(
                 tos.map(|to| to.clamp(self.min_examples, self.max_examples))
                     .map(|to| SettingChange::Examples { from, to }),

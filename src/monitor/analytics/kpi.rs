@@ -113,9 +113,9 @@ pub(super) fn kpis(monitor: &Monitor, now: DateTime<Utc>) -> Vec<Kpi> {
 /// Recorded, of the generations that the host says it started, on days on which it says so.
 pub(super) fn recorded_share(monitor: &Monitor, from: i32, until: i32) -> Option<Rate> {
     let told = monitor.days.between(from, until).filter(|(_, day)| day.host_started > 0);
-    let (recorded, started) = told.fold((0, 0), |(recorded, started), (_, day)| {
+    let (recorded, started) = told.fold((0, 0_u64), |(recorded, started), (_, day)| {
         let n = day.all.generations.max(0) as u64;
-        (recorded + n.min(day.host_started), started + day.host_started)
+        (recorded + n.min(day.host_started), started.saturating_add(day.host_started))
     });
     (started > 0).then(|| Rate::of(recorded, started))
 }

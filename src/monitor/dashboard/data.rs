@@ -14,7 +14,7 @@ pub(super) fn section(analytics: &Analytics) -> Markup {
         .iter()
         .map(|number| {
             let quantile = |i: usize| show::number(number.quantiles.map(|q| q[i]), 1);
-            let unknown = number.unknown as f64 / (number.n + number.unknown).max(1) as f64;
+            let unknown = number.unknown as f64 / number.n.saturating_add(number.unknown).max(1) as f64;
             let name = number.name.replace('_', " ");
             vec![name, quantile(0), quantile(2), quantile(4), show::percent(unknown)]
         })

@@ -17,7 +17,7 @@ pub(super) fn section(shares: &[RoutingShare]) -> Markup {
     let mut policies = BTreeMap::<&str, (u64, Vec<&RoutingShare>)>::new();
     for share in shares {
         let policy = policies.entry(&share.policy).or_default();
-        policy.0 += share.n;
+        policy.0 = policy.0.saturating_add(share.n);
         policy.1.push(share);
     }
     let mut policies: Vec<_> = policies.into_iter().collect();
@@ -41,9 +41,10 @@ fn of_policy(name: &str, total: u64, shares: &[&RoutingShare]) -> Markup {
     let mut by_week = BTreeMap::<NaiveDate, BTreeMap<&str, u64>>::new();
     for share in shares {
         let sums = by_choice.entry(&share.chosen).or_default();
-        sums.0 += share.n;
+        sums.0 = sums.0.saturating_add(share.n);
         sums.1 += share.propensity * share.n as f64;
-        *by_week.entry(weeks::monday(share.day)).or_default().entry(&share.chosen).or_default() += share.n;
+        let week = by_week.entry(weeks::monday(share.day)).or_default().entry(&share.chosen).or_default();
+        *week = week.saturating_add(share.n);
     }
     let mut choices: Vec<_> = by_choice.into_iter().collect();
     choices.sort_by_key(|(choice, (n, _))| (std::cmp::Reverse(*n), *choice));
@@ -89,9 +90,9 @@ fn columns(
     let plot = html! {
         (frame.grid_y(&share_ticks(), "share"))
         @for (i, chosen) in by_week.values().enumerate() {
-            @let total = chosen.values().sum::<u64>().max(1) as f64;
+            @let total = chosen.values().map(|n| *n as f64).sum::<f64>().max(1.0);
             @for (from, n, choice) in stacked(choices, chosen) {
-                @let (low, high) = (frame.at_y(from as f64 / total), frame.at_y((from + n) as f64 / total));
+                @let (low, high) = (frame.at_y(from as f64 / total), frame.at_y((from as f64 + n as f64) / total));
                 rect class=(colour(choice)) x=(px(frame.at_x(i as f64 + 0.5) - wide / 2.0)) y=(px(high)) width=(px(wide)) height=(px(low - high)) {
                     title { (choice) ": " (show::percent(n as f64 / total)) }
                 }
@@ -100,7 +101,7 @@ fn columns(
         (frame.labels_x(&thinned(&labels, 5), "week from"))
     };
     let weeks = by_week.iter().map(|(week, chosen)| {
-        let total = chosen.values().sum::<u64>().max(1) as f64;
+        let total = chosen.values().map(|n| *n as f64).sum::<f64>().max(1.0);
         let shares = chosen.iter().map(|(c, n)| format!("{c} {}", show::percent(*n as f64 / total)));
         format!("week from {}: {}", show::day(*week), shares.collect::<Vec<_>>().join(", "))
     });
@@ -116,7 +117,7 @@ fn stacked<'a>(choices: &[&'a str], chosen: &BTreeMap<&str, u64>) -> Vec<(u64, u
         let n = chosen.get(choice).copied().unwrap_or(0);
         if n > 0 {
             parts.push((below, n, *choice));
-            below += n;
+            below = u64::saturating_add(below, n);
         }
     }
     parts

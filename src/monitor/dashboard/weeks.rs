@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 
 /// The Monday of a day's week.
 pub(super) fn monday(day: NaiveDate) -> NaiveDate {
-    day - TimeDelta::days(i64::from(day.weekday().num_days_from_monday()))
+    let since = TimeDelta::days(i64::from(day.weekday().num_days_from_monday()));
+    day.checked_sub_signed(since).unwrap_or(day)
 }
 
 /// The mean of each week, weighted by `of`'s counts: (value, weight) of a day.

@@ -1,0 +1,290 @@
+//! Hostile input to what decides: refused with a reason, nothing changed, nothing made up.
+#![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
+
+use chrono::{DateTime, TimeDelta, Utc};
+use devmatrix_ml::ErrorKind;
+use devmatrix_ml::decide::episodes::{
+    Episode, EpisodeReward, LearntSteps, StepOptions, StepRule, learn_steps,
+};
+use devmatrix_ml::decide::experiments::{
+    AnalysisOptions, Experiment, ExperimentData, ExperimentSpec, Observation,
+};
+use devmatrix_ml::decide::offpolicy::{
+    Estimator, LoggedChoice, OffPolicyOptions, cross_fit_ridge, estimate_policy,
+};
+use devmatrix_ml::decide::review::{ReviewDesk, ReviewOptions, ReviewSignals};
+use devmatrix_ml::decide::templates::{Lineage, SettingsSpace, TemplateSettings};
+use devmatrix_ml::decide::{
+    Arm, Boosted, Candidate, EpsilonGreedy, LinUcb, Plan, Policy, Request, Router, RouterOptions,
+    TaskOutcome, Thompson, Unit,
+};
+use devmatrix_ml::event::{Completion, EventId, GenerationEvent, TaskContext, TaskId, TemplateId};
+use devmatrix_ml::models::TemplateCatalogue;
+use rand::{RngExt, SeedableRng};
+use rand_pcg::Pcg64;
+use serde_json::{Value, json};
+
+fn now() -> DateTime<Utc> {
+    "2025-03-03T09:00:00Z".parse().unwrap()
+}
+
+fn task() -> TaskContext {
+    let mut task = TaskContext::new(TaskId::new("t").unwrap());
+    (task.task_type, task.model_used) = (Some("backend".into()), Some("a".into()));
+    task
+}
+
+fn router(policy: impl Policy + 'static) -> Router {
+    Router::new(Box::new(policy), RouterOptions::default()).unwrap()
+}
+
+fn routers() -> [Router; 4] {
+    [
+        router(Thompson::default()),
+        router(LinUcb::default()),
+        router(EpsilonGreedy::default()),
+        router(Boosted::default()),
+    ]
+}
+
+fn approved(id: usize) -> GenerationEvent {
+    GenerationEvent::from_json(&format!(
+        r#"{{"event_id":"e{id}","task_id":"t{id}","model_used":"a","started_at":"2025-03-01T10:00:00Z",
+            "completed_at":"2025-03-01T11:00:00Z","user_action":"approve"}}"#
+    ))
+    .unwrap()
+}
+
+fn refused(router: &mut Router, candidates: &[Candidate]) -> String {
+    let task = task();
+    let error = router.choose(&Request::new(&task, candidates, now())).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    error.to_string()
+}
+
+#[test]
+fn candidates_without_name_or_without_end_are_refused() {
+    let mut router = router(Thompson::default());
+    let nameless = [Candidate::new("", Plan::default()), Candidate::by_llm("a")];
+    assert!(refused(&mut router, &nameless).contains("name is empty"));
+    let many: Vec<_> = (0..1_001).map(|i| Candidate::by_llm(format!("llm-{i}"))).collect();
+    assert!(refused(&mut router, &many).contains("1001 candidates, at most 1000"));
+}
+
+#[test]
+fn what_no_generation_costs_is_left_out() {
+    for mut router in routers() {
+        for number in [f64::NAN, f64::INFINITY, f64::MAX, -1e6] {
+            let mut done = Completion::default();
+            (done.cost_usd, done.generation_time_seconds, done.tokens_used) =
+                (Some(number), Some(number), Some(u64::MAX));
+            router.completed(&task(), &done, now());
+        }
+        let candidates = [Candidate::by_llm("a")];
+        let choice = router.choose(&Request::new(&task(), &candidates, now())).unwrap();
+        assert_eq!((choice.arms[0].cost_usd, choice.arms[0].seconds), (0.01, 30.0));
+    }
+}
+
+/// What choosing says after 2 $ of a day's 1 $ were spent, by a clock that was at `first` before.
+fn spent_by_a_clock(first: &str) -> String {
+    let mut options = RouterOptions::default();
+    options.objective.usd_per_day = Some(1.0);
+    let mut router = Router::new(Box::new(Thompson::default()), options).unwrap();
+    router.completed(&task(), &Completion::default(), first.parse().unwrap());
+    let mut done = Completion::default();
+    done.cost_usd = Some(2.0);
+    router.completed(&task(), &done, now());
+    let error = router.choose(&Request::new(&task(), &[Candidate::by_llm("a")], now())).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    error.to_string()
+}
+
+#[test]
+fn a_budget_holds_after_a_clock_was_set_back() {
+    for first in ["2025-03-03T00:00:00Z", "9999-01-01T00:00:00Z"] {
+        let said = spent_by_a_clock(first);
+        assert!(said.contains("only $0.0000 are left"), "{said}");
+    }
+}
+
+/// `bytes` cut off, with a bit turned and with more behind.
+fn damaged(bytes: &[u8]) -> impl Iterator<Item = Vec<u8>> {
+    let mut random = Pcg64::seed_from_u64(5);
+    let cut = (0..bytes.len()).step_by(37).map(|at| bytes[..at].to_vec()).collect::<Vec<_>>();
+    let turned = (0..300).map(|_| {
+        let mut bytes = bytes.to_vec();
+        let at = random.random_range(0..bytes.len());
+        bytes[at] ^= 1 << random.random_range(0..8_u32);
+        bytes
+    });
+    let turned = turned.collect::<Vec<_>>();
+    cut.into_iter().chain(turned).chain([[bytes, &[0]].concat()])
+}
+
+#[test]
+fn damaged_routers_are_refused_and_nothing_is_changed() {
+    for (mut router, mut other) in routers().into_iter().zip(routers()) {
+        (0..20).for_each(|i| assert!(router.judged(&approved(i))));
+        let kept = router.save().unwrap();
+        let before = other.save().unwrap();
+        for bytes in damaged(&kept) {
+            assert_eq!(other.restore(&bytes).unwrap_err().kind(), ErrorKind::Corrupt);
+        }
+        assert_eq!(other.save().unwrap(), before);
+        other.restore(&kept).unwrap();
+        assert_eq!(other.save().unwrap(), kept);
+    }
+}
+
+#[test]
+fn policies_are_checked_when_they_are_read() {
+    let mut policy = Thompson::default();
+    let mut arm = Arm::default();
+    arm.features = vec![(3, 1.0)];
+    policy.learn(&arm, &TaskOutcome::new(true));
+    let good = serde_json::to_value(&policy).unwrap();
+    assert_eq!(serde_json::from_value::<Thompson>(good.clone()).unwrap(), policy);
+    for (place, value) in [
+        ("/params/samples", json!(4_000_000_000_u32)),
+        ("/params/floor", json!(7.0)),
+        ("/model/mean", json!([])),
+        ("/model/mean/0", json!(1e300)),
+        ("/model/covariance", json!([[]])),
+        ("/model/residual", json!([])),
+        ("/model/places/3", json!(1)),
+        ("/model/params/most_weights", json!(1_000_000_000)),
+    ] {
+        let mut bad = good.clone();
+        *bad.pointer_mut(place).unwrap() = value;
+        assert!(serde_json::from_value::<Thompson>(bad).is_err(), "{place}");
+    }
+}
+
+fn choices(n: u64) -> Vec<LoggedChoice> {
+    (0..n).map(|i| LoggedChoice::new(i as usize % 2, 0.5, vec![0.5; 2], 1.0, i)).collect()
+}
+
+#[test]
+fn rows_out_of_range_are_named_before_anything_is_fitted() {
+    type Spoil = fn(&mut LoggedChoice);
+    let bad: [(&str, Spoil); 5] = [
+        ("chosen is 9", |row| row.chosen = 9),
+        ("chosen is 1, but there are 0", |row| row.target.clear()),
+        ("reward and predicted", |row| row.reward = f64::NAN),
+        ("weight is -1", |row| row.weight = -1.0),
+        ("propensity is 1e-310, expected 1e-12 to 1", |row| row.propensity = 1e-310),
+    ];
+    for (said, spoil) in bad {
+        let mut rows = choices(51);
+        spoil(&mut rows[3]);
+        let names: Vec<_> = rows.iter().map(|row| vec!["a".to_owned(); row.target.len()]).collect();
+        let error = cross_fit_ridge(&mut rows, 5, &vec![Vec::new(); 51], &names).unwrap_err().to_string();
+        assert!(error.contains("logged choice 3") && error.contains(said), "{error}");
+        assert!(rows.iter().all(|row| row.predicted.is_empty()));
+        let error = estimate_policy(&rows, Estimator::Ips, &OffPolicyOptions::default()).unwrap_err();
+        assert!(error.to_string().contains(said), "{error}");
+    }
+}
+
+#[test]
+fn an_observation_that_weighs_nothing_is_refused() {
+    let experiment = Experiment::new(ExperimentSpec::new("x", Unit::User, &["a", "b"])).unwrap();
+    let mut data = ExperimentData::new(&experiment);
+    data.expose("u", "a").unwrap();
+    for weight in [0.0, -1.0, 1e-320, f64::NAN, f64::INFINITY] {
+        let mut seen = Observation::new(true);
+        seen.weight = weight;
+        let error = data.observe("u", seen).unwrap_err().to_string();
+        assert!(error.contains("unit \"u\"") && error.contains("weight from 1e-9"), "{error}");
+    }
+    let mut options = AnalysisOptions::default();
+    options.ratio_alpha = 0.0;
+    let error = data.analyse(&options).unwrap_err().to_string();
+    assert!(error.ends_with("ratio_alpha is 0, expected 0.000000001 to 0.1"), "{error}");
+}
+
+#[test]
+fn desks_are_checked_when_they_are_read() {
+    let desk = ReviewDesk::new(ReviewOptions::default()).unwrap();
+    let good = serde_json::to_value(&desk).unwrap();
+    assert_eq!(serde_json::from_value::<ReviewDesk>(good.clone()).unwrap(), desk);
+    for (place, value) in [
+        ("/options/per_day", -5.0),
+        ("/options/audit_rate", 7.0),
+        ("/options/weights/novelty", -1.0),
+        ("/volume", 0.0),
+        ("/asked", -1e300),
+        ("/seen", 1e300),
+        ("/mean_value", -1.0),
+        ("/valued", -1.0),
+    ] {
+        let mut bad = good.clone();
+        *bad.pointer_mut(place).unwrap() = json!(value);
+        let error = serde_json::from_value::<ReviewDesk>(bad).unwrap_err().to_string();
+        assert!(error.contains(place.rsplit('/').next().unwrap()), "{place}: {error}");
+    }
+}
+
+#[test]
+fn a_desk_asks_on_after_a_clock_was_set_back() {
+    let mut desk = ReviewDesk::new(ReviewOptions::default()).unwrap();
+    let mut ask = |id: &str, at| {
+        desk.consider(&EventId::new(id).unwrap(), &ReviewSignals::default(), at).unwrap().propensity
+    };
+    ask("first", "9999-01-01T00:00:00Z".parse().unwrap());
+    for day in 0..60 {
+        let odds = (0..100).map(|i| ask(&format!("{day}-{i}"), now() + TimeDelta::days(day)));
+        assert!(odds.fold(0.0, f64::max) > 0.05, "day {day}");
+    }
+}
+
+#[test]
+fn templates_at_the_end_of_their_numbers_are_told() {
+    let catalogue = TemplateCatalogue::from_json(r#"[{"template_id": "a"}]"#).unwrap();
+    let a = TemplateId::new("a").unwrap();
+    let settings = TemplateSettings::default().with_examples(u32::MAX);
+    let mut lineage = Lineage::of(&catalogue, |_| settings.clone(), now()).unwrap();
+    let variant = lineage.propose(&a, &SettingsSpace::default(), now(), 1).unwrap().unwrap();
+    assert_eq!(lineage.get(&variant).unwrap().settings.max_examples, Some(8));
+    let mut all = serde_json::to_value(&lineage).unwrap();
+    let place = all.as_array().unwrap().iter().position(|v| v["number"] == 1).unwrap();
+    all[place]["number"] = json!(u32::MAX);
+    let mut full: Lineage = serde_json::from_value(all.clone()).unwrap();
+    let mut space = SettingsSpace::default();
+    space.max_examples = 6;
+    let error = full.propose(&a, &space, now(), 1).unwrap_err().to_string();
+    assert!(error.contains("no number is left"), "{error}");
+    all[place]["log"] = json!([]);
+    let error = serde_json::from_value::<Lineage>(all).unwrap_err().to_string();
+    assert!(error.contains("its log is empty"), "{error}");
+}
+
+fn episode(cluster: u64, steps: &Value) -> Episode {
+    let ending = json!({"success": false, "approved": false, "quality": null});
+    serde_json::from_value(json!({"steps": steps, "ending": ending, "cluster": cluster})).unwrap()
+}
+
+#[test]
+fn an_episode_without_steps_is_worth_nothing_and_teaches_nothing() {
+    let empty = episode(1, &json!([]));
+    assert!(empty.rewards(&EpisodeReward::default()).is_empty());
+    let rule = StepRule::retry_up_to(3).unwrap();
+    let error = learn_steps(&[empty], &rule, &StepOptions::default()).unwrap_err().to_string();
+    assert!(error.contains("episode 0: 0 steps"), "{error}");
+}
+
+#[test]
+fn damaged_steps_are_refused() {
+    let step = |name: &str| json!([{"situation": {}, "step": name, "odds": [0.5, 0.0, 0.5, 0.0]}]);
+    let episodes: Vec<_> =
+        (0..80).map(|i| episode(i, &step(["retry", "ask_human"][i as usize % 2]))).collect();
+    let mut options = StepOptions::default();
+    options.forest.trees = 3;
+    let rule = StepRule::retry_up_to(3).unwrap();
+    let bytes = learn_steps(&episodes, &rule, &options).unwrap().policy.to_bytes().unwrap();
+    assert!(LearntSteps::from_bytes(&bytes).is_ok());
+    for bytes in damaged(&bytes) {
+        assert_eq!(LearntSteps::from_bytes(&bytes).unwrap_err().kind(), ErrorKind::Corrupt);
+    }
+}
