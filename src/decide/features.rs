@@ -87,18 +87,18 @@ pub(super) fn features(
     all.number("examples", 0.2 * examples);
     all.number("alike", 0.2 * examples * (finite(task.rag_avg_similarity) - 0.5));
     all.one("tokens", task.max_tokens.map(u64::from), 0.3);
-    // Its parts, each with what it is at.
+    // Its parts, each with what it is at. In simulated worlds wider scales than these and narrower ones lose more.
     for (name, of, scale) in
         [("family", family, 0.3), ("llm", llm, 0.7), ("agent", agent, 0.7), ("template", template, 0.5)]
     {
         all.one(name, of, scale);
-        all.two(name, of, "type", kind, 0.4);
-        all.two(name, of, "language", language, 0.3);
+        all.two(name, of, "type", kind, 0.72);
+        all.two(name, of, "language", language, 0.54);
         if by_task {
             all.two(name, of, "task", this, 0.6);
         }
         if name != "family" {
-            all.two(name, of, "framework", framework, 0.15);
+            all.two(name, of, "framework", framework, 0.27);
         }
     }
     all.two("agent", agent, "llm", llm, 0.1);

@@ -31,7 +31,7 @@ pub struct OnlineParams {
 
 impl Default for OnlineParams {
     fn default() -> Self {
-        Self { drift: 1e-6, surprise: 6.0, most_weights: 1024 }
+        Self { drift: 2e-7, surprise: 6.0, most_weights: 1024 }
     }
 }
 
