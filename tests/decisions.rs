@@ -4,7 +4,7 @@
 
 mod common;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use common::anything;
 use devmatrix_ml::ErrorKind;
 use devmatrix_ml::decide::{
@@ -12,9 +12,13 @@ use devmatrix_ml::decide::{
     Thompson, draw,
 };
 use devmatrix_ml::event::{
-    Decision, EventId, Feedback, GenerationEvent, Known, SessionId, TaskContext, TaskId, UserAction,
+    Completion, Decision, EventId, Feedback, GenerationEvent, Known, SessionId, TaskContext, TaskId,
+    UserAction,
 };
+use devmatrix_ml::store::{EventStore, MemoryStore};
+use futures_executor::block_on;
 use proptest::prelude::*;
+use std::collections::VecDeque;
 
 fn policies() -> Vec<Box<dyn Policy>> {
     vec![
@@ -174,7 +178,7 @@ fn what_was_learnt_is_taken_up_again() {
     let (task, candidates) = (task(), ["a-1", "b-1", "c-1"].map(Candidate::by_llm));
     for (policy, fresh) in policies().into_iter().zip(policies()) {
         let mut first = router(policy);
-        for i in 0..60 {
+        for i in 0..60_i64 {
             let choice = first.choose(&Request::new(&task, &candidates, now())).unwrap();
             let success = choice.decision.chosen == "b-1" || i % 3 == 0;
             first.judged(&judged(choice.started(), success));
@@ -191,6 +195,58 @@ fn what_was_learnt_is_taken_up_again() {
     let bytes = router(Box::new(Thompson::default())).save().unwrap();
     let error = router(Box::new(LinUcb::default())).restore(&bytes).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Incompatible);
+}
+
+#[test]
+fn a_router_opened_on_the_store_is_the_one_that_lived_through_it() {
+    let candidates = ["a", "b", "c"].map(Candidate::by_llm);
+    let mut options = RouterOptions::default();
+    options.sticky_sessions = true;
+    for at in 0..policies().len() {
+        let policy = || policies().remove(at);
+        let mut lived = Router::new(policy(), options.clone()).unwrap();
+        let store = MemoryStore::new();
+        let mut unheard = VecDeque::new();
+        for i in 0..60_i64 {
+            let moment = |minutes| now() + TimeDelta::minutes(10 * i + minutes);
+            let mut task = task();
+            task.task_type = Some(["backend", "frontend"][i as usize % 2].into());
+            task.session_id = (i % 5 == 0).then(|| SessionId::new(format!("s{}", i % 15)).unwrap());
+            let choice = lived.choose(&Request::new(&task, &candidates, moment(0))).unwrap();
+            let mut event =
+                GenerationEvent::new(EventId::new(format!("e{i}")).unwrap(), moment(0), choice.started());
+            let mut done = Completion::default();
+            (done.cost_usd, done.generation_time_seconds) = (Some(0.01), Some(20.0));
+            lived.completed(&choice.task, &done, moment(1));
+            event.completion = Some(Known { known_at: moment(1), value: done });
+            // People answer when three more tasks were done, and one in seven never.
+            let action = if i % 3 == 0 { UserAction::Reject } else { UserAction::Approve };
+            event.feedback = vec![Known { known_at: moment(32), value: Feedback::new(action) }];
+            unheard.push_back((i % 7 != 6).then_some(event));
+            if unheard.len() > 3
+                && let Some(event) = unheard.pop_front().flatten()
+            {
+                lived.judged(&event);
+                block_on(store.append(event.into_records().unwrap())).unwrap();
+            }
+        }
+        for event in unheard.into_iter().flatten() {
+            lived.judged(&event);
+            block_on(store.append(event.into_records().unwrap())).unwrap();
+        }
+        let opened = block_on(Router::open(policy(), options.clone(), &store)).unwrap();
+        for kind in ["backend", "frontend", "other"] {
+            let mut task = task();
+            task.task_type = Some(kind.into());
+            let arms = ["a", "b", "c"].map(|llm| {
+                task.model_used = Some(llm.into());
+                opened.arm(&task)
+            });
+            assert_eq!(opened.policy().beliefs(&arms), lived.policy().beliefs(&arms));
+        }
+        assert_eq!(opened.weights(), lived.weights());
+        assert_eq!(opened.policy().save().unwrap(), lived.policy().save().unwrap());
+    }
 }
 
 #[test]

@@ -74,6 +74,6 @@ pub(super) fn sentence(
     match (drawn == best, request.critical) {
         (true, true) => format!("{}: {why}; nothing is tried on a critical task", of(drawn)),
         (true, false) => format!("{}: {why}", of(drawn)),
-        (false, _) => format!("{} is tried to learn; {} is {why}", of(drawn), of(best)),
+        (false, _) => format!("{} is tried to learn; else {}: {why}", of(drawn), of(best)),
     }
 }

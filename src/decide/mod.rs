@@ -42,6 +42,7 @@ mod options;
 mod past;
 mod policy;
 mod request;
+mod resume;
 pub mod review;
 mod routing;
 mod safety;

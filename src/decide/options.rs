@@ -2,10 +2,10 @@
 
 use super::objective::Objective;
 use super::safety::Safety;
-use crate::error::{Error, Result};
+use crate::error::{Result, in_range};
 use serde::{Deserialize, Serialize};
 
-/// What can be set of a [`Router`].
+/// What can be set of a [`Router`](super::Router).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
@@ -48,12 +48,7 @@ impl RouterOptions {
     pub(super) fn verify(&self) -> Result<()> {
         self.objective.verify()?;
         self.safety.verify()?;
-        if !(0.5..=1.0).contains(&self.certainty) || !(0.0..=1.0).contains(&self.newcomer_share) {
-            return Err(Error::invalid(format!(
-                "certainty is {}, expected 0.5 to 1; newcomer_share is {}, expected 0 to 1",
-                self.certainty, self.newcomer_share
-            )));
-        }
-        Ok(())
+        in_range("certainty", self.certainty, 0.5, 1.0)?;
+        in_range("newcomer_share", self.newcomer_share, 0.0, 1.0)
     }
 }

@@ -169,6 +169,16 @@ impl Router {
         true
     }
 
+    /// Takes note of a choice that was made before, and of what holds for its session since.
+    pub(super) fn drew(&mut self, decision: &Decision) {
+        if !decision.repeated {
+            self.state.decisions += 1;
+            if self.options.sticky_sessions {
+                self.state.sessions.keep(decision);
+            }
+        }
+    }
+
     /// What the policy sees of a task as it was, or is to be, done.
     pub fn arm(&self, task: &TaskContext) -> Arm {
         self.arm_of(task, &Words::of(&task.task_description))

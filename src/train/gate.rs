@@ -303,7 +303,7 @@ fn against_the_best(baselines: &BTreeMap<String, PairedComparison>) -> Option<Ch
             || "it does not seem better than any".to_owned(),
             |more| format!("about {more} more outcomes may tell"),
         );
-        Check::hold(format!("held: better than no baseline beyond doubt: {more_text}"), more)
+        Check::hold(format!("held: not better than any baseline beyond doubt: {more_text}"), more)
     })
 }
 

@@ -167,7 +167,11 @@ impl LoggedPast {
     ) -> Result<PolicyReport> {
         options.verify()?;
         if self.generations.is_empty() {
-            return Err(Error::invalid("off-policy: no generation with a stored choice and a known outcome"));
+            let Skipped { without_decision, young, unanswered } = self.skipped;
+            return Err(Error::invalid(format!(
+                "off-policy: no generation with a stored choice and a known outcome: {young} are younger than the \
+                 deadline, {unanswered} were not answered by then, {without_decision} have no stored choice"
+            )));
         }
         let choices = self.choices(policy)?;
         PolicyReport::of(name, self, &choices, options)
