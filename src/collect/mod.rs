@@ -173,7 +173,8 @@ impl DataCollector {
 
     /// Records what a person said: late, repeated, revised, and before the end too.
     ///
-    /// Give the feedback an id where a delivery may be repeated.
+    /// Give the feedback an id where a delivery may be repeated. An id that was never started is kept too: its
+    /// start may be on the way, from another host.
     ///
     /// # Errors
     /// `InvalidInput`; `Conflict` when other feedback is recorded under its id; those of writing

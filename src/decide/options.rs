@@ -14,16 +14,17 @@ pub struct RouterOptions {
     pub objective: Objective,
     /// How far exploring may go.
     pub safety: Safety,
-    /// Whether all tasks of a session are done as its first one was drawn.
+    /// Whether all tasks of a session are done as its first one was drawn; by default not.
     pub sticky_sessions: bool,
-    /// Whether tasks come again so often that it is worth learning how each candidate does at each.
+    /// Whether tasks come again so often that it is worth learning how each candidate does at each;
+    /// by default not.
     pub by_task: bool,
     /// How sure it must be that the best beats the default, 0.5 to 1; else it abstains, and the default
-    /// (without one: the cheapest) takes the place of the best.
+    /// (without one: the cheapest) takes the place of the best. By default 0.6.
     pub certainty: f64,
-    /// Share of the odds that LLMs without a record get together, 0 to 1.
+    /// Share of the odds that LLMs without a record get together, 0 to 1; by default 0.05.
     pub newcomer_share: f64,
-    /// Outcomes that make a record.
+    /// Outcomes that make a record; by default 30.
     pub newcomer_outcomes: u64,
     /// The same seed and the same calls give the same choices.
     pub seed: u64,

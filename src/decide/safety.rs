@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 #[serde(default)]
 #[non_exhaustive]
 pub struct Safety {
-    /// Odds at most of anything but what is best by what is known, 0 to 1.
+    /// Odds at most of anything but what is best by what is known, 0 to 1; by default 0.5.
     pub max_exploration: f64,
     /// Whether exploring is switched off: what is best by what is known is always chosen.
     pub exploration_off: bool,

@@ -34,16 +34,19 @@ pub struct Guard {
 #[serde(default)]
 #[non_exhaustive]
 pub struct AnalysisOptions {
-    /// The probability of no wrong winner and no wrong alarm at any look, 0.5 to 0.999.
+    /// The probability of no wrong winner and no wrong alarm at any look, 0.5 to 0.999; by default
+    /// 0.95.
     pub confidence: f64,
     /// The least difference of the success rate that matters, 0.001 to 0.5; the intervals are at their
-    /// tightest when they can tell it.
+    /// tightest when they can tell it. By default 0.05.
     pub effect: f64,
-    /// Units an arm before anything is concluded, from 10: the limit theorem needs some.
+    /// Units an arm before anything is concluded, from 10, by default 30: the limit theorem
+    /// needs some.
     pub min_units: usize,
     /// What else must not get worse.
     pub guards: Vec<Guard>,
-    /// The probability of ever taking chance for a sample-ratio fault, 1e-9 to 0.1.
+    /// The probability of ever taking chance for a sample-ratio fault, 1e-9 to 0.1; by default
+    /// 0.001.
     pub ratio_alpha: f64,
 }
 

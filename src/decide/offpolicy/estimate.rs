@@ -28,13 +28,14 @@ pub enum Estimator {
 #[serde(default)]
 #[non_exhaustive]
 pub struct OffPolicyOptions {
-    /// The most of the target policy's choices that may have had no chance of being logged, 0 to 0.5.
+    /// The most of the target policy's choices that may have had no chance of being logged, 0 to 0.5; by
+    /// default 0.001.
     pub max_unsupported: f64,
-    /// The least that the rows must be worth, from 2.
+    /// The least that the rows must be worth, from 2; by default 100.
     pub min_effective_rows: f64,
-    /// The fewest clusters, from 2.
+    /// The fewest clusters, from 2; by default 20.
     pub min_clusters: usize,
-    /// Parts of the clusters, each predicted from the others, 2 to 100.
+    /// Parts of the clusters, each predicted from the others, 2 to 100; by default 5.
     pub folds: u32,
     /// What a success and an hour are worth, for utility.
     pub objective: Objective,

@@ -18,9 +18,10 @@ use std::collections::{BTreeMap, HashMap};
 #[non_exhaustive]
 pub struct PastOptions {
     /// Outcomes count if they were known so long after the start, and generations that are older; above
-    /// 0 and at most ten years.
+    /// 0 and at most ten years; by default 14 days.
     pub deadline: TimeDelta,
-    /// Whose generations rise and fall together, where a decision does not name the unit of its draw.
+    /// Whose generations rise and fall together, where a decision does not name the unit of its draw; by
+    /// default those of one task.
     pub cluster: Unit,
 }
 

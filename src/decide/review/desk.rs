@@ -12,14 +12,15 @@ use serde::{Deserialize, Serialize};
 #[serde(default)]
 #[non_exhaustive]
 pub struct ReviewOptions {
-    /// Questions a day (UTC), 0.1 to 1e6.
+    /// Questions a day (UTC), 0.1 to 1e6; by default 10.
     pub per_day: f64,
-    /// Generations a day until a day has been counted, from 1.
+    /// Generations a day until a day has been counted, from 1; by default 100.
     pub generations_per_day: f64,
-    /// Share of all generations that are asked about at random, 0.001 to 1; the budget goes there first.
+    /// Share of all generations that are asked about at random, 0.001 to 1, by default 0.05; the budget goes
+    /// there first.
     pub audit_rate: f64,
-    /// Share of the budget that is spent at random at least, 0 to 1: what chance would find is never
-    /// far off.
+    /// Share of the budget that is spent at random at least, 0 to 1, by default 0.5: what chance would
+    /// find is never far off.
     pub random_share: f64,
     /// What makes a judgement worth having.
     pub weights: SignalWeights,
