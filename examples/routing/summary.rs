@@ -31,8 +31,11 @@ pub(crate) fn print(policy: &str, scenario: &Scenario, runs: &[Run], took: Durat
         }
     }
     let utility = |t: &Truth| t.utility;
-    show("share closed of best constant to oracle, newest 5,000", &|run| closed(run, &last));
-    show("the same over all generations", &|run| closed(run, &|all| all.to_vec()));
+    // Where the cheapest is the best for all there is nothing to close.
+    if !scenario.equal {
+        show("share closed of best constant to oracle, newest 5,000", &|run| closed(run, &last));
+        show("the same over all generations", &|run| closed(run, &|all| all.to_vec()));
+    }
     show("cost beside the baseline's, newest 5,000", &|run| {
         mean(&last(&run.policy), |t| t.cost_usd) / mean(&last(&run.baseline), |t| t.cost_usd) - 1.0
     });
@@ -42,6 +45,8 @@ pub(crate) fn print(policy: &str, scenario: &Scenario, runs: &[Run], took: Durat
     });
     show("worst window after 3,000 beside the best constant, utility", &|run| worst(run, |t| t.utility));
     show("the same, success", &|run| worst(run, |t| t.success));
+    show("runs with a window more than a point below it, utility", &|run| below(worst(run, |t| t.utility)));
+    show("the same, success", &|run| below(worst(run, |t| t.success)));
     show("utility lost against the oracle, newest 5,000, share", &|run| {
         1.0 - mean(&last(&run.policy), utility) / mean(&last(&run.oracle), utility)
     });
@@ -93,6 +98,11 @@ fn worst(run: &Run, field: fn(&Truth) -> f64) -> f64 {
         .skip(LEARNING)
         .map(|(ours, theirs)| mean(ours, field) - mean(theirs, field))
         .fold(f64::INFINITY, f64::min)
+}
+
+/// Whether a difference is more than a point below zero.
+fn below(difference: f64) -> f64 {
+    f64::from(u8::from(difference < -0.01))
 }
 
 fn mean(all: &[Truth], field: impl Fn(&Truth) -> f64) -> f64 {

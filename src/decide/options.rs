@@ -20,7 +20,7 @@ pub struct RouterOptions {
     /// by default not.
     pub by_task: bool,
     /// How sure it must be that the best beats the default, 0.5 to 1; else it abstains, and the default
-    /// (without one: the cheapest) takes the place of the best. By default 0.6.
+    /// (without one: the cheapest) takes the place of the best. By default 0.7.
     pub certainty: f64,
     /// Share of the odds that LLMs without a record get together, 0 to 1; by default 0.05.
     pub newcomer_share: f64,
@@ -37,7 +37,7 @@ impl Default for RouterOptions {
             safety: Safety::default(),
             sticky_sessions: false,
             by_task: false,
-            certainty: 0.6,
+            certainty: 0.7,
             newcomer_share: 0.05,
             newcomer_outcomes: 30,
             seed: 7,
