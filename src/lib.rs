@@ -62,6 +62,7 @@
 pub mod clock;
 pub mod error;
 mod fnv;
+mod verify;
 pub mod work;
 // What happened: a generation's start, end and feedback.
 pub mod event;

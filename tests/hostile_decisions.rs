@@ -213,11 +213,11 @@ fn desks_are_checked_when_they_are_read() {
         ("/options/per_day", -5.0),
         ("/options/audit_rate", 7.0),
         ("/options/weights/novelty", -1.0),
-        ("/volume", 0.0),
-        ("/asked", -1e300),
-        ("/seen", 1e300),
-        ("/mean_value", -1.0),
-        ("/valued", -1.0),
+        ("/count/volume", 0.0),
+        ("/count/asked", -1e300),
+        ("/count/seen", 1e300),
+        ("/count/mean_value", -1.0),
+        ("/count/valued", -1.0),
     ] {
         let mut bad = good.clone();
         *bad.pointer_mut(place).unwrap() = json!(value);

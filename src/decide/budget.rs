@@ -1,5 +1,6 @@
 //! What was spent today, and how dear a dollar is for the rest of it.
 
+use super::day::{day_of, turns};
 use super::policy::Arm;
 use chrono::{DateTime, Timelike, Utc};
 use serde::{Deserialize, Serialize};
@@ -29,7 +30,7 @@ impl Budget {
 
     /// US dollars spent on the day of `now`.
     pub(super) fn spent(&self, now: DateTime<Utc>) -> f64 {
-        if day(now) == self.day { self.spent } else { 0.0 }
+        if day_of(now) == self.day { self.spent } else { 0.0 }
     }
 
     /// Looks at the hour: is a dollar to count for more?
@@ -47,13 +48,8 @@ impl Budget {
     }
 
     fn turn_to(&mut self, now: DateTime<Utc>) {
-        // What ends a little late counts for today; a clock that was set back is followed.
-        if day(now) > self.day || day(now) < self.day - 1 {
-            (self.day, self.spent) = (day(now), 0.0);
+        if turns(self.day, day_of(now)) {
+            (self.day, self.spent) = (day_of(now), 0.0);
         }
     }
-}
-
-fn day(now: DateTime<Utc>) -> i64 {
-    now.timestamp().div_euclid(86_400)
 }

@@ -87,7 +87,7 @@ pub(super) fn features(
     all.number("examples", 0.2 * examples);
     all.number("alike", 0.2 * examples * (finite(task.rag_avg_similarity) - 0.5));
     all.one("tokens", task.max_tokens.map(u64::from), 0.3);
-    // Its parts, each with what it is at. In simulated worlds wider scales than these and narrower ones lose more.
+    // Its parts, each with what it is at: scales say how far that may differ before anything is known.
     for (name, of, scale) in
         [("family", family, 0.3), ("llm", llm, 0.7), ("agent", agent, 0.7), ("template", template, 0.5)]
     {

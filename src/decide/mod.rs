@@ -31,6 +31,7 @@
 mod budget;
 mod candidates;
 mod choice;
+mod day;
 pub mod episodes;
 pub mod experiments;
 mod features;

@@ -9,12 +9,6 @@ use crate::event::GenerationEvent;
 use crate::store::EventStore;
 use chrono::{DateTime, Utc};
 
-/// Something that became known of a generation, by its place among all.
-enum News {
-    Ended(usize),
-    Judged(usize),
-}
-
 impl Router {
     /// A router that has learnt all that `store` holds, in the order in which it became known: what a
     /// host calls at its start, so that no outcome is lost and none counts twice. Takes about as long
@@ -33,31 +27,25 @@ impl Router {
     ) -> Result<Self> {
         let mut router = Self::new(policy, options)?;
         let events = generations(store).await?;
-        let mut news: Vec<_> = events.iter().enumerate().flat_map(of_event).collect();
+        let mut news: Vec<_> = events.iter().flat_map(news_of).collect();
         // Stable: of one moment, what ended comes before what was judged.
-        news.sort_by_key(|(at, _)| *at);
-        for (at, news) in news {
-            match news {
-                News::Ended(place) => {
-                    let event = &events[place];
-                    if let Some(done) = &event.completion {
-                        router.completed(&event.started.value.context, &done.value, at);
-                    }
-                }
-                News::Judged(place) => {
-                    router.judged(&events[place]);
-                }
+        news.sort_by_key(|(at, ..)| *at);
+        for (at, is_judged, event) in news {
+            if is_judged {
+                router.judged(event);
+            } else if let Some(done) = &event.completion {
+                router.completed(&event.started.value.context, &done.value, at);
             }
         }
-        events.iter().filter_map(|event| event.started.value.decision.as_ref()).for_each(|d| router.drew(d));
+        let decisions = events.iter().filter_map(|event| event.started.value.decision.as_ref());
+        decisions.for_each(|decision| router.drew(decision));
         Ok(router)
     }
 }
 
-fn of_event((place, event): (usize, &GenerationEvent)) -> Vec<(DateTime<Utc>, News)> {
+/// When a generation ended and when it was judged last, which may have come with its end.
+fn news_of(event: &GenerationEvent) -> impl Iterator<Item = (DateTime<Utc>, bool, &GenerationEvent)> {
     let ended = event.completion.as_ref().map(|done| done.known_at);
-    let said = event.feedback.iter().map(|said| said.known_at).max();
-    let ended_news = ended.map(|at| (at, News::Ended(place)));
-    let judged_news = said.or(ended).map(|at| (at, News::Judged(place)));
-    ended_news.into_iter().chain(judged_news).collect()
+    let judged = event.feedback.iter().map(|said| said.known_at).max().or(ended);
+    ended.map(|at| (at, false, event)).into_iter().chain(judged.map(|at| (at, true, event)))
 }

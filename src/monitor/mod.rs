@@ -61,6 +61,7 @@ use crate::error::{Error, Result};
 use crate::event::{Completion, Fact, Record, Started};
 use crate::fnv::{self, ByHash};
 use crate::registry::envelope;
+use crate::verify::verified;
 use chrono::{DateTime, Utc};
 use days::Days;
 use dimension::Names;
@@ -92,7 +93,7 @@ const MICROS_A_DAY: i64 = 86_400_000_000;
 /// with its latest feedback. Drift and patterns hang on the order in which outcomes came.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Monitor {
-    #[serde(deserialize_with = "options::verified")]
+    #[serde(deserialize_with = "verified")]
     options: MonitorOptions,
     names: Names,
     words: Words,

@@ -1,8 +1,8 @@
 //! What can be set of a monitor.
 
 use crate::error::{Result, in_range};
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize};
+use crate::verify::Verify;
+use serde::{Deserialize, Serialize};
 
 /// What can be set of a monitor; verified by [`Monitor::new`](super::Monitor::new).
 ///
@@ -70,11 +70,10 @@ impl Default for MonitorOptions {
     }
 }
 
-/// Reads options and checks them: they may come from outside.
-pub(super) fn verified<'de, D: Deserializer<'de>>(from: D) -> std::result::Result<MonitorOptions, D::Error> {
-    let options = MonitorOptions::deserialize(from)?;
-    options.verify().map_err(D::Error::custom)?;
-    Ok(options)
+impl Verify for MonitorOptions {
+    fn verify(&self) -> Result<()> {
+        Self::verify(self)
+    }
 }
 
 impl MonitorOptions {

@@ -2,15 +2,17 @@
 
 mod adapted;
 mod models;
+mod predictions;
 
 pub use models::ModelChange;
+pub use predictions::{Outlook, Predictions};
 
 use crate::clock::Clock;
 use crate::code::CodeOptions;
 use crate::collect::measure;
 use crate::dataset::Target;
 use crate::error::{Error, Result};
-use crate::event::{Completion, ShownPrediction, TaskContext};
+use crate::event::{Completion, TaskContext};
 use crate::features::{FeatureEngineer, FeatureRow};
 use crate::fnv;
 use crate::history::{NearestTask, SharedHistory};
@@ -27,7 +29,6 @@ use crate::text::MAX_TEXT_BYTES;
 use adapted::Adapted;
 use arc_swap::ArcSwap;
 use models::{Loaded, ModelSet, Served};
-use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// Answers from the models in production, and swaps them while answering.
@@ -75,75 +76,6 @@ struct Seen {
 pub struct Reloaded {
     /// The models that changed; empty when all stayed.
     pub changes: Vec<ModelChange>,
-}
-
-/// What all models say of a task, from one set of models and one row of features.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct Predictions {
-    /// Will it be approved as it is?
-    pub success: SuccessPrediction,
-    /// How complex is it?
-    pub complexity: ComplexityPrediction,
-    /// How long will it take?
-    pub time: TimePrediction,
-    /// How good will it be?
-    pub quality: QualityPrediction,
-    /// Which template fits it best? Empty where the host gave no catalogue.
-    pub templates: Option<TemplateRanking>,
-}
-
-impl Predictions {
-    /// What is to be stored with the start of the generation, so that it can be judged later: each value
-    /// with its 90 % interval, and those of 80 % under names as `time@80`.
-    pub fn shown(&self) -> Vec<ShownPrediction> {
-        let numbers = [
-            (Target::Complexity, &self.complexity.estimate),
-            (Target::Time, &self.time.estimate),
-            (Target::Quality, &self.quality.estimate),
-        ];
-        shown(&self.success, &numbers)
-    }
-}
-
-/// What a choice hangs on: is it likely to succeed, and how long will it take?
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct Outlook {
-    /// Will it be approved as it is?
-    pub success: SuccessPrediction,
-    /// How long will it take?
-    pub time: TimePrediction,
-}
-
-impl Outlook {
-    /// What is to be stored with the start of the generation, as [`Predictions::shown`] has it.
-    pub fn shown(&self) -> Vec<ShownPrediction> {
-        shown(&self.success, &[(Target::Time, &self.time.estimate)])
-    }
-}
-
-/// Each value with its 90 % interval, and those of 80 % under names as `time@80`.
-fn shown(success: &SuccessPrediction, numbers: &[(Target, &Estimate)]) -> Vec<ShownPrediction> {
-    let (value, status) = (success.success_probability, format!("{:?}", success.status));
-    let mut shown =
-        vec![ShownPrediction::new("success", value, success.interval, status, success.model_version)];
-    for (target, said) in numbers {
-        let name = target.name();
-        for (name, interval) in
-            [(name.to_owned(), said.interval_90), (format!("{name}@80"), said.interval_80)]
-        {
-            let status = format!("{:?}", said.status);
-            shown.push(ShownPrediction::new(name, said.value, interval, status, said.model_version));
-        }
-    }
-    shown
-}
-
-impl From<Predictions> for Outlook {
-    fn from(Predictions { success, time, .. }: Predictions) -> Self {
-        Self { success, time }
-    }
 }
 
 impl Reloaded {

@@ -14,8 +14,9 @@ pub use thompson::{Thompson, ThompsonParams};
 
 use super::objective::Objective;
 use crate::error::{Error, Result};
-use serde::de::{DeserializeOwned, Error as _};
-use serde::{Deserialize, Deserializer, Serialize};
+use crate::verify::{Verify, verified};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// What a policy sees of one candidate for one task.
@@ -111,20 +112,6 @@ fn load<P: DeserializeOwned>(bytes: &[u8]) -> Result<P> {
     let (read, left) = postcard::take_from_bytes(bytes)
         .map_err(|e| Error::corrupt("the policy's state cannot be read").with_source(e))?;
     if left.is_empty() { Ok(read) } else { Err(Error::corrupt("the policy's state is longer than it says")) }
-}
-
-/// A part of a policy that can be wrong.
-trait Verify {
-    fn verify(&self) -> Result<()>;
-}
-
-/// Reads a part and checks it: it may come from outside.
-fn verified<'de, D: Deserializer<'de>, T: Deserialize<'de> + Verify>(
-    from: D,
-) -> std::result::Result<T, D::Error> {
-    let part = T::deserialize(from)?;
-    part.verify().map_err(D::Error::custom)?;
-    Ok(part)
 }
 
 impl Belief {

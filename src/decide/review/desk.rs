@@ -1,9 +1,11 @@
 //! A daily budget of questions.
 
 use super::value::{ReviewSignals, SignalWeights};
+use crate::decide::day::{day_of, turns};
 use crate::decide::hash::place;
-use crate::error::{Error, Result, in_range};
+use crate::error::{Result, in_range};
 use crate::event::{EventId, ReviewRequest};
+use crate::verify::{Verify, verified};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -50,28 +52,23 @@ pub struct ReviewOptions {
 /// # Ok::<(), devmatrix_ml::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "Kept")]
 pub struct ReviewDesk {
+    #[serde(deserialize_with = "verified")]
     options: ReviewOptions,
-    /// The day that is being counted, since 1970.
+    #[serde(deserialize_with = "verified")]
+    count: Count,
+}
+
+/// What was counted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Count {
+    /// The day, since 1970.
     day: Option<i64>,
     seen: f64,
     asked: f64,
     /// Generations a day, as counted.
     volume: f64,
     /// What judgements were worth of late, on average, and of how many generations that is known.
-    mean_value: f64,
-    valued: f64,
-}
-
-/// A desk as it is read back: not checked yet.
-#[derive(Deserialize)]
-struct Kept {
-    options: ReviewOptions,
-    day: Option<i64>,
-    seen: f64,
-    asked: f64,
-    volume: f64,
     mean_value: f64,
     valued: f64,
 }
@@ -117,7 +114,8 @@ impl ReviewDesk {
     pub fn new(options: ReviewOptions) -> Result<Self> {
         options.verify()?;
         let volume = options.generations_per_day;
-        Ok(Self { options, day: None, seen: 0.0, asked: 0.0, volume, mean_value: 0.0, valued: 0.0 })
+        let count = Count { day: None, seen: 0.0, asked: 0.0, volume, mean_value: 0.0, valued: 0.0 };
+        Ok(Self { options, count })
     }
 
     /// Whether a person is to be asked about `generation` at `now`, with the odds of it.
@@ -131,16 +129,13 @@ impl ReviewDesk {
         now: DateTime<Utc>,
     ) -> Result<ReviewRequest> {
         signals.verify()?;
-        self.turn(now.timestamp().div_euclid(86_400));
+        self.count.turn(day_of(now));
         let value = signals.value(&self.options.weights);
         let (audit, odds) = self.odds(value);
-        self.seen += 1.0;
-        self.valued += 1.0;
-        let step = FORGETTING.max(1.0 / self.valued);
-        self.mean_value += step * (value - self.mean_value);
+        self.count.add(value);
         let at = place(["review", &self.options.salt, generation.as_str()]);
         let asked = at < odds;
-        self.asked += f64::from(u8::from(asked));
+        self.count.asked += f64::from(u8::from(asked));
         let why = match asked {
             true if at < audit => "random audit",
             true => signals.why(&self.options.weights),
@@ -151,12 +146,12 @@ impl ReviewDesk {
 
     /// The odds of the random audit, and all odds.
     fn odds(&self, value: f64) -> (f64, f64) {
-        let options = &self.options;
-        let base = (options.per_day / self.volume.max(self.seen)).min(1.0);
+        let (options, Count { seen, asked, volume, mean_value, .. }) = (&self.options, &self.count);
+        let base = (options.per_day / volume.max(*seen)).min(1.0);
         let audit = options.audit_rate.max(options.random_share * base).min(base);
-        let worth = if self.mean_value > 0.0 { (value / self.mean_value).min(f64::MAX) } else { 1.0 };
+        let worth = if *mean_value > 0.0 { (value / mean_value).min(f64::MAX) } else { 1.0 };
         let odds = (audit + (base - audit) * worth).min(1.0);
-        let over = self.asked + 1.0 - options.per_day.max(1.0);
+        let over = asked + 1.0 - options.per_day.max(1.0);
         if over <= 0.0 {
             return (audit, odds);
         }
@@ -164,34 +159,41 @@ impl ReviewDesk {
         let odds = (odds * 0.5_f64.powf(over)).max(audit * LEFT);
         (audit.min(odds), odds)
     }
+}
+
+impl Count {
+    /// Counts a generation whose judgement is worth `value`.
+    fn add(&mut self, value: f64) {
+        self.seen += 1.0;
+        self.valued += 1.0;
+        let step = FORGETTING.max(1.0 / self.valued);
+        self.mean_value += step * (value - self.mean_value);
+    }
 
     /// Begins another day.
     fn turn(&mut self, day: i64) {
-        // What ends a little late counts for today; a clock that was set back is followed.
-        let turns = |last: i64| day > last || day < last - 1;
-        if self.day.is_some_and(turns) && self.seen > 0.0 {
+        let other = |counted| turns(counted, day);
+        if self.day.is_some_and(other) && self.seen > 0.0 {
             // Half of what was, half of what was counted: a holiday does not open the gates.
             self.volume = (0.5 * (self.volume + self.seen)).max(1.0);
         }
-        if self.day.is_none_or(turns) {
+        if self.day.is_none_or(other) {
             (self.day, self.seen, self.asked) = (Some(day), 0.0, 0.0);
         }
     }
 }
 
-impl TryFrom<Kept> for ReviewDesk {
-    type Error = Error;
+impl Verify for ReviewOptions {
+    fn verify(&self) -> Result<()> {
+        Self::verify(self)
+    }
+}
 
-    fn try_from(kept: Kept) -> Result<Self> {
-        let Kept { options, day, seen, asked, volume, mean_value, valued } = kept;
-        options.verify().map_err(|e| e.context("a review desk"))?;
+impl Verify for Count {
+    fn verify(&self) -> Result<()> {
+        let Self { seen, asked, volume, mean_value, valued, .. } = *self;
         let counts = [("seen", seen), ("asked", asked), ("mean_value", mean_value), ("valued", valued)];
-        let counts = counts.into_iter().find(|(_, v)| !(0.0..=1e15).contains(v));
-        if let Some((name, v)) =
-            counts.or_else(|| (!(1.0..=1e15).contains(&volume)).then_some(("volume", volume)))
-        {
-            return Err(Error::invalid(format!("a review desk's {name} is {v}: it was not written by one")));
-        }
-        Ok(Self { options, day, seen, asked, volume, mean_value, valued })
+        counts.into_iter().try_for_each(|(name, v)| in_range(name, v, 0.0, 1e15))?;
+        in_range("volume", volume, 1.0, 1e15)
     }
 }
