@@ -4,7 +4,9 @@
 mod common;
 
 use common::monitored::{Stream, runs, seeds};
-use devmatrix_ml::monitor::{Dimension, DriftKind, Finding, ModelFacts, Monitor, MonitorOptions, Severity};
+use devmatrix_ml::monitor::{
+    Dimension, DriftKind, Finding, ModelFacts, Monitor, MonitorOptions, Severity, SliceKey,
+};
 
 fn monitor() -> Monitor {
     Monitor::new(MonitorOptions::default()).unwrap()
@@ -110,6 +112,33 @@ fn a_changed_feature_is_found_and_named() {
     }
     println!("a feature moved by half a deviation: found and named in {found} of {runs}");
     assert!(found * 100 >= runs * 95, "{found} of {runs}");
+}
+
+/// The descriptions of one of four agents become longer by two standard deviations: found, and that agent is
+/// named; where those of all do, none is.
+#[test]
+fn a_changed_feature_is_located() {
+    let (runs, seeds) = (runs(12), seeds(12));
+    let mut right = 0;
+    for seed in seeds {
+        let slices = |agent: Option<usize>, by: f64| -> Vec<_> {
+            let mut stream = Stream::new(seed);
+            let mut monitor = monitor();
+            live(&mut stream, &mut monitor, 5_200);
+            (stream.longer, stream.longer_for) = (Some((stream.number(), by)), agent);
+            let before = monitor.findings().len();
+            live(&mut stream, &mut monitor, 1_000);
+            let told = monitor.findings()[before..].iter().filter(|f| f.subject == "description_length");
+            told.map(|f| f.slice.clone()).collect()
+        };
+        let (one, all) = (slices(Some(2), 2.0), slices(None, 0.5));
+        let agent = SliceKey::new(Dimension::Agent, "agent 2");
+        let named = one.first().is_some_and(|slice| slice.as_ref() == Some(&agent));
+        println!("seed {seed}: {one:?}, {all:?}");
+        right += u64::from(named && all.iter().all(Option::is_none));
+    }
+    println!("a feature of one agent moved by two deviations: found and located in {right} of {runs}");
+    assert!(right * 100 >= runs * 95, "{right} of {runs}");
 }
 
 /// Feedback lags by 3,000 generations while tasks become harder to tell apart: what the predictions alone

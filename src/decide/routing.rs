@@ -43,7 +43,7 @@ pub struct Router {
 }
 
 /// What its bytes are called.
-const KIND: &str = "router-1";
+const KIND: &str = "router-2";
 /// Larger bytes are no router.
 const MAX_BYTES: usize = 1 << 28;
 

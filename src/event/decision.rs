@@ -63,7 +63,7 @@ impl Decision {
     /// ```
     /// use devmatrix_ml::event::Decision;
     /// let names = vec!["sonnet".into(), "mini".into()];
-    /// let decision = Decision::drawn("thompson 1", names, vec![0.75, 0.25], 1)?;
+    /// let decision = Decision::drawn("thompson 2", names, vec![0.75, 0.25], 1)?;
     /// assert_eq!((decision.chosen.as_str(), decision.propensity), ("mini", 0.25));
     /// # Ok::<(), devmatrix_ml::Error>(())
     /// ```

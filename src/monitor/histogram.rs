@@ -126,7 +126,7 @@ impl Histogram {
 }
 
 /// The bin of a number: sign, exponent and the leading bits of the mantissa.
-fn bin(value: f64) -> i16 {
+pub(super) fn bin(value: f64) -> i16 {
     let size = value.abs().min(LARGEST);
     if size < SMALLEST {
         return 0;

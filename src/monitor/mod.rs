@@ -77,7 +77,7 @@ use tally::{NUMBERS, NumberCell, Scored, SuccessCell};
 use words::Words;
 
 /// The kind of a monitor's bytes.
-const KIND: &str = "monitor-2";
+const KIND: &str = "monitor-3";
 /// A monitor's bytes are not read beyond this many.
 const MAX_BYTES: usize = 1 << 30;
 /// Versions of each model whose record is kept.
@@ -267,6 +267,7 @@ impl Monitor {
                 day.choose(&decision.policy, &decision.chosen, decision.propensity);
             }
         }
+        self.starts.count(&values);
         let numbers = at_start(started, predicted);
         if self.starts.add(&numbers, Some(&values), micros, self.options.window) {
             let found = self.starts.close(&START_NUMBERS, &self.names, &self.options, known_at);
@@ -286,7 +287,8 @@ impl Monitor {
         }
         self.flow.last_end = self.flow.last_end.max(Some(micros));
         self.flow.ended_since_outcome += 1;
-        if self.ends.add(&at_end(end), None, micros, self.options.window) {
+        let values = generation.start.as_ref().map(|start| start.values);
+        if self.ends.add(&at_end(end), values.as_ref(), micros, self.options.window) {
             let found = self.ends.close(&END_NUMBERS, &self.names, &self.options, known_at);
             self.drift.tell(found);
         }

@@ -31,6 +31,8 @@ pub struct Stream {
     pub fall: Option<(usize, u32, f64)>,
     /// From which generation on descriptions grow, by how many standard deviations.
     pub longer: Option<(u32, f64)>,
+    /// The one agent whose descriptions grow; `None` for all.
+    pub longer_for: Option<usize>,
     /// An agent and a language, their share of all, and by what their success is multiplied.
     pub lift: Option<(usize, usize, f64, f64)>,
     /// Whether predictions are shown: the true odds before any change, with noise of this much in log-odds.
@@ -77,6 +79,7 @@ impl Stream {
             base: 0.64,
             fall: None,
             longer: None,
+            longer_for: None,
             lift: None,
             predicted: None,
             delay: 0,
@@ -153,7 +156,9 @@ impl Stream {
         task.temperature = Some(0.1 + 0.2 * self.normal().abs());
         task.rag_avg_similarity = Some((0.6 + 0.1 * self.normal()).clamp(0.0, 1.0));
         task.system_load = Some(self.random.random::<f64>());
-        let longer = self.longer.filter(|(from, _)| self.number >= *from).map_or(0.0, |(_, by)| by);
+        let grows = self.longer.filter(|(from, _)| self.number >= *from);
+        let longer =
+            grows.filter(|_| self.longer_for.is_none_or(|agent| agent == at[0])).map_or(0.0, |(_, by)| by);
         let length = (120.0 + 25.0 * (self.normal() + longer)).max(30.0) as usize;
         task.task_description = self.words(length);
         let started_at = DateTime::from_timestamp(START + STEP * i64::from(self.number), 0).unwrap();

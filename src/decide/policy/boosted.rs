@@ -66,16 +66,14 @@ fn log_odds(p: f64) -> f64 {
 
 impl Policy for Boosted {
     fn name(&self) -> &'static str {
-        "boosted 1"
+        "boosted 2"
     }
 
     fn odds(&self, arms: &[Arm], objective: &Objective, seed: u64) -> Vec<f64> {
-        let shares = self.margins(arms).spread_by(self.params.spread).shares_best(
-            arms,
-            objective,
-            self.params.samples,
-            seed,
-        );
+        let shares = self
+            .margins(arms)
+            .spread_by(self.params.spread_after(self.model.outcomes()))
+            .shares_best(arms, objective, self.params.samples, seed);
         above_floor(shares, self.params.floor)
     }
 

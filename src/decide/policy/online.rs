@@ -59,6 +59,7 @@ pub(super) struct Online {
     covariance: Vec<Vec<f64>>,
     /// Decayed means of standardised residuals.
     residual: Vec<f64>,
+    outcomes: u64,
 }
 
 /// Log-odds of success of several arms: a joint Gaussian.
@@ -80,6 +81,11 @@ const MOST_MARGIN: f64 = 12.0;
 impl Online {
     pub(super) fn new(params: OnlineParams) -> Self {
         Self { params, ..Self::default() }
+    }
+
+    /// How many outcomes it has learnt.
+    pub(super) fn outcomes(&self) -> u64 {
+        self.outcomes
     }
 
     /// What it believes of each arm, on top of each one's offset.
@@ -127,6 +133,7 @@ impl Online {
     /// Learns an outcome of an arm whose log-odds start from `offset`.
     pub(super) fn learn(&mut self, arm: &Arm, offset: f64, success: bool) {
         self.drift();
+        self.outcomes = self.outcomes.saturating_add(1);
         let row: Vec<(usize, f64)> =
             arm.features.iter().filter_map(|(name, x)| Some((self.place(*name)?, *x))).collect();
         let mut gain = vec![0.0; self.mean.len()];

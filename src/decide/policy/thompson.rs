@@ -26,9 +26,14 @@ pub struct Thompson {
 pub struct ThompsonParams {
     /// Draws from what is believed, 1 to 100,000; by default 100.
     pub samples: u32,
-    /// By how much what is believed is spread beyond what theory says, above 0 and at most 10; below 1 it
-    /// explores less, which pays where tasks differ much (Chapelle and Li 2011). By default 0.4.
+    /// By how much what is believed is spread beyond what theory says as long as nothing is known, above 0
+    /// and at most 10; by default 1, which is theory's. Less explores less.
     pub spread: f64,
+    /// What that spread comes to in the end, above 0 and at most 10; by default 0.2. Tasks differ, so that
+    /// something is left to be tried for ever; in the long run it no longer pays (Chapelle and Li 2011).
+    pub settled_spread: f64,
+    /// Outcomes after which half the way from the one to the other is gone, above 0; by default 4,000.
+    pub settling: f64,
     /// Odds that are shared out evenly, 0 to 1: what has no odds cannot be judged afterwards. By default
     /// 0.005, which costs little; to judge policies much unlike this one it takes 0.1 to 0.3 for a while.
     pub floor: f64,
@@ -38,7 +43,14 @@ pub struct ThompsonParams {
 
 impl Default for ThompsonParams {
     fn default() -> Self {
-        Self { samples: 100, spread: 0.4, floor: 0.005, online: OnlineParams::default() }
+        Self {
+            samples: 100,
+            spread: 1.0,
+            settled_spread: 0.2,
+            settling: 4000.0,
+            floor: 0.005,
+            online: OnlineParams::default(),
+        }
     }
 }
 
@@ -64,17 +76,29 @@ impl Thompson {
     }
 }
 
+impl ThompsonParams {
+    /// The spread after so many outcomes.
+    pub(super) fn spread_after(&self, outcomes: u64) -> f64 {
+        let left = 1.0 / (1.0 + outcomes as f64 / self.settling);
+        self.settled_spread + (self.spread - self.settled_spread) * left
+    }
+}
+
 impl Verify for ThompsonParams {
     fn verify(&self) -> Result<()> {
         self.online.verify()?;
-        let Self { samples, spread, floor, .. } = *self;
+        let Self { samples, spread, settled_spread, settling, floor, .. } = *self;
+        let is_spread = |spread: f64| (f64::MIN_POSITIVE..=10.0).contains(&spread);
         if !(1..=100_000).contains(&samples)
-            || !(f64::MIN_POSITIVE..=10.0).contains(&spread)
+            || !is_spread(spread)
+            || !is_spread(settled_spread)
+            || !(f64::MIN_POSITIVE..=f64::MAX).contains(&settling)
             || !(0.0..=1.0).contains(&floor)
         {
             return Err(Error::invalid(format!(
-                "Thompson: samples is {samples}, expected 1 to 100000; spread is {spread}, expected above 0 \
-                 and at most 10; floor is {floor}, expected 0 to 1"
+                "Thompson: samples is {samples}, expected 1 to 100000; spread is {spread} and settled_spread \
+                 {settled_spread}, expected above 0 and at most 10; settling is {settling}, expected above 0; \
+                 floor is {floor}, expected 0 to 1"
             )));
         }
         Ok(())
@@ -83,16 +107,14 @@ impl Verify for ThompsonParams {
 
 impl Policy for Thompson {
     fn name(&self) -> &'static str {
-        "thompson 1"
+        "thompson 2"
     }
 
     fn odds(&self, arms: &[Arm], objective: &Objective, seed: u64) -> Vec<f64> {
-        let shares = self.margins(arms).spread_by(self.params.spread).shares_best(
-            arms,
-            objective,
-            self.params.samples,
-            seed,
-        );
+        let shares = self
+            .margins(arms)
+            .spread_by(self.params.spread_after(self.model.outcomes()))
+            .shares_best(arms, objective, self.params.samples, seed);
         above_floor(shares, self.params.floor)
     }
 
@@ -115,5 +137,29 @@ impl Policy for Thompson {
     fn restore(&mut self, bytes: &[u8]) -> Result<()> {
         *self = load(bytes)?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_explores_less_the_more_it_knows() {
+        let params = ThompsonParams::default();
+        let spreads = [0, 4000, 36_000, u64::MAX].map(|n| params.spread_after(n));
+        assert!((spreads[1] - 0.6).abs() < 1e-12 && (spreads[2] - 0.28).abs() < 1e-12, "{spreads:?}");
+        assert!(spreads[0] == 1.0 && (spreads[3] - 0.2).abs() < 1e-9, "{spreads:?}");
+    }
+
+    #[test]
+    fn parameters_out_of_range_are_named() {
+        let wrong = |change: fn(&mut ThompsonParams)| {
+            let mut params = ThompsonParams::default();
+            change(&mut params);
+            Thompson::new(params).unwrap_err().to_string()
+        };
+        assert!(wrong(|p| p.settled_spread = 0.0).contains("settled_spread 0"));
+        assert!(wrong(|p| p.settling = f64::NAN).contains("settling is NaN"));
     }
 }

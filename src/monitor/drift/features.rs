@@ -2,6 +2,7 @@
 
 use super::distance::{of_categories, of_numbers};
 use super::finding::{ChangeSize, DriftKind, Finding, Severity};
+use super::places::Places;
 use super::since_words;
 use crate::event::{Completion, Started};
 use crate::monitor::dimension::{DIMENSIONS, Dimension, FIRST, Names, UNKNOWN, Values};
@@ -45,6 +46,7 @@ const NEW_SHARE: f64 = 0.01;
 pub(in crate::monitor) struct FeatureWatch {
     numbers: Vec<Pair<Histogram>>,
     categories: Vec<Pair<Vec<u32>>>,
+    places: Pair<Places>,
     /// Events in the window.
     events: u32,
     /// When its first became known.
@@ -98,10 +100,10 @@ pub(in crate::monitor) fn at_end(end: &Completion) -> [f64; END_NUMBERS.len()] {
 }
 
 impl FeatureWatch {
-    /// Takes in an event; whether its window is full.
-    pub(in crate::monitor) fn add(
+    /// Takes in the numbers of an event, and the slices in which it is; whether its window is full.
+    pub(in crate::monitor) fn add<const N: usize>(
         &mut self,
-        numbers: &[f64],
+        numbers: &[f64; N],
         values: Option<&Values>,
         known_at: i64,
         window: u32,
@@ -112,17 +114,20 @@ impl FeatureWatch {
         self.events += 1;
         self.numbers.resize_with(numbers.len(), Pair::default);
         self.numbers.iter_mut().zip(numbers).for_each(|(pair, value)| pair.window.add(*value));
-        if let Some(values) = values {
-            self.categories.resize_with(DIMENSIONS, Pair::default);
-            for (pair, value) in self.categories.iter_mut().zip(values) {
-                let at = usize::from(*value);
-                if pair.window.len() <= at {
-                    pair.window.resize(at + 1, 0);
-                }
-                pair.window[at] += 1;
-            }
-        }
+        values.into_iter().for_each(|values| self.places.window.add(numbers, values));
         self.events >= window && known_at - self.from >= LEAST_MICROS
+    }
+
+    /// Takes in the categories of an event, before its numbers.
+    pub(in crate::monitor) fn count(&mut self, values: &Values) {
+        self.categories.resize_with(DIMENSIONS, Pair::default);
+        for (pair, value) in self.categories.iter_mut().zip(values) {
+            let at = usize::from(*value);
+            if pair.window.len() <= at {
+                pair.window.resize(at + 1, 0);
+            }
+            pair.window[at] += 1;
+        }
     }
 
     /// Closes the window: what has changed in it beyond chance.
@@ -138,7 +143,7 @@ impl FeatureWatch {
         let mut changed = vec![false; named.len() + DIMENSIONS];
         if self.windows >= LEAST_WINDOWS {
             let context = Context { since, now, events: u64::from(self.events) };
-            let mut tests = self.number_tests(named, &context);
+            let mut tests = self.number_tests(named, names, &context);
             tests.extend(self.category_tests(named.len(), names, &context));
             // All tests of a window together err as seldom as the windows of starts and of ends may.
             let level = options.false_alarms * f64::from(self.events) / 10_000.0 / 2.0;
@@ -154,7 +159,12 @@ impl FeatureWatch {
         found
     }
 
-    fn number_tests(&self, named: &[&'static str], context: &Context) -> Vec<(usize, Finding)> {
+    fn number_tests(
+        &self,
+        named: &[&'static str],
+        names: &Names,
+        context: &Context,
+    ) -> Vec<(usize, Finding)> {
         let pairs = self.numbers.iter().zip(named).enumerate();
         pairs
             .filter_map(|(which, (pair, name))| {
@@ -168,12 +178,16 @@ impl FeatureWatch {
                 };
                 let middle = |h: &Histogram| h.quantile(0.5).unwrap_or(0.0);
                 let (before, after) = (middle(&pair.usual), middle(&pair.window));
+                let place = self.places.window.moved(&self.places.usual, which);
+                let slice = place.and_then(|(dimension, value)| names.key(dimension, value));
+                let here = slice.as_ref().map_or_else(String::new, |key| format!("; it sits with {key}"));
                 let text = format!(
-                    "{name} is distributed otherwise: median {before:.3} before, {after:.3} since {} (PSI {:.2}).",
+                    "{name} is distributed otherwise: median {before:.3} before, {after:.3} since {} (PSI {:.2}){here}.",
                     since_words(context.since),
                     distance.psi
                 );
-                Some((which, context.finding(DriftKind::Feature, name, (before, after), size, text)))
+                let finding = context.finding(DriftKind::Feature, name, (before, after), size, text);
+                Some((which, Finding { slice, ..finding }))
             })
             .collect()
     }
@@ -250,20 +264,23 @@ impl FeatureWatch {
         let fade = self.windows >= MEMORY_WINDOWS;
         let of_week = self.weeks.iter_mut().filter(|(known, _)| *known == week);
         let mut sums = of_week.flat_map(|(_, sums)| sums);
-        for (pair, changed) in self.numbers.iter_mut().zip(changed) {
+        for (which, (pair, changed)) in self.numbers.iter_mut().zip(changed).enumerate() {
             let window = std::mem::take(&mut pair.window);
             if let Some(sum) = sums.next() {
                 sum.merge(&window);
             }
             if *changed {
                 pair.usual = window;
+                self.places.usual.forget(which);
                 continue;
             }
             if fade {
                 pair.usual.halve();
+                self.places.usual.halve(which);
             }
             pair.usual.merge(&window);
         }
+        self.places.usual.merge(&std::mem::take(&mut self.places.window));
         for (pair, changed) in self.categories.iter_mut().zip(&changed[self.numbers.len()..]) {
             let window = std::mem::take(&mut pair.window);
             if *changed {

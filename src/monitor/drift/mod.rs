@@ -7,6 +7,7 @@ mod finding;
 mod label_free;
 mod locate;
 mod page_hinkley;
+mod places;
 
 pub(super) use distance::normal_above;
 pub(super) use features::{END_NUMBERS, FeatureWatch, START_NUMBERS, at_end, at_start};
