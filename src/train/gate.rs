@@ -19,8 +19,8 @@ pub struct Gate {
     pub margin: f64,
     /// How sure it must be, 0.5 to 0.999: the probability of not promoting a model that is no better.
     pub confidence: f64,
-    /// Refuse a model that is worse than a baseline by more than chance, and hold a first one that is not
-    /// better, beyond chance, than the best of them.
+    /// Refuse a model that is worse than a baseline by more than chance, and hold a first one that is better
+    /// than none beyond chance, or seems worse than one.
     pub baselines: bool,
     /// Compare it with the model in production.
     pub champion: bool,
@@ -163,7 +163,7 @@ impl Gate {
     }
 
     /// Judges a model by its scores and by its paired comparisons, each named, with the baselines
-    /// and with the champion. Where there is no champion it must be better than the best baseline instead.
+    /// and with the champion. Where there is no champion it must be better than a baseline instead, and seem worse than none.
     pub fn judge(
         &self,
         scores: &BTreeMap<String, f64>,
@@ -181,7 +181,7 @@ impl Gate {
                 format!("held: only {rows} outcomes are new to the model in production"),
                 None,
             )),
-            _ => checks.extend(against_the_best(baselines).filter(|_| self.baselines)),
+            _ => checks.extend(without_a_champion(baselines).filter(|_| self.baselines)),
         }
         if checks.is_empty() {
             checks.push(Check::pass(
@@ -294,19 +294,23 @@ fn against_baseline(name: &str, c: &PairedComparison) -> Check {
     }
 }
 
-/// Without a champion a model must be better than the best baseline: to be better than one that fails, as
-/// the past's does where few labels are the host's, shows nothing.
-fn against_the_best(baselines: &BTreeMap<String, PairedComparison>) -> Option<Check> {
+/// Without a champion a model must be better than some baseline, or it has shown nothing; and to be better
+/// than one that fails, as the past's does where few labels are the host's, is not enough.
+fn without_a_champion(baselines: &BTreeMap<String, PairedComparison>) -> Option<Check> {
     let (name, best) = baselines.iter().max_by(|a, b| a.1.difference.total_cmp(&b.1.difference))?;
-    if best.is_better() {
+    let what = if best.difference > 0.0 {
+        format!("seems worse than the baseline {name}")
+    } else if baselines.values().any(PairedComparison::is_better) {
         return None;
-    }
+    } else {
+        "not better than any baseline beyond doubt".to_owned()
+    };
     let more = best.rows_to_decide(0.0);
     let more_text = more.map_or_else(
-        || "it does not seem better".to_owned(),
+        || "more of the same would not help".to_owned(),
         |more| format!("about {more} more outcomes may tell"),
     );
-    Some(Check::hold(format!("held: not better than the baseline {name} beyond doubt: {more_text}"), more))
+    Some(Check::hold(format!("held: {what}: {more_text}"), more))
 }
 
 fn figures(c: &PairedComparison) -> String {
@@ -398,11 +402,15 @@ mod tests {
             [judge(-0.1), judge(0.0), judge(0.1)],
             [Decision::Promote, Decision::Hold, Decision::Refuse]
         );
-        let one_fails =
-            [("constant".to_owned(), comparison(0.0)), ("past".to_owned(), comparison(-0.3))].into();
-        let verdict = Gate::relative().judge(&BTreeMap::new(), &one_fails, Champion::None);
-        assert_eq!(verdict.decision, Decision::Hold);
-        assert!(verdict.reasons[2].contains("not better than the baseline constant"), "{verdict:?}");
+        let beside_one_that_fails = |shift| {
+            let constant = ("constant".to_owned(), comparison(shift));
+            let baselines = [constant, ("past".to_owned(), comparison(-0.3))].into();
+            Gate::relative().judge(&BTreeMap::new(), &baselines, Champion::None)
+        };
+        assert!(beside_one_that_fails(-0.0001).promotes());
+        let held = beside_one_that_fails(0.0004);
+        assert_eq!(held.decision, Decision::Hold);
+        assert!(held.reasons[2].contains("seems worse than the baseline constant"), "{held:?}");
         let few = Gate::relative().judge(&BTreeMap::new(), &BTreeMap::new(), Champion::TooFewRows(7));
         assert_eq!(few.decision, Decision::Hold);
     }

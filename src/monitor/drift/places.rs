@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// Fewer numbers than this say nothing of a slice.
 const FEWEST: f64 = 20.0;
-/// Standard errors by which the mean of a slice must have moved: many slices are looked at.
+/// Standard errors by which a slice must have moved further than the rest: many slices are looked at.
 const CLEAR: f64 = 4.0;
 
 /// The numbers of all generations and of each slice, summed up by bin: an octave is as far everywhere, so
@@ -74,10 +74,10 @@ impl Places {
             for (value, (new, old)) in slices.enumerate().skip(usize::from(FIRST)) {
                 let slice = Move { old: of(old), new: of(new) };
                 let rest = total.without(&slice);
-                let here = slice.is_known() && rest.is_known() && slice.z() > CLEAR;
+                let (is_known, z) = (slice.is_known() && rest.is_known(), slice.further_than(&rest));
                 let only_here = rest.by().abs() < slice.by().abs() / 3.0;
-                if here && only_here && clearest.is_none_or(|(_, z)| slice.z() > z) {
-                    clearest = Some(((dimension, value as u16), slice.z()));
+                if is_known && only_here && z > clearest.map_or(CLEAR, |(_, z)| z) {
+                    clearest = Some(((dimension, value as u16), z));
                 }
             }
         }
@@ -105,10 +105,12 @@ impl Move {
         self.new.mean() - self.old.mean()
     }
 
-    /// The same in standard errors, unsigned. Numbers that were all alike have none: then any move is clear.
-    fn z(&self) -> f64 {
-        let error = (self.old.variance_of_mean() + self.new.variance_of_mean()).sqrt();
-        self.by().abs() / error.max(1e-9)
+    /// How much further it moved than another, in standard errors. Numbers that were all alike have none:
+    /// then any move is clear.
+    fn further_than(&self, other: &Self) -> f64 {
+        let parts = [self.old, self.new, other.old, other.new];
+        let error = parts.iter().map(|sum| sum.variance_of_mean()).sum::<f64>().sqrt();
+        (self.by() - other.by()).abs() / error.max(1e-9)
     }
 }
 
