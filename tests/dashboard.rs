@@ -155,6 +155,8 @@ fn what_it_shows_is_what_the_store_says() {
     let pairs = pairs(&events);
     let right = pairs.iter().filter(|(p, y)| (*p >= 0.5) == *y).count() as f64;
     near(kpi("prediction_accuracy"), right / pairs.len() as f64, "accuracy");
+    let came = pairs.iter().filter(|(_, y)| *y).count() as f64 / pairs.len() as f64;
+    near(figure(&page, &["data-baseline"], "data-baseline"), came.max(1.0 - came), "the likelier every time");
     let brier: Vec<f64> = pairs.iter().map(|(p, y)| (p - f64::from(u8::from(*y))).powi(2)).collect();
     near(figure(&page, &["data-scores=\"success\""], "data-brier"), mean(&brier), "Brier score");
     near(figure(&page, &["data-scores=\"success\""], "data-n"), pairs.len() as f64, "predictions judged");
@@ -333,7 +335,7 @@ fn an_empty_page_says_what_is_missing_and_no_number_is_none() {
     }
     let mut seen = block_on(lived()).1;
     for kpi in &mut seen.kpis {
-        (kpi.value, kpi.before) = (Some(f64::NAN), Some(f64::INFINITY));
+        (kpi.value, kpi.before, kpi.baseline) = (Some(f64::NAN), Some(f64::INFINITY), Some(f64::NAN));
     }
     seen.calibration.bins.iter_mut().for_each(|bin| bin.predicted = f64::NAN);
     seen.calibration.weeks.iter_mut().for_each(|week| (week.predicted, week.ece) = (f64::NAN, f64::NAN));

@@ -314,6 +314,10 @@ fn only_outcomes_that_have_had_time_count() {
     assert!(success(&hasty).iter().all(|s| *s == 0.0) && hasty.arms[0].answered.unwrap() < 0.5);
     let json = serde_json::to_string(&report).unwrap();
     assert_eq!(serde_json::from_str::<ExperimentReport>(&json).unwrap(), report);
+    let unheard_of =
+        ExperimentData::read(&store, &experiment, TimeDelta::days(10), Some("success"), at(2_000));
+    let error = block_on(unheard_of).unwrap_err().to_string();
+    assert!(error.contains("was shown a prediction of \"success\""), "{error}");
 }
 
 #[test]

@@ -76,7 +76,8 @@ impl ExperimentData {
     /// was made before the arm took effect, where there is one.
     ///
     /// # Errors
-    /// Those of reading the store; `InvalidInput` when the window is not above 0 or an arm is unknown.
+    /// Those of reading the store; `InvalidInput` when the window is not above 0, an arm is unknown, or no
+    /// generation was shown a prediction of the covariate's name.
     pub async fn read(
         store: &dyn EventStore,
         experiment: &Experiment,
@@ -90,7 +91,8 @@ impl ExperimentData {
     /// The same of given generations, in the order of their start.
     ///
     /// # Errors
-    /// `InvalidInput` when the window is not above 0 or an arm is unknown.
+    /// `InvalidInput` when the window is not above 0, an arm is unknown, or no generation was shown a
+    /// prediction of the covariate's name.
     pub fn of(
         events: &[GenerationEvent],
         experiment: &Experiment,
@@ -105,6 +107,7 @@ impl ExperimentData {
         }
         let mut data = Self::new(experiment);
         let weight = outcome_weights(events, window, now);
+        let (mut judged, mut predicted) = (0_u64, 0_u64);
         for event in events {
             let started = &event.started.value;
             let of_this = |a: &&crate::event::Assignment| a.experiment == experiment.spec().name;
@@ -120,9 +123,20 @@ impl ExperimentData {
             let mut observation = Observation::new(success);
             (observation.cost, observation.seconds) = (outcome.cost, outcome.seconds);
             observation.predicted = shown.map(|p| p.value);
+            (judged, predicted) = (judged + 1, predicted + u64::from(shown.is_some()));
             observation.weight = weight(event, success);
             data.answered[arm].1 += 1;
             data.observe(&assignment.unit, observation)?;
+        }
+        if let Some(name) = covariate
+            && judged > 0
+            && predicted == 0
+        {
+            return Err(Error::invalid(format!(
+                "none of {judged} generations of {:?} was shown a prediction of {name:?}: name one that is stored \
+                 with their starts, or none",
+                experiment.spec().name
+            )));
         }
         Ok(data)
     }

@@ -26,6 +26,9 @@ pub struct Kpi {
     pub met: Option<bool>,
     /// What it was in as many days before; `None` where nothing tells.
     pub before: Option<f64>,
+    /// What comes without any model: of the accuracy, that of always saying what happens more often.
+    #[serde(default)]
+    pub baseline: Option<f64>,
 }
 
 /// Which figure.
@@ -105,6 +108,7 @@ pub(super) fn kpis(monitor: &Monitor, now: DateTime<Utc>) -> Vec<Kpi> {
             target: target.map(|(target, _)| target),
             met,
             before: before.figure(name).value,
+            baseline: recent.baseline(name),
         }
     };
     names.map(of).into()
@@ -184,6 +188,11 @@ impl Span {
             KpiName::RecordedShare => self.recorded.map_or_else(Figure::default, rate),
             KpiName::PredictionLatency => plain(self.latency.quantile(0.99), self.latency.n()),
         }
+    }
+
+    fn baseline(&self, name: KpiName) -> Option<f64> {
+        let scores = self.cell.success_scores().filter(|_| name == KpiName::PredictionAccuracy)?;
+        scores.actual.value.map(|rate| rate.max(1.0 - rate))
     }
 }
 

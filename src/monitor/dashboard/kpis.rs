@@ -32,6 +32,11 @@ fn card(kpi: &Kpi, analytics: &Analytics) -> Markup {
                 (show::kpi_value(kpi.name, kpi.value))
             }
             dd.more { (goal(kpi)) }
+            @if kpi.baseline.is_some() {
+                dd.more data-baseline=[show::finite(kpi.baseline)] {
+                    "the likelier outcome every time: " (show::kpi_value(kpi.name, kpi.baseline))
+                }
+            }
             @if let Some((text, good)) = show::kpi_change(kpi) {
                 @let class = if !text.contains(|c| ('1'..='9').contains(&c)) { "" } else if good { "good" } else { "bad" };
                 dd.more { span class=(class) { (text) } " since before" }

@@ -21,7 +21,7 @@ pub(super) struct Places {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 struct Sum {
     n: i64,
-    sum: i64,
+    total: i64,
     squares: i64,
 }
 
@@ -116,13 +116,13 @@ impl Move {
 
 impl Sum {
     fn halve(&mut self) {
-        *self = Self { n: self.n / 2, sum: self.sum / 2, squares: self.squares / 2 };
+        *self = Self { n: self.n / 2, total: self.total / 2, squares: self.squares / 2 };
     }
 
     fn with(self, part: Self) -> Self {
         Self {
             n: self.n.saturating_add(part.n),
-            sum: self.sum.saturating_add(part.sum),
+            total: self.total.saturating_add(part.total),
             squares: self.squares.saturating_add(part.squares),
         }
     }
@@ -130,13 +130,13 @@ impl Sum {
     fn without(self, part: Self) -> Self {
         Self {
             n: self.n.saturating_sub(part.n),
-            sum: self.sum.saturating_sub(part.sum),
+            total: self.total.saturating_sub(part.total),
             squares: self.squares.saturating_sub(part.squares),
         }
     }
 
     fn mean(self) -> f64 {
-        self.sum as f64 / self.n.max(1) as f64
+        self.total as f64 / self.n.max(1) as f64
     }
 
     fn variance_of_mean(self) -> f64 {
@@ -149,7 +149,7 @@ fn add(sums: &mut Vec<Sum>, bins: &[Option<i64>]) {
     sums.resize(bins.len(), Sum::default());
     for (sum, bin) in sums.iter_mut().zip(bins) {
         if let Some(bin) = bin {
-            *sum = sum.with(Sum { n: 1, sum: *bin, squares: bin * bin });
+            *sum = sum.with(Sum { n: 1, total: *bin, squares: bin * bin });
         }
     }
 }
