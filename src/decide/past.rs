@@ -1,7 +1,7 @@
 //! The stored past, cut off at a deadline.
 
 use crate::dataset::{AnswerOdds, Answers, MOST, Seen};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::event::{EventId, Fact, GenerationEvent, Outcome, Record};
 use crate::store::{EventStore, EventStoreExt, ScanOrder};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -24,6 +24,14 @@ pub(super) async fn generations(store: &dyn EventStore) -> Result<Vec<Generation
     store.for_each(ScanOrder::Known, &mut keep).await?;
     let events = order.iter().filter_map(|id| GenerationEvent::from_records(records.remove(id)?));
     Ok(events.collect())
+}
+
+/// Checks the span after which outcomes are looked at, called `name`.
+pub(super) fn check_span(name: &str, span: TimeDelta) -> Result<()> {
+    if span > TimeDelta::zero() && span <= TimeDelta::days(3650) {
+        return Ok(());
+    }
+    Err(Error::invalid(format!("{name} is {span}, expected above 0 and ten years at most")))
 }
 
 /// What came of a generation within `deadline` of its start, its cost and its seconds; `None` while

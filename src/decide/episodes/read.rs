@@ -4,8 +4,8 @@ use super::episode::{Ending, Episode, EpisodeStep, MOST_STEPS};
 use super::situation::{Situation, recorded_step};
 use super::step::NextStep;
 use crate::decide::Unit;
-use crate::decide::past::generations;
-use crate::error::{Error, Result};
+use crate::decide::past::{check_span, generations};
+use crate::error::Result;
 use crate::event::{GenerationEvent, Outcome, TaskId};
 use crate::fnv;
 use crate::store::EventStore;
@@ -87,11 +87,7 @@ impl Episodes {
         now: DateTime<Utc>,
     ) -> Result<Self> {
         let deadline = options.deadline;
-        if deadline <= TimeDelta::zero() || deadline > TimeDelta::days(3650) {
-            return Err(Error::invalid(format!(
-                "deadline is {deadline}, expected above 0 and ten years at most"
-            )));
-        }
+        check_span("deadline", deadline)?;
         let mut tasks = BTreeMap::<TaskId, Vec<GenerationEvent>>::new();
         for event in events {
             tasks.entry(event.started.value.context.task_id.clone()).or_default().push(event);

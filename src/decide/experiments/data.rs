@@ -1,7 +1,7 @@
 //! Outcomes by unit.
 
 use super::spec::Experiment;
-use crate::decide::past::{generations, matured, outcome_weights};
+use crate::decide::past::{check_span, generations, matured, outcome_weights};
 use crate::error::{Error, Result};
 use crate::event::GenerationEvent;
 use crate::store::EventStore;
@@ -100,11 +100,7 @@ impl ExperimentData {
         covariate: Option<&str>,
         now: DateTime<Utc>,
     ) -> Result<Self> {
-        if window <= TimeDelta::zero() || window > TimeDelta::days(3650) {
-            return Err(Error::invalid(format!(
-                "window is {window}, expected above 0 and ten years at most"
-            )));
-        }
+        check_span("window", window)?;
         let mut data = Self::new(experiment);
         let weight = outcome_weights(events, window, now);
         let (mut judged, mut predicted) = (0_u64, 0_u64);

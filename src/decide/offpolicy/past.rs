@@ -4,7 +4,7 @@ use super::estimate::OffPolicyOptions;
 use super::report::PolicyReport;
 use super::row::LoggedChoice;
 use crate::decide::Unit;
-use crate::decide::past::{generations, matured, outcome_weights};
+use crate::decide::past::{check_span, generations, matured, outcome_weights};
 use crate::error::{Error, Result};
 use crate::event::{Decision, EventId, GenerationEvent, TaskContext};
 use crate::fnv;
@@ -109,11 +109,7 @@ impl LoggedPast {
         now: DateTime<Utc>,
     ) -> Result<Self> {
         let deadline = options.deadline;
-        if deadline <= TimeDelta::zero() || deadline > TimeDelta::days(3650) {
-            return Err(Error::invalid(format!(
-                "deadline is {deadline}, expected above 0 and ten years at most"
-            )));
-        }
+        check_span("deadline", deadline)?;
         let (mut generations, mut skipped) = (Vec::new(), Skipped::default());
         let mut events: Vec<_> = events.into_iter().collect();
         events.sort_by(|a, b| (a.started.known_at, &a.event_id).cmp(&(b.started.known_at, &b.event_id)));

@@ -2,9 +2,7 @@
 //! since it was trained.
 
 use super::online::{Margins, Online};
-use super::{
-    Arm, Belief, Objective, Policy, TaskOutcome, ThompsonParams, above_floor, load, store, verified,
-};
+use super::{Arm, Belief, Objective, Policy, TaskOutcome, ThompsonParams, load, store, verified};
 use crate::error::Result;
 use crate::learn::logit;
 use serde::{Deserialize, Serialize};
@@ -70,11 +68,7 @@ impl Policy for Boosted {
     }
 
     fn odds(&self, arms: &[Arm], objective: &Objective, seed: u64) -> Vec<f64> {
-        let shares = self
-            .margins(arms)
-            .spread_by(self.params.spread_after(self.model.outcomes()))
-            .shares_best(arms, objective, self.params.samples, seed);
-        above_floor(shares, self.params.floor)
+        self.params.odds(self.margins(arms), self.model.outcomes(), (arms, objective), seed)
     }
 
     fn beliefs(&self, arms: &[Arm]) -> Vec<Belief> {

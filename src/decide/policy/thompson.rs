@@ -77,8 +77,20 @@ impl Thompson {
 }
 
 impl ThompsonParams {
+    /// The odds of `arms`, of which so many outcomes have taught what `margins` says.
+    pub(super) fn odds(
+        &self,
+        margins: Margins,
+        outcomes: u64,
+        (arms, objective): (&[Arm], &Objective),
+        seed: u64,
+    ) -> Vec<f64> {
+        let spread = margins.spread_by(self.spread_after(outcomes));
+        above_floor(spread.shares_best(arms, objective, self.samples, seed), self.floor)
+    }
+
     /// The spread after so many outcomes.
-    pub(super) fn spread_after(&self, outcomes: u64) -> f64 {
+    fn spread_after(&self, outcomes: u64) -> f64 {
         let left = 1.0 / (1.0 + outcomes as f64 / self.settling);
         self.settled_spread + (self.spread - self.settled_spread) * left
     }
@@ -111,11 +123,7 @@ impl Policy for Thompson {
     }
 
     fn odds(&self, arms: &[Arm], objective: &Objective, seed: u64) -> Vec<f64> {
-        let shares = self
-            .margins(arms)
-            .spread_by(self.params.spread_after(self.model.outcomes()))
-            .shares_best(arms, objective, self.params.samples, seed);
-        above_floor(shares, self.params.floor)
+        self.params.odds(self.margins(arms), self.model.outcomes(), (arms, objective), seed)
     }
 
     fn beliefs(&self, arms: &[Arm]) -> Vec<Belief> {

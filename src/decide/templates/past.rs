@@ -1,8 +1,8 @@
 //! What came of templates, and with which odds they were chosen.
 
-use crate::decide::past::{generations, matured};
+use crate::decide::past::{check_span, generations, matured};
 use crate::decide::{Candidate, Unit};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::event::{Decision, GenerationEvent, TemplateId};
 use crate::fnv;
 use crate::store::EventStore;
@@ -103,11 +103,7 @@ impl TemplatePast {
         now: DateTime<Utc>,
     ) -> Result<Self> {
         let deadline = options.deadline;
-        if deadline <= TimeDelta::zero() || deadline > TimeDelta::days(3650) {
-            return Err(Error::invalid(format!(
-                "deadline is {deadline}, expected above 0 and ten years at most"
-            )));
-        }
+        check_span("deadline", deadline)?;
         let named = candidates.iter().filter_map(|c| Some((c.name.as_str(), c.plan.template.as_ref()?)));
         let templates: HashMap<_, _> = named.collect();
         let (mut past, mut order) = (Self::default(), Vec::new());
