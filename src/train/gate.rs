@@ -163,7 +163,8 @@ impl Gate {
     }
 
     /// Judges a model by its scores and by its paired comparisons, each named, with the baselines
-    /// and with the champion. Where there is no champion it must be better than a baseline instead, and seem worse than none.
+    /// and with the champion. Where there is no champion it must be better than a baseline instead, and
+    /// seem worse than none.
     pub fn judge(
         &self,
         scores: &BTreeMap<String, f64>,
@@ -298,19 +299,18 @@ fn against_baseline(name: &str, c: &PairedComparison) -> Check {
 /// than one that fails, as the past's does where few labels are the host's, is not enough.
 fn without_a_champion(baselines: &BTreeMap<String, PairedComparison>) -> Option<Check> {
     let (name, best) = baselines.iter().max_by(|a, b| a.1.difference.total_cmp(&b.1.difference))?;
-    let what = if best.difference > 0.0 {
-        format!("seems worse than the baseline {name}")
-    } else if baselines.values().any(PairedComparison::is_better) {
+    if best.difference > 0.0 {
+        return Some(Check::hold(format!("held: seems worse than the baseline {name}"), None));
+    }
+    if baselines.values().any(PairedComparison::is_better) {
         return None;
-    } else {
-        "not better than any baseline beyond doubt".to_owned()
-    };
-    let more = best.rows_to_decide(0.0);
+    }
+    let more = baselines.values().filter_map(|c| c.rows_to_decide(0.0)).min();
     let more_text = more.map_or_else(
-        || "more of the same would not help".to_owned(),
+        || "it does not seem better than any".to_owned(),
         |more| format!("about {more} more outcomes may tell"),
     );
-    Some(Check::hold(format!("held: {what}: {more_text}"), more))
+    Some(Check::hold(format!("held: not better than any baseline beyond doubt: {more_text}"), more))
 }
 
 fn figures(c: &PairedComparison) -> String {

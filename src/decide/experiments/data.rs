@@ -103,7 +103,7 @@ impl ExperimentData {
         check_span("window", window)?;
         let mut data = Self::new(experiment);
         let weight = outcome_weights(events, window, now);
-        let (mut judged, mut predicted) = (0_u64, 0_u64);
+        let mut foretold = false;
         for event in events {
             let started = &event.started.value;
             let of_this = |a: &&crate::event::Assignment| a.experiment == experiment.spec().name;
@@ -119,15 +119,13 @@ impl ExperimentData {
             let mut observation = Observation::new(success);
             (observation.cost, observation.seconds) = (outcome.cost, outcome.seconds);
             observation.predicted = shown.map(|p| p.value);
-            (judged, predicted) = (judged + 1, predicted + u64::from(shown.is_some()));
+            foretold |= shown.is_some();
             observation.weight = weight(event, success);
             data.answered[arm].1 += 1;
             data.observe(&assignment.unit, observation)?;
         }
-        if let Some(name) = covariate
-            && judged > 0
-            && predicted == 0
-        {
+        let judged = data.answered.iter().map(|(_, judged)| judged).sum::<u64>();
+        if let Some(name) = covariate.filter(|_| judged > 0 && !foretold) {
             return Err(Error::invalid(format!(
                 "none of {judged} generations of {:?} was shown a prediction of {name:?}: name one that is stored \
                  with their starts, or none",
