@@ -1,7 +1,7 @@
 //! What measuring generated code costs: for a usual completion, with growing size, at its worst.
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use devmatrix_ml::code::{CodeOptions, analyze, analyze_with};
+use devmatrix_ml::code_metrics::{CodeOptions, analyze, analyze_with};
 use devmatrix_ml::simulate::{Simulator, SimulatorOptions};
 use std::hint::black_box;
 use std::time::Duration;

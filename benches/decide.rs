@@ -5,15 +5,15 @@ mod common;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use devmatrix_ml::clock::{Clock, ManualClock};
-use devmatrix_ml::decide::{Boosted, Candidate, Plan, Policy, Request, Router, RouterOptions, Thompson};
 use devmatrix_ml::event::TaskContext;
 use devmatrix_ml::features::FeatureEngineer;
 use devmatrix_ml::history::SharedHistory;
 use devmatrix_ml::registry::MemoryRegistry;
-use devmatrix_ml::serve::PredictionService;
+use devmatrix_ml::routing::{Boosted, Candidate, Plan, Policy, Request, Router, RouterOptions, Thompson};
+use devmatrix_ml::serving::PredictionService;
 use devmatrix_ml::simulate::Generation;
 use devmatrix_ml::store::{EventStore, MemoryStore};
-use devmatrix_ml::train::{Gate, TrainingOptions, train_all};
+use devmatrix_ml::training::{Gate, TrainingOptions, train_all};
 use futures_executor::block_on;
 use std::hint::black_box;
 use std::sync::Arc;
@@ -55,8 +55,8 @@ fn all(c: &mut Criterion) {
     for policy in policies {
         let name = policy.name().to_owned();
         let mut router = Router::new(policy, RouterOptions::default()).unwrap();
-        let learnt = common::simulator(GENERATIONS).take(GENERATIONS).map(Generation::into_event);
-        learnt.for_each(|event| {
+        let learned = common::simulator(GENERATIONS).take(GENERATIONS).map(Generation::into_event);
+        learned.for_each(|event| {
             black_box(router.judged(&event));
         });
         let mut next = tasks.iter().cycle();

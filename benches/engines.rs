@@ -8,10 +8,10 @@
 #![allow(clippy::unwrap_used)] // a bench may fail by unwrapping
 
 use devmatrix_ml::dataset::{DatasetBuilder, Example, Target};
-use devmatrix_ml::evaluate::{compare_paired, log_loss, ndcg, pinball};
 use devmatrix_ml::event::Record;
 use devmatrix_ml::features::{FEATURES, FeatureEngineer, KnownWhen};
-use devmatrix_ml::learn::{BoostParams, Engine, FitRequest, Matrix, Objective, Sample, Trees, sigmoid};
+use devmatrix_ml::ml::metrics::{compare_paired, log_loss, ndcg, pinball};
+use devmatrix_ml::ml::{BoostParams, Engine, FitRequest, Matrix, Objective, Sample, Trees, sigmoid};
 use devmatrix_ml::simulate::{Generation, Simulator, SimulatorOptions};
 use std::fs;
 use std::path::Path;
@@ -79,7 +79,7 @@ fn main() {
     }
 }
 
-/// Rows that were learnt from and, newer, a fifth as many (at least 5,000) that judge.
+/// Rows that were learned from and, newer, a fifth as many (at least 5,000) that judge.
 fn simulated(rows: usize) -> [Vec<Example>; 3] {
     let wanted = rows + judging(rows);
     let mut options = SimulatorOptions::default();
@@ -221,7 +221,7 @@ fn one_fit(engine: &str, kind: usize, folder: &Path) {
     let values: Vec<f32> =
         read("values").chunks(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect();
     let width = values.len() / labels.len();
-    let rows = learnt(labels.len());
+    let rows = learned(labels.len());
     let mut params = (kind.params)();
     params.engine = if engine == "lightgbm" { Engine::Lightgbm } else { Engine::Hessboost };
     let groups = vec![GROUP; rows / GROUP];
@@ -241,8 +241,8 @@ fn one_fit(engine: &str, kind: usize, folder: &Path) {
     println!("{seconds} {cpu} {megabytes}");
 }
 
-/// The rows that are learnt from, of all.
-fn learnt(all: usize) -> usize {
+/// The rows that are learned from, of all.
+fn learned(all: usize) -> usize {
     if all > 30_000 { all / 6 * 5 } else { all - 5000 }
 }
 

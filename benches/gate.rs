@@ -6,12 +6,12 @@ mod common;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use devmatrix_ml::dataset::{Dataset, DatasetBuilder, FoldOptions, Target};
-use devmatrix_ml::evaluate::{BinaryScores, compare_auc, log_loss};
 use devmatrix_ml::event::Record;
+use devmatrix_ml::execution::{CancellationToken, ExecutionContext};
 use devmatrix_ml::features::FeatureEngineer;
+use devmatrix_ml::ml::metrics::{BinaryScores, compare_auc, log_loss};
 use devmatrix_ml::models::{SuccessTrainer, Trainer};
-use devmatrix_ml::train::{AgainstChampion, Champion, Gate, TuningOptions, tune};
-use devmatrix_ml::work::{Cancel, Work};
+use devmatrix_ml::training::{AgainstChampion, Champion, Gate, TuningOptions, tune};
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 use std::collections::BTreeMap;
@@ -99,14 +99,14 @@ fn cancellation(_: &mut Criterion) {
 
 /// How long it took to end when cancelled `after` so long; `None` where it had ended.
 fn wait(trainer: &SuccessTrainer, data: &Dataset, after: Duration) -> Option<Duration> {
-    let cancel = Cancel::new();
+    let cancel = CancellationToken::new();
     thread::scope(|scope| {
         let switch = scope.spawn(|| {
             thread::sleep(after);
             cancel.cancel();
             Instant::now()
         });
-        let fitted = Work::new().with_cancel(&cancel).run(|| trainer.fit(data));
+        let fitted = ExecutionContext::new().with_cancel(&cancel).run(|| trainer.fit(data));
         let ended = Instant::now();
         let cancelled = switch.join().unwrap();
         fitted.is_err().then(|| ended.saturating_duration_since(cancelled))

@@ -10,7 +10,7 @@ use devmatrix_ml::features::FeatureEngineer;
 use devmatrix_ml::models::TemplateTrainer;
 use devmatrix_ml::registry::MemoryRegistry;
 use devmatrix_ml::store::{EventStore, MemoryStore};
-use devmatrix_ml::train::{TrainingOptions, train_all, train_templates};
+use devmatrix_ml::training::{TrainingOptions, train_all, train_templates};
 use futures_executor::block_on;
 use std::time::Instant;
 

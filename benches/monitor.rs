@@ -12,7 +12,7 @@ mod monitored;
 use allocation_counter::measure;
 use devmatrix_ml::event::Record;
 use devmatrix_ml::history::History;
-use devmatrix_ml::monitor::{ModelFacts, Monitor, MonitorOptions};
+use devmatrix_ml::monitoring::{ModelFacts, Monitor, MonitorOptions};
 use monitored::Stream;
 use std::hint::black_box;
 use std::time::{Duration, Instant};

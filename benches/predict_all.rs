@@ -11,10 +11,10 @@ use devmatrix_ml::features::FeatureEngineer;
 use devmatrix_ml::history::SharedHistory;
 use devmatrix_ml::models::TemplateTrainer;
 use devmatrix_ml::registry::MemoryRegistry;
-use devmatrix_ml::serve::PredictionService;
+use devmatrix_ml::serving::PredictionService;
 use devmatrix_ml::simulate::{Generation, Simulator, SimulatorOptions};
 use devmatrix_ml::store::{EventStore, MemoryStore};
-use devmatrix_ml::train::{Gate, TrainingOptions, train_all, train_templates};
+use devmatrix_ml::training::{Gate, TrainingOptions, train_all, train_templates};
 use futures_executor::block_on;
 use std::hint::black_box;
 use std::sync::Arc;
@@ -32,7 +32,7 @@ fn records() -> Vec<Record> {
         .take(10_000)
         .flat_map(|mut generation: Generation| {
             let language = generation.context.language.clone();
-            let options = devmatrix_ml::code::CodeOptions::default();
+            let options = devmatrix_ml::code_metrics::CodeOptions::default();
             measure(&mut generation.completion, language.as_deref(), &options);
             generation.into_records().unwrap()
         })

@@ -1,7 +1,7 @@
 //! Would one model of success, quality and seconds do better than three? The same trees are grown on the
 //! same rows for each target alone, for all of them at once (leaves that hold a value for each target),
 //! and in a chain (each target sees what out-of-fold models say of the others). The number of rounds is
-//! chosen on rows between those learnt from and the newest fifth, which judges.
+//! chosen on rows between those learned from and the newest fifth, which judges.
 //!
 //! ```sh
 //! cargo bench --bench shared_trees                        # simulated generations
@@ -12,9 +12,9 @@
 mod common;
 
 use devmatrix_ml::dataset::{Dataset, DatasetBuilder, Example, Target};
-use devmatrix_ml::evaluate::compare_paired;
 use devmatrix_ml::event::{Record, read_jsonl};
 use devmatrix_ml::features::{FEATURES, FeatureEngineer, KnownWhen};
+use devmatrix_ml::ml::metrics::compare_paired;
 use hessboost::config::{GrowPolicy, MultiStrategy, TrainingParams, TreeMethod};
 use hessboost::data::DMatrix;
 use hessboost::training::Trainer;
@@ -41,10 +41,10 @@ fn main() {
         return println!("too few to tell");
     }
     let newest = rows.targets.len() * 4 / 5;
-    for learnt in [newest / 8, newest / 2, newest] {
-        let from = newest - learnt;
+    for learned in [newest / 8, newest / 2, newest] {
+        let from = newest - learned;
         let (earlier, between, later) =
-            (from..from + learnt * 3 / 4, from + learnt * 3 / 4..newest, newest..rows.targets.len());
+            (from..from + learned * 3 / 4, from + learned * 3 / 4..newest, newest..rows.targets.len());
         let fit = |share: &[usize], features: &[Vec<f32>]| {
             grow(features, &rows.targets, share, (earlier.clone(), between.clone(), later.clone()))
         };
@@ -52,7 +52,7 @@ fn main() {
         let shared = fit(&[0, 1, 2], &rows.features);
         let chained = rows.chained(newest, from);
         let chain: Vec<_> = (0..3).map(|t| fit(&[t], &chained[t]).remove(0)).collect();
-        println!("learnt from {learnt} rows, mean squared error on {} newer ones:", later.len());
+        println!("learnt from {learned} rows, mean squared error on {} newer ones:", later.len());
         for (t, name) in TARGETS.iter().enumerate() {
             let error = |said: &[f32]| {
                 later.clone().zip(said).map(|(row, p)| f64::from(p - rows.targets[row][t]).powi(2)).collect()
@@ -130,10 +130,10 @@ impl Rows {
             let mut fill = |rows: Vec<usize>, predicted: std::ops::Range<usize>| {
                 let features: Vec<_> = rows.iter().map(|row| self.features[*row].clone()).collect();
                 let targets: Vec<_> = rows.iter().map(|row| self.targets[*row]).collect();
-                let (all, learnt) =
+                let (all, learned) =
                     ([features, self.features[predicted.clone()].to_vec()].concat(), rows.len());
                 let labels = [targets, self.targets[predicted.clone()].to_vec()].concat();
-                let parts = (0..learnt * 3 / 4, learnt * 3 / 4..learnt, learnt..all.len());
+                let parts = (0..learned * 3 / 4, learned * 3 / 4..learned, learned..all.len());
                 let values = grow(&all, &labels, &[t], parts).remove(0);
                 predicted.zip(values).for_each(|(row, value)| said[row][t] = value);
             };

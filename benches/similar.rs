@@ -3,7 +3,7 @@
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use devmatrix_ml::event::TaskContext;
-use devmatrix_ml::similar::{SimilarTasks, TextGrams};
+use devmatrix_ml::similarity::{SimilarTasks, TextGrams};
 use devmatrix_ml::simulate::{Simulator, SimulatorOptions};
 use std::hint::black_box;
 use std::time::{Duration, Instant};

@@ -7,7 +7,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use devmatrix_ml::clock::ManualClock;
 use devmatrix_ml::features::FeatureEngineer;
 use devmatrix_ml::history::SharedHistory;
-use devmatrix_ml::serve::PredictionService;
+use devmatrix_ml::serving::PredictionService;
 use devmatrix_ml::store::{EventStore, MemoryStore};
 use futures_executor::block_on;
 use metrics_exporter_prometheus::PrometheusBuilder;

@@ -11,9 +11,9 @@ use devmatrix_ml::features::FeatureEngineer;
 use devmatrix_ml::history::SharedHistory;
 use devmatrix_ml::models::{Predictor, SuccessTrainer, Trainer};
 use devmatrix_ml::registry::{MemoryRegistry, ModelRegistry, NewVersion, envelope};
-use devmatrix_ml::serve::PredictionService;
+use devmatrix_ml::serving::PredictionService;
 use devmatrix_ml::store::{EventStore, SqliteStore};
-use devmatrix_ml::train::{TrainingOptions, fit_and_judge, replay};
+use devmatrix_ml::training::{TrainingOptions, fit_and_evaluate, replay};
 use futures_executor::block_on;
 use std::hint::black_box;
 use std::sync::Arc;
@@ -33,7 +33,7 @@ fn training(c: &mut Criterion) {
     group.bench_function("fit", |b| b.iter(|| trainer.fit(&data).unwrap()));
     let options = TrainingOptions::default();
     group.bench_function("fit, evaluate, judge", |b| {
-        b.iter(|| fit_and_judge(&trainer, &data, None, &options).unwrap());
+        b.iter(|| fit_and_evaluate(&trainer, &data, None, &options).unwrap());
     });
     group.finish();
 }

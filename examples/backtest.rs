@@ -12,7 +12,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use clap::{Parser, ValueEnum};
 use devmatrix_ml::dataset::Target;
 use devmatrix_ml::event::GenerationEvent;
-use devmatrix_ml::train::{BacktestOptions, BacktestReport, BacktestSplit, backtest};
+use devmatrix_ml::training::{BacktestOptions, BacktestReport, BacktestSplit, backtest};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;

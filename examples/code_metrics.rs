@@ -7,7 +7,7 @@
 
 use anyhow::Context;
 use clap::Parser;
-use devmatrix_ml::code::{CodeMetrics, CodeOptions, analyze_with};
+use devmatrix_ml::code_metrics::{CodeMetrics, CodeOptions, analyze_with};
 use std::io::{BufRead, Write};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};

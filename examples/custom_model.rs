@@ -2,13 +2,13 @@
 //! public conformance check and goes through the same backtest.
 
 use devmatrix_ml::dataset::{Dataset, DatasetBuilder, Example, Target};
-use devmatrix_ml::evaluate::RegressionScores;
 use devmatrix_ml::event::{GenerationEvent, Record};
 use devmatrix_ml::features::{FeatureEngineer, FeatureRow, index_of};
-use devmatrix_ml::learn::{BoostParams, FitRequest, Matrix, Objective, Sample, Trees};
-use devmatrix_ml::models::{Predictor, Reason, Status, Trainer, conformance};
+use devmatrix_ml::ml::metrics::RegressionScores;
+use devmatrix_ml::ml::{BoostParams, FitRequest, Matrix, Objective, Sample, Trees};
+use devmatrix_ml::models::{Attribution, Predictor, Status, Trainer, conformance};
 use devmatrix_ml::simulate::{Generation, Simulator, SimulatorOptions};
-use devmatrix_ml::train::{BacktestOptions, backtest_with};
+use devmatrix_ml::training::{BacktestOptions, backtest_with};
 use devmatrix_ml::{Error, ErrorKind, Result};
 use std::collections::BTreeMap;
 
@@ -90,7 +90,7 @@ impl Predictor for TokensModel {
     fn point(&self, row: &FeatureRow) -> f64 {
         self.predict(row)
     }
-    fn reasons(&self, _row: &FeatureRow) -> Vec<Reason> {
+    fn reasons(&self, _row: &FeatureRow) -> Vec<Attribution> {
         Vec::new()
     }
     fn schema(&self) -> u64 {

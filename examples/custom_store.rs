@@ -6,8 +6,8 @@
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
+use devmatrix_ml::event::FeatureVector;
 use devmatrix_ml::event::{EventId, Fact, GenerationEvent, Record, RecordKey};
-use devmatrix_ml::features::FeatureVector;
 use devmatrix_ml::store::{Appended, Cursor, Erasure, EventStore, Page, ScanOrder, Subject, conformance};
 use devmatrix_ml::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
@@ -183,7 +183,7 @@ impl State {
         if let Some(stored) = stored.find(|stored| stored.key() == record.key()) {
             return if stored.fact() == record.fact() { Appended::Duplicate } else { Appended::Conflict };
         }
-        if record.is_judgement() {
+        if record.is_label() {
             self.waiting.insert(record.event_id().clone());
         }
         self.last += 1;

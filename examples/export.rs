@@ -11,11 +11,12 @@ use anyhow::{Context, bail};
 use chrono::Utc;
 use clap::Parser;
 use devmatrix_ml::dataset::{DatasetBuilder, Target};
+use devmatrix_ml::event::FeatureVector;
 use devmatrix_ml::event::{GenerationEvent, Record};
 use devmatrix_ml::export::{
     ExportOptions, Exported, read_dataset, read_events, write_dataset, write_events, write_features,
 };
-use devmatrix_ml::features::{FeatureEngineer, FeatureVector};
+use devmatrix_ml::features::FeatureEngineer;
 use devmatrix_ml::models::{Predictor, SuccessTrainer, Trainer};
 use devmatrix_ml::store::{EventStore, EventStoreExt, MemoryStore, ScanOrder, SqliteStore};
 use futures_executor::block_on;

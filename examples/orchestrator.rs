@@ -9,14 +9,14 @@
 use chrono::TimeDelta;
 use devmatrix_ml::clock::{Clock, ManualClock};
 use devmatrix_ml::collect::DataCollector;
-use devmatrix_ml::decide::{Boosted, Candidate, Choice, Request, Router, RouterOptions, Strategy};
 use devmatrix_ml::event::{Completion, EventId, Feedback, TaskContext, TaskId, UserAction};
 use devmatrix_ml::features::FeatureEngineer;
 use devmatrix_ml::models::{SuccessPrediction, SuccessTrainer};
 use devmatrix_ml::registry::{DiskRegistry, ModelRegistry};
-use devmatrix_ml::serve::PredictionService;
+use devmatrix_ml::routing::{Boosted, Candidate, Choice, Request, RiskPolicy, Router, RouterOptions};
+use devmatrix_ml::serving::PredictionService;
 use devmatrix_ml::store::{EventStore, EventStoreExt, SqliteStore};
-use devmatrix_ml::train::{Gate, TrainingOptions, train};
+use devmatrix_ml::training::{Gate, TrainingOptions, train};
 use std::sync::Arc;
 
 /// What a host keeps.
@@ -24,7 +24,7 @@ struct Orchestrator {
     collector: DataCollector,
     predictions: PredictionService,
     router: Router,
-    strategy: Strategy,
+    strategy: RiskPolicy,
     candidates: Vec<Candidate>,
     store: Arc<dyn EventStore>,
     registry: DiskRegistry,
@@ -42,7 +42,7 @@ impl Orchestrator {
         let router = Router::new(Box::new(Boosted::default()), RouterOptions::default())?;
         let llms = [("claude-sonnet-4.5", 0.009), ("claude-opus-5", 0.020), ("gpt-4.1-mini", 0.002)];
         let candidates = llms.map(|(llm, price)| Candidate::by_llm(llm).priced(price)).into();
-        let strategy = Strategy::default();
+        let strategy = RiskPolicy::default();
         Ok(Self { collector, predictions, router, strategy, candidates, store, registry, clock })
     }
 
@@ -146,7 +146,7 @@ async fn main() -> anyhow::Result<()> {
             prediction.risk_level
         );
         println!("  {}", choice.decision.reason.unwrap_or_default());
-        for group in prediction.reasons_by_topic.iter().take(3) {
+        for group in prediction.attributions_by_topic.iter().take(3) {
             println!("  {:+.2}  {}", group.contribution, group.text);
         }
         if let Some(similar) = prediction.similar_tasks {

@@ -10,8 +10,8 @@
 
 use anyhow::{Context, ensure};
 use clap::Parser;
-use devmatrix_ml::evaluate::RankingScores;
-use devmatrix_ml::learn::{BoostParams, FitRequest, Matrix, Objective, Sample, Trees};
+use devmatrix_ml::ml::metrics::RankingScores;
+use devmatrix_ml::ml::{BoostParams, FitRequest, Matrix, Objective, Sample, Trees};
 use std::fs::read_to_string;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -30,7 +30,7 @@ struct Args {
     /// What to change of `BoostParams::ranking()`, in JSON
     #[arg(long, default_value = "{}")]
     params: String,
-    /// Places from the top whose pairs are learnt
+    /// Places from the top whose pairs are learned
     #[arg(long, default_value_t = 10)]
     top: usize,
     /// Where to write the scores of the test rows, one a line

@@ -10,12 +10,12 @@ mod common;
 use clap::Parser;
 use devmatrix_ml::Result;
 use devmatrix_ml::dataset::{Dataset, DatasetBuilder, Example, Target};
-use devmatrix_ml::evaluate::compare_paired;
 use devmatrix_ml::event::{GenerationEvent, Record};
+use devmatrix_ml::execution::ExecutionContext;
 use devmatrix_ml::features::FeatureEngineer;
+use devmatrix_ml::ml::metrics::compare_paired;
 use devmatrix_ml::models::{Predictor, QualityTrainer, SuccessTrainer, TimeTrainer};
-use devmatrix_ml::train::{SelectionOptions, Tunable, TuningOptions, select_features, tune};
-use devmatrix_ml::work::Work;
+use devmatrix_ml::training::{SelectionOptions, Tunable, TuningOptions, select_features, tune};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -97,7 +97,7 @@ fn search<T: Tunable + Clone>(trainer: &T, data: &Dataset, args: &Args) -> anyho
     let bar = ProgressBar::new(1000);
     bar.set_style(ProgressStyle::with_template("{bar:40} {msg} ({eta})")?);
     let shown = bar.clone();
-    let work = Work::new().with_threads(args.threads)?.with_progress(move |p| {
+    let work = ExecutionContext::new().with_threads(args.threads)?.with_progress(move |p| {
         shown.set_position((p.fraction * 1000.0) as u64);
         shown.set_message(p.stage.clone());
     });

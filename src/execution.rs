@@ -1,6 +1,6 @@
 //! How long computations are stopped, watched and bounded.
 //!
-//! A computation is run within a [`Work`]. Whatever fits or searches inside calls [`check`] in its
+//! A computation is run within a [`ExecutionContext`]. Whatever fits or searches inside calls [`check`] in its
 //! loops, so that a cancelled one ends soon, and asks [`threads`] how many it may take. Outside of
 //! any work nothing is cancelled and nothing bounded.
 
@@ -15,9 +15,9 @@ use std::time::{Duration, Instant};
 
 /// Stops computations; clones are the same switch.
 #[derive(Debug, Clone, Default)]
-pub struct Cancel(Arc<AtomicBool>);
+pub struct CancellationToken(Arc<AtomicBool>);
 
-impl Cancel {
+impl CancellationToken {
     /// A switch that is not set.
     pub fn new() -> Self {
         Self::default()
@@ -51,23 +51,23 @@ type Listener = Arc<dyn Fn(&Progress) + Send + Sync>;
 /// What a computation is run within.
 ///
 /// ```
-/// use devmatrix_ml::work::{self, Cancel, Work};
-/// let cancel = Cancel::new();
-/// let work = Work::new().with_cancel(&cancel).with_threads(1)?;
-/// assert_eq!(work.run(|| work::threads(8)), 1);
+/// use devmatrix_ml::execution::{self, CancellationToken, ExecutionContext};
+/// let cancel = CancellationToken::new();
+/// let work = ExecutionContext::new().with_cancel(&cancel).with_threads(1)?;
+/// assert_eq!(work.run(|| execution::threads(8)), 1);
 /// cancel.cancel();
-/// assert!(work.run(work::check).is_err());
-/// assert!(work::check().is_ok()); // outside
+/// assert!(work.run(execution::check).is_err());
+/// assert!(execution::check().is_ok()); // outside
 /// # Ok::<(), devmatrix_ml::Error>(())
 /// ```
 #[derive(Clone, Default)]
-pub struct Work {
-    cancel: Cancel,
+pub struct ExecutionContext {
+    cancel: CancellationToken,
     threads: Option<usize>,
     listener: Option<Listener>,
 }
 
-impl Work {
+impl ExecutionContext {
     /// Work that nobody watches or stops.
     pub fn new() -> Self {
         Self::default()
@@ -75,7 +75,7 @@ impl Work {
 
     /// The same, stopped by `cancel`.
     #[must_use]
-    pub fn with_cancel(self, cancel: &Cancel) -> Self {
+    pub fn with_cancel(self, cancel: &CancellationToken) -> Self {
         Self { cancel: cancel.clone(), ..self }
     }
 
@@ -133,7 +133,7 @@ impl Work {
     }
 }
 
-impl fmt::Debug for Work {
+impl fmt::Debug for ExecutionContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Work")
             .field("cancelled", &self.cancel.is_cancelled())
@@ -170,11 +170,11 @@ impl Steps {
 }
 
 thread_local! {
-    static CURRENT: RefCell<Option<Work>> = const { RefCell::new(None) };
+    static CURRENT: RefCell<Option<ExecutionContext>> = const { RefCell::new(None) };
 }
 
 /// Puts the work before back when it is left, by whatever way.
-struct Entered(Option<Work>);
+struct Entered(Option<ExecutionContext>);
 
 impl Drop for Entered {
     fn drop(&mut self) {
@@ -182,8 +182,8 @@ impl Drop for Entered {
     }
 }
 
-/// The work that the calling thread is in; a thread that it starts enters it by [`Work::run`].
-pub fn current() -> Work {
+/// The work that the calling thread is in; a thread that it starts enters it by [`ExecutionContext::run`].
+pub fn current() -> ExecutionContext {
     CURRENT.with_borrow(|work| work.clone().unwrap_or_default())
 }
 
@@ -192,7 +192,7 @@ pub fn current() -> Work {
 /// # Errors
 /// `Cancelled` when it may not.
 pub fn check() -> Result<()> {
-    CURRENT.with_borrow(|work| work.as_ref().map_or(Ok(()), Work::check))
+    CURRENT.with_borrow(|work| work.as_ref().map_or(Ok(()), ExecutionContext::check))
 }
 
 /// How many of the `wanted` threads the work that the calling thread is in may take, from 1.
@@ -232,8 +232,8 @@ mod tests {
 
     #[test]
     fn works_nest_and_are_left_even_by_a_panic() {
-        let outer = Work::new().with_threads(4).unwrap();
-        let inner = Work::new().with_threads(2).unwrap();
+        let outer = ExecutionContext::new().with_threads(4).unwrap();
+        let inner = ExecutionContext::new().with_threads(2).unwrap();
         outer.run(|| {
             assert_eq!(inner.run(|| threads(9)), 2);
             let panics = std::panic::AssertUnwindSafe(|| inner.run(|| panic!("left by a panic")));
@@ -242,14 +242,14 @@ mod tests {
             assert_eq!(current().shared(2).threads(9), 2);
         });
         assert_eq!(threads(9), 9);
-        assert!(Work::new().with_threads(0).is_err());
+        assert!(ExecutionContext::new().with_threads(0).is_err());
     }
 
     #[test]
     fn progress_never_goes_back() {
         let seen = Arc::new(Mutex::new(Vec::new()));
         let kept = Arc::clone(&seen);
-        let work = Work::new().with_progress(move |p| kept.lock().unwrap().push(p.clone()));
+        let work = ExecutionContext::new().with_progress(move |p| kept.lock().unwrap().push(p.clone()));
         let mut steps = work.begin();
         for fraction in [0.0, 0.5, 0.2, 7.0] {
             steps.at("fitting", fraction);
@@ -264,7 +264,7 @@ mod tests {
     fn parts_make_up_the_whole() {
         let seen = Arc::new(Mutex::new(Vec::new()));
         let kept = Arc::clone(&seen);
-        let work = Work::new().with_progress(move |p| kept.lock().unwrap().push(p.fraction));
+        let work = ExecutionContext::new().with_progress(move |p| kept.lock().unwrap().push(p.fraction));
         let mut steps = work.begin();
         for from in [0.0, 0.5] {
             steps.part(from, from + 0.5);

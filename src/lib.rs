@@ -11,9 +11,9 @@
 //! use devmatrix_ml::features::FeatureEngineer;
 //! use devmatrix_ml::models::{Status, SuccessTrainer};
 //! use devmatrix_ml::registry::MemoryRegistry;
-//! use devmatrix_ml::serve::PredictionService;
+//! use devmatrix_ml::serving::PredictionService;
 //! use devmatrix_ml::store::MemoryStore;
-//! use devmatrix_ml::train::{Gate, TrainingOptions, train};
+//! use devmatrix_ml::training::{Gate, TrainingOptions, train};
 //! use std::sync::Arc;
 //!
 //! # futures_executor::block_on(async {
@@ -58,56 +58,57 @@
 // With it, one file calls LightGBM's C interface: `learn/boost/lightgbm/ffi.rs`.
 #![cfg_attr(not(feature = "lightgbm"), forbid(unsafe_code))]
 
-// What can go wrong, what time it is, and how long computations are stopped.
+// Errors, time, and the context in which long computations run.
 pub mod clock;
 pub mod error;
-mod fnv;
+pub mod execution;
+mod stats;
 mod verify;
-pub mod work;
-// What happened: a generation's start, end and feedback.
+// Names and descriptions of what is counted, for the host's own recorder.
+pub mod telemetry;
+// Facts: a generation's start, completion and feedback.
 pub mod event;
-// What is in the code.
-pub mod code;
-// What a description says.
+// Metrics of generated code.
+pub mod code_metrics;
+// Facts in a description.
 pub mod text;
-// What past tasks are like a new one.
-pub mod similar;
-// Where facts are kept.
+// Similar descriptions.
+pub mod similarity;
+// Where facts are stored.
 #[cfg(feature = "postgres")]
 pub mod postgres;
 pub mod store;
-// How they get there.
-pub mod collect;
-// What was known at any moment.
+// Model versions, stages and artefacts.
+pub mod registry;
+// As-of aggregates of outcomes.
 pub mod history;
-// What the models see of a task.
+// The features of a task.
 pub mod features;
-// Rows to learn from.
+// Training rows.
 pub mod dataset;
-// Both as files for other tools and machines.
+// How facts get into the store.
+pub mod collect;
+// Events, features and training sets as Parquet.
 #[cfg(feature = "export")]
 pub mod export;
-// How to fit.
-pub mod learn;
-// What is predicted.
+// Estimators and metrics.
+pub mod ml;
+// The models made of them.
 pub mod models;
-// How good it was.
-pub mod evaluate;
-// From the store to the registry, through the gate.
-pub mod train;
-// Versions, stages and artefacts.
+// From the store to the registry, through the promotion gate.
+pub mod training;
+// Runs and models mirrored to MLflow.
 #[cfg(feature = "mlflow")]
 pub mod mlflow;
-pub mod registry;
-// Answers from memory.
-pub mod serve;
-// What to do with it.
-pub mod decide;
-// What one sees of it.
-pub mod monitor;
-// Counters, histograms and spans, for the host's own recorder.
-pub mod telemetry;
-// A world whose truth is known.
+// Predictions from memory.
+pub mod serving;
+// Which LLM, template and settings.
+pub mod routing;
+// A/B tests, off-policy evaluation, active learning, template variants, retry policies.
+pub mod experimentation;
+// KPIs, calibration, drift, alerts and the dashboard.
+pub mod monitoring;
+// An environment whose truth is known.
 #[cfg(feature = "simulate")]
 pub mod simulate;
 

@@ -21,27 +21,21 @@
 //!
 //! Spans: `predict` (`call`), `decide` and `collect` (`kind`) at debug, `train` (`model`) at info.
 
-use crate::decide::Choice;
-use crate::error::{Error, ErrorKind, Result};
-use crate::models::Status;
-use crate::serve::{ModelChange, Outlook, Predictions};
-use crate::train::TrainingReport;
-use metrics::{Label, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
-use std::time::Instant;
-use tracing::Instrument;
+use crate::error::{Error, ErrorKind};
+use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 
-const PREDICT_SECONDS: &str = "devmatrix_ml_predict_seconds";
-const PREDICT_ERRORS: &str = "devmatrix_ml_predict_errors_total";
-const ANSWERS: &str = "devmatrix_ml_answers_total";
-const DECIDE_SECONDS: &str = "devmatrix_ml_decide_seconds";
-const DECISIONS: &str = "devmatrix_ml_decisions_total";
-const COLLECT_SECONDS: &str = "devmatrix_ml_collect_seconds";
-const RECORDS: &str = "devmatrix_ml_records_total";
-const FEATURE_VECTORS: &str = "devmatrix_ml_feature_vectors_total";
-const TRAIN_SECONDS: &str = "devmatrix_ml_train_seconds";
-const TRAININGS: &str = "devmatrix_ml_trainings_total";
-const ROLLBACKS: &str = "devmatrix_ml_rollbacks_total";
-const MODEL_VERSION: &str = "devmatrix_ml_model_version";
+pub(crate) const PREDICT_SECONDS: &str = "devmatrix_ml_predict_seconds";
+pub(crate) const PREDICT_ERRORS: &str = "devmatrix_ml_predict_errors_total";
+pub(crate) const ANSWERS: &str = "devmatrix_ml_answers_total";
+pub(crate) const DECIDE_SECONDS: &str = "devmatrix_ml_decide_seconds";
+pub(crate) const DECISIONS: &str = "devmatrix_ml_decisions_total";
+pub(crate) const COLLECT_SECONDS: &str = "devmatrix_ml_collect_seconds";
+pub(crate) const RECORDS: &str = "devmatrix_ml_records_total";
+pub(crate) const FEATURE_VECTORS: &str = "devmatrix_ml_feature_vectors_total";
+pub(crate) const TRAIN_SECONDS: &str = "devmatrix_ml_train_seconds";
+pub(crate) const TRAININGS: &str = "devmatrix_ml_trainings_total";
+pub(crate) const ROLLBACKS: &str = "devmatrix_ml_rollbacks_total";
+pub(crate) const MODEL_VERSION: &str = "devmatrix_ml_model_version";
 
 /// Tells the installed recorder what the metrics mean and their units; a host calls it once, after it has
 /// installed one.
@@ -60,162 +54,8 @@ pub fn describe() {
     describe_gauge!(MODEL_VERSION, "The version that serves, 0 for none.");
 }
 
-/// Which prediction was asked for.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Call {
-    Success,
-    All,
-    WhatIf,
-    Code,
-    Templates,
-}
-
-/// Names a metric with a label known when compiled: making its key then allocates nothing, so that
-/// predictions stay as they are where no recorder is installed.
-macro_rules! by_call {
-    ($metric:ident, $name:expr, $call:expr) => {
-        match $call {
-            Call::Success => $metric!($name, "call" => "success"),
-            Call::All => $metric!($name, "call" => "all"),
-            Call::WhatIf => $metric!($name, "call" => "what_if"),
-            Call::Code => $metric!($name, "call" => "code"),
-            Call::Templates => $metric!($name, "call" => "templates"),
-        }
-    };
-}
-
-macro_rules! answered {
-    ($model:literal, $status:expr) => {
-        match $status {
-            Status::Calibrated => counter!(ANSWERS, "model" => $model, "status" => "calibrated"),
-            Status::ColdStart => counter!(ANSWERS, "model" => $model, "status" => "cold_start"),
-            Status::InsufficientEvidence => {
-                counter!(ANSWERS, "model" => $model, "status" => "insufficient_evidence")
-            }
-        }
-        .increment(1)
-    };
-}
-
-/// What a prediction counts as.
-pub(crate) trait Answer {
-    fn count(&self);
-}
-
-impl Answer for crate::models::SuccessPrediction {
-    fn count(&self) {
-        answered!("success", self.status);
-    }
-}
-
-impl Answer for Predictions {
-    fn count(&self) {
-        self.success.count();
-        answered!("complexity", self.complexity.estimate.status);
-        answered!("time", self.time.estimate.status);
-        self.quality.count();
-    }
-}
-
-impl Answer for Outlook {
-    fn count(&self) {
-        self.success.count();
-        answered!("time", self.time.estimate.status);
-    }
-}
-
-impl<T: Answer> Answer for Vec<T> {
-    fn count(&self) {
-        self.iter().for_each(Answer::count);
-    }
-}
-
-impl Answer for crate::models::QualityPrediction {
-    fn count(&self) {
-        answered!("quality", self.estimate.status);
-    }
-}
-
-impl Answer for crate::models::TemplateRanking {
-    fn count(&self) {}
-}
-
-/// Makes a prediction within its span, and counts it.
-pub(crate) fn predicted<T: Answer>(call: Call, predict: impl FnOnce() -> Result<T>) -> Result<T> {
-    let _span = tracing::debug_span!("predict", ?call).entered();
-    let begun = Instant::now();
-    let answer = predict();
-    by_call!(histogram, PREDICT_SECONDS, call).record(begun.elapsed());
-    match &answer {
-        Ok(answer) => answer.count(),
-        Err(_) => by_call!(counter, PREDICT_ERRORS, call).increment(1),
-    }
-    answer
-}
-
-/// Makes a router's choice within its span, and counts it.
-pub(crate) fn decided(choose: impl FnOnce() -> Result<Choice>) -> Result<Choice> {
-    let _span = tracing::debug_span!("decide").entered();
-    let begun = Instant::now();
-    let choice = choose();
-    histogram!(DECIDE_SECONDS).record(begun.elapsed());
-    let outcome = match &choice {
-        Ok(choice) if choice.abstained.is_some() => "abstained",
-        Ok(_) => "chosen",
-        Err(error) => named(error),
-    };
-    counter!(DECISIONS, vec![Label::from_static_parts("outcome", outcome)]).increment(1);
-    choice
-}
-
-/// Records a fact within its span, and counts it.
-pub(crate) async fn collected<T>(
-    kind: &'static str,
-    record: impl Future<Output = Result<T>> + Send,
-) -> Result<T> {
-    let begun = Instant::now();
-    let done = record.instrument(tracing::debug_span!("collect", kind)).await;
-    let kind = Label::from_static_parts("kind", kind);
-    histogram!(COLLECT_SECONDS, vec![kind.clone()]).record(begun.elapsed());
-    let outcome = done.as_ref().map_or_else(named, |_| "recorded");
-    counter!(RECORDS, vec![kind, Label::from_static_parts("outcome", outcome)]).increment(1);
-    done
-}
-
-pub(crate) fn vectors_written(n: usize) {
-    counter!(FEATURE_VECTORS).increment(n as u64);
-}
-
-/// Trains within a span, and counts it.
-pub(crate) async fn trained(
-    model: &'static str,
-    train: impl Future<Output = Result<TrainingReport>>,
-) -> Result<TrainingReport> {
-    let begun = Instant::now();
-    let done = train.instrument(tracing::info_span!("train", model)).await;
-    let label = Label::from_static_parts("model", model);
-    histogram!(TRAIN_SECONDS, vec![label.clone()]).record(begun.elapsed());
-    let outcome = match &done {
-        Ok(report) if report.promoted => "promoted",
-        Ok(report) if report.on_trial => "on_trial",
-        Ok(_) => "not_promoted",
-        Err(error) => named(error),
-    };
-    counter!(TRAININGS, vec![label, Label::from_static_parts("outcome", outcome)]).increment(1);
-    done
-}
-
-pub(crate) fn rolled_back(model: &'static str) {
-    counter!(ROLLBACKS, vec![Label::from_static_parts("model", model)]).increment(1);
-}
-
-pub(crate) fn serves(change: &ModelChange) {
-    let labels = vec![Label::from_static_parts("model", change.model)];
-    gauge!(MODEL_VERSION, labels).set(change.now.unwrap_or(0) as f64);
-}
-
-/// The kind of an error as a label.
-fn named(error: &Error) -> &'static str {
+/// Returns the kind of an error as a label.
+pub(crate) fn error_label(error: &Error) -> &'static str {
     match error.kind() {
         ErrorKind::InvalidInput => "invalid_input",
         ErrorKind::NotFound => "not_found",
@@ -236,7 +76,8 @@ mod tests {
         let (docs, code) = include_str!("telemetry.rs").split_once("\nuse ").unwrap();
         let code = code.split_once("#[cfg(test)]").unwrap().0;
         let named = |line: &str| line.split('"').nth(1).map(str::to_owned);
-        let names: Vec<_> = code.lines().filter(|l| l.starts_with("const ")).filter_map(named).collect();
+        let names: Vec<_> =
+            code.lines().filter(|l| l.starts_with("pub(crate) const ")).filter_map(named).collect();
         assert!(names.len() > 10 && names.iter().all(|name| name.starts_with("devmatrix_ml_")));
         for name in &names {
             assert_eq!(docs.matches(&format!("| `{name}` |")).count(), 1, "{name}");

@@ -2,14 +2,14 @@
 #![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
 
 use chrono::{DateTime, TimeDelta, Utc};
-use devmatrix_ml::decide::Unit;
-use devmatrix_ml::decide::experiments::{
-    AnalysisOptions, Arm, Experiment, ExperimentData, ExperimentReport, ExperimentSpec, ExperimentVerdict,
-    Experiments, Guard, Metric, Observation, RampStep, Slot,
-};
 use devmatrix_ml::event::{
     EventId, Feedback, GenerationEvent, Known, ShownPrediction, Started, TaskContext, TaskId, UserAction,
     UserId,
+};
+use devmatrix_ml::experimentation::Unit;
+use devmatrix_ml::experimentation::ab_tests::{
+    AnalysisOptions, Arm, Experiment, ExperimentData, ExperimentReport, ExperimentSpec, ExperimentVerdict,
+    Experiments, GuardrailMetric, Layer, Metric, Observation, RampStep,
 };
 use devmatrix_ml::store::{EventStore, MemoryStore};
 use futures_executor::block_on;
@@ -52,7 +52,7 @@ impl Trial {
     fn new(effect: f64) -> Self {
         let mut options = AnalysisOptions::default();
         options.effect = 0.10;
-        options.guards = vec![Guard { metric: Metric::Cost, tolerance: 0.01 }];
+        options.guardrails = vec![GuardrailMetric { metric: Metric::Cost, tolerance: 0.01 }];
         Self { effect, dearer: 0.0, users: 300, looks: 200, options, foretold: true }
     }
 
@@ -189,9 +189,9 @@ fn arms_get_their_shares_and_experiments_are_dealt_apart() {
 
 #[test]
 fn experiments_of_one_layer_never_share_a_unit() {
-    let slot = |from, to| Some(Slot { layer: "prompts".into(), from, to });
+    let slot = |from, to| Some(Layer { layer: "prompts".into(), from, to });
     let part =
-        |name: &str, slot| Experiment::new(with(spec(name, &[0.5, 0.5]), |spec| spec.slot = slot)).unwrap();
+        |name: &str, slot| Experiment::new(with(spec(name, &[0.5, 0.5]), |spec| spec.layer = slot)).unwrap();
     let (a, b) = (part("a", slot(0.0, 0.4)), part("b", slot(0.4, 1.0)));
     let all = Experiments::new(vec![a.clone(), b, experiment("c", &[0.5, 0.5])]).unwrap();
     let mut counts = [0; 3];
@@ -336,8 +336,8 @@ fn what_makes_no_experiment_is_an_error() {
         with(spec("x", &[0.5, 0.5]), |spec| spec.arms = vec![twice.clone(), twice]),
         "1 of them distinct",
     );
-    let slot = Some(Slot { layer: "l".into(), from: 0.5, to: f64::NAN });
-    refused(with(spec("x", &[0.5, 0.5]), |spec| spec.slot = slot), "slot is 0.5 to NaN");
+    let slot = Some(Layer { layer: "l".into(), from: 0.5, to: f64::NAN });
+    refused(with(spec("x", &[0.5, 0.5]), |spec| spec.layer = slot), "slot is 0.5 to NaN");
     let falls = [0.5, 0.2].iter().zip(0..).map(|(share, i)| RampStep { from: at(i), share: *share });
     refused(with(spec("x", &[0.5, 0.5]), |spec| spec.ramp = falls.collect()), "never fall");
 

@@ -3,10 +3,10 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use devmatrix_ml::dataset::{DatasetBuilder, Target};
-use devmatrix_ml::decide::review::{ReviewDesk, ReviewOptions, ReviewSignals};
 use devmatrix_ml::event::{
     Completion, EventId, Fact, Feedback, GenerationEvent, Record, Started, UserAction,
 };
+use devmatrix_ml::experimentation::active_learning::{AcquisitionSignals, LabelSampler, LabelSamplerOptions};
 use devmatrix_ml::features::{FeatureEngineer, FeatureRow};
 use devmatrix_ml::models::{Predictor, SuccessModel, SuccessTrainer, Trainer};
 use devmatrix_ml::simulate::{Generation, Simulator, SimulatorOptions};
@@ -65,7 +65,7 @@ struct World {
 impl World {
     fn new(options: SimulatorOptions) -> Self {
         let all: Vec<_> = Simulator::new(options.clone()).unwrap().collect();
-        let odds = all.iter().map(|g| (g.event_id.clone(), g.odds)).collect();
+        let odds = all.iter().map(|g| (g.event_id.clone(), g.probability)).collect();
         let mut records: Vec<_> =
             all.into_iter().flat_map(|g: Generation| g.into_records().unwrap()).collect();
         records.sort_by_cached_key(|r| (r.known_at(), r.key()));
@@ -141,8 +141,8 @@ fn who_happens_to_answer_does_not_decide_what_is_learnt() {
 }
 
 /// A desk in the middle of the world: only what it asks about is ever judged.
-fn asked(world: &World, options: ReviewOptions) -> (Scores, usize) {
-    let mut desk = ReviewDesk::new(options).unwrap();
+fn asked(world: &World, options: LabelSamplerOptions) -> (Scores, usize) {
+    let mut desk = LabelSampler::new(options).unwrap();
     let (mut contexts, mut answers, mut count) = (HashMap::new(), HashMap::new(), 0);
     let scores = world.scores(|builder, model, record| {
         let (id, known_at, mut fact) = record.into_parts();
@@ -152,11 +152,12 @@ fn asked(world: &World, options: ReviewOptions) -> (Scores, usize) {
             }
             Fact::Completed(done) => {
                 let row: FeatureRow = builder.look(&contexts[&id], known_at).0;
-                let signals =
-                    model.map_or_else(ReviewSignals::default, |m| ReviewSignals::of(&m.predict(&row), &row));
+                let signals = model.map_or_else(AcquisitionSignals::default, |m| {
+                    AcquisitionSignals::of(&m.predict(&row), &row)
+                });
                 let request = desk.consider(&id, &signals, known_at).unwrap();
-                count += usize::from(request.asked);
-                answers.insert(id.clone(), request.asked);
+                count += usize::from(request.requested);
+                answers.insert(id.clone(), request.requested);
                 done.review = Some(request);
             }
             Fact::Feedback(_) if !answers[&id] => return None,
@@ -170,7 +171,7 @@ fn asked(world: &World, options: ReviewOptions) -> (Scores, usize) {
 #[test]
 fn asking_by_value_is_no_worse_than_asking_at_random() {
     let budget = |per_day: f64, random_share: f64| {
-        let mut options = ReviewOptions::default();
+        let mut options = LabelSamplerOptions::default();
         (options.per_day, options.generations_per_day, options.random_share) = (per_day, 80.0, random_share);
         options
     };
@@ -229,7 +230,7 @@ fn recorded(file: &str) -> World {
 fn what_recorded_events_would_have_taught() {
     let world = recorded(&std::env::var("EVENTS").unwrap());
     let budget = |per_day: f64, random_share: f64, salt: u64| {
-        let mut options = ReviewOptions::default();
+        let mut options = LabelSamplerOptions::default();
         (options.per_day, options.random_share, options.salt) = (per_day, random_share, salt.to_string());
         (options.weights.uncertainty, options.weights.disagreement) = (1.0, 0.5);
         (options.weights.novelty, options.weights.drift) = (0.0, 0.0);
@@ -249,10 +250,10 @@ fn what_recorded_events_would_have_taught() {
     }
 }
 
-fn desk(per_day: f64) -> ReviewDesk {
-    let mut options = ReviewOptions::default();
+fn desk(per_day: f64) -> LabelSampler {
+    let mut options = LabelSamplerOptions::default();
     options.per_day = per_day;
-    ReviewDesk::new(options).unwrap()
+    LabelSampler::new(options).unwrap()
 }
 
 #[test]
@@ -264,13 +265,13 @@ fn the_budget_is_kept_and_the_odds_are_exact() {
         let mut today = 0;
         // Twice as many as foreseen, and ever more.
         for i in 0..200 + day {
-            let mut signals = ReviewSignals::default();
+            let mut signals = AcquisitionSignals::default();
             signals.novelty = if i % 10 == 0 { 0.8 } else { 0.1 };
             let id = EventId::new(format!("e{day}-{i}")).unwrap();
             let now = start + TimeDelta::days(day) + TimeDelta::minutes(i);
             let request = desk.consider(&id, &signals, now).unwrap();
-            assert!(request.propensity > 0.0 && request.why.is_empty() != request.asked);
-            today += usize::from(request.asked);
+            assert!(request.propensity > 0.0 && request.why.is_empty() != request.requested);
+            today += usize::from(request.requested);
             expected += request.propensity;
             variance += request.propensity * (1.0 - request.propensity);
         }
@@ -286,11 +287,11 @@ fn the_budget_is_kept_and_the_odds_are_exact() {
 fn what_teaches_more_is_asked_about_more_often_and_the_audit_comes_first() {
     let now = "2025-01-06T10:00:00Z".parse().unwrap();
     let novel = |novelty| {
-        let mut signals = ReviewSignals::default();
+        let mut signals = AcquisitionSignals::default();
         signals.novelty = novelty;
         signals
     };
-    let odds = |mut desk: ReviewDesk, signals| {
+    let odds = |mut desk: LabelSampler, signals| {
         for i in 0..50 {
             let id = EventId::new(format!("e{i}")).unwrap();
             desk.consider(&id, &novel(if i % 2 == 0 { 0.2 } else { 0.8 }), now).unwrap();
@@ -300,7 +301,7 @@ fn what_teaches_more_is_asked_about_more_often_and_the_audit_comes_first() {
     assert!(odds(desk(40.0), novel(0.8)) > 1.5 * odds(desk(40.0), novel(0.2)));
     // A budget that only pays for the audit asks at random.
     assert_eq!(odds(desk(4.0), novel(0.8)), odds(desk(4.0), novel(0.2)));
-    let back: ReviewDesk = serde_json::from_str(&serde_json::to_string(&desk(4.0)).unwrap()).unwrap();
+    let back: LabelSampler = serde_json::from_str(&serde_json::to_string(&desk(4.0)).unwrap()).unwrap();
     assert_eq!(back, desk(4.0));
 }
 
@@ -308,17 +309,17 @@ fn what_teaches_more_is_asked_about_more_often_and_the_audit_comes_first() {
 fn what_is_no_signal_or_no_budget_is_an_error() {
     let (id, now) = (EventId::new("e").unwrap(), "2025-01-06T10:00:00Z".parse().unwrap());
     for bad in [f64::NAN, -0.1, 1.5] {
-        let mut signals = ReviewSignals::default();
+        let mut signals = AcquisitionSignals::default();
         signals.drift = bad;
         assert!(desk(10.0).consider(&id, &signals, now).is_err());
-        let mut options = ReviewOptions::default();
+        let mut options = LabelSamplerOptions::default();
         options.audit_rate = bad;
-        let error = ReviewDesk::new(options).unwrap_err().to_string();
+        let error = LabelSampler::new(options).unwrap_err().to_string();
         assert!(error.contains("audit_rate is"), "{error}");
     }
-    let mut options = ReviewOptions::default();
+    let mut options = LabelSamplerOptions::default();
     options.weights.drift = f64::NAN;
-    assert!(ReviewDesk::new(options).unwrap_err().to_string().contains("weights.drift is NaN"));
+    assert!(LabelSampler::new(options).unwrap_err().to_string().contains("weights.drift is NaN"));
 }
 
 proptest! {
@@ -328,7 +329,7 @@ proptest! {
         let now: DateTime<Utc> = "2025-01-06T10:00:00Z".parse().unwrap();
         let (mut one, mut two) = (desk(per_day), desk(per_day));
         for (i, novelty) in signals.iter().enumerate() {
-            let mut seen = ReviewSignals::default();
+            let mut seen = AcquisitionSignals::default();
             (seen.novelty, seen.uncertainty) = (*novelty, 1.0 - novelty);
             let id = EventId::new(format!("e{i}")).unwrap();
             let found = one.consider(&id, &seen, now).unwrap();

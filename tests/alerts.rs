@@ -6,7 +6,7 @@ mod common;
 use chrono::{DateTime, TimeDelta, Utc};
 use common::monitored::Stream;
 use devmatrix_ml::clock::{Clock, ManualClock};
-use devmatrix_ml::monitor::{
+use devmatrix_ml::monitoring::{
     Alert, AlertRule, AlertSink, AlertState, Alerts, Analytics, HostFacts, KpiName, ModelFacts, Monitor,
     MonitorOptions, Severity, Signal,
 };
@@ -165,5 +165,5 @@ fn rules_are_data_and_are_checked() {
     assert!(refused(vec![wrong_way]).contains("it would never pass"));
     assert!(refused(vec![training(1, 0), training(1, 0)]).contains("two alert rules"));
     assert!(refused(vec![training(0, 0)]).contains("checks is 0"));
-    assert!(refused(vec![AlertRule::new("x", Signal::Pattern, f64::NAN, 1.0)]).contains("must be finite"));
+    assert!(refused(vec![AlertRule::new("x", Signal::Subgroup, f64::NAN, 1.0)]).contains("must be finite"));
 }

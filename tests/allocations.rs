@@ -9,9 +9,9 @@ use devmatrix_ml::event::{Fact, TaskContext};
 use devmatrix_ml::features::FeatureEngineer;
 use devmatrix_ml::history::SharedHistory;
 use devmatrix_ml::registry::MemoryRegistry;
-use devmatrix_ml::serve::PredictionService;
+use devmatrix_ml::serving::PredictionService;
 use devmatrix_ml::store::{EventStore, ScanOrder};
-use devmatrix_ml::train::{Gate, TrainingOptions, train_all};
+use devmatrix_ml::training::{Gate, TrainingOptions, train_all};
 use futures_executor::block_on;
 use std::sync::Arc;
 

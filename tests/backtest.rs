@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use common::small;
 use devmatrix_ml::ErrorKind;
 use devmatrix_ml::event::{EventId, GenerationEvent, Record};
-use devmatrix_ml::train::{BacktestOptions, BacktestReport, BacktestSplit, backtest};
+use devmatrix_ml::training::{BacktestOptions, BacktestReport, BacktestSplit, backtest};
 
 fn options(split: &str) -> BacktestOptions {
     let mut options = BacktestOptions::default();

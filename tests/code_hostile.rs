@@ -1,7 +1,7 @@
 //! Broken code is the normal case: any bytes get an answer, in bounded time, without a panic.
 #![allow(clippy::unwrap_used)]
 
-use devmatrix_ml::code::{Basis, CodeMetrics, CodeOptions, Syntax, analyze, analyze_with};
+use devmatrix_ml::code_metrics::{Basis, CodeMetrics, CodeOptions, Syntax, analyze, analyze_with};
 use proptest::prelude::*;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;

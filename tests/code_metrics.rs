@@ -2,7 +2,7 @@
 //! every language.
 #![allow(clippy::unwrap_used)]
 
-use devmatrix_ml::code::{
+use devmatrix_ml::code_metrics::{
     Basis, CodeMetrics, CodeOptions, FunctionKind, Language, Syntax, analyze, analyze_with,
 };
 use std::collections::BTreeMap;

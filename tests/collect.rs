@@ -10,7 +10,7 @@ use devmatrix_ml::clock::{Clock, ManualClock};
 use devmatrix_ml::collect::{CollectorOptions, DataCollector};
 use devmatrix_ml::event::{Completion, EventId, Feedback, FeedbackId, MetricField, UserAction, UserId};
 use devmatrix_ml::features::FeatureEngineer;
-use devmatrix_ml::history::Scope;
+use devmatrix_ml::history::GroupKey;
 use devmatrix_ml::store::{EventStore, EventStoreExt, MemoryStore, SqliteStore, Subject};
 use futures_executor::block_on;
 use std::sync::Arc;
@@ -96,14 +96,14 @@ fn what_a_dead_process_had_in_its_buffer_is_made_again() {
                 ids.push(id);
             }
             // Another process, which does flush, shows what the vectors would have been.
-            let twin = on(Arc::new(MemoryStore::new()), patient.clone()).await;
+            let holdout_model = on(Arc::new(MemoryStore::new()), patient.clone()).await;
             for i in 0..30 {
-                let id = twin.judged(i, UserAction::Approve).await;
-                twin.clock.advance(TimeDelta::hours(5));
+                let id = holdout_model.judged(i, UserAction::Approve).await;
+                holdout_model.clock.advance(TimeDelta::hours(5));
                 kept.push(id);
             }
-            twin.collector.flush().await.unwrap();
-            let vectors = twin.store.features(&kept).await.unwrap();
+            holdout_model.collector.flush().await.unwrap();
+            let vectors = holdout_model.store.features(&kept).await.unwrap();
             assert_eq!(first.vectors(&ids).await, 0);
             drop(first);
             let second = on(Arc::new(SqliteStore::open(&path).unwrap()), patient.clone()).await;
@@ -131,7 +131,7 @@ fn revised_feedback_revises_the_target() {
         let event = world.store.event(&id).await.unwrap();
         assert_eq!(event.feedback.len(), 2);
         let view = world.collector.history().view(&task("t0"), world.clock.now());
-        assert_eq!((view.get(Scope::Task).all.n, view.get(Scope::Task).all.successes), (1.0, 1.0));
+        assert_eq!((view.get(GroupKey::Task).all.n, view.get(GroupKey::Task).all.successes), (1.0, 1.0));
     });
 }
 
@@ -185,7 +185,7 @@ fn feedback_before_the_end_and_before_the_start_counts() {
         world.collector.complete(&id, Completion::default()).await.unwrap();
         assert_eq!(world.store.event(&id).await.unwrap().outcome().unwrap().success, Some(true));
         assert_eq!(
-            world.collector.history().view(&task("t"), world.clock.now()).get(Scope::Task).all.successes,
+            world.collector.history().view(&task("t"), world.clock.now()).get(GroupKey::Task).all.successes,
             1.0
         );
         // Its features are made when they are asked for again.
@@ -206,7 +206,7 @@ fn an_erased_user_is_forgotten() {
         let erasure = world.collector.erase(&Subject::User(user)).await.unwrap();
         assert_eq!(erasure.events, 1);
         let view = world.collector.history().view(&theirs, world.clock.now());
-        assert_eq!((view.get(Scope::User).all.n, view.get(Scope::Global).all.n), (0.0, 1.0));
+        assert_eq!((view.get(GroupKey::User).all.n, view.get(GroupKey::Global).all.n), (0.0, 1.0));
         let error = world.collector.feedback(&id, approve()).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NotFound);
     });

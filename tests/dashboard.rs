@@ -5,25 +5,25 @@
 use chrono::{Datelike, TimeDelta};
 use devmatrix_ml::clock::{Clock, ManualClock};
 use devmatrix_ml::collect::DataCollector;
-use devmatrix_ml::decide::experiments::ExperimentReport;
 use devmatrix_ml::event::{Decision, EventId, Fact, GenerationEvent, Record, Started};
+use devmatrix_ml::experimentation::ab_tests::ExperimentReport;
 use devmatrix_ml::features::FeatureEngineer;
 use devmatrix_ml::models::SuccessTrainer;
-use devmatrix_ml::monitor::{
+use devmatrix_ml::monitoring::{
     AlertRule, Alerts, Analytics, Finding, HostFacts, ModelFacts, MonitorOptions, SharedMonitor, dashboard,
 };
 use devmatrix_ml::registry::{MemoryRegistry, ModelRegistry};
-use devmatrix_ml::serve::PredictionService;
+use devmatrix_ml::serving::PredictionService;
 use devmatrix_ml::simulate::{Simulator, SimulatorOptions};
 use devmatrix_ml::store::{EventStore, MemoryStore, ScanOrder};
-use devmatrix_ml::train::{Gate, TrainingOptions, train};
+use devmatrix_ml::training::{Gate, TrainingOptions, train};
 use futures_executor::block_on;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
 /// Three simulated weeks, fewer than the figures look back: predicted, decided, recorded and, at the end
-/// of each, learnt from. With their analytics.
+/// of each, learned from. With their analytics.
 async fn lived() -> (Arc<MemoryStore>, Analytics) {
     let mut options = SimulatorOptions::default();
     (options.days, options.per_day, options.seed) = (21, 30.0, 5);

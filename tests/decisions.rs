@@ -7,13 +7,13 @@ mod common;
 use chrono::{DateTime, TimeDelta, Utc};
 use common::anything;
 use devmatrix_ml::ErrorKind;
-use devmatrix_ml::decide::{
-    Boosted, Candidate, EpsilonGreedy, LinUcb, Objective, Plan, Policy, Request, Router, RouterOptions,
-    Thompson, draw,
-};
 use devmatrix_ml::event::{
     Completion, Decision, EventId, Feedback, GenerationEvent, Known, SessionId, TaskContext, TaskId,
     UserAction,
+};
+use devmatrix_ml::routing::{
+    Boosted, Candidate, EpsilonGreedy, LinUcb, Objective, Plan, Policy, Request, Router, RouterOptions,
+    Thompson, draw,
 };
 use devmatrix_ml::store::{EventStore, MemoryStore};
 use futures_executor::block_on;
@@ -86,16 +86,16 @@ proptest! {
             request.critical = critical;
             let choice = router.choose(&request).unwrap();
             let decision = &choice.decision;
-            prop_assert!((decision.odds.iter().sum::<f64>() - 1.0).abs() < 1e-9);
-            prop_assert!(decision.odds.iter().all(|p| (0.0..=1.0).contains(p)));
+            prop_assert!((decision.propensities.iter().sum::<f64>() - 1.0).abs() < 1e-9);
+            prop_assert!(decision.propensities.iter().all(|p| (0.0..=1.0).contains(p)));
             let at = candidates.iter().position(|c| c.name == decision.chosen).unwrap();
-            prop_assert_eq!(decision.odds[at], decision.propensity);
+            prop_assert_eq!(decision.propensities[at], decision.propensity);
             prop_assert!(!critical || decision.propensity == 1.0);
             prop_assert_eq!(&choice.plan, &candidates[at].plan);
             // It can be stored and read back.
             let event = judged(choice.started(), true);
             let read = GenerationEvent::from_json(&serde_json::to_string(&event).unwrap()).unwrap();
-            prop_assert_eq!(read.started.value.decision.unwrap().odds, decision.odds.clone());
+            prop_assert_eq!(read.started.value.decision.unwrap().propensities, decision.propensities.clone());
             event.into_records().unwrap();
         }
     }
@@ -143,7 +143,7 @@ fn what_cannot_be_chosen_from_is_refused() {
 #[test]
 fn one_candidate_is_certain_and_no_arms_have_no_odds() {
     for policy in policies() {
-        assert!(policy.odds(&[], &Objective::default(), 1).is_empty());
+        assert!(policy.propensities(&[], &Objective::default(), 1).is_empty());
         let mut router = router(policy);
         let (task, one) = (task(), [Candidate::by_llm("a")]);
         let choice = router.choose(&Request::new(&task, &one, now())).unwrap();
@@ -242,7 +242,7 @@ fn a_router_opened_on_the_store_is_the_one_that_lived_through_it() {
                 task.model_used = Some(llm.into());
                 opened.arm(&task)
             });
-            assert_eq!(opened.policy().beliefs(&arms), lived.policy().beliefs(&arms));
+            assert_eq!(opened.policy().posteriors(&arms), lived.policy().posteriors(&arms));
         }
         assert_eq!(opened.weights(), lived.weights());
         assert_eq!(opened.policy().save().unwrap(), lived.policy().save().unwrap());
@@ -266,8 +266,8 @@ fn a_session_is_done_as_its_first_task_was_drawn() {
         let unit = Some(format!("s{n}"));
         assert_eq!((&again.unit, &first.unit), (&unit, &unit));
         assert_eq!(
-            (again.chosen, again.odds, again.propensity),
-            (first.chosen.clone(), first.odds, first.propensity)
+            (again.chosen, again.propensities, again.propensity),
+            (first.chosen.clone(), first.propensities, first.propensity)
         );
         // Where what was drawn is gone, it is drawn anew.
         let rest: Vec<_> = candidates.iter().filter(|c| c.name != first.chosen).cloned().collect();

@@ -4,7 +4,7 @@
 mod common;
 
 use common::monitored::{Stream, runs, seeds};
-use devmatrix_ml::monitor::{
+use devmatrix_ml::monitoring::{
     Dimension, DriftKind, Finding, ModelFacts, Monitor, MonitorOptions, Severity, SliceKey,
 };
 
@@ -158,7 +158,7 @@ fn the_estimate_without_feedback_is_near_what_comes() {
         assert!(estimate.judged * 10 < estimate.predictions && estimate.caveat.contains("concept drift"));
         let newest = &stream.shown[stream.shown.len() - estimate.predictions as usize..];
         let (p, y): (Vec<_>, Vec<_>) = newest.iter().copied().unzip();
-        let later = devmatrix_ml::evaluate::roc_auc(&p, &y).unwrap();
+        let later = devmatrix_ml::ml::metrics::roc_auc(&p, &y).unwrap();
         println!("seed {seed}: expected {:.3} of {}, later {later:.3}", estimate.auc.unwrap(), p.len());
         far.push(estimate.auc.unwrap() - later);
     }

@@ -62,7 +62,7 @@ fn who_was_asked_goes_with_a_training_set() {
     (options.feedback_share, options.failed_feedback_share, options.audit_share) = (0.3, Some(0.8), 0.2);
     let (store, clock) = store_from(options);
     let data = rows(store.as_ref(), &clock, Target::Success);
-    assert!(data.examples.iter().any(|e| e.odds < 0.9), "nobody's answer was weighed");
+    assert!(data.examples.iter().any(|e| e.propensity < 0.9), "nobody's answer was weighed");
     assert_same_training(store.as_ref(), &clock, Target::Success);
 }
 
@@ -154,8 +154,8 @@ fn what_cannot_be_read_says_why() {
     is(&folder.path().join("none"), &engineer, ErrorKind::NotFound, "no such file");
     fs::write(folder.path().join("text"), "event_id,label\n").unwrap();
     is(&folder.path().join("text"), &engineer, ErrorKind::InvalidInput, "no Parquet file");
-    let foreign = [&b"PAR1"[..], &[0; 40], &[40, 0, 0, 0], b"PAR1"].concat();
-    fs::write(folder.path().join("foreign"), foreign).unwrap();
+    let external = [&b"PAR1"[..], &[0; 40], &[40, 0, 0, 0], b"PAR1"].concat();
+    fs::write(folder.path().join("foreign"), external).unwrap();
     is(&folder.path().join("foreign"), &engineer, ErrorKind::InvalidInput, "not written here");
     let error = block_on(read_events(&data, &MemoryStore::new())).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Incompatible);

@@ -8,14 +8,15 @@ use common::world::store_of;
 use devmatrix_ml::clock::{Clock, ManualClock};
 use devmatrix_ml::dataset::{Dataset, Target};
 use devmatrix_ml::features::{FEATURES, FeatureEngineer, Kind, KnownWhen, index_of};
-use devmatrix_ml::learn::{
-    BoostParams, FitRequest, ForeignTrees, Margin, Matrix, Objective, Sample, Trees, sigmoid,
+use devmatrix_ml::ml::{
+    BoostParams, ExternalTrees, FitRequest, Margin, Matrix, Objective, Sample, Trees, sigmoid,
 };
-use devmatrix_ml::models::{ForeignModel, ForeignOptions, Predictor, Status, SuccessTrainer, Trainer};
+use devmatrix_ml::models::open_artefact;
+use devmatrix_ml::models::{ExternalModel, ExternalModelOptions, Predictor, Status, SuccessTrainer, Trainer};
 use devmatrix_ml::registry::{MemoryRegistry, ModelRegistry, Stage};
-use devmatrix_ml::serve::PredictionService;
+use devmatrix_ml::serving::PredictionService;
 use devmatrix_ml::store::MemoryStore;
-use devmatrix_ml::train::{Gate, Training, TrainingOptions, open_artefact, replay};
+use devmatrix_ml::training::{Gate, Training, TrainingOptions, replay};
 use devmatrix_ml::{ErrorKind, Result};
 use futures_executor::block_on;
 use std::fs;
@@ -53,7 +54,7 @@ fn predictions_are_those_of_the_library_that_trained() {
         if name.starts_with("exported") || !["json", "ubj", "txt"].iter().any(|e| name.ends_with(e)) {
             continue;
         }
-        let found = ForeignTrees::read(&fs::read(&path).unwrap()).unwrap();
+        let found = ExternalTrees::read(&fs::read(&path).unwrap()).unwrap();
         let theirs = numbers(path.with_file_name(format!("{name}.f64")));
         assert_eq!(theirs.len(), rows.len() / WIDTH);
         let off = rows.chunks(WIDTH).zip(&theirs).map(|(row, theirs)| {
@@ -77,10 +78,10 @@ fn predictions_are_those_of_the_library_that_trained() {
 #[test]
 fn trees_of_this_crate_are_exported_in_xgboosts_format() {
     let values = rows();
-    let learnt = &values[..values.len().min(5000 * WIDTH)];
+    let learned = &values[..values.len().min(5000 * WIDTH)];
     let score =
         |row: &[f32]| row.iter().map(|v| if v.is_nan() { 0.3 } else { f64::from(v % 7.0) }).sum::<f64>();
-    let scores: Vec<_> = learnt.chunks(WIDTH).map(score).collect();
+    let scores: Vec<_> = learned.chunks(WIDTH).map(score).collect();
     let yes: Vec<_> = scores.iter().map(|s| f64::from(u8::from(*s % 3.0 > 1.5))).collect();
     for (name, objective, labels) in [
         ("logistic", Objective::Logistic, &yes),
@@ -88,7 +89,7 @@ fn trees_of_this_crate_are_exported_in_xgboosts_format() {
         ("absolute", Objective::AbsoluteError, &scores),
         ("quantile", Objective::Quantile(0.9), &scores),
     ] {
-        let sample = Sample::new(Matrix { values: learnt, width: WIDTH }, labels);
+        let sample = Sample::new(Matrix { values: learned, width: WIDTH }, labels);
         let request = FitRequest::new(objective, sample).with_categories(&[4, 5]);
         let trees = Trees::fit(&BoostParams::regression(), &request).unwrap();
         let link = |margin: f64| if objective == Objective::Logistic { sigmoid(margin) } else { margin };
@@ -108,13 +109,13 @@ fn long_ago() -> DateTime<Utc> {
     DateTime::UNIX_EPOCH
 }
 
-fn refusal(bytes: &[u8], target: Target, options: &ForeignOptions) -> (ErrorKind, String) {
-    let error = ForeignModel::read(bytes, target, long_ago(), options).unwrap_err();
+fn refusal(bytes: &[u8], target: Target, options: &ExternalModelOptions) -> (ErrorKind, String) {
+    let error = ExternalModel::read(bytes, target, long_ago(), options).unwrap_err();
     (error.kind(), error.to_string())
 }
 
-fn named<const N: usize>(names: [&str; N]) -> ForeignOptions {
-    let mut options = ForeignOptions::default();
+fn named<const N: usize>(names: [&str; N]) -> ExternalModelOptions {
+    let mut options = ExternalModelOptions::default();
     options.names = Some(names.map(str::to_owned).to_vec());
     options
 }
@@ -130,7 +131,7 @@ const NAMES: [&str; WIDTH] = [
 
 #[test]
 fn models_that_do_not_fit_are_refused_with_the_reason() {
-    let usual = ForeignOptions::default();
+    let usual = ExternalModelOptions::default();
     let text = carried("lightgbm-logistic.txt");
     let says = |names: [&str; WIDTH]| refusal(&text, Target::Success, &named(names)).1;
     let with = |place: usize, name| {
@@ -143,7 +144,7 @@ fn models_that_do_not_fit_are_refused_with_the_reason() {
     assert!(says(with(1, "lines_of_code")).contains("known once the generation has ended"));
     assert!(says(with(4, "num_entities")).contains("takes num_entities for a category"));
     assert!(refusal(&text, Target::Success, &named(["temperature"])).1.contains("1 names are given"));
-    assert!(ForeignModel::read(&text, Target::Success, long_ago(), &named(NAMES)).is_ok());
+    assert!(ExternalModel::read(&text, Target::Success, long_ago(), &named(NAMES)).is_ok());
     let nameless = String::from_utf8(text.clone()).unwrap();
     let nameless =
         nameless.replace(&NAMES.join(" "), "Column_0 Column_1 Column_2 Column_3 Column_4 Column_5");
@@ -157,7 +158,7 @@ fn models_that_do_not_fit_are_refused_with_the_reason() {
     }
     let (kind, message) = refusal(&carried("xgboost-squared.ubj"), Target::Success, &usual);
     assert!(kind == ErrorKind::Incompatible && message.contains("binary:logistic"), "{message}");
-    let mut logged = ForeignOptions::default();
+    let mut logged = ExternalModelOptions::default();
     logged.log_label = true;
     assert_eq!(refusal(&text, Target::Success, &logged).0, ErrorKind::InvalidInput);
     assert_eq!(refusal(&text, Target::Tokens, &usual).0, ErrorKind::InvalidInput);
@@ -210,7 +211,7 @@ impl Host {
         (all.until(until), until)
     }
 
-    fn import(&self, model: &ForeignModel) -> Result<devmatrix_ml::train::TrainingReport> {
+    fn import(&self, model: &ExternalModel) -> Result<devmatrix_ml::training::TrainingReport> {
         let mut options = TrainingOptions::default();
         options.gate = Gate::relative();
         let training = Training::new(self.store.as_ref(), &self.registry, &self.engineer, &self.clock);
@@ -218,8 +219,8 @@ impl Host {
     }
 }
 
-fn options_for(names: &[&str], log_label: bool) -> ForeignOptions {
-    let mut options = ForeignOptions::default();
+fn options_for(names: &[&str], log_label: bool) -> ExternalModelOptions {
+    let mut options = ExternalModelOptions::default();
     options.names = Some(names.iter().map(|name| (*name).to_owned()).collect());
     options.log_label = log_label;
     options
@@ -231,7 +232,7 @@ fn a_model_trained_elsewhere_goes_live_on_evidence_and_answers_with_reasons() {
     let names = before();
     let (past, until) = host.past(Target::Success);
     let bytes = trained_elsewhere(&past, &names, false);
-    let model = ForeignModel::read(&bytes, Target::Success, until, &options_for(&names, false)).unwrap();
+    let model = ExternalModel::read(&bytes, Target::Success, until, &options_for(&names, false)).unwrap();
     let report = host.import(&model).unwrap();
     assert!(report.promoted, "{:?}", report.reasons);
     let version = block_on(host.registry.production("success")).unwrap().unwrap();
@@ -273,23 +274,24 @@ fn numbers_are_imported_with_intervals_that_hold() {
     for (target, log_label) in [(Target::Time, true), (Target::Quality, false), (Target::Complexity, false)] {
         let (past, until) = host.past(target);
         let bytes = trained_elsewhere(&past, &names, log_label);
-        let model = ForeignModel::read(&bytes, target, until, &options_for(&names, log_label)).unwrap();
+        let model = ExternalModel::read(&bytes, target, until, &options_for(&names, log_label)).unwrap();
         let report = host.import(&model).unwrap();
         assert_eq!(report.version.model, target.name());
         assert!(!report.reasons.is_empty() && report.version.metrics.contains_key("mae"), "{target}");
         let artefact = block_on(host.registry.artefact(target.name(), report.version.version)).unwrap();
-        let twin = block_on(host.registry.evaluation_artefact(target.name(), report.version.version));
+        let holdout_model =
+            block_on(host.registry.evaluation_artefact(target.name(), report.version.version));
         assert!(
-            twin.unwrap().is_some_and(|twin| twin != artefact),
+            holdout_model.unwrap().is_some_and(|holdout_model| holdout_model != artefact),
             "judged by what it was not calibrated on"
         );
     }
     let model = devmatrix_ml::models::TimeTrainer::default();
-    let twin = block_on(host.registry.evaluation_artefact("time", 1)).unwrap().unwrap();
-    let twin = open_artefact(&model, &twin).unwrap();
+    let holdout_model = block_on(host.registry.evaluation_artefact("time", 1)).unwrap().unwrap();
+    let holdout_model = open_artefact(&model, &holdout_model).unwrap();
     let (_, newest) = host.rows(Target::Time).split_by_time(0.08).unwrap();
     let held = newest.iter().filter(|e| {
-        let [_, (low, high)] = twin.intervals(&e.features).unwrap();
+        let [_, (low, high)] = holdout_model.intervals(&e.features).unwrap();
         (low..=high).contains(&e.label)
     });
     let share = held.count() as f64 / newest.len() as f64;
@@ -303,14 +305,14 @@ fn a_worse_model_and_one_that_nothing_judges_do_not_go_live() {
     options.gate = Gate::relative();
     let training = Training::new(host.store.as_ref(), &host.registry, &host.engineer, &host.clock);
     block_on(training.with_options(options).run(&SuccessTrainer::default())).unwrap();
-    // One that learnt the opposite.
+    // One that learned the opposite.
     let (past, until) = host.past(Target::Success);
     let mut upside_down = past.clone();
     upside_down.examples.iter_mut().for_each(|e| e.label = 1.0 - e.label);
     let names = ["agent_past_performance", "temperature"];
     let read = |data: &Dataset, until| {
         let bytes = trained_elsewhere(data, &names, false);
-        ForeignModel::read(&bytes, Target::Success, until, &options_for(&names, false)).unwrap()
+        ExternalModel::read(&bytes, Target::Success, until, &options_for(&names, false)).unwrap()
     };
     let report = host.import(&read(&upside_down, until)).unwrap();
     assert!(!report.promoted && !report.reasons.is_empty());

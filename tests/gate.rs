@@ -10,11 +10,11 @@ use common::world::store_of;
 use devmatrix_ml::Result;
 use devmatrix_ml::clock::Clock;
 use devmatrix_ml::dataset::{Dataset, Example, Target};
-use devmatrix_ml::evaluate::{compare_auc, log_loss, roc_auc};
 use devmatrix_ml::features::{FEATURES, FeatureEngineer, FeatureRow, Kind, index_of};
+use devmatrix_ml::ml::metrics::{compare_auc, log_loss, roc_auc};
 use devmatrix_ml::models::{Status, SuccessModel, SuccessTrainer, Trainer};
-use devmatrix_ml::train::{
-    AgainstChampion, Champion, Decision, Gate, Rival, TrainingOptions, fit_and_judge, replay,
+use devmatrix_ml::training::{
+    AgainstChampion, Champion, Decision, Gate, Incumbent, TrainingOptions, fit_and_evaluate, replay,
 };
 use futures_executor::block_on;
 use rand::{RngExt, SeedableRng};
@@ -249,8 +249,8 @@ fn a_challenger_of_flipped_or_leaked_labels_is_refused_every_time() {
         let champion = honest.fit(&earlier).unwrap();
         for how in [How::Flipped, How::Leaked] {
             let tampered = Tampered { honest: honest.clone(), how };
-            let rival = Rival { twin: &champion, learnt_until: None };
-            let judged = fit_and_judge(&tampered, &data, Some(rival), &options).unwrap();
+            let incumbent = Incumbent { holdout_model: &champion, trained_until: None };
+            let judged = fit_and_evaluate(&tampered, &data, Some(incumbent), &options).unwrap();
             assert_eq!(
                 judged.verdict.decision,
                 Decision::Refuse,

@@ -9,7 +9,7 @@ use devmatrix_ml::collect::DataCollector;
 use devmatrix_ml::dataset::DatasetBuilder;
 use devmatrix_ml::event::{Record, TaskContext};
 use devmatrix_ml::features::{FeatureEngineer, FeatureRow};
-use devmatrix_ml::history::{History, HistoryView, Scope, SharedHistory};
+use devmatrix_ml::history::{GroupKey, History, HistoryView, SharedHistory};
 use devmatrix_ml::store::{EventStore, EventStoreExt, MemoryStore, ScanOrder};
 use futures_executor::block_on;
 use proptest::prelude::*;
@@ -123,7 +123,7 @@ proptest! {
         right.merge(a);
         for merged in [left, right] {
             for (got, want) in views(&merged, &arrivals).iter().zip(views(&whole, &arrivals)) {
-                for scope in Scope::ALL {
+                for scope in GroupKey::ALL {
                     let (g, w) = (got.get(scope), want.get(scope));
                     for (g, w) in [(g.all.n, w.all.n), (g.month.successes, w.month.successes), (g.open, w.open),
                         (g.week.n, w.week.n), (g.quality.sum, w.quality.sum), (g.log_seconds.sum, w.log_seconds.sum)] {
@@ -173,8 +173,8 @@ fn what_another_process_wrote_is_caught_up_with() {
         let task = common::task("t");
         let id = theirs.start(task.clone()).await.unwrap();
         theirs.feedback(&id, common::approve()).await.unwrap();
-        assert_eq!(ours.history().view(&task, clock.now()).get(Scope::Task).all.n, 0.0);
+        assert_eq!(ours.history().view(&task, clock.now()).get(GroupKey::Task).all.n, 0.0);
         assert_eq!(ours.catch_up().await.unwrap(), 2);
-        assert_eq!(ours.history().view(&task, clock.now()).get(Scope::Task).all.n, 1.0);
+        assert_eq!(ours.history().view(&task, clock.now()).get(GroupKey::Task).all.n, 1.0);
     });
 }

@@ -15,7 +15,7 @@ use devmatrix_ml::event::{
     TaskId, TemplateId, UserAction, UserId,
 };
 use devmatrix_ml::features::{FeatureEngineer, FeatureOptions, index_of};
-use devmatrix_ml::serve::PredictionService;
+use devmatrix_ml::serving::PredictionService;
 use devmatrix_ml::store::{EventStore, EventStoreExt, MemoryStore, ScanOrder, SqliteStore, Subject};
 use futures_executor::block_on;
 use serde_json::{Value, json};

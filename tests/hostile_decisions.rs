@@ -3,23 +3,25 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use devmatrix_ml::ErrorKind;
-use devmatrix_ml::decide::episodes::{
-    Episode, EpisodeReward, LearntSteps, StepOptions, StepRule, learn_steps,
-};
-use devmatrix_ml::decide::experiments::{
+use devmatrix_ml::event::{Completion, EventId, GenerationEvent, TaskContext, TaskId, TemplateId};
+use devmatrix_ml::experimentation::Unit;
+use devmatrix_ml::experimentation::ab_tests::{
     AnalysisOptions, Experiment, ExperimentData, ExperimentSpec, Observation,
 };
-use devmatrix_ml::decide::offpolicy::{
+use devmatrix_ml::experimentation::active_learning::{AcquisitionSignals, LabelSampler, LabelSamplerOptions};
+use devmatrix_ml::experimentation::off_policy::{
     Estimator, LoggedChoice, OffPolicyOptions, cross_fit_ridge, estimate_policy,
 };
-use devmatrix_ml::decide::review::{ReviewDesk, ReviewOptions, ReviewSignals};
-use devmatrix_ml::decide::templates::{Lineage, SettingsSpace, TemplateSettings};
-use devmatrix_ml::decide::{
-    Arm, Boosted, Candidate, EpsilonGreedy, LinUcb, Plan, Policy, Request, Router, RouterOptions,
-    TaskOutcome, Thompson, Unit,
+use devmatrix_ml::experimentation::retry_policy::{
+    BaselinePolicy, LearnedRetryPolicy, RetryLearningOptions, Trajectory, TrajectoryReward,
+    learn_retry_policy,
 };
-use devmatrix_ml::event::{Completion, EventId, GenerationEvent, TaskContext, TaskId, TemplateId};
+use devmatrix_ml::experimentation::template_variants::{SettingsSpace, TemplateSettings, VariantRegistry};
 use devmatrix_ml::models::TemplateCatalogue;
+use devmatrix_ml::routing::{
+    Arm, Boosted, Candidate, EpsilonGreedy, LinUcb, Plan, Policy, Request, Router, RouterOptions,
+    TaskOutcome, Thompson,
+};
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 use serde_json::{Value, json};
@@ -206,9 +208,9 @@ fn an_observation_that_weighs_nothing_is_refused() {
 
 #[test]
 fn desks_are_checked_when_they_are_read() {
-    let desk = ReviewDesk::new(ReviewOptions::default()).unwrap();
+    let desk = LabelSampler::new(LabelSamplerOptions::default()).unwrap();
     let good = serde_json::to_value(&desk).unwrap();
-    assert_eq!(serde_json::from_value::<ReviewDesk>(good.clone()).unwrap(), desk);
+    assert_eq!(serde_json::from_value::<LabelSampler>(good.clone()).unwrap(), desk);
     for (place, value) in [
         ("/options/per_day", -5.0),
         ("/options/audit_rate", 7.0),
@@ -221,16 +223,16 @@ fn desks_are_checked_when_they_are_read() {
     ] {
         let mut bad = good.clone();
         *bad.pointer_mut(place).unwrap() = json!(value);
-        let error = serde_json::from_value::<ReviewDesk>(bad).unwrap_err().to_string();
+        let error = serde_json::from_value::<LabelSampler>(bad).unwrap_err().to_string();
         assert!(error.contains(place.rsplit('/').next().unwrap()), "{place}: {error}");
     }
 }
 
 #[test]
 fn a_desk_asks_on_after_a_clock_was_set_back() {
-    let mut desk = ReviewDesk::new(ReviewOptions::default()).unwrap();
+    let mut desk = LabelSampler::new(LabelSamplerOptions::default()).unwrap();
     let mut ask = |id: &str, at| {
-        desk.consider(&EventId::new(id).unwrap(), &ReviewSignals::default(), at).unwrap().propensity
+        desk.consider(&EventId::new(id).unwrap(), &AcquisitionSignals::default(), at).unwrap().propensity
     };
     ask("first", "9999-01-01T00:00:00Z".parse().unwrap());
     for day in 0..60 {
@@ -244,47 +246,48 @@ fn templates_at_the_end_of_their_numbers_are_told() {
     let catalogue = TemplateCatalogue::from_json(r#"[{"template_id": "a"}]"#).unwrap();
     let a = TemplateId::new("a").unwrap();
     let settings = TemplateSettings::default().with_examples(u32::MAX);
-    let mut lineage = Lineage::of(&catalogue, |_| settings.clone(), now()).unwrap();
-    let variant = lineage.propose(&a, &SettingsSpace::default(), now(), 1).unwrap().unwrap();
-    assert_eq!(lineage.get(&variant).unwrap().settings.max_examples, Some(8));
-    let mut all = serde_json::to_value(&lineage).unwrap();
+    let mut registry = VariantRegistry::of(&catalogue, |_| settings.clone(), now()).unwrap();
+    let variant = registry.propose(&a, &SettingsSpace::default(), now(), 1).unwrap().unwrap();
+    assert_eq!(registry.get(&variant).unwrap().settings.max_examples, Some(8));
+    let mut all = serde_json::to_value(&registry).unwrap();
     let place = all.as_array().unwrap().iter().position(|v| v["number"] == 1).unwrap();
     all[place]["number"] = json!(u32::MAX);
-    let mut full: Lineage = serde_json::from_value(all.clone()).unwrap();
+    let mut full: VariantRegistry = serde_json::from_value(all.clone()).unwrap();
     let mut space = SettingsSpace::default();
     space.max_examples = 6;
     let error = full.propose(&a, &space, now(), 1).unwrap_err().to_string();
     assert!(error.contains("no number is left"), "{error}");
     all[place]["log"] = json!([]);
-    let error = serde_json::from_value::<Lineage>(all).unwrap_err().to_string();
+    let error = serde_json::from_value::<VariantRegistry>(all).unwrap_err().to_string();
     assert!(error.contains("its log is empty"), "{error}");
 }
 
-fn episode(cluster: u64, steps: &Value) -> Episode {
+fn trajectory(cluster: u64, steps: &Value) -> Trajectory {
     let ending = json!({"success": false, "approved": false, "quality": null});
     serde_json::from_value(json!({"steps": steps, "ending": ending, "cluster": cluster})).unwrap()
 }
 
 #[test]
 fn an_episode_without_steps_is_worth_nothing_and_teaches_nothing() {
-    let empty = episode(1, &json!([]));
-    assert!(empty.rewards(&EpisodeReward::default()).is_empty());
-    let rule = StepRule::retry_up_to(3).unwrap();
-    let error = learn_steps(&[empty], &rule, &StepOptions::default()).unwrap_err().to_string();
+    let empty = trajectory(1, &json!([]));
+    assert!(empty.rewards(&TrajectoryReward::default()).is_empty());
+    let rule = BaselinePolicy::retry_up_to(3).unwrap();
+    let error =
+        learn_retry_policy(&[empty], &rule, &RetryLearningOptions::default()).unwrap_err().to_string();
     assert!(error.contains("episode 0: 0 steps"), "{error}");
 }
 
 #[test]
 fn damaged_steps_are_refused() {
     let step = |name: &str| json!([{"situation": {}, "step": name, "odds": [0.5, 0.0, 0.5, 0.0]}]);
-    let episodes: Vec<_> =
-        (0..80).map(|i| episode(i, &step(["retry", "ask_human"][i as usize % 2]))).collect();
-    let mut options = StepOptions::default();
+    let trajectories: Vec<_> =
+        (0..80).map(|i| trajectory(i, &step(["retry", "ask_human"][i as usize % 2]))).collect();
+    let mut options = RetryLearningOptions::default();
     options.forest.trees = 3;
-    let rule = StepRule::retry_up_to(3).unwrap();
-    let bytes = learn_steps(&episodes, &rule, &options).unwrap().policy.to_bytes().unwrap();
-    assert!(LearntSteps::from_bytes(&bytes).is_ok());
+    let rule = BaselinePolicy::retry_up_to(3).unwrap();
+    let bytes = learn_retry_policy(&trajectories, &rule, &options).unwrap().policy.to_bytes().unwrap();
+    assert!(LearnedRetryPolicy::from_bytes(&bytes).is_ok());
     for bytes in damaged(&bytes) {
-        assert_eq!(LearntSteps::from_bytes(&bytes).unwrap_err().kind(), ErrorKind::Corrupt);
+        assert_eq!(LearnedRetryPolicy::from_bytes(&bytes).unwrap_err().kind(), ErrorKind::Corrupt);
     }
 }

@@ -3,7 +3,7 @@
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use devmatrix_ml::event::{Decision, GenerationEvent};
-use devmatrix_ml::monitor::{Analytics, KpiName, ModelFacts, Monitor, MonitorOptions, dashboard};
+use devmatrix_ml::monitoring::{Analytics, KpiName, ModelFacts, Monitor, MonitorOptions, dashboard};
 use serde_json::{Value, json};
 use std::time::Duration;
 

@@ -213,7 +213,7 @@ async fn hostile_clients_hang_nothing_and_break_nothing() {
     let limits = Limits { body_bytes: 64 << 10, request: Duration::from_secs(2), ..Limits::default() };
     let running = Running::after(WEEK, limits).await;
     let before = starts(running.store.as_ref()).await;
-    let (mut clients, mut tally) = (Vec::new(), hostile::Tally::default());
+    let (mut clients, mut tally) = (Vec::new(), hostile::Aggregates::default());
     for seed in 0..8 {
         let client = running.client();
         clients.push(tokio::spawn(async move { hostile::storm(&client, requests / 8, seed).await }));

@@ -7,7 +7,7 @@ use chrono::TimeDelta;
 use common::abilities::{AGENTS, context, odds, records};
 use devmatrix_ml::dataset::{Dataset, DatasetBuilder, Target};
 use devmatrix_ml::features::{FeatureEngineer, FeatureRow, index_of};
-use devmatrix_ml::learn::logit;
+use devmatrix_ml::ml::logit;
 use devmatrix_ml::models::{Predictor, SuccessModel, SuccessTrainer, Trainer};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;

@@ -7,12 +7,13 @@ use common::world::store_of;
 use devmatrix_ml::clock::Clock;
 use devmatrix_ml::dataset::Target;
 use devmatrix_ml::features::FeatureEngineer;
-use devmatrix_ml::learn::Engine;
+use devmatrix_ml::ml::Engine;
+use devmatrix_ml::models::open_artefact;
 use devmatrix_ml::models::{
     Predictor, RegressionParams, SuccessParams, SuccessTrainer, TimeTrainer, Trainer, conformance,
 };
 use devmatrix_ml::registry::{MemoryRegistry, ModelRegistry};
-use devmatrix_ml::train::{Gate, Training, TrainingOptions, open_artefact, replay};
+use devmatrix_ml::training::{Gate, Training, TrainingOptions, replay};
 use futures_executor::block_on;
 
 fn success() -> SuccessTrainer {

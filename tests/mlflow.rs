@@ -14,7 +14,7 @@ use devmatrix_ml::mlflow::{Mlflow, MlflowOptions};
 use devmatrix_ml::models::SuccessTrainer;
 use devmatrix_ml::registry::{MemoryRegistry, ModelRegistry, NewVersion};
 use devmatrix_ml::store::{EventStore, MemoryStore};
-use devmatrix_ml::train::{ExperimentTracker, Gate, Training, TrainingOptions, TrainingReport};
+use devmatrix_ml::training::{ExperimentTracker, Gate, Training, TrainingOptions, TrainingReport};
 use futures_executor::block_on;
 use serde_json::{Value, json};
 use std::sync::Arc;

@@ -9,22 +9,22 @@ mod common;
 use chrono::{DateTime, TimeDelta, Utc};
 use common::{abilities, templates};
 use devmatrix_ml::clock::ManualClock;
-use devmatrix_ml::code::CodeOptions;
+use devmatrix_ml::code_metrics::CodeOptions;
 use devmatrix_ml::collect::measure;
 use devmatrix_ml::dataset::{Dataset, DatasetBuilder, Target};
 use devmatrix_ml::event::{Record, TaskId};
 use devmatrix_ml::features::{FEATURES, FeatureEngineer, FeatureOptions, FeatureRow};
 use devmatrix_ml::history::History;
-use devmatrix_ml::learn::{Calibrator, Method, Trees, sigmoid};
+use devmatrix_ml::ml::{Calibrator, Method, Trees, sigmoid};
 use devmatrix_ml::mlflow::{Mlflow, MlflowOptions, pyfunc_row, write_pyfunc};
+use devmatrix_ml::models::open_artefact;
 use devmatrix_ml::models::{
-    ComplexityTrainer, Estimate, Predictor, QualityTrainer, Quantity, RegressionModel, SuccessModel,
+    ComplexityTrainer, Estimate, Predictor, QualityTrainer, RegressionModel, RegressionTarget, SuccessModel,
     SuccessTrainer, TEMPLATE_FEATURES, TemplateTrainer, TimeTrainer, Trainer,
 };
 use devmatrix_ml::registry::{MemoryRegistry, ModelRegistry, ModelVersion, NewVersion, envelope};
 use devmatrix_ml::simulate::{Simulator, SimulatorOptions};
 use devmatrix_ml::store::MemoryStore;
-use devmatrix_ml::train::open_artefact;
 use futures_executor::block_on;
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
@@ -158,7 +158,7 @@ fn success(world: &'static str, data: &Dataset, rows: &[FeatureRow], parts: &'st
     Case { model: "success", world, registry, parts, expected: rows.iter().map(answer).collect() }
 }
 
-fn number<Q: Quantity, T: Trainer<Model = RegressionModel<Q>>>(
+fn number<Q: RegressionTarget, T: Trainer<Model = RegressionModel<Q>>>(
     trainer: &T,
     data: &Dataset,
     rows: &[FeatureRow],
@@ -180,7 +180,7 @@ fn number<Q: Quantity, T: Trainer<Model = RegressionModel<Q>>>(
 }
 
 fn template() -> (Case, Vec<Value>) {
-    let replay = templates::learnt();
+    let replay = templates::learned();
     let ranker = TemplateTrainer::default().fit(&replay.data).unwrap();
     let registry = registered("template", &ranker.to_bytes().unwrap());
     let rows = replay.data.rows.iter().map(|row| &row.features);

@@ -8,11 +8,11 @@ use allocation_counter::measure;
 use chrono::{DateTime, TimeDelta, Utc};
 use common::monitored::Stream;
 use devmatrix_ml::ErrorKind;
-use devmatrix_ml::evaluate::{BinaryScores, RegressionScores};
 use devmatrix_ml::event::{
     EventId, Fact, Feedback, GenerationEvent, Known, Record, ShownPrediction, UserAction,
 };
-use devmatrix_ml::monitor::{
+use devmatrix_ml::ml::metrics::{BinaryScores, RegressionScores};
+use devmatrix_ml::monitoring::{
     Analytics, Dimension, Figures, KpiName, ModelFacts, Monitor, MonitorOptions, SharedMonitor, SliceKey,
 };
 use devmatrix_ml::simulate::{Simulator, SimulatorOptions};
@@ -31,7 +31,7 @@ fn events() -> Vec<GenerationEvent> {
         ShownPrediction::new(target, value, (value - by, value + by), "calibrated", version)
     };
     let each = Simulator::new(options).unwrap().enumerate().map(|(i, generation)| {
-        let odds = generation.odds;
+        let odds = generation.probability;
         let mut event = generation.into_event();
         if i % 7 > 0 {
             event.started.value.predictions =

@@ -3,12 +3,12 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use devmatrix_ml::ErrorKind;
-use devmatrix_ml::decide::offpolicy::{
-    CannotTell, Estimator, LoggedChoice, LoggedPast, OffPolicyOptions, PastOptions, PolicyAnswer, cross_fit,
-    cross_fit_ridge, estimate_policy,
-};
 use devmatrix_ml::event::{
     Completion, Decision, EventId, Feedback, GenerationEvent, Known, Started, TaskContext, TaskId, UserAction,
+};
+use devmatrix_ml::experimentation::off_policy::{
+    Estimator, InsufficientOverlap, LoggedChoice, LoggedDataset, LoggedDatasetOptions, OffPolicyOptions,
+    PolicyAnswer, cross_fit, cross_fit_ridge, estimate_policy,
 };
 use proptest::prelude::*;
 use rand::{RngExt, SeedableRng};
@@ -105,9 +105,9 @@ fn intervals_cover_the_truth() {
     }
 }
 
-fn refusal(rows: &[LoggedChoice]) -> Option<CannotTell> {
+fn refusal(rows: &[LoggedChoice]) -> Option<InsufficientOverlap> {
     match estimate_policy(rows, Estimator::SelfNormalised, &OffPolicyOptions::default()).unwrap().answer {
-        PolicyAnswer::CannotTell(why) => Some(why),
+        PolicyAnswer::InsufficientOverlap(why) => Some(why),
         PolicyAnswer::Estimated { .. } => None,
         _ => panic!("an answer of another kind"),
     }
@@ -118,11 +118,11 @@ fn what_was_never_tried_is_refused() {
     let never = |_: usize| [0.5, 0.0, 0.5];
     let (mut rows, _) = log(2_000, 1, never);
     let why = refusal(&rows).unwrap();
-    assert!(matches!(why, CannotTell::Unsupported { share } if share > 0.5), "{why:?}");
+    assert!(matches!(why, InsufficientOverlap::Unsupported { share } if share > 0.5), "{why:?}");
     assert!(why.to_string().contains("never tried"), "{why}");
     // Without the odds of all candidates the weights themselves give it away.
     rows.iter_mut().for_each(|row| row.logged.clear());
-    assert!(matches!(refusal(&rows), Some(CannotTell::Unsupported { share }) if share > 0.5));
+    assert!(matches!(refusal(&rows), Some(InsufficientOverlap::Unsupported { share }) if share > 0.5));
 }
 
 #[test]
@@ -134,11 +134,13 @@ fn wrong_odds_too_few_rows_and_too_few_clusters_are_refused() {
         row.logged.clear();
         row.propensity = if row.chosen == 1 { 0.1 } else { 0.9 };
     }
-    assert!(matches!(refusal(&wrong), Some(CannotTell::OddsDoNotFit { mean_weight }) if mean_weight > 2.0));
-    assert!(matches!(refusal(&good[..100]), Some(CannotTell::FewEffectiveRows { .. })));
+    assert!(
+        matches!(refusal(&wrong), Some(InsufficientOverlap::PropensitiesDoNotFit { mean_weight }) if mean_weight > 2.0)
+    );
+    assert!(matches!(refusal(&good[..100]), Some(InsufficientOverlap::FewEffectiveRows { .. })));
     let mut one = good;
     one.iter_mut().for_each(|row| row.cluster %= 3);
-    assert_eq!(refusal(&one), Some(CannotTell::FewClusters { clusters: 3, need: 20 }));
+    assert_eq!(refusal(&one), Some(InsufficientOverlap::FewClusters { clusters: 3, need: 20 }));
 }
 
 #[test]
@@ -177,10 +179,10 @@ fn what_cannot_be_weighed_is_an_error() {
 fn no_row_is_predicted_from_its_own_cluster() {
     let (mut rows, _) = log(300, 4, even);
     cross_fit(&mut rows, 3, |rows, rest| {
-        let learnt: std::collections::HashSet<_> = rest.iter().map(|i| rows[*i].cluster).collect();
+        let learned: std::collections::HashSet<_> = rest.iter().map(|i| rows[*i].cluster).collect();
         let clusters: Vec<_> = rows.iter().map(|row| row.cluster).collect();
         Ok(move |row: usize, candidate: usize| {
-            assert!(!learnt.contains(&clusters[row]), "row {row} was learnt from");
+            assert!(!learned.contains(&clusters[row]), "row {row} was learnt from");
             candidate as f64
         })
     })
@@ -256,7 +258,7 @@ fn stored(n: u32) -> (Vec<GenerationEvent>, DateTime<Utc>) {
 #[test]
 fn any_policy_is_replayed_on_the_stored_past() {
     let (events, now) = stored(4_000);
-    let past = LoggedPast::of(events, &PastOptions::default(), now).unwrap();
+    let past = LoggedDataset::of(events, &LoggedDatasetOptions::default(), now).unwrap();
     assert!(past.skipped.young > 500 && past.skipped.unanswered > 200, "{:?}", past.skipped);
     let options = OffPolicyOptions::default();
     let always = |llm: &'static str| move |_: &TaskContext, _: &[String]| vec![(llm.to_owned(), 1.0)];
@@ -268,7 +270,10 @@ fn any_policy_is_replayed_on_the_stored_past() {
     assert!(gain.contains(0.14) && gain.lower > 0.05, "{line}");
     assert!(line.starts_with("policy large: success +1") && line.contains(", cost +5"), "{line}");
     let json = serde_json::to_string(&report).unwrap();
-    assert_eq!(serde_json::from_str::<devmatrix_ml::decide::offpolicy::PolicyReport>(&json).unwrap(), report);
+    assert_eq!(
+        serde_json::from_str::<devmatrix_ml::experimentation::off_policy::PolicyReport>(&json).unwrap(),
+        report
+    );
     let unheard = past.replay("new", always("newest"), &options).unwrap();
     assert!(unheard.to_string().contains("cannot tell: 100.0 % of what it would choose was never tried"));
     let broken =

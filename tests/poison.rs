@@ -3,14 +3,15 @@
 
 use devmatrix_ml::clock::ManualClock;
 use devmatrix_ml::dataset::{DatasetBuilder, Example, Source, SourceKind, Target};
-use devmatrix_ml::evaluate::roc_auc;
 use devmatrix_ml::event::{EventId, GenerationEvent, Record, UserAction};
 use devmatrix_ml::features::FeatureEngineer;
+use devmatrix_ml::ml::metrics::roc_auc;
+use devmatrix_ml::models::open_artefact;
 use devmatrix_ml::models::{Predictor, SuccessModel, SuccessTrainer};
 use devmatrix_ml::registry::{MemoryRegistry, ModelRegistry};
 use devmatrix_ml::simulate::{Simulator, SimulatorOptions};
 use devmatrix_ml::store::{EventStore, MemoryStore};
-use devmatrix_ml::train::{Gate, Training, TrainingOptions, TrainingReport, open_artefact};
+use devmatrix_ml::training::{Gate, Training, TrainingOptions, TrainingReport};
 use futures_executor::block_on;
 use std::collections::HashMap;
 
@@ -31,7 +32,7 @@ fn world(seed: u64) -> World {
     let events = Simulator::new(options)
         .unwrap()
         .map(|generation| {
-            let truth = generation.odds;
+            let truth = generation.probability;
             let event = generation.into_event();
             odds.insert(event.event_id.clone(), truth);
             event
@@ -91,13 +92,13 @@ struct Order {
 /// Trains on the first four fifths as they are told, and says how well the rest is ordered.
 fn trained(world: &World, told: &[GenerationEvent], source: &Source) -> (TrainingReport, Order) {
     let cut = told.len() * 4 / 5;
-    let learnt = records(&told[..cut]);
-    let clock = ManualClock::at(learnt.last().unwrap().known_at());
+    let learned = records(&told[..cut]);
+    let clock = ManualClock::at(learned.last().unwrap().known_at());
     let (store, registry) = (MemoryStore::new(), MemoryRegistry::new());
     let engineer = FeatureEngineer::default();
     let mut builder = DatasetBuilder::new(engineer.clone());
     records(told).iter().for_each(|record| builder.apply(record));
-    block_on(store.append(learnt)).unwrap();
+    block_on(store.append(learned)).unwrap();
     let mut options = TrainingOptions::default();
     options.gate = Gate::relative();
     let training = Training::new(&store, &registry, &engineer, &clock).with_options(options);
@@ -143,10 +144,14 @@ fn cost(kind: SourceKind) -> Order {
         let (poisoned, after) = trained(&world, &told, &source);
         println!(
             "{source}: AUC {:.4} -> {:.4}, of others {:.4} -> {:.4}; {}",
-            before.all, after.all, before.others, after.others, poisoned.record.evaluation.suspects[0]
+            before.all,
+            after.all,
+            before.others,
+            after.others,
+            poisoned.record.evaluation.anomalous_labelers[0]
         );
-        assert_eq!(clean.record.evaluation.suspects, []);
-        assert_eq!(poisoned.record.evaluation.suspects[0].source, source);
+        assert_eq!(clean.record.evaluation.anomalous_labelers, []);
+        assert_eq!(poisoned.record.evaluation.anomalous_labelers[0].source, source);
         cost.all += (before.all - after.all) / 4.0;
         cost.others += (before.others - after.others) / 4.0;
     }
@@ -174,6 +179,6 @@ fn a_persons_name_is_told_but_not_stored() {
     let mut told = world.events.clone();
     let source = poison(&mut told, SourceKind::User);
     let (report, _) = trained(&world, &told, &source);
-    assert_eq!(report.record.evaluation.suspects[0].source, source);
+    assert_eq!(report.record.evaluation.anomalous_labelers[0].source, source);
     assert!(!report.version.report.to_string().contains(&source.name));
 }

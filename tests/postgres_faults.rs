@@ -14,7 +14,7 @@ use devmatrix_ml::features::FeatureEngineer;
 use devmatrix_ml::history::SharedHistory;
 use devmatrix_ml::postgres::{Postgres, PostgresOptions};
 use devmatrix_ml::registry::{ModelRegistry, NewVersion, PostgresRegistry};
-use devmatrix_ml::serve::PredictionService;
+use devmatrix_ml::serving::PredictionService;
 use devmatrix_ml::store::{Appended, EventStore, PostgresStore, ScanOrder};
 use std::collections::BTreeSet;
 use std::sync::Arc;

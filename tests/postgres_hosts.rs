@@ -14,14 +14,13 @@ use devmatrix_ml::dataset::Target;
 use devmatrix_ml::event::{Fact, Record, TaskContext};
 use devmatrix_ml::features::FeatureEngineer;
 use devmatrix_ml::history::SharedHistory;
+use devmatrix_ml::models::open_artefact;
 use devmatrix_ml::models::{SuccessParams, SuccessTrainer};
 use devmatrix_ml::postgres::Postgres;
 use devmatrix_ml::registry::{ModelRegistry, PostgresRegistry};
-use devmatrix_ml::serve::PredictionService;
+use devmatrix_ml::serving::PredictionService;
 use devmatrix_ml::store::{Appended, EventStore, MemoryStore, PostgresStore, ScanOrder};
-use devmatrix_ml::train::{
-    Gate, Training, TrainingOptions, TrainingSchedule, TrainingSignals, open_artefact, replay,
-};
+use devmatrix_ml::training::{Gate, Training, TrainingOptions, TrainingSchedule, TrainingSignals, replay};
 use devmatrix_ml::{ErrorKind, event::EventId};
 use futures_executor::block_on;
 use std::process::{Child, Command, Stdio};

@@ -11,16 +11,16 @@ use devmatrix_ml::dataset::{DatasetBuilder, Target};
 use devmatrix_ml::event::{Completion, EventId, Feedback, Started, TaskContext, UserAction};
 use devmatrix_ml::features::{FEATURES, FeatureEngineer, FeatureRow, Kind, index_of};
 use devmatrix_ml::history::{History, SharedHistory};
-use devmatrix_ml::learn::{
+use devmatrix_ml::ml::{
     BoostParams, FitRequest, Linear, LinearLoss, LinearParams, LinearRow, LinearTarget, Matrix, Objective,
     Reliability, Sample, Scaling, Tfidf, Trees, sigmoid, wilson,
 };
 use devmatrix_ml::models::{Predictor, RiskLevel, SuccessModel, SuccessParams, SuccessTrainer, Trainer};
-use devmatrix_ml::serve::PredictionService;
+use devmatrix_ml::serving::PredictionService;
 use devmatrix_ml::simulate::{Simulator, SimulatorOptions};
 use devmatrix_ml::store::{EventStore, MemoryStore, ScanOrder};
 use devmatrix_ml::text::SparseText;
-use devmatrix_ml::train::{Gate, TrainingOptions};
+use devmatrix_ml::training::{Gate, TrainingOptions};
 use futures_executor::block_on;
 use proptest::prelude::*;
 use std::sync::{Arc, LazyLock};

@@ -116,14 +116,14 @@ fn names_that_are_no_versions_are_ignored() {
 fn of_threads_that_promote_at_once_one_wins() {
     let folder = tempdir().unwrap();
     let shared = DiskRegistry::open(folder.path()).unwrap();
-    let rivals = 8;
-    for _ in 0..=rivals {
+    let incumbents = 8;
+    for _ in 0..=incumbents {
         add(&shared, b"model");
     }
     block_on(shared.promote("m", 1, None)).unwrap();
     for _ in 0..5 {
         let expected = production(&shared).unwrap();
-        let barrier = Barrier::new(rivals as usize);
+        let barrier = Barrier::new(incumbents as usize);
         let won: Vec<u64> = std::thread::scope(|scope| {
             let run = |number| {
                 let (shared, barrier) = (&shared, &barrier);
@@ -135,7 +135,7 @@ fn of_threads_that_promote_at_once_one_wins() {
                     block_on(registry.promote("m", number, Some(expected))).is_ok().then_some(number)
                 })
             };
-            let others = (1..=rivals + 1).filter(|number| *number != expected);
+            let others = (1..=incumbents + 1).filter(|number| *number != expected);
             let threads: Vec<_> = others.map(run).collect();
             threads.into_iter().filter_map(|thread| thread.join().unwrap()).collect()
         });

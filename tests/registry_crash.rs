@@ -201,7 +201,7 @@ fn child_promotes_once() {
 
 #[test]
 fn of_processes_that_promote_at_once_one_wins() {
-    let rivals = 2..=7;
+    let incumbents = 2..=7;
     for _ in 0..5 {
         let folder = tempdir().unwrap();
         let registry = DiskRegistry::open(folder.path().join("registry")).unwrap();
@@ -210,8 +210,8 @@ fn of_processes_that_promote_at_once_one_wins() {
         }
         block_on(registry.promote("m", 1, None)).unwrap();
         let children: Vec<_> =
-            rivals.clone().map(|n| child("child_promotes_once", folder.path(), n)).collect();
-        while !rivals.clone().all(|n| folder.path().join(format!("ready-{n}")).exists()) {
+            incumbents.clone().map(|n| child("child_promotes_once", folder.path(), n)).collect();
+        while !incumbents.clone().all(|n| folder.path().join(format!("ready-{n}")).exists()) {
             std::thread::sleep(Duration::from_millis(1));
         }
         fs::write(folder.path().join("go"), "").unwrap();
@@ -219,7 +219,7 @@ fn of_processes_that_promote_at_once_one_wins() {
             assert!(child.wait().unwrap().success());
         }
         let said = |n| fs::read_to_string(folder.path().join(format!("said-{n}"))).unwrap();
-        let (won, lost): (Vec<u64>, Vec<u64>) = rivals.clone().partition(|n| said(*n) == "won");
+        let (won, lost): (Vec<u64>, Vec<u64>) = incumbents.clone().partition(|n| said(*n) == "won");
         assert_eq!(won.len(), 1, "{won:?}");
         assert!(lost.iter().all(|n| said(*n) == "Conflict"), "{}", said(lost[0]));
         assert_eq!(production(&registry), Some(won[0]));

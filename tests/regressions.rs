@@ -7,21 +7,21 @@ use chrono::{DateTime, Utc};
 use common::anything;
 use devmatrix_ml::ErrorKind;
 use devmatrix_ml::clock::ManualClock;
-use devmatrix_ml::code::CodeOptions;
+use devmatrix_ml::code_metrics::CodeOptions;
 use devmatrix_ml::collect::measure;
 use devmatrix_ml::dataset::{Dataset, DatasetBuilder, Target};
 use devmatrix_ml::event::{Completion, Fact, Record, TaskContext, TaskId};
 use devmatrix_ml::features::{FeatureEngineer, FeatureRow, index_of};
 use devmatrix_ml::history::SharedHistory;
 use devmatrix_ml::models::{
-    ComplexityTrainer, Estimate, Predictor, QualityTrainer, Quantity, RegressionModel, RegressionTrainer,
-    Status, TimeTrainer, Trainer, conformance,
+    ComplexityTrainer, Estimate, Predictor, QualityTrainer, RegressionModel, RegressionTarget,
+    RegressionTrainer, Status, TimeTrainer, Trainer, conformance,
 };
 use devmatrix_ml::registry::MemoryRegistry;
-use devmatrix_ml::serve::PredictionService;
+use devmatrix_ml::serving::PredictionService;
 use devmatrix_ml::simulate::{Generation, Simulator, SimulatorOptions};
 use devmatrix_ml::store::{EventStore, MemoryStore};
-use devmatrix_ml::train::{BacktestOptions, Gate, TrainingOptions, backtest, train_all};
+use devmatrix_ml::training::{BacktestOptions, Gate, TrainingOptions, backtest, train_all};
 use futures_executor::block_on;
 use proptest::prelude::*;
 use std::sync::{Arc, LazyLock};
@@ -81,7 +81,7 @@ fn sound(found: &Estimate, low: f64, high: f64) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-fn explained<Q: Quantity>(model: &RegressionModel<Q>, row: &FeatureRow) -> Result<(), TestCaseError> {
+fn explained<Q: RegressionTarget>(model: &RegressionModel<Q>, row: &FeatureRow) -> Result<(), TestCaseError> {
     let (base, features, wording) = model.contributions(row);
     let sum = base + features.iter().sum::<f64>() + wording;
     prop_assert!((sum - model.raw(row)).abs() < 1e-4 * (1.0 + sum.abs()), "{sum} against {}", model.raw(row));
@@ -147,7 +147,7 @@ fn every_trainer_keeps_the_rules() {
 
 #[test]
 fn threads_change_no_byte() {
-    fn bytes<Q: Quantity>(data: &Dataset, threads: usize) -> Vec<u8> {
+    fn bytes<Q: RegressionTarget>(data: &Dataset, threads: usize) -> Vec<u8> {
         let mut params = Q::params();
         (params.boost.threads, params.forest.threads) = (threads, threads);
         (params.boost.rounds, params.forest.trees) = (10, 10);

@@ -1,14 +1,15 @@
-//! What to do after a failed try: learnt, judged, and only then in force.
+//! What to do after a failed try: learned, judged, and only then in force.
 #![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
 
 use chrono::{DateTime, TimeDelta, Utc};
 use devmatrix_ml::ErrorKind;
-use devmatrix_ml::decide::episodes::{
-    EpisodeOptions, EpisodeReward, Episodes, LearntSteps, NextStep, Situation, StepOptions, StepPolicy,
-    StepReport, StepRule, StepVerdict, choose_step, compare_step_policies, learn_steps,
-};
-use devmatrix_ml::decide::offpolicy::CannotTell;
 use devmatrix_ml::event::{Decision, Feedback, GenerationEvent, Known, UserAction};
+use devmatrix_ml::experimentation::off_policy::InsufficientOverlap;
+use devmatrix_ml::experimentation::retry_policy::{
+    BaselinePolicy, LearnedRetryPolicy, RetryAction, RetryLearningOptions, RetryPolicy, RetryReport,
+    RetryState, RetryVerdict, Trajectories, TrajectoryOptions, TrajectoryReward, choose_action,
+    compare_retry_policies, learn_retry_policy,
+};
 use devmatrix_ml::simulate::{RetryWorld, RetryWorldOptions};
 use proptest::prelude::*;
 
@@ -23,20 +24,20 @@ fn world(seed: u64, all_equal: bool) -> RetryWorld {
     RetryWorld::new(options)
 }
 
-fn options() -> StepOptions {
-    let mut options = StepOptions::default();
+fn options() -> RetryLearningOptions {
+    let mut options = RetryLearningOptions::default();
     options.forest.threads = 1;
     (options.off_policy.folds, options.off_policy.min_effective_rows) = (2, 50.0);
     options
 }
 
 /// The rule in force: retry until there were four tries.
-fn rule() -> StepRule {
-    StepRule::retry_up_to(4).unwrap()
+fn rule() -> BaselinePolicy {
+    BaselinePolicy::retry_up_to(4).unwrap()
 }
 
 /// The same, most of its steps drawn evenly.
-fn exploring() -> StepRule {
+fn exploring() -> BaselinePolicy {
     rule().exploring(0.7).unwrap()
 }
 
@@ -45,18 +46,18 @@ fn what_is_learnt_beats_the_rule_in_truth() {
     let (mut better, mut adopted, runs) = (0, 0, runs(3));
     for seed in 0..runs {
         let (world, options) = (world(seed, false), options());
-        let past = world.episodes(&exploring(), 0..4000).unwrap();
-        let learning = learn_steps(&past.episodes, &rule(), &options).unwrap();
-        let truth = |policy: &dyn StepPolicy| world.value(policy, &options.reward, 10_000..10_400);
-        let [learnt, acts, fixed] =
-            [&learning.policy as &dyn StepPolicy, learning.in_force(), &rule()].map(truth);
+        let past = world.trajectories(&exploring(), 0..4000).unwrap();
+        let learning = learn_retry_policy(&past.trajectories, &rule(), &options).unwrap();
+        let truth = |policy: &dyn RetryPolicy| world.value(policy, &options.reward, 10_000..10_400);
+        let [learned, acts, fixed] =
+            [&learning.policy as &dyn RetryPolicy, learning.baseline(), &rule()].map(truth);
         println!(
-            "seed {seed}: learnt {learnt:.3} $, in force {acts:.3} $, rule {fixed:.3} $; {}",
+            "seed {seed}: learnt {learned:.3} $, in force {acts:.3} $, rule {fixed:.3} $; {}",
             learning.report
         );
         // What is not better beyond chance does not act.
         assert!(acts >= fixed, "seed {seed}: {acts} against {fixed}");
-        better += u64::from(learnt > fixed);
+        better += u64::from(learned > fixed);
         adopted += u64::from(acts > fixed);
     }
     println!("better in {better} of {runs}, and found to be so in {adopted}");
@@ -69,12 +70,12 @@ fn where_all_steps_are_equal_nothing_is_lost() {
         let world = world(seed, true);
         let mut options = options();
         options.reward.usd_per_question = 0.0;
-        let past = world.episodes(&exploring(), 0..3000).unwrap();
-        let learning = learn_steps(&past.episodes, &rule(), &options).unwrap();
-        let truth = |policy: &dyn StepPolicy| world.value(policy, &options.reward, 10_000..10_200);
-        let (learnt, fixed) = (truth(learning.in_force()), truth(&rule()));
-        println!("seed {seed}: {learnt:.4} $ against {fixed:.4} $; {}", learning.report);
-        assert!(learnt >= 0.99 * fixed, "seed {seed}: {learnt} against {fixed}");
+        let past = world.trajectories(&exploring(), 0..3000).unwrap();
+        let learning = learn_retry_policy(&past.trajectories, &rule(), &options).unwrap();
+        let truth = |policy: &dyn RetryPolicy| world.value(policy, &options.reward, 10_000..10_200);
+        let (learned, fixed) = (truth(learning.baseline()), truth(&rule()));
+        println!("seed {seed}: {learned:.4} $ against {fixed:.4} $; {}", learning.report);
+        assert!(learned >= 0.99 * fixed, "seed {seed}: {learned} against {fixed}");
     }
 }
 
@@ -82,15 +83,16 @@ fn where_all_steps_are_equal_nothing_is_lost() {
 fn intervals_cover_the_truth() {
     let runs = runs(20);
     let (world, options) = (world(3, false), options());
-    let explored = |rule: StepRule, share| rule.exploring(share).unwrap();
-    let policy = explored(StepRule::new([NextStep::SwitchModel, NextStep::AskHuman]).unwrap(), 0.4);
+    let explored = |rule: BaselinePolicy, share| rule.exploring(share).unwrap();
+    let policy =
+        explored(BaselinePolicy::new([RetryAction::SwitchModel, RetryAction::AskHuman]).unwrap(), 0.4);
     let (in_force, logging) = (explored(rule(), 0.5), explored(rule(), 1.0));
     let truth = world.value(&policy, &options.reward, 1_000_000..1_020_000);
     let fixed = world.value(&in_force, &options.reward, 1_000_000..1_005_000);
     let (mut told, mut covered, mut width) = (0, [0; 3], [0.0; 3]);
     for run in 0..runs {
-        let past = world.episodes(&logging, run * 600..(run + 1) * 600).unwrap();
-        let report = compare_step_policies(&past.episodes, &policy, &in_force, &options).unwrap();
+        let past = world.trajectories(&logging, run * 600..(run + 1) * 600).unwrap();
+        let report = compare_retry_policies(&past.trajectories, &policy, &in_force, &options).unwrap();
         // Where too few of the episodes went its way, it says so.
         let Some(gain) = report.gain else { continue };
         told += 1;
@@ -117,64 +119,67 @@ fn intervals_cover_the_truth() {
 
 #[test]
 fn a_policy_judged_on_its_own_choices_reached_what_it_reached() {
-    let past = world(1, false).episodes(&exploring(), 0..400).unwrap();
-    let report = compare_step_policies(&past.episodes, &exploring(), &exploring(), &options()).unwrap();
+    let past = world(1, false).trajectories(&exploring(), 0..400).unwrap();
+    let report = compare_retry_policies(&past.trajectories, &exploring(), &exploring(), &options()).unwrap();
     let found = report.policy_estimate.importance.unwrap();
     assert!((found.value - report.logged).abs() < 1e-9);
-    assert!((report.policy_estimate.overlap.effective_rows - past.episodes.len() as f64).abs() < 1e-6);
+    assert!((report.policy_estimate.overlap.effective_rows - past.trajectories.len() as f64).abs() < 1e-6);
     let gain = report.gain.unwrap();
-    assert_eq!((gain.value, report.verdict), (0.0, StepVerdict::Keep));
+    assert_eq!((gain.value, report.verdict), (0.0, RetryVerdict::Keep));
 }
 
 #[test]
 fn what_was_never_tried_cannot_be_told() {
     let world = world(1, false);
-    let past = world.episodes(&rule(), 0..400).unwrap();
-    let ask = StepRule::new([NextStep::AskHuman]).unwrap();
-    let report = compare_step_policies(&past.episodes, &ask, &rule(), &options()).unwrap();
-    assert!(matches!(report.policy_estimate.cannot_tell, Some(CannotTell::Unsupported { .. })), "{report}");
-    assert_eq!((report.gain, report.verdict), (None, StepVerdict::Keep));
+    let past = world.trajectories(&rule(), 0..400).unwrap();
+    let ask = BaselinePolicy::new([RetryAction::AskHuman]).unwrap();
+    let report = compare_retry_policies(&past.trajectories, &ask, &rule(), &options()).unwrap();
+    assert!(
+        matches!(report.policy_estimate.cannot_tell, Some(InsufficientOverlap::Unsupported { .. })),
+        "{report}"
+    );
+    assert_eq!((report.gain, report.verdict), (None, RetryVerdict::Keep));
     assert!(report.to_string().contains("was never tried"), "{report}");
-    // What is learnt from it abstains: there is nothing to choose among.
-    let learning = learn_steps(&past.episodes, &rule(), &options()).unwrap();
-    let now = Situation::default();
-    assert_eq!(learning.policy.worth(&now), [None; 4]);
-    assert_eq!(learning.policy.odds(&now), rule().odds(&now));
-    assert!(learning.policy.reason(&now, NextStep::Retry).contains("too little was tried"));
+    // What is learned from it abstains: there is nothing to choose among.
+    let learning = learn_retry_policy(&past.trajectories, &rule(), &options()).unwrap();
+    let now = RetryState::default();
+    assert_eq!(learning.policy.q_function(&now), [None; 4]);
+    assert_eq!(learning.policy.propensities(&now), rule().propensities(&now));
+    assert!(learning.policy.reason(&now, RetryAction::Retry).contains("too little was tried"));
 }
 
 #[test]
 fn the_same_episodes_give_the_same_bytes_and_bytes_the_same_policy() {
-    let past = world(1, false).episodes(&exploring(), 0..600).unwrap();
+    let past = world(1, false).trajectories(&exploring(), 0..600).unwrap();
     let mut options = options();
-    let first = learn_steps(&past.episodes, &rule(), &options).unwrap();
+    let first = learn_retry_policy(&past.trajectories, &rule(), &options).unwrap();
     options.forest.threads = 3;
-    let second = learn_steps(&past.episodes, &rule(), &options).unwrap();
+    let second = learn_retry_policy(&past.trajectories, &rule(), &options).unwrap();
     let bytes = first.policy.to_bytes().unwrap();
     assert_eq!(bytes, second.policy.to_bytes().unwrap());
     assert_eq!(first.report, second.report);
-    let back = LearntSteps::from_bytes(&bytes).unwrap();
+    let back = LearnedRetryPolicy::from_bytes(&bytes).unwrap();
     assert_eq!((back.name(), back.to_bytes().unwrap()), (first.policy.name(), bytes.clone()));
-    for step in past.episodes.iter().flat_map(|episode| &episode.steps) {
-        assert_eq!(back.odds(&step.situation), first.policy.odds(&step.situation));
+    for step in past.trajectories.iter().flat_map(|trajectory| &trajectory.steps) {
+        assert_eq!(back.propensities(&step.state), first.policy.propensities(&step.state));
     }
     let json = serde_json::to_string(&first.report).unwrap();
-    assert_eq!(serde_json::from_str::<StepReport>(&json).unwrap(), first.report);
+    assert_eq!(serde_json::from_str::<RetryReport>(&json).unwrap(), first.report);
     for cut in [0, 1, bytes.len() / 2, bytes.len() - 1] {
-        assert_eq!(LearntSteps::from_bytes(&bytes[..cut]).unwrap_err().kind(), ErrorKind::Corrupt);
+        assert_eq!(LearnedRetryPolicy::from_bytes(&bytes[..cut]).unwrap_err().kind(), ErrorKind::Corrupt);
     }
 }
 
 #[test]
 fn a_step_is_explained_in_a_sentence() {
-    let past = world(1, false).episodes(&exploring(), 0..2000).unwrap();
-    let learning = learn_steps(&past.episodes, &rule(), &options()).unwrap();
-    let now = past.episodes[0].steps[0].situation.clone();
-    let (step, decision) = choose_step(&learning.policy, &now, 0.5).unwrap();
+    let past = world(1, false).trajectories(&exploring(), 0..2000).unwrap();
+    let learning = learn_retry_policy(&past.trajectories, &rule(), &options()).unwrap();
+    let now = past.trajectories[0].steps[0].state.clone();
+    let (step, decision) = choose_action(&learning.policy, &now, 0.5).unwrap();
     let reason = decision.reason.clone().unwrap();
     assert!(reason.starts_with(&step.to_string()) && reason.contains("after 1 failed try"), "{reason}");
     assert_eq!(decision.policy, learning.policy.name());
-    assert_eq!(choose_step(&learning.policy, &now, 1.0).unwrap_err().kind(), ErrorKind::InvalidInput);
+    assert_eq!(choose_action(&learning.policy, &now, 1.0).unwrap_err().kind(), ErrorKind::InvalidInput);
 }
 
 fn moment(hours: i64) -> DateTime<Utc> {
@@ -191,7 +196,7 @@ fn attempt(task: &str, number: u32, action: Option<UserAction>, step: Option<&st
     if let Some(action) = action {
         let mut said = Feedback::new(action);
         said.next_step = step.map(|step| {
-            let names = NextStep::ALL.map(|step| step.to_string()).to_vec();
+            let names = RetryAction::ALL.map(|step| step.to_string()).to_vec();
             let place = names.iter().position(|name| name == step).unwrap();
             Decision::drawn("test 1", names, vec![0.25; 4], place).unwrap()
         });
@@ -214,18 +219,18 @@ fn stored_tries_become_episodes_or_it_is_said_why_not() {
         attempt("after a stop", 0, Some(Reject), Some("stop")),
         attempt("after a stop", 1, Some(Approve), None),
     ];
-    let past = Episodes::of(events.clone(), &EpisodeOptions::default(), moment(24 * 40)).unwrap();
+    let past = Trajectories::of(events.clone(), &TrajectoryOptions::default(), moment(24 * 40)).unwrap();
     let skipped = past.skipped;
-    assert_eq!((skipped.unanswered, skipped.without_odds, skipped.unfinished), (1, 1, 1));
-    assert_eq!((skipped.no_chain, skipped.young, past.episodes.len()), (1, 0, 2));
-    let reward = EpisodeReward::default();
-    let [left, solved] = &past.episodes[..] else { panic!("in the order of their names") };
+    assert_eq!((skipped.unanswered, skipped.without_propensity, skipped.unfinished), (1, 1, 1));
+    assert_eq!((skipped.no_chain, skipped.young, past.trajectories.len()), (1, 0, 2));
+    let reward = TrajectoryReward::default();
+    let [left, solved] = &past.trajectories[..] else { panic!("in the order of their names") };
     // Half of a success: taken after changes.
     assert_eq!(left.rewards(&reward), [0.5]);
     assert!((solved.rewards(&reward)[0] - 0.9).abs() < 1e-12, "a success less a try");
-    assert_eq!((solved.steps[0].situation.tries, solved.steps[0].situation.cost_usd), (1, 0.1));
-    let young = Episodes::of(events, &EpisodeOptions::default(), moment(24)).unwrap();
-    assert_eq!((young.episodes.len(), young.skipped.young), (0, 7));
+    assert_eq!((solved.steps[0].state.tries, solved.steps[0].state.cost_usd), (1, 0.1));
+    let young = Trajectories::of(events, &TrajectoryOptions::default(), moment(24)).unwrap();
+    assert_eq!((young.trajectories.len(), young.skipped.young), (0, 7));
 }
 
 #[test]
@@ -237,14 +242,14 @@ fn a_step_survives_the_store_and_live_is_what_is_read() {
     ];
     let mut failed = tries[0].clone();
     failed.feedback[0].value.next_step = None; // as it is when the host asks
-    let live = Situation::after(&[failed]).unwrap();
+    let live = RetryState::after(&[failed]).unwrap();
     let store = MemoryStore::new();
     futures_executor::block_on(async {
         for event in &tries {
             store.append(event.clone().into_records().unwrap()).await.unwrap();
         }
-        let past = Episodes::read(&store, &EpisodeOptions::default(), moment(24 * 40)).await.unwrap();
-        assert_eq!(past.episodes[0].steps[0].situation, live);
+        let past = Trajectories::read(&store, &TrajectoryOptions::default(), moment(24 * 40)).await.unwrap();
+        assert_eq!(past.trajectories[0].steps[0].state, live);
     });
     for event in tries {
         let back = GenerationEvent::from_json(&serde_json::to_string(&event).unwrap()).unwrap();
@@ -254,11 +259,11 @@ fn a_step_survives_the_store_and_live_is_what_is_read() {
 
 #[test]
 fn bad_input_is_named() {
-    let past = world(1, false).episodes(&exploring(), 0..50).unwrap();
-    let refuse = |change: fn(&mut StepOptions), what: &str| {
+    let past = world(1, false).trajectories(&exploring(), 0..50).unwrap();
+    let refuse = |change: fn(&mut RetryLearningOptions), what: &str| {
         let mut options = options();
         change(&mut options);
-        let error = learn_steps(&past.episodes, &rule(), &options).unwrap_err();
+        let error = learn_retry_policy(&past.trajectories, &rule(), &options).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
         assert!(error.to_string().contains(what), "{error}");
     };
@@ -266,27 +271,27 @@ fn bad_input_is_named() {
     refuse(|o| o.min_steps = 0, "min_steps is 0");
     refuse(|o| o.reward.quality_share = 1.5, "quality_share is 1.5");
     refuse(|o| o.reward.usd_per_question = -1.0, "usd_per_question is -1");
-    assert!(learn_steps(&[], &rule(), &options()).unwrap_err().to_string().contains("no episode"));
-    let mut broken = past.episodes.clone();
-    broken[3].steps[0].odds = [0.5; 4];
-    let error = learn_steps(&broken, &rule(), &options()).unwrap_err().to_string();
+    assert!(learn_retry_policy(&[], &rule(), &options()).unwrap_err().to_string().contains("no episode"));
+    let mut broken = past.trajectories.clone();
+    broken[3].steps[0].propensities = [0.5; 4];
+    let error = learn_retry_policy(&broken, &rule(), &options()).unwrap_err().to_string();
     assert!(error.contains("episode 3") && error.contains("add up to 2"), "{error}");
-    assert!(StepRule::retry_up_to(0).is_err() && rule().exploring(1.1).is_err());
-    assert!(StepRule::new(vec![NextStep::Retry; 65]).is_err());
-    assert!(serde_json::from_str::<StepRule>(r#"{"steps": [], "explore": 2}"#).is_err());
-    assert!(Situation::after(&[]).is_err());
-    let mut options = EpisodeOptions::default();
+    assert!(BaselinePolicy::retry_up_to(0).is_err() && rule().exploring(1.1).is_err());
+    assert!(BaselinePolicy::new(vec![RetryAction::Retry; 65]).is_err());
+    assert!(serde_json::from_str::<BaselinePolicy>(r#"{"steps": [], "explore": 2}"#).is_err());
+    assert!(RetryState::after(&[]).is_err());
+    let mut options = TrajectoryOptions::default();
     options.deadline = TimeDelta::zero();
-    assert!(Episodes::of(Vec::new(), &options, moment(0)).is_err());
+    assert!(Trajectories::of(Vec::new(), &options, moment(0)).is_err());
 }
 
-fn situation() -> impl Strategy<Value = Situation> {
+fn state() -> impl Strategy<Value = RetryState> {
     let score = || proptest::option::of(prop_oneof![0.0..=10.0, Just(f64::NAN), Just(f64::INFINITY)]);
     let names = || proptest::option::of(prop_oneof![Just("backend".to_owned()), any::<String>()]);
     let counts = (any::<u32>(), any::<u32>(), any::<u32>(), any::<bool>());
     (counts, (score(), score(), score()), (names(), names()), any::<f64>()).prop_map(
         |((tries, switched, asked, modified), scores, names, cost)| {
-            let mut now = Situation::default();
+            let mut now = RetryState::default();
             (now.tries, now.switched, now.asked, now.modified) = (tries % 8, switched, asked, modified);
             (now.quality, now.self_review, now.predicted) = scores;
             (now.task_type, now.llm, now.cost_usd) = (names.0, names.1, cost);
@@ -299,24 +304,24 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
-    fn odds_add_up_to_one_in_any_situation(now in situation(), at in 0.0..1.0_f64) {
-        static LEARNT: std::sync::OnceLock<LearntSteps> = std::sync::OnceLock::new();
-        let learnt = LEARNT.get_or_init(|| {
-            let past = world(1, false).episodes(&exploring(), 0..600).unwrap();
-            learn_steps(&past.episodes, &rule(), &options()).unwrap().policy
+    fn odds_add_up_to_one_in_any_situation(now in state(), at in 0.0..1.0_f64) {
+        static LEARNT: std::sync::OnceLock<LearnedRetryPolicy> = std::sync::OnceLock::new();
+        let learned = LEARNT.get_or_init(|| {
+            let past = world(1, false).trajectories(&exploring(), 0..600).unwrap();
+            learn_retry_policy(&past.trajectories, &rule(), &options()).unwrap().policy
         });
-        for policy in [learnt as &dyn StepPolicy, &rule(), &exploring()] {
-            let odds = policy.odds(&now);
+        for policy in [learned as &dyn RetryPolicy, &rule(), &exploring()] {
+            let odds = policy.propensities(&now);
             prop_assert!((odds.iter().sum::<f64>() - 1.0).abs() < 1e-9 && odds.iter().all(|p| (0.0..=1.0).contains(p)));
-            let (step, decision) = choose_step(policy, &now, at).unwrap();
-            prop_assert_eq!(decision.propensity, odds[NextStep::ALL.iter().position(|s| *s == step).unwrap()]);
+            let (step, decision) = choose_action(policy, &now, at).unwrap();
+            prop_assert_eq!(decision.propensity, odds[RetryAction::ALL.iter().position(|s| *s == step).unwrap()]);
         }
     }
 
     #[test]
-    fn a_rule_is_what_its_json_says(steps in proptest::collection::vec(prop::sample::select(NextStep::ALL.to_vec()), 0..8), share in 0.0..=1.0_f64) {
-        let rule = StepRule::new(steps).unwrap().exploring(share).unwrap();
+    fn a_rule_is_what_its_json_says(steps in proptest::collection::vec(prop::sample::select(RetryAction::ALL.to_vec()), 0..8), share in 0.0..=1.0_f64) {
+        let rule = BaselinePolicy::new(steps).unwrap().exploring(share).unwrap();
         let json = serde_json::to_string(&rule).unwrap();
-        prop_assert_eq!(serde_json::from_str::<StepRule>(&json).unwrap(), rule);
+        prop_assert_eq!(serde_json::from_str::<BaselinePolicy>(&json).unwrap(), rule);
     }
 }

@@ -3,12 +3,12 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use devmatrix_ml::ErrorKind;
-use devmatrix_ml::decide::{
-    Arm, Belief, Boosted, Candidate, EpsilonGreedy, Goal, LinUcb, Objective, Plan, Policy, Request, Router,
-    RouterOptions, TaskOutcome, Thompson,
-};
 use devmatrix_ml::event::{
     Completion, EventId, Feedback, GenerationEvent, Known, TaskContext, TaskId, UserAction,
+};
+use devmatrix_ml::routing::{
+    Arm, Boosted, Candidate, EpsilonGreedy, Goal, LinUcb, Objective, Plan, Policy, Posterior, Request,
+    Router, RouterOptions, TaskOutcome, Thompson,
 };
 use devmatrix_ml::simulate::{Simulator, SimulatorOptions};
 
@@ -66,7 +66,7 @@ fn choices_are_as_frequent_as_their_odds_say() {
         let task = task("backend");
         for _ in 0..choices() {
             let decision = router.choose(&Request::new(&task, &candidates, now())).unwrap().decision;
-            for (at, p) in decision.odds.iter().enumerate() {
+            for (at, p) in decision.propensities.iter().enumerate() {
                 expected[at] += p;
                 variance[at] += p * (1.0 - p);
                 seen[at] += f64::from(u8::from(decision.chosen == decision.candidates[at]));
@@ -88,17 +88,17 @@ fn the_boosted_policy_starts_from_predictions_and_mends_them() {
     let arm = |feature: u64, success: f64| {
         let mut arm = Arm::default();
         arm.features = vec![(feature, 1.0)];
-        arm.predicted = Some(Belief::new(success, (success - 0.02, success + 0.02)));
+        arm.predicted = Some(Posterior::new(success, (success - 0.02, success + 0.02)));
         arm
     };
     let (arms, objective) = ([arm(1, 0.9), arm(2, 0.6)], Objective::default());
     let mut policy = Boosted::default();
-    assert!(policy.odds(&arms, &objective, 1)[0] > 0.9);
+    assert!(policy.propensities(&arms, &objective, 1)[0] > 0.9);
     for i in 0..400 {
         policy.learn(&arms[0], &TaskOutcome::new(i % 4 == 0));
     }
-    assert!(policy.odds(&arms, &objective, 1)[0] < 0.1);
-    let believed = policy.beliefs(&arms)[0].success;
+    assert!(policy.propensities(&arms, &objective, 1)[0] < 0.1);
+    let believed = policy.posteriors(&arms)[0].success;
     assert!((believed - 0.25).abs() < 0.05, "{believed}");
 }
 
@@ -133,7 +133,7 @@ fn every_policy_learns_who_is_good_at_what() {
 #[test]
 fn a_newcomer_gets_its_share_and_is_believed_to_be_like_its_family() {
     let mut options = RouterOptions::default();
-    options.newcomer_share = 0.1;
+    options.cold_start_share = 0.1;
     let mut router = Router::new(Box::new(Thompson::default()), options).unwrap();
     let known = ["claude-sonnet-4.5", "gpt-4.1-mini"].map(Candidate::by_llm);
     for i in 0..400 {
@@ -145,8 +145,8 @@ fn a_newcomer_gets_its_share_and_is_believed_to_be_like_its_family() {
     let mut believed = |name: &str| {
         let candidates = with(name);
         let choice = router.choose(&Request::new(&task, &candidates, now())).unwrap();
-        assert!(choice.decision.odds[2] >= 0.1 - 1e-9, "{:?}", choice.decision.odds);
-        router.policy().beliefs(&choice.arms)[2].success
+        assert!(choice.decision.propensities[2] >= 0.1 - 1e-9, "{:?}", choice.decision.propensities);
+        router.policy().posteriors(&choice.arms)[2].success
     };
     let (relative, other) = (believed("claude-opus-5"), believed("gpt-5"));
     assert!(relative > other + 0.1, "{relative} {other}");
@@ -179,7 +179,11 @@ fn constraints_are_kept() {
         teach(&mut router, task, luck(i) < rate);
     }
     let choice = router.choose(&Request::new(&task("backend"), &candidates, now())).unwrap();
-    assert_eq!((choice.decision.chosen.as_str(), choice.decision.odds[3]), ("good", 0.0), "{choice:?}");
+    assert_eq!(
+        (choice.decision.chosen.as_str(), choice.decision.propensities[3]),
+        ("good", 0.0),
+        "{choice:?}"
+    );
     assert!(choice.decision.reason.as_ref().unwrap().starts_with("good (success"), "{choice:?}");
 }
 
@@ -214,7 +218,7 @@ fn limits_on_exploring_hold_whatever_the_policy_says() {
         let mut router = Router::new(policy, options).unwrap();
         for _ in 0..50 {
             let decision = router.choose(&Request::new(&task, &candidates, now())).unwrap().decision;
-            let most = decision.odds.iter().copied().fold(0.0, f64::max);
+            let most = decision.propensities.iter().copied().fold(0.0, f64::max);
             assert!(most >= 0.95 - 1e-9, "{decision:?}");
             let critical = router.choose(&Request::new(&task, &candidates, now()).critical()).unwrap();
             assert_eq!(critical.decision.propensity, 1.0);
@@ -236,13 +240,13 @@ fn what_is_on_trial_is_not_for_critical_tasks_however_good_it_looks() {
     }
     let (task, now) = (task("backend"), now());
     let request = Request::new(&task, &candidates, now);
-    assert!(router.choose(&request).unwrap().decision.odds[1] > 0.9);
-    assert_eq!(router.choose(&request.critical()).unwrap().decision.odds, [1.0, 0.0]);
+    assert!(router.choose(&request).unwrap().decision.propensities[1] > 0.9);
+    assert_eq!(router.choose(&request.critical()).unwrap().decision.propensities, [1.0, 0.0]);
     // Where there is nothing else, it is done this way nevertheless.
     let only = Request::new(&task, &candidates[1..], now).critical();
-    assert_eq!(router.choose(&only).unwrap().decision.odds, [1.0]);
+    assert_eq!(router.choose(&only).unwrap().decision.propensities, [1.0]);
     router.set_exploration(false);
-    assert_eq!(router.choose(&request).unwrap().decision.odds, [1.0, 0.0]);
+    assert_eq!(router.choose(&request).unwrap().decision.propensities, [1.0, 0.0]);
 }
 
 #[test]
@@ -258,7 +262,7 @@ fn what_evidence_does_not_separate_goes_to_the_default_and_is_said() {
     let choice = router.choose(&Request::new(&task("backend"), &candidates, now()).or_else("b")).unwrap();
     let why = choice.abstained.unwrap();
     assert!(why.contains("does not separate a from the default, b"), "{why}");
-    assert!(choice.decision.odds[1] >= 0.5, "{:?}", choice.decision.odds);
+    assert!(choice.decision.propensities[1] >= 0.5, "{:?}", choice.decision.propensities);
 }
 
 /// A small world: true expected success beside one fixed LLM and agent.
@@ -285,7 +289,7 @@ fn routing_pays_in_a_world_whose_truth_is_known() {
         let choice = router.choose(&Request::new(task, &candidates, task.started_at.unwrap())).unwrap();
         let acted = world.act(&generation, choice.task.clone(), choice.decision.clone());
         if number >= 1000 {
-            ours += acted.odds;
+            ours += acted.probability;
             fixed += world.expected(&generation, &candidates[0].plan.apply(task)).success;
             n += 1.0;
         }

@@ -12,7 +12,7 @@ use devmatrix_ml::features::FeatureEngineer;
 use devmatrix_ml::models::SuccessTrainer;
 use devmatrix_ml::registry::{DiskRegistry, ModelRegistry};
 use devmatrix_ml::store::{EventStore, MemoryStore, ScanOrder, SqliteStore};
-use devmatrix_ml::train::{Due, Gate, Training, TrainingOptions, TrainingSchedule, TrainingSignals};
+use devmatrix_ml::training::{Due, Gate, Training, TrainingOptions, TrainingSchedule, TrainingSignals};
 use futures_executor::block_on;
 use std::path::Path;
 use std::sync::{Arc, Barrier};

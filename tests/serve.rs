@@ -12,12 +12,13 @@ use devmatrix_ml::event::TaskContext;
 use devmatrix_ml::features::{FeatureEngineer, FeatureOptions, Topic};
 use devmatrix_ml::history::SharedHistory;
 use devmatrix_ml::models::{
-    Locale, Predictor, Reason, RiskLevel, Status, SuccessModel, SuccessPrediction, SuccessTrainer, Trainer,
+    Attribution, Locale, Predictor, RiskLevel, Status, SuccessModel, SuccessPrediction, SuccessTrainer,
+    Trainer,
 };
 use devmatrix_ml::registry::{DiskRegistry, MemoryRegistry, ModelRegistry, NewVersion, envelope};
-use devmatrix_ml::serve::PredictionService;
+use devmatrix_ml::serving::PredictionService;
 use devmatrix_ml::text::Lexicon;
-use devmatrix_ml::train::{Gate, TrainingOptions, replay, train};
+use devmatrix_ml::training::{Gate, TrainingOptions, replay, train};
 use futures_executor::block_on;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -192,7 +193,7 @@ fn a_service_started_anew_serves_what_was_promoted() {
 struct Numbered;
 
 impl Locale for Numbered {
-    fn sentence(&self, reason: &Reason) -> String {
+    fn sentence(&self, reason: &Attribution) -> String {
         format!("<{}>", reason.feature)
     }
 
@@ -214,10 +215,10 @@ fn reasons_are_said_in_the_hosts_words_and_summed_by_topic() {
         assert_eq!(theirs.text, format!("<{}>", ours.feature));
         assert_eq!((&theirs.fact, theirs.contribution), (&ours.fact, ours.contribution));
     }
-    let sum = |p: &SuccessPrediction| p.reasons_by_topic.iter().map(|g| g.contribution).sum::<f64>();
+    let sum = |p: &SuccessPrediction| p.attributions_by_topic.iter().map(|g| g.contribution).sum::<f64>();
     assert_eq!(sum(&found), sum(&english));
-    assert!(found.reasons_by_topic.iter().all(|g| g.text.starts_with(&format!("#{:?}: <", g.topic))));
-    assert!(service.predict_success_only(&served.task).unwrap().reasons_by_topic.is_empty());
+    assert!(found.attributions_by_topic.iter().all(|g| g.text.starts_with(&format!("#{:?}: <", g.topic))));
+    assert!(service.predict_success_only(&served.task).unwrap().attributions_by_topic.is_empty());
 }
 
 /// Reading the task once changes nothing.
@@ -235,8 +236,8 @@ fn ways_to_do_one_task_are_predicted_as_each_alone() {
     let ways =
         [way("claude-sonnet-4.5", "backend"), way("gpt-4.1-mini", "frontend"), way("new\0one", "backend")];
     let together = served.service.predict_what_if(&ways).unwrap();
-    let outlooks = served.service.outlooks(&ways).unwrap();
-    for ((way, found), outlook) in ways.iter().zip(&together).zip(&outlooks) {
+    let predict_candidates = served.service.predict_candidates(&ways).unwrap();
+    for ((way, found), outlook) in ways.iter().zip(&together).zip(&predict_candidates) {
         let alone = served.service.predict_all_only(way).unwrap();
         assert_eq!(found, &alone);
         assert_eq!((&outlook.success, &outlook.time), (&alone.success, &alone.time));
@@ -244,6 +245,6 @@ fn ways_to_do_one_task_are_predicted_as_each_alone() {
     }
     assert_ne!(together[0].success.success_probability, together[1].success.success_probability);
     assert!(served.service.predict_what_if(&[]).unwrap().is_empty());
-    let error = served.service.outlooks(&[ways[0].clone(), common::task("TASK-2")]).unwrap_err();
+    let error = served.service.predict_candidates(&[ways[0].clone(), common::task("TASK-2")]).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
 }

@@ -5,9 +5,9 @@ use devmatrix_ml::clock::ManualClock;
 use devmatrix_ml::event::{Completion, EventId, Fact, Feedback, Record, TaskContext, TaskId, UserAction};
 use devmatrix_ml::features::{FeatureEngineer, Topic, index_of};
 use devmatrix_ml::history::{NearestTask, SharedHistory};
-use devmatrix_ml::models::{English, Locale, Reason};
-use devmatrix_ml::serve::PredictionService;
-use devmatrix_ml::similar::{EmbeddedTasks, Embedder};
+use devmatrix_ml::models::{Attribution, English, Locale};
+use devmatrix_ml::serving::PredictionService;
+use devmatrix_ml::similarity::{EmbeddedTasks, Embedder};
 use devmatrix_ml::{Error, ErrorKind, Result};
 use std::sync::Arc;
 
@@ -130,7 +130,7 @@ fn a_hosts_embeddings_find_what_shares_no_word() {
 struct Spanish;
 
 impl Locale for Spanish {
-    fn sentence(&self, reason: &Reason) -> String {
+    fn sentence(&self, reason: &Attribution) -> String {
         English.sentence(reason)
     }
 

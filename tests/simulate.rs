@@ -1,9 +1,9 @@
 //! The simulated world keeps its own promises.
 #![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
 
-use devmatrix_ml::code::{Basis, Syntax, analyze};
-use devmatrix_ml::evaluate::roc_auc;
+use devmatrix_ml::code_metrics::{Basis, Syntax, analyze};
 use devmatrix_ml::event::{Record, TemplateId, UserAction};
+use devmatrix_ml::ml::metrics::roc_auc;
 use devmatrix_ml::simulate::{Generation, Simulator, SimulatorOptions};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
@@ -51,16 +51,16 @@ fn asking_what_if_disturbs_nothing() {
     for expected in plain {
         let seen = asked.next().unwrap();
         assert_eq!(seen, expected);
-        assert_eq!(asked.odds(&seen, &seen.context), seen.odds);
+        assert_eq!(asked.probability(&seen, &seen.context), seen.probability);
         let mut other = seen.context.clone();
         other.model_used = Some("claude-opus-5".into());
         other.temperature = Some(0.0);
         other.template_id = Some(TemplateId::new("rest-crud").unwrap());
         other.agent_type = Some("implementation".into());
-        assert_eq!(asked.odds(&seen, &other), asked.odds(&seen, &other));
+        assert_eq!(asked.probability(&seen, &other), asked.probability(&seen, &other));
         let mut colder = seen.context.clone();
         colder.temperature = Some(0.0);
-        assert!(asked.odds(&seen, &colder) >= seen.odds);
+        assert!(asked.probability(&seen, &colder) >= seen.probability);
     }
     assert!(asked.next().is_none());
 }
@@ -70,7 +70,8 @@ fn asking_what_if_disturbs_nothing() {
 fn outcomes_follow_the_odds() {
     for seed in [7, 8, 9] {
         let all = world(60, 400.0, seed);
-        let judged: Vec<_> = all.iter().filter_map(|g| Some((g.odds, succeeded(g)?))).take(20_000).collect();
+        let judged: Vec<_> =
+            all.iter().filter_map(|g| Some((g.probability, succeeded(g)?))).take(20_000).collect();
         assert_eq!(judged.len(), 20_000);
         for bin in 0..10 {
             let rows: Vec<_> = judged.iter().filter(|(p, _)| (p * 10.0) as usize == bin).collect();
@@ -186,7 +187,8 @@ fn the_agent_gets_worse_and_the_new_model_comes_on_their_days() {
     let since = all.iter().filter(|g| day(g) >= 21).count() as f64;
     let share = all.iter().filter(is_new).count() as f64 / since;
     assert!((share - 0.3).abs() < 0.02, "{share}");
-    let rate_of = |new: bool| mean(all.iter().filter(|g| day(g) >= 21 && is_new(g) == new).map(|g| g.odds));
+    let rate_of =
+        |new: bool| mean(all.iter().filter(|g| day(g) >= 21 && is_new(g) == new).map(|g| g.probability));
     assert!(rate_of(true) > rate_of(false) + 0.08);
 }
 
@@ -251,7 +253,7 @@ fn options_at_their_edges_make_a_world() {
         let json = serde_json::to_string(&options).unwrap();
         assert_eq!(serde_json::from_str::<SimulatorOptions>(&json).unwrap(), options);
         for generation in Simulator::new(options).unwrap().take(3_000) {
-            assert!(generation.odds > 0.0 && generation.odds < 1.0);
+            assert!(generation.probability > 0.0 && generation.probability < 1.0);
             generation.into_records().unwrap();
         }
     }

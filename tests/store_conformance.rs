@@ -5,8 +5,8 @@
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use devmatrix_ml::Result;
+use devmatrix_ml::event::FeatureVector;
 use devmatrix_ml::event::{EventId, GenerationEvent, Record};
-use devmatrix_ml::features::FeatureVector;
 use devmatrix_ml::store::{
     Appended, Cursor, Erasure, EventStore, MemoryStore, Page, ScanOrder, Subject, conformance,
 };

@@ -3,10 +3,10 @@
 #![cfg(feature = "sqlite")]
 
 use chrono::DateTime;
+use devmatrix_ml::event::FeatureVector;
 use devmatrix_ml::event::{
     EventId, Fact, Feedback, FeedbackId, Record, TaskContext, TaskId, UserAction, UserId,
 };
-use devmatrix_ml::features::FeatureVector;
 use devmatrix_ml::store::{
     Appended, Cursor, Durability, EventStore, EventStoreExt, ScanOrder, SqliteOptions, SqliteStore, Subject,
 };

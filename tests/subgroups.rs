@@ -4,10 +4,10 @@
 mod common;
 
 use common::monitored::{Stream, runs};
-use devmatrix_ml::monitor::{Condition, Dimension, ModelFacts, Monitor, MonitorOptions, Pattern};
+use devmatrix_ml::monitoring::{Condition, Dimension, ModelFacts, Monitor, MonitorOptions, Subgroup};
 
 /// All that is confirmed after `outcomes` of a stream, looking every 500.
-fn patterns(stream: &mut Stream, outcomes: u32) -> Vec<Pattern> {
+fn subgroups(stream: &mut Stream, outcomes: u32) -> Vec<Subgroup> {
     let mut monitor = Monitor::new(MonitorOptions::default()).unwrap();
     for i in 0..outcomes {
         let now = stream.observe_next(&mut monitor);
@@ -15,7 +15,7 @@ fn patterns(stream: &mut Stream, outcomes: u32) -> Vec<Pattern> {
             monitor.review(now);
         }
     }
-    monitor.analytics(stream.now(), &ModelFacts::default()).patterns
+    monitor.analytics(stream.now(), &ModelFacts::default()).subgroups
 }
 
 /// Tasks of agent "agent 2" in "language 3", 3 % of all, succeed `lift` times as often as their parts let
@@ -26,7 +26,7 @@ fn planted(seed: u64, lift: f64) -> Stream {
     stream
 }
 
-fn names_it(pattern: &Pattern) -> bool {
+fn names_it(pattern: &Subgroup) -> bool {
     let has = |dimension, value: &str| {
         pattern.conditions.iter().any(|condition| match condition {
             Condition::Attribute(slice) => slice.dimension == dimension && slice.value == value,
@@ -41,7 +41,7 @@ fn names_it(pattern: &Pattern) -> bool {
 fn planted_patterns_are_found() {
     let runs = runs(4);
     let found = (0..runs).filter(|seed| {
-        let found = patterns(&mut planted(*seed, 1.3), 20_000);
+        let found = subgroups(&mut planted(*seed, 1.3), 20_000);
         let named = found.iter().find(|pattern| names_it(pattern));
         if let Some(pattern) = named {
             assert!(pattern.text.contains("agent 2") && pattern.text.contains("succeed"), "{}", pattern.text);
@@ -64,7 +64,7 @@ fn none_is_made_up() {
     for seed in 0..runs {
         let mut stream = Stream::new(1_000 + seed);
         stream.fall = Some((1, 10_000, 0.1));
-        let found = patterns(&mut stream, 20_000);
+        let found = subgroups(&mut stream, 20_000);
         found.iter().for_each(|pattern| println!("seed {seed}: {}", pattern.text));
         wrong += u64::from(!found.is_empty());
     }
@@ -86,7 +86,7 @@ fn what_has_just_begun_is_emerging() {
             monitor.review(now);
         }
     }
-    let found = monitor.analytics(stream.now(), &ModelFacts::default()).patterns;
+    let found = monitor.analytics(stream.now(), &ModelFacts::default()).subgroups;
     let pattern = found.iter().find(|pattern| names_it(pattern)).unwrap();
     assert!(pattern.emerging && pattern.lift < 0.8 && pattern.difference.1 < 0.0, "{}", pattern.text);
     assert!(pattern.text.ends_with("; that is new."), "{}", pattern.text);

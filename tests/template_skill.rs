@@ -4,10 +4,10 @@
 mod common;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use common::templates::{learnt, records, replay, topics};
-use devmatrix_ml::evaluate::{RankingScores, ndcg};
+use common::templates::{learned, records, replay, topics};
 use devmatrix_ml::event::{Feedback, TemplateId, UserAction};
 use devmatrix_ml::history::History;
+use devmatrix_ml::ml::metrics::{RankingScores, ndcg};
 use devmatrix_ml::models::{
     TemplateCatalogue, TemplateProfile, TemplateRanker, TemplateTrainer, TemplateView,
 };
@@ -16,7 +16,7 @@ use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 use std::time::Instant;
 
-/// Generations that are learnt from, and those that come after them.
+/// Generations that are learned from, and those that come after them.
 struct World {
     simulator: Simulator,
     generations: Vec<Generation>,
@@ -46,7 +46,7 @@ fn skill(world: &World, scores: impl Fn(&Generation) -> Vec<f64>) -> f64 {
         let odds = |id: &TemplateId| {
             let mut context = generation.context.clone();
             context.template_id = Some(id.clone());
-            world.simulator.odds(generation, &context)
+            world.simulator.probability(generation, &context)
         };
         let odds: Vec<_> = ids.iter().map(odds).collect();
         let (low, high) = odds.iter().fold((1.0_f64, 0.0_f64), |(l, h), p| (l.min(*p), h.max(*p)));
@@ -86,7 +86,7 @@ fn five_thousand_generations_teach_nine_tenths_of_the_oracles_order() {
     }
 }
 
-/// Generations with the verdicts of others: nothing can be learnt from them.
+/// Generations with the verdicts of others: nothing can be learned from them.
 fn shuffled(generations: &[Generation], seed: u64) -> Vec<Generation> {
     let mut rng = Pcg64Mcg::seed_from_u64(seed);
     let mut verdicts: Vec<_> = generations.iter().map(|g| g.feedback.clone().map(|(_, f)| f)).collect();
@@ -103,7 +103,7 @@ fn shuffled(generations: &[Generation], seed: u64) -> Vec<Generation> {
     generations.iter().zip(verdicts).map(with).collect()
 }
 
-/// NDCG@3 on the last fifth of outcomes, learnt from the rest: of the ranker, and of a random order.
+/// NDCG@3 on the last fifth of outcomes, learned from the rest: of the ranker, and of a random order.
 fn on_held_out(catalogue: &TemplateCatalogue, generations: &[Generation]) -> (f64, f64) {
     let records = records(generations);
     let then = start_of(&generations[generations.len() * 4 / 5]);
@@ -219,7 +219,7 @@ fn waits(world: &World, ranker: &TemplateRanker, newcomers: u32, related_to_fail
 #[test]
 fn a_new_template_stands_first_within_fifty_eligible_tasks() {
     let world = world(41, 0.0);
-    let fitted = TemplateTrainer::default().fit(&learnt().data).unwrap();
+    let fitted = TemplateTrainer::default().fit(&learned().data).unwrap();
     for ranker in [&fitted, &TemplateRanker::prior()] {
         for (newcomers, related_to_failure) in [(1, false), (25, false), (1, true), (25, true)] {
             let waits = waits(&world, ranker, newcomers, related_to_failure);

@@ -3,15 +3,15 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use devmatrix_ml::ErrorKind;
-use devmatrix_ml::decide::templates::{
-    EvolutionOptions, EvolutionReport, Lineage, SettingsSpace, TemplatePast, TemplatePastOptions,
-    TemplateSettings, Variant, VariantStatus, VerdictKind,
-};
-use devmatrix_ml::decide::{Candidate, Objective, Plan, draw};
 use devmatrix_ml::event::{
     Completion, Decision, Feedback, GenerationEvent, Known, Started, TemplateId, UserAction,
 };
+use devmatrix_ml::experimentation::template_variants::{
+    EvolutionOptions, EvolutionReport, LoggedTemplates, LoggedTemplatesOptions, SettingsSpace,
+    TemplateSettings, Variant, VariantRegistry, VariantStatus, VerdictKind,
+};
 use devmatrix_ml::models::TemplateCatalogue;
+use devmatrix_ml::routing::{Candidate, Objective, Plan, draw};
 use devmatrix_ml::simulate::{Generation, Simulator, SimulatorOptions};
 use proptest::prelude::*;
 use rand::{RngExt, SeedableRng};
@@ -43,8 +43,8 @@ fn settings() -> TemplateSettings {
     TemplateSettings::default().at_temperature(1.0).with_examples(1).with_section("tests", true)
 }
 
-fn lineage() -> Lineage {
-    Lineage::of(&catalogue(), |_| settings(), now()).unwrap()
+fn registry() -> VariantRegistry {
+    VariantRegistry::of(&catalogue(), |_| settings(), now()).unwrap()
 }
 
 fn space() -> SettingsSpace {
@@ -65,8 +65,8 @@ fn tasks(seed: u64, count: usize) -> (Simulator, Vec<Generation>) {
 
 /// A run over `tasks`: three variants of `house` are always on trial for three in ten tasks, judged
 /// after every 500. `odds` is the true probability of success of a task done by a candidate.
-fn run(tasks: &[Generation], seed: u64, odds: impl Fn(&Generation, &Candidate) -> f64) -> Lineage {
-    let mut lineage = lineage();
+fn run(tasks: &[Generation], seed: u64, odds: impl Fn(&Generation, &Candidate) -> f64) -> VariantRegistry {
+    let mut registry = registry();
     let mut plan = Plan::by_llm("claude-sonnet-4.5");
     plan.template = Some(id("house"));
     let base = Candidate::new("sonnet", plan);
@@ -76,12 +76,12 @@ fn run(tasks: &[Generation], seed: u64, odds: impl Fn(&Generation, &Candidate) -
         let at = task.context.started_at.unwrap();
         if number % 500 == 0 {
             let past =
-                TemplatePast::of(events.clone(), &known, &deadline(), at + TimeDelta::days(1)).unwrap();
-            let report = lineage.judge(&past, &EvolutionOptions::default()).unwrap();
-            lineage.apply(&report, at).unwrap();
-            keep_three_on_trial(&mut lineage, at, rng.random());
+                LoggedTemplates::of(events.clone(), &known, &deadline(), at + TimeDelta::days(1)).unwrap();
+            let report = registry.judge(&past, &EvolutionOptions::default()).unwrap();
+            registry.apply(&report, at).unwrap();
+            keep_three_on_trial(&mut registry, at, rng.random());
         }
-        let candidates = lineage.candidates(&base);
+        let candidates = registry.candidates(&base);
         candidates.iter().for_each(|new| {
             if known.iter().all(|old: &Candidate| old.name != new.name) {
                 known.push(new.clone());
@@ -89,28 +89,28 @@ fn run(tasks: &[Generation], seed: u64, odds: impl Fn(&Generation, &Candidate) -
         });
         // A policy that has no opinion.
         let even = vec![1.0 / candidates.len() as f64; candidates.len()];
-        let shares = lineage.trial_odds(&candidates, &even, 0.3).unwrap();
+        let shares = registry.trial_propensities(&candidates, &even, 0.3).unwrap();
         let chosen = draw(&shares, rng.random_range(0.0..1.0)).unwrap();
         let success = rng.random_range(0.0..1.0) < odds(task, &candidates[chosen]);
         events.push(event(task, &candidates, shares, chosen, success));
     }
-    lineage
+    registry
 }
 
-fn deadline() -> TemplatePastOptions {
-    let mut options = TemplatePastOptions::default();
+fn deadline() -> LoggedTemplatesOptions {
+    let mut options = LoggedTemplatesOptions::default();
     options.deadline = TimeDelta::hours(2);
     options
 }
 
-fn keep_three_on_trial(lineage: &mut Lineage, at: DateTime<Utc>, seed: u64) {
+fn keep_three_on_trial(registry: &mut VariantRegistry, at: DateTime<Utc>, seed: u64) {
     for turn in 0..3 {
-        let on_trial = lineage.iter().filter(|v| v.status() == VariantStatus::Trial).count();
-        let best = lineage.in_force(&id("house")).unwrap().id.clone();
+        let on_trial = registry.iter().filter(|v| v.status() == VariantStatus::Trial).count();
+        let best = registry.active(&id("house")).unwrap().id.clone();
         if on_trial < 3
-            && let Some(new) = lineage.propose(&best, &space(), at, seed ^ turn).unwrap()
+            && let Some(new) = registry.propose(&best, &space(), at, seed ^ turn).unwrap()
         {
-            lineage.start_trial(&new, at).unwrap();
+            registry.start_trial(&new, at).unwrap();
         }
     }
 }
@@ -138,7 +138,7 @@ fn event(
 
 /// The true mean success of settings over the tasks.
 fn truth(world: &Simulator, tasks: &[Generation], settings: &TemplateSettings) -> f64 {
-    let of = |task: &Generation| world.odds(task, &set(task, settings));
+    let of = |task: &Generation| world.probability(task, &set(task, settings));
     tasks.iter().map(of).sum::<f64>() / tasks.len() as f64
 }
 
@@ -154,9 +154,9 @@ fn a_better_variant_is_found_and_promoted() {
     let (mut found, runs) = (0, runs(3));
     for seed in 0..runs {
         let (world, tasks) = tasks(seed, 6000);
-        let lineage =
-            run(&tasks, seed, |task, candidate| world.odds(task, &candidate.plan.apply(&task.context)));
-        let best = lineage.in_force(&id("house")).unwrap();
+        let registry =
+            run(&tasks, seed, |task, candidate| world.probability(task, &candidate.plan.apply(&task.context)));
+        let best = registry.active(&id("house")).unwrap();
         let (before, after) = (truth(&world, &tasks, &settings()), truth(&world, &tasks, &best.settings));
         println!(
             "seed {seed}: success {before:.3} to {after:.3}; {best}, {:?}",
@@ -173,9 +173,9 @@ fn where_all_are_equal_luck_is_not_promoted() {
     let (_, tasks) = tasks(1, 4000);
     let (mut promoted, mut tried, runs) = (0, 0, runs(6));
     for seed in 0..runs {
-        let lineage = run(&tasks, seed, |task, _| task.odds);
-        promoted += u64::from(lineage.in_force(&id("house")).unwrap().parent.is_some());
-        tried += lineage.iter().filter(|variant| variant.parent.is_some()).count();
+        let registry = run(&tasks, seed, |task, _| task.probability);
+        promoted += u64::from(registry.active(&id("house")).unwrap().parent.is_some());
+        tried += registry.iter().filter(|variant| variant.parent.is_some()).count();
     }
     println!("{promoted} of {runs} runs promoted one of {tried} variants");
     // At 5 %, more than two of six has odds of 1 in 450.
@@ -199,8 +199,8 @@ fn duel(success: f64, odds: [f64; 2], count: usize) -> EvolutionReport {
         event(&task, &candidates, odds.to_vec(), chosen, approved)
     });
     let later = now() + TimeDelta::days(400);
-    let past = TemplatePast::of(events, &candidates, &deadline(), later).unwrap();
-    lineage().judge(&past, &EvolutionOptions::default()).unwrap()
+    let past = LoggedTemplates::of(events, &candidates, &deadline(), later).unwrap();
+    registry().judge(&past, &EvolutionOptions::default()).unwrap()
 }
 
 #[test]
@@ -210,16 +210,16 @@ fn a_loser_is_retired_and_the_last_of_a_kind_is_not() {
     assert_eq!(verdict("other").verdict, VerdictKind::Retire, "{report}");
     assert_eq!(verdict("house").verdict, VerdictKind::Continue);
     assert!(verdict("other").reasons[0].starts_with("beaten beyond doubt: -0."), "{report}");
-    let mut lineage = lineage();
-    assert_eq!(lineage.apply(&report, now()).unwrap(), [id("other")]);
-    let once = lineage.clone();
-    assert!(lineage.apply(&report, now()).unwrap().is_empty());
-    assert_eq!(lineage, once, "a report applied twice");
-    let error = lineage.retire(&id("house"), "", now()).unwrap_err();
+    let mut registry = registry();
+    assert_eq!(registry.apply(&report, now()).unwrap(), [id("other")]);
+    let once = registry.clone();
+    assert!(registry.apply(&report, now()).unwrap().is_empty());
+    assert_eq!(registry, once, "a report applied twice");
+    let error = registry.retire(&id("house"), "", now()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Conflict);
     assert!(error.to_string().contains("the last one in force for backend"), "{error}");
-    lineage.restore(&id("other"), "the library it needs is back", now()).unwrap();
-    assert_eq!(lineage.get(&id("other")).unwrap().status(), VariantStatus::Promoted);
+    registry.restore(&id("other"), "the library it needs is back", now()).unwrap();
+    assert_eq!(registry.get(&id("other")).unwrap().status(), VariantStatus::Promoted);
     // No difference: nobody is retired.
     assert!(duel(0.8, [0.6, 0.4], 1500).verdicts.iter().all(|v| v.verdict == VerdictKind::Continue));
 }
@@ -244,10 +244,11 @@ fn what_has_no_odds_is_counted_and_not_compared() {
         task.into_event()
     });
     let past =
-        TemplatePast::of(events, &[], &TemplatePastOptions::default(), now() + TimeDelta::days(400)).unwrap();
-    let report = lineage().judge(&past, &EvolutionOptions::default()).unwrap();
+        LoggedTemplates::of(events, &[], &LoggedTemplatesOptions::default(), now() + TimeDelta::days(400))
+            .unwrap();
+    let report = registry().judge(&past, &EvolutionOptions::default()).unwrap();
     assert!(
-        report.without_odds > 200 && report.records.iter().all(|record| record.quality.is_some()),
+        report.without_propensity > 200 && report.records.iter().all(|record| record.quality.is_some()),
         "{report}"
     );
     assert!(report.verdicts.iter().all(|verdict| verdict.contrasts.is_empty()));
@@ -256,17 +257,17 @@ fn what_has_no_odds_is_counted_and_not_compared() {
 
 #[test]
 fn a_variant_joins_the_catalogue_and_the_candidates() {
-    let mut lineage = lineage();
-    let new = lineage.propose(&id("house"), &space(), now(), 3).unwrap().unwrap();
-    assert_eq!(lineage.catalogue(&catalogue()).unwrap().len(), 3, "a proposal is not used yet");
-    lineage.start_trial(&new, now()).unwrap();
-    let grown = lineage.catalogue(&catalogue()).unwrap();
+    let mut registry = registry();
+    let new = registry.propose(&id("house"), &space(), now(), 3).unwrap().unwrap();
+    assert_eq!(registry.catalogue(&catalogue()).unwrap().len(), 3, "a proposal is not used yet");
+    registry.start_trial(&new, now()).unwrap();
+    let grown = registry.catalogue(&catalogue()).unwrap();
     assert_eq!(grown.get(&new).unwrap().task_types, ["backend"]);
-    lineage.promote(&new, "better", now()).unwrap();
-    assert!(lineage.catalogue(&catalogue()).unwrap().get(&id("house")).is_none(), "it was replaced");
+    registry.promote(&new, "better", now()).unwrap();
+    assert!(registry.catalogue(&catalogue()).unwrap().get(&id("house")).is_none(), "it was replaced");
     let mut plan = Plan::default();
     plan.template = Some(id("house"));
-    let candidates = lineage.candidates(&Candidate::new("x", plan));
+    let candidates = registry.candidates(&Candidate::new("x", plan));
     let names: Vec<_> = candidates.iter().map(|c| c.name.as_str()).collect();
     assert_eq!(names, ["x/house~1"]);
 }
@@ -276,7 +277,7 @@ fn bad_input_is_named() {
     let refuse = |change: fn(&mut EvolutionOptions), what: &str| {
         let mut options = EvolutionOptions::default();
         change(&mut options);
-        let error = lineage().judge(&TemplatePast::default(), &options).unwrap_err();
+        let error = registry().judge(&LoggedTemplates::default(), &options).unwrap_err();
         assert!(error.kind() == ErrorKind::InvalidInput && error.to_string().contains(what), "{error}");
     };
     refuse(|o| o.alpha = f64::NAN, "alpha is NaN");
@@ -292,18 +293,18 @@ fn bad_input_is_named() {
     );
     let mut wide = space();
     wide.temperature_step = f64::INFINITY;
-    let error = lineage().propose(&id("house"), &wide, now(), 1).unwrap_err();
+    let error = registry().propose(&id("house"), &wide, now(), 1).unwrap_err();
     assert!(error.to_string().contains("temperature_step is inf"), "{error}");
-    assert_eq!(lineage().propose(&id("none"), &space(), now(), 1).unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(registry().propose(&id("none"), &space(), now(), 1).unwrap_err().kind(), ErrorKind::NotFound);
     let hot = TemplateSettings::default().at_temperature(3.0);
-    let error = Lineage::of(&catalogue(), |_| hot.clone(), now()).unwrap_err().to_string();
+    let error = VariantRegistry::of(&catalogue(), |_| hot.clone(), now()).unwrap_err().to_string();
     assert!(error.contains("temperature is 3"), "{error}");
     let candidates = [Candidate::by_llm("a"), Candidate::by_llm("b")];
     for (odds, share) in
         [(vec![1.0], 0.1), (vec![0.5, 0.6], 0.1), (vec![f64::NAN, 1.0], 0.1), (vec![0.5, 0.5], 0.6)]
     {
         assert_eq!(
-            lineage().trial_odds(&candidates, &odds, share).unwrap_err().kind(),
+            registry().trial_propensities(&candidates, &odds, share).unwrap_err().kind(),
             ErrorKind::InvalidInput
         );
     }
@@ -311,12 +312,12 @@ fn bad_input_is_named() {
 
 #[test]
 fn a_lineage_with_a_circle_is_refused() {
-    let mut lineage = lineage();
-    let one = lineage.propose(&id("house"), &space(), now(), 1).unwrap().unwrap();
-    let two = lineage.propose(&one, &space(), now(), 2).unwrap().unwrap();
-    let mut all: Vec<Variant> = lineage.into();
+    let mut registry = registry();
+    let one = registry.propose(&id("house"), &space(), now(), 1).unwrap().unwrap();
+    let two = registry.propose(&one, &space(), now(), 2).unwrap().unwrap();
+    let mut all: Vec<Variant> = registry.into();
     all.iter_mut().filter(|variant| variant.id == one).for_each(|variant| variant.parent = Some(two.clone()));
-    let error = Lineage::try_from(all).unwrap_err().to_string();
+    let error = VariantRegistry::try_from(all).unwrap_err().to_string();
     assert!(error.contains("house~1: its parent is no earlier variant"), "{error}");
 }
 
@@ -341,13 +342,13 @@ fn acts() -> impl Strategy<Value = Vec<(Act, usize)>> {
     proptest::collection::vec((act, 0..50_usize), 0..40)
 }
 
-fn perform(lineage: &mut Lineage, act: Act, on: &TemplateId) -> devmatrix_ml::Result<()> {
+fn perform(registry: &mut VariantRegistry, act: Act, on: &TemplateId) -> devmatrix_ml::Result<()> {
     match act {
-        Act::Propose(seed) => lineage.propose(on, &space(), now(), seed).map(|_| ()),
-        Act::Try => lineage.start_trial(on, now()),
-        Act::Promote => lineage.promote(on, "test", now()),
-        Act::Retire => lineage.retire(on, "test", now()),
-        Act::Restore => lineage.restore(on, "test", now()),
+        Act::Propose(seed) => registry.propose(on, &space(), now(), seed).map(|_| ()),
+        Act::Try => registry.start_trial(on, now()),
+        Act::Promote => registry.promote(on, "test", now()),
+        Act::Retire => registry.retire(on, "test", now()),
+        Act::Restore => registry.restore(on, "test", now()),
     }
 }
 
@@ -356,43 +357,43 @@ proptest! {
 
     #[test]
     fn whatever_is_done_the_lineage_stays_sound(acts in acts()) {
-        let mut lineage = lineage();
+        let mut registry = registry();
         for (act, place) in acts {
-            let all: Vec<_> = lineage.iter().map(|variant| variant.id.clone()).collect();
+            let all: Vec<_> = registry.iter().map(|variant| variant.id.clone()).collect();
             let on = &all[place % all.len()];
-            let done = perform(&mut lineage, act, on);
+            let done = perform(&mut registry, act, on);
             prop_assert!(done.is_ok() || done.unwrap_err().kind() == ErrorKind::Conflict);
             // Twice is once.
             if !matches!(act, Act::Propose(_)) {
-                let once = lineage.clone();
-                let _ = perform(&mut lineage, act, on);
-                prop_assert_eq!(&lineage, &once);
+                let once = registry.clone();
+                let _ = perform(&mut registry, act, on);
+                prop_assert_eq!(&registry, &once);
             }
             for kind in ["backend", "frontend"] {
-                prop_assert!(lineage.iter().any(|v| v.kind == kind && v.status() == VariantStatus::Promoted));
+                prop_assert!(registry.iter().any(|v| v.kind == kind && v.status() == VariantStatus::Promoted));
             }
             for root in ["house", "other", "page"] {
                 let in_force = |v: &&Variant| v.root == id(root) && v.status() == VariantStatus::Promoted;
-                prop_assert!(lineage.iter().filter(in_force).count() <= 1);
+                prop_assert!(registry.iter().filter(in_force).count() <= 1);
             }
         }
-        let kept: Lineage = serde_json::from_str(&serde_json::to_string(&lineage).unwrap()).unwrap();
-        prop_assert_eq!(kept, lineage);
+        let kept: VariantRegistry = serde_json::from_str(&serde_json::to_string(&registry).unwrap()).unwrap();
+        prop_assert_eq!(kept, registry);
     }
 
     #[test]
     fn odds_with_trials_add_up_to_one(parts in proptest::collection::vec(0.0..1.0_f64, 3), share in 0.0..=0.5_f64) {
-        let mut lineage = lineage();
+        let mut registry = registry();
         for seed in 0..2 {
-            let new = lineage.propose(&id("house"), &space(), now(), seed).unwrap().unwrap();
-            lineage.start_trial(&new, now()).unwrap();
+            let new = registry.propose(&id("house"), &space(), now(), seed).unwrap().unwrap();
+            registry.start_trial(&new, now()).unwrap();
         }
         let mut plan = Plan::default();
         plan.template = Some(id("house"));
-        let candidates = lineage.candidates(&Candidate::new("x", plan));
+        let candidates = registry.candidates(&Candidate::new("x", plan));
         let sum: f64 = parts.iter().sum();
         let odds: Vec<_> = parts.iter().map(|p| if sum > 0.0 { p / sum } else { 1.0 / 3.0 }).collect();
-        let shares = lineage.trial_odds(&candidates, &odds, share).unwrap();
+        let shares = registry.trial_propensities(&candidates, &odds, share).unwrap();
         prop_assert!((shares.iter().sum::<f64>() - 1.0).abs() < 1e-9);
         prop_assert!((shares[1] + shares[2] - share).abs() < 1e-9);
     }

@@ -5,7 +5,7 @@ mod common;
 
 use chrono::{DateTime, Utc};
 use common::anything;
-use common::templates::{Replay, learnt, replay, topics};
+use common::templates::{Replay, learned, replay, topics};
 use devmatrix_ml::ErrorKind;
 use devmatrix_ml::event::TemplateId;
 use devmatrix_ml::history::{History, SharedHistory};
@@ -21,11 +21,11 @@ use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 static LEARNT: LazyLock<(TemplateRanker, Replay)> = LazyLock::new(|| {
-    let past = learnt();
+    let past = learned();
     (TemplateTrainer::default().fit(&past.data).unwrap(), past)
 });
 
-/// After all that was learnt.
+/// After all that was learned.
 fn later() -> DateTime<Utc> {
     "2026-01-01T00:00:00Z".parse().unwrap()
 }
@@ -121,7 +121,7 @@ fn the_ladder_says_on_which_rung_it_stands() {
 
 #[test]
 fn too_little_to_learn_from_is_said_with_numbers() {
-    let data = learnt().data;
+    let data = learned().data;
     let fit = |rows: Vec<_>| {
         let data = TemplateDataset { rows, schema: data.schema };
         TemplateTrainer::default().fit(&data).map_err(|e| e.kind())
@@ -145,7 +145,7 @@ fn too_little_to_learn_from_is_said_with_numbers() {
 
 #[test]
 fn the_same_rows_give_the_same_bytes_on_any_number_of_threads() {
-    let (ranker, data) = (&LEARNT.0, learnt().data);
+    let (ranker, data) = (&LEARNT.0, learned().data);
     let bytes = ranker.to_bytes().unwrap();
     for threads in [1, 4] {
         let mut params = TemplateParams::default();

@@ -6,12 +6,12 @@ mod common;
 use common::world::store_of;
 use devmatrix_ml::clock::Clock;
 use devmatrix_ml::dataset::{Dataset, Target};
-use devmatrix_ml::evaluate::permutation_importance;
 use devmatrix_ml::features::FeatureEngineer;
+use devmatrix_ml::models::permutation_importance;
 use devmatrix_ml::models::{Predictor, SuccessParams, SuccessTrainer, Trainer, conformance};
 use devmatrix_ml::registry::{MemoryRegistry, ModelRegistry, Stage};
 use devmatrix_ml::store::MemoryStore;
-use devmatrix_ml::train::{Gate, Split, TrainingOptions, TrainingReport, replay, train};
+use devmatrix_ml::training::{Gate, Split, TrainingOptions, TrainingReport, replay, train};
 use devmatrix_ml::{ErrorKind, Result};
 use futures_executor::block_on;
 

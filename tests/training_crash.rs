@@ -9,10 +9,11 @@ mod common;
 use common::world::store_of;
 use devmatrix_ml::clock::SystemClock;
 use devmatrix_ml::features::FeatureEngineer;
+use devmatrix_ml::models::open_artefact;
 use devmatrix_ml::models::{SuccessModel, SuccessParams, SuccessTrainer};
 use devmatrix_ml::registry::{DiskRegistry, ModelRegistry, Stage};
 use devmatrix_ml::store::{EventStore, ScanOrder, SqliteStore};
-use devmatrix_ml::train::{Gate, JsonlTracker, RunRecord, Training, TrainingOptions, open_artefact};
+use devmatrix_ml::training::{Gate, JsonlTracker, RunRecord, Training, TrainingOptions};
 use futures_executor::block_on;
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -47,7 +48,7 @@ fn night(folder: &Path) -> u64 {
     let (engineer, tracker) = (FeatureEngineer::default(), JsonlTracker::new(folder.join("runs.jsonl")));
     let training = Training::new(&store, &registry, &engineer, &SystemClock);
     let training = training.with_options(open_gate()).with_tracker(&tracker);
-    let trained = block_on(training.night(&quick())).unwrap().trained.unwrap();
+    let trained = block_on(training.nightly(&quick())).unwrap().trained.unwrap();
     assert!(trained.promoted, "{:?}", trained.reasons);
     trained.version.version
 }
@@ -75,8 +76,8 @@ fn champion(registry: &DiskRegistry) -> Option<u64> {
     let version = block_on(registry.production("success")).unwrap()?;
     let bytes = block_on(registry.artefact("success", version.version)).unwrap();
     let _: SuccessModel = open_artefact(&quick(), &bytes).unwrap();
-    let twin = block_on(registry.evaluation_artefact("success", version.version)).unwrap().unwrap();
-    let _: SuccessModel = open_artefact(&quick(), &twin).unwrap();
+    let holdout_model = block_on(registry.evaluation_artefact("success", version.version)).unwrap().unwrap();
+    let _: SuccessModel = open_artefact(&quick(), &holdout_model).unwrap();
     assert!(RunRecord::of(&version).unwrap().unwrap().data.rows > 0);
     Some(version.version)
 }
@@ -126,7 +127,7 @@ fn killed_at_any_moment_the_old_or_the_new_model_serves() {
         begun.elapsed()
     );
     assert!(moved > KILLS / 10, "the victims did next to nothing: {moved}");
-    // Nothing of what was learnt from is gone, and the next night is like any other.
+    // Nothing of what was learned from is gone, and the next night is like any other.
     let kept = block_on(events.scan(ScanOrder::Known, None, usize::MAX)).unwrap().records.len();
     assert_eq!(kept, count);
     assert_eq!(night(folder), trained + 1);

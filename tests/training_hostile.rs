@@ -10,17 +10,17 @@ use common::world::store_of;
 use devmatrix_ml::ErrorKind;
 use devmatrix_ml::clock::{Clock, ManualClock};
 use devmatrix_ml::dataset::{FoldOptions, Target};
-use devmatrix_ml::evaluate::{compare_anytime, compare_auc, compare_paired};
 use devmatrix_ml::event::{EventId, Fact, Feedback, Record, UserAction};
+use devmatrix_ml::execution::{CancellationToken, ExecutionContext};
 use devmatrix_ml::features::FeatureEngineer;
+use devmatrix_ml::ml::metrics::{compare_anytime_valid, compare_auc, compare_paired};
 use devmatrix_ml::models::{SuccessTrainer, TimeTrainer};
 use devmatrix_ml::registry::{MemoryRegistry, ModelRegistry, NewVersion, Stage};
 use devmatrix_ml::store::{EventStore, MemoryStore};
-use devmatrix_ml::train::{
+use devmatrix_ml::training::{
     Gate, ModelCard, Promotion, SelectionOptions, Split, Training, TrainingOptions, TrainingSchedule,
     TrainingSignals, TuningOptions, replay, reproduce, select_features, tune,
 };
-use devmatrix_ml::work::{Cancel, Work};
 use futures_executor::block_on;
 
 struct Host {
@@ -88,7 +88,7 @@ fn data_without_a_lesson_gets_a_reason() {
         for split in [Split::Time, Split::StratifiedRandom] {
             let mut options = relative();
             (options.split, options.folds) = (split, Some(FoldOptions::default()));
-            match block_on(host.training(options).night(&SuccessTrainer::default())).unwrap().trained {
+            match block_on(host.training(options).nightly(&SuccessTrainer::default())).unwrap().trained {
                 Ok(report) => {
                     assert!(!report.reasons.is_empty(), "{what}");
                     assert!(report.record.evaluation.metrics.values().all(|v| v.is_finite()), "{what}");
@@ -178,10 +178,10 @@ fn a_schedule_answers_at_any_moment_of_the_calendar() {
 /// Versions that a host, an older release or nobody knows who put there, in production and on trial.
 #[test]
 fn foreign_versions_do_not_stop_training() {
-    let foreign = || NewVersion::new("success", b"by hand".to_vec());
-    let mut with_report = foreign();
+    let external = || NewVersion::new("success", b"by hand".to_vec());
+    let mut with_report = external();
     with_report.report = serde_json::json!({ "run_id": 7 });
-    for version in [foreign(), with_report] {
+    for version in [external(), with_report] {
         for stage in [Stage::Production, Stage::Staging] {
             let host = Host::of(300, TimeDelta::hours(1), alternating);
             let own = block_on(host.training(relative()).run(&SuccessTrainer::default())).unwrap();
@@ -220,20 +220,22 @@ fn foreign_versions_do_not_stop_training() {
 #[test]
 fn a_listener_that_panics_and_a_clock_that_goes_back_register_nothing_by_halves() {
     let host = Host::of(300, TimeDelta::hours(1), alternating);
-    let work = Work::new().with_progress(|p| assert!(p.stage != "registering", "the host's own fault"));
-    let run = || block_on(host.training(relative()).with_work(work.clone()).run(&SuccessTrainer::default()));
+    let work =
+        ExecutionContext::new().with_progress(|p| assert!(p.stage != "registering", "the host's own fault"));
+    let run =
+        || block_on(host.training(relative()).with_execution(work.clone()).run(&SuccessTrainer::default()));
     assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).is_err());
     assert!(block_on(host.registry.versions("success")).unwrap().is_empty());
     block_on(host.training(relative()).run(&SuccessTrainer::default())).unwrap();
     host.clock.set("2025-03-04T00:00:00Z".parse().unwrap());
-    let earlier = block_on(host.training(relative()).night(&SuccessTrainer::default())).unwrap();
+    let earlier = block_on(host.training(relative()).nightly(&SuccessTrainer::default())).unwrap();
     assert!(matches!(earlier.trained.unwrap_err().kind(), ErrorKind::NotEnoughData { .. }));
     assert_eq!(block_on(host.registry.versions("success")).unwrap().len(), 1);
-    let cancelled = Cancel::new();
+    let cancelled = CancellationToken::new();
     cancelled.cancel();
-    let work = Work::new().with_cancel(&cancelled);
+    let work = ExecutionContext::new().with_cancel(&cancelled);
     let error =
-        block_on(host.training(relative()).with_work(work).run(&SuccessTrainer::default())).unwrap_err();
+        block_on(host.training(relative()).with_execution(work).run(&SuccessTrainer::default())).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Cancelled);
 }
 
@@ -268,7 +270,7 @@ fn comparisons_of_nothing_are_refused_and_of_little_are_wide() {
     assert!(compare_paired(&[1.0], &[1.0, 2.0], &[0], 0.9, 1).is_err());
     for confidence in [f64::NAN, 0.0, 1.0, -1.0] {
         assert!(compare_paired(&[1.0], &[2.0], &[0], confidence, 1).is_err());
-        assert!(compare_anytime(&[1.0], &[2.0], &[0], confidence).is_err());
+        assert!(compare_anytime_valid(&[1.0], &[2.0], &[0], confidence).is_err());
     }
     // A single cluster says nothing of another.
     for rows in [1, 500] {
@@ -276,7 +278,7 @@ fn comparisons_of_nothing_are_refused_and_of_little_are_wide() {
         let error = compare_paired(&first, &second, &one, 0.9, 1).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NotEnoughData { have: 1, need: 2 });
         assert!(error.to_string().contains("1 cluster"), "{error}");
-        let anytime = compare_anytime(&first, &second, &one, 0.9);
+        let anytime = compare_anytime_valid(&first, &second, &one, 0.9);
         assert!(if rows == 1 { anytime.unwrap().is_none() } else { anytime.is_err() });
     }
     let huge = compare_paired(&[f64::MAX, -f64::MAX], &[-f64::MAX, f64::MAX], &[0, 1], 0.9, 1);
@@ -285,5 +287,5 @@ fn comparisons_of_nothing_are_refused_and_of_little_are_wide() {
     assert!(compare_auc(&nan, &[0.1, 0.2], &[true, false]).is_err());
     assert_eq!(compare_auc(&[0.1, 0.2], &[0.1, 0.2], &[true, true]).unwrap(), None);
     assert_eq!(compare_auc(&[], &[], &[]).unwrap(), None);
-    assert!(compare_anytime(&nan, &[1.0, 1.0], &[0, 1], 0.9).is_err());
+    assert!(compare_anytime_valid(&nan, &[1.0, 1.0], &[0, 1], 0.9).is_err());
 }

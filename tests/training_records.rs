@@ -10,15 +10,15 @@ use devmatrix_ml::ErrorKind;
 use devmatrix_ml::clock::{Clock, ManualClock};
 use devmatrix_ml::dataset::{FoldOptions, Target};
 use devmatrix_ml::event::UserId;
+use devmatrix_ml::execution::{CancellationToken, ExecutionContext, Progress};
 use devmatrix_ml::features::FeatureEngineer;
 use devmatrix_ml::models::{Predictor, QualityTrainer, SuccessTrainer, TimeTrainer};
 use devmatrix_ml::registry::{MemoryRegistry, ModelRegistry, ModelVersion};
 use devmatrix_ml::store::{EventStore, MemoryStore, Subject};
-use devmatrix_ml::train::{
+use devmatrix_ml::training::{
     ExperimentTracker, Gate, JsonlTracker, ModelCard, RunRecord, Training, TrainingOptions, TrainingReport,
-    Tunable, fit_and_judge, replay, reproduce,
+    Tunable, fit_and_evaluate, replay, reproduce,
 };
-use devmatrix_ml::work::{Cancel, Progress, Work};
 use futures_executor::block_on;
 use std::io::Write;
 use std::sync::{Arc, Mutex};
@@ -172,8 +172,8 @@ fn progress_goes_forward_and_a_cancelled_run_registers_nothing() {
     let host = Host::new();
     let told = Arc::new(Mutex::new(Vec::<Progress>::new()));
     let kept = told.clone();
-    let work = Work::new().with_progress(move |p| kept.lock().unwrap().push(p.clone()));
-    block_on(host.training().with_work(work).run(&SuccessTrainer::default())).unwrap();
+    let work = ExecutionContext::new().with_progress(move |p| kept.lock().unwrap().push(p.clone()));
+    block_on(host.training().with_execution(work).run(&SuccessTrainer::default())).unwrap();
     let told = told.lock().unwrap();
     assert!(told.is_sorted_by(|a, b| a.fraction <= b.fraction), "{told:?}");
     let stages: Vec<_> = told.iter().map(|p| p.stage.as_str()).collect();
@@ -182,14 +182,14 @@ fn progress_goes_forward_and_a_cancelled_run_registers_nothing() {
 
     // At each stage, and at moments within them.
     for stage in ["reading", "fitting success", "scoring folds", "registering"] {
-        let cancel = Cancel::new();
+        let cancel = CancellationToken::new();
         let switch = cancel.clone();
-        let work = Work::new().with_cancel(&cancel).with_progress(move |p| {
+        let work = ExecutionContext::new().with_cancel(&cancel).with_progress(move |p| {
             if p.stage == stage {
                 switch.cancel();
             }
         });
-        let run = host.training().with_work(work);
+        let run = host.training().with_execution(work);
         let done = block_on(run.run(&SuccessTrainer::default()));
         // Once it is being registered it is carried through.
         assert_eq!(done.is_ok(), stage == "registering");
@@ -197,15 +197,15 @@ fn progress_goes_forward_and_a_cancelled_run_registers_nothing() {
     }
     let mut slowest = Duration::ZERO;
     for moment in (5..400).step_by(40) {
-        let cancel = Cancel::new();
-        let work = Work::new().with_cancel(&cancel);
+        let cancel = CancellationToken::new();
+        let work = ExecutionContext::new().with_cancel(&cancel);
         let switch = cancel.clone();
         let waker = thread::spawn(move || {
             thread::sleep(Duration::from_millis(moment));
             switch.cancel();
             Instant::now()
         });
-        let done = block_on(host.training().with_work(work).run(&SuccessTrainer::default()));
+        let done = block_on(host.training().with_execution(work).run(&SuccessTrainer::default()));
         let ended = Instant::now();
         let cancelled = waker.join().unwrap();
         if let Err(e) = done {
@@ -223,18 +223,19 @@ fn artefacts_are_the_same_on_one_and_two_threads() {
     let host = Host::new();
     let now = host.clock.now();
     let made = |threads: usize| {
-        Work::new().with_threads(threads).unwrap().run(|| {
+        ExecutionContext::new().with_threads(threads).unwrap().run(|| {
             let read =
                 |target| block_on(replay(host.store.as_ref(), &host.engineer, target, now, 50_000)).unwrap();
             let options = TrainingOptions::default();
             let success =
-                fit_and_judge(&SuccessTrainer::default(), &read(Target::Success), None, &options).unwrap();
-            let time = fit_and_judge(&TimeTrainer::default(), &read(Target::Time), None, &options).unwrap();
+                fit_and_evaluate(&SuccessTrainer::default(), &read(Target::Success), None, &options).unwrap();
+            let time =
+                fit_and_evaluate(&TimeTrainer::default(), &read(Target::Time), None, &options).unwrap();
             let bytes = [
                 success.model.to_bytes(),
-                success.twin.to_bytes(),
+                success.holdout_model.to_bytes(),
                 time.model.to_bytes(),
-                time.twin.to_bytes(),
+                time.holdout_model.to_bytes(),
             ];
             (bytes.map(Result::unwrap), success.evaluation, success.verdict)
         })

@@ -8,10 +8,10 @@ use devmatrix_ml::features::FeatureEngineer;
 use devmatrix_ml::history::SharedHistory;
 use devmatrix_ml::models::{SuccessParams, SuccessTrainer};
 use devmatrix_ml::registry::{MemoryRegistry, ModelRegistry, Stage};
-use devmatrix_ml::serve::PredictionService;
+use devmatrix_ml::serving::PredictionService;
 use devmatrix_ml::simulate::{Simulator, SimulatorOptions};
 use devmatrix_ml::store::{EventStore, MemoryStore};
-use devmatrix_ml::train::{Decision, Gate, ModelCard, Promotion, Training, TrainingOptions};
+use devmatrix_ml::training::{Decision, Gate, ModelCard, Promotion, Training, TrainingOptions};
 use futures_executor::block_on;
 use std::sync::Arc;
 
@@ -75,7 +75,7 @@ fn relative() -> TrainingOptions {
     options
 }
 
-/// A model that has learnt little: hardly more than the constant.
+/// A model that has learned little: hardly more than the constant.
 fn dull() -> SuccessTrainer {
     let mut params = SuccessParams::default();
     (params.l2, params.blend, params.boost.rounds) = (1e6, 0.0, 1);
@@ -217,7 +217,7 @@ fn a_model_that_keeps_its_promise_stays() {
     assert!(block_on(host.training(relative()).run(&SuccessTrainer::default())).unwrap().promoted);
     for night in 26..50 {
         host.live_until(day(night));
-        let found = block_on(host.training(relative()).night(&SuccessTrainer::default())).unwrap();
+        let found = block_on(host.training(relative()).nightly(&SuccessTrainer::default())).unwrap();
         let watch = found.watched.unwrap();
         assert_eq!(watch.rolled_back_to, None, "{:?}", watch.reasons);
         found.trained.unwrap();

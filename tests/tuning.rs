@@ -7,12 +7,13 @@ use common::world::store_of;
 use devmatrix_ml::ErrorKind;
 use devmatrix_ml::clock::Clock;
 use devmatrix_ml::dataset::{Dataset, FoldOptions, Target};
+use devmatrix_ml::execution::{CancellationToken, ExecutionContext};
 use devmatrix_ml::features::FeatureEngineer;
 use devmatrix_ml::models::{Predictor, SuccessParams, SuccessTrainer, TimeTrainer, Trainer};
-use devmatrix_ml::train::{
-    Knob, Range, SelectionOptions, Tunable, Tuned, TuningOptions, TuningRecord, replay, select_features, tune,
+use devmatrix_ml::training::{
+    Hyperparameter, Range, SelectionOptions, Study, StudyRecord, Tunable, TuningOptions, replay,
+    select_features, tune,
 };
-use devmatrix_ml::work::{Cancel, Work};
 use futures_executor::block_on;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -30,7 +31,7 @@ fn few(trials: usize) -> TuningOptions {
 }
 
 /// All but how long it took.
-fn timeless(record: &TuningRecord) -> TuningRecord {
+fn timeless(record: &StudyRecord) -> StudyRecord {
     let mut record = record.clone();
     (record.seconds, record.options.journal) = (0.0, None);
     record
@@ -52,7 +53,7 @@ fn poor() -> SuccessTrainer {
 fn a_search_finds_the_same_on_one_and_two_threads() {
     let data = dataset(20, Target::Success);
     let on = |threads: usize| {
-        let work = Work::new().with_threads(threads).unwrap();
+        let work = ExecutionContext::new().with_threads(threads).unwrap();
         work.run(|| {
             let tuned = tune(poor(), &data, &few(8)).unwrap();
             (bytes(&tuned.trainer, &data), timeless(&tuned.record))
@@ -68,7 +69,7 @@ fn a_search_finds_the_same_on_one_and_two_threads() {
 #[test]
 fn a_search_of_a_number_goes_the_same_way() {
     let data = dataset(12, Target::Time);
-    let Tuned { trainer, record, .. } = tune(TimeTrainer::default(), &data, &few(3)).unwrap();
+    let Study { trainer, record, .. } = tune(TimeTrainer::default(), &data, &few(3)).unwrap();
     assert_eq!(record.trials.len(), 3);
     assert!(trainer.fit(&data).is_ok());
 }
@@ -93,9 +94,9 @@ fn a_search_that_was_broken_off_goes_on_where_it_was() {
     let whole = tune(poor(), &data, &options).unwrap();
     options.journal = Some(folder.path().join("trials.jsonl"));
     // Cancelled when the fourth trial begins.
-    let cancel = Cancel::new();
+    let cancel = CancellationToken::new();
     let (stop, begun) = (cancel.clone(), AtomicUsize::new(0));
-    let work = Work::new().with_cancel(&cancel).with_progress(move |_| {
+    let work = ExecutionContext::new().with_cancel(&cancel).with_progress(move |_| {
         if begun.fetch_add(1, Ordering::Relaxed) == 3 {
             stop.cancel();
         }
@@ -122,7 +123,7 @@ fn progress_is_told_and_time_ends_a_search() {
     options.seconds = Some(0.2);
     let told = Arc::new(Mutex::new(Vec::new()));
     let kept = told.clone();
-    let work = Work::new().with_progress(move |p| kept.lock().unwrap().push(p.clone()));
+    let work = ExecutionContext::new().with_progress(move |p| kept.lock().unwrap().push(p.clone()));
     let tuned = work.run(|| tune(SuccessTrainer::default(), &data, &options)).unwrap();
     assert!(tuned.record.trials.len() < 1000 && tuned.record.reasons[0].contains("the time was up"));
     let told = told.lock().unwrap();
@@ -148,7 +149,7 @@ fn options_and_spaces_out_of_range_are_refused() {
     let mut parameters = trainer.parameters();
     parameters["blend"] = 7.into();
     assert!(trainer.with_parameters(&parameters).unwrap_err().to_string().contains("blend is 7"));
-    let paths: Vec<_> = trainer.space().into_iter().map(|knob: Knob| knob.path).collect();
+    let paths: Vec<_> = trainer.space().into_iter().map(|knob: Hyperparameter| knob.path).collect();
     assert!(paths.iter().all(|path| trainer.parameters().pointer(path).is_some()), "{paths:?}");
     assert!(trainer.space().iter().any(|knob| matches!(&knob.range, Range::OneOf(_))));
 }

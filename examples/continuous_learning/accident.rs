@@ -9,7 +9,7 @@ use devmatrix_ml::models::SuccessTrainer;
 use devmatrix_ml::registry::MemoryRegistry;
 use devmatrix_ml::simulate::{Generation, Simulator, SimulatorOptions};
 use devmatrix_ml::store::{EventStore, MemoryStore};
-use devmatrix_ml::train::{Gate, Training, TrainingOptions};
+use devmatrix_ml::training::{Gate, Training, TrainingOptions};
 use std::sync::Arc;
 
 const FAULT: std::ops::Range<i64> = 20..30;

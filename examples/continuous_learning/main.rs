@@ -22,13 +22,13 @@ use devmatrix_ml::collect::DataCollector;
 use devmatrix_ml::event::{EventId, TaskContext};
 use devmatrix_ml::features::FeatureEngineer;
 use devmatrix_ml::models::{QualityTrainer, SuccessTrainer, TimeTrainer};
-use devmatrix_ml::monitor::{
+use devmatrix_ml::monitoring::{
     AlertRule, Alerts, HostFacts, ModelFacts, MonitorOptions, SharedMonitor, dashboard,
 };
 use devmatrix_ml::registry::DiskRegistry;
-use devmatrix_ml::serve::{PredictionService, Predictions};
+use devmatrix_ml::serving::{PredictionService, Predictions};
 use devmatrix_ml::store::{Durability, EventStore, SqliteOptions, SqliteStore};
-use devmatrix_ml::train::{
+use devmatrix_ml::training::{
     Gate, Training, TrainingOptions, TrainingReport, TrainingSchedule, TrainingSignals,
 };
 use devmatrix_ml::{ErrorKind, Result};
@@ -216,7 +216,7 @@ impl Host {
         let (mut options, engineer) = (TrainingOptions::default(), FeatureEngineer::default());
         options.gate = Gate::refreshing();
         let training = Training::new(store, registry, &engineer, &self.clock).with_options(options);
-        let night = training.night(&SuccessTrainer::default()).await?;
+        let night = training.nightly(&SuccessTrainer::default()).await?;
         match night.trained {
             Ok(trained) => self.report.trained(now, &trained),
             Err(e) if matches!(e.kind(), ErrorKind::NotEnoughData { .. }) => {

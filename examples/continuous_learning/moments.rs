@@ -34,7 +34,7 @@ pub(crate) fn simulated(days: u32, seed: u64) -> Result<Vec<Moment>> {
     (options.days, options.seed) = (days, seed);
     let mut moments = Vec::new();
     for generation in Simulator::new(options)? {
-        let odds = generation.odds;
+        let odds = generation.probability;
         for record in generation.into_event().into_records()? {
             moments.push(moment(record, Some(odds)));
         }

@@ -2,7 +2,7 @@
 
 use devmatrix_ml::event::EventId;
 use devmatrix_ml::models::Estimate;
-use devmatrix_ml::serve::Predictions;
+use devmatrix_ml::serving::Predictions;
 use std::collections::HashMap;
 
 /// Predictions by models with what happened.

@@ -1,10 +1,10 @@
 //! Week by week: how many, how good, what was promoted, held and refused, and why.
 
 use chrono::{DateTime, Utc};
-use devmatrix_ml::evaluate::BinaryScores;
 use devmatrix_ml::event::EventId;
+use devmatrix_ml::ml::metrics::BinaryScores;
 use devmatrix_ml::models::SuccessPrediction;
-use devmatrix_ml::train::{TrainingReport, Watch};
+use devmatrix_ml::training::{DeploymentCheck, TrainingReport};
 use std::collections::{BTreeMap, HashMap};
 
 /// What is kept to be printed at the end.
@@ -84,7 +84,7 @@ impl Report {
         }
     }
 
-    pub(crate) fn watched(&mut self, now: DateTime<Utc>, watched: &Watch) {
+    pub(crate) fn watched(&mut self, now: DateTime<Utc>, watched: &DeploymentCheck) {
         if watched.rolled_back_to.is_some() {
             self.rollbacks.push((now, watched.reasons.join("; ")));
         }

@@ -1,4 +1,4 @@
-//! Simulated weeks that end now: predicted, recorded and learnt from as a host does.
+//! Simulated weeks that end now: predicted, recorded and learned from as a host does.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use devmatrix_ml::Result;
@@ -7,10 +7,10 @@ use devmatrix_ml::collect::DataCollector;
 use devmatrix_ml::event::Fact;
 use devmatrix_ml::features::FeatureEngineer;
 use devmatrix_ml::registry::ModelRegistry;
-use devmatrix_ml::serve::PredictionService;
+use devmatrix_ml::serving::PredictionService;
 use devmatrix_ml::simulate::{Simulator, SimulatorOptions};
 use devmatrix_ml::store::EventStore;
-use devmatrix_ml::train::{Gate, TrainingOptions, train_all};
+use devmatrix_ml::training::{Gate, TrainingOptions, train_all};
 use std::sync::Arc;
 
 /// Lives through `days` days before `now`, with a training of all models at the end of every week.

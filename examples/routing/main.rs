@@ -13,7 +13,7 @@ mod summary;
 mod tasks;
 
 use clap::Parser;
-use devmatrix_ml::decide::{Boosted, EpsilonGreedy, LinUcb, OnlineParams, Policy, Thompson, ThompsonParams};
+use devmatrix_ml::routing::{Boosted, EpsilonGreedy, LinUcb, OnlineParams, Policy, Thompson, ThompsonParams};
 use std::path::PathBuf;
 
 /// What is asked for.
@@ -50,12 +50,12 @@ fn policy(name: &str, most_weights: usize) -> anyhow::Result<Box<dyn Policy>> {
             Box::new(Thompson::new(params)?)
         }
         "linucb" => {
-            let mut params = devmatrix_ml::decide::UcbParams::default();
+            let mut params = devmatrix_ml::routing::UcbParams::default();
             params.online = online;
             Box::new(LinUcb::new(params)?)
         }
         "epsilon" => {
-            let mut params = devmatrix_ml::decide::EpsilonParams::default();
+            let mut params = devmatrix_ml::routing::EpsilonParams::default();
             params.online = online;
             Box::new(EpsilonGreedy::new(params)?)
         }

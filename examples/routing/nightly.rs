@@ -3,15 +3,15 @@
 use super::scenarios::PER_DAY;
 use chrono::{DateTime, TimeDelta, Utc};
 use devmatrix_ml::clock::ManualClock;
-use devmatrix_ml::decide::Choice;
 use devmatrix_ml::features::FeatureEngineer;
 use devmatrix_ml::history::SharedHistory;
 use devmatrix_ml::models::SuccessTrainer;
 use devmatrix_ml::registry::MemoryRegistry;
-use devmatrix_ml::serve::PredictionService;
+use devmatrix_ml::routing::Choice;
+use devmatrix_ml::serving::PredictionService;
 use devmatrix_ml::simulate::Generation;
 use devmatrix_ml::store::{EventStore, MemoryStore};
-use devmatrix_ml::train::{Gate, TrainingOptions, train};
+use devmatrix_ml::training::{Gate, TrainingOptions, train};
 use futures_executor::block_on;
 use std::sync::Arc;
 

@@ -3,8 +3,8 @@
 use super::nightly::Nightly;
 use super::scenarios::Scenario;
 use chrono::{DateTime, Utc};
-use devmatrix_ml::decide::{Candidate, Request, Router, RouterOptions};
 use devmatrix_ml::event::{ShownPrediction, TaskContext};
+use devmatrix_ml::routing::{Candidate, Request, Router, RouterOptions};
 use devmatrix_ml::simulate::{Expected, Generation, Simulator};
 use std::collections::BTreeMap;
 

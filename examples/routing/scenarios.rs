@@ -1,6 +1,6 @@
 //! What is measured.
 
-use devmatrix_ml::decide::{Candidate, Goal, Objective, Plan};
+use devmatrix_ml::routing::{Candidate, Goal, Objective, Plan};
 use devmatrix_ml::simulate::SimulatorOptions;
 
 /// A world, what is wanted in it, and what may be chosen.

@@ -2,8 +2,8 @@
 //! chosen, and what one of its tries came to is the reward.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use devmatrix_ml::decide::{Candidate, Plan, Request, Router, RouterOptions};
 use devmatrix_ml::event::{Completion, EventId, Feedback, GenerationEvent, Known, TaskContext, UserAction};
+use devmatrix_ml::routing::{Candidate, Plan, Request, Router, RouterOptions};
 use rand::seq::SliceRandom;
 use rand_pcg::Pcg64Mcg;
 use std::collections::BTreeMap;

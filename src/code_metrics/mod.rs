@@ -6,7 +6,7 @@
 //! follows.
 //!
 //! ```
-//! use devmatrix_ml::code::{Language, Syntax, analyze};
+//! use devmatrix_ml::code_metrics::{Language, Syntax, analyze};
 //! let code = "def greet(name: str) -> str:\n    return f'Hello, {name}' if name else 'Hello'\n";
 //! let metrics = analyze(code, Some("app/greet.py"));
 //! assert_eq!((metrics.language, metrics.syntax), (Language::Python, Syntax::Valid));

@@ -14,13 +14,13 @@ pub(super) struct State {
     /// Since when the oldest of them waits.
     pub(super) waiting_since: Option<DateTime<Utc>>,
     /// Generations under way, by when they started.
-    under_way: BTreeMap<DateTime<Utc>, UnderWay>,
+    in_flight: BTreeMap<DateTime<Utc>, InFlight>,
     started: HashMap<EventId, DateTime<Utc>>,
 }
 
 /// A generation that has started.
 #[derive(Debug)]
-pub(super) struct UnderWay {
+pub(super) struct InFlight {
     pub(super) id: EventId,
     pub(super) features: Vec<f32>,
     pub(super) language: Option<String>,
@@ -28,23 +28,23 @@ pub(super) struct UnderWay {
 
 impl State {
     /// Remembers a start; of more than `most`, the oldest is forgotten.
-    pub(super) fn remember(&mut self, at: DateTime<Utc>, generation: UnderWay, most: usize) {
+    pub(super) fn remember(&mut self, at: DateTime<Utc>, generation: InFlight, most: usize) {
         self.started.insert(generation.id.clone(), at);
-        self.under_way.insert(at, generation);
-        while self.under_way.len() > most {
-            if let Some((_, oldest)) = self.under_way.pop_first() {
+        self.in_flight.insert(at, generation);
+        while self.in_flight.len() > most {
+            if let Some((_, oldest)) = self.in_flight.pop_first() {
                 self.started.remove(&oldest.id);
             }
         }
     }
 
-    pub(super) fn get(&self, id: &EventId) -> Option<&UnderWay> {
-        self.under_way.get(self.started.get(id)?)
+    pub(super) fn get(&self, id: &EventId) -> Option<&InFlight> {
+        self.in_flight.get(self.started.get(id)?)
     }
 
     pub(super) fn forget(&mut self, id: &EventId) {
         if let Some(started) = self.started.remove(id) {
-            self.under_way.remove(&started);
+            self.in_flight.remove(&started);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Metrics of the generated code, for the event.
 
-use crate::code::{CodeMetrics, CodeOptions, Language, Syntax, analyze_with};
+use crate::code_metrics::{CodeMetrics, CodeOptions, Language, Syntax, analyze_with};
 use crate::event::{Completion, MetricField};
 
 /// Fills in the metrics of the generated code that the host did not supply, and notes those that it

@@ -1,22 +1,22 @@
 //! Recording every generation: its start, its end, every judgement.
 
+mod in_flight;
 mod measure;
-mod under_way;
+mod telemetry;
 mod vectors;
 
 use crate::clock::Clock;
-use crate::code::CodeOptions;
+use crate::code_metrics::CodeOptions;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Completion, EventId, Fact, Feedback, Record, Started, is_recordable};
 use crate::features::FeatureEngineer;
 use crate::history::SharedHistory;
 use crate::store::{Appended, Erasure, EventStore, EventStoreExt, Subject};
-use crate::telemetry;
 use chrono::{DateTime, TimeDelta, Utc};
+use in_flight::{InFlight, State};
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use under_way::{State, UnderWay};
 
 pub use measure::measure;
 
@@ -30,7 +30,7 @@ pub struct CollectorOptions {
     pub max_age: TimeDelta,
     /// Features of generations under way that are kept in memory; of more, the oldest are made
     /// again from the store when they are needed.
-    pub max_under_way: usize,
+    pub max_in_flight: usize,
     /// Bounds of measuring generated code.
     pub code: CodeOptions,
 }
@@ -40,7 +40,7 @@ impl Default for CollectorOptions {
         Self {
             buffer_size: 50,
             max_age: TimeDelta::seconds(60),
-            max_under_way: 100_000,
+            max_in_flight: 100_000,
             code: CodeOptions::default(),
         }
     }
@@ -163,7 +163,7 @@ impl DataCollector {
     ///
     /// Measuring takes the calling thread about half a millisecond for three kilobytes of code and at
     /// most the time budget of [`CollectorOptions::code`]; a host that minds calls
-    /// [`crate::code::analyze`] on its blocking pool and supplies the metrics.
+    /// [`crate::code_metrics::analyze`] on its blocking pool and supplies the metrics.
     ///
     /// # Errors
     /// `InvalidInput`; `Conflict` when it has ended otherwise before; those of writing the store.
@@ -201,7 +201,7 @@ impl DataCollector {
         self.history.checkpoint(self.store.as_ref()).await
     }
 
-    /// Removes a user's or a project's events, and all that was learnt from them here; models
+    /// Removes a user's or a project's events, and all that was learned from them here; models
     /// trained on them stay until the next training.
     ///
     /// # Errors
@@ -221,9 +221,9 @@ impl DataCollector {
         };
         let view = self.history.view(&clean.context, now);
         let features = self.engineer.row(&clean.context, &view).values;
-        let generation = UnderWay { id: id.clone(), features, language: clean.context.language.clone() };
+        let generation = InFlight { id: id.clone(), features, language: clean.context.language.clone() };
         match self.record(record.clone()).await {
-            Ok(Appended::New) => self.state().remember(now, generation, self.options.max_under_way),
+            Ok(Appended::New) => self.state().remember(now, generation, self.options.max_in_flight),
             Err(e) if e.kind() == ErrorKind::Conflict && !dated && self.started_alike(&record).await? => {}
             other => drop(other?),
         }
@@ -240,7 +240,7 @@ impl DataCollector {
         match self.record(record.clone()).await {
             Err(e) if e.kind() == ErrorKind::Conflict && self.ended_alike(&record, dated).await? => Ok(()),
             Err(e) => Err(e),
-            Ok(_) if record.is_judgement() => self.buffer(id).await,
+            Ok(_) if record.is_label() => self.buffer(id).await,
             Ok(_) => Ok(()),
         }
     }

@@ -1,12 +1,13 @@
 //! Features beside events: written some at a time, made again where a process died.
 
 use super::DataCollector;
+use super::telemetry;
 use crate::dataset::DatasetBuilder;
 use crate::error::Result;
+use crate::event::FeatureVector;
 use crate::event::{EventId, GenerationEvent, Record};
-use crate::features::{FeatureEngineer, FeatureVector};
+use crate::features::FeatureEngineer;
 use crate::store::{EventStore, EventStoreExt, ScanOrder};
-use crate::telemetry;
 use std::collections::HashSet;
 
 impl DataCollector {

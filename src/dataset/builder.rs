@@ -1,7 +1,9 @@
 //! Facts replayed into examples.
 
-use super::answers::MATURE;
-use super::{About, Answers, Dataset, Example, Labels, Priors, Target, delay_of, difficulty, label, sources};
+use super::response_model::MATURE;
+use super::{
+    About, Dataset, Example, Labels, Priors, ResponseModel, Target, delay_of, difficulty, label, sources,
+};
 use crate::event::{EventId, Fact, ProjectId, Record, TaskContext, UserId};
 use crate::features::{FeatureEngineer, FeatureRow};
 use crate::history::{History, HistoryView, category};
@@ -45,7 +47,7 @@ impl DatasetBuilder {
             Fact::Completed(completion) => {
                 let place = self.places.get(record.event_id());
                 if let Some(example) = place.and_then(|at| self.examples.get_mut(*at)) {
-                    example.review = completion.review.as_ref().map(|r| (r.asked, r.propensity));
+                    example.review = completion.review.as_ref().map(|r| (r.requested, r.propensity));
                     let mut row = example.features.as_ref().clone();
                     if self.engineer.add_code(&mut row.values, completion) {
                         example.completed = Some(Arc::new(row));
@@ -104,14 +106,14 @@ impl DatasetBuilder {
         if target == Target::Complexity {
             difficulty::observe(&mut known, &results);
         }
-        let answers = Answers::of(&known);
-        let odds = answers.at(now, MATURE);
-        let open = delay_of(target, &delay, odds.as_ref());
+        let answers = ResponseModel::of(&known);
+        let propensity = answers.at(now, MATURE);
+        let open = delay_of(target, &delay, propensity.as_ref());
         let mut examples: Vec<_> =
             known.iter().rev().filter_map(|e| label(e, target, now, open)).take(most).collect();
         examples.reverse();
         sources::weigh(&mut examples);
-        odds.iter().for_each(|odds| odds.weigh(&mut examples));
+        propensity.iter().for_each(|propensity| propensity.weigh(&mut examples));
         Dataset { examples, schema: self.engineer.fingerprint(), target, delay, answers }
     }
 
@@ -148,7 +150,7 @@ impl DatasetBuilder {
             priors,
             about: About::default(),
             weight: 1.0,
-            odds: 1.0,
+            propensity: 1.0,
             share: 1.0,
             review: None,
             kind: category(context.task_type.as_deref()),

@@ -22,7 +22,7 @@ pub struct Fold {
 pub struct FoldOptions {
     /// How many folds, from 1.
     pub folds: usize,
-    /// Time left out between what is learnt from and what is predicted. A fold learns from no label
+    /// Time left out between what is learned from and what is predicted. A fold learns from no label
     /// that was not known at its cut, so late labels need no gap; it is for hosts whose models go
     /// live some time after they were fitted.
     #[serde(with = "seconds")]

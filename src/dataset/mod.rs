@@ -1,25 +1,25 @@
 //! Rows to learn from: each generation's features as they were when it started, with what came of
 //! it.
 
-mod answers;
 mod builder;
 mod difficulty;
 mod folds;
+mod response_model;
 mod sources;
 mod target;
 
-pub(crate) use answers::{AnswerOdds, Answers, MOST, Seen, answer_weights};
 pub use builder::DatasetBuilder;
 pub use folds::{Fold, FoldOptions};
+pub(crate) use response_model::{MOST, ResponseModel, ResponsePropensity, Seen, response_weights};
 pub use sources::{Source, SourceKind};
 pub use target::{Labels, Target};
 
 use crate::error::Result;
 use crate::event::EventId;
 use crate::features::FeatureRow;
-use crate::history::{Delay, HistoryView, Scope};
-use answers::{MATURE, Review};
+use crate::history::{Delay, GroupKey, HistoryView};
 use chrono::{DateTime, TimeDelta, Utc};
+use response_model::{MATURE, Review};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 
@@ -41,7 +41,7 @@ pub struct Example {
     pub features: Arc<FeatureRow>,
     /// The features with those of its code, known once it had ended.
     pub completed: Option<Arc<FeatureRow>>,
-    /// What is to be learnt; of an open generation, how it is expected to end.
+    /// What is to be learned; of an open generation, how it is expected to end.
     pub label: f64,
     /// All that came of it.
     pub labels: Labels,
@@ -54,7 +54,7 @@ pub struct Example {
     pub weight: f64,
     /// The odds with which its outcome came to be known, where a person was asked about enough of the
     /// others to tell; 1 else.
-    pub odds: f64,
+    pub propensity: f64,
     /// The part of the weight that is its source's.
     pub(crate) share: f64,
     pub(crate) review: Review,
@@ -102,7 +102,7 @@ pub struct Dataset {
     /// What the labels are.
     pub target: Target,
     pub(crate) delay: Delay,
-    pub(crate) answers: Answers,
+    pub(crate) answers: ResponseModel,
 }
 
 const PRIOR_STRENGTH: f64 = 5.0;
@@ -110,9 +110,9 @@ const PRIOR_STRENGTH: f64 = 5.0;
 impl Priors {
     /// What the past shows in `view`.
     pub fn of(view: &HistoryView) -> Self {
-        let constant = view.get(Scope::Global).all.rate(0.5, PRIOR_STRENGTH);
+        let constant = view.get(GroupKey::Global).all.rate(0.5, PRIOR_STRENGTH);
         let drawn = |scope| view.get(scope).all.rate(constant, PRIOR_STRENGTH);
-        Self { constant, agent: drawn(Scope::Agent), project: drawn(Scope::Project) }
+        Self { constant, agent: drawn(GroupKey::Agent), project: drawn(GroupKey::Project) }
     }
 }
 
@@ -126,10 +126,10 @@ impl Dataset {
     #[must_use]
     pub fn until(&self, moment: DateTime<Utc>) -> Self {
         let earlier = self.examples.iter().take_while(|e| e.started_at < moment);
-        let odds = self.answers.at(moment, MATURE);
-        let delay = delay_of(self.target, &self.delay, odds.as_ref());
+        let propensity = self.answers.at(moment, MATURE);
+        let delay = delay_of(self.target, &self.delay, propensity.as_ref());
         let mut examples: Vec<_> = earlier.filter_map(|e| label(e, self.target, moment, delay)).collect();
-        odds.iter().for_each(|odds| odds.weigh(&mut examples));
+        propensity.iter().for_each(|propensity| propensity.weigh(&mut examples));
         self.with_examples(examples)
     }
 
@@ -200,8 +200,12 @@ impl Dataset {
 
 /// How open generations end, where that teaches anything: success alone, and only where who answers
 /// does not seem to hang on the outcome.
-fn delay_of<'a>(target: Target, delay: &'a Delay, odds: Option<&AnswerOdds>) -> Option<&'a Delay> {
-    (target == Target::Success && odds.is_none()).then_some(delay)
+fn delay_of<'a>(
+    target: Target,
+    delay: &'a Delay,
+    propensity: Option<&ResponsePropensity>,
+) -> Option<&'a Delay> {
+    (target == Target::Success && propensity.is_none()).then_some(delay)
 }
 
 /// The example as it is known at `now`, or as open ones end where `delay` tells.
@@ -210,8 +214,8 @@ fn label(example: &Example, target: Target, now: DateTime<Utc>, delay: Option<&D
         Some((at, label)) => (Some(at), label),
         None => (None, delay?.success_of_open(example.started_at, now)?),
     };
-    let (weight, odds) = (example.share, 1.0);
-    Some(Example { known_at, label, weight, odds, ..example.clone() })
+    let (weight, propensity) = (example.share, 1.0);
+    Some(Example { known_at, label, weight, propensity, ..example.clone() })
 }
 
 pub(crate) fn not_enough(have: usize) -> crate::Error {

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 /// What became of every generation, answered or not.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Answers(Arc<Vec<Seen>>);
+pub(crate) struct ResponseModel(Arc<Vec<Seen>>);
 
 /// One generation.
 #[derive(Debug, Clone, Copy)]
@@ -27,7 +27,7 @@ pub(crate) type Review = Option<(bool, f64)>;
 
 /// The odds with which outcomes become known, as they seem at one moment.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct AnswerOdds {
+pub(crate) struct ResponsePropensity {
     now: DateTime<Utc>,
     /// Of those asked.
     asked: f64,
@@ -50,7 +50,7 @@ pub(crate) const MOST: f64 = 10.0;
 /// Odds below this are as good as chance.
 const LEAST: f64 = 0.01;
 
-impl Answers {
+impl ResponseModel {
     pub(super) fn of(examples: &[Example]) -> Self {
         let seen = |e: &Example| Seen { started: e.started_at, known: e.labels.success, review: e.review };
         Self::from_seen(examples.iter().map(seen))
@@ -70,7 +70,7 @@ impl Answers {
     }
 
     /// What those older than `mature` tell at `now`; `None` where too few were asked.
-    pub(crate) fn at(&self, now: DateTime<Utc>, mature: TimeDelta) -> Option<AnswerOdds> {
+    pub(crate) fn at(&self, now: DateTime<Utc>, mature: TimeDelta) -> Option<ResponsePropensity> {
         let mature = now.checked_sub_signed(mature)?;
         let (mut requests, mut unasked) = ([0.0_f64; 2], 0.0);
         // By outcome: answers to requests, what these stand for among the unasked, and unasked answers.
@@ -82,12 +82,12 @@ impl Answers {
                 took[y].push(at - seen.started);
             }
             match seen.review {
-                Some((true, odds)) => {
+                Some((true, propensity)) => {
                     requests[0] += 1.0;
                     if let Some((_, y)) = known {
                         requests[1] += 1.0;
                         asked[y] += 1;
-                        stand_for[y] += (1.0 - odds) / odds;
+                        stand_for[y] += (1.0 - propensity) / propensity;
                     }
                 }
                 Some((false, _)) => {
@@ -107,16 +107,16 @@ impl Answers {
         took.iter_mut().for_each(|took| took.sort_unstable());
         let share = |y: usize| (own[y] / (unasked * stand_for[y] / all)).clamp(LEAST, 1.0);
         let unasked = [share(0), share(1)];
-        Some(AnswerOdds { now, asked: requests[1] / requests[0], unasked, took })
+        Some(ResponsePropensity { now, asked: requests[1] / requests[0], unasked, took })
     }
 }
 
-impl AnswerOdds {
+impl ResponsePropensity {
     /// The odds with which the outcome of a generation of that kind is known by now.
     pub(crate) fn of(&self, success: bool, review: Review, started: DateTime<Utc>) -> f64 {
         let y = usize::from(success);
-        let odds = review.map_or(0.0, |(_, odds)| odds);
-        let ever = odds * self.asked + (1.0 - odds) * self.unasked[y];
+        let propensity = review.map_or(0.0, |(_, propensity)| propensity);
+        let ever = propensity * self.asked + (1.0 - propensity) * self.unasked[y];
         let in_time = self.took[y].partition_point(|took| *took <= self.now - started) as f64;
         let by_now = (1.0 + in_time) / (1.0 + self.took[y].len() as f64);
         (ever * by_now).clamp(LEAST, 1.0)
@@ -128,9 +128,9 @@ impl AnswerOdds {
         for example in examples.iter_mut() {
             // Where the number is known without an answer, everybody's is.
             let outcome = example.labels.success.filter(|(at, _)| *at <= self.now);
-            example.odds = outcome.map_or(1.0, |(_, y)| self.of(y, example.review, example.started_at));
+            example.propensity = outcome.map_or(1.0, |(_, y)| self.of(y, example.review, example.started_at));
         }
-        let weights = answer_weights(examples);
+        let weights = response_weights(examples);
         let sum: f64 = weights.iter().sum();
         let squares: f64 = weights.iter().map(|w| w * w).sum();
         for (example, weight) in examples.iter_mut().zip(weights) {
@@ -141,9 +141,9 @@ impl AnswerOdds {
 
 /// How much each row counts among these, 1 on average: by the inverse of the odds with which its outcome
 /// became known, at most ten times the average.
-pub(crate) fn answer_weights(rows: &[Example]) -> Vec<f64> {
-    let mean = rows.iter().map(|e| 1.0 / e.odds).sum::<f64>() / rows.len().max(1) as f64;
-    let clipped: Vec<_> = rows.iter().map(|e| (1.0 / e.odds).min(MOST * mean)).collect();
+pub(crate) fn response_weights(rows: &[Example]) -> Vec<f64> {
+    let mean = rows.iter().map(|e| 1.0 / e.propensity).sum::<f64>() / rows.len().max(1) as f64;
+    let clipped: Vec<_> = rows.iter().map(|e| (1.0 / e.propensity).min(MOST * mean)).collect();
     let mean = clipped.iter().sum::<f64>() / rows.len().max(1) as f64;
     clipped.into_iter().map(|weight| weight / mean).collect()
 }

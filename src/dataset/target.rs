@@ -1,4 +1,4 @@
-//! What is to be learnt, and what is known of it.
+//! What is to be learned, and what is known of it.
 
 use crate::error::{Error, Result};
 use crate::history::GenerationResult;

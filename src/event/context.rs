@@ -128,7 +128,7 @@ impl TaskContext {
 }
 
 impl TaskContext {
-    /// This task as every store keeps it, so that what is served is what is learnt from.
+    /// This task as every store keeps it, so that what is served is what is learned from.
     pub(crate) fn as_stored(&self) -> Cow<'_, Self> {
         let named = [&self.task_type, &self.language, &self.framework, &self.agent_type, &self.model_used];
         let texts = named.into_iter().flatten().chain(&self.rag_examples_ids);

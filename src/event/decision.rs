@@ -21,7 +21,8 @@ pub struct Decision {
     /// The probability of each candidate, in their order: together 1. Empty where only that of the
     /// chosen one is known.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub odds: Vec<f64>,
+    #[serde(alias = "odds")]
+    pub propensities: Vec<f64>,
     /// Fingerprint of all that the policy looked at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inputs: Option<String>,
@@ -58,7 +59,7 @@ impl Decision {
         decision.validate().map(|()| decision)
     }
 
-    /// A decision of `policy` that drew the candidate at `chosen` with these `odds`, one a candidate.
+    /// A decision of `policy` that drew the candidate at `chosen` with these `propensities`, one a candidate.
     ///
     /// ```
     /// use devmatrix_ml::event::Decision;
@@ -74,18 +75,19 @@ impl Decision {
     pub fn drawn(
         policy: impl Into<String>,
         candidates: Vec<String>,
-        odds: Vec<f64>,
+        propensities: Vec<f64>,
         chosen: usize,
     ) -> Result<Self> {
-        let (Some(name), Some(propensity)) = (candidates.get(chosen).cloned(), odds.get(chosen).copied())
+        let (Some(name), Some(propensity)) =
+            (candidates.get(chosen).cloned(), propensities.get(chosen).copied())
         else {
             return Err(Error::invalid(format!(
                 "decision.chosen is number {chosen} of {} candidates with {} odds",
                 candidates.len(),
-                odds.len()
+                propensities.len()
             )));
         };
-        let decision = Self { odds, ..Self::bare(policy.into(), candidates, name, propensity) };
+        let decision = Self { propensities, ..Self::bare(policy.into(), candidates, name, propensity) };
         decision.validate().map(|()| decision)
     }
 
@@ -95,7 +97,7 @@ impl Decision {
             chosen,
             propensity,
             policy,
-            odds: Vec::new(),
+            propensities: Vec::new(),
             inputs: None,
             versions: BTreeMap::new(),
             reason: None,
@@ -113,21 +115,22 @@ impl Decision {
             )));
         }
         check::range("decision.propensity", Some(self.propensity), f64::MIN_POSITIVE, 1.0)?;
-        if self.odds.is_empty() { Ok(()) } else { self.validate_odds() }
+        if self.propensities.is_empty() { Ok(()) } else { self.validate_propensities() }
     }
 
-    fn validate_odds(&self) -> Result<()> {
-        if self.odds.len() != self.candidates.len() {
+    fn validate_propensities(&self) -> Result<()> {
+        if self.propensities.len() != self.candidates.len() {
             return Err(Error::invalid(format!(
                 "decision.odds are {} for {} candidates",
-                self.odds.len(),
+                self.propensities.len(),
                 self.candidates.len()
             )));
         }
-        self.odds.iter().try_for_each(|p| check::range("decision.odds", Some(*p), 0.0, 1.0))?;
-        let sum: f64 = self.odds.iter().sum();
+        self.propensities.iter().try_for_each(|p| check::range("decision.odds", Some(*p), 0.0, 1.0))?;
+        let sum: f64 = self.propensities.iter().sum();
         check::range("the sum of decision.odds", Some(sum), 1.0 - ODDS_SLACK, 1.0 + ODDS_SLACK)?;
-        let mut named = self.candidates.iter().zip(&self.odds).filter(|(name, _)| **name == self.chosen);
+        let mut named =
+            self.candidates.iter().zip(&self.propensities).filter(|(name, _)| **name == self.chosen);
         if named.any(|(_, p)| (p - self.propensity).abs() <= ODDS_SLACK * self.propensity) {
             return Ok(());
         }

@@ -36,7 +36,7 @@ pub struct Feedback {
     /// Makes a repeated delivery recognisable; the collector gives one where the host has none.
     #[serde(default)]
     pub feedback_id: Option<FeedbackId>,
-    /// When the person acted, where it differs from when the host learnt of it.
+    /// When the person acted, where it differs from when the host learned of it.
     #[serde(default)]
     pub given_at: Option<DateTime<Utc>>,
     /// What the person did.

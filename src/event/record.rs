@@ -17,9 +17,9 @@ pub const SCHEMA_VERSION: u32 = 1;
 /// A fact with the moment from which it may be used.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Known<T> {
-    /// When the host learnt it.
+    /// When the host learned it.
     pub known_at: DateTime<Utc>,
-    /// What it learnt.
+    /// What it learned.
     pub value: T,
 }
 
@@ -156,7 +156,7 @@ impl Record {
     }
 
     /// Whether it tells how good the generation was: feedback, or an end that says so itself.
-    pub fn is_judgement(&self) -> bool {
+    pub fn is_label(&self) -> bool {
         match &self.fact {
             Fact::Started(_) => false,
             Fact::Completed(c) => {

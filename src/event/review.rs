@@ -10,8 +10,10 @@ use serde::{Deserialize, Serialize};
 #[non_exhaustive]
 pub struct ReviewRequest {
     /// Whether a person was asked.
-    pub asked: bool,
+    #[serde(alias = "asked")]
+    pub requested: bool,
     /// The odds with which one was to be asked, 0 to 1; above 0 where one was.
+    #[serde(alias = "odds")]
     pub propensity: f64,
     /// Why, in a sentence; empty where there is nothing to say.
     #[serde(default)]
@@ -23,13 +25,13 @@ impl ReviewRequest {
     ///
     /// # Errors
     /// `InvalidInput` when `propensity` is not in [0, 1], or 0 where one was asked.
-    pub fn new(asked: bool, propensity: f64, why: impl Into<String>) -> Result<Self> {
-        let request = Self { asked, propensity, why: why.into() };
+    pub fn new(requested: bool, propensity: f64, why: impl Into<String>) -> Result<Self> {
+        let request = Self { requested, propensity, why: why.into() };
         request.validate().map(|()| request)
     }
 
     pub(crate) fn validate(&self) -> Result<()> {
-        let least = if self.asked { f64::MIN_POSITIVE } else { 0.0 };
+        let least = if self.requested { f64::MIN_POSITIVE } else { 0.0 };
         check::range("review_request.propensity", Some(self.propensity), least, 1.0)
     }
 

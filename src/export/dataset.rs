@@ -4,7 +4,7 @@ use super::Exported;
 use super::column::{Cell, Holds, Spec};
 use super::features::{ngram_cells, ngrams};
 use super::file::{FileReader, FileWriter, Row};
-use crate::dataset::{About, Answers, Dataset, Example, Labels, Priors, Seen};
+use crate::dataset::{About, Dataset, Example, Labels, Priors, ResponseModel, Seen};
 use crate::error::{Error, Result};
 use crate::event::EventId;
 use crate::features::{FEATURES, FeatureEngineer, FeatureRow, KnownWhen};
@@ -147,7 +147,7 @@ fn cells(example: &Example) -> Result<Vec<Cell>> {
         Cell::Double(example.label),
         Cell::Double(example.weight),
         Cell::Double(example.share),
-        Cell::Double(example.odds),
+        Cell::Double(example.propensity),
         example.review.map_or(Cell::Empty, |(asked, _)| Cell::Bool(asked)),
         example.review.map_or(Cell::Empty, |(_, odds)| Cell::Double(odds)),
     ];
@@ -200,7 +200,7 @@ fn example(mut row: Row<'_>, names: &mut HashSet<Arc<str>>) -> Result<Example> {
     let started_at = since(row.int()?)?.ok_or_else(|| Error::corrupt("started_at is missing"))?;
     let known_at = since(row.int()?)?;
     let (label, weight) = (number(row.double()?)?, number(row.double()?)?);
-    let (share, odds) = (number(row.double()?)?, chance(row.double()?)?);
+    let (share, propensity) = (number(row.double()?)?, chance(row.double()?)?);
     let asked = row.bool()?;
     let review = asked.zip(row.double()?.map(|odds| chance(Some(odds))).transpose()?);
     let labels = labels(&mut row)?;
@@ -236,7 +236,7 @@ fn example(mut row: Row<'_>, names: &mut HashSet<Arc<str>>) -> Result<Example> {
         priors,
         about,
         weight,
-        odds,
+        propensity,
         share,
         review,
         kind,
@@ -303,7 +303,7 @@ fn delay(text: &str) -> Option<Delay> {
 /// person was asked and with which odds. Moments are microseconds since 1970.
 type Answered = (i64, Option<(i64, bool)>, Option<(bool, f64)>);
 
-fn answers_to_text(answers: &Answers) -> Result<String> {
+fn answers_to_text(answers: &ResponseModel) -> Result<String> {
     let micros = |at: DateTime<Utc>| at.timestamp_micros();
     let flat = |seen: &Seen| -> Answered {
         (micros(seen.started), seen.known.map(|(at, success)| (micros(at), success)), seen.review)
@@ -312,7 +312,7 @@ fn answers_to_text(answers: &Answers) -> Result<String> {
     serde_json::to_string(&all).map_err(|e| Error::internal("who answered cannot be written").with_source(e))
 }
 
-fn answers(text: &str) -> Result<Answers> {
+fn answers(text: &str) -> Result<ResponseModel> {
     let wrong = |e| Error::corrupt("who answered cannot be read").with_source(e);
     let all: Vec<Answered> = serde_json::from_str(text).map_err(wrong)?;
     let seen = |(started, known, review): Answered| {
@@ -323,5 +323,5 @@ fn answers(text: &str) -> Result<Answers> {
         Ok(Seen { started, known, review })
     };
     let all: Vec<Seen> = all.into_iter().map(seen).collect::<Result<_>>()?;
-    Ok(Answers::from_seen(all.into_iter()))
+    Ok(ResponseModel::from_seen(all.into_iter()))
 }

@@ -122,12 +122,12 @@
 //! | `earlier_tries` | double | generations of the task before it, as its start says |
 //! | `started_at` | timestamp | when it became known that it had started |
 //! | `known_at` | timestamp | from when on the label was certain; null while it is a guess |
-//! | `label` | double | what is to be learnt, in the target's unit |
+//! | `label` | double | what is to be learned, in the target's unit |
 //! | `weight` | double | how much it counts in fitting, above 0 |
 //! | `source_weight` | double | the part of the weight that is its source's, above 0 and at most 1 |
 //! | `answer_odds` | double | the odds with which its outcome came to be known, 0 to 1 |
 //! | `asked` | boolean | whether a person was asked to judge it; null where nothing is stored of it |
-//! | `asked_odds` | double | the odds of being asked, 0 to 1 |
+//! | `label_propensity` | double | the odds of being asked, 0 to 1 |
 //! | `success` | boolean | approved without modification |
 //! | `success_known_at` | timestamp | since when that is known |
 //! | `complexity` | double | the host's own, 0 to 10 |

@@ -2,8 +2,8 @@
 
 use super::frameworks::Frameworks;
 use crate::event::TaskContext;
-use crate::history::{Evidence, HistoryView, Mean, NearestTask, Scope, category};
-use crate::learn::{logit, sigmoid};
+use crate::history::{GroupKey, GroupStatistics, HistoryView, Mean, NearestTask, category};
+use crate::stats::{logit, sigmoid};
 use crate::text::TextFacts;
 use chrono::{Datelike, NaiveDateTime, Timelike};
 
@@ -37,41 +37,41 @@ impl Inputs<'_> {
         mean.exp_m1() / 10.0
     }
 
-    pub(super) fn evidence(&self, scope: Scope, read: fn(&Evidence) -> f64) -> f32 {
+    pub(super) fn evidence(&self, scope: GroupKey, read: fn(&GroupStatistics) -> f64) -> f32 {
         if self.view.knows(scope) { read(self.view.get(scope)) as f32 } else { f32::NAN }
     }
 
-    pub(super) fn mean(&self, scope: Scope, read: fn(&Evidence) -> Mean) -> f32 {
+    pub(super) fn mean(&self, scope: GroupKey, read: fn(&GroupStatistics) -> Mean) -> f32 {
         read(self.view.get(scope)).value().map_or(f32::NAN, |v| v as f32)
     }
 
     /// What the past leads one to expect of this task with this agent and LLM: each mean drawn to
     /// its parents by how little evidence it has. Missing where nothing of the kind is known.
-    pub(super) fn expected(&self, read: fn(&Evidence) -> Mean) -> f32 {
+    pub(super) fn expected(&self, read: fn(&GroupStatistics) -> Mean) -> f32 {
         self.expected_with(read, true)
     }
 
     /// The same without the task's own record.
-    pub(super) fn expected_untried(&self, read: fn(&Evidence) -> Mean) -> f32 {
+    pub(super) fn expected_untried(&self, read: fn(&GroupStatistics) -> Mean) -> f32 {
         self.expected_with(read, false)
     }
 
-    fn expected_with(&self, read: fn(&Evidence) -> Mean, tried: bool) -> f32 {
-        let Some(start) = read(self.view.get(Scope::Global)).value() else { return f32::NAN };
+    fn expected_with(&self, read: fn(&GroupStatistics) -> Mean, tried: bool) -> f32 {
+        let Some(start) = read(self.view.get(GroupKey::Global)).value() else { return f32::NAN };
         let drawn = |scope, parent: f64| {
             let seen = read(self.view.get(scope));
             (seen.sum + MEAN_STRENGTH * parent) / (seen.n + MEAN_STRENGTH)
         };
-        let similar = drawn(Scope::TypeLanguageFramework, drawn(Scope::TaskType, start));
-        let here = drawn(Scope::Project, similar);
-        let task = if tried { drawn(Scope::Task, here) } else { here };
-        let (agent, model) = (drawn(Scope::Agent, start), drawn(Scope::Model, start));
-        let both = drawn(Scope::AgentModel, agent + model - start);
+        let similar = drawn(GroupKey::TypeLanguageFramework, drawn(GroupKey::TaskType, start));
+        let here = drawn(GroupKey::Project, similar);
+        let task = if tried { drawn(GroupKey::Task, here) } else { here };
+        let (agent, model) = (drawn(GroupKey::Agent, start), drawn(GroupKey::Model, start));
+        let both = drawn(GroupKey::AgentModel, agent + model - start);
         let joined = task + both - start;
         if !tried {
             return joined as f32;
         }
-        let (by_agent, by_model) = (drawn(Scope::TaskAgent, joined), drawn(Scope::TaskModel, joined));
+        let (by_agent, by_model) = (drawn(GroupKey::TaskAgent, joined), drawn(GroupKey::TaskModel, joined));
         (0.5 * (by_agent + by_model)) as f32
     }
 
@@ -146,40 +146,41 @@ pub(super) struct Rates {
 
 impl Rates {
     pub(super) fn of(view: &HistoryView) -> Self {
-        let start = view.get(Scope::Global).all.rate(0.5, STRENGTH);
+        let start = view.get(GroupKey::Global).all.rate(0.5, STRENGTH);
         let drawn = |scope, parent| drawn(view, scope, parent);
         // Two parents speak together as the sum of their log-odds over the grandparent's.
         let joined = |a: f64, b: f64, over: f64| sigmoid(logit(a) + logit(b) - logit(over));
-        let g = drawn(Scope::Global, start);
-        let (p, a, t) = (drawn(Scope::Project, g), drawn(Scope::Agent, g), drawn(Scope::TaskType, g));
-        let (l, m, k) = (drawn(Scope::Language, g), drawn(Scope::Model, g), drawn(Scope::Task, g));
-        let project_agent = drawn(Scope::ProjectAgent, joined(p, a, g));
-        let similar = drawn(Scope::TypeLanguageFramework, drawn(Scope::TypeLanguage, t));
+        let g = drawn(GroupKey::Global, start);
+        let (p, a, t) =
+            (drawn(GroupKey::Project, g), drawn(GroupKey::Agent, g), drawn(GroupKey::TaskType, g));
+        let (l, m, k) = (drawn(GroupKey::Language, g), drawn(GroupKey::Model, g), drawn(GroupKey::Task, g));
+        let project_agent = drawn(GroupKey::ProjectAgent, joined(p, a, g));
+        let similar = drawn(GroupKey::TypeLanguageFramework, drawn(GroupKey::TypeLanguage, t));
         Self {
             global: g,
             task_type: t,
             similar,
             language: l,
             agent: a,
-            agent_type: drawn(Scope::AgentType, joined(a, t, g)),
-            agent_language: drawn(Scope::AgentLanguage, joined(l, a, g)),
+            agent_type: drawn(GroupKey::AgentType, joined(a, t, g)),
+            agent_language: drawn(GroupKey::AgentLanguage, joined(l, a, g)),
             model: m,
-            agent_model: drawn(Scope::AgentModel, joined(a, m, g)),
+            agent_model: drawn(GroupKey::AgentModel, joined(a, m, g)),
             project: p,
             project_agent,
-            project_type: drawn(Scope::ProjectType, joined(p, t, g)),
-            user: drawn(Scope::User, a),
-            user_project: drawn(Scope::UserProject, project_agent),
+            project_type: drawn(GroupKey::ProjectType, joined(p, t, g)),
+            user: drawn(GroupKey::User, a),
+            user_project: drawn(GroupKey::UserProject, project_agent),
             task: k,
-            task_agent: drawn(Scope::TaskAgent, joined(k, a, g)),
-            task_model: drawn(Scope::TaskModel, joined(k, m, g)),
-            template: drawn(Scope::Template, t),
+            task_agent: drawn(GroupKey::TaskAgent, joined(k, a, g)),
+            task_model: drawn(GroupKey::TaskModel, joined(k, m, g)),
+            template: drawn(GroupKey::Template, t),
             nearest: nearest(view, similar),
         }
     }
 }
 
-fn drawn(view: &HistoryView, scope: Scope, parent: f64) -> f64 {
+fn drawn(view: &HistoryView, scope: GroupKey, parent: f64) -> f64 {
     let seen = view.get(scope);
     let successes = seen.month.successes + seen.open_successes;
     (successes + STRENGTH * parent) / (seen.month.n + seen.open + STRENGTH)

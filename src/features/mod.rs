@@ -4,9 +4,7 @@ mod engineer;
 mod frameworks;
 mod inputs;
 mod table;
-mod vector;
 
 pub use engineer::{FeatureEngineer, FeatureOptions, FeatureRow};
 pub use frameworks::Frameworks;
 pub use table::{FEATURES, Feature, Kind, KnownWhen, Topic, index_of};
-pub use vector::FeatureVector;

@@ -2,7 +2,7 @@
 
 use super::inputs::Inputs;
 use crate::event::Completion;
-use crate::history::{Evidence, Scope};
+use crate::history::{GroupKey, GroupStatistics};
 use crate::text::Flag;
 use serde::{Deserialize, Serialize};
 
@@ -100,7 +100,7 @@ const fn code(name: &'static str, unit: &'static str, kind: Kind, make: fn(&Comp
 /// A mean over the past of one scope.
 macro_rules! mean {
     ($name:literal, $unit:literal, $topic:ident, $scope:ident, $field:ident) => {
-        feature($name, $unit, Kind::Number, Topic::$topic, |i| i.mean(Scope::$scope, |e| e.$field))
+        feature($name, $unit, Kind::Number, Topic::$topic, |i| i.mean(GroupKey::$scope, |e| e.$field))
     };
 }
 
@@ -115,8 +115,8 @@ macro_rules! rate {
 macro_rules! evidence {
     ($name:literal, $unit:literal, $topic:ident, $scope:ident, $read:expr) => {
         feature($name, $unit, Kind::Count, Topic::$topic, |i| {
-            let read: fn(&Evidence) -> f64 = $read;
-            i.evidence(Scope::$scope, read)
+            let read: fn(&GroupStatistics) -> f64 = $read;
+            i.evidence(GroupKey::$scope, read)
         })
     };
 }
@@ -233,7 +233,7 @@ pub static FEATURES: &[Feature] = &[
     feature("hour_of_day", "hour, local", Kind::Number, Topic::Time, |i| i.hour()),
     feature("day_of_week", "0 Monday to 6", Kind::Number, Topic::Time, |i| i.weekday()),
     feature("project_maturity_days", "days", Kind::Count, Topic::Project, |i| {
-        i.view.get(Scope::Project).age_days.map_or(f32::NAN, |days| days as f32)
+        i.view.get(GroupKey::Project).age_days.map_or(f32::NAN, |days| days as f32)
     }),
     feature("current_queue_size", "generations", Kind::Count, Topic::Load, |i| {
         Inputs::number(i.task.current_queue_size.map(f64::from))
@@ -250,10 +250,10 @@ pub static FEATURES: &[Feature] = &[
         i.expected_untried(|e| e.log_seconds)
     }),
     feature("avg_tokens_per_task", "ln(1 + tokens)", Kind::Number, Topic::Model, |i| {
-        i.mean(Scope::Model, |e| e.tokens).ln_1p()
+        i.mean(GroupKey::Model, |e| e.tokens).ln_1p()
     }),
     feature("task_avg_tokens", "ln(1 + tokens)", Kind::Number, Topic::Task, |i| {
-        i.mean(Scope::Task, |e| e.tokens).ln_1p()
+        i.mean(GroupKey::Task, |e| e.tokens).ln_1p()
     }),
     mean!("task_avg_quality", "0 to 10", Task, Task, quality),
     mean!("task_agent_avg_quality", "0 to 10", Task, TaskAgent, quality),
@@ -266,13 +266,13 @@ pub static FEATURES: &[Feature] = &[
         i.expected_untried(|e| e.quality)
     }),
     feature("avg_complexity_for_type", "0 to 10", Kind::Number, Topic::Task, |i| {
-        Inputs::complexity(i.mean(Scope::TaskType, |e| e.complexity))
+        Inputs::complexity(i.mean(GroupKey::TaskType, |e| e.complexity))
     }),
     feature("similar_tasks_complexity", "0 to 10", Kind::Number, Topic::Task, |i| {
-        Inputs::complexity(i.mean(Scope::TypeLanguageFramework, |e| e.complexity))
+        Inputs::complexity(i.mean(GroupKey::TypeLanguageFramework, |e| e.complexity))
     }),
     feature("project_avg_complexity", "0 to 10", Kind::Number, Topic::Project, |i| {
-        Inputs::complexity(i.mean(Scope::Project, |e| e.complexity))
+        Inputs::complexity(i.mean(GroupKey::Project, |e| e.complexity))
     }),
     feature("expected_complexity", "0 to 10", Kind::Number, Topic::Task, |i| {
         Inputs::complexity(i.expected(|e| e.complexity))
@@ -281,10 +281,10 @@ pub static FEATURES: &[Feature] = &[
         Inputs::complexity(i.expected_untried(|e| e.complexity))
     }),
     feature("task_timed", "generations", Kind::Count, Topic::Task, |i| {
-        i.evidence(Scope::Task, |e| e.log_seconds.n)
+        i.evidence(GroupKey::Task, |e| e.log_seconds.n)
     }),
     feature("task_scored", "generations", Kind::Count, Topic::Task, |i| {
-        i.evidence(Scope::Task, |e| e.quality.n)
+        i.evidence(GroupKey::Task, |e| e.quality.n)
     }),
     feature("num_files_to_generate", "files", Kind::Count, Topic::Task, |i| {
         Inputs::number(i.task.num_files_to_generate.map(f64::from))

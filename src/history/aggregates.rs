@@ -13,7 +13,7 @@ const SCALE: f64 = 1e6;
 
 /// What happened in one group on one day.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Tally {
+pub(super) struct Aggregates {
     /// Outcomes that became known on this day.
     pub(super) judged: i64,
     pub(super) successes: i64,
@@ -36,7 +36,7 @@ pub(super) fn fixed(value: f64) -> i64 {
     (value * SCALE).round() as i64
 }
 
-impl Tally {
+impl Aggregates {
     fn add(&mut self, other: &Self, sign: i64) {
         self.judged += sign * other.judged;
         self.successes += sign * other.successes;
@@ -55,20 +55,20 @@ impl Tally {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Series {
     /// Ascending.
-    days: Vec<(i32, Tally)>,
+    days: Vec<(i32, Aggregates)>,
     /// Generations without an outcome, by the hour of their start, ascending.
     open: Vec<(i32, i64)>,
     /// The first day on which the group had a generation.
     pub(super) first_start: Option<i32>,
     /// The sum over all days before today: a busy group is asked many times a day.
-    memo: Memo<Evidence>,
+    memo: Memo<GroupStatistics>,
 }
 
 /// A group with fewer days is summed each time.
 const MEMO_DAYS: usize = 8;
 
 impl Series {
-    pub(super) fn add(&mut self, day: i32, tally: &Tally, sign: i64) {
+    pub(super) fn add(&mut self, day: i32, tally: &Aggregates, sign: i64) {
         at_key(&mut self.days, day, |sum| sum.add(tally, sign));
         self.memo.forget_after(day);
     }
@@ -78,7 +78,7 @@ impl Series {
     }
 
     /// What the group shows at `hour`, the hours since 1970.
-    pub(super) fn evidence(&self, hour: i32, delay: &Delay) -> Evidence {
+    pub(super) fn evidence(&self, hour: i32, delay: &Delay) -> GroupStatistics {
         let today = hour.div_euclid(24);
         let mut sum = match self.days.len() {
             0..MEMO_DAYS => self.before(today),
@@ -109,10 +109,10 @@ impl Series {
     }
 
     /// The sum over the days before `today`.
-    fn before(&self, today: i32) -> Evidence {
+    fn before(&self, today: i32) -> GroupStatistics {
         let from = self.days.partition_point(|(day, _)| *day <= today.saturating_sub(WINDOW_DAYS));
         let to = self.days.partition_point(|(day, _)| *day < today).max(from);
-        let mut sum = Evidence::default();
+        let mut sum = GroupStatistics::default();
         for (day, tally) in &self.days[from..to] {
             sum.add(tally, today.saturating_sub(*day));
         }
@@ -146,7 +146,7 @@ pub(super) fn at_key<V: Default + PartialEq>(
 /// What a group's past shows at one moment.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 #[non_exhaustive]
-pub struct Evidence {
+pub struct GroupStatistics {
     /// Outcomes, undecayed.
     pub all: Count,
     /// Outcomes, decayed with a half-life of 30 days.
@@ -172,9 +172,9 @@ pub struct Evidence {
     pub age_days: Option<u32>,
 }
 
-impl Evidence {
+impl GroupStatistics {
     /// Adds a day of this age.
-    fn add(&mut self, tally: &Tally, age: i32) {
+    fn add(&mut self, tally: &Aggregates, age: i32) {
         let age = age.clamp(0, WINDOW_DAYS - 1) as usize;
         let month = DECAY.month[age];
         if tally.judged != 0 {
@@ -255,8 +255,8 @@ static DECAY: LazyLock<Decay> = LazyLock::new(|| {
 mod tests {
     use super::*;
 
-    fn judged(successes: i64) -> Tally {
-        Tally { judged: 1, successes, ..Tally::default() }
+    fn judged(successes: i64) -> Aggregates {
+        Aggregates { judged: 1, successes, ..Aggregates::default() }
     }
 
     #[test]

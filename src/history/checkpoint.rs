@@ -4,7 +4,7 @@ use super::History;
 use super::generation::Generation;
 use crate::error::{Error, Result};
 use crate::registry::envelope;
-use crate::similar::{DEFAULT_CAPACITY, SimilarTasks};
+use crate::similarity::{DEFAULT_CAPACITY, SimilarTasks};
 use crate::store::{Cursor, ScanOrder};
 use serde::{Deserialize, Serialize};
 

@@ -1,8 +1,8 @@
 //! Who answers when: approvals and rejections take different times, so the outcomes known so far
 //! are a biased sample. How long a generation has been open tells how it will end.
 
+use super::aggregates::{WINDOW_DAYS, at_key};
 use super::memo::Memo;
-use super::tally::{WINDOW_DAYS, at_key};
 use chrono::{DateTime, Utc};
 
 /// Hours after which nearly every answer has come.

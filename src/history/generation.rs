@@ -1,7 +1,7 @@
 //! What the history remembers of one generation: enough to take back what it added.
 
-use super::scope::{self, Key, SCOPES};
-use super::tally::{Tally, fixed};
+use super::aggregates::{Aggregates, fixed};
+use super::group_key::{self, Key, SCOPES};
 use crate::event::{Completion, Fact, Feedback, FeedbackId, Record, Started, is_recordable};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -68,20 +68,20 @@ pub(crate) struct GenerationResult {
 
 /// What a generation adds to each of its groups, by day.
 #[derive(Clone, PartialEq)]
-pub(super) struct Share {
-    pub(super) days: [(i32, Tally); 4],
+pub(super) struct Contribution {
+    pub(super) days: [(i32, Aggregates); 4],
     /// The hour of its start while it has no outcome.
     pub(super) open: Option<i32>,
     /// The day of its start, the hours to its outcome, and whether it succeeded.
     pub(super) taken: Option<(i32, i32, bool)>,
 }
 
-impl Share {
+impl Contribution {
     /// Leaves in both only what differs, so that what stays as it is need not be touched.
     pub(super) fn leave_out_common(&mut self, other: &mut Self) {
         for (ours, theirs) in self.days.iter_mut().zip(&mut other.days) {
             if ours == theirs {
-                (ours.1, theirs.1) = (Tally::default(), Tally::default());
+                (ours.1, theirs.1) = (Aggregates::default(), Aggregates::default());
             }
         }
         if self.open == other.open {
@@ -179,35 +179,39 @@ impl Generation {
     }
 
     /// What it adds to its groups; `None` while its start, and so its groups, are unknown.
-    pub(super) fn share(&self) -> Option<Share> {
+    pub(super) fn share(&self) -> Option<Contribution> {
         let start = self.start.as_ref()?;
-        let none = (start.day, Tally::default());
+        let none = (start.day, Aggregates::default());
         let success = self.success();
         let judged = success.map(|(known_at, success)| {
-            (day(known_at), Tally { judged: 1, successes: i64::from(success), ..Tally::default() })
+            (day(known_at), Aggregates { judged: 1, successes: i64::from(success), ..Aggregates::default() })
         });
         let scored = self.scored().map(|(known_at, quality)| {
-            (day(known_at), Tally { scored: 1, quality: fixed(quality), ..Tally::default() })
+            (day(known_at), Aggregates { scored: 1, quality: fixed(quality), ..Aggregates::default() })
         });
         let ended = self.completion.as_ref().map(|end| (day(end.known_at), end.tally()));
         let rated = start.complexity.map(|complexity| {
             (
                 start.day,
-                Tally { rated: 1, complexity: fixed((10.0 * complexity).ln_1p()), ..Tally::default() },
+                Aggregates {
+                    rated: 1,
+                    complexity: fixed((10.0 * complexity).ln_1p()),
+                    ..Aggregates::default()
+                },
             )
         });
         let days = [judged, scored, ended, rated].map(|day| day.unwrap_or(none));
         let open = success.is_none().then(|| hour(start.known_at));
         let taken =
             success.map(|(known_at, success)| (start.day, hour(known_at - start.known_at).max(0), success));
-        Some(Share { days, open, taken })
+        Some(Contribution { days, open, taken })
     }
 }
 
 impl Start {
     fn new(started: &Started, known_at: DateTime<Utc>) -> Self {
         let known_at = known_at.timestamp_micros();
-        let keys = scope::keys(&started.context);
+        let keys = group_key::keys(&started.context);
         Self { known_at, day: day(known_at), keys, complexity: started.complexity_label }
     }
 }
@@ -226,13 +230,13 @@ impl End {
         }
     }
 
-    fn tally(&self) -> Tally {
-        Tally {
+    fn tally(&self) -> Aggregates {
+        Aggregates {
             timed: i64::from(self.seconds.is_some()),
             log_seconds: self.seconds.map_or(0, |s| fixed(s.ln_1p())),
             metered: i64::from(self.tokens.is_some()),
             tokens: self.tokens.map_or(0, |t| i64::try_from(t).unwrap_or(i64::MAX)),
-            ..Tally::default()
+            ..Aggregates::default()
         }
     }
 }

@@ -1,14 +1,14 @@
 //! By what past generations are grouped.
 
 use crate::event::{EventId, TaskContext, TaskId, TemplateId};
-use crate::fnv;
+use crate::stats::fnv;
 use serde::{Deserialize, Serialize};
 use std::num::NonZeroU64;
 
 /// A way of grouping generations; a task belongs to one group of each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[non_exhaustive]
-pub enum Scope {
+pub enum GroupKey {
     /// All generations.
     Global,
     /// Same task type.
@@ -55,7 +55,7 @@ pub enum Scope {
     UserTemplate,
 }
 
-impl Scope {
+impl GroupKey {
     /// Every scope, in order.
     pub const ALL: [Self; SCOPES] = [
         Self::Global,
@@ -100,30 +100,30 @@ pub(super) fn keys(task: &TaskContext) -> [Option<Key>; SCOPES] {
     let user = task.user_id.as_ref().map(|id| text(id.as_str()));
     let this = Some(text(task.task_id.as_str()));
     let template = task.template_id.as_ref().map(|id| text(id.as_str()));
-    Scope::ALL.map(|scope| {
+    GroupKey::ALL.map(|scope| {
         let hash = match scope {
-            Scope::Global => Some(NONE),
-            Scope::TaskType => kind,
-            Scope::TypeLanguage => both(kind, language),
-            Scope::TypeLanguageFramework => both(both(kind, language), framework),
-            Scope::Language => language,
-            Scope::Agent => agent,
-            Scope::Model => model,
-            Scope::AgentModel => both(agent, model),
-            Scope::AgentType => both(agent, kind),
-            Scope::AgentLanguage => both(agent, language),
-            Scope::Project => project,
-            Scope::ProjectAgent => both(project, agent),
-            Scope::ProjectType => both(project, kind),
-            Scope::User => user,
-            Scope::UserProject => both(user, project),
-            Scope::Task => this,
-            Scope::TaskAgent => both(this, agent),
-            Scope::TaskModel => both(this, model),
-            Scope::Template => template,
-            Scope::TemplateType => both(template, kind),
-            Scope::TemplateSimilar => both(both(both(template, kind), language), framework),
-            Scope::UserTemplate => both(user, template),
+            GroupKey::Global => Some(NONE),
+            GroupKey::TaskType => kind,
+            GroupKey::TypeLanguage => both(kind, language),
+            GroupKey::TypeLanguageFramework => both(both(kind, language), framework),
+            GroupKey::Language => language,
+            GroupKey::Agent => agent,
+            GroupKey::Model => model,
+            GroupKey::AgentModel => both(agent, model),
+            GroupKey::AgentType => both(agent, kind),
+            GroupKey::AgentLanguage => both(agent, language),
+            GroupKey::Project => project,
+            GroupKey::ProjectAgent => both(project, agent),
+            GroupKey::ProjectType => both(project, kind),
+            GroupKey::User => user,
+            GroupKey::UserProject => both(user, project),
+            GroupKey::Task => this,
+            GroupKey::TaskAgent => both(this, agent),
+            GroupKey::TaskModel => both(this, model),
+            GroupKey::Template => template,
+            GroupKey::TemplateType => both(template, kind),
+            GroupKey::TemplateSimilar => both(both(both(template, kind), language), framework),
+            GroupKey::UserTemplate => both(user, template),
         };
         hash.map(|hash| key(scope, hash))
     })
@@ -138,24 +138,24 @@ pub(super) fn template_keys(task: &TaskContext, template: &TemplateId) -> [Optio
     let language = category(task.language.as_deref());
     let framework = Some(category(task.framework.as_deref()).unwrap_or(NONE));
     [
-        (Scope::Template, template),
-        (Scope::TemplateType, of_type),
-        (Scope::TemplateSimilar, both(both(of_type, language), framework)),
-        (Scope::UserTemplate, both(user, template)),
+        (GroupKey::Template, template),
+        (GroupKey::TemplateType, of_type),
+        (GroupKey::TemplateSimilar, both(both(of_type, language), framework)),
+        (GroupKey::UserTemplate, both(user, template)),
     ]
     .map(|(scope, hash)| hash.map(|hash| key(scope, hash)))
 }
 
 /// The group of one task.
 pub(super) fn task_key(task: &TaskId) -> Key {
-    key(Scope::Task, text(task.as_str()))
+    key(GroupKey::Task, text(task.as_str()))
 }
 
 /// The group of all tasks of a type; of all generations where no type is given.
 pub(super) fn type_key(task_type: Option<&str>) -> Option<Key> {
     match task_type {
-        Some(name) => category(Some(name)).map(|hash| key(Scope::TaskType, hash)),
-        None => Some(key(Scope::Global, NONE)),
+        Some(name) => category(Some(name)).map(|hash| key(GroupKey::TaskType, hash)),
+        None => Some(key(GroupKey::Global, NONE)),
     }
 }
 
@@ -182,7 +182,7 @@ pub(crate) fn category(name: Option<&str>) -> Option<u64> {
 }
 
 /// Groups of different scopes keep apart though their members share values.
-fn key(scope: Scope, hash: u64) -> Key {
+fn key(scope: GroupKey, hash: u64) -> Key {
     let apart = hash ^ (scope as u64 + 1).wrapping_mul(0xD6E8_FEB8_6659_FD93);
     NonZeroU64::new(apart.wrapping_mul(0x9E37_79B9_7F4A_7C15)).unwrap_or(NonZeroU64::MIN)
 }

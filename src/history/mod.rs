@@ -5,38 +5,38 @@
 //! change no bit, because all sums are whole numbers counted by day. So a replay in the order of
 //! knowledge gives the very numbers that were served live, and partial histories merge.
 
+mod aggregates;
 mod checkpoint;
 mod delay;
 mod generation;
+mod group_key;
 mod memo;
 mod nearest;
-mod scope;
 mod shared;
-mod tally;
 mod template;
 
+pub use aggregates::{Count, GroupStatistics, Mean};
 pub(crate) use delay::Delay;
 pub(crate) use generation::GenerationResult;
+pub use group_key::GroupKey;
+pub(crate) use group_key::category;
 pub use nearest::NearestTask;
-pub use scope::Scope;
-pub(crate) use scope::category;
 pub use shared::SharedHistory;
-pub use tally::{Count, Evidence, Mean};
-pub(crate) use template::TemplateEvidence;
+pub(crate) use template::TemplateStatistics;
 
 use crate::event::{EventId, Fact, Record, TaskContext};
-use crate::similar::{Effort, SimilarTasks, TextGrams};
+use crate::similarity::{SearchBudget, SimilarTasks, TextGrams};
+use aggregates::{Aggregates, Series};
 use chrono::{DateTime, Utc};
 use delay::Delays;
-use generation::{Generation, Share, hour};
-use scope::{Key, SCOPES};
+use generation::{Contribution, Generation, hour};
+use group_key::{Key, SCOPES};
 use std::collections::HashMap;
-use tally::{Series, Tally};
 
 /// Mergeable sums over all generations of which a fact was taken in.
 ///
 /// ```
-/// use devmatrix_ml::history::{History, Scope};
+/// use devmatrix_ml::history::{History, GroupKey};
 /// use devmatrix_ml::event::GenerationEvent;
 /// let event = GenerationEvent::from_json(
 ///     r#"{"event_id":"e","task_id":"t","agent_type":"backend","started_at":"2025-03-01T10:00:00Z",
@@ -46,8 +46,8 @@ use tally::{Series, Tally};
 /// let mut history = History::new();
 /// event.into_records()?.iter().for_each(|record| history.apply(record));
 /// let view = history.view(&task, "2025-03-08T10:00:00Z".parse().unwrap());
-/// assert_eq!(view.get(Scope::Agent).all.n, 1.0);
-/// assert_eq!(view.get(Scope::Agent).week.n, 0.5);
+/// assert_eq!(view.get(GroupKey::Agent).all.n, 1.0);
+/// assert_eq!(view.get(GroupKey::Agent).week.n, 0.5);
 /// # Ok::<(), devmatrix_ml::Error>(())
 /// ```
 #[derive(Debug, Clone, Default)]
@@ -61,7 +61,7 @@ pub struct History {
 /// What the history shows for one task at one moment.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HistoryView {
-    evidence: [Evidence; SCOPES],
+    evidence: [GroupStatistics; SCOPES],
     known: [bool; SCOPES],
     rag_quality: Mean,
     /// The description, as similar ones are sought.
@@ -97,7 +97,7 @@ impl History {
     }
 
     fn learn(&mut self, record: &Record) {
-        self.change(scope::event_hash(record.event_id()), |generation| generation.learn(record));
+        self.change(group_key::event_hash(record.event_id()), |generation| generation.learn(record));
     }
 
     /// Takes in all that `other` has taken in.
@@ -121,7 +121,7 @@ impl History {
     /// What the past shows for `task` at `now`, which must not lie before a fact taken in.
     pub fn view(&self, task: &TaskContext, now: DateTime<Utc>) -> HistoryView {
         let text = TextGrams::of(&task.task_description);
-        let nearest = self.nearest_to(&text, Effort::QUICK, task, nearest::MOST, now);
+        let nearest = self.nearest_to(&text, SearchBudget::QUICK, task, nearest::MOST, now);
         HistoryView { text, nearest, ..self.groups_of(task, now) }
     }
 
@@ -129,10 +129,10 @@ impl History {
     pub(crate) fn groups_of(&self, task: &TaskContext, now: DateTime<Utc>) -> HistoryView {
         let hour = hour(now.timestamp_micros());
         let delay = self.delays.at(hour);
-        let keys = scope::keys(task);
+        let keys = group_key::keys(task);
         let series = keys.map(|key| key.and_then(|key| self.groups.get(&key)));
         HistoryView {
-            evidence: series.map(|s| s.map_or_else(Evidence::default, |s| s.evidence(hour, &delay))),
+            evidence: series.map(|s| s.map_or_else(GroupStatistics::default, |s| s.evidence(hour, &delay))),
             known: keys.map(|key| key.is_some()),
             now,
             rag_quality: self.rag_quality(task),
@@ -143,7 +143,7 @@ impl History {
 
     /// What came of a generation, as far as it is known.
     pub(crate) fn result(&self, id: &EventId) -> GenerationResult {
-        self.generations.get(&scope::event_hash(id)).map(Generation::result).unwrap_or_default()
+        self.generations.get(&group_key::event_hash(id)).map(Generation::result).unwrap_or_default()
     }
 
     /// How likely open generations succeed, as known at `now`.
@@ -154,7 +154,7 @@ impl History {
     /// The outcomes of the generations that the retrieved examples came from.
     fn rag_quality(&self, task: &TaskContext) -> Mean {
         let found =
-            task.rag_examples_ids.iter().filter_map(|id| self.generations.get(&scope::example_hash(id)));
+            task.rag_examples_ids.iter().filter_map(|id| self.generations.get(&group_key::example_hash(id)));
         found
             .filter_map(Generation::example_quality)
             .fold(Mean::default(), |mean, quality| Mean { n: mean.n + 1.0, sum: mean.sum + quality })
@@ -183,12 +183,12 @@ impl History {
         }
     }
 
-    fn add(&mut self, keys: &[Option<Key>; SCOPES], share: &Share, sign: i64, first_day: Option<i32>) {
+    fn add(&mut self, keys: &[Option<Key>; SCOPES], share: &Contribution, sign: i64, first_day: Option<i32>) {
         for key in keys.iter().flatten() {
             let series = self.groups.entry(*key).or_default();
             series.first_start = [series.first_start, first_day].into_iter().flatten().min();
             for (day, tally) in &share.days {
-                if *tally != Tally::default() {
+                if *tally != Aggregates::default() {
                     series.add(*day, tally, sign);
                 }
             }
@@ -214,12 +214,12 @@ impl PartialEq for History {
 
 impl HistoryView {
     /// What the task's group of this scope shows (nothing where the task belongs to none).
-    pub fn get(&self, scope: Scope) -> &Evidence {
+    pub fn get(&self, scope: GroupKey) -> &GroupStatistics {
         &self.evidence[scope as usize]
     }
 
     /// Whether the task says which group of this scope it belongs to.
-    pub fn knows(&self, scope: Scope) -> bool {
+    pub fn knows(&self, scope: GroupKey) -> bool {
         self.known[scope as usize]
     }
 

@@ -1,9 +1,9 @@
 //! What came of the past tasks that are most like a new one.
 
 use super::generation::hour;
-use super::{Count, Evidence, History, scope};
+use super::{Count, GroupStatistics, History, group_key};
 use crate::event::{TaskContext, TaskId};
-use crate::similar::{Effort, SimilarTask, TextGrams};
+use crate::similarity::{SearchBudget, SimilarTask, TextGrams};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -50,14 +50,14 @@ impl History {
     /// # Ok::<(), devmatrix_ml::Error>(())
     /// ```
     pub fn nearest(&self, task: &TaskContext, most: usize, now: DateTime<Utc>) -> Vec<NearestTask> {
-        self.nearest_to(&TextGrams::of(&task.task_description), Effort::THOROUGH, task, most, now)
+        self.nearest_to(&TextGrams::of(&task.task_description), SearchBudget::THOROUGH, task, most, now)
     }
 
     /// The same of the description's grams, with this effort.
     pub(super) fn nearest_to(
         &self,
         text: &TextGrams,
-        effort: Effort,
+        effort: SearchBudget,
         task: &TaskContext,
         most: usize,
         now: DateTime<Utc>,
@@ -75,8 +75,8 @@ impl History {
         let hour = hour(now.timestamp_micros());
         let delay = self.delays.at(hour);
         let named = |SimilarTask { task_id, similarity }| {
-            let series = self.groups.get(&scope::task_key(&task_id));
-            let seen = series.map_or_else(Evidence::default, |series| series.evidence(hour, &delay));
+            let series = self.groups.get(&group_key::task_key(&task_id));
+            let seen = series.map_or_else(GroupStatistics::default, |series| series.evidence(hour, &delay));
             NearestTask {
                 task_id,
                 similarity,

@@ -1,22 +1,22 @@
 //! What the past shows of templates that a task might use.
 
 use super::generation::hour;
-use super::scope;
-use super::{Evidence, History};
+use super::group_key;
+use super::{GroupStatistics, History};
 use crate::event::{TaskContext, TemplateId};
 use chrono::{DateTime, Utc};
 
 /// What the past shows of one template, seen from one task.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(crate) struct TemplateEvidence {
+pub(crate) struct TemplateStatistics {
     /// All its generations.
-    pub(crate) all: Evidence,
+    pub(crate) all: GroupStatistics,
     /// Those of the task's type.
-    pub(crate) of_type: Evidence,
+    pub(crate) of_type: GroupStatistics,
     /// Those of the task's type, in its language and framework.
-    pub(crate) similar: Evidence,
+    pub(crate) similar: GroupStatistics,
     /// Those that the task's user asked for.
-    pub(crate) of_user: Evidence,
+    pub(crate) of_user: GroupStatistics,
 }
 
 impl History {
@@ -26,16 +26,16 @@ impl History {
         task: &TaskContext,
         templates: impl Iterator<Item = &'a TemplateId>,
         now: DateTime<Utc>,
-    ) -> Vec<TemplateEvidence> {
+    ) -> Vec<TemplateStatistics> {
         let hour = hour(now.timestamp_micros());
         let delay = self.delays.at(hour);
-        let evidence = |key: Option<scope::Key>| {
+        let evidence = |key: Option<group_key::Key>| {
             let series = key.and_then(|key| self.groups.get(&key));
-            series.map_or_else(Evidence::default, |series| series.evidence(hour, &delay))
+            series.map_or_else(GroupStatistics::default, |series| series.evidence(hour, &delay))
         };
         let of = |template| {
-            let [all, of_type, similar, of_user] = scope::template_keys(task, template).map(evidence);
-            TemplateEvidence { all, of_type, similar, of_user }
+            let [all, of_type, similar, of_user] = group_key::template_keys(task, template).map(evidence);
+            TemplateStatistics { all, of_type, similar, of_user }
         };
         templates.map(of).collect()
     }
@@ -43,7 +43,7 @@ impl History {
     /// How many generations for tasks of `task_type` (of any where it is `None`) began since
     /// `since` (ever where it is `None`); possibly a few too many, never too few.
     pub(crate) fn begun_since(&self, task_type: Option<&str>, since: Option<DateTime<Utc>>) -> f64 {
-        let series = scope::type_key(task_type).and_then(|key| self.groups.get(&key));
+        let series = group_key::type_key(task_type).and_then(|key| self.groups.get(&key));
         let from = since.map_or(i32::MIN, |since| hour(since.timestamp_micros()));
         series.map_or(0.0, |series| series.begun_since(from))
     }
@@ -53,7 +53,7 @@ impl History {
 mod tests {
     use super::*;
     use crate::event::GenerationEvent;
-    use crate::history::Scope;
+    use crate::history::GroupKey;
 
     #[test]
     fn a_template_shows_the_same_from_outside_as_from_the_task_that_uses_it() {
@@ -70,7 +70,8 @@ mod tests {
         task.template_id = None;
         let seen = history.templates(&task, std::iter::once(&template), now)[0];
         assert_eq!(seen.all.all.n, 1.0);
-        let scopes = [Scope::Template, Scope::TemplateType, Scope::TemplateSimilar, Scope::UserTemplate];
+        let scopes =
+            [GroupKey::Template, GroupKey::TemplateType, GroupKey::TemplateSimilar, GroupKey::UserTemplate];
         let found = [seen.all, seen.of_type, seen.similar, seen.of_user];
         scopes.iter().zip(found).for_each(|(scope, seen)| assert_eq!(*view.get(*scope), seen));
         assert_eq!(history.begun_since(Some("Backend"), None), 1.0);

@@ -1,7 +1,7 @@
 //! A number guessed from how similar texts are, with what the guess is worth.
 
 use crate::error::{Error, Result};
-use crate::work;
+use crate::execution;
 use serde::{Deserialize, Serialize};
 
 /// Gaussian process regression over sparse rows of unit length (Rasmussen and Williams 2006,
@@ -38,7 +38,7 @@ struct Observed {
 
 /// A guess.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Guess {
+pub struct GpPrediction {
     /// The expected value.
     pub mean: f64,
     /// How far it may be off, squared.
@@ -76,7 +76,7 @@ impl GaussianProcess {
         let mut best = (f64::NEG_INFINITY, observed.clone());
         for amplitude in AMPLITUDES {
             for noise in NOISES {
-                work::check()?;
+                execution::check()?;
                 let tried = Observed { amplitude, noise, ..observed.clone() };
                 let likelihood = tried.solve(&kernel).likelihood;
                 if likelihood > best.0 {
@@ -88,7 +88,7 @@ impl GaussianProcess {
     }
 
     /// What to expect of a row.
-    pub fn guess(&self, indices: &[u32], values: &[f32]) -> Guess {
+    pub fn guess(&self, indices: &[u32], values: &[f32]) -> GpPrediction {
         let Observed { amplitude, noise, .. } = self.observed;
         let mut similar = vec![0.0; self.weights.len()];
         for (index, value) in indices.iter().zip(values) {
@@ -101,12 +101,12 @@ impl GaussianProcess {
         solve_lower(&self.factor, &mut similar);
         let length: f32 = values.iter().map(|v| v * v).sum();
         let known = dot(&similar, &similar);
-        Guess { mean, variance: (amplitude * f64::from(length) - known).max(0.0) + noise }
+        GpPrediction { mean, variance: (amplitude * f64::from(length) - known).max(0.0) + noise }
     }
 
     /// What each row would be expected to be had it not been observed (Rasmussen and Williams 2006,
     /// equation 5.12), with the mean as it is.
-    pub fn left_out(&self) -> Vec<Guess> {
+    pub fn left_out(&self) -> Vec<GpPrediction> {
         let n = self.weights.len();
         let noise = self.observed.noise;
         let left_out = |i: usize| {
@@ -116,7 +116,7 @@ impl GaussianProcess {
             // The diagonal of A⁻¹: A = LL', so it is the squared length of L⁻¹e.
             let precision = dot(&unit, &unit);
             let variance = 1.0 / precision - self.observed.variances[i];
-            Guess {
+            GpPrediction {
                 mean: self.observed.values[i] - self.weights[i] / precision,
                 variance: variance.max(noise),
             }

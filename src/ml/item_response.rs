@@ -1,7 +1,6 @@
 //! How able who tries is, and how hard what is tried is.
-
-use super::linear::sigmoid;
-use crate::work;
+use crate::execution;
+use crate::stats::sigmoid;
 use std::collections::BTreeMap;
 
 /// Rasch's model (1960): the log-odds of success are mean + ability − difficulty, found together
@@ -46,7 +45,7 @@ impl ItemResponse {
         let mut mean = 0.0;
         let (mut able, mut hard) = (vec![0.0; solvers.len()], vec![0.0; tasks.len()]);
         for _ in 0..SWEEPS {
-            if work::check().is_err() {
+            if execution::check().is_err() {
                 break;
             }
             let odds = |mean: f64, able: &[f64], hard: &[f64], number: fn(usize, usize) -> usize| {

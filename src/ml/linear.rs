@@ -2,7 +2,8 @@
 //! starting from given margins.
 
 use crate::error::{Error, Result};
-use crate::work;
+use crate::execution;
+use crate::stats::sigmoid;
 use serde::{Deserialize, Serialize};
 
 /// One row: dense values, then sparse (index, value) pairs, ascending.
@@ -126,7 +127,7 @@ impl Linear {
         let problem = Problem::new(params, rows, target, dense, width);
         let solution = problem.solve();
         // A solution that was broken off is none.
-        work::check()?;
+        execution::check()?;
         Ok(Self::from_weights(&solution, dense))
     }
 
@@ -175,22 +176,6 @@ impl Linear {
     }
 }
 
-/// `1 / (1 + e^-x)`, without overflow.
-pub fn sigmoid(x: f64) -> f64 {
-    if x >= 0.0 {
-        1.0 / (1.0 + (-x).exp())
-    } else {
-        let e = x.exp();
-        e / (1.0 + e)
-    }
-}
-
-/// The log-odds of a probability, kept finite.
-pub fn logit(p: f64) -> f64 {
-    let p = p.clamp(1e-9, 1.0 - 1e-9);
-    (p / (1.0 - p)).ln()
-}
-
 /// The penalised likelihood: weights are intercept, dense, sparse.
 struct Problem<'a> {
     rows: &'a [LinearRow<'a>],
@@ -234,7 +219,7 @@ impl<'a> Problem<'a> {
                 break;
             }
             let step = self.newton_step(&gradient, &curvature, norm);
-            if work::check().is_err() {
+            if execution::check().is_err() {
                 break;
             }
             let Some(next) = self.line_search(&w, &step, &mut value) else { break };
@@ -299,7 +284,7 @@ impl<'a> Problem<'a> {
             LinearLoss::Logistic => (0.1, CG_STEPS),
         };
         for _ in 0..most {
-            if square.sqrt() <= exact * norm || work::check().is_err() {
+            if square.sqrt() <= exact * norm || execution::check().is_err() {
                 break;
             }
             let product = self.hessian_times(&direction, curvature);

@@ -1,25 +1,27 @@
 //! How to fit: boosted trees, ridge regression, calibration, intervals that hold.
 
-mod boost;
-mod calibrate;
+mod boosting;
+mod calibration;
 mod conformal;
 mod gaussian_process;
 mod item_response;
 mod linear;
-mod neighbours;
+pub mod metrics;
+mod nearest_neighbors;
 mod tfidf;
 
-pub use boost::{
-    BoostParams, Engine, FitRequest, ForeignFormat, ForeignTrees, ForestParams, MAX_FOREIGN_BYTES, Margin,
-    Matrix, Objective, Sample, Stopping, TreeFamily, Trees,
+pub use crate::stats::{logit, sigmoid};
+pub use boosting::{
+    BoostParams, Engine, ExternalFormat, ExternalTrees, FitRequest, ForestParams, MAX_EXTERNAL_MODEL_BYTES,
+    Margin, Matrix, Objective, Sample, Stopping, TreeFamily, Trees,
 };
-pub use calibrate::{
+pub use calibration::{
     Beta, CalibrationChoice, Calibrator, Isotonic, Method, Platt, Reliability, Scaling, VennAbers,
     choose_calibrator, wilson,
 };
 pub use conformal::{AdaptiveLevel, Interval, QuantileConformal, ResidualConformal, Scores};
-pub use gaussian_process::{GaussianProcess, Guess, MOST_OBSERVATIONS};
+pub use gaussian_process::{GaussianProcess, GpPrediction, MOST_OBSERVATIONS};
 pub use item_response::{Attempt, Difficulty, ItemResponse};
-pub use linear::{Linear, LinearLoss, LinearParams, LinearRow, LinearTarget, logit, sigmoid};
-pub use neighbours::Neighbours;
+pub use linear::{Linear, LinearLoss, LinearParams, LinearRow, LinearTarget};
+pub use nearest_neighbors::NearestNeighbors;
 pub use tfidf::Tfidf;

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 /// A prediction is a weighted quantile of the labels of the nearest rows by cosine; for labels with
 /// few distinct values, as people give them, no regression of the mean does as well.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Neighbours {
+pub struct NearestNeighbors {
     /// Of every row, in order of age, the newest last: (index, value) of unit length together.
     rows: Vec<Vec<(u32, f32)>>,
     labels: Vec<f64>,
@@ -38,7 +38,7 @@ const HALF_LIFE: f64 = 500.0;
 /// What a row that shares nothing counts beside one that is equal.
 const LEAST: f32 = 1e-6;
 
-impl Neighbours {
+impl NearestNeighbors {
     /// Keeps rows of (indices, values) of unit length, oldest first, with their labels; indices are
     /// below [`NGRAM_BUCKETS`].
     pub fn fit<'a>(rows: impl ExactSizeIterator<Item = (&'a [u32], &'a [f32], f64)>) -> Self {
@@ -191,12 +191,12 @@ mod tests {
     fn the_nearest_and_the_newest_count_most() {
         let rows: Vec<(Vec<u32>, Vec<f32>, f64)> =
             (0..200).map(|i| (vec![i % 2], vec![1.0], if i % 2 == 0 { 3.0 } else { 8.0 })).collect();
-        let fitted = Neighbours::fit(rows.iter().map(|(i, v, l)| (&i[..], &v[..], *l)));
+        let fitted = NearestNeighbors::fit(rows.iter().map(|(i, v, l)| (&i[..], &v[..], *l)));
         let median = |index: u32| fitted.quantiles(&[index], &[1.0], None, &[0.5]).unwrap()[0];
         assert_eq!((median(0), median(1)), (3.0, 8.0));
-        assert_eq!(Neighbours::default().quantiles(&[1], &[1.0], None, &[0.5]), None);
+        assert_eq!(NearestNeighbors::default().quantiles(&[1], &[1.0], None, &[0.5]), None);
         let bytes = postcard::to_stdvec(&fitted).unwrap();
-        let mut back: Neighbours = postcard::from_bytes(&bytes).unwrap();
+        let mut back: NearestNeighbors = postcard::from_bytes(&bytes).unwrap();
         back.prepare().unwrap();
         assert_eq!(back, fitted);
     }

@@ -5,7 +5,7 @@ use crate::text::{NGRAM_BUCKETS, SparseText};
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 
-/// Inverse document frequencies, ln((1 + N) / (1 + df)) + 1, learnt from distinct descriptions.
+/// Inverse document frequencies, ln((1 + N) / (1 + df)) + 1, learned from distinct descriptions.
 ///
 /// The n-grams that were common enough are numbered from 0 in the order of their buckets.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

@@ -7,7 +7,7 @@ use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::registry::{ModelRegistry, ModelVersion, Stage, sha256_hex};
 use crate::store::EventStore;
-use crate::train::{ModelCard, RunRecord};
+use crate::training::{ModelCard, RunRecord};
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};

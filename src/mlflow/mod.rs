@@ -25,7 +25,7 @@ mod run;
 
 use crate::error::{Error, Result};
 use crate::features::FeatureOptions;
-use crate::train::{ExperimentTracker, RunRecord};
+use crate::training::{ExperimentTracker, RunRecord};
 use async_trait::async_trait;
 use client::Client;
 pub use mirror::Mirrored;

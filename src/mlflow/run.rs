@@ -2,7 +2,7 @@
 
 use super::Mlflow;
 use crate::error::{Error, ErrorKind, Result};
-use crate::train::RunRecord;
+use crate::training::RunRecord;
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 

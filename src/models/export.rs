@@ -3,7 +3,7 @@
 
 use crate::error::{Error, Result};
 use crate::features::{FEATURES, KnownWhen};
-use crate::learn::Trees;
+use crate::ml::Trees;
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;

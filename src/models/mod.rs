@@ -1,31 +1,33 @@
 //! What is predicted, and the two traits through which every model goes.
 
-mod alike;
+mod attributions;
 #[cfg(feature = "testing")]
 pub mod conformance;
 #[cfg(feature = "mlflow")]
 pub(crate) mod export;
-mod imported;
+mod external;
+mod permutation_importance;
 mod prediction;
 pub(crate) mod prior;
-mod reasons;
-mod regress;
+mod regression;
+mod similar_outcomes;
 mod success;
-mod template;
+mod template_ranking;
 
-pub use alike::SimilarEvidence;
-pub(crate) use imported::{Adopt, Importer};
-pub use imported::{ForeignModel, ForeignOptions};
+pub use attributions::{Attribution, AttributionGroup, English, Fact, Locale};
+pub(crate) use external::{Adopt, Importer};
+pub use external::{ExternalModel, ExternalModelOptions};
+pub use permutation_importance::{FeatureImportance, permutation_importance};
 pub use prediction::{Answer, RiskLevel, Status, SuccessPrediction};
-pub use reasons::{English, Fact, Locale, Reason, ReasonGroup};
-pub use regress::{
+pub use regression::{
     AdaptiveIntervals, Complexity, ComplexityPrediction, ComplexityTrainer, Estimate, Quality,
-    QualityPrediction, QualityTrainer, Quantity, RegressionModel, RegressionParams, RegressionTrainer, Time,
-    TimePrediction, TimeTrainer,
+    QualityPrediction, QualityTrainer, RegressionModel, RegressionParams, RegressionTarget,
+    RegressionTrainer, Time, TimePrediction, TimeTrainer,
 };
+pub use similar_outcomes::SimilarOutcomes;
 pub(crate) use success::SUCCESS_FEATURE_SETS;
 pub use success::{SuccessModel, SuccessParams, SuccessTrainer};
-pub use template::{
+pub use template_ranking::{
     RankedTemplate, TEMPLATE_FEATURES, TemplateCatalogue, TemplateContribution, TemplateDataset,
     TemplateDatasetBuilder, TemplateFeature, TemplateParams, TemplateProfile, TemplateRanker,
     TemplateRanking, TemplateRow, TemplateTrainer, TemplateView, template_relevance, template_schema,
@@ -34,6 +36,7 @@ pub use template::{
 use crate::dataset::{Dataset, Example, Target};
 use crate::error::Result;
 use crate::features::{FEATURES, FeatureRow};
+use crate::registry::envelope;
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 
@@ -54,11 +57,11 @@ pub trait Predictor: Send + Sync + Debug {
     }
 
     /// Why it answers so, the strongest reason first.
-    fn reasons(&self, row: &FeatureRow) -> Vec<Reason>;
+    fn reasons(&self, row: &FeatureRow) -> Vec<Attribution>;
 
     /// How much each feature's splits lessened the loss in training, as shares that add up to 1, the
-    /// largest first; empty where a model has no such thing. What was learnt in vain counts too:
-    /// [`permutation_importance`](crate::evaluate::permutation_importance) tells on new rows.
+    /// largest first; empty where a model has no such thing. What was learned in vain counts too:
+    /// [`permutation_importance`](crate::models::permutation_importance) tells on new rows.
     fn gains(&self) -> Vec<(String, f64)> {
         Vec::new()
     }
@@ -127,6 +130,17 @@ pub trait Trainer: Send + Sync + Debug {
 
     /// The parameters, to be kept with every version.
     fn parameters(&self) -> serde_json::Value;
+}
+
+/// An artefact is refused when it is larger.
+pub(crate) const MAX_MODEL_BYTES: usize = 256 << 20;
+
+/// Reads a model from the verified bytes of its artefact.
+///
+/// # Errors
+/// `Corrupt` or `Incompatible`.
+pub fn open_artefact<T: Trainer>(trainer: &T, bytes: &[u8]) -> Result<T::Model> {
+    trainer.read(envelope::open(bytes, trainer.name(), MAX_MODEL_BYTES)?)
 }
 
 /// Gains by feature as shares of their sum, the largest first, those of nothing left out.

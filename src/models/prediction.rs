@@ -1,7 +1,7 @@
 //! What a prediction says of itself.
 
-use super::alike::SimilarEvidence;
-use super::reasons::{Reason, ReasonGroup};
+use super::attributions::{Attribution, AttributionGroup};
+use super::similar_outcomes::SimilarOutcomes;
 use serde::{Deserialize, Serialize};
 
 /// How likely a generation is approved without modification, and what that is worth.
@@ -21,12 +21,13 @@ pub struct SuccessPrediction {
     /// How much risk that is.
     pub risk_level: RiskLevel,
     /// What speaks against success, the strongest first; empty where reasons were not asked for.
-    pub risk_factors: Vec<Reason>,
+    pub risk_factors: Vec<Attribution>,
     /// What all reasons, for and against, come to by what they are about, the most first; empty
     /// where reasons were not asked for.
-    pub reasons_by_topic: Vec<ReasonGroup>,
+    #[serde(alias = "reasons_by_topic")]
+    pub attributions_by_topic: Vec<AttributionGroup>,
     /// The past tasks most like it, by their descriptions; `None` where reasons were not asked for.
-    pub similar_tasks: Option<SimilarEvidence>,
+    pub similar_tasks: Option<SimilarOutcomes>,
     /// What the answer rests on.
     pub status: Status,
     /// What else to know: that the end of a long description was not read.
@@ -103,7 +104,7 @@ impl SuccessPrediction {
             venn_abers: None,
             risk_level: RiskLevel::of(probability),
             risk_factors: Vec::new(),
-            reasons_by_topic: Vec::new(),
+            attributions_by_topic: Vec::new(),
             similar_tasks: None,
             status,
             notes: Vec::new(),

@@ -2,7 +2,8 @@
 
 use super::{Status, SuccessPrediction};
 use crate::features::{FeatureRow, index_of};
-use crate::learn::{logit, sigmoid, wilson};
+use crate::ml::wilson;
+use crate::stats::{logit, sigmoid};
 use std::sync::LazyLock;
 
 /// Outcomes below which the past says hardly anything.

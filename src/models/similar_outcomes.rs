@@ -1,20 +1,20 @@
 //! The past tasks most like a new one, as evidence.
 
-use super::reasons::Locale;
+use super::attributions::Locale;
 use crate::history::NearestTask;
 use serde::{Deserialize, Serialize};
 
 /// The past tasks most like one, with what came of them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
-pub struct SimilarEvidence {
+pub struct SimilarOutcomes {
     /// The nearest first.
     pub tasks: Vec<NearestTask>,
     /// A sentence that counts their outcomes.
     pub text: String,
 }
 
-impl SimilarEvidence {
+impl SimilarOutcomes {
     /// The evidence in the words of `locale`.
     pub fn new(tasks: Vec<NearestTask>, locale: &dyn Locale) -> Self {
         Self { text: locale.similar(&tasks), tasks }

@@ -3,7 +3,7 @@
 use super::analytics::{Figures, NumberScores, Rate, SuccessScores};
 use super::moments::{Moments, Term};
 use crate::dataset::Target;
-use crate::evaluate::log_loss;
+use crate::ml::metrics::log_loss;
 use serde::{Deserialize, Serialize};
 
 /// What is known of a generation since its start.
@@ -429,7 +429,7 @@ impl NumberCell {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evaluate::{BinaryScores, roc_auc};
+    use crate::ml::metrics::{BinaryScores, roc_auc};
     use proptest::prelude::*;
 
     proptest! {

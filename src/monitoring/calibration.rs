@@ -1,11 +1,11 @@
 //! Whether what was said to happen 7 times in 10 did, and whether intervals held as often as they were
 //! to.
 
+use super::aggregates::{Cell, SuccessCell};
 use super::analytics::Rate;
 use super::days::Days;
-use super::tally::{Cell, SuccessCell};
 use crate::dataset::Target;
-use crate::evaluate::CalibrationBin;
+use crate::training::CalibrationBin;
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

@@ -1,9 +1,9 @@
 //! What came of generations, by the day of their start and by slice.
 
+use super::aggregates::{Bin, Cell, SuccessCell, bin_of};
 use super::dimension::{DIMENSIONS, Dimension, Values};
 use super::generation::{Parts, Terms};
 use super::histogram::Histogram;
-use super::tally::{Bin, Cell, SuccessCell, bin_of};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 

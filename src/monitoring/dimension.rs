@@ -1,7 +1,7 @@
 //! By what generations are told apart, with a bounded number of values each.
 
 use crate::event::{ProjectId, TaskContext, TemplateId};
-use crate::fnv::{self, ByHash};
+use crate::stats::fnv::{self, ByHash};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 

@@ -1,10 +1,10 @@
 //! What the monitor remembers of a generation while feedback may still come or change.
 
-use super::dimension::Values;
-use super::tally::{
+use super::aggregates::{
     EndPart, EndTerms, NUMBERS, NumberPart, NumberTerms, OutcomePart, OutcomeTerms, StartPart,
 };
-use super::words::WordSet;
+use super::dimension::Values;
+use super::vocabulary::WordSet;
 use crate::event::{Completion, Feedback, FeedbackId, ShownPrediction, Started};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};

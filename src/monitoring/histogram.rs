@@ -93,7 +93,7 @@ impl Histogram {
         (self.bins.iter().map(of).sum::<f64>() / self.n.max(1) as f64).sqrt()
     }
 
-    /// From, to, how many, in at most `most` bins; neighbours are put together.
+    /// From, to, how many, in at most `most` bins; neighbors are put together.
     pub(super) fn bars(&self, most: usize) -> Vec<(f64, f64, u64)> {
         let together = self.bins.len().div_ceil(most.max(1)).max(1);
         let bar = |bins: &[(i16, u32)]| {

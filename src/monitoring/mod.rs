@@ -7,7 +7,7 @@
 //!
 //! ```
 //! use devmatrix_ml::event::GenerationEvent;
-//! use devmatrix_ml::monitor::{KpiName, ModelFacts, Monitor, MonitorOptions};
+//! use devmatrix_ml::monitoring::{KpiName, ModelFacts, Monitor, MonitorOptions};
 //! let mut monitor = Monitor::new(MonitorOptions::default())?;
 //! for i in 0..100 {
 //!     let event = GenerationEvent::from_json(&format!(
@@ -23,6 +23,7 @@
 //! # Ok::<(), devmatrix_ml::Error>(())
 //! ```
 
+mod aggregates;
 mod alerts;
 mod analytics;
 mod calibration;
@@ -35,12 +36,11 @@ mod generation;
 mod histogram;
 mod moments;
 mod options;
-mod patterns;
 mod recent;
 mod shared;
 mod slices;
-mod tally;
-mod words;
+mod subgroups;
+mod vocabulary;
 
 pub use alerts::{Alert, AlertRule, AlertSink, AlertState, Alerts, HostFacts, LogSink, Signal};
 pub use analytics::{
@@ -51,30 +51,30 @@ pub use analytics::{
 };
 pub use calibration::{Calibration, CalibrationWeek, CoverageWeek};
 pub use dimension::{Dimension, SliceKey};
-pub use drift::{ChangeSize, DriftKind, Finding, LabelFreeEstimate, PageHinkley, RateChange, Severity};
+pub use drift::{BernoulliCusum, CbpeEstimate, ChangeSize, DriftKind, Finding, RateChange, Severity};
 pub use options::MonitorOptions;
-pub use patterns::{Condition, Pattern};
 pub use shared::SharedMonitor;
 pub use slices::WorstSlice;
+pub use subgroups::{Condition, Subgroup};
 
 use crate::error::{Error, Result};
 use crate::event::{Completion, Fact, Record, Started};
-use crate::fnv::{self, ByHash};
 use crate::registry::envelope;
+use crate::stats::fnv::{self, ByHash};
 use crate::verify::verified;
+use aggregates::{NUMBERS, NumberCell, Scored, SuccessCell};
 use chrono::{DateTime, Utc};
 use days::Days;
 use dimension::Names;
 use drift::{Drift, END_NUMBERS, FeatureWatch, START_NUMBERS, at_end, at_start};
 use generation::{Generation, Parts, Start};
-use patterns::Patterns;
-use recent::{Judged, Recent};
+use recent::{Evaluated, Recent};
 use serde::{Deserialize, Serialize};
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
-use tally::{NUMBERS, NumberCell, Scored, SuccessCell};
-use words::Words;
+use subgroups::Patterns;
+use vocabulary::Words;
 
 /// The kind of a monitor's bytes.
 const KIND: &str = "monitor-3";
@@ -108,7 +108,8 @@ pub struct Monitor {
     drift: Drift,
     starts: FeatureWatch,
     ends: FeatureWatch,
-    patterns: Patterns,
+    #[serde(alias = "patterns")]
+    subgroups: Patterns,
     flow: Flow,
 }
 
@@ -148,7 +149,7 @@ impl Monitor {
             drift: Drift::default(),
             starts: FeatureWatch::default(),
             ends: FeatureWatch::default(),
-            patterns: Patterns::default(),
+            subgroups: Patterns::default(),
             flow: Flow::default(),
         })
     }
@@ -202,7 +203,7 @@ impl Monitor {
     /// Looks for patterns where enough outcomes have come since the last time: some tens of milliseconds
     /// at most, however much has ever happened. Best called at night, or before a report.
     pub fn review(&mut self, now: DateTime<Utc>) {
-        self.patterns.review(&self.recent, &self.names, &self.words, &self.options, now);
+        self.subgroups.review(&self.recent, &self.names, &self.words, &self.options, now);
     }
 
     /// The changes found so far, the oldest first: what [`Analytics::drift`] shows, without a report.
@@ -330,7 +331,7 @@ impl Monitor {
         }
         self.flow.last_outcome = self.flow.last_outcome.max(Some(micros));
         self.flow.ended_since_outcome = 0;
-        let row = Judged {
+        let row = Evaluated {
             known_at: micros,
             values: start.values,
             words: start.words,

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// What can be set of a monitor; verified by [`Monitor::new`](super::Monitor::new).
 ///
 /// ```
-/// use devmatrix_ml::monitor::{Monitor, MonitorOptions};
+/// use devmatrix_ml::monitoring::{Monitor, MonitorOptions};
 /// let mut options = MonitorOptions::default();
 /// options.false_alarms = f64::NAN;
 /// let error = Monitor::new(options).unwrap_err();

@@ -1,12 +1,12 @@
 //! The newest outcomes, row by row: where drift is located and patterns are sought.
 
 use super::dimension::Values;
-use super::words::WordSet;
+use super::vocabulary::WordSet;
 use serde::{Deserialize, Serialize};
 
 /// One outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub(super) struct Judged {
+pub(super) struct Evaluated {
     /// When it became known, in microseconds since 1970.
     pub(super) known_at: i64,
     pub(super) values: Values,
@@ -19,14 +19,14 @@ pub(super) struct Judged {
 /// The newest outcomes in the order in which they became known here; each has a number that stays.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Recent {
-    rows: Vec<Judged>,
+    rows: Vec<Evaluated>,
     /// Outcomes ever taken in.
     taken: u64,
 }
 
 impl Recent {
     /// Takes in an outcome; of more than `most`, the oldest goes. Its number.
-    pub(super) fn push(&mut self, row: Judged, most: usize) -> u64 {
+    pub(super) fn push(&mut self, row: Evaluated, most: usize) -> u64 {
         let number = self.taken;
         if self.rows.len() < most {
             self.rows.push(row);
@@ -57,12 +57,12 @@ impl Recent {
     }
 
     /// Those from number `from` on, the oldest first.
-    pub(super) fn since(&self, from: u64) -> impl Iterator<Item = &Judged> {
+    pub(super) fn since(&self, from: u64) -> impl Iterator<Item = &Evaluated> {
         (from.max(self.first())..self.taken).map(|number| &self.rows[self.at(number)])
     }
 
     /// All that are kept, the newest first.
-    pub(super) fn newest(&self) -> impl Iterator<Item = &Judged> {
+    pub(super) fn newest(&self) -> impl Iterator<Item = &Evaluated> {
         (self.first()..self.taken).rev().map(|number| &self.rows[self.at(number)])
     }
 
@@ -75,9 +75,9 @@ impl Recent {
 mod tests {
     use super::*;
 
-    fn row(known_at: i64) -> Judged {
+    fn row(known_at: i64) -> Evaluated {
         let (values, words) = (Values::default(), WordSet::default());
-        Judged { known_at, values, words, success: true, predicted: f32::NAN }
+        Evaluated { known_at, values, words, success: true, predicted: f32::NAN }
     }
 
     #[test]

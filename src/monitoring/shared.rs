@@ -16,7 +16,7 @@ const CHECKPOINT: &str = "monitor";
 /// ```
 /// # futures_executor::block_on(async {
 /// use devmatrix_ml::clock::{Clock, SystemClock};
-/// use devmatrix_ml::monitor::{ModelFacts, MonitorOptions, SharedMonitor};
+/// use devmatrix_ml::monitoring::{ModelFacts, MonitorOptions, SharedMonitor};
 /// use devmatrix_ml::store::MemoryStore;
 /// let store = MemoryStore::new();
 /// let monitor = SharedMonitor::open(&store, MonitorOptions::default()).await?;

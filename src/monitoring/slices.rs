@@ -1,9 +1,9 @@
 //! For whom predictions are worst.
 
+use super::aggregates::{Bin, Cell, SuccessCell};
 use super::analytics::Rate;
 use super::dimension::SliceKey;
 use super::drift::normal_above;
-use super::tally::{Bin, Cell, SuccessCell};
 use serde::{Deserialize, Serialize};
 
 /// A slice with how far off its predictions are.
@@ -108,8 +108,8 @@ pub(super) fn normal_quantile_above(share: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::monitor::Dimension;
-    use crate::monitor::tally::Scored;
+    use crate::monitoring::Dimension;
+    use crate::monitoring::aggregates::Scored;
 
     #[test]
     fn a_certain_error_stands_before_a_few_unlucky_outcomes() {

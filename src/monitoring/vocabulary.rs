@@ -1,6 +1,6 @@
 //! The words of descriptions, each with a number; how many are told apart is bounded.
 
-use crate::fnv::{self, ByHash};
+use crate::stats::fnv::{self, ByHash};
 use serde::{Deserialize, Serialize};
 
 /// Words that are told apart: the first ones met. Frequent words are met early.

@@ -60,7 +60,7 @@ pub struct PostgresOptions {
     /// `ml_generation_events`, made when its first fact arrives. It counts where the tables are made; where
     /// they are there, they are used as they are, and it is an error to ask for partitions that they lack.
     ///
-    /// A month that is not to be learnt from any more can be archived: export it, then
+    /// A month that is not to be learned from any more can be archived: export it, then
     /// `ALTER TABLE ml_generation_events DETACH PARTITION ml_generation_events_y2025m03` and move the table
     /// to another schema, or drop it. Its keys stay: what arrives again is answered
     /// [`Duplicate`](crate::store::Appended::Duplicate), unseen. To erase somebody from it is the host's.

@@ -101,9 +101,9 @@ async fn of_rivals_one_wins(registry: &dyn ModelRegistry) -> Result<()> {
         register(registry, model).await?;
     }
     registry.promote(model, 1, None).await?;
-    let rivals = (2..=9).map(|number| registry.promote(model, number, Some(1))).collect();
+    let incumbents = (2..=9).map(|number| registry.promote(model, number, Some(1))).collect();
     let (mut won, mut lost) = (Vec::new(), 0);
-    for (number, outcome) in (2..=9).zip(all(rivals).await) {
+    for (number, outcome) in (2..=9).zip(all(incumbents).await) {
         match outcome {
             Ok(()) => won.push(number),
             Err(error) => {

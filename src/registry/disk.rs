@@ -229,7 +229,7 @@ impl ModelFolder {
         };
         let stages: Stages = document::read(&bytes).map_err(|error| error.context(path.display()))?;
         if stages.model() != self.model {
-            return Err(foreign(&path, &format!("model {}", stages.model())));
+            return Err(external(&path, &format!("model {}", stages.model())));
         }
         Ok(stages)
     }
@@ -250,7 +250,7 @@ impl ModelFolder {
         };
         let record: ModelVersion = document::read(&bytes).map_err(|error| error.context(path.display()))?;
         if record.model != self.model || record.version != number {
-            return Err(foreign(&path, &format!("model {}, version {}", record.model, record.version)));
+            return Err(external(&path, &format!("model {}, version {}", record.model, record.version)));
         }
         Ok(record)
     }
@@ -292,6 +292,6 @@ fn missing(path: &Path) -> Error {
     Error::corrupt(format!("{}: it is missing: restore it from a copy", path.display()))
 }
 
-fn foreign(path: &Path, of: &str) -> Error {
+fn external(path: &Path, of: &str) -> Error {
     Error::corrupt(format!("{}: it belongs to {of}: restore it from a copy", path.display()))
 }

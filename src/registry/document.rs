@@ -46,18 +46,18 @@ pub(super) fn read<T: for<'de> Deserialize<'de>>(bytes: &[u8]) -> Result<T> {
         Some((digest, rest)) if sha256_hex(rest).as_bytes() == digest => {}
         _ => return Err(Error::corrupt("its SHA-256 does not match: restore the file from a copy")),
     }
-    let head: Head = serde_json::from_slice(bytes).map_err(foreign)?;
+    let head: Head = serde_json::from_slice(bytes).map_err(external)?;
     if head.format != FORMAT {
         return Err(Error::incompatible(format!(
             "it has format {}, this version reads {FORMAT}: upgrade",
             head.format
         )));
     }
-    serde_json::from_slice::<Document<T>>(bytes).map(|document| document.body).map_err(foreign)
+    serde_json::from_slice::<Document<T>>(bytes).map(|document| document.body).map_err(external)
 }
 
 /// Whole, so somebody wrote it like this.
-fn foreign(error: serde_json::Error) -> Error {
+fn external(error: serde_json::Error) -> Error {
     Error::incompatible("it is whole, but not a record that this version reads").with_source(error)
 }
 

@@ -37,9 +37,9 @@ pub struct ModelVersion {
     pub metrics: BTreeMap<String, f64>,
     /// The version of the feature schema that it reads.
     pub feature_schema: u64,
-    /// When the first outcome it learnt from became known.
+    /// When the first outcome it learned from became known.
     pub data_from: Option<DateTime<Utc>>,
-    /// When the last outcome it learnt from became known.
+    /// When the last outcome it learned from became known.
     pub data_until: Option<DateTime<Utc>>,
     /// Rows it was fitted on.
     pub rows: usize,
@@ -51,7 +51,7 @@ pub struct ModelVersion {
     pub artefact_sha256: String,
     /// SHA-256 of the twin fitted without the hold-out, where it has one.
     pub evaluation_sha256: Option<String>,
-    /// What its training run found, as [`RunRecord`](crate::train::RunRecord) writes it; null where it
+    /// What its training run found, as [`RunRecord`](crate::training::RunRecord) writes it; null where it
     /// was registered without.
     #[serde(default)]
     pub report: Value,
@@ -112,9 +112,9 @@ pub struct NewVersion {
     pub metrics: BTreeMap<String, f64>,
     /// The version of the feature schema that it reads.
     pub feature_schema: u64,
-    /// When the first outcome it learnt from became known.
+    /// When the first outcome it learned from became known.
     pub data_from: Option<DateTime<Utc>>,
-    /// When the last outcome it learnt from became known.
+    /// When the last outcome it learned from became known.
     pub data_until: Option<DateTime<Utc>>,
     /// Rows it was fitted on.
     pub rows: usize,

@@ -1,7 +1,7 @@
 //! What was spent today, and how dear a dollar is for the rest of it.
 
-use super::day::{day_of, turns};
-use super::policy::Arm;
+use super::policies::Arm;
+use crate::stats::calendar::{day_of, turns};
 use chrono::{DateTime, Timelike, Utc};
 use serde::{Deserialize, Serialize};
 

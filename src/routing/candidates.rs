@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// How a task is done. What is `None` stays as the task has it.
 ///
 /// ```
-/// use devmatrix_ml::decide::Plan;
+/// use devmatrix_ml::routing::Plan;
 /// use devmatrix_ml::event::{TaskContext, TaskId};
 /// let mut plan = Plan::by_llm("claude-sonnet-4.5");
 /// plan.temperature = Some(0.05);
@@ -141,7 +141,7 @@ impl Candidate {
     /// A candidate named after its LLM.
     ///
     /// ```
-    /// use devmatrix_ml::decide::Candidate;
+    /// use devmatrix_ml::routing::Candidate;
     /// let candidate = Candidate::by_llm("gpt-4.1-mini").priced(0.002);
     /// assert_eq!(candidate.plan.llm.as_deref(), Some("gpt-4.1-mini"));
     /// ```

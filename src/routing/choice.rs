@@ -1,7 +1,7 @@
 //! What came out of a choice, in a form to be stored and in a sentence.
 
 use super::candidates::Plan;
-use super::policy::{Arm, Belief};
+use super::policies::{Arm, Posterior};
 use super::request::Request;
 use crate::event::{Decision, ShownPrediction, Started, TaskContext};
 
@@ -50,19 +50,19 @@ impl Choice {
 pub(super) fn sentence(
     request: &Request<'_>,
     arms: &[Arm],
-    beliefs: &[Belief],
+    posteriors: &[Posterior],
     drawn: usize,
     best: usize,
     abstained: Option<&str>,
 ) -> String {
     let of = |at: usize| {
-        let (arm, belief) = (&arms[at], &beliefs[at]);
+        let (arm, posterior) = (&arms[at], &posteriors[at]);
         format!(
             "{} (success {:.0} %, {:.0} to {:.0}; ${:.3}, {:.0} s)",
             arm.name,
-            belief.success * 100.0,
-            belief.low * 100.0,
-            belief.high * 100.0,
+            posterior.success * 100.0,
+            posterior.low * 100.0,
+            posterior.high * 100.0,
             arm.cost_usd,
             arm.seconds
         )

@@ -2,8 +2,8 @@
 
 use super::budget::POSSIBLE;
 use crate::event::{Completion, TaskContext};
-use crate::fnv;
 use crate::history::category;
+use crate::stats::fnv;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 /// Each is drawn to its parent's (the LLM at these settings, the LLM, all) by how little it rests on.
 /// They forget: what is more than some hundred generations ago hardly counts.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub(super) struct Meter {
+pub(super) struct CostModel {
     groups: BTreeMap<u64, Sums>,
 }
 
@@ -38,7 +38,7 @@ const MOST_GROUPS: usize = 20_000;
 /// What a generation costs and takes where nothing at all is known.
 const UNKNOWN: (f64, f64, f64) = (0.01, 30.0, 2000.0);
 
-impl Meter {
+impl CostModel {
     pub(super) fn learn(&mut self, task: &TaskContext, done: &Completion) {
         for key in keys(task).into_iter().flatten() {
             if self.groups.len() >= MOST_GROUPS && !self.groups.contains_key(&key) {
@@ -105,18 +105,18 @@ mod tests {
 
     #[test]
     fn a_record_of_its_own_outweighs_price_and_parents() {
-        let mut meter = Meter::default();
-        assert_eq!(meter.expected(&task("a"), None), (0.01, 30.0));
-        assert!((meter.expected(&task("a"), Some(0.5)).0 - 1.0).abs() < 1e-9);
+        let mut cost_model = CostModel::default();
+        assert_eq!(cost_model.expected(&task("a"), None), (0.01, 30.0));
+        assert!((cost_model.expected(&task("a"), Some(0.5)).0 - 1.0).abs() < 1e-9);
         let mut done = Completion::default();
         (done.cost_usd, done.generation_time_seconds, done.tokens_used) =
             (Some(0.04), Some(12.0), Some(4000));
-        (0..200).for_each(|_| meter.learn(&task("a"), &done));
-        let (cost, seconds) = meter.expected(&task("a"), Some(0.5));
+        (0..200).for_each(|_| cost_model.learn(&task("a"), &done));
+        let (cost, seconds) = cost_model.expected(&task("a"), Some(0.5));
         // A price fifty times the record still shows a little.
         assert!((cost - 0.04).abs() < 0.005 && (seconds - 12.0).abs() < 0.2, "{cost} {seconds}");
         // Another LLM: its price times the tokens of all; the seconds of all.
-        let (cost, seconds) = meter.expected(&task("b"), Some(0.002));
+        let (cost, seconds) = cost_model.expected(&task("b"), Some(0.002));
         assert!((cost - 0.008).abs() < 0.001 && (seconds - 12.0).abs() < 1.0, "{cost} {seconds}");
     }
 }

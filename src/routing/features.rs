@@ -5,8 +5,8 @@
 //! hangs on how hard the task is.
 
 use crate::event::TaskContext;
-use crate::fnv;
 use crate::history::category;
+use crate::stats::fnv;
 use crate::text::TextFacts;
 
 /// What the description says, read once for all candidates.

@@ -1,14 +1,14 @@
 //! Which LLM does how well at which type of task.
 
 use crate::event::TaskContext;
-use crate::learn::wilson;
+use crate::ml::wilson;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// The record of one LLM at one type of task.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
-pub struct ModelWeight {
+pub struct LeaderboardEntry {
     /// The type of task; empty for tasks without one.
     pub task_type: String,
     /// The LLM.
@@ -66,14 +66,14 @@ impl Records {
     }
 
     /// By type of task, the LLM to rely on most first.
-    pub(super) fn weights(&self) -> Vec<ModelWeight> {
-        let mut rows: Vec<ModelWeight> = Vec::with_capacity(self.groups.len());
+    pub(super) fn weights(&self) -> Vec<LeaderboardEntry> {
+        let mut rows: Vec<LeaderboardEntry> = Vec::with_capacity(self.groups.len());
         let all: Vec<_> = self.groups.iter().collect();
         for of_type in all.chunk_by(|a, b| a.0.0 == b.0.0) {
-            let beliefs: Vec<_> = of_type.iter().map(|(_, record)| record.normal()).collect();
+            let posteriors: Vec<_> = of_type.iter().map(|(_, record)| record.normal()).collect();
             let mut of_type: Vec<_> = of_type
                 .iter()
-                .zip(highest(&beliefs))
+                .zip(highest(&posteriors))
                 .map(|(((task_type, llm), record), weight)| record.row(task_type, llm, weight))
                 .collect();
             of_type.sort_by(|a, b| b.weight.total_cmp(&a.weight).then_with(|| a.llm.cmp(&b.llm)));
@@ -92,9 +92,9 @@ impl Record {
         (mean, (mean * (1.0 - mean) / (n + 1.0)).sqrt())
     }
 
-    fn row(&self, task_type: &str, llm: &str, weight: f64) -> ModelWeight {
+    fn row(&self, task_type: &str, llm: &str, weight: f64) -> LeaderboardEntry {
         let rate = self.successes / self.n;
-        ModelWeight {
+        LeaderboardEntry {
             task_type: task_type.to_owned(),
             llm: llm.to_owned(),
             weight,

@@ -1,6 +1,6 @@
 //! The stored past, cut off at a deadline.
 
-use crate::dataset::{AnswerOdds, Answers, MOST, Seen};
+use crate::dataset::{MOST, ResponseModel, ResponsePropensity, Seen};
 use crate::error::{Error, Result};
 use crate::event::{EventId, Fact, GenerationEvent, Outcome, Record};
 use crate::store::{EventStore, EventStoreExt, ScanOrder};
@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use std::collections::HashMap;
 
 /// Every generation of `store` in the order of its start, without its code.
-pub(super) async fn generations(store: &dyn EventStore) -> Result<Vec<GenerationEvent>> {
+pub(crate) async fn generations(store: &dyn EventStore) -> Result<Vec<GenerationEvent>> {
     let mut order = Vec::<EventId>::new();
     let mut records = HashMap::<EventId, Vec<Record>>::new();
     let mut keep = |record: Record| {
@@ -27,7 +27,7 @@ pub(super) async fn generations(store: &dyn EventStore) -> Result<Vec<Generation
 }
 
 /// Checks the span after which outcomes are looked at, called `name`.
-pub(super) fn check_span(name: &str, span: TimeDelta) -> Result<()> {
+pub(crate) fn check_span(name: &str, span: TimeDelta) -> Result<()> {
     if span > TimeDelta::zero() && span <= TimeDelta::days(3650) {
         return Ok(());
     }
@@ -39,7 +39,7 @@ pub(super) fn check_span(name: &str, span: TimeDelta) -> Result<()> {
 ///
 /// Approvals and rejections take different times, so outcomes are looked at after the same time,
 /// whenever one looks.
-pub(super) fn matured(event: &GenerationEvent, deadline: TimeDelta, now: DateTime<Utc>) -> Option<Matured> {
+pub(crate) fn matured(event: &GenerationEvent, deadline: TimeDelta, now: DateTime<Utc>) -> Option<Matured> {
     let until = event.started.known_at.checked_add_signed(deadline).filter(|until| *until <= now)?;
     let completion = event.completion.as_ref().filter(|done| done.known_at <= until);
     let heard = event.feedback.iter().filter(|said| said.known_at <= until);
@@ -55,7 +55,7 @@ pub(super) fn matured(event: &GenerationEvent, deadline: TimeDelta, now: DateTim
 
 /// How many generations each known outcome stands for: 1 where too few people were asked to tell whose
 /// outcomes are known. The events are in the order of their start.
-pub(super) fn outcome_weights(
+pub(crate) fn outcome_weights(
     events: &[GenerationEvent],
     deadline: TimeDelta,
     now: DateTime<Utc>,
@@ -65,27 +65,31 @@ pub(super) fn outcome_weights(
         let success = matured(event, deadline, now).and_then(|outcome| outcome.success);
         Seen { started, known: success.map(|success| (started, success)), review: review(event) }
     };
-    let odds = Answers::from_seen(events.iter().map(seen)).at(now, deadline);
-    let weight = |odds: &AnswerOdds, event: &GenerationEvent, success| {
-        1.0 / odds.of(success, review(event), event.started.known_at)
+    let propensities = ResponseModel::from_seen(events.iter().map(seen)).at(now, deadline);
+    let weight = |propensities: &ResponsePropensity, event: &GenerationEvent, success| {
+        1.0 / propensities.of(success, review(event), event.started.known_at)
     };
     let known = events.iter().filter_map(|e| Some((e, matured(e, deadline, now)?.success?)));
-    let weights: Vec<_> =
-        odds.iter().flat_map(|odds| known.clone().map(|(e, y)| weight(odds, e, y))).collect();
+    let weights: Vec<_> = propensities
+        .iter()
+        .flat_map(|propensities| known.clone().map(|(e, y)| weight(propensities, e, y)))
+        .collect();
     let most = MOST * weights.iter().sum::<f64>() / weights.len().max(1) as f64;
-    move |event, success| odds.as_ref().map_or(1.0, |odds| weight(odds, event, success).min(most))
+    move |event, success| {
+        propensities.as_ref().map_or(1.0, |propensities| weight(propensities, event, success).min(most))
+    }
 }
 
 fn review(event: &GenerationEvent) -> Option<(bool, f64)> {
     let review = event.completion.as_ref().and_then(|done| done.value.review.as_ref());
-    review.map(|review| (review.asked, review.propensity))
+    review.map(|review| (review.requested, review.propensity))
 }
 
 /// What had come of a generation at its deadline.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Matured {
-    pub(super) success: Option<bool>,
-    pub(super) quality: Option<f64>,
-    pub(super) cost: Option<f64>,
-    pub(super) seconds: Option<f64>,
+pub(crate) struct Matured {
+    pub(crate) success: Option<bool>,
+    pub(crate) quality: Option<f64>,
+    pub(crate) cost: Option<f64>,
+    pub(crate) seconds: Option<f64>,
 }

@@ -7,9 +7,9 @@
 //! whom to ask what came of it.
 //!
 //! ```
-//! # use devmatrix_ml::{clock::{Clock, SystemClock}, collect::DataCollector, error::Result, serve::PredictionService};
+//! # use devmatrix_ml::{clock::{Clock, SystemClock}, collect::DataCollector, error::Result, serving::PredictionService};
 //! # use devmatrix_ml::{event::{Completion, Feedback, TaskContext}, store::{EventStore, EventStoreExt}};
-//! use devmatrix_ml::decide::{Candidate, Request, Router};
+//! use devmatrix_ml::routing::{Candidate, Request, Router};
 //!
 //! # async fn generate(_: &TaskContext) -> Completion { Completion::default() }
 //! # async fn ask_the_user() -> Feedback { Feedback::new(devmatrix_ml::event::UserAction::Approve) }
@@ -31,39 +31,31 @@
 mod budget;
 mod candidates;
 mod choice;
-mod day;
-pub mod episodes;
-pub mod experiments;
+mod cost_model;
 mod features;
-mod hash;
-mod meter;
+mod leaderboard;
+pub(crate) mod logged;
 mod objective;
-pub mod offpolicy;
 mod options;
-mod past;
-mod policy;
+mod policies;
 mod request;
 mod resume;
-pub mod review;
-mod routing;
+mod risk_policy;
+mod router;
 mod safety;
 mod sessions;
-mod strategy;
-pub mod templates;
-mod unit;
-mod weights;
+mod telemetry;
 
 pub use candidates::{Candidate, Plan};
 pub use choice::Choice;
+pub use leaderboard::LeaderboardEntry;
 pub use objective::{Goal, Objective};
 pub use options::RouterOptions;
-pub use policy::{
-    Arm, Belief, Boosted, EpsilonGreedy, EpsilonParams, LinUcb, OnlineParams, Policy, TaskOutcome, Thompson,
-    ThompsonParams, UcbParams, draw,
+pub use policies::{
+    Arm, Boosted, EpsilonGreedy, EpsilonParams, LinUcb, OnlineParams, Policy, Posterior, TaskOutcome,
+    Thompson, ThompsonParams, UcbParams, draw,
 };
 pub use request::Request;
-pub use routing::Router;
+pub use risk_policy::{Adjustment, RiskPolicy, RiskRule};
+pub use router::Router;
 pub use safety::Safety;
-pub use strategy::{Adjustment, Strategy, StrategyRule};
-pub use unit::Unit;
-pub use weights::ModelWeight;

@@ -1,13 +1,13 @@
 //! What is wanted of a choice.
 
-use super::policy::Arm;
+use super::policies::Arm;
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 /// What a choice is to be best at, and what it must keep to.
 ///
 /// ```
-/// use devmatrix_ml::decide::{Goal, Objective};
+/// use devmatrix_ml::routing::{Goal, Objective};
 /// let mut objective = Objective::default(); // one US dollar a success, less what it costs
 /// objective.goal = Goal::Cheapest;
 /// objective.min_success = Some(0.85);

@@ -23,9 +23,11 @@ pub struct RouterOptions {
     /// (without one: the cheapest) takes the place of the best. By default 0.7.
     pub certainty: f64,
     /// Share of the odds that LLMs without a record get together, 0 to 1; by default 0.05.
-    pub newcomer_share: f64,
+    #[serde(alias = "newcomer_share")]
+    pub cold_start_share: f64,
     /// Outcomes that make a record; by default 30.
-    pub newcomer_outcomes: u64,
+    #[serde(alias = "newcomer_outcomes")]
+    pub cold_start_outcomes: u64,
     /// The same seed and the same calls give the same choices.
     pub seed: u64,
 }
@@ -38,8 +40,8 @@ impl Default for RouterOptions {
             sticky_sessions: false,
             by_task: false,
             certainty: 0.7,
-            newcomer_share: 0.05,
-            newcomer_outcomes: 30,
+            cold_start_share: 0.05,
+            cold_start_outcomes: 30,
             seed: 7,
         }
     }
@@ -50,6 +52,6 @@ impl RouterOptions {
         self.objective.verify()?;
         self.safety.verify()?;
         in_range("certainty", self.certainty, 0.5, 1.0)?;
-        in_range("newcomer_share", self.newcomer_share, 0.0, 1.0)
+        in_range("newcomer_share", self.cold_start_share, 0.0, 1.0)
     }
 }

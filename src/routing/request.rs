@@ -3,7 +3,7 @@
 use super::candidates::Candidate;
 use crate::error::{Error, Result};
 use crate::event::TaskContext;
-use crate::serve::Outlook;
+use crate::serving::CandidatePrediction;
 use chrono::{DateTime, Utc};
 use std::collections::BTreeSet;
 
@@ -18,7 +18,7 @@ pub struct Request<'a> {
     /// The moment.
     pub now: DateTime<Utc>,
     /// What the models say of each way, in the order of the candidates; `None` where nobody asked.
-    pub predictions: Option<&'a [Outlook]>,
+    pub predictions: Option<&'a [CandidatePrediction]>,
     /// The name of the candidate that is chosen where evidence separates none.
     pub default: Option<&'a str>,
     /// Whether nothing may be tried on it.
@@ -36,7 +36,7 @@ impl<'a> Request<'a> {
 
     /// The same with what the models say of each way.
     #[must_use]
-    pub fn predicted(self, predictions: &'a [Outlook]) -> Self {
+    pub fn predicted(self, predictions: &'a [CandidatePrediction]) -> Self {
         Self { predictions: Some(predictions), ..self }
     }
 

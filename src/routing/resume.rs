@@ -1,16 +1,16 @@
 //! A router that takes up where an earlier one ended, from the store alone.
 
+use super::logged::generations;
 use super::options::RouterOptions;
-use super::past::generations;
-use super::policy::Policy;
-use super::routing::Router;
+use super::policies::Policy;
+use super::router::Router;
 use crate::error::Result;
 use crate::event::GenerationEvent;
 use crate::store::EventStore;
 use chrono::{DateTime, Utc};
 
 impl Router {
-    /// A router that has learnt all that `store` holds, in the order in which it became known: what a
+    /// A router that has learned all that `store` holds, in the order in which it became known: what a
     /// host calls at its start, so that no outcome is lost and none counts twice. Takes about as long
     /// as learning did, a fraction of a millisecond an outcome; with very many,
     /// [`Router::save`] and [`Router::restore`] are quicker.

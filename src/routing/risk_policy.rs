@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 /// them. Rules are data: a host keeps its own in a file.
 ///
 /// ```
-/// use devmatrix_ml::decide::Strategy;
-/// let strategy: Strategy = serde_json::from_str(
+/// use devmatrix_ml::routing::RiskPolicy;
+/// let strategy: RiskPolicy = serde_json::from_str(
 ///     r#"{"rules": [{"name": "legal", "risk_at_least": "high", "when_reason": "authentication",
 ///                    "plan": {"human_review": true, "retry_budget": 1}}]}"#,
 /// ).unwrap();
@@ -20,15 +20,15 @@ use serde::{Deserialize, Serialize};
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
-pub struct Strategy {
+pub struct RiskPolicy {
     /// The rules, in order.
-    pub rules: Vec<StrategyRule>,
+    pub rules: Vec<RiskRule>,
 }
 
 /// What to do differently, and when.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
-pub struct StrategyRule {
+pub struct RiskRule {
     /// Its name.
     pub name: String,
     /// From which risk on.
@@ -54,15 +54,15 @@ pub struct Adjustment {
     pub reason: String,
 }
 
-impl Default for Strategy {
+impl Default for RiskPolicy {
     fn default() -> Self {
         let careful =
             Plan { temperature: Some(0.05), use_rag: Some(true), max_examples: Some(5), ..Plan::default() };
-        Self { rules: vec![StrategyRule::new("conservative", RiskLevel::VeryHigh, careful)] }
+        Self { rules: vec![RiskRule::new("conservative", RiskLevel::VeryHigh, careful)] }
     }
 }
 
-impl StrategyRule {
+impl RiskRule {
     /// A rule for a risk of at least this level.
     pub fn new(name: impl Into<String>, risk_at_least: RiskLevel, plan: Plan) -> Self {
         Self { name: name.into(), risk_at_least, when_reason: None, plan }
@@ -80,7 +80,7 @@ impl StrategyRule {
     }
 }
 
-impl Strategy {
+impl RiskPolicy {
     /// `plan` with what the rules change for a task of which this is predicted, and why.
     ///
     /// # Errors
@@ -116,7 +116,7 @@ mod tests {
 
     #[test]
     fn the_default_is_careful_where_the_risk_is_very_high() {
-        let strategy = Strategy::default();
+        let strategy = RiskPolicy::default();
         let (plan, why) = strategy.adjust(&Plan::by_llm("a"), &predicted(0.3)).unwrap();
         assert_eq!((plan.temperature, plan.use_rag, plan.max_examples), (Some(0.05), Some(true), Some(5)));
         assert_eq!((plan.llm.as_deref(), why.len()), (Some("a"), 3));
@@ -127,20 +127,20 @@ mod tests {
 
     #[test]
     fn a_later_rule_goes_first_and_a_bad_one_is_named() {
-        let mut strategy = Strategy::default();
+        let mut strategy = RiskPolicy::default();
         let mut cold = Plan { temperature: Some(0.0), ..Plan::default() };
-        strategy.rules.push(StrategyRule::new("cold", RiskLevel::High, cold.clone()));
+        strategy.rules.push(RiskRule::new("cold", RiskLevel::High, cold.clone()));
         let (plan, why) = strategy.adjust(&Plan::default(), &predicted(0.3)).unwrap();
         assert_eq!((plan.temperature, why.len()), (Some(0.0), 3));
         cold.temperature = Some(f64::NAN);
-        strategy.rules.push(StrategyRule::new("bad", RiskLevel::VeryHigh, cold));
+        strategy.rules.push(RiskRule::new("bad", RiskLevel::VeryHigh, cold));
         let error = strategy.adjust(&Plan::default(), &predicted(0.9)).unwrap_err().to_string();
         assert!(error.contains("rule \"bad\"") && error.contains("temperature is NaN"), "{error}");
     }
 
     #[test]
     fn a_rule_may_ask_for_a_reason() {
-        let mut rule = StrategyRule::new("auth", RiskLevel::Low, Plan::default());
+        let mut rule = RiskRule::new("auth", RiskLevel::Low, Plan::default());
         rule.when_reason = Some("authentication".into());
         assert_eq!(rule.holds(&predicted(0.9)), None);
     }

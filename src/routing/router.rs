@@ -4,19 +4,19 @@
 use super::budget::Budget;
 use super::candidates::Candidate;
 use super::choice::{Choice, sentence};
+use super::cost_model::CostModel;
 use super::features::{Words, features};
-use super::meter::Meter;
+use super::leaderboard::{LeaderboardEntry, Records};
 use super::options::RouterOptions;
-use super::policy::{Arm, Belief, Policy, TaskOutcome, all_on, draw};
+use super::policies::{Arm, Policy, Posterior, TaskOutcome, all_on, draw};
 use super::request::Request;
 use super::sessions::Sessions;
-use super::weights::{ModelWeight, Records};
+use super::telemetry;
 use crate::error::{Error, Result};
 use crate::event::{Completion, Decision, GenerationEvent, TaskContext};
-use crate::fnv;
 use crate::registry::envelope;
-use crate::serve::{Outlook, PredictionService};
-use crate::telemetry;
+use crate::serving::{CandidatePrediction, PredictionService};
+use crate::stats::fnv;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -25,13 +25,13 @@ use std::collections::BTreeMap;
 ///
 /// ```
 /// use chrono::Utc;
-/// use devmatrix_ml::decide::{Candidate, Request, Router, RouterOptions, Thompson};
+/// use devmatrix_ml::routing::{Candidate, Request, Router, RouterOptions, Thompson};
 /// use devmatrix_ml::event::{TaskContext, TaskId};
 /// let mut router = Router::new(Box::new(Thompson::default()), RouterOptions::default())?;
 /// let candidates = ["claude-sonnet-4.5", "gpt-4.1-mini"].map(Candidate::by_llm);
 /// let task = TaskContext::new(TaskId::new("TASK-7")?);
 /// let choice = router.choose(&Request::new(&task, &candidates, Utc::now()))?;
-/// assert!((choice.decision.odds.iter().sum::<f64>() - 1.0).abs() < 1e-9);
+/// assert!((choice.decision.propensities.iter().sum::<f64>() - 1.0).abs() < 1e-9);
 /// assert_eq!(choice.task.model_used.as_deref(), Some(choice.decision.chosen.as_str()));
 /// # Ok::<(), devmatrix_ml::Error>(())
 /// ```
@@ -51,7 +51,8 @@ const MAX_BYTES: usize = 1 << 28;
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct State {
     decisions: u64,
-    meter: Meter,
+    #[serde(alias = "meter")]
+    cost_model: CostModel,
     records: Records,
     /// Families that the host gave, by LLM.
     families: BTreeMap<String, String>,
@@ -63,7 +64,7 @@ struct State {
 struct Ranking {
     /// What is best by what is known, or what stands in for it.
     best: usize,
-    beliefs: Vec<Belief>,
+    posteriors: Vec<Posterior>,
     abstained: Option<String>,
 }
 
@@ -113,18 +114,18 @@ impl Router {
         let seed = mixed(self.options.seed, self.state.decisions);
         let allowed: Vec<Arm> = permitted.iter().map(|at| self.state.budget.priced(&arms[*at])).collect();
         let ranking = self.rank(request, &allowed, seed);
-        let odds = self.odds(request, &allowed, &permitted, &ranking, seed);
-        let drawn = draw(&odds, unit(mixed(seed, 1)))?;
-        let mut all_odds = vec![0.0; arms.len()];
-        permitted.iter().zip(&odds).for_each(|(at, p)| all_odds[*at] = *p);
+        let propensities = self.propensities(request, &allowed, &permitted, &ranking, seed);
+        let drawn = draw(&propensities, unit(mixed(seed, 1)))?;
+        let mut all_propensities = vec![0.0; arms.len()];
+        permitted.iter().zip(&propensities).for_each(|(at, p)| all_propensities[*at] = *p);
         let names = request.candidates.iter().map(|candidate| candidate.name.clone()).collect();
-        let mut decision = Decision::drawn(self.policy.name(), names, all_odds, permitted[drawn])?;
+        let mut decision = Decision::drawn(self.policy.name(), names, all_propensities, permitted[drawn])?;
         decision.inputs = Some(self.fingerprint(&arms, seed)?);
         decision.versions = request.predictions.and_then(<[_]>::first).map(versions).unwrap_or_default();
         decision.reason = Some(sentence(
             request,
             &allowed,
-            &ranking.beliefs,
+            &ranking.posteriors,
             drawn,
             ranking.best,
             ranking.abstained.as_deref(),
@@ -143,14 +144,14 @@ impl Router {
     pub fn choose_predicted(&mut self, service: &PredictionService, request: &Request<'_>) -> Result<Choice> {
         request.verify()?;
         let ways: Vec<_> = request.candidates.iter().map(|c| c.plan.apply(request.task)).collect();
-        let predictions = service.outlooks(&ways)?;
+        let predictions = service.predict_candidates(&ways)?;
         self.choose(&request.predicted(&predictions))
     }
 
     /// Learns what a generation cost and took, when it has ended; numbers that no event may have are left
     /// out.
     pub fn completed(&mut self, task: &TaskContext, done: &Completion, now: DateTime<Utc>) {
-        self.state.meter.learn(task, done);
+        self.state.cost_model.learn(task, done);
         self.state.budget.spend(done.cost_usd, now);
     }
 
@@ -161,7 +162,7 @@ impl Router {
         let started = &event.started.value;
         let shown = started.predictions.iter().find(|shown| shown.target == "success");
         let predicted = shown.filter(|shown| shown.model_version > 0);
-        let predicted = predicted.map(|shown| Belief::new(shown.value, (shown.lower, shown.upper)));
+        let predicted = predicted.map(|shown| Posterior::new(shown.value, (shown.lower, shown.upper)));
         let words = Words::of(&started.context.task_description);
         let arm = Arm { predicted, ..self.arm_of(&started.context, &words) };
         self.policy.learn(&arm, &TaskOutcome::new(success));
@@ -186,17 +187,17 @@ impl Router {
 
     /// Which LLM does how well at which type of task, by type, the one to rely on most first. These are
     /// plain counts: an LLM that is given the hard tasks looks worse than it is.
-    pub fn weights(&self) -> Vec<ModelWeight> {
+    pub fn weights(&self) -> Vec<LeaderboardEntry> {
         self.state.records.weights()
     }
 
-    /// All that was learnt, and what sessions and budget stand at.
+    /// All that was learned, and what sessions and budget stand at.
     ///
     /// # Errors
     /// `Internal` when it cannot be written.
     pub fn save(&self) -> Result<Vec<u8>> {
         let saved =
-            Saved { policy: self.policy.name().to_owned(), learnt: self.policy.save()?, state: &self.state };
+            Saved { policy: self.policy.name().to_owned(), learned: self.policy.save()?, state: &self.state };
         let payload = postcard::to_stdvec(&saved)
             .map_err(|e| Error::internal("the router cannot be written").with_source(e))?;
         envelope::seal(KIND, &payload)
@@ -217,7 +218,7 @@ impl Router {
                 self.policy.name()
             )));
         }
-        self.policy.restore(&saved.learnt)?;
+        self.policy.restore(&saved.learned)?;
         self.state = saved.state;
         Ok(())
     }
@@ -227,7 +228,8 @@ impl Router {
 #[derive(Serialize, Deserialize)]
 struct Saved<S> {
     policy: String,
-    learnt: Vec<u8>,
+    #[serde(alias = "learnt")]
+    learned: Vec<u8>,
     state: S,
 }
 
@@ -244,13 +246,13 @@ impl Router {
         let arm = |(at, candidate): (usize, &Candidate)| {
             let task = candidate.plan.apply(request.task);
             let predicted = request.predictions.map(|all| &all[at]);
-            let (cost_usd, seconds) = self.state.meter.expected(&task, candidate.usd_per_1k_tokens);
+            let (cost_usd, seconds) = self.state.cost_model.expected(&task, candidate.usd_per_1k_tokens);
             let time = predicted.filter(|p| p.time.estimate.model_version > 0);
             Arm {
                 name: candidate.name.clone(),
                 predicted: predicted
                     .filter(|p| p.success.model_version > 0)
-                    .map(|p| Belief::new(p.success.success_probability, p.success.interval)),
+                    .map(|p| Posterior::new(p.success.success_probability, p.success.interval)),
                 cost_usd,
                 seconds: time.map_or(seconds, |p| p.time.estimated_seconds),
                 ..self.arm_of(&task, &words)
@@ -315,8 +317,8 @@ impl Router {
 
     fn rank(&self, request: &Request<'_>, arms: &[Arm], seed: u64) -> Ranking {
         let objective = &self.options.objective;
-        let beliefs = self.policy.beliefs(arms);
-        let means: Vec<_> = beliefs.iter().map(|belief| belief.success).collect();
+        let posteriors = self.policy.posteriors(arms);
+        let means: Vec<_> = posteriors.iter().map(|posterior| posterior.success).collect();
         let best = objective.best(arms, &means);
         let named = request.default.and_then(|name| arms.iter().position(|arm| arm.name == name));
         let cheapest = || {
@@ -325,12 +327,12 @@ impl Router {
         };
         let fallback = named.unwrap_or_else(cheapest);
         if best == fallback {
-            return Ranking { best, beliefs, abstained: None };
+            return Ranking { best, posteriors, abstained: None };
         }
         let sure =
             self.policy.beats(&[arms[best].clone(), arms[fallback].clone()], objective, mixed(seed, 2));
         if sure >= self.options.certainty {
-            return Ranking { best, beliefs, abstained: None };
+            return Ranking { best, posteriors, abstained: None };
         }
         let what = if named.is_some() { "the default" } else { "the cheapest" };
         let abstained = format!(
@@ -340,11 +342,11 @@ impl Router {
             sure * 100.0,
             self.options.certainty * 100.0
         );
-        Ranking { best: fallback, beliefs, abstained: Some(abstained) }
+        Ranking { best: fallback, posteriors, abstained: Some(abstained) }
     }
 
     /// The odds of the permitted arms.
-    fn odds(
+    fn propensities(
         &self,
         request: &Request<'_>,
         arms: &[Arm],
@@ -355,25 +357,26 @@ impl Router {
         if request.critical || self.options.safety.exploration_off {
             return all_on(ranking.best, arms.len());
         }
-        let mut odds = self.policy.odds(arms, &self.options.objective, seed);
+        let mut propensities = self.policy.propensities(arms, &self.options.objective, seed);
         if ranking.abstained.is_some()
-            && let Some(most) = (0..odds.len()).max_by(|a, b| odds[*a].total_cmp(&odds[*b]))
+            && let Some(most) =
+                (0..propensities.len()).max_by(|a, b| propensities[*a].total_cmp(&propensities[*b]))
         {
             // What stands in for the best takes its place.
-            odds.swap(most, ranking.best);
+            propensities.swap(most, ranking.best);
         }
         let newcomers = self.newcomers(request, permitted);
-        let share = if newcomers.is_empty() { 0.0 } else { self.options.newcomer_share };
-        odds.iter_mut().for_each(|p| *p *= 1.0 - share);
-        newcomers.iter().for_each(|at| odds[*at] += share / newcomers.len() as f64);
-        self.options.safety.bounded(odds, ranking.best)
+        let share = if newcomers.is_empty() { 0.0 } else { self.options.cold_start_share };
+        propensities.iter_mut().for_each(|p| *p *= 1.0 - share);
+        newcomers.iter().for_each(|at| propensities[*at] += share / newcomers.len() as f64);
+        self.options.safety.bounded(propensities, ranking.best)
     }
 
     /// Those of the permitted arms whose LLM has no record while another's has; what names none is not new.
     fn newcomers(&self, request: &Request<'_>, permitted: &[usize]) -> Vec<usize> {
         let is_new = |at: &usize| {
             let llm = request.candidates[*at].plan.llm.as_deref().or(request.task.model_used.as_deref());
-            llm.is_some_and(|llm| self.state.records.outcomes(llm) < self.options.newcomer_outcomes)
+            llm.is_some_and(|llm| self.state.records.outcomes(llm) < self.options.cold_start_outcomes)
         };
         if permitted.iter().all(is_new) {
             return Vec::new();
@@ -381,7 +384,7 @@ impl Router {
         (0..permitted.len()).filter(|index| is_new(&permitted[*index])).collect()
     }
 
-    /// A number for all that the choice hangs on, but for what was learnt.
+    /// A number for all that the choice hangs on, but for what was learned.
     fn fingerprint(&self, arms: &[Arm], seed: u64) -> Result<String> {
         let seen = postcard::to_stdvec(&(arms, &self.options, seed))
             .map_err(|e| Error::internal("a choice's inputs cannot be written").with_source(e))?;
@@ -399,7 +402,7 @@ fn keep(permitted: &mut Vec<usize>, limit: Option<f64>, of: impl Fn(usize) -> f6
     }
 }
 
-fn versions(predictions: &Outlook) -> BTreeMap<String, u64> {
+fn versions(predictions: &CandidatePrediction) -> BTreeMap<String, u64> {
     [("success", predictions.success.model_version), ("time", predictions.time.estimate.model_version)]
         .map(|(name, version)| (name.to_owned(), version))
         .into()

@@ -1,13 +1,13 @@
 //! How far exploring may go.
 
-use super::policy::all_on;
+use super::policies::all_on;
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 /// Limits that hold whatever the policy says.
 ///
 /// ```
-/// use devmatrix_ml::decide::Safety;
+/// use devmatrix_ml::routing::Safety;
 /// let mut safety = Safety::default();
 /// safety.max_exploration = 0.1;
 /// safety.verify()?;
@@ -44,17 +44,17 @@ impl Safety {
 
     /// These odds within the limits, where `best` is what is best by what is known. What exceeds goes
     /// to it, the others keep their proportions.
-    pub fn bounded(&self, odds: Vec<f64>, best: usize) -> Vec<f64> {
-        let Some(own) = odds.get(best).copied() else { return odds };
+    pub fn bounded(&self, propensities: Vec<f64>, best: usize) -> Vec<f64> {
+        let Some(own) = propensities.get(best).copied() else { return propensities };
         if self.exploration_off || self.max_exploration == 0.0 {
-            return all_on(best, odds.len());
+            return all_on(best, propensities.len());
         }
         let others = 1.0 - own;
         if others <= self.max_exploration {
-            return odds;
+            return propensities;
         }
         let scale = self.max_exploration / others;
         let bounded = |(at, p)| if at == best { 1.0 - self.max_exploration } else { p * scale };
-        odds.into_iter().enumerate().map(bounded).collect()
+        propensities.into_iter().enumerate().map(bounded).collect()
     }
 }

@@ -17,7 +17,8 @@ pub(super) struct Sessions {
 struct Drawn {
     policy: String,
     candidates: Vec<String>,
-    odds: Vec<f64>,
+    #[serde(alias = "odds")]
+    propensities: Vec<f64>,
     chosen: usize,
     inputs: Option<String>,
     versions: BTreeMap<String, u64>,
@@ -34,7 +35,7 @@ impl Sessions {
         let drawn = Drawn {
             policy: decision.policy.clone(),
             candidates: decision.candidates.clone(),
-            odds: decision.odds.clone(),
+            propensities: decision.propensities.clone(),
             chosen,
             inputs: decision.inputs.clone(),
             versions: decision.versions.clone(),
@@ -52,8 +53,12 @@ impl Sessions {
     /// The decision of a session as it is repeated: with the odds with which it was drawn.
     pub(super) fn drawn(&self, session: &str) -> Option<Result<Decision>> {
         let drawn = self.drawn.get(session)?;
-        let decision =
-            Decision::drawn(&drawn.policy, drawn.candidates.clone(), drawn.odds.clone(), drawn.chosen);
+        let decision = Decision::drawn(
+            &drawn.policy,
+            drawn.candidates.clone(),
+            drawn.propensities.clone(),
+            drawn.chosen,
+        );
         Some(decision.map(|decision| Decision {
             inputs: drawn.inputs.clone(),
             versions: drawn.versions.clone(),

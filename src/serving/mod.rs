@@ -1,35 +1,36 @@
 //! Predictions from memory: no I/O, no lock held while computing, one consistent set of models.
 
-mod adapted;
+mod interval_levels;
 mod models;
 mod predictions;
+mod telemetry;
 
 pub use models::ModelChange;
-pub use predictions::{Outlook, Predictions};
+pub use predictions::{CandidatePrediction, Predictions};
 
 use crate::clock::Clock;
-use crate::code::CodeOptions;
+use crate::code_metrics::CodeOptions;
 use crate::collect::measure;
 use crate::dataset::Target;
 use crate::error::{Error, Result};
 use crate::event::{Completion, TaskContext};
 use crate::features::{FeatureEngineer, FeatureRow};
-use crate::fnv;
 use crate::history::{NearestTask, SharedHistory};
 use crate::models::{
-    ComplexityPrediction, ComplexityTrainer, English, Estimate, Locale, Predictor, QualityPrediction,
-    QualityTrainer, Quantity, Reason, ReasonGroup, RegressionModel, RegressionTrainer, SimilarEvidence,
-    SuccessPrediction, TemplateCatalogue, TemplateRanker, TemplateRanking, TemplateView, TimePrediction,
-    TimeTrainer, prior,
+    Attribution, AttributionGroup, ComplexityPrediction, ComplexityTrainer, English, Estimate, Locale,
+    Predictor, QualityPrediction, QualityTrainer, RegressionModel, RegressionTarget, RegressionTrainer,
+    SimilarOutcomes, SuccessPrediction, TemplateCatalogue, TemplateRanker, TemplateRanking, TemplateView,
+    TimePrediction, TimeTrainer, prior,
 };
 use crate::registry::ModelRegistry;
-use crate::similar::EmbeddedTasks;
-use crate::telemetry::{self, Call};
+use crate::similarity::EmbeddedTasks;
+use crate::stats::fnv;
 use crate::text::MAX_TEXT_BYTES;
-use adapted::Adapted;
 use arc_swap::ArcSwap;
+use interval_levels::Adapted;
 use models::{Loaded, ModelSet, Served};
 use std::sync::Arc;
+use telemetry::Call;
 
 /// Answers from the models in production, and swaps them while answering.
 ///
@@ -39,7 +40,7 @@ use std::sync::Arc;
 /// use devmatrix_ml::features::FeatureEngineer;
 /// use devmatrix_ml::history::SharedHistory;
 /// use devmatrix_ml::models::Status;
-/// use devmatrix_ml::serve::PredictionService;
+/// use devmatrix_ml::serving::PredictionService;
 /// use std::sync::Arc;
 /// let history = Arc::new(SharedHistory::new());
 /// let service = PredictionService::new(history, FeatureEngineer::default(), Arc::new(SystemClock));
@@ -169,7 +170,7 @@ impl PredictionService {
 
     /// What the challengers on trial say of `task`, the models in production standing in where there is
     /// none, without reasons and without effect; `None` where nothing is on trial. Their record for the
-    /// gate is kept by [`Training::review`](crate::train::Training::review), which makes the same
+    /// gate is kept by [`Training::review`](crate::training::Training::review), which makes the same
     /// predictions again from the store; this is for a host that wants to see them.
     ///
     /// # Errors
@@ -201,12 +202,15 @@ impl PredictionService {
     ///
     /// # Errors
     /// Those of [`PredictionService::predict_what_if`].
-    pub fn outlooks(&self, ways: &[TaskContext]) -> Result<Vec<Outlook>> {
+    pub fn predict_candidates(&self, ways: &[TaskContext]) -> Result<Vec<CandidatePrediction>> {
         telemetry::predicted(Call::WhatIf, || {
             self.what_if(ways, |models, seen| {
                 let time = self.estimate(models.time.as_deref(), &TimeTrainer::default(), &seen.row, false);
                 let success = self.success(models, seen, false);
-                Outlook { time: TimePrediction::new(time, Some(success.success_probability)), success }
+                CandidatePrediction {
+                    time: TimePrediction::new(time, Some(success.success_probability)),
+                    success,
+                }
             })
         })
     }
@@ -271,7 +275,7 @@ impl PredictionService {
     ///
     /// # Errors
     /// `InvalidInput` naming the field of the task that is out of range; those of the embedder.
-    pub fn similar_tasks(&self, task: &TaskContext, most: usize) -> Result<SimilarEvidence> {
+    pub fn similar_tasks(&self, task: &TaskContext, most: usize) -> Result<SimilarOutcomes> {
         task.validate()?;
         let (task, now) = (task.as_stored(), self.clock.now());
         let tasks = match &self.embedded {
@@ -282,7 +286,7 @@ impl PredictionService {
             }
             None => self.history.with(|history| history.nearest(&task, most, now)),
         };
-        Ok(SimilarEvidence::new(tasks, self.locale()))
+        Ok(SimilarOutcomes::new(tasks, self.locale()))
     }
 
     /// The features of `task` as they are now.
@@ -399,18 +403,18 @@ impl PredictionService {
             None => prior::prediction(row, self.schema),
         };
         if explained {
-            prediction.similar_tasks = Some(SimilarEvidence::new(seen.nearest, self.locale()));
+            prediction.similar_tasks = Some(SimilarOutcomes::new(seen.nearest, self.locale()));
         }
         if let Some(loaded) = models.success.as_ref().filter(|_| explained) {
             let (reasons, by_topic) = self.worded(loaded.model.reasons(row));
-            (prediction.risk_factors, prediction.reasons_by_topic) = (reasons, by_topic);
+            (prediction.risk_factors, prediction.attributions_by_topic) = (reasons, by_topic);
             prediction.risk_factors.retain(|reason| reason.contribution < 0.0);
         }
         prediction.notes.extend(note_on(row));
         prediction
     }
 
-    fn estimate<Q: Quantity>(
+    fn estimate<Q: RegressionTarget>(
         &self,
         loaded: Option<&Loaded<RegressionModel<Q>>>,
         trainer: &RegressionTrainer<Q>,
@@ -436,11 +440,11 @@ impl PredictionService {
     }
 
     /// The reasons in the host's words, and what they come to by topic.
-    fn worded(&self, mut reasons: Vec<Reason>) -> (Vec<Reason>, Vec<ReasonGroup>) {
+    fn worded(&self, mut reasons: Vec<Attribution>) -> (Vec<Attribution>, Vec<AttributionGroup>) {
         if let Some(locale) = &self.locale {
             reasons.iter_mut().for_each(|reason| reason.text = locale.sentence(reason));
         }
-        let by_topic = Reason::by_topic(&reasons, self.locale());
+        let by_topic = Attribution::by_topic(&reasons, self.locale());
         (reasons, by_topic)
     }
 

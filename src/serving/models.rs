@@ -5,8 +5,8 @@ use crate::models::{
     ComplexityTrainer, Predictor, QualityTrainer, SuccessTrainer, TemplateRanker, TemplateTrainer,
     TimeTrainer, Trainer, template_schema,
 };
+use crate::models::{MAX_MODEL_BYTES, open_artefact};
 use crate::registry::{ModelRegistry, Stage, envelope};
-use crate::train::{MAX_ARTEFACT_BYTES, open_artefact};
 use std::sync::Arc;
 
 /// A model with its version.
@@ -17,7 +17,7 @@ pub(super) struct Loaded<M> {
 }
 
 /// A model in production, or none yet.
-type Slot<M> = Option<Arc<Loaded<M>>>;
+type Layer<M> = Option<Arc<Loaded<M>>>;
 
 /// The model that a trainer makes.
 type ModelOf<T> = <T as Trainer>::Model;
@@ -25,11 +25,11 @@ type ModelOf<T> = <T as Trainer>::Model;
 /// The models that answer together.
 #[derive(Debug, Default, Clone)]
 pub(super) struct ModelSet {
-    pub(super) success: Slot<ModelOf<SuccessTrainer>>,
-    pub(super) complexity: Slot<ModelOf<ComplexityTrainer>>,
-    pub(super) time: Slot<ModelOf<TimeTrainer>>,
-    pub(super) quality: Slot<ModelOf<QualityTrainer>>,
-    pub(super) template: Slot<TemplateRanker>,
+    pub(super) success: Layer<ModelOf<SuccessTrainer>>,
+    pub(super) complexity: Layer<ModelOf<ComplexityTrainer>>,
+    pub(super) time: Layer<ModelOf<TimeTrainer>>,
+    pub(super) quality: Layer<ModelOf<QualityTrainer>>,
+    pub(super) template: Layer<TemplateRanker>,
 }
 
 /// The models in production, and what answers where challengers on trial do.
@@ -123,7 +123,7 @@ async fn on_trial<T: Trainer>(
     trainer: &T,
     held: Option<&Arc<Loaded<T::Model>>>,
     schema: u64,
-) -> Result<Slot<T::Model>> {
+) -> Result<Layer<T::Model>> {
     let name = trainer.name();
     let versions = registry.versions(name).await?;
     let Some(staged) = versions.iter().rev().find(|v| v.stage == Stage::Staging) else { return Ok(None) };
@@ -151,7 +151,7 @@ async fn fresh<T: Trainer>(
     held: Option<&Arc<Loaded<T::Model>>>,
     schema: u64,
     changes: &mut Vec<ModelChange>,
-) -> Result<Slot<T::Model>> {
+) -> Result<Layer<T::Model>> {
     let name = trainer.name();
     let Some(version) = changed(registry, name, held, changes).await? else { return Ok(held.cloned()) };
     let Some(version) = version else { return Ok(None) };
@@ -165,12 +165,12 @@ async fn fresh_ranker(
     registry: &dyn ModelRegistry,
     held: Option<&Arc<Loaded<TemplateRanker>>>,
     changes: &mut Vec<ModelChange>,
-) -> Result<Slot<TemplateRanker>> {
+) -> Result<Layer<TemplateRanker>> {
     let name = TemplateTrainer::default().name();
     let Some(version) = changed(registry, name, held, changes).await? else { return Ok(held.cloned()) };
     let Some(version) = version else { return Ok(None) };
     let bytes = registry.artefact(name, version).await?;
-    let model = envelope::open(&bytes, name, MAX_ARTEFACT_BYTES)
+    let model = envelope::open(&bytes, name, MAX_MODEL_BYTES)
         .and_then(TemplateRanker::from_bytes)
         .map_err(|e| e.context(format!("{name} version {version}")))?;
     fits(name, version, model.schema(), template_schema())?;

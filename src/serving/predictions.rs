@@ -39,21 +39,21 @@ impl Predictions {
 /// What a choice hangs on: is it likely to succeed, and how long will it take?
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
-pub struct Outlook {
+pub struct CandidatePrediction {
     /// Will it be approved as it is?
     pub success: SuccessPrediction,
     /// How long will it take?
     pub time: TimePrediction,
 }
 
-impl Outlook {
+impl CandidatePrediction {
     /// What is to be stored with the start of the generation, as [`Predictions::shown`] has it.
     pub fn shown(&self) -> Vec<ShownPrediction> {
         shown(&self.success, &[(Target::Time, &self.time.estimate)])
     }
 }
 
-impl From<Predictions> for Outlook {
+impl From<Predictions> for CandidatePrediction {
     fn from(Predictions { success, time, .. }: Predictions) -> Self {
         Self { success, time }
     }

@@ -1,6 +1,6 @@
 //! Past descriptions by a host's own embeddings.
 
-use super::kept::Kept;
+use super::reservoir::Reservoir;
 use super::{DEFAULT_CAPACITY, SimilarTask};
 use crate::error::{Error, Result};
 use crate::event::TaskId;
@@ -19,13 +19,13 @@ pub trait Embedder: Send + Sync + Debug {
 
 /// Finds the tasks whose descriptions a host's embeddings hold to be most alike, by cosine.
 ///
-/// It gives evidence ([`PredictionService::similar_tasks`](crate::serve::PredictionService::similar_tasks));
+/// It gives evidence ([`PredictionService::similar_tasks`](crate::serving::PredictionService::similar_tasks));
 /// the models' own features go by [`SimilarTasks`](super::SimilarTasks), which needs no model of the
 /// host's. A search reads every vector that is kept.
 ///
 /// ```
 /// use devmatrix_ml::event::TaskId;
-/// use devmatrix_ml::similar::{EmbeddedTasks, Embedder};
+/// use devmatrix_ml::similarity::{EmbeddedTasks, Embedder};
 /// use std::sync::Arc;
 /// #[derive(Debug)]
 /// struct Vowels; // a host would ask its embedding model
@@ -48,7 +48,7 @@ pub struct EmbeddedTasks {
 
 #[derive(Debug)]
 struct Held {
-    kept: Kept,
+    kept: Reservoir,
     /// By the hash of its id: the task, its latest start, its vector of length 1.
     tasks: BTreeMap<u64, (TaskId, i64, Vec<f32>)>,
     width: Option<usize>,
@@ -63,7 +63,7 @@ impl EmbeddedTasks {
     /// An index of at most `capacity` tasks: three quarters of them the newest, the others a sample
     /// of all there were.
     pub fn with_capacity(embedder: Arc<dyn Embedder>, capacity: usize) -> Self {
-        let held = Held { kept: Kept::new(capacity), tasks: BTreeMap::new(), width: None };
+        let held = Held { kept: Reservoir::new(capacity), tasks: BTreeMap::new(), width: None };
         Self { embedder, held: RwLock::new(held) }
     }
 

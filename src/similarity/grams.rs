@@ -1,6 +1,6 @@
 //! A description as a bounded set of hashed words and character n-grams.
 
-use crate::fnv;
+use crate::stats::fnv;
 use crate::text::MAX_TEXT_BYTES;
 use serde::{Deserialize, Serialize};
 

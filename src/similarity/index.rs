@@ -2,10 +2,10 @@
 
 use super::DEFAULT_CAPACITY;
 use super::grams::TextGrams;
-use super::kept::Kept;
+use super::reservoir::Reservoir;
 use crate::error::{Error, Result};
 use crate::event::TaskId;
-use crate::fnv;
+use crate::stats::fnv;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
@@ -16,7 +16,7 @@ use std::collections::HashMap;
 ///
 /// ```
 /// use devmatrix_ml::event::TaskId;
-/// use devmatrix_ml::similar::{SimilarTasks, TextGrams};
+/// use devmatrix_ml::similarity::{SimilarTasks, TextGrams};
 /// let mut tasks = SimilarTasks::new(1000);
 /// let texts = ["Add a login page with passwords", "Migrate the orders table", "Draw a chart of sales"];
 /// for (i, text) in texts.iter().enumerate() {
@@ -29,7 +29,7 @@ use std::collections::HashMap;
 /// ```
 #[derive(Debug, Clone)]
 pub struct SimilarTasks {
-    kept: Kept,
+    kept: Reservoir,
     numbers: HashMap<u64, u32>,
     pub(super) entries: Vec<Option<Entry>>,
     free: Vec<u32>,
@@ -61,7 +61,7 @@ impl SimilarTasks {
     /// of all there were.
     pub fn new(capacity: usize) -> Self {
         Self {
-            kept: Kept::new(capacity),
+            kept: Reservoir::new(capacity),
             numbers: HashMap::new(),
             entries: Vec::new(),
             free: Vec::new(),
@@ -221,8 +221,8 @@ impl SimilarTasks {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::similar::kept::mixed;
-    use crate::similar::samples::{task, texts};
+    use crate::similarity::reservoir::mixed;
+    use crate::similarity::samples::{task, texts};
     use proptest::prelude::*;
 
     #[test]

@@ -8,7 +8,7 @@
 mod embedded;
 mod grams;
 mod index;
-mod kept;
+mod reservoir;
 #[cfg(test)]
 mod samples;
 mod search;
@@ -16,7 +16,7 @@ mod search;
 pub use embedded::{EmbeddedTasks, Embedder};
 pub use grams::TextGrams;
 pub use index::SimilarTasks;
-pub(crate) use search::Effort;
+pub(crate) use search::SearchBudget;
 
 use crate::event::TaskId;
 use serde::{Deserialize, Serialize};

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 /// a sample of all there ever were. Either is the top of a total order, so what is kept hangs on the
 /// set of keys and moments alone.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Kept {
+pub(super) struct Reservoir {
     capacity: usize,
     newest: BTreeSet<(i64, u64)>,
     sample: BTreeSet<(u64, u64)>,
@@ -15,7 +15,7 @@ pub(super) struct Kept {
 /// Of so many places one is for the sample.
 const SAMPLE_SHARE: usize = 4;
 
-impl Kept {
+impl Reservoir {
     pub(super) fn new(capacity: usize) -> Self {
         Self { capacity, newest: BTreeSet::new(), sample: BTreeSet::new() }
     }

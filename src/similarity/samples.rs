@@ -1,7 +1,7 @@
 //! Tasks and texts for the tests of this module.
 
 use super::grams::TextGrams;
-use super::kept::mixed;
+use super::reservoir::mixed;
 use crate::event::TaskId;
 
 pub(super) fn task(number: usize) -> TaskId {

@@ -7,14 +7,14 @@ use crate::event::TaskId;
 
 /// How far a search goes.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Effort {
+pub(crate) struct SearchBudget {
     /// Entries of common grams are passed over once the rare ones have named this many.
     postings: usize,
     /// Entries named by rare grams that are compared in full.
     compared: usize,
 }
 
-impl Effort {
+impl SearchBudget {
     /// For features, of which one is made for every generation.
     pub(crate) const QUICK: Self = Self { postings: 2000, compared: 12 };
     /// For somebody who asks.
@@ -31,13 +31,13 @@ const B: f64 = 0.5;
 impl SimilarTasks {
     /// The `most` tasks that are most like `text`, the nearest first, `except` one.
     pub fn nearest(&self, text: &TextGrams, most: usize, except: Option<&TaskId>) -> Vec<SimilarTask> {
-        self.nearest_with(Effort::THOROUGH, text, most, except)
+        self.nearest_with(SearchBudget::THOROUGH, text, most, except)
     }
 
     /// The same with this effort.
     pub(crate) fn nearest_with(
         &self,
-        effort: Effort,
+        effort: SearchBudget,
         text: &TextGrams,
         most: usize,
         except: Option<&TaskId>,
@@ -81,7 +81,7 @@ impl SimilarTasks {
     }
 
     /// The entries that share the most of the rare grams.
-    fn named(&self, query: &Query<'_>, effort: Effort) -> Vec<u32> {
+    fn named(&self, query: &Query<'_>, effort: SearchBudget) -> Vec<u32> {
         let mut rarest: Vec<_> = query.grams.iter().filter(|(.., entries)| !entries.is_empty()).collect();
         rarest.sort_by_key(|(gram, _, entries)| (entries.len(), *gram));
         let sum: f64 = query.grams.iter().map(|(_, idf, _)| idf).sum();
@@ -137,7 +137,7 @@ struct Query<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::similar::samples::{task, texts};
+    use crate::similarity::samples::{task, texts};
 
     /// The nearest by comparing with all.
     fn by_comparing_all(index: &SimilarTasks, text: &TextGrams, most: usize) -> Vec<TaskId> {

@@ -1,6 +1,6 @@
 //! The same task done another way.
 
-use super::outcome::{self, Effort};
+use super::outcome::{self, SearchBudget};
 use super::random::{Draw, Purpose};
 use super::{Generation, Simulator};
 use crate::event::{Decision, TaskContext};
@@ -40,8 +40,8 @@ impl Simulator {
     /// # Ok::<(), devmatrix_ml::Error>(())
     /// ```
     pub fn expected(&self, generation: &Generation, context: &TaskContext) -> Expected {
-        let success = self.odds(generation, context);
-        let effort = Effort::of(context, generation.difficulty, &generation.completion);
+        let success = self.probability(generation, context);
+        let effort = SearchBudget::of(context, generation.difficulty, &generation.completion);
         let (cost_usd, seconds) = effort.expected();
         Expected { success, cost_usd, seconds, quality: outcome::quality(success, generation.difficulty) }
     }
@@ -51,14 +51,14 @@ impl Simulator {
     pub fn act(&self, generation: &Generation, context: TaskContext, decision: Decision) -> Generation {
         let number = generation.number;
         let start = context.started_at.or(generation.context.started_at).unwrap_or(self.options.start);
-        let odds = self.odds(generation, &context);
-        let success = Draw::new(self.options.seed, Purpose::Outcome, number).chance(odds);
-        let effort = Effort::of(&context, generation.difficulty, &generation.completion);
+        let probability = self.probability(generation, &context);
+        let success = Draw::new(self.options.seed, Purpose::Outcome, number).chance(probability);
+        let effort = SearchBudget::of(&context, generation.difficulty, &generation.completion);
         let written = generation.completion.clone();
         let completion = effort.complete(&self.options, number, start, success, written);
         let ended = completion.completed_at.unwrap_or(start);
-        let asked = completion.review.as_ref().is_some_and(|review| review.asked);
+        let asked = completion.review.as_ref().is_some_and(|review| review.requested);
         let feedback = outcome::judge(&self.options, number, generation.difficulty, ended, (success, asked));
-        Generation { context, decision, odds, completion, feedback, ..generation.clone() }
+        Generation { context, decision, probability, completion, feedback, ..generation.clone() }
     }
 }

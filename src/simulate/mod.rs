@@ -8,7 +8,7 @@
 //! (`cargo test --features testing,simulate --test simulate -- --nocapture` measures three).
 //!
 //! Each generation's draws come from streams of its own, made of the seed, their purpose and the
-//! generation's number; asking [`Simulator::odds`] draws nothing.
+//! generation's number; asking [`Simulator::probability`] draws nothing.
 
 mod act;
 mod arrivals;
@@ -48,10 +48,10 @@ const MOST_TRIES: u32 = 4;
 /// use devmatrix_ml::simulate::{Simulator, SimulatorOptions};
 /// let mut world = Simulator::new(SimulatorOptions::default())?;
 /// let generation = world.next().unwrap();
-/// assert!((0.0..=1.0).contains(&generation.odds));
+/// assert!((0.0..=1.0).contains(&generation.probability));
 /// let mut cooler = generation.context.clone();
 /// cooler.temperature = Some(0.0);
-/// assert!(world.odds(&generation, &cooler) >= generation.odds); // what if?
+/// assert!(world.probability(&generation, &cooler) >= generation.probability); // what if?
 /// # Ok::<(), devmatrix_ml::Error>(())
 /// ```
 #[derive(Debug, Clone)]
@@ -80,7 +80,7 @@ pub struct Generation {
     /// How hard the task is, in log-odds; only a part of it shows in the words.
     pub difficulty: f64,
     /// The true probability of success.
-    pub odds: f64,
+    pub probability: f64,
     /// Its end.
     pub completion: Completion,
     /// What the user says and when; `None` where nobody answers.
@@ -111,9 +111,9 @@ impl Simulator {
     ///
     /// They hang on the context, its start (the generation's own where it has none) and the hidden
     /// difficulty, nothing else. The difficulty is the task's: other words do not change it.
-    pub fn odds(&self, generation: &Generation, context: &TaskContext) -> f64 {
+    pub fn probability(&self, generation: &Generation, context: &TaskContext) -> f64 {
         let start = context.started_at.or(generation.context.started_at);
-        world::odds(&self.options, context, generation.difficulty, start.unwrap_or(self.options.start))
+        world::probability(&self.options, context, generation.difficulty, start.unwrap_or(self.options.start))
     }
 
     /// Takes into the library what was approved by `now`.
@@ -158,12 +158,12 @@ impl Iterator for Simulator {
         self.hear(now);
         let mut task = self.next_task(now);
         let decision = self.set_up(&mut task, now);
-        let odds = world::odds(&self.options, &task.context, task.difficulty, now);
+        let probability = world::probability(&self.options, &task.context, task.difficulty, now);
         let mut draw = Draw::new(self.options.seed, Purpose::Outcome, self.number);
-        let success = draw.chance(odds);
+        let success = draw.chance(probability);
         let completion = outcome::complete(&self.options, self.number, &task, now, success);
         let ended = completion.completed_at.unwrap_or(now);
-        let asked = completion.review.as_ref().is_some_and(|review| review.asked);
+        let asked = completion.review.as_ref().is_some_and(|review| review.requested);
         let feedback = outcome::judge(&self.options, self.number, task.difficulty, ended, (success, asked));
         let number = self.number;
         let (event_id, difficulty) = (event_id(self.number), task.difficulty);
@@ -172,7 +172,16 @@ impl Iterator for Simulator {
             self.heed(&mut draw, task, *at, feedback);
         }
         self.number += 1;
-        Some(Generation { event_id, context, decision, difficulty, odds, completion, feedback, number })
+        Some(Generation {
+            event_id,
+            context,
+            decision,
+            difficulty,
+            probability,
+            completion,
+            feedback,
+            number,
+        })
     }
 }
 

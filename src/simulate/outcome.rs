@@ -39,12 +39,12 @@ pub(super) fn complete(
         review: audit(options, number),
         ..Completion::default()
     };
-    let effort = Effort::of(&task.context, task.difficulty, &written);
+    let effort = SearchBudget::of(&task.context, task.difficulty, &written);
     effort.complete(options, number, start, success, written)
 }
 
 /// What a generation takes.
-pub(super) struct Effort {
+pub(super) struct SearchBudget {
     /// Tokens that are sure, and those that thinking takes, on which chance works.
     tokens: (f64, f64),
     llm: &'static Llm,
@@ -57,7 +57,7 @@ pub(super) struct Effort {
 /// Spread of the logarithm of the tokens that thinking takes.
 const THINKING_SPREAD: f64 = 0.3;
 
-impl Effort {
+impl SearchBudget {
     /// An LLM that is not of this world costs and takes what the first of it does.
     pub(super) fn of(context: &TaskContext, difficulty: f64, written: &Completion) -> Self {
         let llm = llm_of(context).unwrap_or(&LLMS[0]);
@@ -123,11 +123,11 @@ fn mend(difficulty: f64) -> f64 {
     0.6 - 0.08 * difficulty.clamp(-2.0, 3.0)
 }
 
-/// Expected quality of a generation that succeeds with probability `odds`, but for what is cut off
+/// Expected quality of a generation that succeeds with probability `probability`, but for what is cut off
 /// at 0 and 10.
-pub(super) fn quality(odds: f64, difficulty: f64) -> f64 {
+pub(super) fn quality(probability: f64, difficulty: f64) -> f64 {
     let failed = mend(difficulty) * QUALITY[1] + (1.0 - mend(difficulty)) * QUALITY[2];
-    (odds * QUALITY[0] + (1.0 - odds) * failed - 0.2 * difficulty).clamp(0.0, 10.0)
+    (probability * QUALITY[0] + (1.0 - probability) * failed - 0.2 * difficulty).clamp(0.0, 10.0)
 }
 
 /// Whether a person is asked to judge it, at random; `None` where nobody ever is.

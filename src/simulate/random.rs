@@ -1,6 +1,6 @@
 //! Random draws that hang on seed, purpose and number alone.
 
-use crate::fnv;
+use crate::stats::fnv;
 use rand::Rng;
 use rand_pcg::Pcg64Mcg;
 

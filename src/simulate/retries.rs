@@ -1,12 +1,12 @@
 //! Tasks whose first try failed, and what helps them: a world in which what each step is worth is known.
 
 use super::random::{Draw, Purpose};
-use crate::decide::episodes::{
-    EpisodeOptions, EpisodeReward, Episodes, NextStep, Situation, StepPolicy, choose_step,
-};
 use crate::error::Result;
 use crate::event::{
     Completion, EventId, Feedback, GenerationEvent, Known, Started, TaskContext, TaskId, UserAction,
+};
+use crate::experimentation::retry_policy::{
+    RetryAction, RetryPolicy, RetryState, Trajectories, TrajectoryOptions, TrajectoryReward, choose_action,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use std::ops::Range;
@@ -31,11 +31,11 @@ impl Default for RetryWorldOptions {
 /// answer, or nothing; the task's type, its quality and the agent's review give hints.
 ///
 /// ```
-/// use devmatrix_ml::decide::episodes::{EpisodeReward, StepRule};
+/// use devmatrix_ml::experimentation::retry_policy::{TrajectoryReward, BaselinePolicy};
 /// use devmatrix_ml::simulate::{RetryWorld, RetryWorldOptions};
 /// let world = RetryWorld::new(RetryWorldOptions::default());
-/// let (stop, retry) = (StepRule::retry_up_to(1)?, StepRule::retry_up_to(2)?);
-/// let reward = EpisodeReward::default();
+/// let (stop, retry) = (BaselinePolicy::retry_up_to(1)?, BaselinePolicy::retry_up_to(2)?);
+/// let reward = TrajectoryReward::default();
 /// assert!(world.value(&retry, &reward, 0..100) > world.value(&stop, &reward, 0..100));
 /// # Ok::<(), devmatrix_ml::Error>(())
 /// ```
@@ -79,19 +79,19 @@ impl RetryWorld {
     ///
     /// # Errors
     /// `InvalidInput` when the policy's odds do not add up to 1.
-    pub fn episodes(&self, policy: &dyn StepPolicy, tasks: Range<u64>) -> Result<Episodes> {
+    pub fn trajectories(&self, policy: &dyn RetryPolicy, tasks: Range<u64>) -> Result<Trajectories> {
         let mut events = Vec::new();
         for task in tasks {
             events.extend(self.generations(policy, task)?);
         }
-        Episodes::of(events, &EpisodeOptions::default(), start() + TimeDelta::days(3000))
+        Trajectories::of(events, &TrajectoryOptions::default(), start() + TimeDelta::days(3000))
     }
 
     /// The generations of one task, had `policy` chosen every step.
     ///
     /// # Errors
     /// `InvalidInput` when the policy's odds do not add up to 1.
-    pub fn generations(&self, policy: &dyn StepPolicy, task: u64) -> Result<Vec<GenerationEvent>> {
+    pub fn generations(&self, policy: &dyn RetryPolicy, task: u64) -> Result<Vec<GenerationEvent>> {
         let mut dice = Draw::new(self.options.seed ^ STEPS, Purpose::Outcome, task);
         let need = self.need(task);
         let mut events = Vec::<GenerationEvent>::new();
@@ -104,41 +104,42 @@ impl RetryWorld {
                 return Ok(events);
             }
             events.push(event.clone());
-            let situation = Situation::after(&events)?;
-            let (step, decision) = choose_step(policy, &situation, dice.unit())?;
+            let state = RetryState::after(&events)?;
+            let (step, decision) = choose_action(policy, &state, dice.unit())?;
             event.feedback.iter_mut().for_each(|said| said.value.next_step = Some(decision.clone()));
             events.pop();
             events.push(event);
-            if step == NextStep::Stop || number + 1 >= MOST_TRIES {
+            if step == RetryAction::Stop || number + 1 >= MOST_TRIES {
                 return Ok(events);
             }
-            strong |= step == NextStep::SwitchModel;
-            asked |= step == NextStep::AskHuman;
-            success = dice.chance(self.odds(need, strong, asked));
+            strong |= step == RetryAction::SwitchModel;
+            asked |= step == RetryAction::AskHuman;
+            success = dice.chance(self.probability(need, strong, asked));
         }
     }
 
     /// What `policy` makes of these tasks on average, in US dollars a task: exact over what it might do
     /// and what might come of it.
-    pub fn value(&self, policy: &dyn StepPolicy, reward: &EpisodeReward, tasks: Range<u64>) -> f64 {
+    pub fn value(&self, policy: &dyn RetryPolicy, reward: &TrajectoryReward, tasks: Range<u64>) -> f64 {
         let count = (tasks.end.saturating_sub(tasks.start)).max(1) as f64;
         tasks.map(|task| self.ahead(policy, reward, task, &self.first(task))).sum::<f64>() / count
     }
 
     /// What is left to come of a task in a situation.
-    fn ahead(&self, policy: &dyn StepPolicy, reward: &EpisodeReward, task: u64, now: &Situation) -> f64 {
-        let odds = policy.odds(now);
+    fn ahead(&self, policy: &dyn RetryPolicy, reward: &TrajectoryReward, task: u64, now: &RetryState) -> f64 {
+        let probability = policy.propensities(now);
         let strong = now.llm.as_deref() == Some(STRONG);
-        let each = NextStep::ALL.iter().zip(odds).filter(|(_, p)| *p > 0.0);
+        let each = RetryAction::ALL.iter().zip(probability).filter(|(_, p)| *p > 0.0);
         each.map(|(step, p)| {
-            if *step == NextStep::Stop || now.tries >= MOST_TRIES {
+            if *step == RetryAction::Stop || now.tries >= MOST_TRIES {
                 return p * reward.of_stopping(now);
             }
-            let (strong, asking) = (strong || *step == NextStep::SwitchModel, *step == NextStep::AskHuman);
-            let success = self.odds(self.need(task), strong, asking || now.asked > 0);
-            let next = Situation {
+            let (strong, asking) =
+                (strong || *step == RetryAction::SwitchModel, *step == RetryAction::AskHuman);
+            let success = self.probability(self.need(task), strong, asking || now.asked > 0);
+            let next = RetryState {
                 tries: now.tries + 1,
-                switched: now.switched + u32::from(*step == NextStep::SwitchModel),
+                switched: now.switched + u32::from(*step == RetryAction::SwitchModel),
                 asked: now.asked + u32::from(asking),
                 cost_usd: now.cost_usd + self.cost(strong),
                 llm: Some(if strong { STRONG } else { WEAK }.to_owned()),
@@ -152,20 +153,20 @@ impl RetryWorld {
         .sum()
     }
 
-    fn first(&self, task: u64) -> Situation {
-        let now = Situation {
+    fn first(&self, task: u64) -> RetryState {
+        let now = RetryState {
             cost_usd: self.cost(false),
             task_type: Some(self.task_type(task).to_owned()),
             llm: Some(WEAK.to_owned()),
-            ..Situation::default()
+            ..RetryState::default()
         };
         self.looking(task, now)
     }
 
     /// A situation with how its latest try looks.
-    fn looking(&self, task: u64, now: Situation) -> Situation {
+    fn looking(&self, task: u64, now: RetryState) -> RetryState {
         let look = self.look(task, now.tries - 1);
-        Situation {
+        RetryState {
             modified: look.modified,
             quality: Some(look.failed_quality),
             self_review: Some(look.review),
@@ -174,7 +175,7 @@ impl RetryWorld {
     }
 
     /// The odds that a try of a task succeeds.
-    fn odds(&self, need: Need, strong: bool, asked: bool) -> f64 {
+    fn probability(&self, need: Need, strong: bool, asked: bool) -> f64 {
         if self.options.all_equal {
             return 0.35;
         }

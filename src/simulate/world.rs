@@ -3,7 +3,7 @@
 use super::options::SimulatorOptions;
 use super::random::place;
 use crate::event::TaskContext;
-use crate::learn::sigmoid;
+use crate::stats::sigmoid;
 use chrono::{DateTime, Utc};
 
 /// An agent.
@@ -100,7 +100,7 @@ const DRIFT: f64 = -2.0;
 const BASE: f64 = 1.4;
 
 /// The true probability that `task`, of a `difficulty` that nobody sees, succeeds at `now`.
-pub(super) fn odds(
+pub(super) fn probability(
     options: &SimulatorOptions,
     task: &TaskContext,
     difficulty: f64,
@@ -203,7 +203,7 @@ mod tests {
         let mut task = TaskContext::new(TaskId::new("t").unwrap());
         task.task_type = Some("database".into());
         change(&mut task);
-        odds(&options, &task, 1.0, options.start)
+        probability(&options, &task, 1.0, options.start)
     }
 
     #[test]

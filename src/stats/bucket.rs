@@ -4,7 +4,7 @@ use sha2::{Digest, Sha256};
 
 /// The first 53 bits of SHA-256 over the names, each with its length in front (eight bytes, little
 /// end first), as a fraction: the same on every machine, in every language.
-pub(super) fn place(names: [&str; 3]) -> f64 {
+pub(crate) fn place(names: [&str; 3]) -> f64 {
     let mut hash = Sha256::new();
     for name in names {
         hash.update((name.len() as u64).to_le_bytes());

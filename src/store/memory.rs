@@ -2,8 +2,8 @@
 
 use super::{Appended, Cursor, Erasure, EventStore, Page, ScanOrder, Subject};
 use crate::error::Result;
+use crate::event::FeatureVector;
 use crate::event::{EventId, Fact, GenerationEvent, Record, RecordKey};
-use crate::features::FeatureVector;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -133,7 +133,7 @@ impl State {
             let same = self.arrived[*at].as_ref().is_some_and(|stored| stored.fact() == record.fact());
             return if same { Appended::Duplicate } else { Appended::Conflict };
         }
-        if record.is_judgement() {
+        if record.is_label() {
             self.waiting.insert(record.event_id().clone());
         }
         let at = self.arrived.len();

@@ -17,8 +17,8 @@ pub use postgres::PostgresStore;
 pub use sqlite::{Durability, SqliteOptions, SqliteStore};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::event::FeatureVector;
 use crate::event::{EventId, GenerationEvent, ProjectId, Record, RecordKey, UserId};
-use crate::features::FeatureVector;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use std::fmt::Debug;
@@ -64,7 +64,7 @@ pub trait EventStore: Send + Sync + Debug {
     /// `Unavailable`; `Corrupt` when a stored row fails its checksum.
     async fn features(&self, ids: &[EventId]) -> Result<Vec<Option<FeatureVector>>>;
 
-    /// Up to `limit` events that were judged ([`Record::is_judgement`]) since their features were
+    /// Up to `limit` events that were judged ([`Record::is_label`]) since their features were
     /// last put, in the order of their ids, after `after`.
     ///
     /// # Errors

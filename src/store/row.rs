@@ -2,8 +2,8 @@
 //! of its columns.
 
 use crate::error::{Error, Result};
+use crate::event::FeatureVector;
 use crate::event::{EventId, Fact, Record, RecordKey};
-use crate::features::FeatureVector;
 use chrono::{DateTime, Utc};
 use crc32fast::Hasher;
 use sha2::{Digest, Sha256};
@@ -15,7 +15,7 @@ pub(super) struct FactRow {
     pub(super) user_id: Option<String>,
     pub(super) project_id: Option<String>,
     pub(super) body: Vec<u8>,
-    pub(super) judgement: bool,
+    pub(super) label_fact: bool,
     sum: Sum,
 }
 
@@ -60,7 +60,7 @@ impl FactRow {
             (user_id.as_deref(), project_id.as_deref()),
             &body,
         );
-        Ok(Self { key, known_at, user_id, project_id, body, judgement: record.is_judgement(), sum })
+        Ok(Self { key, known_at, user_id, project_id, body, label_fact: record.is_label(), sum })
     }
 
     /// The checksum of the row that stands at `seq`.

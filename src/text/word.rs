@@ -1,7 +1,7 @@
 //! Words: runs of letters and digits, hashed without their case and their accents.
 
-pub(super) use crate::fnv::SEED;
-use crate::fnv::{PRIME, step};
+pub(super) use crate::stats::fnv::SEED;
+use crate::stats::fnv::{PRIME, step};
 
 /// A word's place and hash.
 #[derive(Debug, Clone, Copy)]

@@ -1,6 +1,6 @@
 //! What a person should know of a model before trusting it.
 
-use super::record::RunRecord;
+use super::run_record::RunRecord;
 use crate::error::{Error, ErrorKind, Result};
 use crate::registry::{ModelVersion, Stage, Verdict};
 use serde::{Deserialize, Serialize};
@@ -12,7 +12,7 @@ use std::fmt::Write as _;
 /// ```
 /// # futures_executor::block_on(async {
 /// use devmatrix_ml::registry::{MemoryRegistry, ModelRegistry, NewVersion};
-/// use devmatrix_ml::train::ModelCard;
+/// use devmatrix_ml::training::ModelCard;
 /// let registry = MemoryRegistry::new();
 /// let version = registry.register(NewVersion::new("success", b"a host's own".to_vec())).await?;
 /// assert!(ModelCard::of(&version).is_err()); // nothing is known of how it was trained
@@ -70,12 +70,12 @@ impl ModelCard {
         let stage = format!("{:?}", self.stage).to_lowercase();
         line(&mut text, &format!("{} Stage: {stage}.", self.predicts));
         line(&mut text, &format!("**From what.** {}", self.reads));
-        let (fitted, judged) = run.evaluation.rows;
+        let (fitted, evaluated) = run.evaluation.rows;
         line(
             &mut text,
             &format!(
-                "**Learnt from** {} generations ({} with a known outcome) as of {}; judged on {judged} newer ones by \
-                 a twin fitted on {fitted}.",
+                "**Learned from** {} generations ({} with a known outcome) as of {}; evaluated on {evaluated} newer ones by \
+                 a holdout_model fitted on {fitted}.",
                 run.data.rows,
                 run.data.certain,
                 run.as_of.format("%Y-%m-%d %H:%M UTC"),
@@ -218,7 +218,7 @@ fn limits(run: &RunRecord) -> Vec<String> {
     limits.extend(bad.map(|b| {
         format!("Where it says {:.0} %, it was {:.0} % of {}.", b.predicted * 100.0, b.actual * 100.0, b.rows)
     }));
-    limits.extend(evaluation.suspects.iter().map(|suspect| format!("Learnt from {suspect}.")));
+    limits.extend(evaluation.anomalous_labelers.iter().map(|suspect| format!("Learnt from {suspect}.")));
     limits
 }
 

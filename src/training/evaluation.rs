@@ -1,14 +1,13 @@
 //! Fit, evaluate on rows that were never seen, and let the gate judge.
 
 use super::gate::{AgainstChampion, Champion, Gate, GateVerdict};
-use super::suspects::{self, Suspect};
-use crate::dataset::{Dataset, Example, FoldOptions, Target, answer_weights};
+use super::label_noise::{self, AnomalousLabeler};
+use super::slices::{CalibrationBin, Slice, calibration_table, slices};
+use crate::dataset::{Dataset, Example, FoldOptions, Target, response_weights};
 use crate::error::{Error, Result};
-use crate::evaluate::{
-    CalibrationBin, PairedComparison, Slice, calibration_table, compare_auc, compare_paired, slices,
-};
+use crate::execution;
+use crate::ml::metrics::{PairedComparison, compare_auc, compare_paired};
 use crate::models::{Predictor, Trainer};
-use crate::work;
 use chrono::{DateTime, Utc};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -44,8 +43,9 @@ pub struct TrainingOptions {
     /// Generations to learn from, at most: the newest.
     pub max_rows: usize,
     /// Learn nothing from sources whose outcomes run against what all others teach
-    /// ([`Evaluation::suspects`]); they are named either way.
-    pub exclude_suspects: bool,
+    /// ([`Evaluation::anomalous_labelers`]); they are named either way.
+    #[serde(alias = "exclude_suspects")]
+    pub exclude_anomalous_labelers: bool,
     /// Seed of every random choice.
     pub seed: u64,
     /// What it takes to go live where a model is in production.
@@ -79,7 +79,7 @@ impl Default for TrainingOptions {
             split: Split::Time,
             gate: Gate::default(),
             max_rows: 50_000,
-            exclude_suspects: true,
+            exclude_anomalous_labelers: true,
             seed: 42,
             promotion: Promotion::OneLook,
             trial_outcomes: 5_000,
@@ -107,34 +107,36 @@ pub struct Evaluation {
     pub against_champion: Option<AgainstChampion>,
     /// Where there is a model in production: how many of the rows are new to it.
     pub new_to_champion: Option<usize>,
-    /// The moment until which the twin learnt: rows since then are new to it.
-    pub learnt_until: Option<DateTime<Utc>>,
+    /// The moment until which the twin learned: rows since then are new to it.
+    #[serde(alias = "learnt_until")]
+    pub trained_until: Option<DateTime<Utc>>,
     /// For whom it is how good.
     pub slices: Vec<Slice>,
     /// What happened to rows by what was predicted, where outcomes are yes or no.
     pub calibration: Vec<CalibrationBin>,
     /// Sources whose outcomes go against what all others teach.
-    pub suspects: Vec<Suspect>,
+    #[serde(alias = "suspects")]
+    pub anomalous_labelers: Vec<AnomalousLabeler>,
 }
 
 /// The model in production, as a rival.
 #[derive(Debug, Clone, Copy)]
-pub struct Rival<'a, M> {
+pub struct Incumbent<'a, M> {
     /// Its twin, which was fitted without the newest rows of its time.
-    pub twin: &'a M,
-    /// The moment until which the twin learnt; `None` where every row that judges is new to it.
-    pub learnt_until: Option<DateTime<Utc>>,
+    pub holdout_model: &'a M,
+    /// The moment until which the twin learned; `None` where every row that judges is new to it.
+    pub trained_until: Option<DateTime<Utc>>,
 }
 
 /// A fitted and judged model.
 #[derive(Debug)]
 #[non_exhaustive]
-pub struct Judged<M> {
+pub struct Evaluated<M> {
     /// Fitted on everything: the one to serve.
     pub model: M,
     /// Fitted without the rows that judged: the one to compare the next challenger with, on rows
     /// that neither has seen.
-    pub twin: M,
+    pub holdout_model: M,
     /// How good the twin was.
     pub evaluation: Evaluation,
     /// What the gate says.
@@ -172,43 +174,45 @@ impl TrainingOptions {
 ///
 /// # Errors
 /// Those of the trainer; `NotEnoughData` when no rows are left to judge; `Cancelled`.
-pub fn fit_and_judge<T: Trainer>(
+pub fn fit_and_evaluate<T: Trainer>(
     trainer: &T,
     data: &Dataset,
-    champion: Option<Rival<'_, T::Model>>,
+    champion: Option<Incumbent<'_, T::Model>>,
     options: &TrainingOptions,
-) -> Result<Judged<T::Model>> {
+) -> Result<Evaluated<T::Model>> {
     options.verify()?;
     let (train, test) = match options.split {
         Split::Time => data.split_by_time(options.test_fraction)?,
         Split::StratifiedRandom => split_at_random(data, options.test_fraction, options.seed)?,
     };
     let fit = || {
-        let twin = trainer.fit(&train)?;
-        let suspects = suspects::find(trainer, &train, (&test, &points(&twin, &test)?))?;
-        Ok((twin, suspects))
+        let holdout_model = trainer.fit(&train)?;
+        let anomalous_labelers =
+            label_noise::find(trainer, &train, (&test, &points(&holdout_model, &test)?))?;
+        Ok((holdout_model, anomalous_labelers))
     };
-    let (twin, model) = with_both(fit, || trainer.fit(data));
-    let ((mut twin, suspects), mut model) = (twin?, model?);
-    let excluded = suspects::excluded(&suspects);
-    if options.exclude_suspects && !excluded.is_empty() {
-        let (fewer, all) = (suspects::without(&train, &excluded), suspects::without(data, &excluded));
+    let (holdout_model, model) = with_both(fit, || trainer.fit(data));
+    let ((mut holdout_model, anomalous_labelers), mut model) = (holdout_model?, model?);
+    let excluded = label_noise::excluded(&anomalous_labelers);
+    if options.exclude_anomalous_labelers && !excluded.is_empty() {
+        let (fewer, all) = (label_noise::without(&train, &excluded), label_noise::without(data, &excluded));
         let (again, whole) = with_both(|| trainer.fit(&fewer), || trainer.fit(&all));
-        (twin, model) = (again?, whole?);
+        (holdout_model, model) = (again?, whole?);
     }
-    let mut evaluation = Judge { trainer, train: &train, test: &test, options }.evaluate(&twin, champion)?;
-    evaluation.suspects = suspects;
-    evaluation.learnt_until = match options.split {
+    let mut evaluation =
+        Judge { trainer, train: &train, test: &test, options }.evaluate(&holdout_model, champion)?;
+    evaluation.anomalous_labelers = anomalous_labelers;
+    evaluation.trained_until = match options.split {
         Split::Time => test.first().map(|e| e.started_at),
         Split::StratifiedRandom => data.examples.last().map(|e| e.started_at),
     };
-    work::check()?;
+    execution::check()?;
     let gate = match trainer.target() {
         Target::Success => options.gate.clone(),
         _ => options.gate.without_probability_floors(),
     };
     let verdict = gate.judge(&evaluation.metrics, &evaluation.against_baselines, evaluation.champion());
-    Ok(Judged { model, twin, evaluation, verdict })
+    Ok(Evaluated { model, holdout_model, evaluation, verdict })
 }
 
 /// Runs both, at the same time where the work may take two threads.
@@ -216,13 +220,13 @@ pub(super) fn with_both<A, B: Send>(
     first: impl FnOnce() -> Result<A>,
     second: impl FnOnce() -> Result<B> + Send,
 ) -> (Result<A>, Result<B>) {
-    if work::threads(2) < 2 {
+    if execution::threads(2) < 2 {
         let first = first();
         // What was cancelled or failed needs no second.
         let second = if first.is_ok() { second() } else { Err(Error::internal("not tried")) };
         return (first, second);
     }
-    let half = work::current().shared(2);
+    let half = execution::current().shared(2);
     thread::scope(|scope| {
         let inside = half.clone();
         let second = scope.spawn(move || inside.run(second));
@@ -254,12 +258,12 @@ struct Judge<'a, T> {
 }
 
 impl<T: Trainer> Judge<'_, T> {
-    fn evaluate(&self, model: &T::Model, champion: Option<Rival<'_, T::Model>>) -> Result<Evaluation> {
+    fn evaluate(&self, model: &T::Model, champion: Option<Incumbent<'_, T::Model>>) -> Result<Evaluation> {
         let Self { trainer, train, test, options } = self;
         let labels: Vec<_> = test.iter().map(|e| e.label).collect();
         let clusters = clusters(test);
         let points = points(model, test)?;
-        let weights = answer_weights(test);
+        let weights = response_weights(test);
         let plain = losses(*trainer, &points, &labels);
         let own = weighted_losses(*trainer, &points, &labels, &weights);
         let yes_or_no = trainer.target() == Target::Success;
@@ -274,24 +278,24 @@ impl<T: Trainer> Judge<'_, T> {
             evaluation.calibration = calibration_table(&points, &labels, &weights);
         }
         for (name, theirs) in trainer.baselines(train, test) {
-            work::check()?;
+            execution::check()?;
             let scores = trainer.weighted_scores(&theirs, &labels, &weights)?;
             evaluation.baselines.insert(name.clone(), scores);
             let theirs = weighted_losses(*trainer, &theirs, &labels, &weights);
             let compared = compare_paired(&own, &theirs, &clusters, options.gate.confidence, options.seed)?;
             evaluation.against_baselines.insert(name, compared);
         }
-        if let Some(rival) = champion {
+        if let Some(incumbent) = champion {
             let new: Vec<_> = test
                 .iter()
                 .zip(&points)
-                .filter(|(e, _)| rival.learnt_until.is_none_or(|until| e.started_at >= until))
+                .filter(|(e, _)| incumbent.trained_until.is_none_or(|until| e.started_at >= until))
                 .collect();
             evaluation.new_to_champion = Some(new.len());
             if new.len() >= FEWEST_ROWS {
                 let (rows, points): (Vec<Example>, Vec<f64>) =
                     new.into_iter().map(|(e, p)| (e.clone(), *p)).unzip();
-                let compared = against(*trainer, &rows, &points, rival.twin, options)?;
+                let compared = against(*trainer, &rows, &points, incumbent.holdout_model, options)?;
                 evaluation.against_champion = Some(compared);
             }
         }
@@ -309,7 +313,7 @@ fn against<T: Trainer>(
 ) -> Result<AgainstChampion> {
     let labels: Vec<_> = rows.iter().map(|e| e.label).collect();
     let theirs = self::points(champion, rows)?;
-    let weights = answer_weights(rows);
+    let weights = response_weights(rows);
     let own = weighted_losses(trainer, points, &labels, &weights);
     let other = weighted_losses(trainer, &theirs, &labels, &weights);
     let outcomes: Vec<_> = labels.iter().map(|y| *y >= 0.5).collect();
@@ -330,7 +334,7 @@ fn at_most(losses: &[f64], clusters: &[u64], options: &TrainingOptions) -> Resul
 
 /// What a model says of rows.
 pub(super) fn points<P: Predictor>(model: &P, rows: &[Example]) -> Result<Vec<f64>> {
-    rows.iter().map(|e| work::check().map(|()| model.point(&e.features))).collect()
+    rows.iter().map(|e| execution::check().map(|()| model.point(&e.features))).collect()
 }
 
 pub(super) fn losses<T: Trainer>(trainer: &T, points: &[f64], labels: &[f64]) -> Vec<f64> {

@@ -1,12 +1,13 @@
 //! Which features earn their place.
 
-use super::judge::{clusters, losses, points};
-use super::tune::Tunable;
+use super::evaluation::{clusters, losses, points};
+use super::search::Tunable;
 use crate::dataset::{Dataset, Example};
 use crate::error::{Result, in_range};
-use crate::evaluate::{PairedComparison, compare_paired, permutation_importance};
+use crate::execution;
+use crate::ml::metrics::{PairedComparison, compare_paired};
 use crate::models::Predictor;
-use crate::work;
+use crate::models::permutation_importance;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_pcg::Pcg64Mcg;
@@ -102,7 +103,7 @@ impl SelectionOptions {
 /// where the fewer features hold their own on outcomes newer still. Keep the [`Selection`] with the
 /// model: `training.with_note("selection", …)`.
 ///
-/// Run it within a [`Work`](crate::work::Work) to bound or cancel it.
+/// Run it within a [`ExecutionContext`](crate::execution::Work) to bound or cancel it.
 ///
 /// # Errors
 /// `NotEnoughData`; `InvalidInput` for options out of range; `Cancelled`.
@@ -120,7 +121,7 @@ pub fn select_features<T: Tunable>(
     // The rows scored are of shuffled labels too: on true ones, a model of noise gains by whatever moves
     // its mean towards theirs, and that would pass for what chance can do.
     let scored_rows = searched.with_examples(rows.to_vec());
-    let nulls = work::map(&seeds, |seed| {
+    let nulls = execution::map(&seeds, |seed| {
         let nothing = shuffled(&scored_rows, *seed);
         Importances::of(&trainer, &shuffled(&earlier, *seed), &nothing.examples, options)
     })?;
@@ -136,7 +137,7 @@ pub fn select_features<T: Tunable>(
     let fewer = trainer.without(&idle)?;
     let labels: Vec<_> = validation.iter().map(|e| e.label).collect();
     let score = |t: &&T| Ok(losses(*t, &points(&t.fit(&searched)?, &validation)?, &labels));
-    let scored: Vec<Vec<f64>> = work::map(&[&trainer, &fewer], score)?;
+    let scored: Vec<Vec<f64>> = execution::map(&[&trainer, &fewer], score)?;
     let compared =
         compare_paired(&scored[1], &scored[0], &clusters(&validation), options.confidence, options.seed)?;
     let allowed = options.tolerance * scored[0].iter().sum::<f64>().abs() / labels.len() as f64;
@@ -173,7 +174,7 @@ impl Importances {
         let found = permutation_importance(&model, loss, rows, options.repeats, options.seed)?;
         let mut shap = BTreeMap::<String, f64>::new();
         for example in rows {
-            work::check()?;
+            execution::check()?;
             for reason in model.reasons(&example.features) {
                 *shap.entry(reason.feature).or_default() += reason.contribution.abs() / rows.len() as f64;
             }

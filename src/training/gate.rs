@@ -1,7 +1,7 @@
 //! Whether a new model may go live.
 
 use crate::error::{Error, Result};
-use crate::evaluate::{AucComparison, PairedComparison, compare_anytime, compare_paired};
+use crate::ml::metrics::{AucComparison, PairedComparison, compare_anytime_valid, compare_paired};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -94,9 +94,9 @@ impl AgainstChampion {
     /// The same in such a way that looking again and again errs no more often; `None` for too few rows.
     ///
     /// # Errors
-    /// Those of [`compare_anytime`].
+    /// Those of [`compare_anytime_valid`].
     pub fn anytime(own: &[f64], champion: &[f64], clusters: &[u64], confidence: f64) -> Result<Option<Self>> {
-        let loss = compare_anytime(own, champion, clusters, confidence)?;
+        let loss = compare_anytime_valid(own, champion, clusters, confidence)?;
         Ok(loss.map(|loss| Self { loss, champion_loss: mean(champion), auc: None }))
     }
 
@@ -323,7 +323,7 @@ fn figures(c: &PairedComparison) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evaluate::compare_auc;
+    use crate::ml::metrics::compare_auc;
 
     fn scores(accuracy: f64, auc: f64) -> BTreeMap<String, f64> {
         [("accuracy".to_owned(), accuracy), ("auc".to_owned(), auc)].into()

@@ -1,20 +1,20 @@
 //! Feedback that goes against what all others teach.
 
-use super::judge::points;
+use super::evaluation::points;
 use crate::dataset::{Dataset, Example, Source, SourceKind, Target};
 use crate::error::{ErrorKind, Result};
-use crate::evaluate::auc_with_error;
+use crate::ml::metrics::auc_with_error;
 use crate::models::Trainer;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// A source whose outcomes run against predictions learnt from everybody, or hang on them far less than
+/// A source whose outcomes run against predictions learned from everybody, or hang on them far less than
 /// others' do: turned round by mistake, by malice or by a taste of its own, or at random. A person should
 /// look at it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
-pub struct Suspect {
+pub struct AnomalousLabeler {
     /// Who.
     pub source: Source,
     /// Outcomes that were looked at.
@@ -36,7 +36,7 @@ const FEWEST_OUTCOMES: usize = 20;
 const FEWEST_ERRORS: f64 = 3.3;
 const SHARE_OF_SKILL: f64 = 0.5;
 
-impl fmt::Display for Suspect {
+impl fmt::Display for AnomalousLabeler {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { source, outcomes, auc, others, z } = self;
         let how = if *auc < 0.5 { "run against" } else { "hang little on" };
@@ -56,7 +56,7 @@ pub(super) fn find<T: Trainer>(
     trainer: &T,
     data: &Dataset,
     (newer, said): (&[Example], &[f64]),
-) -> Result<Vec<Suspect>> {
+) -> Result<Vec<AnomalousLabeler>> {
     if trainer.target() != Target::Success {
         return Ok(Vec::new());
     }
@@ -75,10 +75,10 @@ pub(super) fn find<T: Trainer>(
     Ok(among(&rows, &points))
 }
 
-/// The persons among them, of whom nothing is learnt. An agent is only named: its outcomes are others'
+/// The persons among them, of whom nothing is learned. An agent is only named: its outcomes are others'
 /// judgements, and that it is hard to predict is worth learning.
-pub(super) fn excluded(suspects: &[Suspect]) -> Vec<&Source> {
-    suspects.iter().map(|s| &s.source).filter(|source| source.kind == SourceKind::User).collect()
+pub(super) fn excluded(anomalous_labelers: &[AnomalousLabeler]) -> Vec<&Source> {
+    anomalous_labelers.iter().map(|s| &s.source).filter(|source| source.kind == SourceKind::User).collect()
 }
 
 /// The rows that are not of these sources.
@@ -91,7 +91,7 @@ pub(super) fn without(data: &Dataset, sources: &[&Source]) -> Dataset {
 
 /// The suspects among the sources of `rows`, of which a model that has not seen them says `points`,
 /// the clearest first.
-fn among(rows: &[Example], points: &[f64]) -> Vec<Suspect> {
+fn among(rows: &[Example], points: &[f64]) -> Vec<AnomalousLabeler> {
     let mut groups = BTreeMap::<(SourceKind, &str), Vec<usize>>::new();
     for (row, example) in rows.iter().enumerate() {
         for (kind, name) in Source::of(example) {
@@ -113,7 +113,7 @@ fn among(rows: &[Example], points: &[f64]) -> Vec<Suspect> {
             let z = (others - own) / own_error.hypot(others_error).max(f64::MIN_POSITIVE);
             let named = z > FEWEST_ERRORS && own - 0.5 < SHARE_OF_SKILL * (others - 0.5);
             let (source, outcomes) = (Source::new(kind, name), members.len());
-            named.then_some(Suspect { source, outcomes, auc: own, others, z })
+            named.then_some(AnomalousLabeler { source, outcomes, auc: own, others, z })
         })
         .collect();
     found.sort_by(|a, b| b.z.total_cmp(&a.z));

@@ -8,35 +8,37 @@
 
 mod backtest;
 mod card;
+mod evaluation;
+mod feature_selection;
 mod gate;
-mod judge;
-mod live;
+mod label_noise;
 mod pipeline;
-mod record;
+mod post_deployment;
 mod register;
 mod reproduce;
+mod run_record;
 mod schedule;
-mod select;
-mod spaces;
-mod suspects;
+mod search;
+mod search_spaces;
+mod slices;
+mod telemetry;
 mod templates;
 mod tracker;
-mod tune;
 
 pub use backtest::{
     BacktestOptions, BacktestReport, BacktestSplit, BacktestTiming, NightlyModel, backtest, backtest_with,
 };
 pub use card::ModelCard;
+pub use evaluation::{Evaluated, Evaluation, Incumbent, Promotion, Split, TrainingOptions, fit_and_evaluate};
+pub use feature_selection::{FeatureVerdict, Selection, SelectionOptions, select_features};
 pub use gate::{AgainstChampion, Champion, Decision, Gate, GateVerdict};
-pub use judge::{Evaluation, Judged, Promotion, Rival, Split, TrainingOptions, fit_and_judge};
-pub use live::{Review, Watch};
-pub(crate) use pipeline::MAX_ARTEFACT_BYTES;
-pub use pipeline::{Night, Training, TrainingReport, open_artefact, replay, train, train_all};
-pub use record::{DataRecord, RunRecord};
+pub use label_noise::AnomalousLabeler;
+pub use pipeline::{NightlyReport, Training, TrainingReport, replay, train, train_all};
+pub use post_deployment::{ChallengerReview, DeploymentCheck};
 pub use reproduce::{Reproduction, reproduce};
+pub use run_record::{DataRecord, RunRecord};
 pub use schedule::{Due, TrainingClaim, TrainingSchedule, TrainingSignals};
-pub use select::{FeatureVerdict, Selection, SelectionOptions, select_features};
-pub use suspects::Suspect;
+pub use search::{Hyperparameter, Range, Study, StudyRecord, Trial, Tunable, TuningOptions, tune};
+pub use slices::{CalibrationBin, Slice};
 pub use templates::train_templates;
 pub use tracker::{ExperimentTracker, JsonlTracker};
-pub use tune::{Knob, Range, Trial, Tunable, Tuned, TuningOptions, TuningRecord, tune};

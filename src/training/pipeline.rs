@@ -1,23 +1,24 @@
 //! From the store to the registry: replay, fit, evaluate, register, gate.
 
-use super::judge::{Judged, Rival, TrainingOptions, fit_and_judge, points};
-use super::live::{Live, Review, Watch};
-use super::record::{DataRecord, RunRecord, drift};
+use super::evaluation::{Evaluated, Incumbent, TrainingOptions, fit_and_evaluate, points};
+use super::post_deployment::{ChallengerReview, DeploymentCheck, Live};
 use super::register::Registering;
+use super::run_record::{DataRecord, RunRecord, drift};
+use super::telemetry;
 use super::tracker::ExperimentTracker;
 use crate::clock::Clock;
 use crate::dataset::{Dataset, DatasetBuilder, FoldOptions, Target};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Record;
+use crate::execution::{ExecutionContext, Steps};
 use crate::features::FeatureEngineer;
+use crate::models::open_artefact;
 use crate::models::{
-    Adopt, ComplexityTrainer, ForeignModel, Importer, Predictor, QualityTrainer, SuccessTrainer, TimeTrainer,
-    Trainer,
+    Adopt, ComplexityTrainer, ExternalModel, Importer, Predictor, QualityTrainer, SuccessTrainer,
+    TimeTrainer, Trainer,
 };
 use crate::registry::{ModelRegistry, ModelVersion, NewVersion, envelope};
 use crate::store::{EventStore, EventStoreExt, ScanOrder};
-use crate::telemetry;
-use crate::work::{Steps, Work};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -42,17 +43,14 @@ pub struct TrainingReport {
 /// What a night's work on one model did.
 #[derive(Debug)]
 #[non_exhaustive]
-pub struct Night {
+pub struct NightlyReport {
     /// How the model in production has kept its promise, and whether it was rolled back.
-    pub watched: Option<Watch>,
+    pub watched: Option<DeploymentCheck>,
     /// What became of the challenger on trial.
-    pub reviewed: Option<Review>,
+    pub reviewed: Option<ChallengerReview>,
     /// What came of training.
     pub trained: Result<TrainingReport>,
 }
-
-/// An artefact is refused when it is larger.
-pub(crate) const MAX_ARTEFACT_BYTES: usize = 256 << 20;
 
 /// Training on a store, into a registry.
 ///
@@ -66,14 +64,14 @@ pub(crate) const MAX_ARTEFACT_BYTES: usize = 256 << 20;
 /// use devmatrix_ml::models::SuccessTrainer;
 /// use devmatrix_ml::registry::MemoryRegistry;
 /// use devmatrix_ml::store::MemoryStore;
-/// use devmatrix_ml::train::{JsonlTracker, Training};
-/// use devmatrix_ml::work::{Cancel, Work};
+/// use devmatrix_ml::training::{JsonlTracker, Training};
+/// use devmatrix_ml::execution::{CancellationToken, ExecutionContext};
 /// # let folder = tempfile::tempdir().unwrap();
 /// let (store, registry) = (MemoryStore::new(), MemoryRegistry::new());
 /// let (engineer, tracker) = (FeatureEngineer::default(), JsonlTracker::new(folder.path().join("runs.jsonl")));
-/// let stop = Cancel::new(); // for the host's other threads
-/// let work = Work::new().with_cancel(&stop).with_threads(2)?.with_progress(|p| println!("{}", p.stage));
-/// let training = Training::new(&store, &registry, &engineer, &SystemClock).with_tracker(&tracker).with_work(work);
+/// let stop = CancellationToken::new(); // for the host's other threads
+/// let work = ExecutionContext::new().with_cancel(&stop).with_threads(2)?.with_progress(|p| println!("{}", p.stage));
+/// let training = Training::new(&store, &registry, &engineer, &SystemClock).with_tracker(&tracker).with_execution(work);
 /// let error = training.run(&SuccessTrainer::default()).await.unwrap_err();
 /// assert!(error.to_string().contains("0 labelled generations"));
 /// # Ok::<(), devmatrix_ml::Error>(()) }).unwrap();
@@ -86,7 +84,7 @@ pub struct Training<'a> {
     clock: &'a dyn Clock,
     options: TrainingOptions,
     tracker: Option<&'a dyn ExperimentTracker>,
-    work: Work,
+    work: ExecutionContext,
     notes: BTreeMap<String, Value>,
 }
 
@@ -98,7 +96,7 @@ impl<'a> Training<'a> {
         engineer: &'a FeatureEngineer,
         clock: &'a dyn Clock,
     ) -> Self {
-        let (options, work, notes) = (TrainingOptions::default(), Work::new(), BTreeMap::new());
+        let (options, work, notes) = (TrainingOptions::default(), ExecutionContext::new(), BTreeMap::new());
         Self { store, registry, engineer, clock, options, tracker: None, work, notes }
     }
 
@@ -116,7 +114,7 @@ impl<'a> Training<'a> {
 
     /// The same, stopped, watched and bounded by `work`.
     #[must_use]
-    pub fn with_work(self, work: Work) -> Self {
+    pub fn with_execution(self, work: ExecutionContext) -> Self {
         Self { work, ..self }
     }
 
@@ -145,22 +143,22 @@ impl<'a> Training<'a> {
     ///
     /// # Errors
     /// `NotEnoughData` where too few started since (then nothing is registered); those of [`run`](Self::run).
-    pub async fn import(&self, foreign: &ForeignModel) -> Result<TrainingReport> {
-        match foreign.target() {
-            Target::Success => self.import_as(SuccessTrainer::default(), foreign).await,
-            Target::Complexity => self.import_as(ComplexityTrainer::default(), foreign).await,
-            Target::Time => self.import_as(TimeTrainer::default(), foreign).await,
-            Target::Quality => self.import_as(QualityTrainer::default(), foreign).await,
+    pub async fn import(&self, external: &ExternalModel) -> Result<TrainingReport> {
+        match external.target() {
+            Target::Success => self.import_as(SuccessTrainer::default(), external).await,
+            Target::Complexity => self.import_as(ComplexityTrainer::default(), external).await,
+            Target::Time => self.import_as(TimeTrainer::default(), external).await,
+            Target::Quality => self.import_as(QualityTrainer::default(), external).await,
             Target::Tokens => Err(Error::internal("a model of tokens was read")),
         }
     }
 
-    async fn import_as<T: Adopt>(&self, usual: T, foreign: &ForeignModel) -> Result<TrainingReport> {
+    async fn import_as<T: Adopt>(&self, usual: T, external: &ExternalModel) -> Result<TrainingReport> {
         let now = self.clock.now();
         let mut steps = self.work.begin();
         let builder = self.read(now, &mut steps).await?;
-        let trainer = Importer::new(usual, foreign);
-        let until = foreign.trained_until();
+        let trainer = Importer::new(usual, external);
+        let until = external.trained_until();
         let unseen = self.rows(&trainer, &builder, now).filter(|_, e| e.started_at >= until);
         Box::pin(self.train(&trainer, &unseen, now, &mut steps)).await
     }
@@ -196,7 +194,7 @@ impl<'a> Training<'a> {
     ///
     /// # Errors
     /// Those of watching and reviewing; what came of training is told apart.
-    pub async fn night<T: Trainer>(&self, trainer: &T) -> Result<Night> {
+    pub async fn nightly<T: Trainer>(&self, trainer: &T) -> Result<NightlyReport> {
         let now = self.clock.now();
         let mut steps = self.work.begin();
         let builder = self.read(now, &mut steps).await?;
@@ -205,7 +203,7 @@ impl<'a> Training<'a> {
         let watched = Box::pin(live.watch()).await?;
         let reviewed = Box::pin(live.review()).await?;
         let trained = Box::pin(self.train(trainer, &data, now, &mut steps)).await;
-        Ok(Night { watched, reviewed, trained })
+        Ok(NightlyReport { watched, reviewed, trained })
     }
 
     /// Compares what the model in production says of generations since it was trained with what its
@@ -214,7 +212,7 @@ impl<'a> Training<'a> {
     ///
     /// # Errors
     /// Those of the store and the registry.
-    pub async fn watch<T: Trainer>(&self, trainer: &T) -> Result<Option<Watch>> {
+    pub async fn watch<T: Trainer>(&self, trainer: &T) -> Result<Option<DeploymentCheck>> {
         let now = self.clock.now();
         let builder = self.read(now, &mut self.work.begin()).await?;
         Box::pin(self.live(trainer, &self.rows(trainer, &builder, now), now).watch()).await
@@ -225,7 +223,7 @@ impl<'a> Training<'a> {
     ///
     /// # Errors
     /// Those of the store and the registry.
-    pub async fn review<T: Trainer>(&self, trainer: &T) -> Result<Option<Review>> {
+    pub async fn review<T: Trainer>(&self, trainer: &T) -> Result<Option<ChallengerReview>> {
         let now = self.clock.now();
         let builder = self.read(now, &mut self.work.begin()).await?;
         Box::pin(self.live(trainer, &self.rows(trainer, &builder, now), now).review()).await
@@ -274,23 +272,23 @@ impl<'a> Training<'a> {
     ) -> Result<TrainingReport> {
         self.work.check()?;
         let champion = self.registry.production(trainer.name()).await?;
-        let twin = match &champion {
+        let holdout_model = match &champion {
             Some(version) => load_twin(trainer, self.registry, version).await?,
             None => None,
         };
         let before = champion.as_ref().and_then(|version| RunRecord::of(version).ok().flatten());
-        let learnt_until = before.as_ref().and_then(|run| run.evaluation.learnt_until);
-        let rival = twin.as_ref().filter(|m| m.schema() == data.schema);
-        let rival = rival.map(|twin| Rival { twin, learnt_until });
+        let trained_until = before.as_ref().and_then(|run| run.evaluation.trained_until);
+        let incumbent = holdout_model.as_ref().filter(|m| m.schema() == data.schema);
+        let incumbent = incumbent.map(|holdout_model| Incumbent { holdout_model, trained_until });
         steps.at(&format!("fitting {}", trainer.name()), 0.2);
         let begun = Instant::now();
-        let judged = self.work.run(|| fit_and_judge(trainer, data, rival, &self.options))?;
+        let evaluated = self.work.run(|| fit_and_evaluate(trainer, data, incumbent, &self.options))?;
         let fitting = begun.elapsed().as_secs_f64();
         steps.at("scoring folds", 0.8);
         let (begun, folds) = (Instant::now(), self.options.folds.as_ref());
         let folds = folds.map(|folds| self.work.run(|| score_folds(trainer, data, folds))).transpose()?;
         let seconds = [("fitting", fitting), ("folds", begun.elapsed().as_secs_f64())];
-        let importance = judged.model.gains();
+        let importance = evaluated.model.gains();
         let earlier = before.map(|run| run.importance).unwrap_or_default();
         let data_record = DataRecord::of(data);
         let record = RunRecord {
@@ -301,16 +299,16 @@ impl<'a> Training<'a> {
             data: data_record,
             parameters: trainer.parameters(),
             options: self.options.clone(),
-            evaluation: judged.evaluation.clone(),
+            evaluation: evaluated.evaluation.clone(),
             folds: folds.unwrap_or_default(),
             importance_drift: if earlier.is_empty() { Vec::new() } else { drift(&importance, &earlier) },
             importance,
-            verdict: judged.verdict.clone(),
+            verdict: evaluated.verdict.clone(),
             seconds: seconds.map(|(name, s)| (name.to_owned(), s)).into(),
             library_version: env!("CARGO_PKG_VERSION").to_owned(),
             notes: self.notes.clone(),
         };
-        let version = new_version(trainer, &judged, &record)?;
+        let version = new_version(trainer, &evaluated, &record)?;
         self.work.check()?;
         steps.at("registering", 0.95);
         let registering = Registering { registry: self.registry, tracker: self.tracker, now };
@@ -360,15 +358,7 @@ pub async fn replay(
     now: DateTime<Utc>,
     max_rows: usize,
 ) -> Result<Dataset> {
-    Ok(read_all(store, engineer, now, &Work::new()).await?.rows(target, now, max_rows))
-}
-
-/// Reads a model from the verified bytes of its artefact.
-///
-/// # Errors
-/// `Corrupt` or `Incompatible`.
-pub fn open_artefact<T: Trainer>(trainer: &T, bytes: &[u8]) -> Result<T::Model> {
-    trainer.read(envelope::open(bytes, trainer.name(), MAX_ARTEFACT_BYTES)?)
+    Ok(read_all(store, engineer, now, &ExecutionContext::new()).await?.rows(target, now, max_rows))
 }
 
 /// The model that a version serves with.
@@ -385,7 +375,7 @@ async fn read_all(
     store: &dyn EventStore,
     engineer: &FeatureEngineer,
     now: DateTime<Utc>,
-    work: &Work,
+    work: &ExecutionContext,
 ) -> Result<DatasetBuilder> {
     let mut builder = DatasetBuilder::new(engineer.clone());
     let mut each = |record: Record| {
@@ -439,8 +429,12 @@ pub(super) fn run_id(model: &str, now: DateTime<Utc>, data: &DataRecord) -> Stri
     format!("{model}-{}-{}", now.format("%Y%m%dT%H%M%S%.6fZ"), &data.sha256[..12])
 }
 
-fn new_version<T: Trainer>(trainer: &T, judged: &Judged<T::Model>, record: &RunRecord) -> Result<NewVersion> {
-    let mut version = NewVersion::new(trainer.name(), seal(trainer, &judged.model)?);
-    version.evaluation_artefact = Some(seal(trainer, &judged.twin)?);
+fn new_version<T: Trainer>(
+    trainer: &T,
+    evaluated: &Evaluated<T::Model>,
+    record: &RunRecord,
+) -> Result<NewVersion> {
+    let mut version = NewVersion::new(trainer.name(), seal(trainer, &evaluated.model)?);
+    version.evaluation_artefact = Some(seal(trainer, &evaluated.holdout_model)?);
     Ok(version.described_by(record))
 }

@@ -1,23 +1,23 @@
 //! What models that are already registered say of generations that started since: the record of a
 //! challenger on trial, and that of the model in production.
 
+use super::evaluation::{TrainingOptions, clusters, losses, points};
 use super::gate::{AgainstChampion, Decision, GateVerdict, decide};
-use super::judge::{TrainingOptions, clusters, losses, points};
 use super::pipeline::load;
-use super::record::RunRecord;
+use super::run_record::RunRecord;
+use super::telemetry;
 use crate::dataset::{Dataset, Example};
 use crate::error::{ErrorKind, Result};
-use crate::evaluate::{PairedComparison, compare_anytime};
+use crate::execution::ExecutionContext;
+use crate::ml::metrics::{PairedComparison, compare_anytime_valid};
 use crate::models::{Predictor, Trainer};
 use crate::registry::{ModelRegistry, ModelVersion, Stage, Verdict};
-use crate::telemetry;
-use crate::work::Work;
 use chrono::{DateTime, Utc};
 
 /// What a look at a challenger on trial found.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
-pub struct Review {
+pub struct ChallengerReview {
     /// The challenger.
     pub version: u64,
     /// Outcomes that were new to it and to the model in production.
@@ -31,7 +31,7 @@ pub struct Review {
 /// What a look at the model in production found.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
-pub struct Watch {
+pub struct DeploymentCheck {
     /// The model that was in production.
     pub version: u64,
     /// Outcomes since it was trained.
@@ -51,14 +51,14 @@ pub(super) struct Live<'a, T> {
     pub(super) registry: &'a dyn ModelRegistry,
     pub(super) data: &'a Dataset,
     pub(super) options: &'a TrainingOptions,
-    pub(super) work: &'a Work,
+    pub(super) work: &'a ExecutionContext,
     pub(super) now: DateTime<Utc>,
 }
 
 impl<T: Trainer> Live<'_, T> {
     /// Compares the challenger on trial, if any, with the model in production, and promotes it,
     /// archives it, or lets it go on.
-    pub(super) async fn review(&self) -> Result<Option<Review>> {
+    pub(super) async fn review(&self) -> Result<Option<ChallengerReview>> {
         let name = self.trainer.name();
         let Some(champion) = self.registry.production(name).await? else { return Ok(None) };
         let versions = self.registry.versions(name).await?;
@@ -95,7 +95,7 @@ impl<T: Trainer> Live<'_, T> {
             verdict.reasons.push(format!("refused: still not better after {} outcomes on trial", rows.len()));
         }
         match verdict.decision {
-            Decision::Hold => Ok(Some(Review {
+            Decision::Hold => Ok(Some(ChallengerReview {
                 version: challenger.version,
                 outcomes: rows.len(),
                 verdict,
@@ -111,10 +111,10 @@ impl<T: Trainer> Live<'_, T> {
 
     /// Compares the record of the model in production with its evidence, and puts the model before it
     /// back where the record has fallen below and that one does better.
-    pub(super) async fn watch(&self) -> Result<Option<Watch>> {
+    pub(super) async fn watch(&self) -> Result<Option<DeploymentCheck>> {
         let name = self.trainer.name();
         let Some(champion) = self.registry.production(name).await? else { return Ok(None) };
-        let mut watch = Watch {
+        let mut watch = DeploymentCheck {
             version: champion.version,
             outcomes: 0,
             against_evidence: None,
@@ -137,7 +137,7 @@ impl<T: Trainer> Live<'_, T> {
         let promised = evidence.loss.1;
         let confidence = self.options.gate.confidence;
         watch.against_evidence =
-            compare_anytime(&own, &vec![promised; own.len()], &clusters(&rows), confidence)?;
+            compare_anytime_valid(&own, &vec![promised; own.len()], &clusters(&rows), confidence)?;
         let Some(fallen) = watch.against_evidence else {
             watch.reasons.push(format!("only {} outcomes since it was trained", rows.len()));
             return Ok(Some(watch));
@@ -163,7 +163,7 @@ impl<T: Trainer> Live<'_, T> {
         champion: &ModelVersion,
         rows: &[Example],
         own: &[f64],
-        watch: &mut Watch,
+        watch: &mut DeploymentCheck,
     ) -> Result<()> {
         let name = self.trainer.name();
         let versions = self.registry.versions(name).await?;
@@ -221,7 +221,7 @@ impl<T: Trainer> Live<'_, T> {
         self.work.run(|| Ok(losses(self.trainer, &points(model, rows)?, labels)))
     }
 
-    /// The matured outcomes of generations that started after all of `versions` had learnt, in the
+    /// The matured outcomes of generations that started after all of `versions` had learned, in the
     /// order in which they came to count.
     fn since<'v>(&self, versions: impl Iterator<Item = &'v ModelVersion>) -> Vec<Example> {
         let after = versions.filter_map(|v| v.data_until).max();
@@ -238,7 +238,7 @@ impl<T: Trainer> Live<'_, T> {
         champion: &ModelVersion,
         outcomes: usize,
         mut verdict: GateVerdict,
-    ) -> Result<Option<Review>> {
+    ) -> Result<Option<ChallengerReview>> {
         let name = self.trainer.name();
         let done = self.registry.promote(name, challenger.version, Some(champion.version)).await;
         let promoted = match done {
@@ -253,7 +253,7 @@ impl<T: Trainer> Live<'_, T> {
         let mut noted = Verdict::new(self.now, promoted, verdict.reasons.clone());
         noted.compared_with = Some(champion.version);
         self.registry.note_verdict(name, challenger.version, noted).await?;
-        Ok(Some(Review { version: challenger.version, outcomes, verdict, promoted }))
+        Ok(Some(ChallengerReview { version: challenger.version, outcomes, verdict, promoted }))
     }
 
     async fn give_up(
@@ -261,13 +261,13 @@ impl<T: Trainer> Live<'_, T> {
         challenger: &ModelVersion,
         outcomes: usize,
         reason: String,
-    ) -> Result<Option<Review>> {
+    ) -> Result<Option<ChallengerReview>> {
         let name = self.trainer.name();
         self.registry.set_stage(name, challenger.version, Stage::Archived).await?;
         let noted = Verdict::new(self.now, false, [reason.clone()]);
         self.registry.note_verdict(name, challenger.version, noted).await?;
         let verdict = GateVerdict { decision: Decision::Refuse, reasons: vec![reason], more_outcomes: None };
-        Ok(Some(Review { version: challenger.version, outcomes, verdict, promoted: false }))
+        Ok(Some(ChallengerReview { version: challenger.version, outcomes, verdict, promoted: false }))
     }
 }
 
@@ -283,10 +283,10 @@ pub(super) fn cooling_down(
     last.checked_add_signed(chrono::TimeDelta::days(days)).filter(|until| *until > now)
 }
 
-fn held(version: u64, outcomes: usize, why: &str) -> Review {
+fn held(version: u64, outcomes: usize, why: &str) -> ChallengerReview {
     let verdict =
         GateVerdict { decision: Decision::Hold, reasons: vec![why.to_owned()], more_outcomes: None };
-    Review { version, outcomes, verdict, promoted: false }
+    ChallengerReview { version, outcomes, verdict, promoted: false }
 }
 
 fn is_unavailable(error: &crate::Error) -> bool {

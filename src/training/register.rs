@@ -1,10 +1,10 @@
 //! What becomes of a judged version: registered, promoted, on trial, or nothing yet.
 
+use super::evaluation::{Promotion, TrainingOptions};
 use super::gate::{Decision, GateVerdict};
-use super::judge::{Promotion, TrainingOptions};
-use super::live::cooling_down;
 use super::pipeline::TrainingReport;
-use super::record::RunRecord;
+use super::post_deployment::cooling_down;
+use super::run_record::RunRecord;
 use super::tracker::ExperimentTracker;
 use crate::error::{Error, ErrorKind, Result};
 use crate::registry::{ModelRegistry, ModelVersion, NewVersion, Stage, Verdict};

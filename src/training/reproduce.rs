@@ -1,9 +1,9 @@
 //! A past training run made again.
 
-use super::judge::fit_and_judge;
+use super::evaluation::fit_and_evaluate;
 use super::pipeline::{replay, seal};
-use super::record::RunRecord;
-use super::tune::Tunable;
+use super::run_record::RunRecord;
+use super::search::Tunable;
 use crate::error::{Error, ErrorKind, Result};
 use crate::features::FeatureEngineer;
 use crate::registry::{ModelVersion, sha256_hex};
@@ -45,7 +45,7 @@ pub async fn reproduce<T: Tunable>(
     let trainer = trainer.with_parameters(&run.parameters)?;
     let data = replay(store, engineer, trainer.target(), run.as_of, run.options.max_rows).await?;
     let same_data = data.fingerprint() == run.data.sha256;
-    let judged = fit_and_judge(&trainer, &data, None, &run.options)?;
-    let artefact = seal(&trainer, &judged.model)?;
+    let evaluated = fit_and_evaluate(&trainer, &data, None, &run.options)?;
+    let artefact = seal(&trainer, &evaluated.model)?;
     Ok(Reproduction { same_data, same_artefact: sha256_hex(&artefact) == version.artefact_sha256 })
 }

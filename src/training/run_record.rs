@@ -1,7 +1,7 @@
 //! What a training run did, to be kept with its version and beside it.
 
+use super::evaluation::{Evaluation, TrainingOptions};
 use super::gate::GateVerdict;
-use super::judge::{Evaluation, TrainingOptions};
 use crate::dataset::{Dataset, SourceKind};
 use crate::error::{Error, Result};
 use crate::registry::{ModelVersion, sha256_hex};
@@ -22,7 +22,7 @@ pub struct RunRecord {
     pub version: Option<u64>,
     /// The moment as of which everything was looked at.
     pub as_of: DateTime<Utc>,
-    /// What it learnt from.
+    /// What it learned from.
     pub data: DataRecord,
     /// The trainer's parameters, its seeds among them.
     pub parameters: Value,
@@ -47,7 +47,7 @@ pub struct RunRecord {
     pub notes: BTreeMap<String, Value>,
 }
 
-/// What a run learnt from.
+/// What a run learned from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct DataRecord {
@@ -98,7 +98,7 @@ impl RunRecord {
     /// The same with a number in place of each person's name.
     pub(super) fn without_names(&self) -> Self {
         let mut record = self.clone();
-        for suspect in &mut record.evaluation.suspects {
+        for suspect in &mut record.evaluation.anomalous_labelers {
             if suspect.source.kind == SourceKind::User {
                 suspect.source.name = format!("#{}", &sha256_hex(suspect.source.name.as_bytes())[..12]);
             }

@@ -15,12 +15,12 @@ use serde::{Deserialize, Serialize};
 /// back over it, at its first passing only. Nights that were missed are made up by one training.
 ///
 /// ```
-/// use devmatrix_ml::train::{TrainingSchedule, TrainingSignals};
+/// use devmatrix_ml::training::{TrainingSchedule, TrainingSignals};
 /// let mut schedule = TrainingSchedule::default();
 /// schedule.zone = chrono_tz::Europe::Madrid;
 /// let (now, last) = ("2025-03-31T09:00:00Z".parse()?, "2025-03-29T01:00:05Z".parse()?);
 /// assert!(schedule.is_due(now, Some(last), 0, TrainingSignals::default()).is_some());
-/// // The night of 30 March had no 02:00 in Madrid: due at 03:00 summer time.
+/// // The nightly of 30 March had no 02:00 in Madrid: due at 03:00 summer time.
 /// assert_eq!(schedule.next(last).to_string(), "2025-03-30 01:00:00 UTC");
 /// # Ok::<(), chrono::ParseError>(())
 /// ```

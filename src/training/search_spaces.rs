@@ -1,10 +1,10 @@
 //! What may be searched of the models of this crate.
 
-use super::tune::{Knob, Range, Tunable};
+use super::search::{Hyperparameter, Range, Tunable};
 use crate::error::{Error, Result};
 use crate::models::{
-    Quantity, RegressionParams, RegressionTrainer, SUCCESS_FEATURE_SETS, SuccessParams, SuccessTrainer,
-    Trainer,
+    RegressionParams, RegressionTarget, RegressionTrainer, SUCCESS_FEATURE_SETS, SuccessParams,
+    SuccessTrainer, Trainer,
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -17,15 +17,15 @@ impl Tunable for SuccessTrainer {
 
     /// Linear alone, trees alone and blends of both; boosted trees and forests; with and without the
     /// wording, the description's shape and what only trees can use.
-    fn space(&self) -> Vec<Knob> {
+    fn space(&self) -> Vec<Hyperparameter> {
         let shares = || Range::OneOf([0.0, 0.25, 0.5, 0.75, 1.0].map(Value::from).into());
         let mut space = vec![
-            Knob::new("/l2", Range::Log(0.1, 30.0)),
-            Knob::new("/dense_weight", Range::Log(0.01, 1.0)),
-            Knob::new("/min_texts", Range::Whole(2, 10)),
-            Knob::new("/blend", shares()),
-            Knob::new("/seen_blend", shares()),
-            Knob::new("/without", Range::OneOf(feature_sets(SUCCESS_FEATURE_SETS))),
+            Hyperparameter::new("/l2", Range::Log(0.1, 30.0)),
+            Hyperparameter::new("/dense_weight", Range::Log(0.01, 1.0)),
+            Hyperparameter::new("/min_texts", Range::Whole(2, 10)),
+            Hyperparameter::new("/blend", shares()),
+            Hyperparameter::new("/seen_blend", shares()),
+            Hyperparameter::new("/without", Range::OneOf(feature_sets(SUCCESS_FEATURE_SETS))),
         ];
         space.extend(trees(&[("l2", 0.5, 50.0), ("min_child_weight", 1.0, 30.0)]));
         space
@@ -36,17 +36,19 @@ impl Tunable for SuccessTrainer {
     }
 }
 
-impl<Q: Quantity> Tunable for RegressionTrainer<Q> {
+impl<Q: RegressionTarget> Tunable for RegressionTrainer<Q> {
     fn with_parameters(&self, parameters: &Value) -> Result<Self> {
         Self::new(read::<RegressionParams>(self.name(), parameters)?)
     }
 
-    fn space(&self) -> Vec<Knob> {
-        let mut space =
-            vec![Knob::new("/l2", Range::Log(0.1, 30.0)), Knob::new("/min_texts", Range::Whole(2, 10))];
+    fn space(&self) -> Vec<Hyperparameter> {
+        let mut space = vec![
+            Hyperparameter::new("/l2", Range::Log(0.1, 30.0)),
+            Hyperparameter::new("/min_texts", Range::Whole(2, 10)),
+        ];
         space.extend(trees(&[("l2", 0.1, 20.0)]));
-        space.push(Knob::new("/forest/max_depth", Range::Whole(3, 10)));
-        space.push(Knob::new("/forest/min_rows", Range::Whole(3, 50)));
+        space.push(Hyperparameter::new("/forest/max_depth", Range::Whole(3, 10)));
+        space.push(Hyperparameter::new("/forest/min_rows", Range::Whole(3, 50)));
         space
     }
 
@@ -56,17 +58,18 @@ impl<Q: Quantity> Tunable for RegressionTrainer<Q> {
 }
 
 /// What may be searched of trees, with penalties from where to where.
-fn trees(penalties: &[(&str, f64, f64)]) -> Vec<Knob> {
+fn trees(penalties: &[(&str, f64, f64)]) -> Vec<Hyperparameter> {
     let mut space = vec![
-        Knob::new("/trees", Range::OneOf(vec![json!("boosting"), json!("forest")])),
-        Knob::new("/boost/rounds", Range::Whole(20, 200)),
-        Knob::new("/boost/learning_rate", Range::Log(0.01, 0.2)),
-        Knob::new("/boost/max_leaves", Range::Whole(4, 32)),
-        Knob::new("/boost/subsample", Range::Linear(0.5, 1.0)),
-        Knob::new("/boost/colsample", Range::Linear(0.2, 1.0)),
+        Hyperparameter::new("/trees", Range::OneOf(vec![json!("boosting"), json!("forest")])),
+        Hyperparameter::new("/boost/rounds", Range::Whole(20, 200)),
+        Hyperparameter::new("/boost/learning_rate", Range::Log(0.01, 0.2)),
+        Hyperparameter::new("/boost/max_leaves", Range::Whole(4, 32)),
+        Hyperparameter::new("/boost/subsample", Range::Linear(0.5, 1.0)),
+        Hyperparameter::new("/boost/colsample", Range::Linear(0.2, 1.0)),
     ];
-    let penalty =
-        |(name, low, high): &(&str, f64, f64)| Knob::new(format!("/boost/{name}"), Range::Log(*low, *high));
+    let penalty = |(name, low, high): &(&str, f64, f64)| {
+        Hyperparameter::new(format!("/boost/{name}"), Range::Log(*low, *high))
+    };
     space.extend(penalties.iter().map(penalty));
     space
 }

@@ -1,8 +1,8 @@
 //! For whom predictions are good, and where they are off.
 
-use super::delong::{Z_95, auc_with_error};
 use crate::dataset::Example;
-use crate::learn::wilson;
+use crate::ml::metrics::{Z_95, auc_with_error};
+use crate::ml::wilson;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 

@@ -1,20 +1,21 @@
 //! The ranking of templates, from the store to the registry.
 
+use super::evaluation::{Evaluation, TrainingOptions};
 use super::gate::AgainstChampion;
-use super::judge::{Evaluation, TrainingOptions};
-use super::pipeline::{MAX_ARTEFACT_BYTES, TrainingReport, run_id};
-use super::record::{DataRecord, RunRecord};
+use super::pipeline::{TrainingReport, run_id};
 use super::register::Registering;
+use super::run_record::{DataRecord, RunRecord};
+use super::telemetry;
 use crate::clock::Clock;
 use crate::error::Result;
-use crate::evaluate::{compare_paired, ndcg};
 use crate::event::Record;
+use crate::ml::metrics::{compare_paired, ndcg};
+use crate::models::MAX_MODEL_BYTES;
 use crate::models::{
     TemplateCatalogue, TemplateDataset, TemplateDatasetBuilder, TemplateRanker, TemplateTrainer,
 };
 use crate::registry::{ModelRegistry, ModelVersion, NewVersion, envelope};
 use crate::store::{EventStore, EventStoreExt, ScanOrder};
-use crate::telemetry;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
@@ -32,11 +33,11 @@ pub async fn train_templates(
     clock: &dyn Clock,
     options: &TrainingOptions,
 ) -> Result<TrainingReport> {
-    let training = judge_and_register(trainer, store, registry, catalogue, clock, options);
+    let training = evaluate_and_register(trainer, store, registry, catalogue, clock, options);
     telemetry::trained(trainer.name(), Box::pin(training)).await
 }
 
-async fn judge_and_register(
+async fn evaluate_and_register(
     trainer: &TemplateTrainer,
     store: &dyn EventStore,
     registry: &dyn ModelRegistry,
@@ -57,13 +58,13 @@ async fn judge_and_register(
     let data = builder.rows(now);
     let (earlier, later) = data.split_by_time(1.0 - options.test_fraction, 1.0);
     let begun = Instant::now();
-    let twin = trainer.fit(&earlier)?;
+    let holdout_model = trainer.fit(&earlier)?;
     let champion = registry.production(trainer.name()).await?;
-    let rival = match &champion {
-        Some(version) => rival(trainer, registry, version).await?,
+    let incumbent = match &champion {
+        Some(version) => incumbent(trainer, registry, version).await?,
         None => None,
     };
-    let evaluation = evaluate(trainer, &twin, rival.as_ref(), (&earlier, &later), options)?;
+    let evaluation = evaluate(trainer, &holdout_model, incumbent.as_ref(), (&earlier, &later), options)?;
     let verdict = options.gate.without_probability_floors().judge(
         &evaluation.metrics,
         &evaluation.against_baselines,
@@ -97,34 +98,34 @@ async fn judge_and_register(
         notes: BTreeMap::new(),
     };
     let mut version = NewVersion::new(trainer.name(), artefact).described_by(&record);
-    version.evaluation_artefact = Some(seal(&twin)?);
+    version.evaluation_artefact = Some(seal(&holdout_model)?);
     Registering { registry, tracker: None, now }.register(version, record, champion.as_ref()).await
 }
 
 fn evaluate(
     trainer: &TemplateTrainer,
-    twin: &TemplateRanker,
-    rival: Option<&TemplateRanker>,
+    holdout_model: &TemplateRanker,
+    incumbent: Option<&TemplateRanker>,
     (earlier, later): (&TemplateDataset, &TemplateDataset),
     options: &TrainingOptions,
 ) -> Result<Evaluation> {
     let prior = TemplateRanker::prior();
     let losses = |ranker: &TemplateRanker| losses(ranker, later);
-    let (own, groups) = losses(twin)?;
+    let (own, groups) = losses(holdout_model)?;
     let compare =
         |theirs: &[f64]| compare_paired(&own, theirs, &groups, options.gate.confidence, options.seed);
     let mean = |losses: &[f64]| losses.iter().sum::<f64>() / losses.len().max(1) as f64;
     let mut evaluation = Evaluation {
-        metrics: trainer.scores(twin, later)?.to_map(),
+        metrics: trainer.scores(holdout_model, later)?.to_map(),
         rows: (earlier.rows.len(), later.rows.len()),
-        learnt_until: later.rows.first().map(|row| row.started_at),
+        trained_until: later.rows.first().map(|row| row.started_at),
         loss: (mean(&own), mean(&own)),
         ..Evaluation::default()
     };
     evaluation.baselines.insert("prior".to_owned(), trainer.scores(&prior, later)?.to_map());
     evaluation.against_baselines.insert("prior".to_owned(), compare(&losses(&prior)?.0)?);
-    if let Some(rival) = rival {
-        let theirs = losses(rival)?.0;
+    if let Some(incumbent) = incumbent {
+        let theirs = losses(incumbent)?.0;
         evaluation.new_to_champion = Some(theirs.len());
         let confidence = options.gate.confidence;
         let compared = AgainstChampion::once(&own, &theirs, &groups, confidence, options.seed)?;
@@ -134,14 +135,14 @@ fn evaluate(
 }
 
 /// The twin of the ranking in production; a damaged or older one is no rival.
-async fn rival(
+async fn incumbent(
     trainer: &TemplateTrainer,
     registry: &dyn ModelRegistry,
     version: &ModelVersion,
 ) -> Result<Option<TemplateRanker>> {
     let bytes = registry.evaluation_artefact(trainer.name(), version.version).await?;
     let read = |bytes: &Vec<u8>| {
-        envelope::open(bytes, trainer.name(), MAX_ARTEFACT_BYTES).and_then(TemplateRanker::from_bytes)
+        envelope::open(bytes, trainer.name(), MAX_MODEL_BYTES).and_then(TemplateRanker::from_bytes)
     };
     Ok(bytes.as_ref().and_then(|bytes| {
         read(bytes)

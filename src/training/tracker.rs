@@ -1,6 +1,6 @@
 //! Where training runs are kept beside the registry.
 
-use super::record::RunRecord;
+use super::run_record::RunRecord;
 use crate::error::{Error, ErrorKind, Result};
 use async_trait::async_trait;
 use std::fmt::Debug;
@@ -26,7 +26,7 @@ pub trait ExperimentTracker: Send + Sync + Debug {
 ///
 /// ```
 /// # let folder = tempfile::tempdir().unwrap();
-/// use devmatrix_ml::train::JsonlTracker;
+/// use devmatrix_ml::training::JsonlTracker;
 /// let tracker = JsonlTracker::new(folder.path().join("runs.jsonl"));
 /// assert!(tracker.runs()?.is_empty());
 /// # Ok::<(), devmatrix_ml::Error>(())

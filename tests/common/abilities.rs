@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use devmatrix_ml::event::{GenerationEvent, Record, TaskContext};
-use devmatrix_ml::learn::sigmoid;
+use devmatrix_ml::ml::sigmoid;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;

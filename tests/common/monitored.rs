@@ -5,7 +5,7 @@ use devmatrix_ml::event::{
     Completion, EventId, Fact, Feedback, ProjectId, Record, ShownPrediction, Started, TaskContext, TaskId,
     TemplateId, UserAction,
 };
-use devmatrix_ml::monitor::Monitor;
+use devmatrix_ml::monitoring::Monitor;
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 

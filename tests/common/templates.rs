@@ -62,7 +62,7 @@ pub fn topics(seed: u64, generations: u64) -> (TemplateCatalogue, Vec<Record>) {
 }
 
 /// What a small world teaches.
-pub fn learnt() -> Replay {
+pub fn learned() -> Replay {
     let mut options = SimulatorOptions::default();
     (options.days, options.per_day, options.seed) = (30, 30.0, 51);
     let simulator = Simulator::new(options).unwrap();

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 /// What came of many requests.
 #[derive(Debug, Default)]
-pub(crate) struct Tally {
+pub(crate) struct Aggregates {
     /// By kind: how many, and how often each status came; 0 stands for a connection without an answer.
     by_kind: BTreeMap<&'static str, BTreeMap<u16, usize>>,
     /// Starts that were acknowledged.
@@ -19,7 +19,7 @@ pub(crate) struct Tally {
     pub(crate) unexpected: Vec<String>,
 }
 
-impl Tally {
+impl Aggregates {
     pub(crate) fn add(&mut self, other: Self) {
         for (kind, statuses) in other.by_kind {
             let own = self.by_kind.entry(kind).or_default();
@@ -47,7 +47,7 @@ impl Tally {
     }
 }
 
-impl fmt::Display for Tally {
+impl fmt::Display for Aggregates {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.by_kind.iter().try_for_each(|(kind, statuses)| writeln!(f, "  {kind:<24} {statuses:?}"))
     }
@@ -74,8 +74,8 @@ const NASTY: [&str; 12] = [
 ];
 
 /// One client's requests, one after the other; those that take seconds on purpose go on beside the others.
-pub(crate) async fn storm(client: &Client, requests: usize, seed: u64) -> Tally {
-    let (mut rng, mut tally) = (Pcg64Mcg::seed_from_u64(seed), Tally::default());
+pub(crate) async fn storm(client: &Client, requests: usize, seed: u64) -> Aggregates {
+    let (mut rng, mut tally) = (Pcg64Mcg::seed_from_u64(seed), Aggregates::default());
     let mut slow = JoinSet::new();
     for i in 0..requests {
         one(client, &mut rng, &mut tally, &mut slow, format!("s{seed}-{i}")).await;
@@ -84,7 +84,13 @@ pub(crate) async fn storm(client: &Client, requests: usize, seed: u64) -> Tally 
     tally
 }
 
-async fn one(client: &Client, rng: &mut Pcg64Mcg, tally: &mut Tally, slow: &mut JoinSet<Tally>, id: String) {
+async fn one(
+    client: &Client,
+    rng: &mut Pcg64Mcg,
+    tally: &mut Aggregates,
+    slow: &mut JoinSet<Aggregates>,
+    id: String,
+) {
     let nasty = NASTY[rng.random_range(0..NASTY.len())];
     match rng.random_range(0..100_u32) {
         0..=24 => good(client, tally, id).await,
@@ -97,13 +103,13 @@ async fn one(client: &Client, rng: &mut Pcg64Mcg, tally: &mut Tally, slow: &mut 
     }
 }
 
-async fn good(client: &Client, tally: &mut Tally, id: String) {
+async fn good(client: &Client, tally: &mut Aggregates, id: String) {
     let task = json!({ "task_id": id, "task_description": "Add an endpoint", "agent_type": "backend" });
     let answer = client.try_post(PREDICT, &json!({ "task": task })).await.ok();
     tally.note("predict", answer.as_ref(), &[200]);
 }
 
-async fn hostile_texts(client: &Client, tally: &mut Tally, nasty: &str, id: String) {
+async fn hostile_texts(client: &Client, tally: &mut Aggregates, nasty: &str, id: String) {
     let long = nasty.repeat(200);
     let task = json!({ "task_id": id, "task_description": long, "agent_type": nasty, "language": nasty,
         "task_type": nasty, "framework": long, "model_used": nasty });
@@ -120,7 +126,7 @@ async fn hostile_texts(client: &Client, tally: &mut Tally, nasty: &str, id: Stri
     }
 }
 
-async fn bad_json(client: &Client, rng: &mut Pcg64Mcg, tally: &mut Tally) {
+async fn bad_json(client: &Client, rng: &mut Pcg64Mcg, tally: &mut Aggregates) {
     let deep = "[".repeat(5_000);
     let bodies: [(&'static str, &[u8]); 9] = [
         ("nothing", b""),
@@ -140,7 +146,7 @@ async fn bad_json(client: &Client, rng: &mut Pcg64Mcg, tally: &mut Tally) {
     tally.note(kind, answer.as_ref(), &[400, 422]);
 }
 
-async fn bad_values(client: &Client, rng: &mut Pcg64Mcg, tally: &mut Tally) {
+async fn bad_values(client: &Client, rng: &mut Pcg64Mcg, tally: &mut Aggregates) {
     let ids = "x".repeat(2_000);
     let bodies: [(&'static str, Value); 9] = [
         ("wrong type", json!({ "task": { "task_id": "a", "temperature": "hot" } })),
@@ -159,7 +165,7 @@ async fn bad_values(client: &Client, rng: &mut Pcg64Mcg, tally: &mut Tally) {
     tally.note(kind, answer.as_ref(), &[422]);
 }
 
-async fn bad_requests(client: &Client, rng: &mut Pcg64Mcg, tally: &mut Tally, nasty: &str) {
+async fn bad_requests(client: &Client, rng: &mut Pcg64Mcg, tally: &mut Aggregates, nasty: &str) {
     let encoded: String = nasty.bytes().map(|byte| format!("%{byte:02X}")).collect();
     let (kind, request, expected): (_, _, &[u16]) = match rng.random_range(0..9) {
         0 => ("wrong method", client.request("DELETE", PREDICT, "application/json", b"{}"), &[405]),
@@ -202,7 +208,7 @@ async fn bad_requests(client: &Client, rng: &mut Pcg64Mcg, tally: &mut Tally, na
     tally.note(kind, answer.as_ref(), expected);
 }
 
-async fn bad_connections(client: &Client, rng: &mut Pcg64Mcg, tally: &mut Tally, id: String) {
+async fn bad_connections(client: &Client, rng: &mut Pcg64Mcg, tally: &mut Aggregates, id: String) {
     let whole = client.request(
         "POST",
         PREDICT,
@@ -236,7 +242,7 @@ async fn bad_connections(client: &Client, rng: &mut Pcg64Mcg, tally: &mut Tally,
 }
 
 /// What takes long: pages, and clients that send too slowly.
-async fn rare(client: &Client, rng: &mut Pcg64Mcg, tally: &mut Tally, slow: &mut JoinSet<Tally>) {
+async fn rare(client: &Client, rng: &mut Pcg64Mcg, tally: &mut Aggregates, slow: &mut JoinSet<Aggregates>) {
     if rng.random_bool(0.25) {
         slow.spawn(too_slow(client.clone(), rng.random_range(0..3)));
         return;
@@ -247,8 +253,8 @@ async fn rare(client: &Client, rng: &mut Pcg64Mcg, tally: &mut Tally, slow: &mut
     tally.note("pages", answer.as_ref(), &[200]);
 }
 
-async fn too_slow(client: Client, kind: u32) -> Tally {
-    let (mut tally, task) = (Tally::default(), json!({ "task": { "task_id": "slow" } }));
+async fn too_slow(client: Client, kind: u32) -> Aggregates {
+    let (mut tally, task) = (Aggregates::default(), json!({ "task": { "task_id": "slow" } }));
     match kind {
         0 => {
             let answer = client.slowly(PREDICT, &task, 4_000).await.ok();

@@ -8,7 +8,7 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, Uri};
 use devmatrix_ml::event::{Completion, Decision, EventId, Feedback, Metadata, Started, TaskContext};
-use devmatrix_ml::serve::Predictions;
+use devmatrix_ml::serving::Predictions;
 use devmatrix_ml::store::EventStoreExt;
 use devmatrix_ml::{Error, ErrorKind};
 use serde::{Deserialize, Serialize};
@@ -97,13 +97,13 @@ pub(crate) struct Judgement {
 /// Records what a person said.
 pub(crate) async fn feedback(
     State(host): State<Arc<Host>>,
-    Body(judgement): Body<Judgement>,
+    Body(label_fact): Body<Judgement>,
 ) -> Result<StatusCode, Problem> {
     let path = "/api/ml/feedback";
-    let feedback: Feedback = strict(judgement.feedback, "feedback", path)?;
+    let feedback: Feedback = strict(label_fact.feedback, "feedback", path)?;
     let record = async {
-        host.store.event(&judgement.event_id).await?;
-        host.collector.feedback(&judgement.event_id, feedback).await
+        host.store.event(&label_fact.event_id).await?;
+        host.collector.feedback(&label_fact.event_id, feedback).await
     };
     record.await.map(|()| StatusCode::NO_CONTENT).map_err(|error| Problem::of(&error, path))
 }

@@ -5,11 +5,11 @@ use devmatrix_ml::clock::Clock;
 use devmatrix_ml::collect::DataCollector;
 use devmatrix_ml::event::TaskContext;
 use devmatrix_ml::features::FeatureEngineer;
-use devmatrix_ml::monitor::{
+use devmatrix_ml::monitoring::{
     AlertRule, Alerts, Analytics, HostFacts, ModelFacts, MonitorOptions, SharedMonitor,
 };
 use devmatrix_ml::registry::ModelRegistry;
-use devmatrix_ml::serve::{PredictionService, Predictions};
+use devmatrix_ml::serving::{PredictionService, Predictions};
 use devmatrix_ml::store::EventStore;
 use devmatrix_ml::{Error, ErrorKind, Result, telemetry};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};

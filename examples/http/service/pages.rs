@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use axum::response::{Html, IntoResponse};
-use devmatrix_ml::monitor::dashboard;
+use devmatrix_ml::monitoring::dashboard;
 use serde_json::{Value, json};
 use std::sync::Arc;
 

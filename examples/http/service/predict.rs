@@ -5,7 +5,7 @@ use super::host::Host;
 use super::problem::Problem;
 use axum::Json;
 use axum::extract::State;
-use devmatrix_ml::serve::Predictions;
+use devmatrix_ml::serving::Predictions;
 use serde::Deserialize;
 use serde_json::Value;
 use std::sync::Arc;

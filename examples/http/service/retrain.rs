@@ -9,8 +9,8 @@ use axum::http::header::LOCATION;
 use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use devmatrix_ml::Error;
-use devmatrix_ml::train::{Gate, Training, TrainingOptions, TrainingReport};
-use devmatrix_ml::work::{Cancel, Progress, Work};
+use devmatrix_ml::execution::{CancellationToken, ExecutionContext, Progress};
+use devmatrix_ml::training::{Gate, Training, TrainingOptions, TrainingReport};
 use serde::Serialize;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -26,7 +26,7 @@ const KEPT: u64 = 100;
 pub(crate) struct Runs {
     turn: Arc<Turn<()>>,
     by_number: Mutex<(u64, BTreeMap<u64, Run>)>,
-    cancel: Cancel,
+    cancel: CancellationToken,
 }
 
 /// A run as a client sees it.
@@ -112,14 +112,14 @@ async fn train(host: &Arc<Host>, number: u64, turn: OwnedMutexGuard<()>) {
     let tell = move |p: &Progress| {
         watched.runs.set(number, Run::Running { stage: p.stage.clone(), fraction: p.fraction });
     };
-    let work = Work::new().with_cancel(&host.runs.cancel).with_progress(tell);
+    let work = ExecutionContext::new().with_cancel(&host.runs.cancel).with_progress(tell);
     let mut options = TrainingOptions::default();
     options.gate = Gate::refreshing();
     let (store, registry) = (host.store.as_ref(), host.registry.as_ref());
     let training = Training::new(store, registry, &host.engineer, host.clock.as_ref()).with_options(options);
     // One thread: the others answer requests.
     let ended = async {
-        let models = training.with_work(work.with_threads(1)?).run_all().await?;
+        let models = training.with_execution(work.with_threads(1)?).run_all().await?;
         host.predictions.reload(registry).await?;
         host.collector.checkpoint().await?;
         Ok::<_, Error>(models)

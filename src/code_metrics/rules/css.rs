@@ -1,7 +1,7 @@
 //! CSS: rules and declarations.
 
 use super::{COMMENT, IMPORT, NESTS, PLAIN, Rules, SKIP, STATEMENT};
-use crate::code::language::Language;
+use crate::code_metrics::language::Language;
 
 pub(super) static CSS: Rules = Rules {
     language: Language::Css,

@@ -4,8 +4,8 @@ use super::{
     CLASS, COMMENT, DECISION, FUNCTION, IMPORT, Look, METHODS, NESTS, PLAIN, Rules, SKIP, STATEMENT,
     Signature,
 };
-use crate::code::language::Language;
-use crate::code::metrics::Share;
+use crate::code_metrics::language::Language;
+use crate::code_metrics::metrics::Share;
 
 pub(super) static GO: Rules = Rules {
     language: Language::Go,

@@ -1,7 +1,7 @@
 //! HTML: elements and their nesting; scripts and styles within are text.
 
 use super::{COMMENT, NESTS, PLAIN, Rules, SKIP, STATEMENT};
-use crate::code::language::Language;
+use crate::code_metrics::language::Language;
 
 pub(super) static HTML: Rules = Rules {
     language: Language::Html,

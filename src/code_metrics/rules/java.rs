@@ -4,8 +4,8 @@ use super::{
     ATTRIBUTE, CLASS, COMMENT, DECISION, FUNCTION, IMPORT, Look, METHODS, NESTS, OUTSIDE, PLAIN, Rules, SKIP,
     STATEMENT, Signature, TEST,
 };
-use crate::code::language::Language;
-use crate::code::metrics::Share;
+use crate::code_metrics::language::Language;
+use crate::code_metrics::metrics::Share;
 
 pub(super) static JAVA: Rules = Rules {
     language: Language::Java,

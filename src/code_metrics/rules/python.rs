@@ -4,8 +4,8 @@ use super::{
     CLASS, COMMENT, DECISION, FUNCTION, IMPORT, Look, NESTS, Rules, SKIP, SPECIAL, STATEMENT, Signature,
     Special,
 };
-use crate::code::language::Language;
-use crate::code::metrics::Share;
+use crate::code_metrics::language::Language;
+use crate::code_metrics::metrics::Share;
 use tree_sitter::Node;
 
 pub(super) static PYTHON: Rules = Rules {
@@ -224,8 +224,8 @@ fn cases(statement: Node<'_>) -> u32 {
 /// Whether a case is a bare name or `_`, in brackets or not.
 fn takes_all(case: Node<'_>) -> bool {
     let mut cursor = case.walk();
-    let mut patterns = case.named_children(&mut cursor).filter(|n| n.kind() == "case_pattern");
-    let (Some(mut pattern), None) = (patterns.next(), patterns.next()) else { return false };
+    let mut subgroups = case.named_children(&mut cursor).filter(|n| n.kind() == "case_pattern");
+    let (Some(mut pattern), None) = (subgroups.next(), subgroups.next()) else { return false };
     if has_comma(case) {
         return false;
     }

@@ -4,8 +4,8 @@ use super::{
     ATTRIBUTE, CLASS, COMMENT, DECISION, FUNCTION, IMPORT, Look, METHODS, NESTS, PLAIN, Rules, SKIP, SPECIAL,
     STATEMENT, Signature, Special, TEST, Value,
 };
-use crate::code::language::Language;
-use crate::code::metrics::{FunctionKind, Share};
+use crate::code_metrics::language::Language;
+use crate::code_metrics::metrics::{FunctionKind, Share};
 
 pub(super) static RUST: Rules = Rules {
     language: Language::Rust,

@@ -4,8 +4,8 @@ use super::{
     ATTRIBUTE, CLASS, COMMENT, DECISION, FUNCTION, IMPORT, INITIALIZER, Look, NESTS, OUTSIDE, PLAIN, Roles,
     Rules, SKIP, SPECIAL, STATEMENT, Signature, Special, TEST, Value,
 };
-use crate::code::language::Language;
-use crate::code::metrics::{FunctionKind, Share};
+use crate::code_metrics::language::Language;
+use crate::code_metrics::metrics::{FunctionKind, Share};
 use tree_sitter::Node;
 
 pub(super) static JAVASCRIPT: Rules = Rules {

@@ -1,7 +1,7 @@
 //! SQL: statements, and the decisions within them as lizard counts those of procedural languages.
 
 use super::{CLASS, COMMENT, DECISION, FUNCTION, Look, NESTS, PLAIN, Rules, SKIP, STATEMENT, Signature};
-use crate::code::language::Language;
+use crate::code_metrics::language::Language;
 
 pub(super) static SQL: Rules = Rules {
     language: Language::Sql,

@@ -22,7 +22,7 @@ pub enum Metric {
 
 /// A guard rail: an arm that is worse by more than `tolerance` beyond doubt stops.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Guard {
+pub struct GuardrailMetric {
     /// What must not get worse.
     pub metric: Metric,
     /// By how much it may, in the metric's own unit, from 1e-9.
@@ -44,7 +44,8 @@ pub struct AnalysisOptions {
     /// needs some.
     pub min_units: usize,
     /// What else must not get worse.
-    pub guards: Vec<Guard>,
+    #[serde(alias = "guards")]
+    pub guardrails: Vec<GuardrailMetric>,
     /// The probability of ever taking chance for a sample-ratio fault, 1e-9 to 0.1; by default
     /// 0.001.
     pub ratio_alpha: f64,
@@ -55,7 +56,7 @@ const UNBALANCED: f64 = 0.01;
 
 impl Default for AnalysisOptions {
     fn default() -> Self {
-        Self { confidence: 0.95, effect: 0.05, min_units: 30, guards: Vec::new(), ratio_alpha: 0.001 }
+        Self { confidence: 0.95, effect: 0.05, min_units: 30, guardrails: Vec::new(), ratio_alpha: 0.001 }
     }
 }
 
@@ -69,7 +70,7 @@ impl AnalysisOptions {
         in_range("effect", self.effect, 0.001, 0.5)?;
         in_range("min_units", self.min_units as f64, 10.0, 1e9)?;
         in_range("ratio_alpha", self.ratio_alpha, 1e-9, 0.1)?;
-        self.guards.iter().try_for_each(|g| in_range("tolerance", g.tolerance, 1e-9, 1e9))
+        self.guardrails.iter().try_for_each(|g| in_range("tolerance", g.tolerance, 1e-9, 1e9))
     }
 }
 
@@ -92,7 +93,7 @@ impl ExperimentData {
         let mut counts = vec![0; spec.arms.len()];
         self.units.iter().for_each(|unit| counts[unit.arm] += 1);
         let ratio = SampleRatio::of(&counts, &planned);
-        let contrasts = (spec.arms.len() - 1) * (1 + options.guards.len());
+        let contrasts = (spec.arms.len() - 1) * (1 + options.guardrails.len());
         let alpha = (1.0 - options.confidence) / contrasts as f64;
         let covariate = Covariate::of(&self.units, spec.arms.len(), options);
         let compare = |metric: Metric, arm: usize, matters: f64| {
@@ -103,8 +104,8 @@ impl ExperimentData {
                 let mut against_control = Vec::new();
                 if arm > 0 {
                     against_control.extend(compare(Metric::Success, arm, options.effect));
-                    let guards = options.guards.iter();
-                    against_control.extend(guards.filter_map(|g| compare(g.metric, arm, g.tolerance)));
+                    let guardrails = options.guardrails.iter();
+                    against_control.extend(guardrails.filter_map(|g| compare(g.metric, arm, g.tolerance)));
                 }
                 self.arm_report(arm, counts[arm], against_control)
             })
@@ -234,7 +235,7 @@ impl ExperimentData {
 impl MetricComparison {
     /// Why the arm must stop, where it must.
     fn harm(&self, options: &AnalysisOptions) -> Option<String> {
-        let guard = options.guards.iter().find(|guard| guard.metric == self.metric);
+        let guard = options.guardrails.iter().find(|guard| guard.metric == self.metric);
         let tolerance = guard.map(|guard| guard.tolerance);
         let worse = match self.metric {
             Metric::Success => self.upper < -tolerance.unwrap_or(0.0),
@@ -340,7 +341,7 @@ impl Side {
 /// How far the truth may be from an estimate of that variance at any look, with probability 1 - `alpha`:
 /// Robbins' normal mixture, in the scale of information (one over the variance). It is at its tightest
 /// when it equals about `matters`.
-pub(in crate::decide) fn radius(variance: f64, matters: f64, alpha: f64) -> f64 {
+pub(in crate::experimentation) fn radius(variance: f64, matters: f64, alpha: f64) -> f64 {
     if variance <= 0.0 {
         return if variance == 0.0 { f64::INFINITY } else { f64::NAN };
     }

@@ -1,9 +1,9 @@
 //! Outcomes by unit.
 
 use super::spec::Experiment;
-use crate::decide::past::{check_span, generations, matured, outcome_weights};
 use crate::error::{Error, Result};
 use crate::event::GenerationEvent;
+use crate::routing::logged::{check_span, generations, matured, outcome_weights};
 use crate::store::EventStore;
 use chrono::{DateTime, TimeDelta, Utc};
 use std::collections::HashMap;

@@ -11,9 +11,9 @@ mod ratio;
 mod report;
 mod spec;
 
-pub(in crate::decide) use analyse::radius;
-pub use analyse::{AnalysisOptions, Guard, Metric};
+pub(in crate::experimentation) use analyse::radius;
+pub use analyse::{AnalysisOptions, GuardrailMetric, Metric};
 pub use data::{ExperimentData, Observation};
 pub use ratio::SampleRatio;
 pub use report::{ArmReport, ExperimentReport, ExperimentVerdict, MetricComparison};
-pub use spec::{Arm, Experiment, ExperimentSpec, Experiments, RampStep, Slot};
+pub use spec::{Arm, Experiment, ExperimentSpec, Experiments, Layer, RampStep};

@@ -1,9 +1,9 @@
 //! What an experiment is, and who gets which arm.
 
-use crate::decide::Unit;
-use crate::decide::hash::place;
 use crate::error::{Error, Result};
 use crate::event::{Assignment, TaskContext};
+use crate::experimentation::Unit;
+use crate::stats::bucket::place;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
@@ -21,7 +21,8 @@ pub struct ExperimentSpec {
     /// The part of a layer that it takes; experiments in other parts never share a unit. `None` for
     /// all units, whatever else they take part in.
     #[serde(default)]
-    pub slot: Option<Slot>,
+    #[serde(alias = "slot")]
+    pub layer: Option<Layer>,
     /// Share of the units that take part, by time, never falling; empty for all of them from the
     /// beginning. Those already in stay in their arms.
     #[serde(default)]
@@ -39,8 +40,9 @@ pub struct Arm {
 
 /// A part of a layer: the units whose place lies in `from..to`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Slot {
+pub struct Layer {
     /// The layer's name.
+    #[serde(alias = "slot")]
     pub layer: String,
     /// Where the part begins, from 0.
     pub from: f64,
@@ -60,7 +62,7 @@ pub struct RampStep {
 /// A verified experiment.
 ///
 /// ```
-/// use devmatrix_ml::decide::{Unit, experiments::{Arm, Experiment, ExperimentSpec}};
+/// use devmatrix_ml::routing::{Unit, experiments::{Arm, Experiment, ExperimentSpec}};
 /// use devmatrix_ml::event::{Started, TaskContext, TaskId, UserId};
 /// let experiment = Experiment::new(ExperimentSpec::new("short-prompt", Unit::User, &["now", "short"]))?;
 /// let mut task = TaskContext::new(TaskId::new("TASK-7")?);
@@ -87,7 +89,7 @@ impl ExperimentSpec {
     pub fn new(name: impl Into<String>, unit: Unit, arms: &[&str]) -> Self {
         let share = 1.0 / arms.len() as f64;
         let arms = arms.iter().map(|name| Arm { name: (*name).to_owned(), share }).collect();
-        Self { name: name.into(), unit, arms, slot: None, ramp: Vec::new() }
+        Self { name: name.into(), unit, arms, layer: None, ramp: Vec::new() }
     }
 }
 
@@ -114,7 +116,7 @@ impl Experiment {
         if !(spec.arms.iter().all(|arm| arm.share > 0.0) && (sum - 1.0).abs() <= 1e-9) {
             return refuse(format!("shares must be above 0 and add up to 1, they add up to {sum}"));
         }
-        if let Some(Slot { from, to, .. }) = &spec.slot
+        if let Some(Layer { from, to, .. }) = &spec.layer
             && !(0.0 <= *from && from < to && *to <= 1.0)
         {
             return refuse(format!("slot is {from} to {to}, expected a part of 0 to 1"));
@@ -144,8 +146,9 @@ impl Experiment {
     /// The place of the arm of `unit` at `now`; `None` where it takes no part.
     pub fn arm_of(&self, unit: &str, now: DateTime<Utc>) -> Option<usize> {
         let spec = &self.spec;
-        let in_slot = |slot: &Slot| (slot.from..slot.to).contains(&place(["layer", &slot.layer, unit]));
-        if !spec.slot.as_ref().is_none_or(in_slot) || place(["entry", &spec.name, unit]) >= self.share_at(now)
+        let in_slot = |layer: &Layer| (layer.from..layer.to).contains(&place(["layer", &layer.layer, unit]));
+        if !spec.layer.as_ref().is_none_or(in_slot)
+            || place(["entry", &spec.name, unit]) >= self.share_at(now)
         {
             return None;
         }
@@ -176,7 +179,7 @@ impl Experiments {
                 if one.spec.name == other.spec.name {
                     return Err(Error::invalid(format!("two experiments are named {:?}", one.spec.name)));
                 }
-                if let (Some(a), Some(b)) = (&one.spec.slot, &other.spec.slot)
+                if let (Some(a), Some(b)) = (&one.spec.layer, &other.spec.layer)
                     && a.layer == b.layer
                     && (a.from < b.to && b.from < a.to || one.spec.unit != other.spec.unit)
                 {

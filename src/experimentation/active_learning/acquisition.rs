@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
-pub struct ReviewSignals {
+pub struct AcquisitionSignals {
     /// How open the outcome is, 0 to 1: 4 p (1 - p).
     pub uncertainty: f64,
     /// How far apart two answers are of which one is right, 0 to 1.
@@ -26,19 +26,19 @@ pub struct ReviewSignals {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
-pub struct SignalWeights {
-    /// Of [`ReviewSignals::uncertainty`]. Where outcomes are noisy it teaches little: an even chance may
+pub struct AcquisitionWeights {
+    /// Of [`AcquisitionSignals::uncertainty`]. Where outcomes are noisy it teaches little: an even chance may
     /// be known exactly.
     pub uncertainty: f64,
-    /// Of [`ReviewSignals::disagreement`].
+    /// Of [`AcquisitionSignals::disagreement`].
     pub disagreement: f64,
-    /// Of [`ReviewSignals::novelty`].
+    /// Of [`AcquisitionSignals::novelty`].
     pub novelty: f64,
-    /// Of [`ReviewSignals::drift`].
+    /// Of [`AcquisitionSignals::drift`].
     pub drift: f64,
 }
 
-impl Default for SignalWeights {
+impl Default for AcquisitionWeights {
     fn default() -> Self {
         Self { uncertainty: 0.25, disagreement: 0.25, novelty: 1.0, drift: 0.5 }
     }
@@ -47,7 +47,7 @@ impl Default for SignalWeights {
 /// Of so many outcomes the next one adds half as much as the first.
 const HALF: f64 = 10.0;
 
-impl ReviewSignals {
+impl AcquisitionSignals {
     /// The signals of a task from its features and what was predicted of it.
     pub fn of(prediction: &SuccessPrediction, row: &FeatureRow) -> Self {
         let value = |name: &str| {
@@ -68,12 +68,12 @@ impl ReviewSignals {
     }
 
     /// What a judgement is worth by these weights.
-    pub fn value(&self, weights: &SignalWeights) -> f64 {
+    pub fn value(&self, weights: &AcquisitionWeights) -> f64 {
         self.parts(weights).map(|(part, _)| part).into_iter().sum()
     }
 
     /// The signal that counts most, in words.
-    pub(super) fn why(&self, weights: &SignalWeights) -> &'static str {
+    pub(super) fn why(&self, weights: &AcquisitionWeights) -> &'static str {
         let best = self.parts(weights).into_iter().max_by(|a, b| a.0.total_cmp(&b.0));
         best.map_or("", |(_, why)| why)
     }
@@ -86,7 +86,7 @@ impl ReviewSignals {
         Err(Error::invalid(format!("review signals must be 0 to 1: {self:?}")))
     }
 
-    fn parts(&self, weights: &SignalWeights) -> [(f64, &'static str); 4] {
+    fn parts(&self, weights: &AcquisitionWeights) -> [(f64, &'static str); 4] {
         [
             (weights.novelty * self.novelty, "little is known of its like"),
             (weights.disagreement * self.disagreement, "what is known does not agree"),
@@ -106,7 +106,7 @@ impl ReviewSignals {
     }
 }
 
-impl SignalWeights {
+impl AcquisitionWeights {
     pub(super) fn verify(&self) -> Result<()> {
         let named = [
             ("uncertainty", self.uncertainty),

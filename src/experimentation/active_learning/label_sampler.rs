@@ -1,10 +1,10 @@
 //! A daily budget of questions.
 
-use super::value::{ReviewSignals, SignalWeights};
-use crate::decide::day::{day_of, turns};
-use crate::decide::hash::place;
+use super::acquisition::{AcquisitionSignals, AcquisitionWeights};
 use crate::error::{Result, in_range};
 use crate::event::{EventId, ReviewRequest};
+use crate::stats::bucket::place;
+use crate::stats::calendar::{day_of, turns};
 use crate::verify::{Verify, verified};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
-pub struct ReviewOptions {
+pub struct LabelSamplerOptions {
     /// Questions a day (UTC), 0.1 to 1e6; by default 10.
     pub per_day: f64,
     /// Generations a day until a day has been counted, from 1; by default 100.
@@ -25,7 +25,7 @@ pub struct ReviewOptions {
     /// find is never far off.
     pub random_share: f64,
     /// What makes a judgement worth having.
-    pub weights: SignalWeights,
+    pub weights: AcquisitionWeights,
     /// Another name asks about others.
     pub salt: String,
 }
@@ -39,12 +39,12 @@ pub struct ReviewOptions {
 /// back.
 ///
 /// ```
-/// use devmatrix_ml::decide::review::{ReviewDesk, ReviewOptions, ReviewSignals};
+/// use devmatrix_ml::experimentation::active_learning::{LabelSampler, LabelSamplerOptions, AcquisitionSignals};
 /// use devmatrix_ml::event::{Completion, EventId};
-/// let mut desk = ReviewDesk::new(ReviewOptions::default())?;
+/// let mut desk = LabelSampler::new(LabelSamplerOptions::default())?;
 /// let now = "2025-03-03T09:00:00Z".parse().unwrap();
 /// let mut done = Completion::default();
-/// let request = desk.consider(&EventId::new("gen_7")?, &ReviewSignals::default(), now)?;
+/// let request = desk.consider(&EventId::new("gen_7")?, &AcquisitionSignals::default(), now)?;
 /// if request.asked {
 ///     println!("please judge gen_7: {}", request.why);
 /// }
@@ -52,9 +52,9 @@ pub struct ReviewOptions {
 /// # Ok::<(), devmatrix_ml::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ReviewDesk {
+pub struct LabelSampler {
     #[serde(deserialize_with = "verified")]
-    options: ReviewOptions,
+    options: LabelSamplerOptions,
     #[serde(deserialize_with = "verified")]
     count: Count,
 }
@@ -79,20 +79,20 @@ const FORGETTING: f64 = 0.02;
 /// The share of the audit's odds that is left when the budget is spent.
 const LEFT: f64 = 0.125;
 
-impl Default for ReviewOptions {
+impl Default for LabelSamplerOptions {
     fn default() -> Self {
         Self {
             per_day: 10.0,
             generations_per_day: 100.0,
             audit_rate: 0.05,
             random_share: 0.5,
-            weights: SignalWeights::default(),
+            weights: AcquisitionWeights::default(),
             salt: String::new(),
         }
     }
 }
 
-impl ReviewOptions {
+impl LabelSamplerOptions {
     /// Checks every range.
     ///
     /// # Errors
@@ -106,12 +106,12 @@ impl ReviewOptions {
     }
 }
 
-impl ReviewDesk {
+impl LabelSampler {
     /// A desk that has seen nothing yet.
     ///
     /// # Errors
     /// `InvalidInput` naming the option that is out of range.
-    pub fn new(options: ReviewOptions) -> Result<Self> {
+    pub fn new(options: LabelSamplerOptions) -> Result<Self> {
         options.verify()?;
         let volume = options.generations_per_day;
         let count = Count { day: None, seen: 0.0, asked: 0.0, volume, mean_value: 0.0, valued: 0.0 };
@@ -125,39 +125,39 @@ impl ReviewDesk {
     pub fn consider(
         &mut self,
         generation: &EventId,
-        signals: &ReviewSignals,
+        signals: &AcquisitionSignals,
         now: DateTime<Utc>,
     ) -> Result<ReviewRequest> {
         signals.verify()?;
         self.count.turn(day_of(now));
         let value = signals.value(&self.options.weights);
-        let (audit, odds) = self.odds(value);
+        let (audit, propensities) = self.propensities(value);
         self.count.add(value);
         let at = place(["review", &self.options.salt, generation.as_str()]);
-        let asked = at < odds;
+        let asked = at < propensities;
         self.count.asked += f64::from(u8::from(asked));
         let why = match asked {
             true if at < audit => "random audit",
             true => signals.why(&self.options.weights),
             false => "",
         };
-        ReviewRequest::new(asked, odds, why)
+        ReviewRequest::new(asked, propensities, why)
     }
 
     /// The odds of the random audit, and all odds.
-    fn odds(&self, value: f64) -> (f64, f64) {
+    fn propensities(&self, value: f64) -> (f64, f64) {
         let (options, Count { seen, asked, volume, mean_value, .. }) = (&self.options, &self.count);
         let base = (options.per_day / volume.max(*seen)).min(1.0);
         let audit = options.audit_rate.max(options.random_share * base).min(base);
         let worth = if *mean_value > 0.0 { (value / mean_value).min(f64::MAX) } else { 1.0 };
-        let odds = (audit + (base - audit) * worth).min(1.0);
+        let propensities = (audit + (base - audit) * worth).min(1.0);
         let over = asked + 1.0 - options.per_day.max(1.0);
         if over <= 0.0 {
-            return (audit, odds);
+            return (audit, propensities);
         }
         // Below one half of what it was with the last question of the budget, and so on.
-        let odds = (odds * 0.5_f64.powf(over)).max(audit * LEFT);
-        (audit.min(odds), odds)
+        let propensities = (propensities * 0.5_f64.powf(over)).max(audit * LEFT);
+        (audit.min(propensities), propensities)
     }
 }
 
@@ -183,7 +183,7 @@ impl Count {
     }
 }
 
-impl Verify for ReviewOptions {
+impl Verify for LabelSamplerOptions {
     fn verify(&self) -> Result<()> {
         Self::verify(self)
     }

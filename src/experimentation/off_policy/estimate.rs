@@ -1,10 +1,10 @@
 //! The value of a policy that did not choose.
 
-use super::overlap::{CannotTell, Overlap};
+use super::overlap::{InsufficientOverlap, Overlap};
 use super::row::LoggedChoice;
-use crate::decide::Objective;
 use crate::error::{Error, Result, in_range};
-use crate::evaluate::{Ratio, studentised};
+use crate::ml::metrics::{Ratio, studentised};
+use crate::routing::Objective;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -72,7 +72,7 @@ pub enum PolicyAnswer {
         relative: Option<Interval95>,
     },
     /// The log does not hold enough.
-    CannotTell(CannotTell),
+    InsufficientOverlap(InsufficientOverlap),
 }
 
 /// A target policy's mean reward, beside that of the choices that were made.
@@ -124,7 +124,7 @@ impl OffPolicyOptions {
 /// not matter beyond rounding.
 ///
 /// ```
-/// use devmatrix_ml::decide::offpolicy::{Estimator, LoggedChoice, OffPolicyOptions, PolicyAnswer, estimate_policy};
+/// use devmatrix_ml::experimentation::off_policy::{Estimator, LoggedChoice, OffPolicyOptions, PolicyAnswer, estimate_policy};
 /// // Two candidates, tried equally often; the second succeeds twice as often.
 /// let row = |i: u64| {
 ///     let chosen = (i % 2) as usize;
@@ -160,7 +160,7 @@ pub fn estimate_policy(
     let logged = weighted_mean(rows, |row| row.reward);
     let complete = rows.iter().all(|row| !row.logged.is_empty());
     let answer = match overlap.refusal(options, complete) {
-        Some(why) => PolicyAnswer::CannotTell(why),
+        Some(why) => PolicyAnswer::InsufficientOverlap(why),
         None => estimated(rows, estimator, logged, options.seed),
     };
     Ok(PolicyEstimate { estimator, logged, answer, overlap })
@@ -171,7 +171,7 @@ impl PolicyEstimate {
     pub fn value(&self) -> Option<Interval95> {
         match self.answer {
             PolicyAnswer::Estimated { value, .. } => Some(value),
-            PolicyAnswer::CannotTell(_) => None,
+            PolicyAnswer::InsufficientOverlap(_) => None,
         }
     }
 
@@ -179,7 +179,7 @@ impl PolicyEstimate {
     pub fn gain(&self) -> Option<Interval95> {
         match self.answer {
             PolicyAnswer::Estimated { gain, .. } => Some(gain),
-            PolicyAnswer::CannotTell(_) => None,
+            PolicyAnswer::InsufficientOverlap(_) => None,
         }
     }
 }

@@ -3,11 +3,11 @@
 use super::estimate::OffPolicyOptions;
 use super::report::PolicyReport;
 use super::row::LoggedChoice;
-use crate::decide::Unit;
-use crate::decide::past::{check_span, generations, matured, outcome_weights};
 use crate::error::{Error, Result};
 use crate::event::{Decision, EventId, GenerationEvent, TaskContext};
-use crate::fnv;
+use crate::experimentation::Unit;
+use crate::routing::logged::{check_span, generations, matured, outcome_weights};
+use crate::stats::fnv;
 use crate::store::EventStore;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, HashMap};
 /// Which stored generations are looked at, and how.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
-pub struct PastOptions {
+pub struct LoggedDatasetOptions {
     /// Outcomes count if they were known so long after the start, and generations that are older; above
     /// 0 and at most ten years; by default 14 days.
     pub deadline: TimeDelta,
@@ -25,7 +25,7 @@ pub struct PastOptions {
     pub cluster: Unit,
 }
 
-impl Default for PastOptions {
+impl Default for LoggedDatasetOptions {
     fn default() -> Self {
         Self { deadline: TimeDelta::days(14), cluster: Unit::Task }
     }
@@ -69,12 +69,12 @@ pub struct Skipped {
 /// The stored past as choices that another policy can be replayed on.
 ///
 /// ```
-/// # use devmatrix_ml::{decide::offpolicy::{LoggedPast, OffPolicyOptions, PastOptions}, event::*, store::*};
+/// # use devmatrix_ml::{experimentation::off_policy::{LoggedDataset, OffPolicyOptions, LoggedDatasetOptions}, event::*, store::*};
 /// # futures_executor::block_on(async {
 /// # let store = MemoryStore::new();
 /// # let now = "2025-03-03T09:00:00Z".parse().unwrap();
-/// let past = LoggedPast::read(&store, &PastOptions::default(), now).await?;
-/// // A policy is a function from what was known to odds by name.
+/// let past = LoggedDataset::read(&store, &LoggedDatasetOptions::default(), now).await?;
+/// // A policy is a function from what was known to propensities by name.
 /// let policy = |_: &TaskContext, candidates: &[String]| vec![(candidates[0].clone(), 1.0)];
 /// if let Ok(report) = past.replay("first", policy, &OffPolicyOptions::default()) {
 ///     println!("{report}"); // policy first: success +4.1 % ± 2.0, cost -31 % ± 6, …
@@ -83,19 +83,23 @@ pub struct Skipped {
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
-pub struct LoggedPast {
+pub struct LoggedDataset {
     /// Generations in the order of their start.
     pub generations: Vec<LoggedGeneration>,
     /// What was left out.
     pub skipped: Skipped,
 }
 
-impl LoggedPast {
+impl LoggedDataset {
     /// Reads every generation of `store` whose outcome has had time to become known at `now`.
     ///
     /// # Errors
-    /// Those of reading the store and of [`LoggedPast::of`].
-    pub async fn read(store: &dyn EventStore, options: &PastOptions, now: DateTime<Utc>) -> Result<Self> {
+    /// Those of reading the store and of [`LoggedDataset::of`].
+    pub async fn read(
+        store: &dyn EventStore,
+        options: &LoggedDatasetOptions,
+        now: DateTime<Utc>,
+    ) -> Result<Self> {
         Self::of(generations(store).await?, options, now)
     }
 
@@ -105,7 +109,7 @@ impl LoggedPast {
     /// `InvalidInput` when an option is out of range.
     pub fn of(
         events: impl IntoIterator<Item = GenerationEvent>,
-        options: &PastOptions,
+        options: &LoggedDatasetOptions,
         now: DateTime<Utc>,
     ) -> Result<Self> {
         let deadline = options.deadline;
@@ -184,8 +188,8 @@ impl LoggedPast {
         let mut rows = Vec::with_capacity(self.generations.len());
         for generation in &self.generations {
             let decision = &generation.decision;
-            let odds = policy(&generation.context, &decision.candidates);
-            let (names, target) = by_candidate(&decision.candidates, &odds)
+            let propensities = policy(&generation.context, &decision.candidates);
+            let (names, target) = by_candidate(&decision.candidates, &propensities)
                 .map_err(|e| e.context(format!("policy on {}", generation.event_id)))?;
             let place = |name: &String| names.iter().position(|other| other == name);
             let chosen = place(&decision.chosen)
@@ -217,10 +221,10 @@ impl LoggedPast {
 }
 
 /// The candidates and what the policy names beyond them, once each, with the policy's odds.
-fn by_candidate(candidates: &[String], odds: &[(String, f64)]) -> Result<(Vec<String>, Vec<f64>)> {
+fn by_candidate(candidates: &[String], propensities: &[(String, f64)]) -> Result<(Vec<String>, Vec<f64>)> {
     let mut places = BTreeMap::<&str, usize>::new();
     let mut names = Vec::<String>::new();
-    let all = candidates.iter().chain(odds.iter().map(|(name, _)| name));
+    let all = candidates.iter().chain(propensities.iter().map(|(name, _)| name));
     for name in all {
         places.entry(name).or_insert_with(|| {
             names.push(name.clone());
@@ -228,7 +232,7 @@ fn by_candidate(candidates: &[String], odds: &[(String, f64)]) -> Result<(Vec<St
         });
     }
     let mut target = vec![0.0; names.len()];
-    for (name, p) in odds {
+    for (name, p) in propensities {
         target[places[name.as_str()]] += p;
     }
     let sum: f64 = target.iter().sum();
@@ -245,9 +249,9 @@ fn by_candidate(candidates: &[String], odds: &[(String, f64)]) -> Result<(Vec<St
 /// taken to have had none; the others share the rest, which nothing but their support hangs on.
 fn logged_odds(decision: &Decision, names: &[String], tried: &HashMap<&str, usize>) -> Vec<f64> {
     let is_open = |name: &String| decision.candidates.contains(name) && tried.contains_key(name.as_str());
-    if !decision.odds.is_empty() {
+    if !decision.propensities.is_empty() {
         let of = |name: &String| {
-            let all = decision.candidates.iter().zip(&decision.odds);
+            let all = decision.candidates.iter().zip(&decision.propensities);
             all.filter(|(other, _)| *other == name).map(|(_, p)| p).sum()
         };
         return names.iter().map(of).collect();
@@ -257,10 +261,10 @@ fn logged_odds(decision: &Decision, names: &[String], tried: &HashMap<&str, usiz
     }
     let others = names.iter().filter(|name| is_open(name) && **name != decision.chosen).count();
     let rest = (1.0 - decision.propensity).max(0.0);
-    let odds = |name: &String| match name {
+    let propensities = |name: &String| match name {
         chosen if *chosen == decision.chosen => decision.propensity,
         open if is_open(open) => rest / others.max(1) as f64,
         _ => 0.0,
     };
-    names.iter().map(odds).collect()
+    names.iter().map(propensities).collect()
 }

@@ -8,20 +8,20 @@
 //! odds or the model is, and narrower the better the model is.
 //!
 //! Where the target policy would choose what was never tried, or hardly ever, the answer is
-//! [`PolicyAnswer::CannotTell`], with the reason.
+//! [`PolicyAnswer::InsufficientOverlap`], with the reason.
 //!
-//! [`LoggedPast`] reads stored generations and [`replays`](LoggedPast::replay) any fixed policy on them.
+//! [`LoggedDataset`] reads stored generations and [`replays`](LoggedPast::replay) any fixed policy on them.
 
 mod estimate;
+mod logged_dataset;
 mod overlap;
-mod past;
 mod report;
 mod reward;
 mod row;
 
 pub use estimate::{Estimator, Interval95, OffPolicyOptions, PolicyAnswer, PolicyEstimate, estimate_policy};
-pub use overlap::{CannotTell, Overlap};
-pub use past::{LoggedGeneration, LoggedPast, PastOptions, Skipped};
+pub use logged_dataset::{LoggedDataset, LoggedDatasetOptions, LoggedGeneration, Skipped};
+pub use overlap::{InsufficientOverlap, Overlap};
 pub use report::PolicyReport;
 pub use reward::{cross_fit, cross_fit_ridge};
 pub use row::LoggedChoice;

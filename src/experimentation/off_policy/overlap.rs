@@ -2,7 +2,7 @@
 
 use super::estimate::OffPolicyOptions;
 use super::row::LoggedChoice;
-use crate::evaluate::Moments;
+use crate::ml::metrics::Moments;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -31,14 +31,14 @@ pub struct Overlap {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum CannotTell {
+pub enum InsufficientOverlap {
     /// So large a share of what the policy would choose was never tried.
     Unsupported {
         /// The share of its choices.
         share: f64,
     },
     /// The mean weight is not 1 beyond chance: the stored odds are not those of the choices.
-    OddsDoNotFit {
+    PropensitiesDoNotFit {
         /// The mean weight.
         mean_weight: f64,
     },
@@ -96,37 +96,37 @@ impl Overlap {
     }
 
     /// Why nothing can be said, where so. `complete` says that every row has the odds of all candidates.
-    pub(in crate::decide) fn refusal(
+    pub(in crate::experimentation) fn refusal(
         &self,
         options: &OffPolicyOptions,
         complete: bool,
-    ) -> Option<CannotTell> {
+    ) -> Option<InsufficientOverlap> {
         let off = self.mean_weight + self.unsupported - 1.0;
         let no_chance = off.abs() > BEYOND_CHANCE * self.mean_weight_error + SLIGHT;
         if self.unsupported > options.max_unsupported {
-            Some(CannotTell::Unsupported { share: self.unsupported })
+            Some(InsufficientOverlap::Unsupported { share: self.unsupported })
         } else if no_chance && off < 0.0 && !complete {
-            Some(CannotTell::Unsupported { share: -off })
+            Some(InsufficientOverlap::Unsupported { share: -off })
         } else if self.clusters < options.min_clusters {
-            Some(CannotTell::FewClusters { clusters: self.clusters, need: options.min_clusters })
+            Some(InsufficientOverlap::FewClusters { clusters: self.clusters, need: options.min_clusters })
         } else if self.effective_rows < options.min_effective_rows {
             let (effective, need) = (self.effective_rows, options.min_effective_rows);
-            Some(CannotTell::FewEffectiveRows { effective, need })
+            Some(InsufficientOverlap::FewEffectiveRows { effective, need })
         } else if no_chance {
-            Some(CannotTell::OddsDoNotFit { mean_weight: self.mean_weight })
+            Some(InsufficientOverlap::PropensitiesDoNotFit { mean_weight: self.mean_weight })
         } else {
             None
         }
     }
 }
 
-impl fmt::Display for CannotTell {
+impl fmt::Display for InsufficientOverlap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unsupported { share } => {
                 write!(f, "{:.1} % of what it would choose was never tried: explore it first", share * 100.0)
             }
-            Self::OddsDoNotFit { mean_weight } => write!(
+            Self::PropensitiesDoNotFit { mean_weight } => write!(
                 f,
                 "the stored odds are not those of the choices: the mean weight is {mean_weight:.2}, not 1"
             ),

@@ -1,7 +1,7 @@
 //! What a policy would have done, in a line that a person can read.
 
 use super::estimate::{Estimator, OffPolicyOptions, PolicyAnswer, PolicyEstimate, estimate_policy};
-use super::past::{LoggedGeneration, LoggedPast, Skipped};
+use super::logged_dataset::{LoggedDataset, LoggedGeneration, Skipped};
 use super::reward::cross_fit_ridge;
 use super::row::LoggedChoice;
 use crate::error::Result;
@@ -21,7 +21,7 @@ pub struct PolicyReport {
     pub cost: Option<PolicyEstimate>,
     /// Mean seconds, over the generations where they are known.
     pub seconds: Option<PolicyEstimate>,
-    /// Mean utility ([`Objective::utility`](crate::decide::Objective::utility)), where all is known.
+    /// Mean utility ([`Objective::utility`](crate::routing::Objective::utility)), where all is known.
     pub utility: Option<PolicyEstimate>,
     /// Generations that could not be used.
     pub skipped: Skipped,
@@ -30,7 +30,7 @@ pub struct PolicyReport {
 impl PolicyReport {
     pub(super) fn of(
         policy: &str,
-        past: &LoggedPast,
+        past: &LoggedDataset,
         choices: &[(LoggedChoice, Vec<String>)],
         options: &OffPolicyOptions,
     ) -> Result<Self> {
@@ -76,7 +76,7 @@ impl fmt::Display for PolicyReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "policy {}: ", self.policy)?;
         match self.success.answer {
-            PolicyAnswer::CannotTell(why) => write!(f, "cannot tell: {why}")?,
+            PolicyAnswer::InsufficientOverlap(why) => write!(f, "cannot tell: {why}")?,
             PolicyAnswer::Estimated { gain, .. } => {
                 write!(f, "success {:+.1} % ± {:.1}", gain.value * 100.0, gain.half_width() * 100.0)?;
             }

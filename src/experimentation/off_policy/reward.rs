@@ -2,9 +2,9 @@
 
 use super::row::LoggedChoice;
 use crate::error::{Error, Result};
-use crate::fnv;
-use crate::learn::{Linear, LinearLoss, LinearParams, LinearRow, LinearTarget};
-use crate::work;
+use crate::execution;
+use crate::ml::{Linear, LinearLoss, LinearParams, LinearRow, LinearTarget};
+use crate::stats::fnv;
 
 /// Ridge regressions index that many hashed features.
 const WIDTH: usize = 1 << 14;
@@ -41,7 +41,7 @@ pub fn cross_fit<P: Fn(usize, usize) -> f64>(
         clusters.iter().enumerate().map(|(i, cluster)| (*cluster, i as u32 % folds)).collect();
     let mut predicted = vec![Vec::new(); rows.len()];
     for fold in 0..folds {
-        work::check()?;
+        execution::check()?;
         let (apart, rest): (Vec<usize>, Vec<usize>) =
             (0..rows.len()).partition(|i| turns[&rows[*i].cluster] == fold);
         let reward = fit(rows, &rest)?;

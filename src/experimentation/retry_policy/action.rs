@@ -1,16 +1,16 @@
 //! The steps there are, and who chooses among them.
 
-use super::situation::Situation;
-use crate::decide::draw;
+use super::state::RetryState;
 use crate::error::Result;
 use crate::event::Decision;
+use crate::routing::draw;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// What can be done after a failed try.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum NextStep {
+pub enum RetryAction {
     /// Try again with the same LLM.
     Retry,
     /// Try again with another LLM; which one is routing's choice.
@@ -24,43 +24,43 @@ pub enum NextStep {
 /// A way of choosing the next step that can always say its odds.
 ///
 /// ```
-/// use devmatrix_ml::decide::episodes::{NextStep, Situation, StepPolicy};
+/// use devmatrix_ml::experimentation::retry_policy::{RetryAction, RetryState, RetryPolicy};
 /// /// Asks at once whatever the agent itself found poor.
 /// #[derive(Debug)]
 /// struct AskEarly;
-/// impl StepPolicy for AskEarly {
+/// impl RetryPolicy for AskEarly {
 ///     fn name(&self) -> String {
 ///         "ask early 1".into()
 ///     }
-///     fn odds(&self, situation: &Situation) -> [f64; 4] {
-///         if situation.self_review.is_some_and(|score| score < 5.0) { [0.0, 0.0, 1.0, 0.0] } else { [1.0, 0.0, 0.0, 0.0] }
+///     fn propensities(&self, state: &RetryState) -> [f64; 4] {
+///         if state.self_review.is_some_and(|score| score < 5.0) { [0.0, 0.0, 1.0, 0.0] } else { [1.0, 0.0, 0.0, 0.0] }
 ///     }
-///     fn reason(&self, _: &Situation, step: NextStep) -> String {
+///     fn reason(&self, _: &RetryState, step: RetryAction) -> String {
 ///         format!("{step}, by the agent's own score")
 ///     }
 /// }
-/// assert_eq!(AskEarly.odds(&Situation::default())[0], 1.0);
+/// assert_eq!(AskEarly.propensities(&RetryState::default())[0], 1.0);
 /// ```
-pub trait StepPolicy: fmt::Debug + Send + Sync {
+pub trait RetryPolicy: fmt::Debug + Send + Sync {
     /// Its name and version, as decisions record it.
     fn name(&self) -> String;
 
-    /// The odds of each step in the order of [`NextStep::ALL`], 0 to 1, together 1.
-    fn odds(&self, situation: &Situation) -> [f64; 4];
+    /// The odds of each step in the order of [`RetryAction::ALL`], 0 to 1, together 1.
+    fn propensities(&self, state: &RetryState) -> [f64; 4];
 
     /// Why `step`, in a sentence.
-    fn reason(&self, situation: &Situation, step: NextStep) -> String;
+    fn reason(&self, state: &RetryState, step: RetryAction) -> String;
 }
 
 /// Draws the next step from the odds of `policy`; `at` is the host's random number from 0 to below 1.
 /// The decision is to be stored with the judgement of the failed try.
 ///
 /// ```
-/// use devmatrix_ml::decide::episodes::{NextStep, Situation, StepRule, choose_step};
+/// use devmatrix_ml::experimentation::retry_policy::{RetryAction, RetryState, BaselinePolicy, choose_action};
 /// use devmatrix_ml::event::{Feedback, UserAction};
-/// let rule = StepRule::retry_up_to(4)?.exploring(0.2)?;
-/// let (step, decision) = choose_step(&rule, &Situation::default(), 0.5)?;
-/// assert_eq!((step, decision.propensity), (NextStep::Retry, 0.85));
+/// let rule = BaselinePolicy::retry_up_to(4)?.exploring(0.2)?;
+/// let (step, decision) = choose_action(&rule, &RetryState::default(), 0.5)?;
+/// assert_eq!((step, decision.propensity), (RetryAction::Retry, 0.85));
 /// let mut feedback = Feedback::new(UserAction::Reject);
 /// feedback.next_step = Some(decision);
 /// # Ok::<(), devmatrix_ml::Error>(())
@@ -68,21 +68,25 @@ pub trait StepPolicy: fmt::Debug + Send + Sync {
 ///
 /// # Errors
 /// `InvalidInput` when the policy's odds do not add up to 1 or `at` is out of range.
-pub fn choose_step(policy: &dyn StepPolicy, situation: &Situation, at: f64) -> Result<(NextStep, Decision)> {
-    let odds = policy.odds(situation);
-    let place = draw(&odds, at)?;
-    let step = NextStep::ALL[place];
-    let names = NextStep::ALL.iter().map(ToString::to_string).collect();
-    let mut decision = Decision::drawn(policy.name(), names, odds.to_vec(), place)?;
-    decision.reason = Some(policy.reason(situation, step));
+pub fn choose_action(
+    policy: &dyn RetryPolicy,
+    state: &RetryState,
+    at: f64,
+) -> Result<(RetryAction, Decision)> {
+    let propensities = policy.propensities(state);
+    let place = draw(&propensities, at)?;
+    let step = RetryAction::ALL[place];
+    let names = RetryAction::ALL.iter().map(ToString::to_string).collect();
+    let mut decision = Decision::drawn(policy.name(), names, propensities.to_vec(), place)?;
+    decision.reason = Some(policy.reason(state, step));
     Ok((step, decision))
 }
 
-impl NextStep {
+impl RetryAction {
     /// All steps; odds are in this order.
     pub const ALL: [Self; 4] = [Self::Retry, Self::SwitchModel, Self::AskHuman, Self::Stop];
 
-    /// Its place in [`NextStep::ALL`].
+    /// Its place in [`RetryAction::ALL`].
     pub(super) fn place(self) -> usize {
         self as usize
     }
@@ -103,7 +107,7 @@ impl NextStep {
 }
 
 /// The name in decisions.
-impl fmt::Display for NextStep {
+impl fmt::Display for RetryAction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }

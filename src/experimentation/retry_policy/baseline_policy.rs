@@ -1,33 +1,33 @@
 //! Rules that do not learn.
 
-use super::situation::Situation;
-use super::step::{NextStep, StepPolicy};
+use super::action::{RetryAction, RetryPolicy};
+use super::state::RetryState;
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 /// A step after each failed try, whatever is known of the task; after the last one it stops.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Raw", into = "Raw")]
-pub struct StepRule {
-    steps: Vec<NextStep>,
+pub struct BaselinePolicy {
+    steps: Vec<RetryAction>,
     explore: f64,
 }
 
-impl StepRule {
+impl BaselinePolicy {
     /// These steps after the first, second … failed try.
     ///
     /// ```
-    /// use devmatrix_ml::decide::episodes::{NextStep, Situation, StepPolicy, StepRule};
-    /// let rule = StepRule::new([NextStep::Retry, NextStep::SwitchModel])?;
-    /// let mut situation = Situation::default();
-    /// situation.tries = 2;
-    /// assert_eq!(rule.odds(&situation), [0.0, 1.0, 0.0, 0.0]);
+    /// use devmatrix_ml::experimentation::retry_policy::{RetryAction, RetryState, RetryPolicy, BaselinePolicy};
+    /// let rule = BaselinePolicy::new([RetryAction::Retry, RetryAction::SwitchModel])?;
+    /// let mut state = RetryState::default();
+    /// state.tries = 2;
+    /// assert_eq!(rule.propensities(&state), [0.0, 1.0, 0.0, 0.0]);
     /// # Ok::<(), devmatrix_ml::Error>(())
     /// ```
     ///
     /// # Errors
     /// `InvalidInput` for more than 64 steps.
-    pub fn new(steps: impl IntoIterator<Item = NextStep>) -> Result<Self> {
+    pub fn new(steps: impl IntoIterator<Item = RetryAction>) -> Result<Self> {
         Self::try_from(Raw { steps: steps.into_iter().collect(), explore: 0.0 })
     }
 
@@ -38,7 +38,7 @@ impl StepRule {
     pub fn retry_up_to(tries: u32) -> Result<Self> {
         match tries {
             0 => Err(Error::invalid("a rule of 0 tries: give at least 1")),
-            _ => Self::new((1..tries).map(|_| NextStep::Retry)),
+            _ => Self::new((1..tries).map(|_| RetryAction::Retry)),
         }
     }
 
@@ -52,7 +52,7 @@ impl StepRule {
     }
 }
 
-impl StepPolicy for StepRule {
+impl RetryPolicy for BaselinePolicy {
     fn name(&self) -> String {
         match self.explore {
             0.0 => "step rule 1".to_owned(),
@@ -60,21 +60,21 @@ impl StepPolicy for StepRule {
         }
     }
 
-    fn odds(&self, situation: &Situation) -> [f64; 4] {
-        let mut odds = [0.0; 4];
-        match self.steps.get((situation.tries as usize).saturating_sub(1)) {
+    fn propensities(&self, state: &RetryState) -> [f64; 4] {
+        let mut propensities = [0.0; 4];
+        match self.steps.get((state.tries as usize).saturating_sub(1)) {
             Some(step) => {
-                odds = [self.explore / 4.0; 4];
+                propensities = [self.explore / 4.0; 4];
                 // Written so that the four add up to 1 as closely as numbers can.
-                odds[step.place()] = 1.0 - 0.75 * self.explore;
+                propensities[step.place()] = 1.0 - 0.75 * self.explore;
             }
-            None => odds[NextStep::Stop.place()] = 1.0,
+            None => propensities[RetryAction::Stop.place()] = 1.0,
         }
-        odds
+        propensities
     }
 
-    fn reason(&self, situation: &Situation, step: NextStep) -> String {
-        let tries = situation.tries;
+    fn reason(&self, state: &RetryState, step: RetryAction) -> String {
+        let tries = state.tries;
         match self.steps.get((tries as usize).saturating_sub(1)) {
             Some(planned) if *planned == step => format!("{step}: the rule after {tries} failed tries"),
             Some(planned) => format!("{step}, to learn what comes of it; the rule says {planned}"),
@@ -86,15 +86,15 @@ impl StepPolicy for StepRule {
 /// A rule as it is written.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Raw {
-    steps: Vec<NextStep>,
+    steps: Vec<RetryAction>,
     #[serde(default)]
     explore: f64,
 }
 
-impl TryFrom<Raw> for StepRule {
+impl TryFrom<Raw> for BaselinePolicy {
     type Error = Error;
     fn try_from(Raw { steps, explore }: Raw) -> Result<Self> {
-        if steps.len() > super::episode::MOST_STEPS {
+        if steps.len() > super::trajectory::MOST_STEPS {
             return Err(Error::invalid(format!("a rule of {} steps, at most 64 are taken", steps.len())));
         }
         if !(0.0..=1.0).contains(&explore) {
@@ -104,8 +104,8 @@ impl TryFrom<Raw> for StepRule {
     }
 }
 
-impl From<StepRule> for Raw {
-    fn from(StepRule { steps, explore }: StepRule) -> Self {
+impl From<BaselinePolicy> for Raw {
+    fn from(BaselinePolicy { steps, explore }: BaselinePolicy) -> Self {
         Self { steps, explore }
     }
 }

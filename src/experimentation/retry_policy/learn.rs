@@ -1,24 +1,24 @@
-//! Learnt on one half of the past, judged on the other.
+//! Learned on one half of the past, judged on the other.
 
-use super::episode::Episode;
-use super::judge::{conclude, deal, judge_all, verify, worth_of};
-use super::policy::LearntSteps;
-use super::report::{StepReport, StepVerdict};
-use super::reward::EpisodeReward;
-use super::rule::StepRule;
-use super::step::StepPolicy;
-use crate::decide::offpolicy::OffPolicyOptions;
+use super::action::RetryPolicy;
+use super::baseline_policy::BaselinePolicy;
+use super::evaluation::{conclude, deal, judge_all, verify, worth_of};
+use super::learned_policy::LearnedRetryPolicy;
+use super::report::{RetryReport, RetryVerdict};
+use super::reward::TrajectoryReward;
+use super::trajectory::Trajectory;
 use crate::error::{Error, ErrorKind, Result};
-use crate::learn::ForestParams;
+use crate::experimentation::off_policy::OffPolicyOptions;
+use crate::ml::ForestParams;
 use serde::{Deserialize, Serialize};
 
 /// What can be set of learning which step to take.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
-pub struct StepOptions {
+pub struct RetryLearningOptions {
     /// What an episode is worth.
-    pub reward: EpisodeReward,
+    pub reward: TrajectoryReward,
     /// How the forests are grown.
     pub forest: ForestParams,
     /// The share of steps that are drawn from all steps tried often enough, 0 to 0.5.
@@ -29,13 +29,13 @@ pub struct StepOptions {
     pub off_policy: OffPolicyOptions,
 }
 
-impl Default for StepOptions {
+impl Default for RetryLearningOptions {
     fn default() -> Self {
         // Every split may choose from all columns: most of them say what was done.
         let forest =
             ForestParams { trees: 60, max_depth: 8, min_rows: 10, colsample: 1.0, ..Default::default() };
         Self {
-            reward: EpisodeReward::default(),
+            reward: TrajectoryReward::default(),
             forest,
             explore: 0.05,
             min_steps: 30,
@@ -44,7 +44,7 @@ impl Default for StepOptions {
     }
 }
 
-impl StepOptions {
+impl RetryLearningOptions {
     /// Checks every range.
     ///
     /// # Errors
@@ -62,23 +62,23 @@ impl StepOptions {
     }
 }
 
-/// What was learnt, and whether it may act.
+/// What was learned, and whether it may act.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
-pub struct StepLearning {
-    /// The policy that was learnt.
-    pub policy: LearntSteps,
+pub struct RetryLearning {
+    /// The policy that was learned.
+    pub policy: LearnedRetryPolicy,
     /// How it was judged.
-    pub report: StepReport,
-    rule: StepRule,
+    pub report: RetryReport,
+    rule: BaselinePolicy,
 }
 
-impl StepLearning {
-    /// The policy that is to act: the learnt one where it was found better beyond chance, else the rule.
-    pub fn in_force(&self) -> &dyn StepPolicy {
+impl RetryLearning {
+    /// The policy that is to act: the learned one where it was found better beyond chance, else the rule.
+    pub fn baseline(&self) -> &dyn RetryPolicy {
         match self.report.verdict {
-            StepVerdict::Adopt => &self.policy,
-            StepVerdict::Keep => &self.rule,
+            RetryVerdict::Adopt => &self.policy,
+            RetryVerdict::Keep => &self.rule,
         }
     }
 }
@@ -88,17 +88,17 @@ impl StepLearning {
 ///
 /// ```
 /// # #[cfg(feature = "simulate")] {
-/// use devmatrix_ml::decide::episodes::{StepOptions, StepRule, choose_step, learn_steps};
+/// use devmatrix_ml::experimentation::retry_policy::{RetryLearningOptions, BaselinePolicy, choose_action, learn_retry_policy};
 /// use devmatrix_ml::simulate::{RetryWorld, RetryWorldOptions};
 /// let world = RetryWorld::new(RetryWorldOptions::default());
-/// let rule = StepRule::retry_up_to(4)?;
+/// let rule = BaselinePolicy::retry_up_to(4)?;
 /// // Most of the steps were drawn evenly, so that there is something to learn from.
-/// let past = world.episodes(&rule.clone().exploring(0.7)?, 0..2000)?;
-/// let learning = learn_steps(&past.episodes, &rule, &StepOptions::default())?;
-/// println!("{}", learning.report); // adopt learnt steps …, or keep step rule 1 …, and why
-/// let now = &past.episodes[0].steps[0].situation;
-/// let (step, decision) = choose_step(learning.in_force(), now, 0.5)?;
-/// println!("{step}: {}", decision.reason.unwrap()); // ask_human after 1 failed try: worth 0.30 $, …
+/// let past = world.trajectories(&rule.clone().exploring(0.7)?, 0..2000)?;
+/// let learning = learn_retry_policy(&past.trajectories, &rule, &RetryLearningOptions::default())?;
+/// println!("{}", learning.report); // adopt learned steps …, or keep step rule 1 …, and why
+/// let now = &past.trajectories[0].steps[0].state;
+/// let (step, decision) = choose_action(learning.baseline(), now, 0.5)?;
+/// println!("{step}: {}", decision.reason.unwrap()); // ask_human after 1 failed try: q_function 0.30 $, …
 /// # }
 /// # Ok::<(), devmatrix_ml::Error>(())
 /// ```
@@ -106,26 +106,30 @@ impl StepLearning {
 /// # Errors
 /// `InvalidInput` for an option out of range, no episode, or odds that are none; `NotEnoughData` for
 /// fewer than two clusters, or where nothing but stopping was done; `Cancelled`.
-pub fn learn_steps(episodes: &[Episode], rule: &StepRule, options: &StepOptions) -> Result<StepLearning> {
+pub fn learn_retry_policy(
+    trajectories: &[Trajectory],
+    rule: &BaselinePolicy,
+    options: &RetryLearningOptions,
+) -> Result<RetryLearning> {
     options.verify()?;
-    verify(episodes)?;
-    let halves = deal(episodes, 2);
+    verify(trajectories)?;
+    let halves = deal(trajectories, 2);
     let half = |of: u32| {
-        let with = episodes.iter().zip(&halves).filter(move |(_, half)| **half == of);
-        with.map(|(episode, _)| episode).collect::<Vec<_>>()
+        let with = trajectories.iter().zip(&halves).filter(move |(_, half)| **half == of);
+        with.map(|(trajectory, _)| trajectory).collect::<Vec<_>>()
     };
-    let (learnt, judged) = (half(0), half(1));
+    let (learned, judged) = (half(0), half(1));
     if judged.is_empty() {
         let kind = ErrorKind::NotEnoughData { have: 1, need: 2 };
         return Err(Error::new(kind, "all episodes are of one cluster: 2 are needed to learn and to judge"));
     }
-    let policy = LearntSteps::fit(&learnt, rule, options)?;
-    let judge = |policy: &dyn StepPolicy| {
-        let worth = worth_of(policy, &learnt, options)?;
-        judge_all(&judged, policy, &worth, &options.reward)
+    let policy = LearnedRetryPolicy::fit(&learned, rule, options)?;
+    let judge = |policy: &dyn RetryPolicy| {
+        let q_function = worth_of(policy, &learned, options)?;
+        judge_all(&judged, policy, &q_function, &options.reward)
     };
     let (of_policy, of_rule) = (judge(&policy)?, judge(rule)?);
     let report = conclude([&policy, rule], &of_policy, &of_rule, options);
-    let report = StepReport { learnt_from: learnt.len(), ..report };
-    Ok(StepLearning { policy, report, rule: rule.clone() })
+    let report = RetryReport { learned_from: learned.len(), ..report };
+    Ok(RetryLearning { policy, report, rule: rule.clone() })
 }

@@ -1,24 +1,24 @@
-//! The policy that was learnt.
+//! The policy that was learned.
 
-use super::episode::{Episode, MOST_STEPS};
-use super::learn::StepOptions;
-use super::reward::EpisodeReward;
-use super::rule::StepRule;
-use super::situation::Situation;
-use super::step::{NextStep, StepPolicy};
-use super::worth::{Columns, Worth};
+use super::action::{RetryAction, RetryPolicy};
+use super::baseline_policy::BaselinePolicy;
+use super::learn::RetryLearningOptions;
+use super::q_function::{Columns, QFunction};
+use super::reward::TrajectoryReward;
+use super::state::RetryState;
+use super::trajectory::{MOST_STEPS, Trajectory};
 use crate::error::{Error, Result};
-use crate::fnv;
-use crate::learn::Trees;
+use crate::ml::Trees;
 use crate::registry::envelope;
+use crate::stats::fnv;
 use serde::{Deserialize, Serialize};
 
-/// Takes the step that is worth most by what was learnt, and for a small share any other that was tried
+/// Takes the step that is worth most by what was learned, and for a small share any other that was tried
 /// often enough. Where fewer than two steps were tried often enough after as many failed tries, it
-/// abstains: the rule that it was learnt beside decides.
+/// abstains: the rule that it was learned beside decides.
 #[derive(Debug, Clone)]
-pub struct LearntSteps {
-    worth: Worth,
+pub struct LearnedRetryPolicy {
+    q_function: QFunction,
     rest: Rest,
     name: String,
 }
@@ -26,12 +26,13 @@ pub struct LearntSteps {
 /// All but the trees.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Rest {
-    rule: StepRule,
+    rule: BaselinePolicy,
     explore: f64,
     min_steps: u32,
     /// How often each step was taken, by the number of failed tries from 1.
     taken: Vec<[u32; 4]>,
-    episodes: usize,
+    #[serde(alias = "episodes")]
+    trajectories: usize,
 }
 
 /// A policy as it is written.
@@ -39,50 +40,59 @@ struct Rest {
 struct Stored {
     trees: Vec<u8>,
     columns: Columns,
-    reward: EpisodeReward,
+    reward: TrajectoryReward,
     rest: Rest,
 }
 
 /// What its bytes are called.
 const KIND: &str = "learnt-steps-1";
-/// Larger bytes are no learnt steps.
+/// Larger bytes are no learned steps.
 const MAX_BYTES: usize = 1 << 28;
 
-impl LearntSteps {
+impl LearnedRetryPolicy {
     /// Learns what each step is worth if the best of those that were tried often enough follow, or the
     /// rule where it abstains.
-    pub(super) fn fit(episodes: &[&Episode], rule: &StepRule, options: &StepOptions) -> Result<Self> {
+    pub(super) fn fit(
+        trajectories: &[&Trajectory],
+        rule: &BaselinePolicy,
+        options: &RetryLearningOptions,
+    ) -> Result<Self> {
         let rest = Rest {
             rule: rule.clone(),
             explore: options.explore,
             min_steps: options.min_steps,
-            taken: taken(episodes),
-            episodes: episodes.len(),
+            taken: taken(trajectories),
+            trajectories: trajectories.len(),
         };
-        let worth = Worth::fit(episodes, &options.reward, &options.forest, |situation, worth| {
-            let Some(known) = rest.known(situation) else {
-                return rule.odds(situation).iter().zip(worth).map(|(p, q)| p * q).sum();
-            };
-            let values = known.iter().zip(worth).filter(|(known, _)| **known).map(|(_, q)| *q);
-            values.fold(f64::NEG_INFINITY, f64::max)
-        })?;
-        let name = name(&worth.trees.to_bytes()?, &rest)?;
-        Ok(Self { worth, rest, name })
+        let q_function =
+            QFunction::fit(trajectories, &options.reward, &options.forest, |state, q_function| {
+                let Some(known) = rest.known(state) else {
+                    return rule.propensities(state).iter().zip(q_function).map(|(p, q)| p * q).sum();
+                };
+                let values = known.iter().zip(q_function).filter(|(known, _)| **known).map(|(_, q)| *q);
+                values.fold(f64::NEG_INFINITY, f64::max)
+            })?;
+        let name = name(&q_function.trees.to_bytes()?, &rest)?;
+        Ok(Self { q_function, rest, name })
     }
 
-    /// What each step is worth in US dollars, in the order of [`NextStep::ALL`]; `None` where it
+    /// What each step is worth in US dollars, in the order of [`RetryAction::ALL`]; `None` where it
     /// abstains, and for steps that were tried too seldom.
-    pub fn worth(&self, situation: &Situation) -> [Option<f64>; 4] {
-        let Some(known) = self.rest.known(situation) else { return [None; 4] };
-        let values = self.worth.of(situation);
-        let worth = NextStep::ALL.map(|step| known[step.place()].then_some(values[step.place()]));
+    pub fn q_function(&self, state: &RetryState) -> [Option<f64>; 4] {
+        let Some(known) = self.rest.known(state) else { return [None; 4] };
+        let values = self.q_function.of(state);
+        let q_function = RetryAction::ALL.map(|step| known[step.place()].then_some(values[step.place()]));
         // What is no number cannot be compared.
-        if worth.iter().flatten().all(|worth| worth.is_finite()) { worth } else { [None; 4] }
+        if q_function.iter().flatten().all(|q_function| q_function.is_finite()) {
+            q_function
+        } else {
+            [None; 4]
+        }
     }
 
     /// The best of these; `None` where none is known.
-    fn best(worth: &[Option<f64>; 4]) -> Option<(NextStep, f64)> {
-        let known = NextStep::ALL.into_iter().filter_map(|step| Some((step, worth[step.place()]?)));
+    fn best(q_function: &[Option<f64>; 4]) -> Option<(RetryAction, f64)> {
+        let known = RetryAction::ALL.into_iter().filter_map(|step| Some((step, q_function[step.place()]?)));
         known.reduce(|best, other| if other.1 > best.1 { other } else { best })
     }
 
@@ -92,9 +102,9 @@ impl LearntSteps {
     /// `Internal` when it cannot be written.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         let stored = Stored {
-            trees: self.worth.trees.to_bytes()?,
-            columns: self.worth.columns.clone(),
-            reward: self.worth.reward.clone(),
+            trees: self.q_function.trees.to_bytes()?,
+            columns: self.q_function.columns.clone(),
+            reward: self.q_function.reward.clone(),
             rest: self.rest.clone(),
         };
         let payload = postcard::to_stdvec(&stored)
@@ -122,24 +132,24 @@ impl LearntSteps {
             return Err(Error::corrupt("the learnt steps do not fit together"));
         }
         reward.verify().map_err(|e| Error::corrupt("the learnt steps' reward").with_source(e))?;
-        Ok(Self { worth: Worth { trees, columns, reward }, rest, name })
+        Ok(Self { q_function: QFunction { trees, columns, reward }, rest, name })
     }
 }
 
 impl Rest {
     /// Which steps were taken often enough after as many failed tries; `None` where fewer than two were.
-    fn known(&self, situation: &Situation) -> Option<[bool; 4]> {
-        let taken = self.taken.get((situation.tries as usize).wrapping_sub(1))?;
+    fn known(&self, state: &RetryState) -> Option<[bool; 4]> {
+        let taken = self.taken.get((state.tries as usize).wrapping_sub(1))?;
         let known = taken.map(|count| count >= self.min_steps);
         (known.iter().filter(|known| **known).count() >= 2).then_some(known)
     }
 }
 
 /// How often each step was taken, by the number of failed tries from 1.
-fn taken(episodes: &[&Episode]) -> Vec<[u32; 4]> {
+fn taken(trajectories: &[&Trajectory]) -> Vec<[u32; 4]> {
     let mut taken = vec![[0; 4]; MOST_STEPS];
-    for step in episodes.iter().flat_map(|episode| &episode.steps) {
-        if let Some(counts) = taken.get_mut((step.situation.tries as usize).wrapping_sub(1)) {
+    for step in trajectories.iter().flat_map(|trajectory| &trajectory.steps) {
+        if let Some(counts) = taken.get_mut((step.state.tries as usize).wrapping_sub(1)) {
             counts[step.step.place()] += 1;
         }
     }
@@ -156,38 +166,37 @@ fn name(trees: &[u8], rest: &Rest) -> Result<String> {
     Ok(format!("learnt steps {hash:016x}"))
 }
 
-impl StepPolicy for LearntSteps {
+impl RetryPolicy for LearnedRetryPolicy {
     fn name(&self) -> String {
         self.name.clone()
     }
 
-    fn odds(&self, situation: &Situation) -> [f64; 4] {
-        let worth = self.worth(situation);
-        let Some((best, _)) = Self::best(&worth) else { return self.rest.rule.odds(situation) };
-        let known = worth.map(|worth| worth.is_some());
+    fn propensities(&self, state: &RetryState) -> [f64; 4] {
+        let q_function = self.q_function(state);
+        let Some((best, _)) = Self::best(&q_function) else { return self.rest.rule.propensities(state) };
+        let known = q_function.map(|q_function| q_function.is_some());
         let others = known.iter().filter(|known| **known).count() as f64 - 1.0;
         let each = self.rest.explore / (others + 1.0);
-        let mut odds = known.map(|known| if known { each } else { 0.0 });
-        odds[best.place()] = 1.0 - others * each;
-        odds
+        let mut propensities = known.map(|known| if known { each } else { 0.0 });
+        propensities[best.place()] = 1.0 - others * each;
+        propensities
     }
 
-    fn reason(&self, situation: &Situation, step: NextStep) -> String {
-        let tries =
-            if situation.tries == 1 { "1 failed try" } else { &format!("{} failed tries", situation.tries) };
-        let worth = self.worth(situation);
-        let Some((best, value)) = Self::best(&worth) else {
-            let why = self.rest.rule.reason(situation, step);
+    fn reason(&self, state: &RetryState, step: RetryAction) -> String {
+        let tries = if state.tries == 1 { "1 failed try" } else { &format!("{} failed tries", state.tries) };
+        let q_function = self.q_function(state);
+        let Some((best, value)) = Self::best(&q_function) else {
+            let why = self.rest.rule.reason(state, step);
             return format!("{why}; too little was tried after {tries} to have learnt from it");
         };
         if step != best {
             return format!("{step} after {tries}, to keep learning; {best} seems worth {value:.2} $");
         }
-        let others = NextStep::ALL.into_iter().filter(|other| *other != best);
-        let next = others.filter_map(|other| Some((other, worth[other.place()]?)));
+        let others = RetryAction::ALL.into_iter().filter(|other| *other != best);
+        let next = others.filter_map(|other| Some((other, q_function[other.place()]?)));
         let next = next.max_by(|a, b| a.1.total_cmp(&b.1));
         let against = next.map_or(String::new(), |(other, less)| format!(", {other} {less:.2} $"));
-        let episodes = self.rest.episodes;
-        format!("{step} after {tries}: worth {value:.2} ${against} (learnt from {episodes} tasks)")
+        let trajectories = self.rest.trajectories;
+        format!("{step} after {tries}: worth {value:.2} ${against} (learnt from {trajectories} tasks)")
     }
 }

@@ -1,12 +1,12 @@
 //! What each step is worth in each situation: fitted Q iteration over a forest.
 
-use super::episode::{Episode, EpisodeStep};
-use super::reward::EpisodeReward;
-use super::situation::Situation;
-use super::step::NextStep;
+use super::action::RetryAction;
+use super::reward::TrajectoryReward;
+use super::state::RetryState;
+use super::trajectory::{Trajectory, TrajectoryStep};
 use crate::error::{Error, ErrorKind, Result};
-use crate::learn::{ForestParams, Matrix, Objective, Sample, Trees};
-use crate::work;
+use crate::execution;
+use crate::ml::{ForestParams, Matrix, Objective, Sample, Trees};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -16,12 +16,12 @@ const MOST_NAMES: usize = 8;
 /// Rounds of looking a step further ahead.
 const MOST_ROUNDS: usize = 10;
 
-/// What each step is worth; stopping is worth what is there already, so it is not learnt.
+/// What each step is worth; stopping is worth what is there already, so it is not learned.
 #[derive(Debug, Clone)]
-pub(super) struct Worth {
+pub(super) struct QFunction {
     pub(super) trees: Trees,
     pub(super) columns: Columns,
-    pub(super) reward: EpisodeReward,
+    pub(super) reward: TrajectoryReward,
 }
 
 /// What the forest sees: the names that have a column of their own.
@@ -35,35 +35,35 @@ pub(super) struct Columns {
 struct Transition<'a> {
     row: Vec<f32>,
     reward: f64,
-    next: Option<&'a EpisodeStep>,
+    next: Option<&'a TrajectoryStep>,
 }
 
-impl Worth {
+impl QFunction {
     /// Fits by as many rounds as the longest episode has steps: each round learns a step's reward plus
     /// what the situation after it is worth by the round before. `ahead` says what a situation is worth
     /// of which each step's worth is known: the best of them (Ernst, Geurts and Wehenkel 2005), or their
     /// mean by the odds of a policy (which makes it the worth of that policy).
     pub(super) fn fit(
-        episodes: &[&Episode],
-        reward: &EpisodeReward,
+        trajectories: &[&Trajectory],
+        reward: &TrajectoryReward,
         forest: &ForestParams,
-        ahead: impl Fn(&Situation, &[f64; 4]) -> f64,
+        ahead: impl Fn(&RetryState, &[f64; 4]) -> f64,
     ) -> Result<Self> {
-        let columns = Columns::of(episodes);
-        let transitions = transitions(episodes, reward, &columns);
+        let columns = Columns::of(trajectories);
+        let transitions = transitions(trajectories, reward, &columns);
         if transitions.is_empty() {
             let kind = ErrorKind::NotEnoughData { have: 0, need: 1 };
             return Err(Error::new(kind, "no step but stopping to learn from: explore the others first"));
         }
         let values: Vec<f32> = transitions.iter().flat_map(|t| t.row.iter().copied()).collect();
         let data = Matrix { values: &values, width: columns.width() };
-        let longest = episodes.iter().map(|episode| episode.steps.len()).max().unwrap_or(1);
+        let longest = trajectories.iter().map(|trajectory| trajectory.steps.len()).max().unwrap_or(1);
         let mut fitted: Option<Self> = None;
         for _ in 0..longest.min(MOST_ROUNDS) {
-            work::check()?;
-            let after = |next: &EpisodeStep| match &fitted {
-                Some(worth) => ahead(&next.situation, &worth.of(&next.situation)),
-                None => reward.of_stopping(&next.situation),
+            execution::check()?;
+            let after = |next: &TrajectoryStep| match &fitted {
+                Some(q_function) => ahead(&next.state, &q_function.of(&next.state)),
+                None => reward.of_stopping(&next.state),
             };
             let labels: Vec<_> = transitions.iter().map(|t| t.reward + t.next.map_or(0.0, after)).collect();
             let trees = Trees::fit_forest(forest, Objective::SquaredError, &Sample::new(data, &labels))?;
@@ -72,26 +72,26 @@ impl Worth {
         fitted.ok_or_else(|| Error::internal("an episode without a step was kept"))
     }
 
-    /// What each step is worth, in the order of [`NextStep::ALL`]; NaN where the trees cannot say.
-    pub(super) fn of(&self, situation: &Situation) -> [f64; 4] {
-        NextStep::ALL.map(|step| match step {
-            NextStep::Stop => self.reward.of_stopping(situation),
-            _ => self.trees.margin(&self.columns.row(situation, step)).unwrap_or(f64::NAN),
+    /// What each step is worth, in the order of [`RetryAction::ALL`]; NaN where the trees cannot say.
+    pub(super) fn of(&self, state: &RetryState) -> [f64; 4] {
+        RetryAction::ALL.map(|step| match step {
+            RetryAction::Stop => self.reward.of_stopping(state),
+            _ => self.trees.margin(&self.columns.row(state, step)).unwrap_or(f64::NAN),
         })
     }
 }
 
 fn transitions<'a>(
-    episodes: &[&'a Episode],
-    reward: &EpisodeReward,
+    trajectories: &[&'a Trajectory],
+    reward: &TrajectoryReward,
     columns: &Columns,
 ) -> Vec<Transition<'a>> {
     let mut found = Vec::new();
-    for episode in episodes {
-        for (place, (step, reward)) in episode.steps.iter().zip(episode.rewards(reward)).enumerate() {
-            if step.step != NextStep::Stop {
-                let row = columns.row(&step.situation, step.step);
-                found.push(Transition { row, reward, next: episode.steps.get(place + 1) });
+    for trajectory in trajectories {
+        for (place, (step, reward)) in trajectory.steps.iter().zip(trajectory.rewards(reward)).enumerate() {
+            if step.step != RetryAction::Stop {
+                let row = columns.row(&step.state, step.step);
+                found.push(Transition { row, reward, next: trajectory.steps.get(place + 1) });
             }
         }
     }
@@ -99,11 +99,11 @@ fn transitions<'a>(
 }
 
 impl Columns {
-    fn of(episodes: &[&Episode]) -> Self {
-        let steps = || episodes.iter().flat_map(|episode| &episode.steps);
+    fn of(trajectories: &[&Trajectory]) -> Self {
+        let steps = || trajectories.iter().flat_map(|trajectory| &trajectory.steps);
         Self {
-            task_types: most_common(steps().filter_map(|step| step.situation.task_type.as_deref())),
-            llms: most_common(steps().filter_map(|step| step.situation.llm.as_deref())),
+            task_types: most_common(steps().filter_map(|step| step.state.task_type.as_deref())),
+            llms: most_common(steps().filter_map(|step| step.state.llm.as_deref())),
         }
     }
 
@@ -112,8 +112,8 @@ impl Columns {
     }
 
     /// A situation and what is done in it; unknown is NaN, as is what is no number.
-    fn row(&self, situation: &Situation, step: NextStep) -> Vec<f32> {
-        let s = situation;
+    fn row(&self, state: &RetryState, step: RetryAction) -> Vec<f32> {
+        let s = state;
         let numbers: [Option<f64>; NUMBERS] = [
             Some(f64::from(s.tries)),
             Some(f64::from(s.switched)),
@@ -128,7 +128,7 @@ impl Columns {
         let is = |yes: bool| f32::from(u8::from(yes));
         let types = self.task_types.iter().map(|name| is(s.task_type.as_ref() == Some(name)));
         let llms = self.llms.iter().map(|name| is(s.llm.as_ref() == Some(name)));
-        let steps = NextStep::ALL[..3].iter().map(|other| is(*other == step));
+        let steps = RetryAction::ALL[..3].iter().map(|other| is(*other == step));
         let finite = |v: f32| if v.is_finite() { v } else { f32::NAN };
         numbers.into_iter().map(finite).chain(types).chain(llms).chain(steps).collect()
     }

@@ -1,9 +1,9 @@
 //! What an episode is worth.
 
-use super::episode::Ending;
-use super::situation::Situation;
-use crate::decide::Objective;
+use super::state::RetryState;
+use super::trajectory::Ending;
 use crate::error::{Error, Result};
+use crate::routing::Objective;
 use serde::{Deserialize, Serialize};
 
 /// What an episode is worth: satisfaction and quality of the code in the end, less cost and time of
@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 /// With both shares 0 it is routing's own utility ([`Objective::utility`]) summed over the tries.
 ///
 /// ```
-/// use devmatrix_ml::decide::episodes::EpisodeReward;
-/// let mut reward = EpisodeReward::default();
+/// use devmatrix_ml::experimentation::retry_policy::TrajectoryReward;
+/// let mut reward = TrajectoryReward::default();
 /// reward.objective.usd_per_success = 3.0;
 /// reward.usd_per_question = 0.5; // what it costs to interrupt somebody
 /// reward.verify()?;
@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
-pub struct EpisodeReward {
+pub struct TrajectoryReward {
     /// What a success and an hour are worth; its goal and limits are routing's alone.
     pub objective: Objective,
     /// What code that was taken after changes is worth, as a share of a success, 0 to 1.
@@ -34,7 +34,7 @@ pub struct EpisodeReward {
     pub usd_per_question: f64,
 }
 
-impl Default for EpisodeReward {
+impl Default for TrajectoryReward {
     fn default() -> Self {
         Self {
             objective: Objective::default(),
@@ -45,7 +45,7 @@ impl Default for EpisodeReward {
     }
 }
 
-impl EpisodeReward {
+impl TrajectoryReward {
     /// Checks every range.
     ///
     /// # Errors
@@ -83,7 +83,7 @@ impl EpisodeReward {
     }
 
     /// What is left where one stops now: code that was taken after changes is.
-    pub fn of_stopping(&self, now: &Situation) -> f64 {
+    pub fn of_stopping(&self, now: &RetryState) -> f64 {
         self.of_ending(&Ending { success: false, approved: now.modified, quality: now.quality })
     }
 

@@ -1,6 +1,6 @@
 //! What is known when a try has failed.
 
-use super::step::NextStep;
+use super::action::RetryAction;
 use crate::error::{Error, Result};
 use crate::event::{Decision, GenerationEvent, Outcome};
 use chrono::{DateTime, Utc};
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
-pub struct Situation {
+pub struct RetryState {
     /// Failed tries so far, from 1.
     pub tries: u32,
     /// How often the LLM was switched.
@@ -34,7 +34,7 @@ pub struct Situation {
 }
 
 /// Nothing known but that a first try failed.
-impl Default for Situation {
+impl Default for RetryState {
     fn default() -> Self {
         Self {
             tries: 1,
@@ -51,17 +51,17 @@ impl Default for Situation {
     }
 }
 
-impl Situation {
+impl RetryState {
     /// The situation after these tries of one task, the first one first, the latest one failed; stored
     /// episodes are read by the same function.
     ///
     /// ```
-    /// use devmatrix_ml::{decide::episodes::Situation, event::GenerationEvent};
+    /// use devmatrix_ml::{experimentation::retry_policy::RetryState, event::GenerationEvent};
     /// let failed = GenerationEvent::from_json(
     ///     r#"{"event_id":"e1","task_id":"t1","task_type":"backend","cost_usd":0.03,"user_action":"reject"}"#,
     /// )?;
-    /// let situation = Situation::after(&[failed])?;
-    /// assert_eq!((situation.tries, situation.cost_usd, situation.modified), (1, 0.03, false));
+    /// let state = RetryState::after(&[failed])?;
+    /// assert_eq!((state.tries, state.cost_usd, state.modified), (1, 0.03, false));
     /// # Ok::<(), devmatrix_ml::Error>(())
     /// ```
     ///
@@ -75,16 +75,16 @@ impl Situation {
         let outcome = outcome.as_ref();
         let earlier =
             tries[..tries.len() - 1].iter().filter_map(|event| recorded_step(event).map(|(_, d)| d));
-        let steps: Vec<_> = earlier.filter_map(|decision| NextStep::named(&decision.chosen)).collect();
-        let count = |of: NextStep| steps.iter().filter(|step| **step == of).count() as u32;
+        let steps: Vec<_> = earlier.filter_map(|decision| RetryAction::named(&decision.chosen)).collect();
+        let count = |of: RetryAction| steps.iter().filter(|step| **step == of).count() as u32;
         let done = latest.completion.as_ref().map(|done| &done.value);
         let start = &latest.started.value;
         let costs = tries.iter().filter_map(|event| event.completion.as_ref()?.value.cost_usd);
         let shown = start.predictions.iter().find(|shown| shown.target == "success");
         Ok(Self {
             tries: tries.len() as u32,
-            switched: count(NextStep::SwitchModel),
-            asked: count(NextStep::AskHuman),
+            switched: count(RetryAction::SwitchModel),
+            asked: count(RetryAction::AskHuman),
             cost_usd: costs.sum(),
             modified: outcome.is_some_and(was_modified),
             quality: outcome.and_then(|outcome| outcome.final_quality_score),

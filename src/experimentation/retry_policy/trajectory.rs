@@ -1,17 +1,17 @@
 //! What was done for a task after its first try failed.
 
-use super::reward::EpisodeReward;
-use super::situation::Situation;
-use super::step::NextStep;
+use super::action::RetryAction;
+use super::reward::TrajectoryReward;
+use super::state::RetryState;
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 /// The steps of one task from its first failed try to its end.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
-pub struct Episode {
+pub struct Trajectory {
     /// Its steps, at least one.
-    pub steps: Vec<EpisodeStep>,
+    pub steps: Vec<TrajectoryStep>,
     /// How it ended.
     pub ending: Ending,
     /// Episodes of one cluster (a user, a project) rise and fall together.
@@ -21,13 +21,14 @@ pub struct Episode {
 /// One step.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
-pub struct EpisodeStep {
+pub struct TrajectoryStep {
     /// What was known.
-    pub situation: Situation,
+    #[serde(alias = "situation")]
+    pub state: RetryState,
     /// What was done.
-    pub step: NextStep,
-    /// The odds with which it was drawn among [`NextStep::ALL`], together 1.
-    pub odds: [f64; 4],
+    pub step: RetryAction,
+    /// The odds with which it was drawn among [`RetryAction::ALL`], together 1.
+    pub propensities: [f64; 4],
     /// US dollars of the try that followed; `None` where none followed or it is not known.
     pub cost_usd: Option<f64>,
     /// Seconds of the try that followed; `None` where none followed or they are not known.
@@ -49,11 +50,11 @@ pub struct Ending {
 /// The most steps of an episode.
 pub(super) const MOST_STEPS: usize = 64;
 
-impl Episode {
+impl Trajectory {
     /// What came of each step, in US dollars: their sum is what the episode was worth.
-    pub fn rewards(&self, by: &EpisodeReward) -> Vec<f64> {
-        let of = |(place, step): (usize, &EpisodeStep)| {
-            let question = if step.step == NextStep::AskHuman { by.usd_per_question } else { 0.0 };
+    pub fn rewards(&self, by: &TrajectoryReward) -> Vec<f64> {
+        let of = |(place, step): (usize, &TrajectoryStep)| {
+            let question = if step.step == RetryAction::AskHuman { by.usd_per_question } else { 0.0 };
             let ending = if place + 1 == self.steps.len() { by.of_ending(&self.ending) } else { 0.0 };
             by.of_try(step.cost_usd, step.seconds) - question + ending
         };
@@ -67,19 +68,19 @@ impl Episode {
             return refuse(format!("{} steps, expected 1 to {MOST_STEPS}", self.steps.len()));
         }
         for step in &self.steps {
-            let sum: f64 = step.odds.iter().sum();
-            if !(step.odds.iter().all(|p| (0.0..=1.0).contains(p)) && (sum - 1.0).abs() <= 1e-6) {
+            let sum: f64 = step.propensities.iter().sum();
+            if !(step.propensities.iter().all(|p| (0.0..=1.0).contains(p)) && (sum - 1.0).abs() <= 1e-6) {
                 return refuse(format!("odds must be 0 to 1 and add up to 1, they add up to {sum}"));
             }
-            if step.odds[step.step.place()] <= 0.0 {
+            if step.propensities[step.step.place()] <= 0.0 {
                 return refuse(format!("{} was done, but its odds are 0", step.step));
             }
             let amounts = [step.cost_usd, step.seconds].into_iter().flatten();
-            if !amounts.chain([step.situation.cost_usd]).all(|v| (0.0..=1e9).contains(&v)) {
+            if !amounts.chain([step.state.cost_usd]).all(|v| (0.0..=1e9).contains(&v)) {
                 return refuse("costs and seconds must be 0 to 1e9".into());
             }
         }
-        let scores = self.steps.iter().map(|step| step.situation.quality).chain([self.ending.quality]);
+        let scores = self.steps.iter().map(|step| step.state.quality).chain([self.ending.quality]);
         if !scores.flatten().all(|score| (0.0..=10.0).contains(&score)) {
             return refuse("quality must be 0 to 10".into());
         }

@@ -1,10 +1,10 @@
 //! Two templates in the tasks in which either could have been chosen.
 
-use super::judge::EvolutionOptions;
-use super::past::TemplateOutcome;
-use crate::decide::experiments::radius;
-use crate::evaluate::Moments;
+use super::evaluation::EvolutionOptions;
+use super::logged_templates::TemplateOutcome;
 use crate::event::TemplateId;
+use crate::experimentation::ab_tests::radius;
+use crate::ml::metrics::Moments;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;

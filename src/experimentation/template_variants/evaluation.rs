@@ -1,12 +1,12 @@
 //! Which templates are promoted or retired, on what evidence.
 
 use super::compare::{Rewarded, TemplateContrast, contrast};
-use super::lineage::{Lineage, Variant, VariantStatus};
-use super::past::{TemplateOutcome, TemplatePast};
+use super::logged_templates::{LoggedTemplates, TemplateOutcome};
 use super::report::{EvolutionReport, TemplateVerdict, VerdictKind, records};
-use crate::decide::Objective;
+use super::variant_registry::{Variant, VariantRegistry, VariantStatus};
 use crate::error::{ErrorKind, Result, in_range};
 use crate::event::TemplateId;
+use crate::routing::Objective;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -61,18 +61,18 @@ impl EvolutionOptions {
     }
 }
 
-impl Lineage {
+impl VariantRegistry {
     /// Judges every template in force and every variant on trial by what came of them.
     ///
     /// A variant is promoted when it is better beyond doubt than the one of its root that is in force,
     /// over all contexts, and in none of them worse beyond doubt; retired when it is worse beyond doubt,
     /// or not better by as much as matters. One of several of a kind in force is retired when in every
     /// context in which it was compared another one is better beyond doubt. Nothing changes until
-    /// [`Lineage::apply`].
+    /// [`VariantRegistry::apply`].
     ///
     /// # Errors
     /// `InvalidInput` when an option is out of range.
-    pub fn judge(&self, past: &TemplatePast, options: &EvolutionOptions) -> Result<EvolutionReport> {
+    pub fn judge(&self, past: &LoggedTemplates, options: &EvolutionOptions) -> Result<EvolutionReport> {
         options.verify()?;
         let rewarded: Vec<Rewarded<'_>> =
             past.outcomes.iter().filter_map(|outcome| Some((outcome, options.reward(outcome)?))).collect();
@@ -89,7 +89,7 @@ impl Lineage {
         Ok(EvolutionReport {
             records: records(&past.outcomes),
             verdicts,
-            without_odds: past.outcomes.iter().filter(|outcome| outcome.weights.is_empty()).count(),
+            without_propensity: past.outcomes.iter().filter(|outcome| outcome.weights.is_empty()).count(),
             unanswered: past.unanswered,
             young: past.young,
         })
@@ -129,14 +129,15 @@ impl Lineage {
         contexts: &BTreeSet<&str>,
         options: &EvolutionOptions,
     ) -> TemplateVerdict {
-        let Some(rival) = self.in_force(&variant.root) else {
+        let Some(incumbent) = self.active(&variant.root) else {
             let why = "nothing of its root is in force to compare it with".to_owned();
             return TemplateVerdict::of(variant, VerdictKind::Continue, vec![why], Vec::new());
         };
         let alpha = options.share(variant.number);
-        let pair = [&variant.id, &rival.id];
+        let pair = [&variant.id, &incumbent.id];
         let Some(all) = contrast(rewarded, pair, None, alpha, options) else {
-            let why = format!("one of it and {} was used fewer than {} times", rival.id, options.min_uses);
+            let why =
+                format!("one of it and {} was used fewer than {} times", incumbent.id, options.min_uses);
             return TemplateVerdict::of(variant, VerdictKind::Continue, vec![why], Vec::new());
         };
         let single = contexts.iter().filter_map(|name| contrast(rewarded, pair, Some(name), alpha, options));
@@ -165,15 +166,15 @@ impl Lineage {
         options: &EvolutionOptions,
     ) -> TemplateVerdict {
         let kind = |v: &&Variant| v.kind == variant.kind && v.status() == VariantStatus::Promoted;
-        let rivals: Vec<_> = self.iter().filter(kind).filter(|other| other.id != variant.id).collect();
-        let tests = (rivals.len() * (rivals.len() + 1) * contexts.len()).max(1);
+        let incumbents: Vec<_> = self.iter().filter(kind).filter(|other| other.id != variant.id).collect();
+        let tests = (incumbents.len() * (incumbents.len() + 1) * contexts.len()).max(1);
         let alpha = options.alpha / tests as f64;
         let mut contrasts = Vec::new();
         for context in contexts {
-            let with = |rival: &&Variant| {
-                contrast(rewarded, [&variant.id, &rival.id], Some(context), alpha, options)
+            let with = |incumbent: &&Variant| {
+                contrast(rewarded, [&variant.id, &incumbent.id], Some(context), alpha, options)
             };
-            contrasts.extend(rivals.iter().filter_map(with));
+            contrasts.extend(incumbents.iter().filter_map(with));
         }
         let mut lost = BTreeMap::<&str, Option<&TemplateContrast>>::new();
         for found in &contrasts {
@@ -186,7 +187,7 @@ impl Lineage {
             lost.values().flatten().map(|by| format!("beaten beyond doubt: {by}")).collect();
         let loses = !lost.is_empty() && lost.values().all(Option::is_some);
         let verdict = if loses { VerdictKind::Retire } else { VerdictKind::Continue };
-        let reasons = match (reasons.is_empty(), rivals.is_empty()) {
+        let reasons = match (reasons.is_empty(), incumbents.is_empty()) {
             (false, _) => reasons,
             (true, true) => vec![format!("the only one in force for {}", variant.kind)],
             (true, false) => vec!["beaten beyond doubt by none".to_owned()],

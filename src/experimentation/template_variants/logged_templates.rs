@@ -1,10 +1,11 @@
 //! What came of templates, and with which odds they were chosen.
 
-use crate::decide::past::{check_span, generations, matured};
-use crate::decide::{Candidate, Unit};
 use crate::error::Result;
 use crate::event::{Decision, GenerationEvent, TemplateId};
-use crate::fnv;
+use crate::experimentation::Unit;
+use crate::routing::Candidate;
+use crate::routing::logged::{check_span, generations, matured};
+use crate::stats::fnv;
 use crate::store::EventStore;
 use chrono::{DateTime, TimeDelta, Utc};
 use std::collections::{BTreeMap, HashMap};
@@ -12,7 +13,7 @@ use std::collections::{BTreeMap, HashMap};
 /// Which stored generations are looked at, and how.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
-pub struct TemplatePastOptions {
+pub struct LoggedTemplatesOptions {
     /// Outcomes count if they were known so long after the start, and generations that are older; above
     /// 0 and at most ten years.
     pub deadline: TimeDelta,
@@ -22,7 +23,7 @@ pub struct TemplatePastOptions {
     pub by_language: bool,
 }
 
-impl Default for TemplatePastOptions {
+impl Default for LoggedTemplatesOptions {
     fn default() -> Self {
         Self { deadline: TimeDelta::days(14), cluster: Unit::Task, by_language: false }
     }
@@ -57,7 +58,7 @@ pub struct TemplateOutcome {
 /// The stored past of templates, in the order of the starts.
 #[derive(Debug, Clone, Default, PartialEq)]
 #[non_exhaustive]
-pub struct TemplatePast {
+pub struct LoggedTemplates {
     /// What came of them.
     pub outcomes: Vec<TemplateOutcome>,
     /// Generations with a template that nobody had judged at the deadline. Silence is no answer.
@@ -66,27 +67,27 @@ pub struct TemplatePast {
     pub young: usize,
 }
 
-impl TemplatePast {
+impl LoggedTemplates {
     /// Reads every generation of `store` that used a template. `candidates` are all that a decision may
     /// name: which template each of them used.
     ///
     /// ```
-    /// # use devmatrix_ml::{decide::templates::*, decide::Candidate, store::MemoryStore};
+    /// # use devmatrix_ml::{experimentation::template_variants::*, routing::Candidate, store::MemoryStore};
     /// # futures_executor::block_on(async {
     /// # let (store, candidates) = (MemoryStore::new(), Vec::<Candidate>::new());
     /// # let now = "2025-03-03T09:00:00Z".parse().unwrap();
-    /// # let lineage = Lineage::default();
-    /// let past = TemplatePast::read(&store, &candidates, &TemplatePastOptions::default(), now).await?;
-    /// println!("{}", lineage.judge(&past, &EvolutionOptions::default())?);
+    /// # let registry = VariantRegistry::default();
+    /// let past = LoggedTemplates::read(&store, &candidates, &LoggedTemplatesOptions::default(), now).await?;
+    /// println!("{}", registry.judge(&past, &EvolutionOptions::default())?);
     /// # Ok::<(), devmatrix_ml::Error>(()) }).unwrap();
     /// ```
     ///
     /// # Errors
-    /// Those of reading the store and of [`TemplatePast::of`].
+    /// Those of reading the store and of [`LoggedTemplates::of`].
     pub async fn read(
         store: &dyn EventStore,
         candidates: &[Candidate],
-        options: &TemplatePastOptions,
+        options: &LoggedTemplatesOptions,
         now: DateTime<Utc>,
     ) -> Result<Self> {
         Self::of(generations(store).await?, candidates, options, now)
@@ -99,7 +100,7 @@ impl TemplatePast {
     pub fn of(
         events: impl IntoIterator<Item = GenerationEvent>,
         candidates: &[Candidate],
-        options: &TemplatePastOptions,
+        options: &LoggedTemplatesOptions,
         now: DateTime<Utc>,
     ) -> Result<Self> {
         let deadline = options.deadline;
@@ -159,7 +160,7 @@ fn weights(
     templates: &HashMap<&str, &TemplateId>,
 ) -> BTreeMap<TemplateId, f64> {
     let mut counts = BTreeMap::<&TemplateId, Option<f64>>::new();
-    for (name, p) in decision.candidates.iter().zip(&decision.odds) {
+    for (name, p) in decision.candidates.iter().zip(&decision.propensities) {
         let Some(template) = templates.get(name.as_str()) else { continue };
         // A template one of whose candidates had no chance cannot be judged as a whole.
         let count = counts.entry(template).or_insert(Some(0.0));

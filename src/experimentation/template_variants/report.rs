@@ -1,8 +1,8 @@
 //! What came of templates and what follows from it, for a person to read.
 
 use super::compare::TemplateContrast;
-use super::lineage::{Variant, VariantStatus};
-use super::past::TemplateOutcome;
+use super::logged_templates::TemplateOutcome;
+use super::variant_registry::{Variant, VariantStatus};
 use crate::event::TemplateId;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -17,7 +17,8 @@ pub struct EvolutionReport {
     /// What is to be done with each template in force and each variant on trial.
     pub verdicts: Vec<TemplateVerdict>,
     /// Generations of which no odds were stored: they are counted and not compared.
-    pub without_odds: usize,
+    #[serde(alias = "without_odds")]
+    pub without_propensity: usize,
     /// Generations that nobody had judged at the deadline.
     pub unanswered: usize,
     /// Generations whose deadline has not passed.
@@ -115,8 +116,12 @@ impl fmt::Display for EvolutionReport {
                 writeln!(f, "  {record}")?;
             }
         }
-        if self.without_odds > 0 {
-            writeln!(f, "{} generations without stored odds are counted, not compared", self.without_odds)?;
+        if self.without_propensity > 0 {
+            writeln!(
+                f,
+                "{} generations without stored odds are counted, not compared",
+                self.without_propensity
+            )?;
         }
         if self.young + self.unanswered > 0 {
             let Self { young, unanswered, .. } = self;

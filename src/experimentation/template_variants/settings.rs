@@ -10,7 +10,7 @@ use std::fmt;
 /// The settings of a template that can be tuned; what is `None` or not named stays as the host has it.
 ///
 /// ```
-/// use devmatrix_ml::decide::templates::TemplateSettings;
+/// use devmatrix_ml::experimentation::template_variants::TemplateSettings;
 /// let settings = TemplateSettings::default().at_temperature(0.7).with_examples(2).with_section("tests", false);
 /// settings.verify()?;
 /// # Ok::<(), devmatrix_ml::Error>(())

@@ -1,40 +1,46 @@
 //! A share of the tasks for variants on trial.
 
-use super::lineage::{Lineage, VariantStatus};
-use crate::decide::Candidate;
+use super::variant_registry::{VariantRegistry, VariantStatus};
 use crate::error::{Error, Result};
+use crate::routing::Candidate;
 
-impl Lineage {
+impl VariantRegistry {
     /// The odds of a policy, changed so that candidates whose template is on trial have `share` of them
     /// together, evenly; the others keep what the policy gave them, as shares of the rest. What is drawn
     /// from them keeps its propensity, and every variant on trial gets its turn whatever the policy
     /// thinks of it. With a share of 0 (a critical task), none is tried.
     ///
     /// ```
-    /// # use devmatrix_ml::decide::{Candidate, Plan, templates::*};
+    /// # use devmatrix_ml::routing::{Candidate, Plan, templates::*};
     /// # use devmatrix_ml::{event::TemplateId, models::TemplateCatalogue};
     /// # let catalogue = TemplateCatalogue::from_json(r#"[{"template_id": "a"}, {"template_id": "b"}]"#)?;
     /// # let now = "2025-03-03T09:00:00Z".parse().unwrap();
     /// # let settings = TemplateSettings::default().at_temperature(0.7);
-    /// # let mut lineage = Lineage::of(&catalogue, |_| settings.clone(), now)?;
-    /// # let variant = lineage.propose(&TemplateId::new("a")?, &SettingsSpace::default(), now, 1)?.unwrap();
-    /// # lineage.start_trial(&variant, now)?;
+    /// # let mut registry = VariantRegistry::of(&catalogue, |_| settings.clone(), now)?;
+    /// # let variant = registry.propose(&TemplateId::new("a")?, &SettingsSpace::default(), now, 1)?.unwrap();
+    /// # registry.start_trial(&variant, now)?;
     /// let mut plan = Plan::by_llm("sonnet");
     /// plan.template = Some(TemplateId::new("a")?);
-    /// let candidates = lineage.candidates(&Candidate::new("sonnet", plan)); // a and a~1
-    /// let odds = lineage.trial_odds(&candidates, &[1.0, 0.0], 0.2)?; // a greedy policy's odds
-    /// assert_eq!(odds, [0.8, 0.2]);
+    /// let candidates = registry.candidates(&Candidate::new("sonnet", plan)); // a and a~1
+    /// let propensities = registry.trial_propensities(&candidates, &[1.0, 0.0], 0.2)?; // a greedy policy's propensities
+    /// assert_eq!(propensities, [0.8, 0.2]);
     /// # Ok::<(), devmatrix_ml::Error>(())
     /// ```
     ///
     /// # Errors
     /// `InvalidInput` where the odds are not one a candidate from 0 to 1 that add up to 1, or the share
     /// is not 0 to 0.5.
-    pub fn trial_odds(&self, candidates: &[Candidate], odds: &[f64], share: f64) -> Result<Vec<f64>> {
-        let sum: f64 = odds.iter().sum();
-        let each = odds.len() == candidates.len() && odds.iter().all(|p| (0.0..=1.0).contains(p));
+    pub fn trial_propensities(
+        &self,
+        candidates: &[Candidate],
+        propensities: &[f64],
+        share: f64,
+    ) -> Result<Vec<f64>> {
+        let sum: f64 = propensities.iter().sum();
+        let each =
+            propensities.len() == candidates.len() && propensities.iter().all(|p| (0.0..=1.0).contains(p));
         if !(each && (sum - 1.0).abs() <= 1e-6) {
-            let (n, all) = (odds.len(), candidates.len());
+            let (n, all) = (propensities.len(), candidates.len());
             return Err(Error::invalid(format!("{n} odds of {all} candidates add up to {sum}, expected 1")));
         }
         if !(0.0..=0.5).contains(&share) {
@@ -47,16 +53,16 @@ impl Lineage {
         let tried: Vec<_> = candidates.iter().map(is_on_trial).collect();
         let count = tried.iter().filter(|tried| **tried).count();
         if count == 0 || count == tried.len() {
-            return Ok(odds.to_vec());
+            return Ok(propensities.to_vec());
         }
         let others = (tried.len() - count) as f64;
-        let rest: f64 = odds.iter().zip(&tried).filter(|(_, tried)| !**tried).map(|(p, _)| p).sum();
+        let rest: f64 = propensities.iter().zip(&tried).filter(|(_, tried)| !**tried).map(|(p, _)| p).sum();
         let of = |(p, tried): (&f64, &bool)| match tried {
             true => share / count as f64,
             false if rest > 0.0 => (1.0 - share) * p / rest,
             // A policy that wants nothing but what is on trial has no say.
             false => (1.0 - share) / others,
         };
-        Ok(odds.iter().zip(&tried).map(of).collect())
+        Ok(propensities.iter().zip(&tried).map(of).collect())
     }
 }

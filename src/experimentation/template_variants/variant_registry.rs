@@ -1,10 +1,10 @@
 //! What a host's templates have become.
 
 use super::settings::{SettingChange, SettingsSpace, TemplateSettings};
-use crate::decide::{Candidate, Plan};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::TemplateId;
 use crate::models::{TemplateCatalogue, TemplateProfile};
+use crate::routing::{Candidate, Plan};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -61,29 +61,29 @@ pub struct Variant {
 /// The host's own templates with all their variants.
 ///
 /// ```
-/// use devmatrix_ml::decide::templates::{Lineage, SettingsSpace, TemplateSettings, VariantStatus};
+/// use devmatrix_ml::experimentation::template_variants::{VariantRegistry, SettingsSpace, TemplateSettings, VariantStatus};
 /// use devmatrix_ml::models::TemplateCatalogue;
 /// let catalogue = TemplateCatalogue::from_json(r#"[{"template_id": "rest-crud", "task_types": ["backend"]}]"#)?;
 /// let now = "2025-03-03T09:00:00Z".parse().unwrap();
 /// let settings = TemplateSettings::default().at_temperature(0.7).with_examples(2);
-/// let mut lineage = Lineage::of(&catalogue, |_| settings.clone(), now)?;
-/// let parent = lineage.iter().next().unwrap().id.clone();
-/// let variant = lineage.propose(&parent, &SettingsSpace::default(), now, 1)?.unwrap();
-/// lineage.start_trial(&variant, now)?;
-/// assert_eq!(lineage.get(&variant).unwrap().status(), VariantStatus::Trial);
-/// println!("{}", lineage.get(&variant).unwrap()); // rest-crud~1 (backend, of rest-crud: 2 to 4 examples): trial
+/// let mut registry = VariantRegistry::of(&catalogue, |_| settings.clone(), now)?;
+/// let parent = registry.iter().next().unwrap().id.clone();
+/// let variant = registry.propose(&parent, &SettingsSpace::default(), now, 1)?.unwrap();
+/// registry.start_trial(&variant, now)?;
+/// assert_eq!(registry.get(&variant).unwrap().status(), VariantStatus::Trial);
+/// println!("{}", registry.get(&variant).unwrap()); // rest-crud~1 (backend, of rest-crud: 2 to 4 examples): trial
 /// // It is kept as JSON.
-/// let kept: Lineage = serde_json::from_str(&serde_json::to_string(&lineage).unwrap()).unwrap();
-/// assert_eq!(kept, lineage);
+/// let kept: VariantRegistry = serde_json::from_str(&serde_json::to_string(&registry).unwrap()).unwrap();
+/// assert_eq!(kept, registry);
 /// # Ok::<(), devmatrix_ml::Error>(())
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Vec<Variant>", into = "Vec<Variant>")]
-pub struct Lineage {
+pub struct VariantRegistry {
     variants: BTreeMap<TemplateId, Variant>,
 }
 
-impl Lineage {
+impl VariantRegistry {
     /// The lineage of a host's templates, all of them in force; `settings` says how each is set.
     ///
     /// # Errors
@@ -117,7 +117,7 @@ impl Lineage {
     }
 
     /// The variant of `root` that is in force.
-    pub fn in_force(&self, root: &TemplateId) -> Option<&Variant> {
+    pub fn active(&self, root: &TemplateId) -> Option<&Variant> {
         self.iter().find(|v| v.root == *root && v.status() == VariantStatus::Promoted)
     }
 
@@ -163,7 +163,7 @@ impl Lineage {
     /// Puts a variant on trial; nothing changes where it is already, or is in force.
     ///
     /// # Errors
-    /// `NotFound` where there is none; `Conflict` where it was retired: see [`Lineage::restore`].
+    /// `NotFound` where there is none; `Conflict` where it was retired: see [`VariantRegistry::restore`].
     pub fn start_trial(&mut self, id: &TemplateId, now: DateTime<Utc>) -> Result<()> {
         match self.find(id)?.status() {
             VariantStatus::Proposed => {
@@ -182,7 +182,7 @@ impl Lineage {
     /// `NotFound` where there is none.
     pub fn promote(&mut self, id: &TemplateId, why: &str, now: DateTime<Utc>) -> Result<()> {
         let root = self.find(id)?.root.clone();
-        let before = self.in_force(&root).map(|variant| variant.id.clone());
+        let before = self.active(&root).map(|variant| variant.id.clone());
         if before.as_ref() == Some(id) {
             return Ok(());
         }
@@ -200,8 +200,8 @@ impl Lineage {
         let variant = self.find(id)?;
         if variant.status() == VariantStatus::Promoted {
             let kind = variant.kind.clone();
-            let in_force = |v: &&Variant| v.kind == kind && v.status() == VariantStatus::Promoted;
-            if self.iter().filter(in_force).count() == 1 {
+            let active = |v: &&Variant| v.kind == kind && v.status() == VariantStatus::Promoted;
+            if self.iter().filter(active).count() == 1 {
                 let what = format!("template {id} is the last one in force for {kind}: it is not retired");
                 return Err(Error::new(ErrorKind::Conflict, what));
             }
@@ -219,7 +219,7 @@ impl Lineage {
     /// `NotFound` where there is none.
     pub fn restore(&mut self, id: &TemplateId, why: &str, now: DateTime<Utc>) -> Result<()> {
         let variant = self.find(id)?;
-        let alone = self.in_force(&variant.root).is_none();
+        let alone = self.active(&variant.root).is_none();
         match variant.status() {
             VariantStatus::Retired if alone => self.set(id, VariantStatus::Promoted, why, now),
             VariantStatus::Retired => self.set(id, VariantStatus::Trial, why, now),
@@ -314,7 +314,7 @@ impl fmt::Display for VariantStatus {
 }
 
 /// Checks that every parent is an earlier variant of the same root, so that there is no circle.
-impl TryFrom<Vec<Variant>> for Lineage {
+impl TryFrom<Vec<Variant>> for VariantRegistry {
     type Error = Error;
 
     fn try_from(all: Vec<Variant>) -> Result<Self> {
@@ -347,8 +347,8 @@ impl TryFrom<Vec<Variant>> for Lineage {
     }
 }
 
-impl From<Lineage> for Vec<Variant> {
-    fn from(lineage: Lineage) -> Self {
-        lineage.variants.into_values().collect()
+impl From<VariantRegistry> for Vec<Variant> {
+    fn from(registry: VariantRegistry) -> Self {
+        registry.variants.into_values().collect()
     }
 }

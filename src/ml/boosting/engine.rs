@@ -3,7 +3,7 @@
 use super::params::{BoostParams, ForestParams};
 use super::request::{FitRequest, Objective, Sample};
 use crate::error::Result;
-use crate::work;
+use crate::execution;
 use hessboost::config::{GrowPolicy, LeafEstimation, TrainingParams, TrainingParamsBuilder, TreeMethod};
 use hessboost::data::{DMatrix, FeatureType};
 use hessboost::error::HessboostError;
@@ -39,12 +39,12 @@ pub(super) fn boost(params: &BoostParams, request: &FitRequest<'_>) -> Result<Bo
 /// Ends growing after the round in which the work was cancelled.
 fn unless_cancelled() -> impl FnMut(RoundEval<'_>) -> ControlFlow<()> + Send + 'static {
     // The rounds go on in the engine's own threads.
-    let work = work::current();
+    let work = execution::current();
     move |_| if work.check().is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
 }
 
 fn finish(grown: Refused<BoostedModel>) -> Result<BoostedModel> {
-    work::check()?;
+    execution::check()?;
     grown.map_err(super::refused)
 }
 
@@ -66,7 +66,7 @@ pub(super) fn forest(
             .subsample(params.subsample)
             .colsample_bynode(params.colsample)
             .seed(params.seed)
-            .nthread(work::threads(params.threads));
+            .nthread(execution::threads(params.threads));
         let engine = starting(engine, objective, sample).build()?;
         hessboost::training::train(&engine, &matrix(sample, &[], params.min_rows)?, 1)
     };
@@ -86,7 +86,7 @@ fn boosting(params: &BoostParams) -> TrainingParamsBuilder {
         .subsample(params.subsample)
         .colsample_bytree(params.colsample)
         .seed(params.seed)
-        .nthread(work::threads(params.threads))
+        .nthread(execution::threads(params.threads))
 }
 
 fn with_objective(engine: TrainingParamsBuilder, objective: Objective) -> Refused<TrainingParamsBuilder> {

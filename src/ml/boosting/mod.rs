@@ -2,13 +2,13 @@
 //! replaced.
 
 mod engine;
-mod foreign;
+mod external;
 #[cfg(feature = "lightgbm")]
 mod lightgbm;
 mod params;
 mod request;
 
-pub use foreign::{ForeignFormat, ForeignTrees, MAX_FOREIGN_BYTES, Margin};
+pub use external::{ExternalFormat, ExternalTrees, MAX_EXTERNAL_MODEL_BYTES, Margin};
 pub use params::{BoostParams, Engine, ForestParams, TreeFamily};
 pub use request::{FitRequest, Objective, Sample, Stopping};
 
@@ -36,7 +36,7 @@ impl Matrix<'_> {
 /// unit, or a score that only orders).
 ///
 /// ```
-/// use devmatrix_ml::learn::{BoostParams, FitRequest, Matrix, Objective, Sample, Trees};
+/// use devmatrix_ml::ml::{BoostParams, FitRequest, Matrix, Objective, Sample, Trees};
 /// let values: Vec<f32> = (0..200).map(|i| (i % 10) as f32).collect();
 /// let labels: Vec<f64> = values.iter().map(|x| if *x < 5.0 { 3.0 } else { 60.0 }).collect();
 /// let sample = Sample::new(Matrix { values: &values, width: 1 }, &labels);
@@ -182,7 +182,7 @@ impl Trees {
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
         let model = BoostedModel::decode(bytes, ModelFormat::XgboostUbjson)
             .map_err(|e| Error::corrupt("the trees cannot be read").with_source(e))?;
-        let said = foreign::ubjson::find(bytes, &["learner", "attributes", SUMMED.0])?;
+        let said = external::ubjson::find(bytes, &["learner", "attributes", SUMMED.0])?;
         Ok(Self { model, in_double: said.is_some_and(|said| said == SUMMED.1) })
     }
 }

@@ -20,7 +20,7 @@ pub enum Objective {
     /// A score that orders the rows of a group, by LambdaMART on NDCG (Burges 2010); labels are
     /// whole relevances from 0 to 31, gains are 2^label - 1, and a group's rows share one weight.
     LambdaRank {
-        /// Places from the top whose pairs are learnt, 1 to 10,000.
+        /// Places from the top whose pairs are learned, 1 to 10,000.
         top: usize,
     },
 }
@@ -98,7 +98,7 @@ const LARGEST_CATEGORY: f32 = 65_535.0;
 /// When to stop before the last round: rows held out, and how long to wait for them.
 #[derive(Debug, Clone, Copy)]
 pub struct Stopping<'a> {
-    /// Rows that are not learnt from.
+    /// Rows that are not learned from.
     pub held_out: Sample<'a>,
     /// Rounds without a better score on them after which to stop, from 1; the trees up to the best
     /// round are kept.

@@ -66,7 +66,7 @@ fn sides(margin: f64) -> [f64; 2] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::learn::calibrate::golden::{LABELS, MARGINS, WEIGHTS};
+    use crate::ml::calibration::golden::{LABELS, MARGINS, WEIGHTS};
 
     const HARD: [f64; 3] = [0.794_727_294_175, 0.0, 0.512_080_725_803];
     const HARD_WEIGHTED: [f64; 3] = [0.884_571_226_307, 0.0, 0.868_055_338_467];

@@ -2,8 +2,8 @@
 
 use super::{Beta, Isotonic, Platt, Scaling, check};
 use crate::error::Result;
-use crate::evaluate::log_loss;
-use crate::learn::linear::{logit, sigmoid};
+use crate::ml::metrics::log_loss;
+use crate::stats::{logit, sigmoid};
 use serde::{Deserialize, Serialize};
 
 /// The methods of calibration, from the simplest to the most flexible.

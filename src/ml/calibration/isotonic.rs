@@ -16,7 +16,7 @@ pub struct Isotonic {
     probabilities: Vec<f64>,
 }
 
-/// Rows of neighbouring log-odds, taken as one.
+/// Rows of neighboring log-odds, taken as one.
 #[derive(Clone, Copy)]
 struct Block {
     from: f64,
@@ -105,7 +105,7 @@ pub(super) fn grouped(margins: &[f64], labels: &[bool], weights: &[f64]) -> Vec<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::learn::calibrate::golden::{LABELS, MARGINS, POINTS, WEIGHTS};
+    use crate::ml::calibration::golden::{LABELS, MARGINS, POINTS, WEIGHTS};
     use proptest::prelude::*;
 
     const PLAIN: [f64; 12] = [

@@ -1,6 +1,6 @@
 //! Logistic regression on a few columns.
 
-use crate::learn::linear::sigmoid;
+use crate::stats::sigmoid;
 
 const STEPS: usize = 100;
 const HALVINGS: usize = 40;

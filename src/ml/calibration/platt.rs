@@ -40,7 +40,7 @@ impl Platt {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::learn::calibrate::golden::{LABELS, MARGINS, WEIGHTS};
+    use crate::ml::calibration::golden::{LABELS, MARGINS, WEIGHTS};
 
     const PLAIN_SLOPE: f64 = 0.267_361_368_772;
     const PLAIN_INTERCEPT: f64 = -0.245_467_886_106;

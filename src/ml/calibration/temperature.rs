@@ -1,13 +1,12 @@
 //! One factor on log-odds.
-
-use crate::learn::linear::sigmoid;
+use crate::stats::sigmoid;
 use serde::{Deserialize, Serialize};
 
 /// A factor on log-odds, fitted on rows that the model has not seen (temperature scaling: Platt's
 /// method without its intercept; Guo et al. 2017).
 ///
 /// An intercept would learn the drift between the rows of the fit and those held out, and carry it
-/// on after the drift has been learnt.
+/// on after the drift has been learned.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Scaling {
     slope: f64,

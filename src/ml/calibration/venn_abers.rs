@@ -73,7 +73,7 @@ impl VennAbers {
         Self { groups, left, right }
     }
 
-    /// The mean of the block around a new row, pooled with its neighbours for as long as they are on
+    /// The mean of the block around a new row, pooled with its neighbors for as long as they are on
     /// the wrong side of it.
     fn pool(&self, mut hits: f64, mut weight: f64, left: Option<&Block>, right: Option<&Block>) -> f64 {
         let (mut left, mut right) = (left, right);
@@ -151,8 +151,8 @@ impl From<VennAbers> for Vec<Group> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::learn::Isotonic;
-    use crate::learn::calibrate::golden::{LABELS, MARGINS, POINTS, WEIGHTS};
+    use crate::ml::Isotonic;
+    use crate::ml::calibration::golden::{LABELS, MARGINS, POINTS, WEIGHTS};
     use proptest::prelude::*;
 
     const PLAIN: [(f64, f64); 12] = [

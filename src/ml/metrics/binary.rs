@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 /// How well probabilities fit outcomes.
 ///
 /// ```
-/// use devmatrix_ml::evaluate::BinaryScores;
+/// use devmatrix_ml::ml::metrics::BinaryScores;
 /// let scores = BinaryScores::of(&[0.9, 0.8, 0.3, 0.1], &[true, true, true, false])?;
 /// assert_eq!((scores.auc, scores.accuracy), (Some(1.0), 0.75));
 /// # Ok::<(), devmatrix_ml::Error>(())

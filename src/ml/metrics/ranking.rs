@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 /// relevant row.
 ///
 /// ```
-/// use devmatrix_ml::evaluate::RankingScores;
+/// use devmatrix_ml::ml::metrics::RankingScores;
 /// let scores = RankingScores::of(&[0.9, 0.1, 0.5, 0.7], &[1.0, 0.0, 1.0, 0.0], &[2, 2])?;
 /// assert_eq!((scores.ndcg_1, scores.mrr), (0.5, 0.75));
 /// # Ok::<(), devmatrix_ml::Error>(())

@@ -1,14 +1,14 @@
 //! Scores of predicted numbers and intervals against what happened.
 
 use crate::error::{Error, Result};
-use crate::learn::Interval;
+use crate::ml::Interval;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// How well predicted numbers fit labels; errors are in the label's unit.
 ///
 /// ```
-/// use devmatrix_ml::evaluate::RegressionScores;
+/// use devmatrix_ml::ml::metrics::RegressionScores;
 /// let scores = RegressionScores::of(&[1.0, 2.0, 6.0], &[1.0, 3.0, 4.0])?;
 /// assert_eq!((scores.mae, scores.median_ae), (1.0, 1.0));
 /// # Ok::<(), devmatrix_ml::Error>(())

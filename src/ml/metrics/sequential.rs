@@ -20,10 +20,10 @@ const TUNED_FOR: f64 = 1_000.0;
 /// is as much wider.
 ///
 /// ```
-/// use devmatrix_ml::evaluate::compare_anytime;
+/// use devmatrix_ml::ml::metrics::compare_anytime_valid;
 /// let (better, worse) = (vec![0.4; 500], (0..500).map(|i| 0.5 + f64::from(i % 3) / 10.0));
 /// let rows: Vec<u64> = (0..500).collect();
-/// let found = compare_anytime(&better, &worse.collect::<Vec<_>>(), &rows, 0.95)?;
+/// let found = compare_anytime_valid(&better, &worse.collect::<Vec<_>>(), &rows, 0.95)?;
 /// assert!(found.is_some_and(|c| c.is_better()));
 /// # Ok::<(), devmatrix_ml::Error>(())
 /// ```
@@ -31,7 +31,7 @@ const TUNED_FOR: f64 = 1_000.0;
 /// # Errors
 /// `InvalidInput` when the slices differ in length, are empty, or a loss is not finite, and when
 /// `confidence` is not within 0.5 to 0.999; `NotEnoughData` for fewer than two clusters.
-pub fn compare_anytime(
+pub fn compare_anytime_valid(
     first: &[f64],
     second: &[f64],
     clusters: &[u64],
@@ -62,7 +62,7 @@ pub fn compare_anytime(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evaluate::compare_paired;
+    use crate::ml::metrics::compare_paired;
 
     #[test]
     fn looking_again_and_again_costs_width() {
@@ -70,11 +70,11 @@ mod tests {
         let second: Vec<_> = (0..1000).map(|i| f64::from(i * 104_729 % 1000) / 1000.0).collect();
         let rows: Vec<u64> = (0..1000).collect();
         let once = compare_paired(&first, &second, &rows, 0.95, 1).unwrap();
-        let always = compare_anytime(&first, &second, &rows, 0.95).unwrap().unwrap();
+        let always = compare_anytime_valid(&first, &second, &rows, 0.95).unwrap().unwrap();
         assert!(always.lower < once.lower && always.upper > once.upper);
         assert!(always.upper - always.lower < 2.5 * (once.upper - once.lower), "{always:?} {once:?}");
-        assert!(compare_anytime(&first[..99], &second[..99], &rows[..99], 0.95).unwrap().is_none());
-        assert!(compare_anytime(&first, &second[..9], &rows, 0.95).is_err());
+        assert!(compare_anytime_valid(&first[..99], &second[..99], &rows[..99], 0.95).unwrap().is_none());
+        assert!(compare_anytime_valid(&first, &second[..9], &rows, 0.95).is_err());
     }
 
     #[test]
@@ -83,7 +83,7 @@ mod tests {
         let (second, apart) = (vec![0.5; 200], (0..200).collect::<Vec<u64>>());
         let together: Vec<u64> = (0..200).map(|i| i / 20).collect();
         let width = |clusters: &[u64]| {
-            let c = compare_anytime(&first, &second, clusters, 0.95).unwrap().unwrap();
+            let c = compare_anytime_valid(&first, &second, clusters, 0.95).unwrap().unwrap();
             c.upper - c.lower
         };
         assert!(width(&together) > 3.0 * width(&apart));

@@ -11,8 +11,8 @@ use crate::models::{
     ComplexityTrainer, Predictor, QualityTrainer, SuccessTrainer, TEMPLATE_FEATURES, TemplateRanker,
     TimeTrainer, Trainer, template_schema,
 };
+use crate::models::{MAX_MODEL_BYTES, open_artefact};
 use crate::registry::{ModelVersion, envelope};
-use crate::train::{MAX_ARTEFACT_BYTES, open_artefact};
 use serde_json::{Map, Value, json};
 use std::fs;
 use std::path::Path;
@@ -225,7 +225,7 @@ fn taken_apart(
         "time" => (opened(&TimeTrainer::default(), artefact, schema)?.export(to)?, NUMBER),
         "quality" => (opened(&QualityTrainer::default(), artefact, schema)?.export(to)?, NUMBER),
         "template" => {
-            let payload = envelope::open(artefact, model, MAX_ARTEFACT_BYTES)?;
+            let payload = envelope::open(artefact, model, MAX_MODEL_BYTES)?;
             (TemplateRanker::from_bytes(payload)?.export(to)?, &["approval"])
         }
         _ => return Err(Error::invalid(format!("{model} is no model of this crate: Python cannot run it"))),

@@ -1,6 +1,6 @@
 //! Reasons in English.
 
-use super::{Fact, Locale, Reason};
+use super::{Attribution, Fact, Locale};
 use crate::dataset::Target;
 use crate::features::Topic;
 use crate::history::NearestTask;
@@ -25,7 +25,7 @@ const RATES: &[(&str, &str)] = &[
 ];
 
 impl Locale for English {
-    fn sentence(&self, reason: &Reason) -> String {
+    fn sentence(&self, reason: &Attribution) -> String {
         let name = words(&reason.feature);
         match &reason.fact {
             Fact::Rate(rate, outcomes) => rate_sentence(&reason.feature, 100.0 * rate, *outcomes),
@@ -34,7 +34,7 @@ impl Locale for English {
             Fact::Flag(yes) => format!("{name}: {}", if *yes { "yes" } else { "no" }),
             Fact::Number(number, unit) if unit == "tokens" => format!("{name} is about {number:.0} tokens"),
             Fact::Number(number, unit) => format!("{name} is {number:.1} ({unit})"),
-            Fact::Wording(target, more) => format!("tasks worded like this {}", worded(*target, *more)),
+            Fact::TextComponent(target, more) => format!("tasks worded like this {}", worded(*target, *more)),
         }
     }
 
@@ -110,7 +110,7 @@ mod tests {
 
     #[test]
     fn every_kind_of_fact_has_its_sentence() {
-        let said = |feature: &str, fact| Reason::new(feature, Topic::Task, 1.0, fact).text;
+        let said = |feature: &str, fact| Attribution::new(feature, Topic::Task, 1.0, fact).text;
         assert_eq!(said("num_requirements", Fact::Count(3.0, "lines".into())), "requirements is 3 lines");
         assert_eq!(said("task_avg_time", Fact::Seconds(59.7)), "task avg time is about 60 s");
         assert_eq!(said("has_database", Fact::Flag(true)), "has database: yes");
@@ -119,7 +119,7 @@ mod tests {
             "user project success rate is 50 %"
         );
         assert_eq!(said("x", Fact::Number(1234.4, "tokens".into())), "x is about 1234 tokens");
-        let worded = said("task_description", Fact::Wording(Target::Complexity, true));
+        let worded = said("task_description", Fact::TextComponent(Target::Complexity, true));
         assert_eq!(worded, "tasks worded like this were harder");
     }
 }

@@ -13,13 +13,13 @@ use std::fmt::Debug;
 /// One thing that speaks for or against.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
-pub struct Reason {
+pub struct Attribution {
     /// The feature, or `task_description` for its wording.
     pub feature: String,
     /// What it is about.
     pub topic: Topic,
     /// What it adds against the average task: log-odds of success before calibration, points of
-    /// complexity or quality (on a logarithmic scale where it is learnt so), ln of seconds.
+    /// complexity or quality (on a logarithmic scale where it is learned so), ln of seconds.
     pub contribution: f64,
     /// What it rests on.
     pub fact: Fact,
@@ -44,13 +44,13 @@ pub enum Fact {
     /// Any other number, in its unit.
     Number(f64, String),
     /// What the description's wording does to the target: more of it, or less.
-    Wording(Target, bool),
+    TextComponent(Target, bool),
 }
 
 /// What all reasons about one thing come to.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
-pub struct ReasonGroup {
+pub struct AttributionGroup {
     /// What they are about.
     pub topic: Topic,
     /// The sum of their contributions.
@@ -60,15 +60,15 @@ pub struct ReasonGroup {
 }
 
 /// Puts reasons into words; a host supplies its own for another language or house style
-/// ([`PredictionService::with_locale`](crate::serve::PredictionService::with_locale)).
+/// ([`PredictionService::with_locale`](crate::serving::PredictionService::with_locale)).
 ///
 /// ```
 /// use devmatrix_ml::features::Topic;
-/// use devmatrix_ml::models::{English, Fact, Locale, Reason};
+/// use devmatrix_ml::models::{English, Fact, Locale, Attribution};
 /// #[derive(Debug)]
 /// struct Spanish;
 /// impl Locale for Spanish {
-///     fn sentence(&self, reason: &Reason) -> String {
+///     fn sentence(&self, reason: &Attribution) -> String {
 ///         match (reason.feature.as_str(), &reason.fact) {
 ///             ("agent_past_performance", Fact::Rate(rate, Some(n))) => {
 ///                 format!("este agente: {:.0} % aprobadas de {n:.0}", rate * 100.0)
@@ -82,8 +82,8 @@ pub struct ReasonGroup {
 /// }
 /// ```
 pub trait Locale: Send + Sync + Debug {
-    /// A sentence that names the value; [`Reason::text`] is not to be read.
-    fn sentence(&self, reason: &Reason) -> String;
+    /// A sentence that names the value; [`Attribution::text`] is not to be read.
+    fn sentence(&self, reason: &Attribution) -> String;
 
     /// What a topic is called.
     fn topic(&self, topic: Topic) -> String;
@@ -98,7 +98,7 @@ pub trait Locale: Send + Sync + Debug {
 /// Contributions smaller than this are not worth a sentence, in log-odds.
 const LEAST: f64 = 0.02;
 
-impl Reason {
+impl Attribution {
     /// A reason in English.
     pub fn new(feature: &str, topic: Topic, contribution: f64, fact: Fact) -> Self {
         let mut reason = Self { feature: feature.to_owned(), topic, contribution, fact, text: String::new() };
@@ -107,8 +107,8 @@ impl Reason {
     }
 
     /// The reasons by what they are about, the topic that adds most first.
-    pub fn by_topic(reasons: &[Self], locale: &dyn Locale) -> Vec<ReasonGroup> {
-        let mut groups: Vec<(ReasonGroup, f64)> = Vec::new();
+    pub fn by_topic(reasons: &[Self], locale: &dyn Locale) -> Vec<AttributionGroup> {
+        let mut groups: Vec<(AttributionGroup, f64)> = Vec::new();
         for reason in reasons {
             let strength = reason.contribution.abs();
             if let Some((group, strongest)) = groups.iter_mut().find(|(group, _)| group.topic == reason.topic)
@@ -119,7 +119,7 @@ impl Reason {
                 }
             } else {
                 let Self { topic, contribution, text, .. } = reason.clone();
-                groups.push((ReasonGroup { topic, contribution, text }, strength));
+                groups.push((AttributionGroup { topic, contribution, text }, strength));
             }
         }
         let mut groups: Vec<_> = groups.into_iter().map(|(group, _)| group).collect();
@@ -133,17 +133,22 @@ impl Reason {
 
 /// Reasons from the contributions of a row's features (in the order of [`FEATURES`]) and of its
 /// description's wording, the strongest first. Features that are missing are never named.
-pub(super) fn reasons(row: &FeatureRow, contributions: &[f64], wording: f64, target: Target) -> Vec<Reason> {
+pub(super) fn reasons(
+    row: &FeatureRow,
+    contributions: &[f64],
+    wording: f64,
+    target: Target,
+) -> Vec<Attribution> {
     let named = FEATURES.iter().zip(&row.values).zip(contributions);
     let mut reasons: Vec<_> = named
         .filter(|((_, value), part)| !value.is_nan() && part.abs() >= LEAST)
         .filter_map(|((feature, value), part)| {
-            Some(Reason::new(feature.name, feature.topic, *part, fact(row, feature, f64::from(*value))?))
+            Some(Attribution::new(feature.name, feature.topic, *part, fact(row, feature, f64::from(*value))?))
         })
         .collect();
     if wording.abs() >= LEAST && !row.text.is_empty() {
-        let fact = Fact::Wording(target, wording > 0.0);
-        reasons.push(Reason::new("task_description", Topic::Description, wording, fact));
+        let fact = Fact::TextComponent(target, wording > 0.0);
+        reasons.push(Attribution::new("task_description", Topic::Description, wording, fact));
     }
     reasons.sort_by(|a, b| b.contribution.abs().total_cmp(&a.contribution.abs()));
     reasons
@@ -190,7 +195,7 @@ mod tests {
     use super::*;
     use crate::text::SparseText;
 
-    fn found() -> Vec<Reason> {
+    fn found() -> Vec<Attribution> {
         let mut values = vec![f32::NAN; FEATURES.len()];
         let set = |values: &mut Vec<f32>, name: &str, v| values[index_of(name).unwrap()] = v;
         set(&mut values, "agent_past_performance", 0.41);
@@ -213,7 +218,7 @@ mod tests {
 
     #[test]
     fn reasons_about_one_thing_are_summed() {
-        let groups = Reason::by_topic(&found(), &English);
+        let groups = Attribution::by_topic(&found(), &English);
         assert_eq!(groups.len(), 2);
         assert_eq!((groups[0].topic, groups[0].contribution), (Topic::Agent, -1.0));
         assert!(groups[0].text.starts_with("the agent: this agent's generations"), "{groups:?}");

@@ -1,6 +1,6 @@
 //! A trainer for what needs no training: it only calibrates.
 
-use super::{ForeignModel, ImportedTrees};
+use super::{ExternalModel, ImportedTrees};
 use crate::dataset::{Dataset, Example, Target};
 use crate::error::{Error, ErrorKind, Result};
 use crate::features::FeatureRow;
@@ -20,12 +20,12 @@ pub(crate) trait Adopt: Trainer {
 #[derive(Debug)]
 pub(crate) struct Importer<'a, T> {
     usual: T,
-    foreign: &'a ForeignModel,
+    external: &'a ExternalModel,
 }
 
 impl<'a, T: Adopt> Importer<'a, T> {
-    pub(crate) fn new(usual: T, foreign: &'a ForeignModel) -> Self {
-        Self { usual, foreign }
+    pub(crate) fn new(usual: T, external: &'a ExternalModel) -> Self {
+        Self { usual, external }
     }
 }
 
@@ -41,7 +41,7 @@ impl<T: Adopt> Trainer for Importer<'_, T> {
     }
 
     fn fit(&self, data: &Dataset) -> Result<T::Model> {
-        let until = self.foreign.trained_until();
+        let until = self.external.trained_until();
         let rows: Vec<_> = data.certain().filter(|e| e.started_at >= until).collect();
         if rows.len() < FEWEST_ROWS {
             return Err(Error::new(
@@ -53,7 +53,7 @@ impl<T: Adopt> Trainer for Importer<'_, T> {
                 ),
             ));
         }
-        self.usual.adopt(&self.foreign.trees, &rows, data.schema)
+        self.usual.adopt(&self.external.trees, &rows, data.schema)
     }
 
     fn read(&self, bytes: &[u8]) -> Result<T::Model> {
@@ -77,6 +77,6 @@ impl<T: Adopt> Trainer for Importer<'_, T> {
     }
 
     fn parameters(&self) -> serde_json::Value {
-        serde_json::json!({ "imported": self.foreign.origin })
+        serde_json::json!({ "imported": self.external.origin })
     }
 }

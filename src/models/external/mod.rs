@@ -12,7 +12,7 @@ pub(in crate::models) use trees::{StoredTrees, is_imported, open_imported, seal_
 use crate::dataset::Target;
 use crate::error::{Error, Result};
 use crate::features::{FEATURES, Kind, KnownWhen};
-use crate::learn::{ForeignTrees, Margin};
+use crate::ml::{ExternalTrees, Margin};
 use crate::registry::sha256_hex;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -21,26 +21,26 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
-pub struct ForeignOptions {
+pub struct ExternalModelOptions {
     /// The features' names in the order of its columns, for a model without or with others; each one of
     /// [`FEATURES`].
     pub names: Option<Vec<String>>,
-    /// It learnt ln(1 + label), as suits seconds; only where the label is a number.
+    /// It learned ln(1 + label), as suits seconds; only where the label is a number.
     pub log_label: bool,
 }
 
 /// A model that was trained elsewhere and can be served here;
-/// [`Training::import`](crate::train::Training::import) registers it.
+/// [`Training::import`](crate::training::Training::import) registers it.
 ///
 /// ```
 /// use devmatrix_ml::dataset::Target;
-/// use devmatrix_ml::models::{ForeignModel, ForeignOptions};
-/// let (until, options) = ("2025-03-01T00:00:00Z".parse().unwrap(), ForeignOptions::default());
-/// let error = ForeignModel::read(b"GIF89a", Target::Success, until, &options).unwrap_err();
+/// use devmatrix_ml::models::{ExternalModel, ExternalModelOptions};
+/// let (until, options) = ("2025-03-01T00:00:00Z".parse().unwrap(), ExternalModelOptions::default());
+/// let error = ExternalModel::read(b"GIF89a", Target::Success, until, &options).unwrap_err();
 /// assert!(error.to_string().contains("no model of XGBoost"));
 /// ```
 #[derive(Debug, Clone)]
-pub struct ForeignModel {
+pub struct ExternalModel {
     target: Target,
     trained_until: DateTime<Utc>,
     trees: ImportedTrees,
@@ -58,11 +58,11 @@ struct Origin {
     trained_until: DateTime<Utc>,
 }
 
-impl ForeignModel {
+impl ExternalModel {
     /// Reads and checks a model from bytes that nobody has verified: what XGBoost's `save_model` wrote as
     /// JSON or UBJSON, or LightGBM's as text. They go to readers that check every bound, never to C++.
     ///
-    /// No row that started before `trained_until` will calibrate or judge it: the model may have learnt
+    /// No row that started before `trained_until` will calibrate or judge it: the model may have learned
     /// from it.
     ///
     /// # Errors
@@ -72,24 +72,24 @@ impl ForeignModel {
         bytes: &[u8],
         target: Target,
         trained_until: DateTime<Utc>,
-        options: &ForeignOptions,
+        options: &ExternalModelOptions,
     ) -> Result<Self> {
         if target == Target::Tokens {
             return Err(Error::invalid("tokens are predicted by no model here"));
         }
-        let foreign = ForeignTrees::read(bytes)?;
-        check_margin(&foreign, target, options)?;
-        let places = names::places(options.names.as_deref().unwrap_or(&foreign.names), &foreign)?;
-        check_features(&places, &foreign, target)?;
+        let external = ExternalTrees::read(bytes)?;
+        check_margin(&external, target, options)?;
+        let places = names::places(options.names.as_deref().unwrap_or(&external.names), &external)?;
+        check_features(&places, &external, target)?;
         let origin = Origin {
-            format: foreign.format.to_string(),
-            objective: foreign.objective,
+            format: external.format.to_string(),
+            objective: external.objective,
             sha256: sha256_hex(bytes),
             features: places.iter().map(|place| FEATURES[*place].name).collect(),
             log_label: options.log_label,
             trained_until,
         };
-        let ForeignTrees { trees, margin, .. } = foreign;
+        let ExternalTrees { trees, margin, .. } = external;
         let trees = ImportedTrees { trees, places, margin, log_label: options.log_label };
         // What cannot be written could not be served from the registry.
         trees.store().map_err(|e| Error::incompatible("the model cannot be kept").with_source(e))?;
@@ -113,26 +113,26 @@ impl ForeignModel {
 }
 
 /// Whether what the trees add up to is what is predicted.
-fn check_margin(foreign: &ForeignTrees, target: Target, options: &ForeignOptions) -> Result<()> {
+fn check_margin(external: &ExternalTrees, target: Target, options: &ExternalModelOptions) -> Result<()> {
     let wanted = match target {
         Target::Success => "log-odds: train it for binary:logistic, or LightGBM's binary",
         _ => "a number: train it for squared or absolute error",
     };
-    let fits = match foreign.margin {
+    let fits = match external.margin {
         Margin::LogOdds => target == Target::Success,
         Margin::Value | Margin::LogValue => target != Target::Success,
         Margin::Score => {
             return Err(Error::incompatible(format!(
                 "the model ranks ({}): its scores have no unit, and templates are ranked by features of \
                  their own, for which models are trained here",
-                foreign.objective
+                external.objective
             )));
         }
     };
     if !fits {
         return Err(Error::incompatible(format!(
             "the model's objective is {}, {target} needs {wanted}",
-            foreign.objective
+            external.objective
         )));
     }
     if options.log_label && target == Target::Success {
@@ -142,7 +142,7 @@ fn check_margin(foreign: &ForeignTrees, target: Target, options: &ForeignOptions
 }
 
 /// Whether each feature is known in time, and none is split as what it is not.
-fn check_features(places: &[usize], foreign: &ForeignTrees, target: Target) -> Result<()> {
+fn check_features(places: &[usize], external: &ExternalTrees, target: Target) -> Result<()> {
     for (column, place) in places.iter().enumerate() {
         let feature = &FEATURES[*place];
         if feature.known == KnownWhen::After && target != Target::Quality {
@@ -152,7 +152,7 @@ fn check_features(places: &[usize], foreign: &ForeignTrees, target: Target) -> R
                 feature.name
             )));
         }
-        if foreign.categorical.contains(&column) && feature.kind != Kind::Category {
+        if external.categorical.contains(&column) && feature.kind != Kind::Category {
             return Err(Error::incompatible(format!(
                 "the model takes {} for a category, which it is not: train it as a number",
                 feature.name

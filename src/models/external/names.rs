@@ -2,15 +2,15 @@
 
 use crate::error::{Error, Result};
 use crate::features::{FEATURES, index_of};
-use crate::learn::ForeignTrees;
+use crate::ml::ExternalTrees;
 use std::collections::HashSet;
 
 /// Longer names are not compared with known ones.
 const LONGEST: usize = 64;
 
 /// The places in the table of features of a model's columns.
-pub(super) fn places(names: &[String], foreign: &ForeignTrees) -> Result<Vec<usize>> {
-    let width = foreign.trees.width();
+pub(super) fn places(names: &[String], external: &ExternalTrees) -> Result<Vec<usize>> {
+    let width = external.trees.width();
     if names.is_empty() {
         return Err(Error::invalid(format!(
             "the model does not name its {width} features: train it with names, or give them (names)"

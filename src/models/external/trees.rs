@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::features::{FEATURES, FeatureRow};
-use crate::learn::{Margin, Trees};
+use crate::ml::{Margin, Trees};
 use crate::models::shares;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};

@@ -1,9 +1,9 @@
 //! Intervals that go on holding while the world drifts.
 
 use super::Estimate;
-use super::part::LEVELS;
+use super::component::LEVELS;
 use crate::error::{Error, Result};
-use crate::learn::AdaptiveLevel;
+use crate::ml::AdaptiveLevel;
 
 /// The levels at which a model's intervals have to be asked for, so that in the long run eight and
 /// nine in ten of them hold, whatever the drift (adaptive conformal inference; Gibbs and Candès 2021).

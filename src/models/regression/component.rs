@@ -4,16 +4,16 @@ use super::View;
 use super::fitted::Calibration;
 use super::params::RegressionParams;
 use super::spec::{Regime, Spec};
-use super::wording::{SparseRow, Wording, sparse};
+use super::text_component::{SparseRow, TextComponent, sparse};
 use crate::dataset::Example;
 use crate::error::Result;
+use crate::execution;
 use crate::features::{FEATURES, FeatureRow};
-use crate::learn::{
+use crate::ml::{
     FitRequest, Interval, Matrix, Objective, QuantileConformal, Sample, Tfidf, TreeFamily, Trees,
 };
 use crate::models::shares;
 use crate::models::success::WORDING;
-use crate::work;
 
 /// The levels of the intervals, and the quantiles that they begin from.
 pub(super) const LEVELS: [f64; 2] = [0.8, 0.9];
@@ -31,18 +31,18 @@ pub(super) const ROUNDING: f64 = 1e-9;
 
 /// What predicts.
 #[derive(Debug, Clone)]
-pub(super) struct Part {
+pub(super) struct ModelComponent {
     pub(super) regime: Regime,
     pub(super) places: Vec<usize>,
     pub(super) expected: usize,
     /// Where nothing is expected.
     pub(super) start: f64,
     pub(super) tfidf: Tfidf,
-    pub(super) wording: Wording,
+    pub(super) wording: TextComponent,
     /// Mean contribution of the wording in training.
-    pub(super) mean_wording: f64,
+    pub(super) mean_text: f64,
     pub(super) value: Trees,
-    /// The ends of the intervals, where the neighbours do not give them.
+    /// The ends of the intervals, where the neighbors do not give them.
     pub(super) quantiles: Vec<Trees>,
 }
 
@@ -54,11 +54,11 @@ pub(super) struct Look {
     wording: f64,
     /// What the trees add.
     correction: f64,
-    /// Quantiles of the neighbours' labels.
+    /// Quantiles of the neighbors' labels.
     near: Vec<f64>,
 }
 
-impl Part {
+impl ModelComponent {
     pub(super) fn fit(
         spec: &Spec,
         regime: Regime,
@@ -76,19 +76,19 @@ impl Part {
         let place = spec.expected_place(regime);
         let past = |row| spec.raw_feature_at(row, place).filter(|_| !spec.by_neighbours);
         let expected: Vec<_> = rows.iter().map(|(row, _)| past(row).unwrap_or(start)).collect();
-        let wording = Wording::fit(spec, &texts, tfidf.width(), &labels, &expected, params)?;
+        let wording = TextComponent::fit(spec, &texts, tfidf.width(), &labels, &expected, params)?;
         let worded: Vec<_> = if regime == Regime::Untried && !spec.by_neighbours {
             let tasks: Vec<_> = examples.iter().filter(|e| view.of(e).is_some()).map(|e| e.task).collect();
             let fit = |texts: &[SparseRow], labels: &[f64], expected: &[f64]| {
-                Wording::fit(spec, texts, tfidf.width(), labels, expected, params)
+                TextComponent::fit(spec, texts, tfidf.width(), labels, expected, params)
             };
             out_of_fold(&tasks, &texts, [&labels, &expected], start, fit)?
         } else {
             texts.iter().enumerate().map(|(i, text)| wording.value(text, start, Some(i))).collect()
         };
         let offsets: Vec<_> = expected.iter().zip(&worded).map(|(a, b)| a + b).collect();
-        let mean_wording = worded.iter().sum::<f64>() / worded.len().max(1) as f64;
-        work::check()?;
+        let mean_text = worded.iter().sum::<f64>() / worded.len().max(1) as f64;
+        execution::check()?;
         let mut places = spec.places(regime);
         places.retain(|place| !params.without.contains(FEATURES[*place].name));
         let table: Vec<f32> = rows.iter().flat_map(|(r, _)| places.iter().map(|p| value_at(r, *p))).collect();
@@ -107,7 +107,7 @@ impl Part {
             };
             (value, ends.collect::<Result<_>>()?)
         };
-        Ok(Self { regime, places, expected: place, start, tfidf, wording, mean_wording, value, quantiles })
+        Ok(Self { regime, places, expected: place, start, tfidf, wording, mean_text, value, quantiles })
     }
 
     pub(super) fn calibrate(
@@ -151,7 +151,7 @@ impl Part {
     }
 
     /// How far to trust what is expected and worded, and the trees: what errs least on rows that were
-    /// not learnt from, of equal ones the most.
+    /// not learned from, of equal ones the most.
     pub(super) fn trust(&self, spec: &Spec, rows: &[(&FeatureRow, f64)]) -> [f64; 2] {
         let parts = rows.iter().map(|(row, label)| {
             let look = self.look(spec, row, &[]);
@@ -170,19 +170,19 @@ impl Part {
         best.map_or([1.0; 2], |(_, trust)| trust)
     }
 
-    /// What `row` shows, each thing read once; with the quantiles of its neighbours at `levels`.
+    /// What `row` shows, each thing read once; with the quantiles of its neighbors at `levels`.
     pub(super) fn look(&self, spec: &Spec, row: &FeatureRow, levels: &[f64]) -> Look {
         let text = sparse(&self.tfidf, row);
         let trees: Vec<f32> = self.places.iter().map(|p| value_at(row, *p)).collect();
         let correction = self.value.margin(&trees).unwrap_or(0.0);
         let (expected, wording, near) = match &self.wording {
-            Wording::Linear(_) => {
+            TextComponent::Linear(_) => {
                 let expected = spec.raw_feature_at(row, self.expected).unwrap_or(self.start);
                 (expected, self.wording.value(&text, self.start, None), Vec::new())
             }
-            Wording::Neighbours(neighbours) => {
+            TextComponent::NearestNeighbors(neighbors) => {
                 let levels: Vec<_> = std::iter::once(0.5).chain(levels.iter().copied()).collect();
-                match neighbours.quantiles(&text.0, &text.1, None, &levels) {
+                match neighbors.quantiles(&text.0, &text.1, None, &levels) {
                     Some(mut found) => (self.start, found.remove(0) - self.start, found),
                     None => (self.start, 0.0, vec![self.start; levels.len() - 1]),
                 }
@@ -195,16 +195,18 @@ impl Part {
         self.start + trust[0] * (look.expected + look.wording - self.start) + trust[1] * look.correction
     }
 
-    /// The intervals: from the neighbours' quantiles where the part has neighbours, at the levels of
+    /// The intervals: from the neighbors' quantiles where the part has neighbors, at the levels of
     /// [`end_levels`]; else from the trees.
     pub(super) fn bands(&self, look: &Look, trust: [f64; 2]) -> [Interval; 2] {
         let ends: Vec<f64> = match &self.wording {
-            Wording::Linear(_) => {
+            TextComponent::Linear(_) => {
                 let offset = look.expected + look.wording;
                 let end = |trees: &Trees| offset + trees.margin(&look.trees).unwrap_or(0.0);
                 self.quantiles.iter().map(end).collect()
             }
-            Wording::Neighbours(_) => look.near.iter().map(|end| end + trust[1] * look.correction).collect(),
+            TextComponent::NearestNeighbors(_) => {
+                look.near.iter().map(|end| end + trust[1] * look.correction).collect()
+            }
         };
         let narrow = Interval::between(ends[0], ends[1]);
         [narrow, Interval::between(ends[2], ends[3]).hull(&narrow)]
@@ -229,22 +231,22 @@ impl Part {
             features[*place] += trust[1] * f64::from(*part);
         }
         let trees = shap.last().copied().map_or(0.0, f64::from);
-        let base = self.start + trust[0] * self.mean_wording + trust[1] * trees;
-        (base, features, trust[0] * (look.wording - self.mean_wording))
+        let base = self.start + trust[0] * self.mean_text + trust[1] * trees;
+        (base, features, trust[0] * (look.wording - self.mean_text))
     }
 }
 
 /// Into so many parts tasks are divided, each worded by what the others teach.
 const FOLDS: u64 = 5;
 
-/// What the wording of each row adds as a row of a task not learnt from: the trees, which start from
+/// What the wording of each row adds as a row of a task not learned from: the trees, which start from
 /// it, would otherwise learn from residuals smaller than those that they will meet.
 fn out_of_fold(
     tasks: &[u64],
     texts: &[SparseRow],
     [labels, expected]: [&[f64]; 2],
     start: f64,
-    fit: impl Fn(&[SparseRow], &[f64], &[f64]) -> Result<Wording>,
+    fit: impl Fn(&[SparseRow], &[f64], &[f64]) -> Result<TextComponent>,
 ) -> Result<Vec<f64>> {
     let mut worded = vec![0.0; texts.len()];
     for fold in 0..FOLDS {
@@ -254,8 +256,8 @@ fn out_of_fold(
             continue;
         }
         let of = |values: &[f64]| -> Vec<f64> { rest.iter().map(|row| values[*row]).collect() };
-        let learnt: Vec<_> = rest.iter().map(|row| texts[*row].clone()).collect();
-        let wording = fit(&learnt, &of(labels), &of(expected))?;
+        let learned: Vec<_> = rest.iter().map(|row| texts[*row].clone()).collect();
+        let wording = fit(&learned, &of(labels), &of(expected))?;
         apart.iter().for_each(|row| worded[*row] = wording.value(&texts[*row], start, None));
     }
     Ok(worded)

@@ -1,6 +1,6 @@
 //! What a prediction of a number says.
 
-use crate::models::{Answer, Reason, ReasonGroup, Status};
+use crate::models::{Answer, Attribution, AttributionGroup, Status};
 use serde::{Deserialize, Serialize};
 
 /// A predicted number with its uncertainty and its reasons.
@@ -16,9 +16,9 @@ pub struct Estimate {
     /// What the answer rests on.
     pub status: Status,
     /// What made it so, the strongest first; empty where reasons were not asked for.
-    pub factors: Vec<Reason>,
+    pub factors: Vec<Attribution>,
     /// The same summed by what they are about.
-    pub factors_by_topic: Vec<ReasonGroup>,
+    pub factors_by_topic: Vec<AttributionGroup>,
     /// What else to know.
     pub notes: Vec<String>,
     /// The version of the model, 0 for the prior.
@@ -36,7 +36,7 @@ pub struct ComplexityPrediction {
     /// Holds nine in ten.
     pub confidence_interval: (f64, f64),
     /// What contributes to it, the strongest first.
-    pub complexity_factors: Vec<Reason>,
+    pub complexity_factors: Vec<Attribution>,
     /// All of it.
     pub estimate: Estimate,
 }
@@ -50,7 +50,7 @@ pub struct TimePrediction {
     /// Holds nine in ten.
     pub confidence_interval: (f64, f64),
     /// What makes it slow, the strongest first.
-    pub bottlenecks: Vec<Reason>,
+    pub bottlenecks: Vec<Attribution>,
     /// Seconds of generating until approval, regenerations included, where success is predicted
     /// too: each failure is expected to cost another generation.
     pub expected_seconds_to_approval: Option<f64>,
@@ -67,7 +67,7 @@ pub struct QualityPrediction {
     /// One minus the width of the nine-in-ten interval as a share of the scale.
     pub confidence: f64,
     /// What contributes to it, the strongest first.
-    pub quality_factors: Vec<Reason>,
+    pub quality_factors: Vec<Attribution>,
     /// Whether the generated code was known.
     pub after_generation: bool,
     /// All of it.

@@ -1,27 +1,27 @@
 //! A regression taken apart.
 
+use super::component::TAILS;
 use super::fitted::{Calibration, Fitted};
-use super::part::TAILS;
 use super::spec::{Scale, Spec};
-use super::{Body, Quantity, Regimes, RegressionModel};
+use super::{Body, Regimes, RegressionModel, RegressionTarget};
 use crate::error::Result;
 use crate::features::index_of;
 use crate::models::export::{Export, imported, plain};
 use serde_json::{Value, json};
 
-impl<Q: Quantity> RegressionModel<Q> {
+impl<Q: RegressionTarget> RegressionModel<Q> {
     /// All that a prediction takes but its reasons.
     pub(crate) fn export(&self, to: &mut Export) -> Result<Value> {
         let spec = Q::spec();
-        let Body::Learnt(learnt) = &self.body else { return Err(imported()) };
-        let after = learnt.after.as_ref().map(|regimes| regimes.export(to)).transpose()?;
+        let Body::Learned(learned) = &self.body else { return Err(imported()) };
+        let after = learned.after.as_ref().map(|regimes| regimes.export(to)).transpose()?;
         Ok(json!({
             "kind": "number",
             "scale": match spec.scale { Scale::Plain => "plain", Scale::Log => "log" },
             "range": [spec.range.0, spec.range.1],
             "tried_by": spec.tries.and_then(index_of).map(|place| to.name(place)),
             "code_by": if after.is_some() { to.of_code() } else { Vec::new() },
-            "before": learnt.before.export(to)?,
+            "before": learned.before.export(to)?,
             "after": after,
         }))
     }

@@ -1,14 +1,14 @@
 //! A fitted regression with what it is worth.
 
+use super::component::{LEVELS, ModelComponent, QUANTILES, ROUNDING, TAILS, end_levels};
 use super::params::RegressionParams;
-use super::part::{LEVELS, Part, QUANTILES, ROUNDING, TAILS, end_levels};
 use super::spec::{Regime, Spec};
-use super::wording::Wording;
+use super::text_component::TextComponent;
 use super::{Estimate, View};
 use crate::dataset::{Dataset, Example};
 use crate::error::{Error, Result};
 use crate::features::{FEATURES, FeatureRow};
-use crate::learn::{QuantileConformal, Tfidf, Trees};
+use crate::ml::{QuantileConformal, Tfidf, Trees};
 use crate::models::Status;
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone)]
 pub(super) struct Fitted {
     pub(super) spec: Spec,
-    pub(super) part: Part,
+    pub(super) part: ModelComponent,
     /// How far what is expected and worded, and the trees, are trusted, 0 to 1.
     pub(super) trust: [f64; 2],
     pub(super) calibration: Option<Calibration>,
@@ -43,8 +43,8 @@ impl Fitted {
         params: &RegressionParams,
     ) -> Result<Self> {
         let (mut trust, mut calibration) = ([1.0; 2], None);
-        if let Some((learnt, held_out)) = hold_out(spec, regime, data) {
-            let part = Part::fit(spec, regime, &learnt, view, params)?;
+        if let Some((learned, held_out)) = hold_out(spec, regime, data) {
+            let part = ModelComponent::fit(spec, regime, &learned, view, params)?;
             let rows: Vec<_> =
                 held_out.iter().filter_map(|e| Some((view.of(e)?, spec.scale.to(e.label)))).collect();
             trust = part.trust(spec, &rows);
@@ -52,7 +52,7 @@ impl Fitted {
         }
         Ok(Self {
             spec: *spec,
-            part: Part::fit(spec, regime, &data.examples, view, params)?,
+            part: ModelComponent::fit(spec, regime, &data.examples, view, params)?,
             trust,
             calibration,
         })
@@ -124,7 +124,7 @@ impl Fitted {
             start: self.part.start,
             tfidf: self.part.tfidf.clone(),
             wording: self.part.wording.clone(),
-            mean_wording: self.part.mean_wording,
+            mean_text: self.part.mean_text,
             value: self.part.value.to_bytes()?,
             quantiles,
             calibration: self.calibration.clone(),
@@ -140,8 +140,9 @@ pub(super) struct StoredFitted {
     places: Vec<usize>,
     start: f64,
     tfidf: Tfidf,
-    wording: Wording,
-    mean_wording: f64,
+    wording: TextComponent,
+    #[serde(alias = "mean_wording")]
+    mean_text: f64,
     value: Vec<u8>,
     quantiles: Vec<Vec<u8>>,
     calibration: Option<Calibration>,
@@ -152,8 +153,8 @@ impl StoredFitted {
     pub(super) fn open(mut self, spec: &Spec) -> Result<Fitted> {
         self.tfidf.prepare()?;
         let by_neighbours = match &mut self.wording {
-            Wording::Linear(linear) => linear.prepare(self.tfidf.width()).map(|()| false)?,
-            Wording::Neighbours(neighbours) => neighbours.prepare().map(|()| true)?,
+            TextComponent::Linear(linear) => linear.prepare(self.tfidf.width()).map(|()| false)?,
+            TextComponent::NearestNeighbors(neighbors) => neighbors.prepare().map(|()| true)?,
         };
         let ends = if by_neighbours { 0 } else { QUANTILES.len() };
         let value = Trees::from_bytes(&self.value)?;
@@ -167,20 +168,20 @@ impl StoredFitted {
             && quantiles.iter().all(|trees| trees.width() == width)
             && self.trust.iter().all(|trust| (0.0..=1.0).contains(trust))
             && self.start.abs() <= 1e9
-            && self.mean_wording.abs() <= 1e9
-            && !matches!(&self.wording, Wording::Linear(linear) if !linear.dense_weights().is_empty())
+            && self.mean_text.abs() <= 1e9
+            && !matches!(&self.wording, TextComponent::Linear(linear) if !linear.dense_weights().is_empty())
             && self.calibration.as_ref().is_none_or(Calibration::is_sound);
         if !fits {
             return Err(Error::corrupt(format!("{} model: its parts do not fit together", spec.target)));
         }
-        let part = Part {
+        let part = ModelComponent {
             regime: self.regime,
             places: self.places,
             expected: spec.expected_place(self.regime),
             start: self.start,
             tfidf: self.tfidf,
             wording: self.wording,
-            mean_wording: self.mean_wording,
+            mean_text: self.mean_text,
             value,
             quantiles,
         };

@@ -1,14 +1,14 @@
-//! Trees that were learnt elsewhere, with intervals that were learnt here.
+//! Trees that were learned elsewhere, with intervals that were learned here.
 
 use super::Estimate;
-use super::part::LEVELS;
+use super::component::LEVELS;
 use super::spec::Spec;
 use crate::dataset::Example;
 use crate::error::{Error, Result};
 use crate::features::FeatureRow;
-use crate::learn::{Interval, ResidualConformal};
+use crate::ml::{Interval, ResidualConformal};
 use crate::models::Status;
-use crate::models::imported::{ImportedTrees, StoredTrees};
+use crate::models::external::{ImportedTrees, StoredTrees};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 

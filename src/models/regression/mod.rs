@@ -2,30 +2,30 @@
 //! a ridge regression over the description's n-grams and trees correct it; quantile trees,
 //! conformalised on later rows, give the interval.
 
-mod adaptive;
+mod adaptive_intervals;
+mod component;
 mod estimate;
 #[cfg(feature = "mlflow")]
 mod export;
 mod fitted;
 mod imported;
 mod params;
-mod part;
-mod quantity;
 mod spec;
-mod wording;
+mod target;
+mod text_component;
 
-pub use adaptive::AdaptiveIntervals;
+pub use adaptive_intervals::AdaptiveIntervals;
 pub use estimate::{ComplexityPrediction, Estimate, QualityPrediction, TimePrediction};
 pub use params::RegressionParams;
-pub use quantity::{Complexity, Quality, Quantity, Time};
+pub use target::{Complexity, Quality, RegressionTarget, Time};
 
-use super::imported::{Adopt, ImportedTrees, is_imported, open_imported, seal_imported};
-use super::reasons::{Reason, reasons};
+use super::attributions::{Attribution, reasons};
+use super::external::{Adopt, ImportedTrees, is_imported, open_imported, seal_imported};
 use super::{Predictor, Status, Trainer};
 use crate::dataset::{Dataset, Example, Target};
 use crate::error::{Error, ErrorKind, Result};
-use crate::evaluate::RegressionScores;
 use crate::features::FeatureRow;
+use crate::ml::metrics::RegressionScores;
 use fitted::{Fitted, StoredFitted};
 use imported::{ImportedFit, StoredImportedFit};
 use serde::{Deserialize, Serialize};
@@ -33,14 +33,14 @@ use spec::Regime;
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
 
-/// Fits models of a [`Quantity`].
+/// Fits models of a [`RegressionTarget`].
 #[derive(Debug, Clone)]
 pub struct RegressionTrainer<Q> {
     params: RegressionParams,
     quantity: PhantomData<fn() -> Q>,
 }
 
-/// A fitted model of a [`Quantity`]: from what is known before a generation and, where that is of
+/// A fitted model of a [`RegressionTarget`]: from what is known before a generation and, where that is of
 /// use, from its code too.
 #[derive(Debug, Clone)]
 pub struct RegressionModel<Q> {
@@ -52,14 +52,14 @@ pub struct RegressionModel<Q> {
 /// What answers.
 #[derive(Debug, Clone)]
 enum Body {
-    /// What was learnt here.
-    Learnt(Box<Learnt>),
-    /// Trees that were learnt elsewhere.
+    /// What was learned here.
+    Learned(Box<Learned>),
+    /// Trees that were learned elsewhere.
     Imported(Box<ImportedFit>),
 }
 
 #[derive(Debug, Clone)]
-struct Learnt {
+struct Learned {
     before: Regimes<Fitted>,
     after: Option<Regimes<Fitted>>,
 }
@@ -84,13 +84,13 @@ pub type TimeTrainer = RegressionTrainer<Time>;
 /// Fits quality, 0 to 10.
 pub type QualityTrainer = RegressionTrainer<Quality>;
 
-impl<Q: Quantity> Default for RegressionTrainer<Q> {
+impl<Q: RegressionTarget> Default for RegressionTrainer<Q> {
     fn default() -> Self {
         Self { params: Q::params(), quantity: PhantomData }
     }
 }
 
-impl<Q: Quantity> RegressionTrainer<Q> {
+impl<Q: RegressionTarget> RegressionTrainer<Q> {
     /// A trainer with verified parameters.
     ///
     /// # Errors
@@ -129,7 +129,7 @@ impl<Q: Quantity> RegressionTrainer<Q> {
     }
 }
 
-/// Which of an example's rows is learnt from.
+/// Which of an example's rows is learned from.
 #[derive(Debug, Clone, Copy)]
 enum View {
     /// What was known at the start.
@@ -147,7 +147,7 @@ impl View {
     }
 }
 
-impl<Q: Quantity> Trainer for RegressionTrainer<Q> {
+impl<Q: RegressionTarget> Trainer for RegressionTrainer<Q> {
     type Model = RegressionModel<Q>;
 
     fn name(&self) -> &'static str {
@@ -170,11 +170,11 @@ impl<Q: Quantity> Trainer for RegressionTrainer<Q> {
         }
         let with_code = data.filter(|_, e| e.completed.is_some());
         let after = Q::USES_CODE && with_code.examples.len() >= need;
-        let learnt = Learnt {
+        let learned = Learned {
             before: self.fit_both(data, View::Before)?,
             after: after.then(|| self.fit_both(&with_code, View::After)).transpose()?,
         };
-        Ok(RegressionModel::new(Body::Learnt(Box::new(learnt)), data.schema))
+        Ok(RegressionModel::new(Body::Learned(Box::new(learned)), data.schema))
     }
 
     fn read(&self, bytes: &[u8]) -> Result<RegressionModel<Q>> {
@@ -185,11 +185,11 @@ impl<Q: Quantity> Trainer for RegressionTrainer<Q> {
         let stored: Stored = postcard::from_bytes(bytes)
             .map_err(|e| Error::corrupt(format!("the {} model cannot be read", Q::TARGET)).with_source(e))?;
         let open = |part: StoredFitted| part.open(&Q::spec());
-        let learnt = Learnt {
+        let learned = Learned {
             before: stored.before.try_map(open)?,
             after: stored.after.map(|regimes| regimes.try_map(open)).transpose()?,
         };
-        Ok(RegressionModel::new(Body::Learnt(Box::new(learnt)), stored.schema))
+        Ok(RegressionModel::new(Body::Learned(Box::new(learned)), stored.schema))
     }
 
     fn prior(&self, row: &FeatureRow) -> (f64, Status) {
@@ -226,14 +226,14 @@ impl<Q: Quantity> Trainer for RegressionTrainer<Q> {
     }
 }
 
-impl<Q: Quantity> Adopt for RegressionTrainer<Q> {
+impl<Q: RegressionTarget> Adopt for RegressionTrainer<Q> {
     fn adopt(&self, trees: &ImportedTrees, rows: &[&Example], schema: u64) -> Result<RegressionModel<Q>> {
         let fit = ImportedFit::calibrated(Q::spec(), trees.clone(), rows)?;
         Ok(RegressionModel::new(Body::Imported(Box::new(fit)), schema))
     }
 }
 
-impl<Q: Quantity> RegressionModel<Q> {
+impl<Q: RegressionTarget> RegressionModel<Q> {
     fn new(body: Body, schema: u64) -> Self {
         Self { body, schema, quantity: PhantomData }
     }
@@ -242,7 +242,7 @@ impl<Q: Quantity> RegressionModel<Q> {
     /// order of [`crate::features::FEATURES`], and of the description's wording.
     pub fn contributions(&self, row: &FeatureRow) -> (f64, Vec<f64>, f64) {
         match &self.body {
-            Body::Learnt(learnt) => learnt.part::<Q>(row).contributions(row),
+            Body::Learned(learned) => learned.part::<Q>(row).contributions(row),
             Body::Imported(fit) => fit.contributions(row),
         }
     }
@@ -251,7 +251,7 @@ impl<Q: Quantity> RegressionModel<Q> {
     /// [`AdaptiveIntervals`] asks for where the world drifts.
     pub fn predict_at(&self, row: &FeatureRow, levels: [f64; 2]) -> Estimate {
         match &self.body {
-            Body::Learnt(learnt) => learnt.part::<Q>(row).estimate(row, levels, self.schema),
+            Body::Learned(learned) => learned.part::<Q>(row).estimate(row, levels, self.schema),
             Body::Imported(fit) => fit.estimate(row, levels, self.schema),
         }
     }
@@ -259,30 +259,30 @@ impl<Q: Quantity> RegressionModel<Q> {
     /// Together they are this.
     pub fn raw(&self, row: &FeatureRow) -> f64 {
         match &self.body {
-            Body::Learnt(learnt) => learnt.part::<Q>(row).margin(row),
+            Body::Learned(learned) => learned.part::<Q>(row).margin(row),
             Body::Imported(fit) => fit.margin(row),
         }
     }
 }
 
-impl Learnt {
-    fn part<Q: Quantity>(&self, row: &FeatureRow) -> &Fitted {
+impl Learned {
+    fn part<Q: RegressionTarget>(&self, row: &FeatureRow) -> &Fitted {
         let regimes = self.after.as_ref().filter(|_| row.has_code()).unwrap_or(&self.before);
         let tried = regimes.tried.as_ref().filter(|_| Q::spec().is_tried(row));
         tried.unwrap_or(&regimes.untried)
     }
 }
 
-impl<Q: Quantity> Predictor for RegressionModel<Q> {
+impl<Q: RegressionTarget> Predictor for RegressionModel<Q> {
     type Prediction = Estimate;
 
     fn predict(&self, row: &FeatureRow) -> Estimate {
-        self.predict_at(row, part::LEVELS)
+        self.predict_at(row, component::LEVELS)
     }
 
     fn point(&self, row: &FeatureRow) -> f64 {
         match &self.body {
-            Body::Learnt(learnt) => learnt.part::<Q>(row).point(row),
+            Body::Learned(learned) => learned.part::<Q>(row).point(row),
             Body::Imported(fit) => fit.point(row),
         }
     }
@@ -292,7 +292,7 @@ impl<Q: Quantity> Predictor for RegressionModel<Q> {
         Some([estimate.interval_80, estimate.interval_90])
     }
 
-    fn reasons(&self, row: &FeatureRow) -> Vec<Reason> {
+    fn reasons(&self, row: &FeatureRow) -> Vec<Attribution> {
         let (_, features, wording) = self.contributions(row);
         reasons(row, &features, wording, Q::TARGET)
     }
@@ -300,7 +300,7 @@ impl<Q: Quantity> Predictor for RegressionModel<Q> {
     /// Those of the trees that look at what is known before a generation, for tasks not yet tried.
     fn gains(&self) -> Vec<(String, f64)> {
         match &self.body {
-            Body::Learnt(learnt) => learnt.before.untried.gains(),
+            Body::Learned(learned) => learned.before.untried.gains(),
             Body::Imported(fit) => fit.gains(),
         }
     }
@@ -310,8 +310,8 @@ impl<Q: Quantity> Predictor for RegressionModel<Q> {
     }
 
     fn to_bytes(&self) -> Result<Vec<u8>> {
-        let Learnt { before, after } = match &self.body {
-            Body::Learnt(learnt) => learnt.as_ref(),
+        let Learned { before, after } = match &self.body {
+            Body::Learned(learned) => learned.as_ref(),
             Body::Imported(fit) => return seal_imported(&(fit.store()?, self.schema)),
         };
         let store = |regimes: &Regimes<Fitted>| regimes.clone().try_map(|fitted| fitted.store());

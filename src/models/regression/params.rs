@@ -1,7 +1,7 @@
 //! What can be set of a regression.
 
 use crate::error::{Error, Result};
-use crate::learn::{BoostParams, ForestParams, TreeFamily};
+use crate::ml::{BoostParams, ForestParams, TreeFamily};
 use crate::models::success::known_features;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;

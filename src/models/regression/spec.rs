@@ -1,10 +1,10 @@
-//! What a number is learnt from, and on which scale.
+//! What a number is learned from, and on which scale.
 
 use crate::dataset::Target;
 use crate::features::{FEATURES, FeatureRow, index_of};
 use serde::{Deserialize, Serialize};
 
-/// How a number is learnt.
+/// How a number is learned.
 #[derive(Debug, Clone, Copy)]
 pub struct Spec {
     pub(super) target: Target,
@@ -25,7 +25,7 @@ pub struct Spec {
     pub(super) by_neighbours: bool,
 }
 
-/// The scale on which a number is learnt.
+/// The scale on which a number is learned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Scale {
     /// As it is.

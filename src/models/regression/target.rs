@@ -1,4 +1,4 @@
-//! The numbers that are predicted, and what each is learnt from.
+//! The numbers that are predicted, and what each is learned from.
 
 use super::params::RegressionParams;
 use super::spec::{Scale, Spec};
@@ -6,7 +6,7 @@ use crate::dataset::Target;
 use crate::models::success::SHAPE;
 
 /// A number that can be predicted.
-pub trait Quantity: Clone + std::fmt::Debug + Send + Sync + 'static {
+pub trait RegressionTarget: Clone + std::fmt::Debug + Send + Sync + 'static {
     /// Its label.
     const TARGET: Target;
     /// Whether what the generated code shows is of use.
@@ -19,7 +19,7 @@ pub trait Quantity: Clone + std::fmt::Debug + Send + Sync + 'static {
     /// The answer where nothing is known at all.
     const UNKNOWN: f64;
 
-    /// How it is learnt.
+    /// How it is learned.
     #[doc(hidden)]
     fn spec() -> Spec;
 
@@ -58,7 +58,7 @@ const MENTIONS: &[&str] = &[
 const SETTING: &[&str] =
     &["rag_examples_count", "rag_avg_quality", "rag_avg_similarity", "temperature", "max_tokens", "attempt"];
 
-impl Quantity for Complexity {
+impl RegressionTarget for Complexity {
     const TARGET: Target = Target::Complexity;
     const USES_CODE: bool = false;
     const BASELINES: &'static [(&'static str, &'static str)] =
@@ -91,7 +91,7 @@ impl Quantity for Complexity {
     }
 }
 
-impl Quantity for Time {
+impl RegressionTarget for Time {
     const TARGET: Target = Target::Time;
     const USES_CODE: bool = false;
     const BASELINES: &'static [(&'static str, &'static str)] = &[
@@ -141,7 +141,7 @@ impl Quantity for Time {
     }
 }
 
-impl Quantity for Quality {
+impl RegressionTarget for Quality {
     const TARGET: Target = Target::Quality;
     const USES_CODE: bool = true;
     const BASELINES: &'static [(&'static str, &'static str)] = &[

@@ -4,19 +4,19 @@ use super::params::RegressionParams;
 use super::spec::Spec;
 use crate::error::Result;
 use crate::features::FeatureRow;
-use crate::learn::{Linear, LinearLoss, LinearParams, LinearRow, LinearTarget, Neighbours, Tfidf};
+use crate::ml::{Linear, LinearLoss, LinearParams, LinearRow, LinearTarget, NearestNeighbors, Tfidf};
 use serde::{Deserialize, Serialize};
 
 /// What is made of a description's wording.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) enum Wording {
+pub(super) enum TextComponent {
     /// What it adds to what is expected.
     Linear(Linear),
     /// What became of similar ones.
-    Neighbours(Neighbours),
+    NearestNeighbors(NearestNeighbors),
 }
 
-impl Wording {
+impl TextComponent {
     pub(super) fn fit(
         spec: &Spec,
         texts: &[SparseRow],
@@ -27,7 +27,7 @@ impl Wording {
     ) -> Result<Self> {
         if spec.by_neighbours {
             let rows = texts.iter().zip(labels).map(|((indices, values), y)| (&indices[..], &values[..], *y));
-            return Ok(Self::Neighbours(Neighbours::fit(rows)));
+            return Ok(Self::NearestNeighbors(NearestNeighbors::fit(rows)));
         }
         let rows: Vec<_> =
             texts.iter().map(|(indices, values)| LinearRow { dense: &[], indices, values }).collect();
@@ -37,12 +37,12 @@ impl Wording {
         Linear::fit(&l2, &rows, target, width).map(Self::Linear)
     }
 
-    /// What it adds to what is expected; a row that was learnt from does not count for itself.
+    /// What it adds to what is expected; a row that was learned from does not count for itself.
     pub(super) fn value(&self, (indices, values): &SparseRow, start: f64, row: Option<usize>) -> f64 {
         match self {
             Self::Linear(linear) => linear.margin(LinearRow { dense: &[], indices, values }),
-            Self::Neighbours(neighbours) => {
-                let median = neighbours.quantiles(indices, values, row, &[0.5]);
+            Self::NearestNeighbors(neighbors) => {
+                let median = neighbors.quantiles(indices, values, row, &[0.5]);
                 median.map_or(0.0, |found| found[0] - start)
             }
         }

@@ -8,12 +8,12 @@
 use super::columns::value_at;
 use crate::dataset::Example;
 use crate::error::Result;
+use crate::execution;
 use crate::features::{FeatureRow, index_of};
-use crate::learn::{
-    GaussianProcess, Guess, ItemResponse, Linear, LinearLoss, LinearParams, LinearRow, LinearTarget,
+use crate::ml::{
+    GaussianProcess, GpPrediction, ItemResponse, Linear, LinearLoss, LinearParams, LinearRow, LinearTarget,
     MOST_OBSERVATIONS, Tfidf,
 };
-use crate::work;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
@@ -71,7 +71,7 @@ impl Ability {
         let attempts: Vec<_> =
             examples.iter().map(|e| (number(solver_of(&e.features)), e.task, e.label)).collect();
         let response = ItemResponse::fit(&attempts);
-        work::check()?;
+        execution::check()?;
         let tfidf = Tfidf::fit(examples.iter().map(|e| &e.features.text), 2);
         let texts: Vec<_> = tried.values().map(|tries| sparse(&tfidf, &tries[0].features)).collect();
         let known: Vec<_> = tried.keys().map(|task| response.difficulties[task]).collect();
@@ -130,7 +130,7 @@ impl Ability {
     fn fit_link(&self, tried: &BTreeMap<u64, Vec<&Example>>) -> Result<[f64; 3]> {
         let middle = self.difficulty.mean();
         let (mut dense, mut labels, mut weights, mut offsets) = (vec![], vec![], vec![], vec![]);
-        for (tries, Guess { mean, variance }) in tried.values().zip(self.difficulty.left_out()) {
+        for (tries, GpPrediction { mean, variance }) in tried.values().zip(self.difficulty.left_out()) {
             for example in tries {
                 let shrink = shrink(variance);
                 let able = shrink * (self.mean - middle + self.able(solver_of(&example.features)).0);

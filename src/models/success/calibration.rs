@@ -3,12 +3,13 @@
 use super::scorer::Scorer;
 use crate::dataset::Example;
 use crate::error::Result;
-use crate::evaluate::log_loss;
-use crate::learn::{Calibrator, Method, Reliability, VennAbers, choose_calibrator, sigmoid};
+use crate::ml::metrics::log_loss;
+use crate::ml::{Calibrator, Method, Reliability, VennAbers, choose_calibrator};
+use crate::stats::sigmoid;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
-/// Turns log-odds into probabilities that held on rows not learnt from.
+/// Turns log-odds into probabilities that held on rows not learned from.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Calibration {
     calibrator: Calibrator,
@@ -16,7 +17,7 @@ pub(super) struct Calibration {
     venn_abers: Option<VennAbers>,
 }
 
-/// Rows not learnt from, with what was said of them.
+/// Rows not learned from, with what was said of them.
 #[derive(Debug, Default)]
 pub(super) struct HeldOut<'a> {
     rows: Vec<(&'a Example, [f64; 2])>,

@@ -1,7 +1,7 @@
 //! Which features the success model looks at, and how a row becomes a linear one.
 
 use crate::features::{FEATURES, Kind, index_of};
-use crate::learn::logit;
+use crate::stats::logit;
 use serde::{Deserialize, Serialize};
 
 /// Success rates of what the task shares with the past (its own earlier tries not among them).

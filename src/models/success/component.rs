@@ -6,11 +6,12 @@ use super::params::{SuccessParams, WORDING};
 use crate::dataset::Example;
 use crate::error::{Error, Result};
 use crate::features::{FEATURES, FeatureRow, index_of};
-use crate::learn::{
+use crate::ml::{
     FitRequest, Linear, LinearLoss, LinearParams, LinearRow, LinearTarget, Matrix, Objective, Sample, Tfidf,
-    TreeFamily, Trees, logit,
+    TreeFamily, Trees,
 };
 use crate::models::shares;
+use crate::stats::logit;
 use serde::{Deserialize, Serialize};
 
 /// Whether the task was tried before.
@@ -24,7 +25,7 @@ pub(super) enum Regime {
 
 /// The fitted regime.
 #[derive(Debug, Clone)]
-pub(super) struct Part {
+pub(super) struct ModelComponent {
     pub(super) regime: Regime,
     pub(super) scaler: Scaler,
     pub(super) tfidf: Tfidf,
@@ -101,7 +102,7 @@ fn log_odds(row: &[f32], place: usize) -> f64 {
     logit(if rate.is_nan() { 0.5 } else { f64::from(rate) })
 }
 
-impl Part {
+impl ModelComponent {
     pub(super) fn fit(regime: Regime, examples: &[&Example], params: &SuccessParams) -> Result<Self> {
         let rows: Vec<_> = examples.iter().map(|e| e.features.as_ref()).collect();
         let tfidf = match regime {
@@ -213,7 +214,7 @@ pub(super) struct StoredPart {
 
 impl StoredPart {
     /// Checks everything that a prediction relies on.
-    pub(super) fn open(mut self) -> Result<Part> {
+    pub(super) fn open(mut self) -> Result<ModelComponent> {
         self.tfidf.prepare()?;
         self.linear.prepare(self.tfidf.width())?;
         let trees = Trees::from_bytes(&self.trees)?;
@@ -227,7 +228,7 @@ impl StoredPart {
             return Err(Error::corrupt("success model: its parts do not fit together"));
         }
         let Self { regime, scaler, tfidf, linear, tree_places, blend, wording, .. } = self;
-        Ok(Part { regime, scaler, tfidf, linear, trees, tree_places, blend, wording })
+        Ok(ModelComponent { regime, scaler, tfidf, linear, trees, tree_places, blend, wording })
     }
 }
 

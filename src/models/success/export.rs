@@ -1,7 +1,7 @@
 //! The success model taken apart.
 
 use super::ability::{Ability, UNSURE_OF_NEW_AGENT, UNSURE_WITH_NEW_MODEL, WITH_NEW_MODEL, solver_places};
-use super::part::Part;
+use super::component::ModelComponent;
 use super::scorer::Past;
 use super::{Calibrated, SuccessModel, seen_place};
 use crate::error::Result;
@@ -23,7 +23,7 @@ impl SuccessModel {
 
 impl Calibrated {
     fn export(&self, to: &mut Export) -> Result<Value> {
-        let Past::Learnt(past) = &self.scorer.past else { return Err(imported()) };
+        let Past::Learned(past) = &self.scorer.past else { return Err(imported()) };
         let ability = self.scorer.used_ability();
         Ok(json!({
             "past": past.export(to)?,
@@ -34,7 +34,7 @@ impl Calibrated {
     }
 }
 
-impl Part {
+impl ModelComponent {
     fn export(&self, to: &mut Export) -> Result<Value> {
         let offset = self.regime.offset_places();
         let steps: Vec<_> = offset.steps.iter().map(|(up, down)| [to.name(*up), to.name(*down)]).collect();

@@ -10,10 +10,10 @@
 mod ability;
 mod calibration;
 mod columns;
+mod component;
 #[cfg(feature = "mlflow")]
 mod export;
 mod params;
-mod part;
 mod scorer;
 
 pub(super) use columns::SHAPE;
@@ -21,16 +21,16 @@ pub(crate) use columns::SUCCESS_FEATURE_SETS;
 pub use params::SuccessParams;
 pub(super) use params::{WORDING, known_features};
 
-use super::imported::{Adopt, ImportedTrees, StoredTrees, is_imported, open_imported, seal_imported};
+use super::attributions::{Attribution, reasons};
+use super::external::{Adopt, ImportedTrees, StoredTrees, is_imported, open_imported, seal_imported};
 use super::prediction::{Status, SuccessPrediction};
-use super::reasons::{Reason, reasons};
 use super::{Predictor, Trainer};
 use crate::dataset::{Dataset, Example, Target};
 use crate::error::{Error, ErrorKind, Result};
-use crate::evaluate::{BinaryScores, log_loss};
 use crate::features::{FEATURES, FeatureRow, index_of};
+use crate::ml::metrics::{BinaryScores, log_loss};
 use calibration::{Calibration, HeldOut};
-use part::{Contributions, Regime};
+use component::{Contributions, Regime};
 use scorer::{Scorer, StoredScorer};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -168,7 +168,7 @@ impl Trainer for SuccessTrainer {
 
     /// The training rows' rate, the agent's, the project's.
     fn baselines(&self, train: &Dataset, test: &[Example]) -> Vec<(String, Vec<f64>)> {
-        let weights = train.certain().map(|e| (e.label, 1.0 / e.odds));
+        let weights = train.certain().map(|e| (e.label, 1.0 / e.propensity));
         let (sum, n) = weights.fold((0.0, 0.0), |(s, n), (label, weight)| (s + weight * label, n + weight));
         vec![
             ("constant".to_owned(), vec![sum / n; test.len()]),
@@ -223,7 +223,7 @@ impl Predictor for SuccessModel {
         calibration.probability(scorer.margin(row))
     }
 
-    fn reasons(&self, row: &FeatureRow) -> Vec<Reason> {
+    fn reasons(&self, row: &FeatureRow) -> Vec<Attribution> {
         let (_, features, wording) = self.contributions(row);
         reasons(row, &features, wording, Target::Success)
     }
@@ -305,7 +305,7 @@ struct StoredCalibrated {
     calibration: Calibration,
 }
 
-/// A model of trees that were learnt elsewhere, as it is written.
+/// A model of trees that were learned elsewhere, as it is written.
 #[derive(Debug, Serialize, Deserialize)]
 struct StoredImported {
     trees: StoredTrees,

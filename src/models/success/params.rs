@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::features::index_of;
-use crate::learn::{BoostParams, ForestParams, TreeFamily};
+use crate::ml::{BoostParams, ForestParams, TreeFamily};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 

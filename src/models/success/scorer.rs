@@ -2,12 +2,12 @@
 //! their ability.
 
 use super::ability::{Ability, AbilityTerms};
+use super::component::{Contributions, ModelComponent, Regime, StoredPart};
 use super::params::SuccessParams;
-use super::part::{Contributions, Part, Regime, StoredPart};
 use crate::dataset::Example;
 use crate::error::{Error, Result};
 use crate::features::{FeatureRow, index_of};
-use crate::models::imported::ImportedTrees;
+use crate::models::external::ImportedTrees;
 use serde::{Deserialize, Serialize};
 
 /// A fitted regime.
@@ -22,9 +22,9 @@ pub(super) struct Scorer {
 /// What knows the past.
 #[derive(Debug, Clone)]
 pub(super) enum Past {
-    /// Corrections that were learnt here.
-    Learnt(Box<Part>),
-    /// Trees that were learnt elsewhere.
+    /// Corrections that were learned here.
+    Learned(Box<ModelComponent>),
+    /// Trees that were learned elsewhere.
     Imported(Box<ImportedTrees>),
 }
 
@@ -34,19 +34,19 @@ impl Scorer {
             Regime::NewTask => Ability::fit(examples)?,
             Regime::SeenTask => None,
         };
-        let part = Part::fit(regime, examples, params)?;
-        Ok(Self { past: Past::Learnt(Box::new(part)), ability, share: 0.0 })
+        let part = ModelComponent::fit(regime, examples, params)?;
+        Ok(Self { past: Past::Learned(Box::new(part)), ability, share: 0.0 })
     }
 
-    /// One of trees that were learnt elsewhere.
+    /// One of trees that were learned elsewhere.
     pub(super) fn imported(trees: ImportedTrees) -> Self {
         Self { past: Past::Imported(Box::new(trees)), ability: None, share: 0.0 }
     }
 
-    /// The trees, if they were learnt elsewhere.
+    /// The trees, if they were learned elsewhere.
     pub(super) fn as_imported(&self) -> Option<&ImportedTrees> {
         match &self.past {
-            Past::Learnt(_) => None,
+            Past::Learned(_) => None,
             Past::Imported(trees) => Some(trees),
         }
     }
@@ -87,7 +87,7 @@ impl Scorer {
     /// Shares of the trees' gain by feature.
     pub(super) fn gains(&self) -> Vec<(String, f64)> {
         match &self.past {
-            Past::Learnt(part) => part.gains(),
+            Past::Learned(part) => part.gains(),
             Past::Imported(trees) => trees.gains(),
         }
     }
@@ -99,7 +99,7 @@ impl Scorer {
     pub(super) fn store(&self) -> Result<StoredScorer> {
         let ability = self.used_ability().cloned();
         match &self.past {
-            Past::Learnt(part) => Ok(StoredScorer { part: part.store()?, ability, share: self.share }),
+            Past::Learned(part) => Ok(StoredScorer { part: part.store()?, ability, share: self.share }),
             Past::Imported(_) => Err(Error::internal("imported trees are written by themselves")),
         }
     }
@@ -108,14 +108,14 @@ impl Scorer {
 impl Past {
     fn margin(&self, row: &FeatureRow) -> f64 {
         match self {
-            Self::Learnt(part) => part.margin(row),
+            Self::Learned(part) => part.margin(row),
             Self::Imported(trees) => trees.margin(row),
         }
     }
 
     fn contributions(&self, row: &FeatureRow) -> Contributions {
         match self {
-            Self::Learnt(part) => part.contributions(row),
+            Self::Learned(part) => part.contributions(row),
             Self::Imported(trees) => {
                 let (base, features) = trees.contributions(row);
                 Contributions { base, features, wording: 0.0 }
@@ -139,7 +139,7 @@ impl StoredScorer {
         if !able || !(0.0..=1.0).contains(&self.share) {
             return Err(Error::corrupt("success model: its abilities are out of range"));
         }
-        let past = Past::Learnt(Box::new(self.part.open()?));
+        let past = Past::Learned(Box::new(self.part.open()?));
         Ok(Scorer { past, ability: self.ability, share: self.share })
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! What competes is looked at as things were at the beginning of its week, not at each one's own
 //! start. Else the later of two rows would have the outcome of the earlier among its rates, and an
-//! order learnt from them would shun what has just succeeded: measured on outcomes drawn at random,
+//! order learned from them would shun what has just succeeded: measured on outcomes drawn at random,
 //! such rates ordered held-out rows worse than chance (NDCG@3 .64 against .73).
 
 use super::catalogue::{Prepared, TemplateCatalogue};
@@ -41,7 +41,7 @@ pub struct TemplateRow {
     /// Whether it was approved without modification.
     pub success: bool,
     /// The odds with which this template was shown, where the decision tells; above 0, at most 1.
-    pub odds: Option<f64>,
+    pub propensity: Option<f64>,
 }
 
 /// Rows in the order of their start.
@@ -64,7 +64,7 @@ pub struct TemplateDatasetBuilder {
     recent: Vec<Record>,
     starts: Vec<Start>,
     /// What is known of the outcome of each generation.
-    judged: HashMap<EventId, Judged>,
+    judged: HashMap<EventId, Evaluated>,
 }
 
 /// How good an outcome was: 3 approved as it was, 2 or 1 taken after changes, 0 rejected.
@@ -92,12 +92,12 @@ struct Start {
     query: u64,
     known_at: DateTime<Utc>,
     features: Arc<[f32]>,
-    odds: Option<f64>,
+    propensity: Option<f64>,
 }
 
 /// Completion known first, feedback known last.
 #[derive(Debug, Default)]
-struct Judged {
+struct Evaluated {
     started: bool,
     completion: Option<Known<Completion>>,
     feedback: Option<Known<Feedback>>,
@@ -157,7 +157,7 @@ impl TemplateDatasetBuilder {
                 features: Arc::clone(&start.features),
                 relevance: template_relevance(&outcome)?,
                 success: outcome.success?,
-                odds: start.odds,
+                propensity: start.propensity,
             })
         });
         TemplateDataset { rows: labelled.collect(), schema: template_schema() }
@@ -184,7 +184,7 @@ impl TemplateDatasetBuilder {
             query: query(&reading, task.task_id.as_str(), self.week),
             known_at: record.known_at(),
             features: row(&reading, &template, &view).into(),
-            odds: decision.map(|decision| decision.propensity),
+            propensity: decision.map(|decision| decision.propensity),
             template_id: id,
         })
     }
@@ -202,7 +202,7 @@ impl TemplateDataset {
             }
             hash.update(row.query.to_le_bytes());
             hash.update([row.relevance, u8::from(row.success)]);
-            hash.update(row.odds.unwrap_or(f64::NAN).to_bits().to_le_bytes());
+            hash.update(row.propensity.unwrap_or(f64::NAN).to_bits().to_le_bytes());
             row.features.iter().for_each(|v| hash.update(v.to_bits().to_le_bytes()));
         }
         hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
@@ -315,7 +315,7 @@ mod tests {
         let decide = |chosen: &str| {
             crate::event::Decision::new("p", vec!["a".into(), "b".into()], chosen, 0.25).unwrap()
         };
-        for (chosen, odds) in [("a", Some(0.25)), ("b", None)] {
+        for (chosen, propensity) in [("a", Some(0.25)), ("b", None)] {
             event.started.value.decision = Some(decide(chosen));
             let mut builder = TemplateDatasetBuilder::new(TemplateCatalogue::default());
             let records = event.clone().into_records().unwrap();
@@ -323,7 +323,7 @@ mod tests {
             let known = records.last().unwrap().known_at();
             assert!(builder.rows(known - chrono::TimeDelta::seconds(1)).rows.is_empty());
             let rows = builder.rows(known).rows;
-            assert_eq!((rows.len(), rows[0].relevance, rows[0].odds), (1, 3, odds));
+            assert_eq!((rows.len(), rows[0].relevance, rows[0].propensity), (1, 3, propensity));
         }
     }
 }

@@ -57,7 +57,7 @@ fn suits(row: &[f32]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::models::template::features::TEMPLATE_FEATURES;
+    use crate::models::template_ranking::features::TEMPLATE_FEATURES;
 
     fn past(outcomes: f64, open: f64, eligible: f64) -> Past {
         let mut past = Past { eligible, ..Past::default() };

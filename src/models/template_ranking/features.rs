@@ -148,7 +148,7 @@ mod tests {
     use super::*;
     use crate::event::{TaskId, TemplateId};
     use crate::history::History;
-    use crate::models::template::{TemplateCatalogue, TemplateProfile};
+    use crate::models::template_ranking::{TemplateCatalogue, TemplateProfile};
 
     fn values(profile: TemplateProfile, change: impl Fn(&mut TaskContext)) -> Vec<f32> {
         let mut task = TaskContext::new(TaskId::new("t").unwrap());

@@ -3,18 +3,18 @@
 use super::dataset::TemplateDataset;
 use super::{Fitted, rates};
 use crate::error::Result;
-use crate::learn::Scaling;
+use crate::ml::Scaling;
 
 /// What rows held out say of the correction.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Worth {
+pub(super) struct QFunction {
     /// The share of the correction that serves best; 0 where none is better than the prior alone.
     pub(super) share: f64,
     pub(super) scaling: Scaling,
 }
 
 /// Where the rows held out begin and end, as shares of all, in the order of start; each time what
-/// was known before is learnt from.
+/// was known before is learned from.
 const FOLDS: [(f64, f64); 3] = [(0.4, 0.6), (0.6, 0.8), (0.8, 1.0)];
 
 /// Shares of the correction that are tried.
@@ -42,7 +42,7 @@ struct HeldOut {
 pub(super) fn judge(
     data: &TemplateDataset,
     fit: impl Fn(&TemplateDataset) -> Result<Option<Fitted>>,
-) -> Result<Worth> {
+) -> Result<QFunction> {
     let mut held_out = HeldOut::default();
     for (from, to) in FOLDS {
         let (earlier, later) = data.split_by_time(from, to);
@@ -51,12 +51,12 @@ pub(super) fn judge(
         }
     }
     if held_out.priors.len() < FEWEST_ROWS {
-        return Ok(Worth { share: 0.0, scaling: Scaling::default() });
+        return Ok(QFunction { share: 0.0, scaling: Scaling::default() });
     }
     let share = held_out.best_share();
     let margins = held_out.margins(share);
     let weights = vec![1.0; margins.len()];
-    Ok(Worth { share, scaling: Scaling::fit(&margins, &held_out.successes, &weights) })
+    Ok(QFunction { share, scaling: Scaling::fit(&margins, &held_out.successes, &weights) })
 }
 
 impl HeldOut {

@@ -37,8 +37,9 @@ pub use view::TemplateView;
 use super::Status;
 use crate::error::{Error, Result};
 use crate::event::TaskContext;
-use crate::history::Scope;
-use crate::learn::{Scaling, Trees, logit};
+use crate::history::GroupKey;
+use crate::ml::{Scaling, Trees};
+use crate::stats::logit;
 use crate::text::MAX_TEXT_BYTES;
 use catalogue::Prepared;
 use features::{Reading, SIMILAR, row};
@@ -133,7 +134,7 @@ impl TemplateRanker {
             .map_or(prior, |fitted| fitted.scaling.apply(prior + fitted.share * fitted.correction(row)))
     }
 
-    /// How much of what the trees learnt counts beside the past alone, 0 to 1: 0 where they were no
+    /// How much of what the trees learned counts beside the past alone, 0 to 1: 0 where they were no
     /// better than it on rows held out, and for the prior.
     pub fn correction_share(&self) -> f64 {
         self.fitted.as_ref().map_or(0.0, |fitted| fitted.share)
@@ -194,7 +195,7 @@ impl TemplateRanker {
     fn status(&self, view: &TemplateView) -> Status {
         match &self.fitted {
             Some(_) => Status::Calibrated,
-            None if view.group(Scope::Global).all.n < FEW => Status::InsufficientEvidence,
+            None if view.group(GroupKey::Global).all.n < FEW => Status::InsufficientEvidence,
             None => Status::ColdStart,
         }
     }

@@ -1,7 +1,7 @@
 //! What can be set of the ranking of templates.
 
 use crate::error::{Error, Result};
-use crate::learn::BoostParams;
+use crate::ml::BoostParams;
 use serde::{Deserialize, Serialize};
 
 /// How the ranking is fitted; verified when its trainer is built.
@@ -13,7 +13,7 @@ pub struct TemplateParams {
     pub min_samples: usize,
     /// A row stands for at most so many others however small its odds, 1 to 100.
     pub most_copies: u32,
-    /// Places from the top whose pairs are learnt, 1 to 10,000.
+    /// Places from the top whose pairs are learned, 1 to 10,000.
     pub top: usize,
     /// The trees.
     pub boost: BoostParams,

@@ -6,8 +6,8 @@ use super::features::TEMPLATE_FEATURES;
 use super::sentence::sentence;
 use super::view::Past;
 use crate::event::{TaskContext, TemplateId};
-use crate::learn::sigmoid;
 use crate::models::Status;
+use crate::stats::sigmoid;
 use serde::{Deserialize, Serialize};
 
 /// The templates that a task might use, the best first.

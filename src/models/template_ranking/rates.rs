@@ -3,8 +3,8 @@
 use super::catalogue::Prepared;
 use super::features::{SEMANTIC_SIMILARITY, SIMILAR, TEMPLATE_FEATURES};
 use super::view::{Past, TemplateView};
-use crate::history::{Count, Evidence, Scope};
-use crate::learn::{logit, sigmoid};
+use crate::history::{Count, GroupKey, GroupStatistics};
+use crate::stats::{logit, sigmoid};
 
 /// Weight of a parent's rate, in outcomes.
 const STRENGTH: f64 = 5.0;
@@ -48,7 +48,7 @@ impl Rates {
         let unless = |matches: f32, otherwise: f64| if matches == 0.0 { otherwise } else { 0.0 };
         let own = drawn(&past.seen.all, task_type, STRENGTH);
         let expected = moved(relatives(view, template, task_type), unless(type_matches, OTHER_TYPE));
-        let of_type = if view.knows(Scope::TaskType) { &past.seen.of_type } else { &past.seen.all };
+        let of_type = if view.knows(GroupKey::TaskType) { &past.seen.of_type } else { &past.seen.all };
         let at_type = drawn(of_type, expected, FIRM);
         let stated = unless(language_matches, OTHER_LANGUAGE) + unless(framework_matches, OTHER_FRAMEWORK);
         let usual = moved(at_type, logit(here) - logit(task_type) + stated);
@@ -57,7 +57,7 @@ impl Rates {
             recent: past.seen.all.week.rate(own, STRENGTH),
             at_type,
             similar: drawn(&past.seen.similar, usual, FIRM),
-            preference: view.knows(Scope::User).then(|| preference(view, past)),
+            preference: view.knows(GroupKey::User).then(|| preference(view, past)),
         }
     }
 }
@@ -81,13 +81,13 @@ pub(super) fn prior_parts(row: &[f32]) -> Vec<f64> {
 
 /// The success rate of the task's type.
 pub(super) fn task_type(view: &TemplateView) -> f64 {
-    drawn(view.group(Scope::TaskType), global(view), STRENGTH)
+    drawn(view.group(GroupKey::TaskType), global(view), STRENGTH)
 }
 
 /// The success rate of tasks of this type, language and framework.
 fn similar(view: &TemplateView) -> f64 {
-    let of_language = drawn(view.group(Scope::TypeLanguage), task_type(view), STRENGTH);
-    drawn(view.group(Scope::TypeLanguageFramework), of_language, STRENGTH)
+    let of_language = drawn(view.group(GroupKey::TypeLanguage), task_type(view), STRENGTH);
+    drawn(view.group(GroupKey::TypeLanguageFramework), of_language, STRENGTH)
 }
 
 /// What is missing says nothing.
@@ -97,7 +97,7 @@ fn parts(row: &[f32]) -> [f64; 2] {
 }
 
 fn global(view: &TemplateView) -> f64 {
-    let all = view.group(Scope::Global);
+    let all = view.group(GroupKey::Global);
     drawn(all, all.all.rate(0.5, STRENGTH), STRENGTH)
 }
 
@@ -114,9 +114,9 @@ fn relatives(view: &TemplateView, template: &Prepared, parent: f64) -> f64 {
 
 /// The share of the user's approvals that used the template, drawn to that of everybody.
 fn preference(view: &TemplateView, past: &Past) -> f64 {
-    let approved = view.group(Scope::Global).month.successes;
+    let approved = view.group(GroupKey::Global).month.successes;
     let usual = past.seen.all.month.successes / approved.max(1.0);
-    let (mine, with_it) = (view.group(Scope::User).month.successes, past.seen.of_user.month.successes);
+    let (mine, with_it) = (view.group(GroupKey::User).month.successes, past.seen.of_user.month.successes);
     (with_it + FIRM * usual) / (mine + FIRM)
 }
 
@@ -124,7 +124,7 @@ fn moved(rate: f64, log_odds: f64) -> f64 {
     sigmoid(logit(rate) + log_odds)
 }
 
-fn drawn(seen: &Evidence, parent: f64, strength: f64) -> f64 {
+fn drawn(seen: &GroupStatistics, parent: f64, strength: f64) -> f64 {
     let successes = seen.month.successes + seen.open_successes;
     (successes + strength * parent) / (seen.month.n + seen.open + strength)
 }

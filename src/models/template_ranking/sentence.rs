@@ -84,7 +84,7 @@ fn novelty(past: &Past, exploration: f64) -> Option<String> {
 mod tests {
     use super::*;
     use crate::event::{TaskId, TemplateId};
-    use crate::models::template::TEMPLATE_FEATURES;
+    use crate::models::template_ranking::TEMPLATE_FEATURES;
 
     fn said(past: &Past, matches: &[(usize, f32)], exploration: f64) -> String {
         let mut task = TaskContext::new(TaskId::new("t").unwrap());

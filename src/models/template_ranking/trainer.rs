@@ -1,11 +1,11 @@
-//! How a ranking is learnt.
+//! How a ranking is learned.
 
 use super::dataset::{TemplateDataset, TemplateRow};
 use super::params::TemplateParams;
 use super::{Fitted, TEMPLATE_FEATURES, TemplateRanker, forward, rates, template_schema};
 use crate::error::{Error, ErrorKind, Result};
-use crate::evaluate::RankingScores;
-use crate::learn::{FitRequest, Matrix, Objective, Sample, Scaling, Trees};
+use crate::ml::metrics::RankingScores;
+use crate::ml::{FitRequest, Matrix, Objective, Sample, Scaling, Trees};
 
 /// Fits [`TemplateRanker`]s.
 #[derive(Debug, Clone, Default)]
@@ -31,7 +31,7 @@ impl TemplateTrainer {
     ///
     /// Fits on the oldest 40, 60 and 80 % are judged each on the fifth that follows: the correction is
     /// kept only as far as it tells better from worse outcomes there than the prior does, and the
-    /// whole is calibrated on the same rows. Then everything is learnt from.
+    /// whole is calibrated on the same rows. Then everything is learned from.
     ///
     /// Only groups in which outcomes of different templates differ can teach an order. In a group
     /// each row stands for as many others as it was unlikely to be shown: for 1 / odds, divided by
@@ -115,10 +115,11 @@ impl TemplateTrainer {
 
     /// The rows of a group, each as often as it counts.
     fn copies(&self, data: &TemplateDataset, group: &[usize]) -> Vec<usize> {
-        let odds = |at: &usize| data.rows[*at].odds.filter(|p| *p > 0.0 && *p <= 1.0);
-        let likeliest = group.iter().filter_map(odds).fold(0.0, f64::max);
+        let propensity = |at: &usize| data.rows[*at].propensity.filter(|p| *p > 0.0 && *p <= 1.0);
+        let likeliest = group.iter().filter_map(propensity).fold(0.0, f64::max);
         let most = self.params.most_copies;
-        let times = |at: &usize| odds(at).map_or(1, |p| ((likeliest / p).round() as u32).clamp(1, most));
+        let times =
+            |at: &usize| propensity(at).map_or(1, |p| ((likeliest / p).round() as u32).clamp(1, most));
         group.iter().flat_map(|at| (0..times(at)).map(|_| *at)).collect()
     }
 }
@@ -148,8 +149,8 @@ mod tests {
     use crate::event::{EventId, TemplateId};
     use chrono::DateTime;
 
-    fn rows(odds: &[Option<f64>]) -> TemplateDataset {
-        let row = |(at, odds): (usize, &Option<f64>)| TemplateRow {
+    fn rows(propensity: &[Option<f64>]) -> TemplateDataset {
+        let row = |(at, propensity): (usize, &Option<f64>)| TemplateRow {
             event_id: EventId::new(format!("e{at}")).unwrap(),
             template_id: TemplateId::new(format!("t{}", at % 2)).unwrap(),
             query: 1,
@@ -158,13 +159,13 @@ mod tests {
             features: vec![0.0; TEMPLATE_FEATURES.len()].into(),
             relevance: (at % 2) as u8,
             success: at % 2 == 1,
-            odds: *odds,
+            propensity: *propensity,
         };
-        TemplateDataset { rows: odds.iter().enumerate().map(row).collect(), schema: template_schema() }
+        TemplateDataset { rows: propensity.iter().enumerate().map(row).collect(), schema: template_schema() }
     }
 
-    fn copies(odds: &[Option<f64>]) -> Vec<usize> {
-        let found = TemplateTrainer::default().copies(&rows(odds), &[0, 1, 2]);
+    fn copies(propensity: &[Option<f64>]) -> Vec<usize> {
+        let found = TemplateTrainer::default().copies(&rows(propensity), &[0, 1, 2]);
         (0..3).map(|at| found.iter().filter(|row| **row == at).count()).collect()
     }
 

@@ -3,7 +3,7 @@
 use super::catalogue::{Prepared, TemplateCatalogue};
 use super::explore::NEW;
 use crate::event::{TaskContext, TemplateId};
-use crate::history::{Evidence, History, HistoryView, Scope, SharedHistory, TemplateEvidence};
+use crate::history::{GroupKey, GroupStatistics, History, HistoryView, SharedHistory, TemplateStatistics};
 use chrono::{DateTime, Utc};
 use std::collections::{BTreeSet, HashMap};
 
@@ -18,7 +18,7 @@ pub struct TemplateView {
 /// What the past shows of one template.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(super) struct Past {
-    pub(super) seen: TemplateEvidence,
+    pub(super) seen: TemplateStatistics,
     /// How many generations of the types that it is made for began since it was created; counted
     /// for new templates only.
     pub(super) eligible: f64,
@@ -73,11 +73,11 @@ impl TemplateView {
         Self { past: past.collect(), task: history.groups_of(task, now) }
     }
 
-    pub(super) fn group(&self, scope: Scope) -> &Evidence {
+    pub(super) fn group(&self, scope: GroupKey) -> &GroupStatistics {
         self.task.get(scope)
     }
 
-    pub(super) fn knows(&self, scope: Scope) -> bool {
+    pub(super) fn knows(&self, scope: GroupKey) -> bool {
         self.task.knows(scope)
     }
 

@@ -1,6 +1,6 @@
 //! What an operator is told.
 
-use crate::monitor::drift::Severity;
+use crate::monitoring::drift::Severity;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::fmt;

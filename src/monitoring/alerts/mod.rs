@@ -53,7 +53,7 @@ impl AlertSink for LogSink {
 ///
 /// ```
 /// use devmatrix_ml::clock::ManualClock;
-/// use devmatrix_ml::monitor::{AlertRule, Alerts, Analytics, HostFacts};
+/// use devmatrix_ml::monitoring::{AlertRule, Alerts, Analytics, HostFacts};
 /// use std::sync::Arc;
 /// let clock = ManualClock::at("2025-03-05T09:00:00Z".parse()?);
 /// let mut alerts = Alerts::new(AlertRule::defaults(), Arc::new(clock))?;

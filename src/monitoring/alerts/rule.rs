@@ -2,8 +2,8 @@
 
 use crate::dataset::Target;
 use crate::error::{Error, Result};
-use crate::monitor::analytics::KpiName;
-use crate::monitor::drift::{DriftKind, Severity};
+use crate::monitoring::analytics::KpiName;
+use crate::monitoring::drift::{DriftKind, Severity};
 use serde::{Deserialize, Serialize};
 
 /// When an operator is told of something.
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 /// not said again within `cool_down_minutes`, even if it passes and opens anew.
 ///
 /// ```
-/// use devmatrix_ml::monitor::AlertRule;
+/// use devmatrix_ml::monitoring::AlertRule;
 /// let rules: Vec<AlertRule> = serde_json::from_str(r#"[{
 ///     "name": "success low", "signal": {"kpi_below": "success_rate"}, "limit": 0.7, "clear": 0.72,
 ///     "checks": 2, "severity": "critical"
@@ -57,7 +57,7 @@ pub enum Signal {
     /// A finding of drift is younger than `limit` hours.
     Drift(DriftKind),
     /// A pattern was confirmed less than `limit` hours ago.
-    Pattern,
+    Subgroup,
     /// A slice whose share of successes is further than `limit` from what was predicted, beyond chance.
     WorstSlice,
     /// The calibration error of the newest full week is above the limit.
@@ -78,7 +78,7 @@ impl Default for AlertRule {
     fn default() -> Self {
         Self {
             name: String::new(),
-            signal: Signal::Pattern,
+            signal: Signal::Subgroup,
             limit: 24.0,
             clear: 24.0,
             checks: 1,
@@ -132,7 +132,7 @@ impl AlertRule {
             drift("concept changed", DriftKind::Concept, Warning),
             drift("feature changed", DriftKind::Feature, Info),
             drift("new value", DriftKind::NewCategory, Info),
-            rule("pattern", Signal::Pattern, 72.0, 72.0, Info, 1),
+            rule("pattern", Signal::Subgroup, 72.0, 72.0, Info, 1),
             rule("slice mispredicted", Signal::WorstSlice, 0.05, 0.03, Warning, 100),
             rule("calibration off", Signal::CalibrationError, 0.12, 0.10, Warning, 200),
             rule("time intervals too narrow", Signal::CoverageBelow(Target::Time), 0.8, 0.85, Warning, 100),
@@ -185,6 +185,6 @@ impl Signal {
 
     /// Whether it is an event that is young or old, rather than a figure.
     pub(super) fn is_event(self) -> bool {
-        matches!(self, Self::Drift(_) | Self::Pattern)
+        matches!(self, Self::Drift(_) | Self::Subgroup)
     }
 }

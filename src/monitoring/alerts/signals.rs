@@ -3,8 +3,8 @@
 use super::alert::{Alert, AlertState};
 use super::rule::{AlertRule, Signal};
 use crate::dataset::Target;
-use crate::monitor::analytics::{Analytics, Kpi, KpiName};
-use crate::monitor::drift::{Finding, Severity};
+use crate::monitoring::analytics::{Analytics, Kpi, KpiName};
+use crate::monitoring::drift::{Finding, Severity};
 use chrono::{DateTime, Utc};
 
 /// What only the host knows.
@@ -90,7 +90,7 @@ pub(super) fn readings(
             let of_kind = seen.drift.iter().filter(|finding| finding.kind == kind);
             of_kind.map(|finding| drift(finding, hours(finding.found_at))).collect()
         }
-        Signal::Pattern => patterns(seen, &hours),
+        Signal::Subgroup => subgroups(seen, &hours),
         Signal::WorstSlice => worst(rule, seen),
         Signal::CalibrationError => calibration(rule, seen).into_iter().collect(),
         Signal::CoverageBelow(target) => coverage(rule, seen, target).into_iter().collect(),
@@ -129,13 +129,13 @@ fn drift(finding: &Finding, age: f64) -> Reading {
     Reading { severity: Some(finding.severity), ..reading }
 }
 
-fn patterns(seen: &Analytics, hours: &dyn Fn(DateTime<Utc>) -> f64) -> Vec<Reading> {
+fn subgroups(seen: &Analytics, hours: &dyn Fn(DateTime<Utc>) -> f64) -> Vec<Reading> {
     let advice = "Look at what these tasks need: a template, another agent, examples.";
-    let reading = |pattern: &crate::monitor::Pattern| {
+    let reading = |pattern: &crate::monitoring::Subgroup| {
         let parts: Vec<_> = pattern.conditions.iter().map(ToString::to_string).collect();
         Reading::new(parts.join(" and "), hours(pattern.confirmed_at), pattern.text.clone(), advice)
     };
-    seen.patterns.iter().map(reading).collect()
+    seen.subgroups.iter().map(reading).collect()
 }
 
 fn worst(rule: &AlertRule, seen: &Analytics) -> Vec<Reading> {

@@ -2,7 +2,7 @@
 
 use super::{Average, Rate};
 use crate::dataset::Target;
-use crate::monitor::dimension::SliceKey;
+use crate::monitoring::dimension::SliceKey;
 use serde::{Deserialize, Serialize};
 
 /// What was predicted before, against what happened.

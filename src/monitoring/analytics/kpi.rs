@@ -1,14 +1,14 @@
 //! The figures to steer by.
 
 use super::{Average, Rate};
-use crate::monitor::histogram::Histogram;
-use crate::monitor::moments::Z_90;
-use crate::monitor::tally::Cell;
-use crate::monitor::{Monitor, day_of};
+use crate::monitoring::aggregates::Cell;
+use crate::monitoring::histogram::Histogram;
+use crate::monitoring::moments::Z_90;
+use crate::monitoring::{Monitor, day_of};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-/// A figure to steer by, over the last [`MonitorOptions::kpi_days`](crate::monitor::MonitorOptions) days.
+/// A figure to steer by, over the last [`MonitorOptions::kpi_days`](crate::monitoring::MonitorOptions) days.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Kpi {

@@ -15,10 +15,10 @@ pub(super) use report::report;
 use super::alerts::Alert;
 use super::calibration::Calibration;
 use super::dimension::{Dimension, SliceKey};
-use super::drift::{Finding, LabelFreeEstimate};
+use super::drift::{CbpeEstimate, Finding};
 use super::options::MonitorOptions;
-use super::patterns::Pattern;
 use super::slices::WorstSlice;
+use super::subgroups::Subgroup;
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -63,9 +63,10 @@ pub struct Analytics {
     /// What has changed, the newest first.
     pub drift: Vec<Finding>,
     /// How good predictions are likely to turn out whose feedback has not come yet.
-    pub label_free: Option<LabelFreeEstimate>,
+    pub label_free: Option<CbpeEstimate>,
     /// Combinations that do better or worse than expected.
-    pub patterns: Vec<Pattern>,
+    #[serde(alias = "patterns")]
+    pub subgroups: Vec<Subgroup>,
     /// What was chosen, by day and policy.
     pub routing: Vec<RoutingShare>,
     /// How much reaches the monitor.
@@ -232,7 +233,7 @@ impl Rate {
     /// `hits` of `n`.
     pub fn of(hits: u64, n: u64) -> Self {
         let share = (n > 0).then(|| hits as f64 / n as f64);
-        let interval = share.map_or((0.0, 1.0), |share| crate::learn::wilson(share, n as f64));
+        let interval = share.map_or((0.0, 1.0), |share| crate::ml::wilson(share, n as f64));
         Self { value: share, interval, hits, n }
     }
 }

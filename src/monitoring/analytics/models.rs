@@ -3,7 +3,7 @@
 use super::accuracy::{NumberScores, SuccessScores};
 use crate::error::Result;
 use crate::registry::{ModelRegistry, Stage, Verdict};
-use crate::train::RunRecord;
+use crate::training::RunRecord;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

@@ -4,13 +4,13 @@ use super::accuracy::{PredictionAccuracy, SliceAccuracy};
 use super::distribution::{CategoryDistribution, CategoryShare, DataDistribution, NumberDistribution};
 use super::models::{ModelFacts, ModelPerformance};
 use super::{Analytics, Period, Recording, RoutingShare, SliceFigures, kpi};
-use crate::monitor::calibration::calibration;
-use crate::monitor::dimension::Dimension;
-use crate::monitor::drift::{END_NUMBERS, LabelFreeEstimate, START_NUMBERS, estimate};
-use crate::monitor::histogram::Histogram;
-use crate::monitor::slices::worst_slices;
-use crate::monitor::tally::{Bin, Cell, NUMBERS, SuccessCell};
-use crate::monitor::{Monitor, hour_of};
+use crate::monitoring::aggregates::{Bin, Cell, NUMBERS, SuccessCell};
+use crate::monitoring::calibration::calibration;
+use crate::monitoring::dimension::Dimension;
+use crate::monitoring::drift::{CbpeEstimate, END_NUMBERS, START_NUMBERS, estimate};
+use crate::monitoring::histogram::Histogram;
+use crate::monitoring::slices::worst_slices;
+use crate::monitoring::{Monitor, hour_of};
 use crate::registry::Stage;
 use chrono::{DateTime, NaiveDate, Utc};
 
@@ -22,7 +22,7 @@ const ESTIMATED: [i64; 2] = [2_000, 5_000];
 const BARS: usize = 24;
 
 /// All that there is to see.
-pub(in crate::monitor) fn report(monitor: &Monitor, now: DateTime<Utc>, models: &ModelFacts) -> Analytics {
+pub(in crate::monitoring) fn report(monitor: &Monitor, now: DateTime<Utc>, models: &ModelFacts) -> Analytics {
     let days = &monitor.days;
     let mut total = Cell::default();
     days.all().for_each(|(_, day)| total.merge(&day.all));
@@ -60,7 +60,7 @@ pub(in crate::monitor) fn report(monitor: &Monitor, now: DateTime<Utc>, models: 
         worst_slices: worst_slices(&slices),
         drift: monitor.drift.findings().iter().rev().cloned().collect(),
         label_free: label_free(monitor),
-        patterns: monitor.patterns.confirmed().to_vec(),
+        subgroups: monitor.subgroups.confirmed().to_vec(),
         routing: routing(monitor),
         recording: recording(monitor, now),
         alerts: Vec::new(),
@@ -68,11 +68,11 @@ pub(in crate::monitor) fn report(monitor: &Monitor, now: DateTime<Utc>, models: 
 }
 
 /// A day by its number since 1970.
-pub(in crate::monitor) fn date(day: i32) -> Option<NaiveDate> {
+pub(in crate::monitoring) fn date(day: i32) -> Option<NaiveDate> {
     NaiveDate::from_epoch_days(day)
 }
 
-type Slices = Vec<(crate::monitor::SliceKey, Cell)>;
+type Slices = Vec<(crate::monitoring::SliceKey, Cell)>;
 
 /// By dimension, the largest first.
 fn slices(monitor: &Monitor) -> Slices {
@@ -170,7 +170,7 @@ fn numbers(name: &str, sums: &Histogram) -> NumberDistribution {
 }
 
 /// About the newest days that together have some hundred predictions, corrected by the days before.
-fn label_free(monitor: &Monitor) -> Option<LabelFreeEstimate> {
+fn label_free(monitor: &Monitor) -> Option<CbpeEstimate> {
     let (first, until) = (monitor.days.first()?, monitor.days.last()?);
     let mut shown: Vec<Bin> = Vec::new();
     let mut judged = SuccessCell::default();

@@ -3,8 +3,8 @@
 use super::plot::{Frame, area, figure, missing, path, px, share_ticks, table, tenths, thinned};
 use super::{coverage, show, weeks::ends};
 use crate::dataset::Target;
-use crate::evaluate::CalibrationBin;
-use crate::monitor::{Analytics, CalibrationWeek, NumberScores, SliceAccuracy, SuccessScores};
+use crate::monitoring::{Analytics, CalibrationWeek, NumberScores, SliceAccuracy, SuccessScores};
+use crate::training::CalibrationBin;
 use maud::{Markup, html};
 
 pub(super) fn section(analytics: &Analytics) -> Markup {

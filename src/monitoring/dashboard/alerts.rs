@@ -1,7 +1,7 @@
 //! Alerts that are open.
 
 use super::{changes, show};
-use crate::monitor::{Alert, AlertState};
+use crate::monitoring::{Alert, AlertState};
 use maud::{Markup, html};
 
 /// Alerts that are shown at once, the most severe; the others are unfolded.

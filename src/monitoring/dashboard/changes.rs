@@ -2,7 +2,7 @@
 
 use super::plot::missing;
 use super::{drift, drift_size, show};
-use crate::monitor::{Analytics, DriftKind, Finding, LabelFreeEstimate, Pattern, Severity};
+use crate::monitoring::{Analytics, CbpeEstimate, DriftKind, Finding, Severity, Subgroup};
 use maud::{Markup, html};
 
 /// Findings and patterns that are shown.
@@ -25,8 +25,8 @@ pub(super) fn section(analytics: &Analytics) -> Markup {
                 div.stack {
                     div.card {
                         h3 { "Patterns" }
-                        @if analytics.patterns.is_empty() { p.soft { "None confirmed." } }
-                        ol.list { @for pattern in analytics.patterns.iter().take(MOST) { (confirmed(pattern)) } }
+                        @if analytics.subgroups.is_empty() { p.soft { "None confirmed." } }
+                        ol.list { @for pattern in analytics.subgroups.iter().take(MOST) { (confirmed(pattern)) } }
                     }
                     @match &analytics.label_free {
                         Some(estimate) => (label_free(estimate)),
@@ -59,7 +59,7 @@ fn finding(found: &Finding) -> Markup {
     }
 }
 
-fn confirmed(pattern: &Pattern) -> Markup {
+fn confirmed(pattern: &Subgroup) -> Markup {
     html! {
         li data-pattern=(show::number(pattern.lift, 2)) {
             @if pattern.emerging { span.tag.warn { "new" } }
@@ -73,7 +73,7 @@ fn confirmed(pattern: &Pattern) -> Markup {
     }
 }
 
-fn label_free(estimate: &LabelFreeEstimate) -> Markup {
+fn label_free(estimate: &CbpeEstimate) -> Markup {
     html! {
         div.card {
             h3 { "Before the feedback comes" }

@@ -2,7 +2,7 @@
 
 use super::plot::{Frame, area, figure, path, px, table, tenths, thinned};
 use super::{show, weeks::ends};
-use crate::monitor::{Calibration, CalibrationWeek, CoverageWeek, Rate};
+use crate::monitoring::{Calibration, CalibrationWeek, CoverageWeek, Rate};
 use chrono::NaiveDate;
 use maud::{Markup, html};
 

@@ -2,7 +2,7 @@
 
 use super::plot::{bar, missing, table};
 use super::show;
-use crate::monitor::{Analytics, CategoryDistribution, DataDistribution, Recording};
+use crate::monitoring::{Analytics, CategoryDistribution, DataDistribution, Recording};
 use maud::{Markup, html};
 
 /// Values of an attribute that are shown.

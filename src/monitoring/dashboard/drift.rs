@@ -2,7 +2,7 @@
 
 use super::plot::{Frame, area, figure, path, px, table, tenths, thinned};
 use super::{show, weeks};
-use crate::monitor::{Analytics, DriftKind, Finding, Rate, Severity};
+use crate::monitoring::{Analytics, DriftKind, Finding, Rate, Severity};
 use chrono::{DateTime, Datelike, NaiveDate, Utc};
 use maud::{Markup, html};
 

@@ -3,7 +3,7 @@
 use super::drift::{MOST, ROW, class, name};
 use super::plot::{Frame, figure, path, px, share_ticks, table};
 use super::show;
-use crate::monitor::{Analytics, DriftKind, Finding, MonitorOptions};
+use crate::monitoring::{Analytics, DriftKind, Finding, MonitorOptions};
 use maud::{Markup, html};
 
 /// From this population stability index on a distribution has moved far.

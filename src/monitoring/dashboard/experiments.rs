@@ -2,7 +2,7 @@
 
 use super::plot::{Frame, missing, px, table};
 use super::show;
-use crate::decide::experiments::{ArmReport, ExperimentReport, ExperimentVerdict, Metric};
+use crate::experimentation::ab_tests::{ArmReport, ExperimentReport, ExperimentVerdict, Metric};
 use maud::{Markup, html};
 
 pub(super) fn section(experiments: &[ExperimentReport]) -> Markup {

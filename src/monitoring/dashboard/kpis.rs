@@ -3,7 +3,7 @@
 use super::plot::{missing, path};
 use super::show;
 use super::weeks;
-use crate::monitor::{Analytics, Kpi, KpiName};
+use crate::monitoring::{Analytics, Kpi, KpiName};
 use chrono::NaiveDate;
 use maud::{Markup, html};
 

@@ -6,7 +6,7 @@
 //! The exact figures are in `data-` attributes, for whoever wants to check the page against the store.
 //!
 //! ```
-//! use devmatrix_ml::monitor::{Analytics, dashboard};
+//! use devmatrix_ml::monitoring::{Analytics, dashboard};
 //! let page = dashboard::render(&Analytics::default());
 //! assert!(page.starts_with("<!DOCTYPE html>") && page.contains("No figures yet"));
 //! ```
@@ -28,7 +28,7 @@ mod slices;
 mod weeks;
 
 use super::Analytics;
-use crate::decide::experiments::ExperimentReport;
+use crate::experimentation::ab_tests::ExperimentReport;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 /// The page of `analytics`.

@@ -2,7 +2,7 @@
 
 use super::plot::{Frame, bar, figure, missing, px, table};
 use super::show;
-use crate::monitor::{Analytics, ModelImportance, ModelPerformance, VersionSummary};
+use crate::monitoring::{Analytics, ModelImportance, ModelPerformance, VersionSummary};
 use crate::registry::{Stage, Verdict};
 use chrono::{DateTime, Utc};
 use maud::{Markup, html};

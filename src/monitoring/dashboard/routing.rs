@@ -2,7 +2,7 @@
 
 use super::plot::{Frame, figure, missing, px, share_ticks, table, thinned};
 use super::{show, weeks};
-use crate::monitor::RoutingShare;
+use crate::monitoring::RoutingShare;
 use chrono::NaiveDate;
 use maud::{Markup, html};
 use std::collections::BTreeMap;

@@ -1,6 +1,6 @@
 //! Numbers as people read them; what is not known, or is no number, is a dash.
 
-use crate::monitor::{Kpi, KpiName};
+use crate::monitoring::{Kpi, KpiName};
 use chrono::{DateTime, Datelike, NaiveDate, Utc};
 
 /// Stands for what is not known.

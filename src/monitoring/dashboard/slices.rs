@@ -2,7 +2,7 @@
 
 use super::plot::{missing, reach};
 use super::{accuracy, show};
-use crate::monitor::{Analytics, Dimension, SliceFigures, WorstSlice};
+use crate::monitoring::{Analytics, Dimension, SliceFigures, WorstSlice};
 use maud::{Markup, html};
 
 /// Slices of a dimension that are shown.

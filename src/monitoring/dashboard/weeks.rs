@@ -1,6 +1,6 @@
 //! Days summed up by week: single days are too noisy to be shown.
 
-use crate::monitor::{Average, Period, Rate};
+use crate::monitoring::{Average, Period, Rate};
 use chrono::{Datelike, NaiveDate, TimeDelta};
 use std::collections::BTreeMap;
 

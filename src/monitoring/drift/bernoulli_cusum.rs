@@ -22,19 +22,19 @@ const LEAST: f64 = 3.5;
 
 /// Page's test of a success rate, in both directions (Page 1954; Hinkley 1971): the log-likelihood ratio
 /// of "it has changed by `shift`" against "it is as usual" is summed up and never falls below zero. What
-/// is usual is learnt from all outcomes up to the last zero of the sum; that zero is also the estimate
+/// is usual is learned from all outcomes up to the last zero of the sum; that zero is also the estimate
 /// of when the change began.
 ///
 /// ```
-/// use devmatrix_ml::monitor::PageHinkley;
-/// let mut watched = PageHinkley::default();
+/// use devmatrix_ml::monitoring::BernoulliCusum;
+/// let mut watched = BernoulliCusum::default();
 /// let usual = |i: u32| i % 5 != 0; // 80 %
 /// assert!((0..3_000).all(|i| watched.observe(usual(i), 300, 0.1, [30_000.0; 2]).is_none()));
 /// let change = (0..500).find_map(|i| watched.observe(i % 5 > 1, 300, 0.1, [30_000.0; 2])).unwrap();
 /// assert!((change.before - 0.8).abs() < 0.01 && (change.after - 0.6).abs() < 0.05);
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct PageHinkley {
+pub struct BernoulliCusum {
     /// Outcomes that tell what is usual, and successes among them.
     usual: (f64, f64),
     /// A fall and a rise.
@@ -94,7 +94,7 @@ pub struct RateChange {
     pub evidence: f64,
 }
 
-impl PageHinkley {
+impl BernoulliCusum {
     /// Takes in an outcome; a change, once it is certain enough.
     ///
     /// Nothing is said before `least` outcomes. `runs` are the outcomes between two false alarms that are
@@ -140,7 +140,7 @@ impl PageHinkley {
 
     /// What came before the last zero of the fall's sum is usual.
     fn learn(&mut self) {
-        let mut learnt = (0.0, 0.0);
+        let mut learned = (0.0, 0.0);
         for (i, side) in self.sides.iter_mut().enumerate() {
             if side.sum > 0.0 {
                 continue;
@@ -149,10 +149,10 @@ impl PageHinkley {
             let passed = side.alarm.take_if(|alarm| alarm.age > AT_ONCE);
             if i == 0 {
                 let passed = passed.map_or((0.0, 0.0), |alarm| alarm.since);
-                learnt = (since.0 + passed.0, since.1 + passed.1);
+                learned = (since.0 + passed.0, since.1 + passed.1);
             }
         }
-        self.usual = (self.usual.0 + learnt.0, self.usual.1 + learnt.1);
+        self.usual = (self.usual.0 + learned.0, self.usual.1 + learned.1);
         if self.usual.0 > MEMORY {
             let fade = MEMORY / self.usual.0;
             self.usual = (MEMORY, self.usual.1 * fade);
@@ -225,7 +225,7 @@ mod tests {
     #[test]
     fn alarms_come_about_as_seldom_as_asked() {
         let mut random = Pcg64::seed_from_u64(7);
-        let mut watched = PageHinkley::default();
+        let mut watched = BernoulliCusum::default();
         let alarms = (0..400_000)
             .filter(|_| watched.observe(random.random_bool(0.8), 300, 0.1, RUNS).is_some())
             .count();
@@ -236,7 +236,7 @@ mod tests {
     fn a_fall_is_found_and_dated() {
         let found = (0..50).filter(|seed| {
             let mut random = Pcg64::seed_from_u64(*seed);
-            let mut watched = PageHinkley::default();
+            let mut watched = BernoulliCusum::default();
             (0..3_000).for_each(|_| {
                 watched.observe(random.random_bool(0.8), 300, 0.1, RUNS);
             });

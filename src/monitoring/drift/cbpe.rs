@@ -1,8 +1,8 @@
 //! How good predictions are likely to turn out, before the feedback comes.
 
-use super::finding::LabelFreeEstimate;
-use crate::learn::{logit, sigmoid};
-use crate::monitor::tally::{Bin, SuccessCell, area};
+use super::finding::CbpeEstimate;
+use crate::monitoring::aggregates::{Bin, SuccessCell, area};
+use crate::stats::{logit, sigmoid};
 use chrono::NaiveDate;
 
 /// As many earlier outcomes weigh as much as the predictions themselves.
@@ -17,12 +17,12 @@ const CAVEAT: &str = "Rests on predictions alone: it sees that tasks have become
 
 /// The estimate for predictions counted by bin in `shown`, corrected by what became of `earlier` ones;
 /// `judged` are those of them that have an outcome.
-pub(in crate::monitor) fn estimate(
+pub(in crate::monitoring) fn estimate(
     (from, until): (NaiveDate, NaiveDate),
     shown: &[Bin],
     earlier: Option<&SuccessCell>,
     judged: Option<&SuccessCell>,
-) -> Option<LabelFreeEstimate> {
+) -> Option<CbpeEstimate> {
     let n: i64 = shown.iter().map(|bin| bin.n).sum();
     if n <= 0 {
         return None;
@@ -33,7 +33,7 @@ pub(in crate::monitor) fn estimate(
     let right = |(bin, chance): (&Bin, &f64)| {
         bin.n as f64 * if bin.predicted() >= 0.5 { *chance } else { 1.0 - chance }
     };
-    Some(LabelFreeEstimate {
+    Some(CbpeEstimate {
         from,
         until,
         predictions: n as u64,
@@ -92,7 +92,7 @@ fn line(rows: &[(f64, f64, f64)]) -> (f64, f64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::monitor::tally::{Scored, bin_of};
+    use crate::monitoring::aggregates::{Scored, bin_of};
 
     #[test]
     fn an_overconfident_past_is_corrected() {

@@ -17,7 +17,7 @@ const MEMORY: f64 = 5_000.0;
 /// calibrated predictions its mean is zero whatever they are. A model that never was calibrated has an
 /// excess that is usual for it; what is watched is its rise.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub(in crate::monitor) struct Concept {
+pub(in crate::monitoring) struct Concept {
     n: f64,
     sum: f64,
     squares: f64,

@@ -1,6 +1,6 @@
 //! How far two distributions are apart, and whether chance explains it.
 
-use crate::monitor::histogram::Histogram;
+use crate::monitoring::histogram::Histogram;
 
 /// Two samples of a number beside each other; unknown values count as one more, below all others.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -125,7 +125,7 @@ pub(super) fn chi_square_above(x: f64, df: f64) -> f64 {
 
 /// How likely a standard normal variable is above `z` (Abramowitz and Stegun 1964, 7.1.26, and the tail's
 /// continued fraction beyond 3).
-pub(in crate::monitor) fn normal_above(z: f64) -> f64 {
+pub(in crate::monitoring) fn normal_above(z: f64) -> f64 {
     if z < 0.0 {
         return 1.0 - normal_above(-z);
     }

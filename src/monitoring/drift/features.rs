@@ -2,17 +2,17 @@
 
 use super::distance::{of_categories, of_numbers};
 use super::finding::{ChangeSize, DriftKind, Finding, Severity};
-use super::places::Places;
 use super::since_words;
+use super::slice_sums::Places;
 use crate::event::{Completion, Started};
-use crate::monitor::dimension::{DIMENSIONS, Dimension, FIRST, Names, UNKNOWN, Values};
-use crate::monitor::histogram::Histogram;
-use crate::monitor::options::MonitorOptions;
+use crate::monitoring::dimension::{DIMENSIONS, Dimension, FIRST, Names, UNKNOWN, Values};
+use crate::monitoring::histogram::Histogram;
+use crate::monitoring::options::MonitorOptions;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 /// Numbers known at the start, in the order of [`at_start`].
-pub(in crate::monitor) const START_NUMBERS: [&str; 13] = [
+pub(in crate::monitoring) const START_NUMBERS: [&str; 13] = [
     "description_length",
     "temperature",
     "max_tokens",
@@ -29,7 +29,7 @@ pub(in crate::monitor) const START_NUMBERS: [&str; 13] = [
 ];
 
 /// Numbers known at the end, in the order of [`at_end`].
-pub(in crate::monitor) const END_NUMBERS: [&str; 6] =
+pub(in crate::monitoring) const END_NUMBERS: [&str; 6] =
     ["seconds", "tokens", "cost_usd", "lines_of_code", "cyclomatic_complexity", "self_review_score"];
 
 /// A window is closed no sooner than this, so that night is not compared with day.
@@ -43,7 +43,7 @@ const NEW_SHARE: f64 = 0.01;
 
 /// The numbers and categories of one kind of record.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub(in crate::monitor) struct FeatureWatch {
+pub(in crate::monitoring) struct FeatureWatch {
     numbers: Vec<Pair<Histogram>>,
     categories: Vec<Pair<Vec<u32>>>,
     places: Pair<Places>,
@@ -65,7 +65,10 @@ struct Pair<T> {
 }
 
 /// What a start says in numbers.
-pub(in crate::monitor) fn at_start(started: &Started, predicted: Option<f64>) -> [f64; START_NUMBERS.len()] {
+pub(in crate::monitoring) fn at_start(
+    started: &Started,
+    predicted: Option<f64>,
+) -> [f64; START_NUMBERS.len()] {
     let task = &started.context;
     let whole = |v: Option<u32>| v.map_or(f64::NAN, f64::from);
     let real = |v: Option<f64>| v.unwrap_or(f64::NAN);
@@ -87,7 +90,7 @@ pub(in crate::monitor) fn at_start(started: &Started, predicted: Option<f64>) ->
 }
 
 /// What an end says in numbers.
-pub(in crate::monitor) fn at_end(end: &Completion) -> [f64; END_NUMBERS.len()] {
+pub(in crate::monitoring) fn at_end(end: &Completion) -> [f64; END_NUMBERS.len()] {
     let real = |v: Option<f64>| v.unwrap_or(f64::NAN);
     [
         real(end.generation_time_seconds),
@@ -101,7 +104,7 @@ pub(in crate::monitor) fn at_end(end: &Completion) -> [f64; END_NUMBERS.len()] {
 
 impl FeatureWatch {
     /// Takes in the numbers of an event, and the slices in which it is; whether its window is full.
-    pub(in crate::monitor) fn add<const N: usize>(
+    pub(in crate::monitoring) fn add<const N: usize>(
         &mut self,
         numbers: &[f64; N],
         values: Option<&Values>,
@@ -119,7 +122,7 @@ impl FeatureWatch {
     }
 
     /// Takes in the categories of an event, before its numbers.
-    pub(in crate::monitor) fn count(&mut self, values: &Values) {
+    pub(in crate::monitoring) fn count(&mut self, values: &Values) {
         self.categories.resize_with(DIMENSIONS, Pair::default);
         for (pair, value) in self.categories.iter_mut().zip(values) {
             let at = usize::from(*value);
@@ -131,7 +134,7 @@ impl FeatureWatch {
     }
 
     /// Closes the window: what has changed in it beyond chance.
-    pub(in crate::monitor) fn close(
+    pub(in crate::monitoring) fn close(
         &mut self,
         named: &[&'static str],
         names: &Names,
@@ -299,12 +302,12 @@ impl FeatureWatch {
     }
 
     /// Forgets weeks before the day.
-    pub(in crate::monitor) fn prune(&mut self, first_day: i32) {
+    pub(in crate::monitoring) fn prune(&mut self, first_day: i32) {
         self.weeks.retain(|(week, _)| week + 6 >= first_day);
     }
 
     /// All numbers that are kept, put together.
-    pub(in crate::monitor) fn totals(&self) -> Vec<Histogram> {
+    pub(in crate::monitoring) fn totals(&self) -> Vec<Histogram> {
         let mut sums: Vec<_> = self.numbers.iter().map(|pair| pair.window.clone()).collect();
         for (_, week) in &self.weeks {
             sums.iter_mut().zip(week).for_each(|(sum, one)| sum.merge(one));

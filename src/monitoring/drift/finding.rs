@@ -1,6 +1,6 @@
 //! What has changed: where, since when, how much, and what to do.
 
-use crate::monitor::dimension::SliceKey;
+use crate::monitoring::dimension::SliceKey;
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -45,7 +45,7 @@ pub enum DriftKind {
     Outcome,
     /// A feature's values are distributed otherwise.
     Feature,
-    /// Predictions became worse than they say themselves: outcomes follow other rules than those learnt.
+    /// Predictions became worse than they say themselves: outcomes follow other rules than those learned.
     Concept,
     /// A value that was not there before.
     NewCategory,
@@ -92,7 +92,7 @@ pub enum Severity {
 /// **It is blind to concept drift**: where the same task now ends otherwise, only feedback tells.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
-pub struct LabelFreeEstimate {
+pub struct CbpeEstimate {
     /// The first day whose generations it is about.
     pub from: NaiveDate,
     /// The last day.

@@ -1,27 +1,27 @@
 //! What has changed: outcomes, features, what the models make of them, values that are new.
 
+mod bernoulli_cusum;
+mod cbpe;
 mod concept;
 mod distance;
 mod features;
 mod finding;
-mod label_free;
-mod locate;
-mod page_hinkley;
-mod places;
+mod slice_attribution;
+mod slice_sums;
 
+pub use bernoulli_cusum::{BernoulliCusum, RateChange};
+pub(super) use cbpe::estimate;
 pub(super) use distance::normal_above;
 pub(super) use features::{END_NUMBERS, FeatureWatch, START_NUMBERS, at_end, at_start};
-pub use finding::{ChangeSize, DriftKind, Finding, LabelFreeEstimate, Severity};
-pub(super) use label_free::estimate;
-pub use page_hinkley::{PageHinkley, RateChange};
+pub use finding::{CbpeEstimate, ChangeSize, DriftKind, Finding, Severity};
 
 use super::dimension::{DIMENSIONS, Dimension, FIRST, Names, SliceKey};
 use super::options::MonitorOptions;
-use super::recent::{Judged, Recent};
+use super::recent::{Evaluated, Recent};
 use chrono::{DateTime, Utc};
 use concept::Concept;
-use locate::Place;
 use serde::{Deserialize, Serialize};
+use slice_attribution::Place;
 
 /// Findings that are kept.
 const KEPT: usize = 100;
@@ -38,8 +38,8 @@ const RISES: f64 = 10.0;
 /// All that watches outcomes, and what was found.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Drift {
-    all: PageHinkley,
-    slices: [Vec<PageHinkley>; DIMENSIONS],
+    all: BernoulliCusum,
+    slices: [Vec<BernoulliCusum>; DIMENSIONS],
     concept: Concept,
     /// The newest last.
     findings: Vec<Finding>,
@@ -72,7 +72,8 @@ impl Told {
             return change.began <= self.found;
         }
         let rest = |place, without| {
-            locate::rates(recent, place, without, change.began.min(self.since), change.began).change()
+            slice_attribution::rates(recent, place, without, change.began.min(self.since), change.began)
+                .change()
         };
         match self.place {
             None => rest(None, change.place).abs() > change.by.abs() / 2.0,
@@ -93,7 +94,13 @@ impl Drift {
     }
 
     /// Takes in the newest of the recent outcomes.
-    pub(super) fn observe(&mut self, row: &Judged, recent: &Recent, names: &Names, options: &MonitorOptions) {
+    pub(super) fn observe(
+        &mut self,
+        row: &Evaluated,
+        recent: &Recent,
+        names: &Names,
+        options: &MonitorOptions,
+    ) {
         let run = |share: f64| {
             let fall = 10_000.0 / (options.false_alarms * share);
             [fall, fall * RISES]
@@ -107,7 +114,7 @@ impl Drift {
             let Some(at) = value.checked_sub(FIRST).map(usize::from) else { continue };
             let slices = &mut self.slices[dimension as usize];
             if slices.len() <= at {
-                slices.resize_with(at + 1, PageHinkley::default);
+                slices.resize_with(at + 1, BernoulliCusum::default);
             }
             let change = slices[at].observe(row.success, least, fall, run(SHARES[dimension as usize]));
             if let Some(change) = change {
@@ -132,13 +139,13 @@ impl Drift {
         options: &MonitorOptions,
     ) {
         let fall = change.after < change.before;
-        let began = locate::began(recent, place, change.outcomes);
+        let began = slice_attribution::began(recent, place, change.outcomes);
         self.told.retain(|told| told.found >= recent.first());
         let known = Change { place, began, by: change.after - change.before };
         if self.told.iter().any(|told| told.fall == fall && told.explains(&known, recent)) {
             return;
         }
-        let named = locate::best(recent, place, began, fall);
+        let named = slice_attribution::best(recent, place, began, fall);
         if named != place
             && let Some((dimension, value)) = named
             && let Some(watched) = self.slices[dimension as usize].get_mut(usize::from(value - FIRST))
@@ -147,8 +154,8 @@ impl Drift {
         }
         let found = recent.taken();
         self.told.push(Told { place: named, fall, since: began, found });
-        let rates = locate::rates(recent, named, None, began, began);
-        let within = locate::within(recent, named, began, fall);
+        let rates = slice_attribution::rates(recent, named, None, began, began);
+        let within = slice_attribution::within(recent, named, began, fall);
         let key = |place: Place| place.and_then(|(dimension, value)| names.key(dimension, value));
         let rates = if named == place { rates.with_before(change.before) } else { rates };
         let times = Times { since: time_of(recent, began), now: time_of(recent, found - 1) };
@@ -169,7 +176,7 @@ fn time_of(recent: &Recent, number: u64) -> DateTime<Utc> {
 fn outcome_finding(
     slice: Option<SliceKey>,
     within: Option<SliceKey>,
-    rates: &locate::Rates,
+    rates: &slice_attribution::Rates,
     times: &Times,
     change: &RateChange,
     options: &MonitorOptions,
@@ -216,7 +223,7 @@ fn outcome_finding(
 fn concept_finding(rise: &concept::LossRise, recent: &Recent, names: &Names) -> Finding {
     let taken = recent.taken();
     let began = taken.saturating_sub(rise.outcomes);
-    let place = locate::most_excess(recent, began);
+    let place = slice_attribution::most_excess(recent, began);
     let slice = place.and_then(|(dimension, value)| names.key(dimension, value));
     let times = Times { since: time_of(recent, began), now: time_of(recent, taken - 1) };
     let most = slice.as_ref().map(|slice| format!(", most of it with {slice}")).unwrap_or_default();

@@ -1,8 +1,8 @@
 //! Where a change sits: which slice explains it best, and which part of that.
 
 use super::concept::excess;
-use crate::monitor::dimension::{DIMENSIONS, Dimension, FIRST};
-use crate::monitor::recent::{Judged, Recent};
+use crate::monitoring::dimension::{DIMENSIONS, Dimension, FIRST};
+use crate::monitoring::recent::{Evaluated, Recent};
 
 /// A slice by its number; `None` for all generations.
 pub(super) type Place = Option<(Dimension, u16)>;
@@ -58,7 +58,7 @@ impl Rates {
     }
 }
 
-fn is_in(row: &Judged, place: Place) -> bool {
+fn is_in(row: &Evaluated, place: Place) -> bool {
     place.is_none_or(|(dimension, value)| row.values[dimension as usize] == value)
 }
 

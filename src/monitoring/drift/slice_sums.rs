@@ -1,7 +1,7 @@
 //! Where a number's change sits: how far it moved in each slice, and how little in the rest.
 
-use crate::monitor::dimension::{DIMENSIONS, Dimension, FIRST, Values};
-use crate::monitor::histogram::bin;
+use crate::monitoring::dimension::{DIMENSIONS, Dimension, FIRST, Values};
+use crate::monitoring::histogram::bin;
 use serde::{Deserialize, Serialize};
 
 /// Fewer numbers than this say nothing of a slice.

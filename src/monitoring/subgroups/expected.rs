@@ -1,8 +1,7 @@
 //! What each outcome's attributes let expect, one by one.
-
-use crate::learn::sigmoid;
-use crate::monitor::dimension::DIMENSIONS;
-use crate::monitor::recent::Judged;
+use crate::monitoring::dimension::DIMENSIONS;
+use crate::monitoring::recent::Evaluated;
+use crate::stats::sigmoid;
 
 /// Draws the effect of a rare value to none, as that many outcomes at even odds would.
 const RIDGE: f64 = 1.0;
@@ -14,7 +13,7 @@ const EDGE: f64 = 0.02;
 /// The chance of success of each row by an additive model of its attributes in log-odds (logistic
 /// regression, fitted attribute by attribute): so a weak agent in a hard language is expected to fail
 /// often, and only what goes beyond that is a pattern.
-pub(super) fn expected(rows: &[Judged]) -> Vec<f64> {
+pub(super) fn expected(rows: &[Evaluated]) -> Vec<f64> {
     let n = rows.len() as f64;
     let successes = rows.iter().filter(|row| row.success).count() as f64;
     let rate = ((successes + 0.5) / (n + 1.0)).clamp(EDGE, 1.0 - EDGE);
@@ -28,7 +27,7 @@ pub(super) fn expected(rows: &[Judged]) -> Vec<f64> {
 }
 
 /// One Newton step of the effects of one attribute's values.
-fn step(rows: &[Judged], dimension: usize, margins: &mut [f64]) {
+fn step(rows: &[Evaluated], dimension: usize, margins: &mut [f64]) {
     let mut sums: Vec<(f64, f64)> = Vec::new();
     for (row, margin) in rows.iter().zip(&*margins) {
         let value = usize::from(row.values[dimension]);
@@ -51,18 +50,18 @@ mod tests {
 
     #[test]
     fn parts_that_add_up_are_expected() {
-        let odds = [[0.2, 0.5], [0.5, 0.8]];
+        let probability = [[0.2, 0.5], [0.5, 0.8]];
         let rows: Vec<_> = (0..4000_u32)
             .map(|i| {
                 let (a, b) = (i % 2, i / 2 % 2);
                 let mut values = [0; DIMENSIONS];
                 (values[0], values[1]) = (2 + a as u16, 2 + b as u16);
-                let success = f64::from(i / 4 % 10) < 10.0 * odds[a as usize][b as usize];
-                Judged { known_at: 0, values, words: Default::default(), success, predicted: f32::NAN }
+                let success = f64::from(i / 4 % 10) < 10.0 * probability[a as usize][b as usize];
+                Evaluated { known_at: 0, values, words: Default::default(), success, predicted: f32::NAN }
             })
             .collect();
         for (row, p) in rows.iter().zip(expected(&rows)).take(4) {
-            let wanted = odds[usize::from(row.values[0] - 2)][usize::from(row.values[1] - 2)];
+            let wanted = probability[usize::from(row.values[0] - 2)][usize::from(row.values[1] - 2)];
             assert!((p - wanted).abs() < 0.02, "{p} {wanted}");
         }
     }

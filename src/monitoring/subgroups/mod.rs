@@ -6,17 +6,17 @@
 //! let expect *in that block*: an agent that has become worse as a whole makes no pattern.
 
 mod expected;
-mod pattern;
 mod search;
+mod subgroup;
 
-pub use pattern::{Condition, Pattern};
+pub use subgroup::{Condition, Subgroup};
 
 use super::dimension::{Dimension, Names};
 use super::drift::normal_above;
 use super::options::MonitorOptions;
-use super::recent::{Judged, Recent};
+use super::recent::{Evaluated, Recent};
 use super::slices::normal_quantile_above;
-use super::words::Words;
+use super::vocabulary::Words;
 use chrono::{DateTime, Utc};
 use expected::expected;
 use search::{Item, Items, Surprise, WORD, holds, most_surprising, surprise, take_for_granted};
@@ -39,7 +39,7 @@ pub(super) struct Patterns {
     /// The number of the first outcome that was not looked at yet.
     seen: u64,
     suspected: Vec<Suspicion>,
-    confirmed: Vec<Pattern>,
+    confirmed: Vec<Subgroup>,
     /// What the confirmed ones have in common, in their order.
     known: Vec<Items>,
 }
@@ -60,7 +60,7 @@ struct Suspicion {
 }
 
 impl Patterns {
-    pub(super) fn confirmed(&self) -> &[Pattern] {
+    pub(super) fn confirmed(&self) -> &[Subgroup] {
         &self.confirmed
     }
 
@@ -91,7 +91,7 @@ impl Patterns {
     }
 
     /// Holds each suspicion against a block.
-    fn look(&mut self, block: &[Judged]) {
+    fn look(&mut self, block: &[Evaluated]) {
         if self.suspected.is_empty() {
             return;
         }
@@ -122,7 +122,7 @@ impl Patterns {
     }
 
     /// Raises new suspicions, leaving aside what is known or suspected already.
-    fn suspect(&mut self, rows: &[Judged], now: DateTime<Utc>) {
+    fn suspect(&mut self, rows: &[Evaluated], now: DateTime<Utc>) {
         let mut expected = expected(rows);
         let known = self.known.iter().chain(self.suspected.iter().map(|suspicion| &suspicion.items));
         known.for_each(|items| take_for_granted(rows, &mut expected, items));
@@ -152,7 +152,7 @@ fn pattern(
     words: &Words,
     options: &MonitorOptions,
     now: DateTime<Utc>,
-) -> Pattern {
+) -> Subgroup {
     let since = &suspicion.since;
     let conditions: Vec<_> =
         suspicion.items.iter().filter_map(|item| condition(*item, names, words)).collect();
@@ -175,7 +175,7 @@ fn pattern(
         since.n,
         if emerging { "; that is new" } else { "" }
     );
-    Pattern {
+    Subgroup {
         conditions,
         n: since.n as u64,
         actual,

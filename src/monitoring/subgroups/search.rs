@@ -1,7 +1,7 @@
 //! Pairs and triples of attributes and words whose outcomes are not what their parts let expect.
 
-use crate::monitor::dimension::FIRST;
-use crate::monitor::recent::Judged;
+use crate::monitoring::dimension::FIRST;
+use crate::monitoring::recent::Evaluated;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
@@ -34,7 +34,7 @@ impl Item {
         (self.0 >> 16, self.0 as u16)
     }
 
-    pub(super) fn is_in(self, row: &Judged) -> bool {
+    pub(super) fn is_in(self, row: &Evaluated) -> bool {
         match self.parts() {
             (WORD, number) => row.words.contains(&number),
             (kind, number) => row.values[kind as usize] == number,
@@ -43,7 +43,7 @@ impl Item {
 }
 
 /// All that a row has.
-fn items(row: &Judged) -> impl Iterator<Item = Item> {
+fn items(row: &Evaluated) -> impl Iterator<Item = Item> {
     let attributes = row.values.iter().enumerate().filter(|(_, value)| **value >= FIRST);
     let words = row.words.iter().take_while(|word| **word > 0);
     attributes
@@ -52,7 +52,7 @@ fn items(row: &Judged) -> impl Iterator<Item = Item> {
 }
 
 /// Whether a row has all of them.
-pub(super) fn holds(items: &[Item], row: &Judged) -> bool {
+pub(super) fn holds(items: &[Item], row: &Evaluated) -> bool {
     items.iter().all(|item| item.is_in(row))
 }
 
@@ -99,7 +99,7 @@ impl Surprise {
 }
 
 /// The outcomes of the rows that have all of `of`, against what was expected.
-pub(super) fn surprise(rows: &[Judged], expected: &[f64], of: &[Item]) -> Surprise {
+pub(super) fn surprise(rows: &[Evaluated], expected: &[f64], of: &[Item]) -> Surprise {
     let mut sum = Surprise::default();
     for (row, expected) in rows.iter().zip(expected).filter(|(row, _)| holds(of, row)) {
         sum.add(row.success, *expected);
@@ -109,7 +109,7 @@ pub(super) fn surprise(rows: &[Judged], expected: &[f64], of: &[Item]) -> Surpri
 
 /// Moves what is expected of the rows of a known pattern to what came of them, so that its shadows (other
 /// combinations that hold many of the same rows) are no surprise.
-pub(super) fn take_for_granted(rows: &[Judged], expected: &mut [f64], known: &[Item]) {
+pub(super) fn take_for_granted(rows: &[Evaluated], expected: &mut [f64], known: &[Item]) {
     let by = surprise(rows, expected, known).difference();
     for (_, expected) in rows.iter().zip(expected).filter(|(row, _)| holds(known, row)) {
         *expected = (*expected + by).clamp(0.02, 0.98);
@@ -117,7 +117,7 @@ pub(super) fn take_for_granted(rows: &[Judged], expected: &mut [f64], known: &[I
 }
 
 /// The most surprising combination, if any is surprising enough to be looked at further.
-pub(super) fn most_surprising(rows: &[Judged], expected: &[f64]) -> Option<Items> {
+pub(super) fn most_surprising(rows: &[Evaluated], expected: &[f64]) -> Option<Items> {
     let least = (LEAST_SHARE * rows.len() as f64).max(FEWEST);
     let frequent = frequent(rows, least);
     let pairs = pairs(rows, expected, &frequent);
@@ -145,7 +145,7 @@ pub(super) fn most_surprising(rows: &[Judged], expected: &[f64]) -> Option<Items
 }
 
 /// Items of at least so many rows, the most frequent first.
-fn frequent(rows: &[Judged], least: f64) -> Items {
+fn frequent(rows: &[Evaluated], least: f64) -> Items {
     let mut counts: HashMap<Item, u32> = HashMap::new();
     rows.iter().flat_map(items).for_each(|item| *counts.entry(item).or_default() += 1);
     let mut frequent: Vec<_> = counts.into_iter().filter(|(_, n)| f64::from(*n) >= least).collect();
@@ -155,7 +155,7 @@ fn frequent(rows: &[Judged], least: f64) -> Items {
 }
 
 /// The surprise of each pair, the first of two in the order of `frequent` first.
-fn pairs(rows: &[Judged], expected: &[f64], frequent: &[Item]) -> Vec<Surprise> {
+fn pairs(rows: &[Evaluated], expected: &[f64], frequent: &[Item]) -> Vec<Surprise> {
     let places: HashMap<Item, usize> = frequent.iter().enumerate().map(|(at, item)| (*item, at)).collect();
     let mut pairs = vec![Surprise::default(); frequent.len() * frequent.len()];
     let mut present = Vec::new();
@@ -174,7 +174,7 @@ fn pairs(rows: &[Judged], expected: &[f64], frequent: &[Item]) -> Vec<Surprise> 
 
 /// A part of the combination that holds all of its surprise.
 fn narrower(
-    rows: &[Judged],
+    rows: &[Evaluated],
     expected: &[f64],
     frequent: &[Item],
     found: &[Item],

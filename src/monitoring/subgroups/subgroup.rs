@@ -1,6 +1,6 @@
 //! A combination that does better or worse than its parts let expect.
 
-use crate::monitor::dimension::SliceKey;
+use crate::monitoring::dimension::SliceKey;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -9,7 +9,7 @@ use std::fmt;
 /// language and so on let expect, found on some outcomes and confirmed on later ones.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
-pub struct Pattern {
+pub struct Subgroup {
     /// What its generations have in common.
     pub conditions: Vec<Condition>,
     /// Outcomes that confirmed it, all later than those it was found on.

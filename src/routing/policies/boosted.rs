@@ -1,10 +1,10 @@
-//! The model in production as a policy: its predictions, as unsure as they say, and what was learnt
+//! The model in production as a policy: its predictions, as unsure as they say, and what was learned
 //! since it was trained.
 
 use super::online::{Margins, Online};
-use super::{Arm, Belief, Objective, Policy, TaskOutcome, ThompsonParams, load, store, verified};
+use super::{Arm, Objective, Policy, Posterior, TaskOutcome, ThompsonParams, load, store, verified};
 use crate::error::Result;
-use crate::learn::logit;
+use crate::stats::logit;
 use serde::{Deserialize, Serialize};
 
 /// Thompson sampling from the boosted model's predictions and their intervals.
@@ -31,7 +31,7 @@ impl Default for Boosted {
 }
 
 impl Boosted {
-    /// A policy that has learnt nothing beside the model yet.
+    /// A policy that has learned nothing beside the model yet.
     ///
     /// # Errors
     /// `InvalidInput` naming the parameter that is out of range.
@@ -50,12 +50,13 @@ impl Boosted {
 }
 
 fn offset(arm: &Arm) -> f64 {
-    arm.predicted.map_or(0.0, |belief| log_odds(belief.success))
+    arm.predicted.map_or(0.0, |posterior| log_odds(posterior.success))
 }
 
 /// The standard deviation of the prediction's log-odds: that of the 90 % interval.
 fn doubt(arm: &Arm) -> f64 {
-    arm.predicted.map_or(0.0, |belief| (log_odds(belief.high) - log_odds(belief.low)).max(0.0) / 3.29)
+    arm.predicted
+        .map_or(0.0, |posterior| (log_odds(posterior.high) - log_odds(posterior.low)).max(0.0) / 3.29)
 }
 
 fn log_odds(p: f64) -> f64 {
@@ -67,12 +68,12 @@ impl Policy for Boosted {
         "boosted 2"
     }
 
-    fn odds(&self, arms: &[Arm], objective: &Objective, seed: u64) -> Vec<f64> {
-        self.params.odds(self.margins(arms), self.model.outcomes(), (arms, objective), seed)
+    fn propensities(&self, arms: &[Arm], objective: &Objective, seed: u64) -> Vec<f64> {
+        self.params.propensities(self.margins(arms), self.model.outcomes(), (arms, objective), seed)
     }
 
-    fn beliefs(&self, arms: &[Arm]) -> Vec<Belief> {
-        self.margins(arms).beliefs()
+    fn posteriors(&self, arms: &[Arm]) -> Vec<Posterior> {
+        self.margins(arms).posteriors()
     }
 
     fn beats(&self, pair: &[Arm; 2], objective: &Objective, seed: u64) -> f64 {

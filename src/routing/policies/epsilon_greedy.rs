@@ -2,7 +2,7 @@
 
 use super::online::{Margins, Online, OnlineParams};
 use super::{
-    Arm, Belief, Objective, Policy, TaskOutcome, Verify, above_floor, all_on, load, store, verified,
+    Arm, Objective, Policy, Posterior, TaskOutcome, Verify, above_floor, all_on, load, store, verified,
 };
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -87,13 +87,13 @@ impl Policy for EpsilonGreedy {
         "epsilon-greedy 1"
     }
 
-    fn odds(&self, arms: &[Arm], objective: &Objective, _seed: u64) -> Vec<f64> {
-        let means: Vec<_> = self.beliefs(arms).iter().map(|belief| belief.success).collect();
+    fn propensities(&self, arms: &[Arm], objective: &Objective, _seed: u64) -> Vec<f64> {
+        let means: Vec<_> = self.posteriors(arms).iter().map(|posterior| posterior.success).collect();
         above_floor(all_on(objective.best(arms, &means), arms.len()), self.epsilon())
     }
 
-    fn beliefs(&self, arms: &[Arm]) -> Vec<Belief> {
-        self.margins(arms).beliefs()
+    fn posteriors(&self, arms: &[Arm]) -> Vec<Posterior> {
+        self.margins(arms).posteriors()
     }
 
     fn beats(&self, pair: &[Arm; 2], objective: &Objective, seed: u64) -> f64 {

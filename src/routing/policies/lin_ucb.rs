@@ -2,10 +2,10 @@
 
 use super::online::{Margins, Online, OnlineParams};
 use super::{
-    Arm, Belief, Objective, Policy, TaskOutcome, Verify, above_floor, all_on, load, store, verified,
+    Arm, Objective, Policy, Posterior, TaskOutcome, Verify, above_floor, all_on, load, store, verified,
 };
 use crate::error::{Error, Result};
-use crate::learn::sigmoid;
+use crate::stats::sigmoid;
 use serde::{Deserialize, Serialize};
 
 /// `LinUCB` (Li, Chu, Langford and Schapire 2010) on a Bayesian logistic regression. By itself it has no
@@ -77,7 +77,7 @@ impl Policy for LinUcb {
         "linucb 1"
     }
 
-    fn odds(&self, arms: &[Arm], objective: &Objective, _seed: u64) -> Vec<f64> {
+    fn propensities(&self, arms: &[Arm], objective: &Objective, _seed: u64) -> Vec<f64> {
         let margins = self.margins(arms);
         let bound = |(at, mean): (usize, &f64)| {
             sigmoid(mean + self.params.alpha * margins.covariance[at][at].max(0.0).sqrt())
@@ -86,8 +86,8 @@ impl Policy for LinUcb {
         above_floor(all_on(objective.best(arms, &bounds), arms.len()), self.params.floor)
     }
 
-    fn beliefs(&self, arms: &[Arm]) -> Vec<Belief> {
-        self.margins(arms).beliefs()
+    fn posteriors(&self, arms: &[Arm]) -> Vec<Posterior> {
+        self.margins(arms).posteriors()
     }
 
     fn beats(&self, pair: &[Arm; 2], objective: &Objective, seed: u64) -> f64 {

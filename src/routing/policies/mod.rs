@@ -29,7 +29,7 @@ pub struct Arm {
     /// What is known of task and plan: hashed names with their values, ascending.
     pub features: Vec<(u64, f64)>,
     /// Success as the model in production predicts it, where it was asked.
-    pub predicted: Option<Belief>,
+    pub predicted: Option<Posterior>,
     /// Expected US dollars.
     pub cost_usd: f64,
     /// Expected seconds.
@@ -39,7 +39,7 @@ pub struct Arm {
 /// A probability of success with its 90 % interval.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
-pub struct Belief {
+pub struct Posterior {
     /// The probability.
     pub success: f64,
     /// Lower end.
@@ -66,18 +66,18 @@ pub trait Policy: fmt::Debug + Send + Sync {
 
     /// The odds of each of `arms`, 0 to 1, together 1. `seed` stands for all that is random in them;
     /// the same arms, state and seed give the same odds.
-    fn odds(&self, arms: &[Arm], objective: &Objective, seed: u64) -> Vec<f64>;
+    fn propensities(&self, arms: &[Arm], objective: &Objective, seed: u64) -> Vec<f64>;
 
     /// What it believes of each of `arms`.
-    fn beliefs(&self, arms: &[Arm]) -> Vec<Belief>;
+    fn posteriors(&self, arms: &[Arm]) -> Vec<Posterior>;
 
-    /// How likely the first of two arms is the better one, 0 to 1. `seed` as in [`Policy::odds`].
+    /// How likely the first of two arms is the better one, 0 to 1. `seed` as in [`Policy::propensities`].
     fn beats(&self, pair: &[Arm; 2], objective: &Objective, seed: u64) -> f64;
 
     /// Learns what became of a task that was done as `arm` says, however long ago that was.
     fn learn(&mut self, arm: &Arm, outcome: &TaskOutcome);
 
-    /// All that it has learnt.
+    /// All that it has learned.
     ///
     /// # Errors
     /// `Internal` when it cannot be written.
@@ -99,9 +99,9 @@ pub(super) fn all_on(at: usize, count: usize) -> Vec<f64> {
 }
 
 /// These odds, with a share of `floor` given to all alike.
-fn above_floor(odds: Vec<f64>, floor: f64) -> Vec<f64> {
-    let even = floor / odds.len() as f64;
-    odds.into_iter().map(|p| (1.0 - floor) * p + even).collect()
+fn above_floor(propensities: Vec<f64>, floor: f64) -> Vec<f64> {
+    let even = floor / propensities.len() as f64;
+    propensities.into_iter().map(|p| (1.0 - floor) * p + even).collect()
 }
 
 fn store(policy: &impl Serialize) -> Result<Vec<u8>> {
@@ -114,7 +114,7 @@ fn load<P: DeserializeOwned>(bytes: &[u8]) -> Result<P> {
     if left.is_empty() { Ok(read) } else { Err(Error::corrupt("the policy's state is longer than it says")) }
 }
 
-impl Belief {
+impl Posterior {
     /// A probability with its 90 % interval.
     pub fn new(success: f64, (low, high): (f64, f64)) -> Self {
         Self { success, low, high }
@@ -132,9 +132,9 @@ impl TaskOutcome {
 ///
 /// # Errors
 /// `InvalidInput` when the odds are not from 0 to 1 or do not add up to 1, or `at` is not in [0, 1).
-pub fn draw(odds: &[f64], at: f64) -> Result<usize> {
-    let sum: f64 = odds.iter().sum();
-    if !odds.iter().all(|p| (0.0..=1.0).contains(p)) || !(1.0 - 1e-6..=1.0 + 1e-6).contains(&sum) {
+pub fn draw(propensities: &[f64], at: f64) -> Result<usize> {
+    let sum: f64 = propensities.iter().sum();
+    if !propensities.iter().all(|p| (0.0..=1.0).contains(p)) || !(1.0 - 1e-6..=1.0 + 1e-6).contains(&sum) {
         return Err(Error::invalid(format!("odds must be from 0 to 1 and add up to 1, here to {sum}")));
     }
     if !(0.0..1.0).contains(&at) {
@@ -142,7 +142,7 @@ pub fn draw(odds: &[f64], at: f64) -> Result<usize> {
     }
     let mut left = at * sum;
     let mut last = 0;
-    for (index, p) in odds.iter().enumerate().filter(|(_, p)| **p > 0.0) {
+    for (index, p) in propensities.iter().enumerate().filter(|(_, p)| **p > 0.0) {
         if left < *p {
             return Ok(index);
         }

@@ -6,9 +6,9 @@
 //! what is not known of the task). Weights drift a little with every outcome, and much where outcomes
 //! keep surprising, so the world may change.
 
-use super::{Arm, Belief, Objective, Verify};
+use super::{Arm, Objective, Posterior, Verify};
 use crate::error::{Error, Result};
-use crate::learn::sigmoid;
+use crate::stats::sigmoid;
 use rand::Rng;
 use rand_pcg::Pcg64Mcg;
 use serde::{Deserialize, Serialize};
@@ -83,7 +83,7 @@ impl Online {
         Self { params, ..Self::default() }
     }
 
-    /// How many outcomes it has learnt.
+    /// How many outcomes it has learned.
     pub(super) fn outcomes(&self) -> u64 {
         self.outcomes
     }
@@ -168,11 +168,11 @@ impl Online {
     /// Doubts the weights whose outcomes keep running against what was believed.
     fn watch(&mut self, row: &[(usize, f64)], p: f64, y: f64) {
         let surprise = (y - p) / (p * (1.0 - p)).max(1e-4).sqrt();
-        let spread = (NEW_RESIDUAL / (2.0 - NEW_RESIDUAL)).sqrt();
+        let exploration_scale = (NEW_RESIDUAL / (2.0 - NEW_RESIDUAL)).sqrt();
         for (at, _) in row {
             let residual = &mut self.residual[*at];
             *residual += NEW_RESIDUAL * (surprise - *residual);
-            if residual.abs() > self.params.surprise * spread {
+            if residual.abs() > self.params.surprise * exploration_scale {
                 *residual = 0.0;
                 let variance = &mut self.covariance[*at][*at];
                 *variance += (1.0 - *variance).clamp(0.0, JUMP);
@@ -221,20 +221,20 @@ impl Verify for Online {
 
 impl Margins {
     /// The same with standard deviations so many times as large.
-    pub(super) fn spread_by(mut self, spread: f64) -> Self {
-        let scale = spread * spread;
+    pub(super) fn spread_by(mut self, exploration_scale: f64) -> Self {
+        let scale = exploration_scale * exploration_scale;
         self.covariance.iter_mut().flatten().for_each(|value| *value *= scale);
         self
     }
 
     /// Each arm's probability of success with its 90 % interval.
-    pub(super) fn beliefs(&self) -> Vec<Belief> {
-        let belief = |(at, mean): (usize, &f64)| {
+    pub(super) fn posteriors(&self) -> Vec<Posterior> {
+        let posterior = |(at, mean): (usize, &f64)| {
             let sd = self.covariance[at][at].max(0.0).sqrt();
             let interval = (sigmoid(mean - 1.645 * sd), sigmoid(mean + 1.645 * sd));
-            Belief::new(moderated(*mean, sd * sd), interval)
+            Posterior::new(moderated(*mean, sd * sd), interval)
         };
-        self.mean.iter().enumerate().map(belief).collect()
+        self.mean.iter().enumerate().map(posterior).collect()
     }
 
     /// In which share of `count` draws from it each arm is the best.
@@ -321,7 +321,7 @@ mod tests {
         Arm { features: features.to_vec(), ..Arm::default() }
     }
 
-    fn learnt(rate: impl Fn(u64) -> bool, n: u64) -> Online {
+    fn learned(rate: impl Fn(u64) -> bool, n: u64) -> Online {
         let mut model = Online::new(OnlineParams { drift: 0.0, ..OnlineParams::default() });
         (0..n).for_each(|i| model.learn(&arm(&[(1, 1.0)]), 0.0, rate(i)));
         model
@@ -329,7 +329,7 @@ mod tests {
 
     #[test]
     fn it_finds_the_rate_and_grows_sure_as_theory_says() {
-        let model = learnt(|i| i % 4 != 0, 4000);
+        let model = learned(|i| i % 4 != 0, 4000);
         let margins = model.margins(&[arm(&[(1, 1.0)])], |_| 0.0);
         assert!((margins.mean[0] - 3_f64.ln()).abs() < 0.01, "{margins:?}");
         // The inverse of prior precision and Fisher information.
@@ -339,7 +339,7 @@ mod tests {
 
     #[test]
     fn what_arms_share_and_nobody_knows_does_not_tell_them_apart() {
-        let model = learnt(|_| true, 5);
+        let model = learned(|_| true, 5);
         let arms = [arm(&[(7, 1.0), (8, 1.0)]), arm(&[(7, 1.0)])];
         let margins = model.margins(&arms, |_| 0.0);
         let difference = margins.covariance[0][0] + margins.covariance[1][1] - 2.0 * margins.covariance[0][1];

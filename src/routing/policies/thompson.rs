@@ -1,7 +1,7 @@
 //! Thompson sampling: each candidate is chosen as often as it may be the best.
 
 use super::online::{Margins, Online, OnlineParams};
-use super::{Arm, Belief, Objective, Policy, TaskOutcome, Verify, above_floor, load, store, verified};
+use super::{Arm, Objective, Policy, Posterior, TaskOutcome, Verify, above_floor, load, store, verified};
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 
@@ -28,12 +28,15 @@ pub struct ThompsonParams {
     pub samples: u32,
     /// By how much what is believed is spread beyond what theory says as long as nothing is known, above 0
     /// and at most 10; by default 1, which is theory's. Less explores less.
-    pub spread: f64,
+    #[serde(alias = "spread")]
+    pub exploration_scale: f64,
     /// What that spread comes to in the end, above 0 and at most 10; by default 0.1. Tasks differ, so that
     /// something is left to be tried for ever; in the long run it no longer pays (Chapelle and Li 2011).
-    pub settled_spread: f64,
+    #[serde(alias = "settled_spread")]
+    pub final_exploration_scale: f64,
     /// Outcomes after which half the way from the one to the other is gone, above 0; by default 4,000.
-    pub settling: f64,
+    #[serde(alias = "settling")]
+    pub annealing: f64,
     /// Odds that are shared out evenly, 0 to 1: what has no odds cannot be judged afterwards. By default
     /// 0.002, which costs little; to judge policies much unlike this one it takes 0.1 to 0.3 for a while.
     pub floor: f64,
@@ -45,9 +48,9 @@ impl Default for ThompsonParams {
     fn default() -> Self {
         Self {
             samples: 100,
-            spread: 1.0,
-            settled_spread: 0.1,
-            settling: 4000.0,
+            exploration_scale: 1.0,
+            final_exploration_scale: 0.1,
+            annealing: 4000.0,
             floor: 0.002,
             online: OnlineParams::default(),
         }
@@ -78,38 +81,38 @@ impl Thompson {
 
 impl ThompsonParams {
     /// The odds of `arms`, of which so many outcomes have taught what `margins` says.
-    pub(super) fn odds(
+    pub(super) fn propensities(
         &self,
         margins: Margins,
         outcomes: u64,
         (arms, objective): (&[Arm], &Objective),
         seed: u64,
     ) -> Vec<f64> {
-        let spread = margins.spread_by(self.spread_after(outcomes));
-        above_floor(spread.shares_best(arms, objective, self.samples, seed), self.floor)
+        let exploration_scale = margins.spread_by(self.spread_after(outcomes));
+        above_floor(exploration_scale.shares_best(arms, objective, self.samples, seed), self.floor)
     }
 
     /// The spread after so many outcomes.
     fn spread_after(&self, outcomes: u64) -> f64 {
-        let left = 1.0 / (1.0 + outcomes as f64 / self.settling);
-        self.settled_spread + (self.spread - self.settled_spread) * left
+        let left = 1.0 / (1.0 + outcomes as f64 / self.annealing);
+        self.final_exploration_scale + (self.exploration_scale - self.final_exploration_scale) * left
     }
 }
 
 impl Verify for ThompsonParams {
     fn verify(&self) -> Result<()> {
         self.online.verify()?;
-        let Self { samples, spread, settled_spread, settling, floor, .. } = *self;
-        let is_spread = |spread: f64| (f64::MIN_POSITIVE..=10.0).contains(&spread);
+        let Self { samples, exploration_scale, final_exploration_scale, annealing, floor, .. } = *self;
+        let is_spread = |exploration_scale: f64| (f64::MIN_POSITIVE..=10.0).contains(&exploration_scale);
         if !(1..=100_000).contains(&samples)
-            || !is_spread(spread)
-            || !is_spread(settled_spread)
-            || !(f64::MIN_POSITIVE..=f64::MAX).contains(&settling)
+            || !is_spread(exploration_scale)
+            || !is_spread(final_exploration_scale)
+            || !(f64::MIN_POSITIVE..=f64::MAX).contains(&annealing)
             || !(0.0..=1.0).contains(&floor)
         {
             return Err(Error::invalid(format!(
-                "Thompson: samples is {samples}, expected 1 to 100000; spread is {spread} and settled_spread \
-                 {settled_spread}, expected above 0 and at most 10; settling is {settling}, expected above 0; \
+                "Thompson: samples is {samples}, expected 1 to 100000; exploration_scale is {exploration_scale} and final_exploration_scale \
+                 {final_exploration_scale}, expected above 0 and at most 10; annealing is {annealing}, expected above 0; \
                  floor is {floor}, expected 0 to 1"
             )));
         }
@@ -122,12 +125,12 @@ impl Policy for Thompson {
         "thompson 2"
     }
 
-    fn odds(&self, arms: &[Arm], objective: &Objective, seed: u64) -> Vec<f64> {
-        self.params.odds(self.margins(arms), self.model.outcomes(), (arms, objective), seed)
+    fn propensities(&self, arms: &[Arm], objective: &Objective, seed: u64) -> Vec<f64> {
+        self.params.propensities(self.margins(arms), self.model.outcomes(), (arms, objective), seed)
     }
 
-    fn beliefs(&self, arms: &[Arm]) -> Vec<Belief> {
-        self.margins(arms).beliefs()
+    fn posteriors(&self, arms: &[Arm]) -> Vec<Posterior> {
+        self.margins(arms).posteriors()
     }
 
     fn beats(&self, pair: &[Arm; 2], objective: &Objective, seed: u64) -> f64 {
@@ -167,7 +170,7 @@ mod tests {
             change(&mut params);
             Thompson::new(params).unwrap_err().to_string()
         };
-        assert!(wrong(|p| p.settled_spread = 0.0).contains("settled_spread 0"));
-        assert!(wrong(|p| p.settling = f64::NAN).contains("settling is NaN"));
+        assert!(wrong(|p| p.final_exploration_scale = 0.0).contains("settled_spread 0"));
+        assert!(wrong(|p| p.annealing = f64::NAN).contains("settling is NaN"));
     }
 }

@@ -4,8 +4,8 @@ mod samples;
 
 use super::{Appended, Cursor, EventStore, EventStoreExt, Page, ScanOrder, Subject};
 use crate::error::{ErrorKind, Result};
+use crate::event::FeatureVector;
 use crate::event::{EventId, Fact, Feedback, GenerationEvent, Record, ShownPrediction, Started, UserAction};
-use crate::features::FeatureVector;
 use chrono::{DateTime, Utc};
 use samples::{
     at, completed, event_id, feedback, full_event, hostile_record, hostile_texts, object, owned, project,

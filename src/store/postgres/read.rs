@@ -1,8 +1,8 @@
 //! What is read: each one statement, and so one state of the tables.
 
 use crate::error::Result as OwnResult;
+use crate::event::FeatureVector;
 use crate::event::{EventId, GenerationEvent, Record};
-use crate::features::FeatureVector;
 use crate::postgres::{Fault, Layout};
 use crate::store::row::{self, StoredFact};
 use crate::store::{Cursor, Page, ScanOrder};

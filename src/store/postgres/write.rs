@@ -59,7 +59,7 @@ async fn append_chunk(
     let written = insert(tx, layout, &numbered).await?;
     let judged: Vec<&str> = numbered
         .iter()
-        .filter(|(seq, row)| row.judgement && written.contains(seq))
+        .filter(|(seq, row)| row.label_fact && written.contains(seq))
         .map(|(_, row)| row.key.event_id.as_str())
         .collect();
     if !judged.is_empty() {

@@ -9,8 +9,8 @@ mod writer;
 
 use super::{Appended, Cursor, Erasure, EventStore, Page, ScanOrder, Subject};
 use crate::error::Result;
+use crate::event::FeatureVector;
 use crate::event::{EventId, GenerationEvent, Record};
-use crate::features::FeatureVector;
 use crate::store::row::{FactRow, FeatureRow};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};

@@ -3,8 +3,8 @@
 use super::fault::fault;
 use super::row::{FACT_COLUMNS, get, read_fact};
 use crate::error::Result;
+use crate::event::FeatureVector;
 use crate::event::{EventId, GenerationEvent, Record};
-use crate::features::FeatureVector;
 use crate::store::{Cursor, Page, ScanOrder, row};
 use rusqlite::{Connection, Params, Row, params};
 

@@ -98,7 +98,7 @@ fn insert(db: &Connection, row: &FactRow, seq: i64) -> Result<bool> {
         row.crc(seq)
     ];
     let new = run(db, sql, values)? == 1;
-    if new && row.judgement {
+    if new && row.label_fact {
         let sql = "INSERT OR IGNORE INTO waiting (event_id, crc) VALUES (?1, ?2)";
         run(db, sql, params![id, row::blob_crc("waiting", id, &[])])?;
     }

@@ -7,7 +7,7 @@ mod report;
 pub use options::{BacktestOptions, BacktestSplit};
 pub use report::{BacktestReport, BacktestTiming, NightlyModel};
 
-use super::judge::{Judged, Rival, fit_and_judge};
+use super::evaluation::{Evaluated, Incumbent, fit_and_evaluate};
 use crate::dataset::{Dataset, DatasetBuilder, Target};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Fact, GenerationEvent, Record};
@@ -24,7 +24,7 @@ use std::time::Instant;
 /// Trains on one part of `events` and predicts the rest, each from what was known at its start.
 ///
 /// ```no_run
-/// use devmatrix_ml::train::{BacktestOptions, backtest};
+/// use devmatrix_ml::training::{BacktestOptions, backtest};
 /// # let events = Vec::new();
 /// let report = backtest(events, &BacktestOptions::default())?;
 /// println!("AUC {:?} on {} events", report.metrics.get("auc"), report.n_test);
@@ -76,7 +76,7 @@ struct Run<'a, T: Trainer> {
     options: &'a BacktestOptions,
     trainer: T,
     builder: DatasetBuilder,
-    served: Option<Judged<T::Model>>,
+    served: Option<Evaluated<T::Model>>,
     first: Option<Dataset>,
     cut: Option<DateTime<Utc>>,
     scored: Vec<Scored>,
@@ -127,12 +127,12 @@ impl<'a, T: Trainer> Run<'a, T> {
         }
         self.learn(&records[..first]);
         self.train(cut)?;
-        let mut night = next_night(cut);
+        let mut nightly = next_night(cut);
         for record in &records[first..] {
             // A night before which nothing new became known has nothing to learn.
-            if self.options.retrain_daily && record.known_at() >= night {
-                self.train(night)?;
-                night = next_night(record.known_at());
+            if self.options.retrain_daily && record.known_at() >= nightly {
+                self.train(nightly)?;
+                nightly = next_night(record.known_at());
             }
             if matches!(record.fact(), Fact::Started(_))
                 && let Some(label) = labels.get(record.event_id())
@@ -179,18 +179,18 @@ impl<'a, T: Trainer> Run<'a, T> {
             self.first = Some(data.clone());
         }
         let started = Instant::now();
-        let champion = self
-            .served
-            .as_ref()
-            .map(|judged| Rival { twin: &judged.twin, learnt_until: judged.evaluation.learnt_until });
-        let judged = fit_and_judge(&self.trainer, &data, champion, &self.options.training);
+        let champion = self.served.as_ref().map(|evaluated| Incumbent {
+            holdout_model: &evaluated.holdout_model,
+            trained_until: evaluated.evaluation.trained_until,
+        });
+        let evaluated = fit_and_evaluate(&self.trainer, &data, champion, &self.options.training);
         self.timing.fit = self.timing.fit.max(started.elapsed().as_secs_f64());
         let version = self.models.len() as u64 + 1;
-        let (promoted, reasons) = match judged {
-            Ok(judged) => {
-                let verdict = judged.verdict.clone();
+        let (promoted, reasons) = match evaluated {
+            Ok(evaluated) => {
+                let verdict = evaluated.verdict.clone();
                 if verdict.promotes() {
-                    self.served = Some(judged);
+                    self.served = Some(evaluated);
                 }
                 (verdict.promotes(), verdict.reasons)
             }
@@ -208,11 +208,11 @@ impl<'a, T: Trainer> Run<'a, T> {
         let Some(example) = self.builder.look_at(record) else { return };
         let row = &example.features;
         let (point, status) = match &self.served {
-            Some(judged) => (judged.model.point(row), Status::Calibrated),
+            Some(evaluated) => (evaluated.model.point(row), Status::Calibrated),
             None => self.trainer.prior(row),
         };
         self.timing.predict_us.push(started.elapsed().as_secs_f64() * 1e6);
-        let intervals = self.served.as_ref().and_then(|judged| judged.model.intervals(row));
+        let intervals = self.served.as_ref().and_then(|evaluated| evaluated.model.intervals(row));
         self.scored.push(Scored { point, label, status, intervals, example });
     }
 
@@ -254,8 +254,8 @@ impl<'a, T: Trainer> Run<'a, T> {
 /// The first 02:00 UTC after `moment`.
 fn next_night(moment: DateTime<Utc>) -> DateTime<Utc> {
     let midnight = moment - TimeDelta::seconds(i64::from(moment.num_seconds_from_midnight()));
-    let night = midnight - TimeDelta::nanoseconds(i64::from(moment.nanosecond())) + TimeDelta::hours(2);
-    if night > moment { night } else { night + TimeDelta::days(1) }
+    let nightly = midnight - TimeDelta::nanoseconds(i64::from(moment.nanosecond())) + TimeDelta::hours(2);
+    if nightly > moment { nightly } else { nightly + TimeDelta::days(1) }
 }
 
 fn nothing(cases: &[Case], options: &BacktestOptions) -> Error {

@@ -4,7 +4,7 @@ use super::field_of;
 use crate::dataset::Target;
 use crate::error::{Error, Result};
 use crate::event::GenerationEvent;
-use crate::train::{Gate, TrainingOptions};
+use crate::training::{Gate, TrainingOptions};
 use chrono::{DateTime, TimeDelta, Utc};
 use sha2::{Digest, Sha256};
 use std::str::FromStr;

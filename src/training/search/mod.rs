@@ -1,16 +1,16 @@
 //! Looking for better settings within a budget: engine parameters, the family of the model and the
 //! features it looks at. This is the honest small form of architecture search.
 
-mod journal;
 mod sampler;
 mod search;
+mod trial_log;
 
-use super::judge::{FEWEST_CLUSTERS, clusters, losses, points};
+use super::evaluation::{FEWEST_CLUSTERS, clusters, losses, points};
 use crate::dataset::{Dataset, Example, FoldOptions};
 use crate::error::{Error, ErrorKind, Result};
-use crate::evaluate::{PairedComparison, compare_paired};
+use crate::execution;
+use crate::ml::metrics::{PairedComparison, compare_paired};
 use crate::models::Trainer;
-use crate::work;
 use search::Search;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -27,7 +27,7 @@ pub trait Tunable: Trainer + Sized {
     fn with_parameters(&self, parameters: &Value) -> Result<Self>;
 
     /// What may be searched.
-    fn space(&self) -> Vec<Knob>;
+    fn space(&self) -> Vec<Hyperparameter>;
 
     /// The same trainer with its corrections blind to these features too.
     ///
@@ -39,7 +39,7 @@ pub trait Tunable: Trainer + Sized {
 /// A parameter, and from where to where to search it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
-pub struct Knob {
+pub struct Hyperparameter {
     /// Where it stands in the trainer's parameters, as a JSON pointer (`/boost/l2`; RFC 6901).
     pub path: String,
     /// What it may be.
@@ -103,11 +103,11 @@ pub struct Trial {
 /// What a search did.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
-pub struct TuningRecord {
+pub struct StudyRecord {
     /// What was to be done.
     pub options: TuningOptions,
     /// What was searched.
-    pub space: Vec<Knob>,
+    pub space: Vec<Hyperparameter>,
     /// Every trial in order.
     pub trials: Vec<Trial>,
     /// The number of the one with the least loss on the folds.
@@ -128,14 +128,14 @@ pub struct TuningRecord {
 /// What a search found.
 #[derive(Debug)]
 #[non_exhaustive]
-pub struct Tuned<T> {
+pub struct Study<T> {
     /// The trainer to train with: the best one, or the defaults where it is not better beyond doubt.
     pub trainer: T,
     /// What was tried, and why it was taken or not.
-    pub record: TuningRecord,
+    pub record: StudyRecord,
 }
 
-impl Knob {
+impl Hyperparameter {
     /// A parameter to search.
     pub fn new(path: impl Into<String>, range: Range) -> Self {
         Self { path: path.into(), range }
@@ -182,7 +182,7 @@ impl TuningOptions {
 
 /// Searches the trainer's space by tree-structured Parzen estimators (Bergstra et al. 2011), each trial
 /// on folds in the order of time, and takes the best one where it is better than the trainer as it is on
-/// newer outcomes that no trial has seen. Run it within a [`Work`](crate::work::Work) to watch, bound or
+/// newer outcomes that no trial has seen. Run it within a [`ExecutionContext`](crate::execution::Work) to watch, bound or
 /// cancel it.
 ///
 /// With the same data, options and seed, and no bound of time, it finds the same, on any number of
@@ -191,14 +191,14 @@ impl TuningOptions {
 /// # Errors
 /// `NotEnoughData`; `InvalidInput` for options out of range; `Cancelled`, and then the journal keeps
 /// what was done; `Unavailable` or `Incompatible` when the journal cannot be used.
-pub fn tune<T: Tunable>(trainer: T, data: &Dataset, options: &TuningOptions) -> Result<Tuned<T>> {
+pub fn tune<T: Tunable>(trainer: T, data: &Dataset, options: &TuningOptions) -> Result<Study<T>> {
     options.verify()?;
     let (begun, space) = (Instant::now(), trainer.space());
     let (searched, validation) = data.split_by_time(options.validation_fraction)?;
     let mut folds = searched.folds(&options.folds)?;
     folds.reverse();
     let mut search = Search::new(&trainer, &folds, &space, options)?;
-    let ended = search.run(begun, &journal::key(&trainer, data, options))?;
+    let ended = search.run(begun, &trial_log::key(&trainer, data, options))?;
     let best = search.best();
     let mut reasons = vec![ended];
     let chosen = search.trainer_of(&search.trials[best])?;
@@ -217,7 +217,7 @@ pub fn tune<T: Tunable>(trainer: T, data: &Dataset, options: &TuningOptions) -> 
         ),
     });
     let trials = std::mem::take(&mut search.trials);
-    let record = TuningRecord {
+    let record = StudyRecord {
         options: options.clone(),
         space,
         trials,
@@ -228,7 +228,7 @@ pub fn tune<T: Tunable>(trainer: T, data: &Dataset, options: &TuningOptions) -> 
         reasons,
         seconds: begun.elapsed().as_secs_f64(),
     };
-    Ok(Tuned { trainer: if taken { chosen } else { trainer }, record })
+    Ok(Study { trainer: if taken { chosen } else { trainer }, record })
 }
 
 /// The loss of the defaults on `later`, and that of `chosen` against it.
@@ -242,7 +242,7 @@ pub(super) fn against_defaults<T: Trainer>(
     let labels: Vec<_> = later.iter().map(|e| e.label).collect();
     let score = |trainer: &&T| Ok(losses(*trainer, &points(&trainer.fit(earlier)?, later)?, &labels));
     let both: Vec<&T> = std::iter::once(defaults).chain(chosen).collect();
-    let scored: Vec<Vec<f64>> = work::map(&both, score)?;
+    let scored: Vec<Vec<f64>> = execution::map(&both, score)?;
     let mean = scored[0].iter().sum::<f64>() / labels.len() as f64;
     let compare =
         |own: &Vec<f64>| compare_carefully(own, &scored[0], later, options.confidence, options.seed);

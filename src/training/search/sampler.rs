@@ -1,6 +1,6 @@
 //! What a parameter is tried at next.
 
-use super::{Knob, Range};
+use super::{Hyperparameter, Range};
 use crate::error::{Error, Result};
 use rand_pcg::Pcg64Mcg;
 use serde_json::Value;
@@ -13,7 +13,7 @@ pub(super) struct Sampler {
 }
 
 impl Sampler {
-    pub(super) fn of(knob: &Knob) -> Result<Self> {
+    pub(super) fn of(knob: &Hyperparameter) -> Result<Self> {
         let wrong = |why: &str| Error::invalid(format!("the space of {}: {why}", knob.path));
         let real = |low: f64, high: f64| {
             let range = tpe::range(low, high).map_err(|_| wrong("its lower end must be below the upper"))?;

@@ -1,13 +1,13 @@
-//! A search under way: trials asked for, scored on the folds, and learnt from.
+//! A search under way: trials asked for, scored on the folds, and learned from.
 
-use super::journal::Journal;
 use super::sampler::Sampler;
-use super::{Knob, Trial, Tunable, TuningOptions};
+use super::trial_log::Journal;
+use super::{Hyperparameter, Trial, Tunable, TuningOptions};
 use crate::dataset::Fold;
 use crate::error::{Error, Result};
+use crate::execution;
 use crate::models::Trainer;
-use crate::train::judge::{losses, points};
-use crate::work;
+use crate::training::evaluation::{losses, points};
 use rand::SeedableRng;
 use rand_pcg::Pcg64Mcg;
 use serde_json::Value;
@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 pub(super) struct Search<'a, T> {
     trainer: &'a T,
     folds: &'a [Fold],
-    space: &'a [Knob],
+    space: &'a [Hyperparameter],
     options: &'a TuningOptions,
     defaults: Value,
     samplers: Vec<Sampler>,
@@ -31,7 +31,7 @@ impl<'a, T: Tunable> Search<'a, T> {
     pub(super) fn new(
         trainer: &'a T,
         folds: &'a [Fold],
-        space: &'a [Knob],
+        space: &'a [Hyperparameter],
         options: &'a TuningOptions,
     ) -> Result<Self> {
         let samplers = space.iter().map(Sampler::of).collect::<Result<_>>()?;
@@ -41,7 +41,7 @@ impl<'a, T: Tunable> Search<'a, T> {
 
     /// Tries until the budget is used up; what ended it.
     pub(super) fn run(&mut self, begun: Instant, key: &str) -> Result<String> {
-        let (options, work) = (self.options, work::current());
+        let (options, work) = (self.options, execution::current());
         let mut steps = work.begin();
         let mut journal = options.journal.as_deref().map(|path| Journal::open(path, key)).transpose()?;
         let limit = options.seconds.and_then(|s| Duration::try_from_secs_f64(s).ok());
@@ -114,7 +114,7 @@ impl<'a, T: Tunable> Search<'a, T> {
             trial.stopped = true;
             return Ok(trial);
         }
-        trial.folds.extend(work::map(&others, score)?.iter().map(mean));
+        trial.folds.extend(execution::map(&others, score)?.iter().map(mean));
         let beaten = self.trials.get(self.best()).is_none_or(|best| trial.loss() < best.loss());
         if beaten {
             self.bar = first;

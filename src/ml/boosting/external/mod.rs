@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 /// The largest model that is read, in bytes; reading takes up to thirty times as many.
-pub const MAX_FOREIGN_BYTES: usize = 32 << 20;
+pub const MAX_EXTERNAL_MODEL_BYTES: usize = 32 << 20;
 
 /// More trees than this are refused.
 const MOST_TREES: usize = 10_000;
@@ -26,7 +26,7 @@ const MOST_NODES: usize = 4_000_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum ForeignFormat {
+pub enum ExternalFormat {
     /// XGBoost's `save_model("m.json")`.
     XgboostJson,
     /// XGBoost's `save_model("m.ubj")`.
@@ -53,11 +53,11 @@ pub enum Margin {
 /// A model that was trained elsewhere.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
-pub struct ForeignTrees {
+pub struct ExternalTrees {
     /// Its trees.
     pub trees: Trees,
     /// What wrote it.
-    pub format: ForeignFormat,
+    pub format: ExternalFormat,
     /// Its objective, by XGBoost's name.
     pub objective: String,
     /// What the sum of its trees stands for.
@@ -68,7 +68,7 @@ pub struct ForeignTrees {
     pub categorical: BTreeSet<usize>,
 }
 
-impl fmt::Display for ForeignFormat {
+impl fmt::Display for ExternalFormat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::XgboostJson => "XGBoost (JSON)",
@@ -78,7 +78,7 @@ impl fmt::Display for ForeignFormat {
     }
 }
 
-impl ForeignTrees {
+impl ExternalTrees {
     /// Reads a model of one output from bytes that nobody has verified.
     ///
     /// Its margins are added up as the library does that wrote it: by XGBoost in single precision, by
@@ -89,9 +89,9 @@ impl ForeignTrees {
     /// `Corrupt` for bytes that are damaged; `Incompatible` for a model that is whole but none that is
     /// served here, with what is the matter; `InvalidInput` for one that is too large.
     pub fn read(bytes: &[u8]) -> Result<Self> {
-        if bytes.len() > MAX_FOREIGN_BYTES {
+        if bytes.len() > MAX_EXTERNAL_MODEL_BYTES {
             return Err(Error::invalid(format!(
-                "the model has {} bytes, at most {MAX_FOREIGN_BYTES} are read",
+                "the model has {} bytes, at most {MAX_EXTERNAL_MODEL_BYTES} are read",
                 bytes.len()
             )));
         }
@@ -110,18 +110,18 @@ impl ForeignTrees {
         let categorical = categorical(&model);
         let objective = model.objective().name().to_owned();
         let trees = match format {
-            ForeignFormat::LightgbmText => Trees::in_double(model),
-            ForeignFormat::XgboostJson | ForeignFormat::XgboostUbjson => Trees::new(model),
+            ExternalFormat::LightgbmText => Trees::in_double(model),
+            ExternalFormat::XgboostJson | ExternalFormat::XgboostUbjson => Trees::new(model),
         };
         Ok(Self { trees, format, objective, margin, names, categorical })
     }
 }
 
-fn sniff(bytes: &[u8]) -> Result<(ForeignFormat, ModelFormat)> {
+fn sniff(bytes: &[u8]) -> Result<(ExternalFormat, ModelFormat)> {
     match ModelFormat::detect(bytes) {
-        Some(found @ ModelFormat::XgboostJson) => Ok((ForeignFormat::XgboostJson, found)),
-        Some(found @ ModelFormat::XgboostUbjson) => Ok((ForeignFormat::XgboostUbjson, found)),
-        Some(found @ ModelFormat::LightgbmText) => Ok((ForeignFormat::LightgbmText, found)),
+        Some(found @ ModelFormat::XgboostJson) => Ok((ExternalFormat::XgboostJson, found)),
+        Some(found @ ModelFormat::XgboostUbjson) => Ok((ExternalFormat::XgboostUbjson, found)),
+        Some(found @ ModelFormat::LightgbmText) => Ok((ExternalFormat::LightgbmText, found)),
         _ => Err(Error::corrupt(
             "the bytes are no model of XGBoost (JSON, UBJSON) or LightGBM (text): give what save_model wrote",
         )),
@@ -175,10 +175,10 @@ fn categorical(model: &BoostedModel) -> BTreeSet<usize> {
 }
 
 /// The names of the features, as they stand in bytes that could be read.
-fn names(bytes: &[u8], format: ForeignFormat) -> Result<Vec<String>> {
+fn names(bytes: &[u8], format: ExternalFormat) -> Result<Vec<String>> {
     match format {
-        ForeignFormat::LightgbmText => lightgbm_names(bytes),
-        ForeignFormat::XgboostJson => {
+        ExternalFormat::LightgbmText => lightgbm_names(bytes),
+        ExternalFormat::XgboostJson => {
             let root: Value = serde_json::from_slice(bytes)
                 .map_err(|e| Error::corrupt("the XGBoost model is no JSON").with_source(e))?;
             if holds_something(root.pointer("/learner/gradient_booster/model/cats")) {
@@ -186,7 +186,7 @@ fn names(bytes: &[u8], format: ForeignFormat) -> Result<Vec<String>> {
             }
             texts(root.pointer("/learner/feature_names"))
         }
-        ForeignFormat::XgboostUbjson => {
+        ExternalFormat::XgboostUbjson => {
             let find = |path: &[&str]| ubjson::find(bytes, path);
             if holds_something(find(&["learner", "gradient_booster", "model", "cats"])?.as_ref()) {
                 return Err(coded_elsewhere());

@@ -1,9 +1,10 @@
 use super::*;
 use crate::error::ErrorKind;
+use crate::stats::sigmoid;
 
-const JSON: &[u8] = include_bytes!("../../../../tests/foreign/xgboost-logistic.json");
-const UBJSON: &[u8] = include_bytes!("../../../../tests/foreign/xgboost-logistic.ubj");
-const TEXT: &[u8] = include_bytes!("../../../../tests/foreign/lightgbm-logistic.txt");
+const JSON: &[u8] = include_bytes!("../../../../tests/external/xgboost-logistic.json");
+const UBJSON: &[u8] = include_bytes!("../../../../tests/external/xgboost-logistic.ubj");
+const TEXT: &[u8] = include_bytes!("../../../../tests/external/lightgbm-logistic.txt");
 
 /// A text model or a JSON one with something else in it.
 fn changed(bytes: &[u8], from: &str, to: &str) -> Vec<u8> {
@@ -13,15 +14,15 @@ fn changed(bytes: &[u8], from: &str, to: &str) -> Vec<u8> {
 }
 
 fn refusal(bytes: &[u8]) -> (ErrorKind, String) {
-    let error = ForeignTrees::read(bytes).unwrap_err();
+    let error = ExternalTrees::read(bytes).unwrap_err();
     (error.kind(), error.to_string())
 }
 
 #[test]
 fn formats_are_told_apart_and_names_and_categories_read() {
-    let formats = [ForeignFormat::XgboostJson, ForeignFormat::XgboostUbjson, ForeignFormat::LightgbmText];
+    let formats = [ExternalFormat::XgboostJson, ExternalFormat::XgboostUbjson, ExternalFormat::LightgbmText];
     for (bytes, format) in [JSON, UBJSON, TEXT].into_iter().zip(formats) {
-        let found = ForeignTrees::read(bytes).unwrap();
+        let found = ExternalTrees::read(bytes).unwrap();
         assert_eq!((found.format, found.margin), (format, Margin::LogOdds));
         assert_eq!(found.names.len(), 6, "{format}");
         assert_eq!(
@@ -35,7 +36,7 @@ fn formats_are_told_apart_and_names_and_categories_read() {
 
 /// Whatever the bytes, it is an answer; and what is read can be asked.
 fn survives(bytes: &[u8]) {
-    if let Ok(found) = ForeignTrees::read(bytes) {
+    if let Ok(found) = ExternalTrees::read(bytes) {
         let row = vec![f32::NAN; found.trees.width()];
         let _ = found.trees.margin(&row);
         let _ = found.trees.contributions(&row);
@@ -48,7 +49,7 @@ fn bytes_that_are_cut_or_flipped_are_never_more_than_an_error() {
         // The last lines of LightGBM's text say nothing of the trees.
         let needed = bytes.windows(12).position(|w| w == b"end of trees").unwrap_or(bytes.len() - 1);
         for end in (0..needed).step_by(50) {
-            assert!(ForeignTrees::read(&bytes[..end]).is_err(), "cut at {end} of {}", bytes.len());
+            assert!(ExternalTrees::read(&bytes[..end]).is_err(), "cut at {end} of {}", bytes.len());
         }
         for at in (0..bytes.len()).step_by(7) {
             let mut damaged = bytes.to_vec();
@@ -67,7 +68,7 @@ fn numbers_that_promise_more_than_there_is_are_refused() {
         (r#""num_parallel_tree":"1""#, r#""num_parallel_tree":"1000000000000""#),
     ] {
         let damaged = changed(JSON, from, to);
-        match ForeignTrees::read(&damaged) {
+        match ExternalTrees::read(&damaged) {
             // A count of trees that is only said is not believed.
             Ok(found) => assert!(found.trees.len() == 5 && found.trees.width() == 6, "{to}"),
             Err(error) => assert!(matches!(error.kind(), ErrorKind::Corrupt), "{to}: {error}"),
@@ -82,7 +83,7 @@ fn numbers_that_promise_more_than_there_is_are_refused() {
         assert_eq!(refusal(&changed(TEXT, from, to)).0, ErrorKind::Corrupt, "{to}");
     }
     let trees = std::str::from_utf8(TEXT).unwrap();
-    let million = format!("{}{}", trees, "\n".repeat(MAX_FOREIGN_BYTES));
+    let million = format!("{}{}", trees, "\n".repeat(MAX_EXTERNAL_MODEL_BYTES));
     assert_eq!(refusal(million.as_bytes()).0, ErrorKind::InvalidInput);
 }
 

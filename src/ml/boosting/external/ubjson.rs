@@ -9,7 +9,7 @@ const MAX_DEPTH: usize = 64;
 
 /// The value that stands under `path`, keys from the outermost object on; lists of numbers are given as
 /// lists of nulls, since only their length is of use.
-pub(in crate::learn::boost) fn find(bytes: &[u8], path: &[&str]) -> Result<Option<Value>> {
+pub(in crate::ml::boosting) fn find(bytes: &[u8], path: &[&str]) -> Result<Option<Value>> {
     let mut reader = Reader { rest: bytes };
     let kind = reader.kind()?;
     reader.value(kind, path, MAX_DEPTH)

@@ -6,7 +6,7 @@ mod ffi;
 use super::params::BoostParams;
 use super::request::{FitRequest, Objective, Sample};
 use crate::error::{Error, Result};
-use crate::work;
+use crate::execution;
 use ffi::{Booster, Field, Rows};
 use hessboost::model::{BoostedModel, ModelFormat};
 use std::fmt::Write as _;
@@ -28,7 +28,7 @@ fn grow<T>(
     take: impl FnOnce(&Booster<'_>, usize) -> Result<T>,
 ) -> Result<T> {
     let turn = ffi::alone();
-    work::check()?;
+    execution::check()?;
     let settings = settings(params, request);
     let train = rows(&turn, &request.sample, &settings, None)?;
     let stopping = request.stopping.as_ref();
@@ -40,7 +40,7 @@ fn grow<T>(
     let (mut best, mut best_rounds) = (f64::INFINITY, 0);
     let mut grown = 0;
     while grown < params.rounds && booster.grow()? {
-        work::check()?;
+        execution::check()?;
         grown += 1;
         let Some(stopping) = stopping else { continue };
         let loss = loss(request.objective, booster.score()?);
@@ -80,7 +80,7 @@ fn settings(params: &BoostParams, request: &FitRequest<'_>) -> String {
     set("min_data_in_leaf", &params.min_rows);
     set("bagging_fraction", &params.subsample);
     set("feature_fraction", &params.colsample);
-    set("num_threads", &work::threads(params.threads));
+    set("num_threads", &execution::threads(params.threads));
     // It reads a seed of 31 bits.
     set("seed", &(params.seed % (1 << 31)));
     let (objective, metric) = match request.objective {

@@ -1,7 +1,7 @@
 use super::super::{Engine, Matrix, Stopping, Trees};
 use super::*;
 use crate::error::ErrorKind;
-use crate::work::{Cancel, Work};
+use crate::execution::{CancellationToken, ExecutionContext};
 use hessboost::tree::RegTree;
 
 const OBJECTIVES: [Objective; 5] = [
@@ -23,11 +23,11 @@ fn noise(i: usize, salt: u64) -> f64 {
 }
 
 /// Four numbers and two categories of 10 and of 2,000 values, a tenth of all missing; what is beyond
-/// `learnt` rows has categories that those have not.
-fn values(rows: usize, learnt: usize) -> Vec<f32> {
+/// `learned` rows has categories that those have not.
+fn values(rows: usize, learned: usize) -> Vec<f32> {
     let value = |i: usize, feature: u64| -> f32 {
         let u = noise(i, feature + 1);
-        let more = if i < learnt { 1.0 } else { 1.3 };
+        let more = if i < learned { 1.0 } else { 1.3 };
         match feature {
             _ if noise(i, feature + 50) < 0.1 => f32::NAN,
             0 => u as f32,
@@ -184,10 +184,12 @@ fn what_it_refuses_is_an_error_and_cancelling_ends_it() {
     assert!(error.kind() == ErrorKind::InvalidInput && error.to_string().contains("LightGBM"), "{error}");
     let request = FitRequest::new(objective, data.sample(objective)).with_categories(&[1]);
     assert!(Trees::fit(&params(objective), &request).unwrap_err().to_string().contains("is no category"));
-    let cancel = Cancel::new();
+    let cancel = CancellationToken::new();
     cancel.cancel();
     let request = FitRequest::new(objective, data.sample(objective));
-    let error =
-        Work::new().with_cancel(&cancel).run(|| Trees::fit(&params(objective), &request)).unwrap_err();
+    let error = ExecutionContext::new()
+        .with_cancel(&cancel)
+        .run(|| Trees::fit(&params(objective), &request))
+        .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Cancelled);
 }

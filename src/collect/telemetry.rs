@@ -1,0 +1,25 @@
+//! Counts facts and feature vectors.
+
+use crate::error::Result;
+use crate::telemetry::{COLLECT_SECONDS, FEATURE_VECTORS, RECORDS, error_label};
+use metrics::{Label, counter, histogram};
+use std::time::Instant;
+use tracing::Instrument;
+
+/// Records a fact within its span, and counts it.
+pub(super) async fn collected<T>(
+    kind: &'static str,
+    record: impl Future<Output = Result<T>> + Send,
+) -> Result<T> {
+    let begun = Instant::now();
+    let done = record.instrument(tracing::debug_span!("collect", kind)).await;
+    let kind = Label::from_static_parts("kind", kind);
+    histogram!(COLLECT_SECONDS, vec![kind.clone()]).record(begun.elapsed());
+    let outcome = done.as_ref().map_or_else(error_label, |_| "recorded");
+    counter!(RECORDS, vec![kind, Label::from_static_parts("outcome", outcome)]).increment(1);
+    done
+}
+
+pub(super) fn vectors_written(n: usize) {
+    counter!(FEATURE_VECTORS).increment(n as u64);
+}
