@@ -12,13 +12,14 @@ use devmatrix_ml::Result;
 use devmatrix_ml::dataset::{Dataset, DatasetBuilder, Example, Target};
 use devmatrix_ml::event::{GenerationEvent, Record};
 use devmatrix_ml::execution::ExecutionContext;
+use devmatrix_ml::execution::{ExecutionContext, Progress};
 use devmatrix_ml::features::FeatureEngineer;
 use devmatrix_ml::ml::metrics::compare_paired;
 use devmatrix_ml::models::{Predictor, QualityTrainer, SuccessTrainer, TimeTrainer};
 use devmatrix_ml::training::{SelectionOptions, Tunable, TuningOptions, select_features, tune};
-use indicatif::{ProgressBar, ProgressStyle};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::{Mutex, PoisonError};
 
 /// Searches settings on the older events and scores them on the newest.
 #[derive(Parser)]
@@ -94,15 +95,8 @@ fn search<T: Tunable + Clone>(trainer: &T, data: &Dataset, args: &Args) -> anyho
     let mut options = TuningOptions::default();
     (options.trials, options.seconds) = (args.trials, args.seconds);
     options.journal.clone_from(&args.journal);
-    let bar = ProgressBar::new(1000);
-    bar.set_style(ProgressStyle::with_template("{bar:40} {msg} ({eta})")?);
-    let shown = bar.clone();
-    let work = ExecutionContext::new().with_threads(args.threads)?.with_progress(move |p| {
-        shown.set_position((p.fraction * 1000.0) as u64);
-        shown.set_message(p.stage.clone());
-    });
+    let work = ExecutionContext::new().with_threads(args.threads)?.with_progress(progress_lines());
     let tuned = work.run(|| tune(trainer.clone(), &older, &options))?;
-    bar.finish_and_clear();
     let record = &tuned.record;
     if args.trace {
         record.trials.iter().try_for_each(|t| serde_json::to_string(t).map(|line| println!("{line}")))?;
@@ -140,6 +134,21 @@ fn search<T: Tunable + Clone>(trainer: &T, data: &Dataset, args: &Args) -> anyho
         compare("with fewer features", &losses(&selected)?, &defaults, &newest)?;
     }
     Ok(())
+}
+
+/// Returns a listener that prints a line for every stage of the search, on standard error, whether or not that is a
+/// terminal.
+fn progress_lines() -> impl Fn(&Progress) + Send + Sync + 'static {
+    let last = Mutex::new(String::new());
+    move |progress| {
+        let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+        if *last != progress.stage {
+            last.clone_from(&progress.stage);
+            let left =
+                progress.remaining.map_or(String::new(), |left| format!(", {} s left", left.as_secs()));
+            eprintln!("{}: {:.0} %{left}", progress.stage, progress.fraction * 100.0);
+        }
+    }
 }
 
 fn losses<T: Tunable>(trainer: &T, older: &Dataset, newest: &[Example]) -> Result<Vec<f64>> {

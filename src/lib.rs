@@ -114,7 +114,7 @@ pub mod simulate;
 
 pub use error::{Error, ErrorKind, Result};
 
-/// The README's programs are tests too.
-#[cfg(doctest)]
+/// The README's programs are tests too, where all that they show is compiled.
+#[cfg(all(doctest, feature = "mlflow", feature = "postgres"))]
 #[doc = include_str!("../README.md")]
 struct ReadmeDoctests;

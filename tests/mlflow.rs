@@ -1,5 +1,4 @@
 //! Runs and models in a real MLflow server, once, whatever fails on the way.
-#![cfg(feature = "mlflow")]
 #![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
 
 mod common;

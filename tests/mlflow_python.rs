@@ -1,7 +1,6 @@
 //! Python predicts with exported models as the crate does: loaded from a folder, and from a real MLflow.
 //!
 //! Needs a Python with mlflow and xgboost, which `DEVMATRIX_TEST_PYTHON` names (`.ci/with_mlflow` does).
-#![cfg(feature = "mlflow")]
 #![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
 
 mod common;

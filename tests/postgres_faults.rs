@@ -1,5 +1,4 @@
 //! What becomes of records and models when the server, or the way there, fails.
-#![cfg(feature = "postgres")]
 #![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
 
 mod common;

@@ -2,7 +2,7 @@
 //! killed again and again.
 //!
 //! The hosts are this test program again: it runs its own ignored tests as children.
-#![cfg(all(feature = "postgres", feature = "simulate", unix))]
+#![cfg(unix)]
 #![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
 
 mod common;

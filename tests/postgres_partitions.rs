@@ -1,5 +1,4 @@
 //! Facts in a partition a month of a real PostgreSQL.
-#![cfg(all(feature = "postgres", feature = "testing"))]
 #![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
 
 mod common;

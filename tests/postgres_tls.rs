@@ -1,5 +1,4 @@
 //! TLS to a real PostgreSQL: trusted, or an error, but never clear text.
-#![cfg(feature = "postgres-tls")]
 #![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
 
 mod common;

@@ -154,8 +154,9 @@ fn a_better_variant_is_found_and_promoted() {
     let (mut found, runs) = (0, runs(3));
     for seed in 0..runs {
         let (world, tasks) = tasks(seed, 6000);
-        let registry =
-            run(&tasks, seed, |task, candidate| world.probability(task, &candidate.plan.apply(&task.context)));
+        let registry = run(&tasks, seed, |task, candidate| {
+            world.probability(task, &candidate.plan.apply(&task.context))
+        });
         let best = registry.active(&id("house")).unwrap();
         let (before, after) = (truth(&world, &tasks, &settings()), truth(&world, &tasks, &best.settings));
         println!(

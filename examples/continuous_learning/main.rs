@@ -32,7 +32,6 @@ use devmatrix_ml::training::{
     Gate, Training, TrainingOptions, TrainingReport, TrainingSchedule, TrainingSignals,
 };
 use devmatrix_ml::{ErrorKind, Result};
-use indicatif::{ProgressBar, ProgressStyle};
 use moments::{Moment, What};
 use numbers::Numbers;
 use report::Report;
@@ -138,26 +137,26 @@ impl Host {
 
     /// Lives through the moments, with a training each night at 02:00.
     async fn live(&mut self, moments: Vec<Moment>) -> Result<()> {
-        let bar = ProgressBar::new(moments.len() as u64);
-        if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} facts, {msg}") {
-            bar.set_style(style);
-        }
         let schedule = TrainingSchedule::default();
         let mut night = schedule.next(moments[0].at);
+        let last_week = moments.last().map_or(0, |moment| self.report.week_of(moment.at));
+        let mut week = 0;
         for moment in moments {
+            while week < self.report.week_of(moment.at) {
+                self.report.print_progress(week, last_week);
+                week += 1;
+            }
             while moment.at >= night {
                 self.clock.set(night);
                 self.learn(&schedule, night).await?;
                 night = schedule.next(night);
-                bar.set_message(night.format("%Y-%m-%d").to_string());
             }
             self.clock.set(moment.at);
             self.record(moment).await?;
-            bar.inc(1);
         }
-        self.collector.flush().await?;
-        bar.finish_and_clear();
-        Ok(())
+        self.report.print_progress(week, last_week);
+        println!();
+        self.collector.flush().await
     }
 
     /// Predicts before the generation starts, and records what comes of it.

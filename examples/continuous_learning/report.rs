@@ -97,8 +97,22 @@ impl Report {
         week.why_not = Some(reason.to_owned());
     }
 
-    fn week_of(&self, now: DateTime<Utc>) -> i64 {
+    /// Returns the number of the week, from 0, that `now` falls in.
+    pub(crate) fn week_of(&self, now: DateTime<Utc>) -> i64 {
         (now - self.begin).num_weeks()
+    }
+
+    /// Prints one line about a week that has just ended, so that a long run shows how far it is.
+    pub(crate) fn print_progress(&self, week: i64, last_week: i64) {
+        let counts = self.weeks.get(&week);
+        println!(
+            "week {} of {}: {} generations, {} labelled so far, {} models promoted",
+            week + 1,
+            last_week + 1,
+            counts.map_or(0, |week| week.generations),
+            self.closed.values().filter(|(row, _)| row.week == week).count(),
+            counts.map_or(0, |week| week.promoted)
+        );
     }
 
     pub(crate) fn print(&self, truth_known: bool) {

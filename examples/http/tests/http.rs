@@ -1,24 +1,21 @@
-//! The HTTP example over real sockets: every route, hostile clients, an orderly end.
+//! The service over real sockets: every route, hostile clients, learning beside requests, an orderly end.
 #![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
 
 #[path = "http/client.rs"]
 mod client;
 #[path = "http/hostile.rs"]
 mod hostile;
-#[allow(dead_code)] // the example's `main` uses the rest
-#[path = "../examples/http/service/mod.rs"]
-mod service;
-#[path = "../examples/http/simulated.rs"]
-mod simulated;
 
 use chrono::Utc;
 use client::{Answer, Client};
 use devmatrix_ml::clock::SystemClock;
 use devmatrix_ml::event::EventId;
+use devmatrix_ml::execution::ExecutionContext;
 use devmatrix_ml::registry::MemoryRegistry;
 use devmatrix_ml::store::{EventStore, EventStoreExt, MemoryStore, ScanOrder};
+use devmatrix_ml_http::service::{Host, Limits, Server, Token};
+use devmatrix_ml_http::simulated;
 use serde_json::{Value, json};
-use service::{Host, Limits, Server, Token};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,6 +30,7 @@ const WEEK: u32 = 8;
 /// A service that listens on a port of its own.
 struct Running {
     address: SocketAddr,
+    host: Arc<Host>,
     store: Arc<MemoryStore>,
     stop: oneshot::Sender<()>,
     ended: JoinHandle<devmatrix_ml::Result<()>>,
@@ -43,16 +41,23 @@ impl Running {
     async fn after(days: u32, limits: Limits) -> Self {
         let (store, registry) = (Arc::new(MemoryStore::new()), Arc::new(MemoryRegistry::new()));
         if days > 0 {
-            let filled = simulated::fill(store.clone(), registry.as_ref(), Utc::now(), days, 20.0);
+            let filled = simulated::fill(
+                store.clone(),
+                registry.as_ref(),
+                Utc::now(),
+                days,
+                20.0,
+                &ExecutionContext::new(),
+            );
             Box::pin(filled).await.unwrap();
         }
         let host = Host::open(store.clone(), registry, Arc::new(SystemClock)).await.unwrap();
         let local = SocketAddr::from(([127, 0, 0, 1], 0));
-        let server = Server::bind(host, local, Token::new(Some(TOKEN)), limits).await.unwrap();
+        let server = Server::bind(host.clone(), local, Token::new(Some(TOKEN)), limits).await.unwrap();
         let address = server.address().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let ended = tokio::spawn(server.run(async move { drop(stopped.await) }));
-        Self { address, store, stop, ended }
+        Self { address, host, store, stop, ended }
     }
 
     fn client(&self) -> Client {
@@ -136,7 +141,7 @@ async fn the_document_names_every_route_and_what_it_answers() {
     let running = Running::after(0, Limits::default()).await;
     let (client, stranger) = (running.client(), Client::new(running.address, None));
     let document = stranger.get("/openapi.json").await.json();
-    let source = include_str!("../examples/http/service/mod.rs");
+    let source = include_str!("../src/service/mod.rs");
     let paths = document["paths"].as_object().unwrap();
     assert_eq!(source.matches(".route(").count(), paths.len(), "a route and its document belong together");
     for (path, methods) in paths {
@@ -204,6 +209,38 @@ async fn a_browser_may_show_the_token_as_a_password() {
     assert_eq!(shown.status, 200);
     assert_eq!(stranger.raw(ask("anyone:else").as_bytes()).await.unwrap().status, 401);
     running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn it_answers_while_it_learns_and_serves_what_it_learned() {
+    let running = Running::after(0, Limits::default()).await;
+    let client = running.client();
+    simulated::learn_beside(&running.host, WEEK, 20.0);
+    let version = |prediction: &Value| prediction["success"]["model_version"].as_u64().unwrap();
+    assert_eq!(client.get("/health").await.json()["status"], "learning");
+    let cold = client.post("/api/ml/generations", &json!({ "task": task(1), "id": "mine" })).await;
+    assert_eq!((cold.status, version(&cold.json()["predictions"])), (201, 0), "{cold:?}");
+    assert_eq!(client.post("/api/ml/retrain", &json!({})).await.status, 409, "one training at a time");
+    let approve = json!({ "event_id": "mine", "feedback": { "user_action": "approve" } });
+    assert_eq!(client.post("/api/ml/feedback", &approve).await.status, 204);
+    while client.get("/health").await.json()["status"] != "ready" {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(version(&client.post("/api/ml/predict", &json!({ "task": task(2) })).await.json()) > 0);
+    let store = running.stop().await;
+    assert!(starts(store.as_ref()).await > 20, "the simulated days and the one start are there");
+    let event = store.event(&EventId::new("mine").unwrap()).await.unwrap();
+    assert_eq!(event.outcome().unwrap().success, Some(true), "what was recorded meanwhile is kept");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn stopping_ends_the_learning() {
+    let running = Running::after(0, Limits::default()).await;
+    simulated::learn_beside(&running.host, 3_000, 200.0);
+    assert_eq!(running.client().get("/health").await.json()["status"], "learning");
+    let host = running.host.clone();
+    running.stop().await;
+    assert!(format!("{host:?}").contains("learning: false"), "it was waited for: {host:?}");
 }
 
 /// Ten thousand requests, good and bad, eight at a time.

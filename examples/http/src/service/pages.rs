@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// The document of all routes; a test holds it against them.
-pub(crate) const OPENAPI: &str = include_str!("../openapi.json");
+pub(crate) const OPENAPI: &str = include_str!("../../openapi.json");
 
 /// The dashboard.
 pub(crate) async fn dashboard(State(host): State<Arc<Host>>) -> Result<impl IntoResponse, Problem> {
@@ -49,12 +49,16 @@ pub(crate) async fn live() -> Json<Value> {
     Json(json!({ "status": "live" }))
 }
 
-/// It can record and predict: the store answers, and it is not about to stop.
+/// Says whether it can record and predict: the store answers, and it is not about to stop. While it learns from
+/// its first history it can do both, and predicts as at a cold start.
 pub(crate) async fn ready(State(host): State<Arc<Host>>) -> (StatusCode, Json<Value>) {
     let store = host.store.erasures().await.map_err(|error| error.to_string());
     let model = host.predictions.success_version();
     match (host.is_stopping(), store) {
-        (false, Ok(_)) => (StatusCode::OK, Json(json!({ "status": "ready", "success_model": model }))),
+        (false, Ok(_)) => {
+            let status = if host.is_learning() { "learning" } else { "ready" };
+            (StatusCode::OK, Json(json!({ "status": status, "success_model": model })))
+        }
         (true, _) => (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "status": "stopping" }))),
         (_, Err(why)) => (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "status": "store", "detail": why }))),
     }

@@ -1,21 +1,17 @@
-//! Predictions, feedback, training and the dashboard over HTTP, to be run beside an orchestrator that
-//! is not written in Rust.
+//! The program: reads the command line, listens, and stops in order.
 //!
 //! ```sh
-//! cargo run --release --example http -- --simulate              # http://127.0.0.1:8080/, at once
-//! DEVMATRIX_ML_TOKEN=... cargo run --release --example http -- --folder DATA --address 0.0.0.0:8080
+//! cargo run --release -- --simulate                 # http://127.0.0.1:8080/, at once
+//! DEVMATRIX_ML_TOKEN=... cargo run --release -- --folder DATA --address 0.0.0.0:8080
 //! ```
 
-mod service;
-mod simulated;
-
 use anyhow::{Context, bail};
-use chrono::Utc;
 use clap::Parser;
 use devmatrix_ml::clock::SystemClock;
 use devmatrix_ml::registry::DiskRegistry;
 use devmatrix_ml::store::SqliteStore;
-use service::{Host, Limits, Server, Token};
+use devmatrix_ml_http::service::{Host, Limits, Server, Token};
+use devmatrix_ml_http::simulated;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -30,7 +26,7 @@ struct Args {
     /// Keeps events.db and the models
     #[arg(long, default_value = "devmatrix-ml-data")]
     folder: PathBuf,
-    /// Begin with six simulated weeks in a temporary folder
+    /// Learn from six simulated weeks, kept in a temporary folder, while the service already answers
     #[arg(long)]
     simulate: bool,
 }
@@ -59,15 +55,15 @@ async fn run(args: Args) -> anyhow::Result<()> {
     std::fs::create_dir_all(folder).with_context(|| format!("{}: cannot be made", folder.display()))?;
     let store = Arc::new(SqliteStore::open(folder.join("events.db"))?);
     let registry = Arc::new(DiskRegistry::open(folder.join("models"))?);
-    if args.simulate {
-        println!("simulating six weeks");
-        Box::pin(simulated::fill(store.clone(), registry.as_ref(), Utc::now(), 42, 30.0)).await?;
-    }
     let host = Host::open(store, registry, Arc::new(SystemClock)).await?;
-    let server = Server::bind(host, args.address, token, Limits::default())
+    let server = Server::bind(host.clone(), args.address, token, Limits::default())
         .await
         .with_context(|| format!("{}: cannot be listened at", args.address))?;
     println!("http://{}/ is the dashboard; /openapi.json says the rest", server.address()?);
+    if args.simulate {
+        println!("learning from six simulated weeks: until then every prediction is a cold start");
+        simulated::learn_beside(&host, 42, 30.0);
+    }
     server.run(stopped()).await?;
     println!("stopped: all is put away");
     if args.simulate {

@@ -1,21 +1,17 @@
-//! How soon the HTTP example answers a prediction at a steady thousand requests a second, its client on
-//! the same machine: `SECONDS=20 RATE=1000 cargo bench --bench http`.
+//! How soon the service answers a prediction at a steady thousand requests a second, its client on
+//! the same machine: `SECONDS=20 RATE=1000 cargo bench --bench http` in this folder.
 //!
 //! The client is open: requests are due at fixed moments, whether or not earlier ones were answered, and
 //! each is timed from when it was due. So a pause of the service counts for all that came in it.
 #![allow(clippy::unwrap_used)] // a bench may fail by unwrapping
 
-#[allow(dead_code)] // the example's `main` uses the rest
-#[path = "../examples/http/service/mod.rs"]
-mod service;
-#[path = "../examples/http/simulated.rs"]
-mod simulated;
-
 use chrono::Utc;
 use devmatrix_ml::clock::SystemClock;
+use devmatrix_ml::execution::ExecutionContext;
 use devmatrix_ml::registry::DiskRegistry;
 use devmatrix_ml::store::SqliteStore;
-use service::{Host, Limits, Server, Token};
+use devmatrix_ml_http::service::{Host, Limits, Server, Token};
+use devmatrix_ml_http::simulated;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -48,7 +44,9 @@ type Ended = tokio::task::JoinHandle<devmatrix_ml::Result<()>>;
 async fn serve(folder: &std::path::Path) -> (SocketAddr, oneshot::Sender<()>, Ended) {
     let store = Arc::new(SqliteStore::open(folder.join("events.db")).unwrap());
     let registry = Arc::new(DiskRegistry::open(folder.join("models")).unwrap());
-    Box::pin(simulated::fill(store.clone(), registry.as_ref(), Utc::now(), 42, 30.0)).await.unwrap();
+    let filled =
+        simulated::fill(store.clone(), registry.as_ref(), Utc::now(), 42, 30.0, &ExecutionContext::new());
+    Box::pin(filled).await.unwrap();
     let host = Host::open(store, registry, Arc::new(SystemClock)).await.unwrap();
     let local = SocketAddr::from(([127, 0, 0, 1], 0));
     let server = Server::bind(host, local, Token::new(Some("secret")), Limits::default()).await.unwrap();

@@ -11,9 +11,9 @@ mod problem;
 mod retrain;
 mod server;
 
-pub(crate) use auth::Token;
-pub(crate) use host::Host;
-pub(crate) use server::{Limits, Server};
+pub use auth::Token;
+pub use host::Host;
+pub use server::{Limits, Server};
 
 use axum::extract::DefaultBodyLimit;
 use axum::http::{Method, Uri};

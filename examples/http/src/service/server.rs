@@ -19,16 +19,16 @@ use tokio::time;
 
 /// What a client may take of the service.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Limits {
+pub struct Limits {
     /// The largest body, in bytes.
-    pub(crate) body_bytes: usize,
+    pub body_bytes: usize,
     /// Until a request is answered, its body read included; a client that takes longer to send its
     /// headers is cut off.
-    pub(crate) request: Duration,
+    pub request: Duration,
     /// Connections at the same time; more wait.
-    pub(crate) connections: usize,
+    pub connections: usize,
     /// How long requests under way may take when the service stops.
-    pub(crate) drain: Duration,
+    pub drain: Duration,
 }
 
 impl Default for Limits {
@@ -39,7 +39,7 @@ impl Default for Limits {
 }
 
 /// A service that listens.
-pub(crate) struct Server {
+pub struct Server {
     host: Arc<Host>,
     listener: TcpListener,
     routes: axum::Router,
@@ -47,7 +47,11 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) async fn bind(
+    /// Listens at an address; port 0 takes a free one.
+    ///
+    /// # Errors
+    /// Those of the system, where the address cannot be listened at.
+    pub async fn bind(
         host: Arc<Host>,
         at: SocketAddr,
         token: Token,
@@ -58,13 +62,20 @@ impl Server {
         Ok(Self { host, listener, routes, limits })
     }
 
-    pub(crate) fn address(&self) -> std::io::Result<SocketAddr> {
+    /// Returns where it listens.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub fn address(&self) -> std::io::Result<SocketAddr> {
         self.listener.local_addr()
     }
 
     /// Serves until `stop`; then takes no more connections, answers what is under way, and puts away
     /// what was recorded.
-    pub(crate) async fn run(self, stop: impl Future<Output = ()>) -> devmatrix_ml::Result<()> {
+    ///
+    /// # Errors
+    /// Those of writing the store at the end.
+    pub async fn run(self, stop: impl Future<Output = ()>) -> devmatrix_ml::Result<()> {
         let Self { host, listener, routes, limits } = self;
         let (open, places) = (GracefulShutdown::new(), Arc::new(Semaphore::new(limits.connections)));
         let mut tick = time::interval(Duration::from_mins(1));

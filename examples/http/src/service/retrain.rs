@@ -9,7 +9,7 @@ use axum::http::header::LOCATION;
 use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use devmatrix_ml::Error;
-use devmatrix_ml::execution::{CancellationToken, ExecutionContext, Progress};
+use devmatrix_ml::execution::{CancellationToken, Progress};
 use devmatrix_ml::training::{Gate, Training, TrainingOptions, TrainingReport};
 use serde::Serialize;
 use serde_json::json;
@@ -52,6 +52,16 @@ impl Runs {
         self.cancel.cancel();
     }
 
+    /// Returns the switch that ends runs.
+    pub(crate) fn cancelled_by(&self) -> &CancellationToken {
+        &self.cancel
+    }
+
+    /// Takes the turn to train; `None` while another has it.
+    pub(crate) fn take_turn(&self) -> Option<OwnedMutexGuard<()>> {
+        self.turn.clone().try_lock_owned().ok()
+    }
+
     /// Returns when no run goes on.
     pub(crate) async fn ended(&self) {
         drop(self.turn.lock().await);
@@ -81,7 +91,7 @@ pub(crate) async fn begin(State(host): State<Arc<Host>>) -> Result<Response, Pro
     if host.is_stopping() {
         return Err(Problem::new(503, "the service is stopping", path, "try again later"));
     }
-    let Ok(turn) = host.runs.turn.clone().try_lock_owned() else {
+    let Some(turn) = host.runs.take_turn() else {
         return Err(Problem::new(409, "a training goes on", path, "wait until it is done"));
     };
     let number = host.runs.next();
@@ -112,16 +122,13 @@ async fn train(host: &Arc<Host>, number: u64, turn: OwnedMutexGuard<()>) {
     let tell = move |p: &Progress| {
         watched.runs.set(number, Run::Running { stage: p.stage.clone(), fraction: p.fraction });
     };
-    let work = ExecutionContext::new().with_cancel(&host.runs.cancel).with_progress(tell);
     let mut options = TrainingOptions::default();
     options.gate = Gate::refreshing();
     let (store, registry) = (host.store.as_ref(), host.registry.as_ref());
     let training = Training::new(store, registry, &host.engineer, host.clock.as_ref()).with_options(options);
-    // One thread: the others answer requests.
     let ended = async {
-        let models = training.with_execution(work.with_threads(1)?).run_all().await?;
-        host.predictions.reload(registry).await?;
-        host.collector.checkpoint().await?;
+        let models = training.with_execution(host.work()?.with_progress(tell)).run_all().await?;
+        host.catch_up().await?;
         Ok::<_, Error>(models)
     };
     let run = match ended.await {

@@ -4,6 +4,7 @@ use super::retrain::Runs;
 use devmatrix_ml::clock::Clock;
 use devmatrix_ml::collect::DataCollector;
 use devmatrix_ml::event::TaskContext;
+use devmatrix_ml::execution::ExecutionContext;
 use devmatrix_ml::features::FeatureEngineer;
 use devmatrix_ml::monitoring::{
     AlertRule, Alerts, Analytics, HostFacts, ModelFacts, MonitorOptions, SharedMonitor,
@@ -13,12 +14,14 @@ use devmatrix_ml::serving::{PredictionService, Predictions};
 use devmatrix_ml::store::EventStore;
 use devmatrix_ml::{Error, ErrorKind, Result, telemetry};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
+use tokio::sync::OwnedMutexGuard;
 
 /// Everything that requests share.
-pub(crate) struct Host {
+pub struct Host {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) store: Arc<dyn EventStore>,
     pub(crate) registry: Arc<dyn ModelRegistry>,
@@ -30,7 +33,29 @@ pub(crate) struct Host {
     monitor: SharedMonitor,
     alerts: Mutex<Alerts>,
     noted: Mutex<Noted>,
+    learning: AtomicBool,
     stopping: AtomicBool,
+}
+
+impl fmt::Debug for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Host")
+            .field("learning", &self.is_learning())
+            .field("stopping", &self.is_stopping())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Held while the service learns from its first history, which is a training: no other begins.
+pub(crate) struct Learning {
+    host: Arc<Host>,
+    _turn: OwnedMutexGuard<()>,
+}
+
+impl Drop for Learning {
+    fn drop(&mut self) {
+        self.host.learning.store(false, Ordering::Relaxed);
+    }
 }
 
 /// What the monitor is told with the next report: it is not to wait for one.
@@ -44,7 +69,11 @@ struct Noted {
 const MOST_LATENCIES: usize = 100_000;
 
 impl Host {
-    pub(crate) async fn open(
+    /// Opens what `store` and `registry` hold.
+    ///
+    /// # Errors
+    /// Those of reading the store and the registry.
+    pub async fn open(
         store: Arc<dyn EventStore>,
         registry: Arc<dyn ModelRegistry>,
         clock: Arc<dyn Clock>,
@@ -56,7 +85,7 @@ impl Host {
         predictions.reload(registry.as_ref()).await?;
         let monitor = SharedMonitor::open(store.as_ref(), MonitorOptions::default()).await?;
         let alerts = Mutex::new(Alerts::new(AlertRule::defaults(), clock.clone())?);
-        let (runs, noted, stopping) = (Runs::default(), Mutex::default(), AtomicBool::new(false));
+        let (runs, noted) = (Runs::default(), Mutex::default());
         let host = Self {
             clock,
             store,
@@ -69,7 +98,8 @@ impl Host {
             monitor,
             alerts,
             noted,
-            stopping,
+            learning: AtomicBool::new(false),
+            stopping: AtomicBool::new(false),
         };
         Ok(Arc::new(host))
     }
@@ -87,6 +117,29 @@ impl Host {
             noted.latencies.push(begun.elapsed());
         }
         predictions
+    }
+
+    /// Takes in what was written beside this host: facts, and the models that were promoted.
+    pub(crate) async fn catch_up(&self) -> Result<()> {
+        self.collector.checkpoint().await?;
+        self.predictions.reload(self.registry.as_ref()).await.map(drop)
+    }
+
+    /// Returns what a training is run within: it ends when the service stops, and takes one thread, since
+    /// the others answer requests.
+    pub(crate) fn work(&self) -> Result<ExecutionContext> {
+        ExecutionContext::new().with_cancel(self.runs.cancelled_by()).with_threads(1)
+    }
+
+    /// Says from now on, until the guard is dropped, that the service learns; `None` while a training goes on.
+    pub(crate) fn begin_learning(self: &Arc<Self>) -> Option<Learning> {
+        let turn = self.runs.take_turn()?;
+        self.learning.store(true, Ordering::Relaxed);
+        Some(Learning { host: Arc::clone(self), _turn: turn })
+    }
+
+    pub(crate) fn is_learning(&self) -> bool {
+        self.learning.load(Ordering::Relaxed)
     }
 
     /// Notes that a generation is to start, whether or not it can be recorded.

@@ -1,6 +1,7 @@
 //! What counters, histograms and spans cost: a prediction without a recorder, and with one.
 #![allow(clippy::unwrap_used)] // a bench may fail by unwrapping
 
+#[path = "../../../benches/common/mod.rs"]
 mod common;
 
 use criterion::{Criterion, criterion_group, criterion_main};

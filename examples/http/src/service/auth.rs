@@ -14,16 +14,16 @@ use subtle::ConstantTimeEq;
 /// The secret that a client must have; `None` lets everyone in. Kept and compared as its SHA-256, so
 /// that the time of a comparison tells neither the token nor its length.
 #[derive(Clone)]
-pub(crate) struct Token(Option<[u8; 32]>);
+pub struct Token(Option<[u8; 32]>);
 
 impl Token {
-    /// A token from the environment's text; none where it is empty.
-    pub(crate) fn new(secret: Option<&str>) -> Self {
+    /// Creates a token from the environment's text; none where it is empty.
+    pub fn new(secret: Option<&str>) -> Self {
         Self(secret.filter(|secret| !secret.is_empty()).map(|secret| Sha256::digest(secret).into()))
     }
 
-    /// Whether anything is asked for at all.
-    pub(crate) fn is_set(&self) -> bool {
+    /// Returns whether anything is asked for at all.
+    pub fn is_set(&self) -> bool {
         self.0.is_some()
     }
 
