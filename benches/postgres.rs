@@ -2,7 +2,7 @@
 //! catching up with what others wrote. Needs a server:
 //!
 //! ```sh
-//! PG_FSYNC=on .ci/with_postgres cargo bench --bench postgres
+//! PG_FSYNC=on .ci/with_postgres cargo bench --features postgres --bench postgres
 //! ```
 #![allow(clippy::unwrap_used)] // a bench may fail by unwrapping
 

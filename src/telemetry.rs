@@ -2,7 +2,7 @@
 //!
 //! The numbers go through the [`metrics`] facade and the spans through `tracing`: the host installs a
 //! recorder and a subscriber of its choice, or none, and then they cost nothing that can be measured
-//! (`cargo bench --bench telemetry`). Labels have few values: never a user, a task or a text.
+//! (`cargo bench --bench telemetry` in `examples/http`). Labels have few values: never a user, a task or a text.
 //!
 //! | Name | Kind | Labels | What |
 //! |---|---|---|---|
