@@ -11,7 +11,6 @@ use clap::Parser;
 use devmatrix_ml::Result;
 use devmatrix_ml::dataset::{Dataset, DatasetBuilder, Example, Target};
 use devmatrix_ml::event::{GenerationEvent, Record};
-use devmatrix_ml::execution::ExecutionContext;
 use devmatrix_ml::execution::{ExecutionContext, Progress};
 use devmatrix_ml::features::FeatureEngineer;
 use devmatrix_ml::ml::metrics::compare_paired;
