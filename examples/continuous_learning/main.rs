@@ -156,7 +156,7 @@ impl Host {
         }
         self.report.print_progress(week, last_week);
         println!();
-        self.collector.flush().await
+        self.collector.flush().await.map(drop)
     }
 
     /// Predicts before the generation starts, and records what comes of it.
