@@ -11,7 +11,7 @@ use devmatrix_ml::dataset::{DatasetBuilder, Example, Target};
 use devmatrix_ml::event::Record;
 use devmatrix_ml::features::{FEATURES, FeatureEngineer, KnownWhen};
 use devmatrix_ml::ml::metrics::{compare_paired, log_loss, ndcg, pinball};
-use devmatrix_ml::ml::{BoostParams, Engine, FitRequest, Matrix, Objective, Sample, Trees, sigmoid};
+use devmatrix_ml::ml::{BoostParams, BoostingLibrary, FitRequest, Matrix, Objective, Sample, Trees, sigmoid};
 use devmatrix_ml::simulate::{Generation, Simulator, SimulatorOptions};
 use std::fs;
 use std::path::Path;
@@ -223,7 +223,8 @@ fn one_fit(engine: &str, kind: usize, folder: &Path) {
     let width = values.len() / labels.len();
     let rows = learned(labels.len());
     let mut params = (kind.params)();
-    params.engine = if engine == "lightgbm" { Engine::Lightgbm } else { Engine::Hessboost };
+    params.library =
+        if engine == "lightgbm" { BoostingLibrary::Lightgbm } else { BoostingLibrary::Hessboost };
     let groups = vec![GROUP; rows / GROUP];
     let mut sample = Sample::new(Matrix { values: &values[..rows * width], width }, &labels[..rows]);
     if matches!(kind.objective, Objective::LambdaRank { .. }) {

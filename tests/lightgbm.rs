@@ -7,7 +7,7 @@ use common::world::store_of;
 use devmatrix_ml::clock::Clock;
 use devmatrix_ml::dataset::Target;
 use devmatrix_ml::features::FeatureEngineer;
-use devmatrix_ml::ml::Engine;
+use devmatrix_ml::ml::BoostingLibrary;
 use devmatrix_ml::models::open_artefact;
 use devmatrix_ml::models::{
     Predictor, RegressionParams, SuccessParams, SuccessTrainer, TimeTrainer, Trainer, conformance,
@@ -18,7 +18,7 @@ use futures_executor::block_on;
 
 fn success() -> SuccessTrainer {
     let mut params = SuccessParams::default();
-    params.boost.engine = Engine::Lightgbm;
+    params.boost.library = BoostingLibrary::Lightgbm;
     SuccessTrainer::new(params).unwrap()
 }
 
@@ -30,7 +30,7 @@ fn models_with_trees_by_lightgbm_conform() {
     };
     conformance::check(&success(), &rows(Target::Success));
     let mut params = RegressionParams::default();
-    params.boost.engine = Engine::Lightgbm;
+    params.boost.library = BoostingLibrary::Lightgbm;
     conformance::check(&TimeTrainer::new(params).unwrap(), &rows(Target::Time));
 }
 
@@ -43,7 +43,7 @@ fn a_model_by_lightgbm_goes_live_and_is_read_by_a_trainer_that_knows_nothing_of_
     let training = Training::new(store.as_ref(), &registry, &engineer, &clock).with_options(options);
     let report = block_on(training.run(&success())).unwrap();
     assert!(report.promoted, "{:?}", report.reasons);
-    assert_eq!(report.version.parameters["model"]["boost"]["engine"], "lightgbm");
+    assert_eq!(report.version.parameters["model"]["boost"]["library"], "lightgbm");
     let bytes = block_on(registry.artefact("success", 1)).unwrap();
     let served = open_artefact(&SuccessTrainer::default(), &bytes).unwrap();
     let data = block_on(replay(store.as_ref(), &engineer, Target::Success, clock.now(), 50_000)).unwrap();

@@ -12,8 +12,8 @@ mod tfidf;
 
 pub use crate::stats::{logit, sigmoid};
 pub use boosting::{
-    BoostParams, Engine, ExternalFormat, ExternalTrees, FitRequest, ForestParams, MAX_EXTERNAL_MODEL_BYTES,
-    Margin, Matrix, Objective, Sample, Stopping, TreeFamily, Trees,
+    BoostParams, BoostingLibrary, ExternalFormat, ExternalTrees, FitRequest, ForestParams,
+    MAX_EXTERNAL_MODEL_BYTES, Margin, Matrix, Objective, Sample, Stopping, TreeFamily, Trees,
 };
 pub use calibration::{
     Beta, CalibrationChoice, Calibrator, Isotonic, Method, Platt, Reliability, Scaling, VennAbers,

@@ -1,7 +1,7 @@
-//! Boosted trees and random forests. The engine's own types stay in this folder, so that it can be
-//! replaced.
+//! Boosted trees and random forests. The types of the boosting libraries stay in this folder, so that a library can
+//! be replaced.
 
-mod engine;
+mod backend;
 mod external;
 #[cfg(feature = "lightgbm")]
 mod lightgbm;
@@ -9,7 +9,7 @@ mod params;
 mod request;
 
 pub use external::{ExternalFormat, ExternalTrees, MAX_EXTERNAL_MODEL_BYTES, Margin};
-pub use params::{BoostParams, Engine, ForestParams, TreeFamily};
+pub use params::{BoostParams, BoostingLibrary, ForestParams, TreeFamily};
 pub use request::{FitRequest, Objective, Sample, Stopping};
 
 use crate::error::{Error, Result};
@@ -65,12 +65,14 @@ impl Trees {
     pub fn fit(params: &BoostParams, request: &FitRequest<'_>) -> Result<Self> {
         params.verify()?;
         request.verify()?;
-        match params.engine {
-            Engine::Hessboost => engine::boost(params, request).map(Self::new),
+        match params.library {
+            BoostingLibrary::Hessboost => backend::boost(params, request).map(Self::new),
             #[cfg(feature = "lightgbm")]
-            Engine::Lightgbm => lightgbm::boost(params, request).map(Self::in_double),
+            BoostingLibrary::Lightgbm => lightgbm::boost(params, request).map(Self::in_double),
             #[cfg(not(feature = "lightgbm"))]
-            Engine::Lightgbm => Err(Error::internal("an engine that was refused was asked for")),
+            BoostingLibrary::Lightgbm => {
+                Err(Error::internal("a boosting library that validation refuses was asked for"))
+            }
         }
     }
 
@@ -87,7 +89,7 @@ impl Trees {
             return Err(Error::invalid(format!("forests are not grown for {objective:?}")));
         }
         sample.verify(objective)?;
-        engine::forest(params, objective, sample).map(Self::new)
+        backend::forest(params, objective, sample).map(Self::new)
     }
 
     fn new(model: BoostedModel) -> Self {
@@ -163,7 +165,7 @@ impl Trees {
     /// The trees in XGBoost's UBJSON format.
     ///
     /// # Errors
-    /// `Internal` when the engine cannot write them.
+    /// `Internal` when they cannot be encoded.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         let bytes = self.encode()?;
         if self.in_double { with_attribute(&bytes, SUMMED) } else { Ok(bytes) }
@@ -187,7 +189,7 @@ impl Trees {
     }
 }
 
-/// The same document with one attribute of the booster, of which the engine writes none.
+/// The same document with one attribute of the booster, of which hessboost writes none.
 fn with_attribute(bytes: &[u8], (name, value): (&str, &str)) -> Result<Vec<u8>> {
     const NONE: &[u8] = b"attributes{}";
     let at = bytes.windows(NONE.len()).position(|window| window == NONE);

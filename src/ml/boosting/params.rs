@@ -3,11 +3,11 @@
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 
-/// What grows boosted trees; those grown are the same kind of thing either way.
+/// Library that fits boosted trees; the fitted trees are stored and served alike.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum Engine {
+pub enum BoostingLibrary {
     /// The `hessboost` crate, pure Rust.
     #[default]
     Hessboost,
@@ -46,8 +46,9 @@ pub struct BoostParams {
     pub threads: usize,
     /// Seed of the sampling.
     pub seed: u64,
-    /// What grows them.
-    pub engine: Engine,
+    /// Library that fits them.
+    #[serde(alias = "engine")]
+    pub library: BoostingLibrary,
 }
 
 impl Default for BoostParams {
@@ -64,7 +65,7 @@ impl Default for BoostParams {
             colsample: 0.5,
             threads: 2,
             seed: 42,
-            engine: Engine::Hessboost,
+            library: BoostingLibrary::Hessboost,
         }
     }
 }
@@ -150,9 +151,9 @@ impl BoostParams {
     /// # Errors
     /// `InvalidInput` naming the parameter and its value, or the feature that this build lacks.
     pub fn verify(&self) -> Result<()> {
-        if self.engine == Engine::Lightgbm && !cfg!(feature = "lightgbm") {
+        if self.library == BoostingLibrary::Lightgbm && !cfg!(feature = "lightgbm") {
             return Err(Error::invalid(
-                "engine is lightgbm, which this build lacks: turn on the crate's feature `lightgbm`",
+                "library is lightgbm, which this build lacks: turn on the crate's feature `lightgbm`",
             ));
         }
         whole("rounds", self.rounds, 1..=10_000)?;
@@ -209,14 +210,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_engine_is_named_when_it_is_lacking_and_older_parameters_have_the_usual_one() {
+    fn a_missing_library_is_named_and_older_parameters_are_read() {
         let asked: BoostParams = serde_json::from_str(r#"{"engine":"lightgbm"}"#).unwrap();
-        assert_eq!(asked.engine, Engine::Lightgbm);
+        assert_eq!(asked.library, BoostingLibrary::Lightgbm);
         let refusal = asked.verify().err().map(|e| e.to_string());
         assert_eq!(refusal.is_none(), cfg!(feature = "lightgbm"));
         assert!(refusal.is_none_or(|r| r.contains("feature `lightgbm`")));
         let older: BoostParams = serde_json::from_str(r#"{"rounds":7,"seed":1}"#).unwrap();
-        assert_eq!((older.rounds, older.engine), (7, Engine::Hessboost));
+        assert_eq!((older.rounds, older.library), (7, BoostingLibrary::Hessboost));
     }
 
     #[test]

@@ -64,7 +64,7 @@ impl<'a> Sample<'a> {
         Self { groups: Some(sizes), ..self }
     }
 
-    /// Checks what the engine would not, or not name.
+    /// Checks what hessboost does not check, or reports without a name.
     pub(super) fn verify(&self, objective: Objective) -> Result<()> {
         let n = self.labels.len();
         let lengths = [self.weights, self.offsets].into_iter().flatten().all(|v| v.len() == n);

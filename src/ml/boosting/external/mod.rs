@@ -95,8 +95,8 @@ impl ExternalTrees {
                 bytes.len()
             )));
         }
-        let (format, engine_format) = sniff(bytes)?;
-        let model = BoostedModel::decode(bytes, engine_format)
+        let (format, library_format) = sniff(bytes)?;
+        let model = BoostedModel::decode(bytes, library_format)
             .map_err(|e| Error::corrupt(format!("the {format} model cannot be read")).with_source(e))?;
         let margin = check(&model)?;
         let names = names(bytes, format)?;

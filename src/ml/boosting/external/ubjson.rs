@@ -1,5 +1,5 @@
 //! One value out of a UBJSON document, the rest skipped; every length is checked against what is there.
-//! See <https://ubjson.org/type-reference/>; the model itself is read by the engine's own reader.
+//! See <https://ubjson.org/type-reference/>; the model itself is read by hessboost's own reader.
 
 use crate::error::{Error, Result};
 use serde_json::Value;

@@ -1,4 +1,4 @@
-use super::super::{Engine, Matrix, Stopping, Trees};
+use super::super::{BoostingLibrary, Matrix, Stopping, Trees};
 use super::*;
 use crate::error::ErrorKind;
 use crate::execution::{CancellationToken, ExecutionContext};
@@ -64,7 +64,7 @@ fn params(objective: Objective) -> BoostParams {
         Objective::LambdaRank { .. } => BoostParams::ranking(),
         _ => BoostParams::regression(),
     };
-    BoostParams { engine: Engine::Lightgbm, ..usual }
+    BoostParams { library: BoostingLibrary::Lightgbm, ..usual }
 }
 
 /// Rows in groups of ten, of one weight each.

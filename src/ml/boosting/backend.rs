@@ -1,4 +1,4 @@
-//! Requests in the engine's own terms.
+//! Growing trees by the `hessboost` crate: requests in its own terms.
 
 use super::params::{BoostParams, ForestParams};
 use super::request::{FitRequest, Objective, Sample};
@@ -18,10 +18,10 @@ type Refused<T> = std::result::Result<T, HessboostError>;
 /// Boosts; the request must have been verified.
 pub(super) fn boost(params: &BoostParams, request: &FitRequest<'_>) -> Result<BoostedModel> {
     let grow = || {
-        let engine = with_objective(boosting(params), request.objective)?;
-        let engine = starting(engine, request.objective, &request.sample).build()?;
+        let builder = with_objective(boosting(params), request.objective)?;
+        let builder = starting(builder, request.objective, &request.sample).build()?;
         let train = matrix(&request.sample, request.categorical, params.min_rows)?;
-        let trainer = Trainer::new(&engine, &train, params.rounds).on_round(unless_cancelled());
+        let trainer = Trainer::new(&builder, &train, params.rounds).on_round(unless_cancelled());
         let Some(stopping) = &request.stopping else { return Ok(trainer.train()?.model) };
         let held_out = matrix(&stopping.held_out, request.categorical, 1)?;
         let patience = NonZeroUsize::new(stopping.patience).unwrap_or(NonZeroUsize::MIN);
@@ -38,7 +38,7 @@ pub(super) fn boost(params: &BoostParams, request: &FitRequest<'_>) -> Result<Bo
 
 /// Ends growing after the round in which the work was cancelled.
 fn unless_cancelled() -> impl FnMut(RoundEval<'_>) -> ControlFlow<()> + Send + 'static {
-    // The rounds go on in the engine's own threads.
+    // The rounds go on in hessboost's own threads.
     let work = execution::current();
     move |_| if work.check().is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
 }
@@ -55,7 +55,7 @@ pub(super) fn forest(
     sample: &Sample<'_>,
 ) -> Result<BoostedModel> {
     let grow = || {
-        let engine = with_objective(TrainingParams::builder(), objective)?
+        let builder = with_objective(TrainingParams::builder(), objective)?
             .tree_method(TreeMethod::Hist)
             .num_parallel_tree(params.trees)
             .max_depth(params.max_depth)
@@ -67,8 +67,8 @@ pub(super) fn forest(
             .colsample_bynode(params.colsample)
             .seed(params.seed)
             .nthread(execution::threads(params.threads));
-        let engine = starting(engine, objective, sample).build()?;
-        hessboost::training::train(&engine, &matrix(sample, &[], params.min_rows)?, 1)
+        let builder = starting(builder, objective, sample).build()?;
+        hessboost::training::train(&builder, &matrix(sample, &[], params.min_rows)?, 1)
     };
     finish(grow())
 }
@@ -89,33 +89,33 @@ fn boosting(params: &BoostParams) -> TrainingParamsBuilder {
         .nthread(execution::threads(params.threads))
 }
 
-fn with_objective(engine: TrainingParamsBuilder, objective: Objective) -> Refused<TrainingParamsBuilder> {
+fn with_objective(builder: TrainingParamsBuilder, objective: Objective) -> Refused<TrainingParamsBuilder> {
     Ok(match objective {
-        Objective::Logistic => engine.objective(Loss::BinaryLogistic(RegLoss::default())),
-        Objective::SquaredError => engine.objective(Loss::SquaredError(RegLoss::default())),
-        // The engine's own absolute error starts far from the median where outliers are far.
-        Objective::AbsoluteError => quantile(engine, 0.5)?,
-        Objective::Quantile(level) => quantile(engine, level)?,
-        Objective::LambdaRank { top } => engine.objective(Loss::RankNdcg(LambdaRank::new(top)?)),
+        Objective::Logistic => builder.objective(Loss::BinaryLogistic(RegLoss::default())),
+        Objective::SquaredError => builder.objective(Loss::SquaredError(RegLoss::default())),
+        // Hessboost's own absolute error starts far from the median where outliers are far.
+        Objective::AbsoluteError => quantile(builder, 0.5)?,
+        Objective::Quantile(level) => quantile(builder, level)?,
+        Objective::LambdaRank { top } => builder.objective(Loss::RankNdcg(LambdaRank::new(top)?)),
     })
 }
 
-fn quantile(engine: TrainingParamsBuilder, level: f64) -> Refused<TrainingParamsBuilder> {
-    Ok(engine.objective(Loss::Quantile(Quantiles::new([level])?)).leaf_estimation(LeafEstimation::Exact))
+fn quantile(builder: TrainingParamsBuilder, level: f64) -> Refused<TrainingParamsBuilder> {
+    Ok(builder.objective(Loss::Quantile(Quantiles::new([level])?)).leaf_estimation(LeafEstimation::Exact))
 }
 
 /// A margin of 0 before the first tree where rows bring their own, or where only order counts;
-/// otherwise the engine estimates it.
+/// otherwise hessboost estimates it.
 fn starting(
-    engine: TrainingParamsBuilder,
+    builder: TrainingParamsBuilder,
     objective: Objective,
     sample: &Sample<'_>,
 ) -> TrainingParamsBuilder {
     match objective {
-        Objective::LambdaRank { .. } => engine.base_score(0.0),
-        _ if sample.offsets.is_none() => engine,
-        Objective::Logistic => engine.base_score(0.5),
-        _ => engine.base_score(0.0),
+        Objective::LambdaRank { .. } => builder.base_score(0.0),
+        _ if sample.offsets.is_none() => builder,
+        Objective::Logistic => builder.base_score(0.5),
+        _ => builder.base_score(0.0),
     }
 }
 
@@ -139,7 +139,7 @@ fn matrix(sample: &Sample<'_>, categorical: &[usize], min_rows: usize) -> Refuse
         matrix = matrix.with_feature_types(&types)?;
     }
     if min_rows > 1 {
-        // Every row its own group of evidence: the engine then counts rows.
+        // Every row its own group of evidence: hessboost then counts rows.
         matrix = matrix.with_split_groups(&(0..data.rows() as u64).collect::<Vec<_>>())?;
     }
     Ok(matrix)
