@@ -45,7 +45,7 @@ async fn serve(folder: &std::path::Path) -> (SocketAddr, oneshot::Sender<()>, En
     let store = Arc::new(SqliteStore::open(folder.join("events.db")).unwrap());
     let registry = Arc::new(DiskRegistry::open(folder.join("models")).unwrap());
     let filled =
-        simulated::fill(store.clone(), registry.as_ref(), Utc::now(), 42, 30.0, &ExecutionContext::new());
+        simulated::fill(store.clone(), registry.as_ref(), Utc::now(), 42, 30.0, ExecutionContext::new());
     Box::pin(filled).await.unwrap();
     let host = Host::open(store, registry, Arc::new(SystemClock)).await.unwrap();
     let local = SocketAddr::from(([127, 0, 0, 1], 0));

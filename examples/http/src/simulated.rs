@@ -2,7 +2,7 @@
 
 use crate::service::Host;
 use chrono::{DateTime, TimeDelta, Utc};
-use devmatrix_ml::clock::{Clock, ManualClock};
+use devmatrix_ml::clock::ManualClock;
 use devmatrix_ml::collect::DataCollector;
 use devmatrix_ml::event::{Fact, Record};
 use devmatrix_ml::execution::ExecutionContext;
@@ -23,8 +23,8 @@ pub fn learn_beside(host: &Arc<Host>, days: u32, per_day: f64) {
     let (host, runtime) = (Arc::clone(host), tokio::runtime::Handle::current());
     tokio::task::spawn_blocking(move || {
         let lived = runtime.block_on(async {
-            let work = host.work()?;
-            fill(host.store.clone(), host.registry.as_ref(), Utc::now(), days, per_day, &work).await?;
+            let execution = host.execution()?;
+            fill(host.store.clone(), host.registry.as_ref(), Utc::now(), days, per_day, execution).await?;
             host.catch_up().await
         });
         match lived {
@@ -39,14 +39,14 @@ pub fn learn_beside(host: &Arc<Host>, days: u32, per_day: f64) {
 /// Lives through `days` days before `now`, with a training of all models at the end of every week.
 ///
 /// # Errors
-/// `Cancelled` by `work`; those of the store and the registry.
+/// `Cancelled` by `execution`; those of the store and the registry.
 pub async fn fill(
     store: Arc<dyn EventStore>,
     registry: &dyn ModelRegistry,
     now: DateTime<Utc>,
     days: u32,
     per_day: f64,
-    work: &ExecutionContext,
+    execution: ExecutionContext,
 ) -> Result<()> {
     let start = now - TimeDelta::days(i64::from(days));
     let clock = ManualClock::at(start);
@@ -57,7 +57,7 @@ pub async fn fill(
     options.gate = Gate::refreshing();
     let mut learns = start + TimeDelta::weeks(1);
     for record in records(start, days, per_day)? {
-        work.check()?;
+        execution.check()?;
         let (id, at, fact) = record.into_parts();
         if at >= now {
             break;
@@ -65,7 +65,7 @@ pub async fn fill(
         if at >= learns {
             clock.set(learns);
             let training = Training::new(store.as_ref(), registry, &engineer, &clock);
-            training.with_options(options.clone()).with_execution(work.clone()).run_all().await?;
+            training.with_options(options.clone()).with_execution(execution.clone()).run_all().await?;
             predictions.reload(registry).await?;
             learns += TimeDelta::weeks(1);
         }

@@ -47,7 +47,7 @@ impl Running {
                 Utc::now(),
                 days,
                 20.0,
-                &ExecutionContext::new(),
+                ExecutionContext::new(),
             );
             Box::pin(filled).await.unwrap();
         }

@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
+use std::fmt;
 use std::sync::Arc;
 use subtle::ConstantTimeEq;
 
@@ -31,6 +32,12 @@ impl Token {
         let Some(secret) = &self.0 else { return true };
         let shown = request.headers().get(AUTHORIZATION).and_then(|value| presented(value.as_bytes()));
         shown.is_some_and(|shown| bool::from(Sha256::digest(shown).as_slice().ct_eq(secret)))
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Token").field("set", &self.is_set()).finish_non_exhaustive()
     }
 }
 

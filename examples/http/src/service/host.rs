@@ -127,7 +127,7 @@ impl Host {
 
     /// Returns what a training is run within: it ends when the service stops, and takes one thread, since
     /// the others answer requests.
-    pub(crate) fn work(&self) -> Result<ExecutionContext> {
+    pub(crate) fn execution(&self) -> Result<ExecutionContext> {
         ExecutionContext::new().with_cancel(self.runs.cancelled_by()).with_threads(1)
     }
 

@@ -127,7 +127,7 @@ async fn train(host: &Arc<Host>, number: u64, turn: OwnedMutexGuard<()>) {
     let (store, registry) = (host.store.as_ref(), host.registry.as_ref());
     let training = Training::new(store, registry, &host.engineer, host.clock.as_ref()).with_options(options);
     let ended = async {
-        let models = training.with_execution(host.work()?.with_progress(tell)).run_all().await?;
+        let models = training.with_execution(host.execution()?.with_progress(tell)).run_all().await?;
         host.catch_up().await?;
         Ok::<_, Error>(models)
     };

@@ -39,6 +39,7 @@ impl Default for Limits {
 }
 
 /// A service that listens.
+#[derive(Debug)]
 pub struct Server {
     host: Arc<Host>,
     listener: TcpListener,
