@@ -9,7 +9,7 @@ use devmatrix_ml::models::SuccessTrainer;
 use devmatrix_ml::registry::MemoryRegistry;
 use devmatrix_ml::simulate::{Generation, Simulator, SimulatorOptions};
 use devmatrix_ml::store::{EventStore, MemoryStore};
-use devmatrix_ml::training::{Gate, Training, TrainingOptions};
+use devmatrix_ml::training::{Gate, ReplayCache, Training, TrainingOptions};
 use std::sync::Arc;
 
 const FAULT: std::ops::Range<i64> = 20..30;
@@ -56,6 +56,7 @@ struct World {
     store: MemoryStore,
     registry: MemoryRegistry,
     engineer: FeatureEngineer,
+    replay: ReplayCache,
     records: std::iter::Peekable<std::vec::IntoIter<Record>>,
 }
 
@@ -71,8 +72,9 @@ impl World {
         }
         records.sort_by_cached_key(|r| (r.known_at(), r.key()));
         let registry = MemoryRegistry::new().with_clock(Arc::new(clock.clone()));
-        let (store, engineer) = (MemoryStore::new(), FeatureEngineer::default());
-        Ok(Self { start, clock, store, registry, engineer, records: records.into_iter().peekable() })
+        let (store, engineer, replay) =
+            (MemoryStore::new(), FeatureEngineer::default(), ReplayCache::default());
+        Ok(Self { start, clock, store, registry, engineer, replay, records: records.into_iter().peekable() })
     }
 
     async fn live_until(&mut self, day: i64) -> devmatrix_ml::Result<()> {
@@ -83,7 +85,8 @@ impl World {
     }
 
     fn training(&self, options: TrainingOptions) -> Training<'_> {
-        Training::new(&self.store, &self.registry, &self.engineer, &self.clock).with_options(options)
+        let training = Training::new(&self.store, &self.registry, &self.engineer, &self.clock);
+        training.with_options(options).with_replay(&self.replay)
     }
 
     async fn train(&self, how: &str, options: TrainingOptions) -> anyhow::Result<()> {

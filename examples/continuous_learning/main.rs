@@ -29,7 +29,7 @@ use devmatrix_ml::registry::DiskRegistry;
 use devmatrix_ml::serving::{PredictionService, Predictions};
 use devmatrix_ml::store::{Durability, EventStore, SqliteOptions, SqliteStore};
 use devmatrix_ml::training::{
-    Gate, Training, TrainingOptions, TrainingReport, TrainingSchedule, TrainingSignals,
+    Gate, ReplayCache, Training, TrainingOptions, TrainingReport, TrainingSchedule, TrainingSignals,
 };
 use devmatrix_ml::{ErrorKind, Result};
 use moments::{Moment, What};
@@ -114,6 +114,7 @@ struct Host {
     store: Arc<dyn EventStore>,
     registry: DiskRegistry,
     collector: DataCollector,
+    replay: ReplayCache,
     predictions: PredictionService,
     report: Report,
     numbers: Numbers,
@@ -131,8 +132,8 @@ impl Host {
         let predictions = PredictionService::new(collector.history(), FeatureEngineer::default(), time);
         let registry = DiskRegistry::open(folder.join("models"))?.with_clock(Arc::new(clock.clone()));
         let report = Report::new(now);
-        let (last_start, numbers) = (now, Numbers::default());
-        Ok(Self { clock, last_start, store, registry, collector, predictions, report, numbers })
+        let (last_start, replay, numbers) = (now, ReplayCache::default(), Numbers::default());
+        Ok(Self { clock, last_start, store, registry, collector, replay, predictions, report, numbers })
     }
 
     /// Lives through the moments, with a training each night at 02:00.
@@ -214,7 +215,8 @@ impl Host {
         let Some(claim) = claim else { return Ok(()) };
         let (mut options, engineer) = (TrainingOptions::default(), FeatureEngineer::default());
         options.gate = Gate::refreshing();
-        let training = Training::new(store, registry, &engineer, &self.clock).with_options(options);
+        let training = Training::new(store, registry, &engineer, &self.clock);
+        let training = training.with_options(options).with_replay(&self.replay);
         let night = training.nightly(&SuccessTrainer::default()).await?;
         match night.trained {
             Ok(trained) => self.report.trained(now, &trained),

@@ -218,6 +218,18 @@ fn label(example: &Example, target: Target, now: DateTime<Utc>, delay: Option<&D
     Some(Example { known_at, label, weight, propensity, ..example.clone() })
 }
 
+/// Whether a fit to either learns from the same rows; both must come from one builder.
+pub(crate) fn same_rows(a: &[Example], b: &[&Example]) -> bool {
+    let number = |e: &Example| [e.label.to_bits(), e.weight.to_bits()];
+    let same = |(a, b): (&Example, &&Example)| {
+        Arc::ptr_eq(&a.features, &b.features)
+            && a.completed.as_ref().map(Arc::as_ptr) == b.completed.as_ref().map(Arc::as_ptr)
+            && number(a) == number(b)
+            && a.known_at.is_some() == b.known_at.is_some()
+    };
+    a.len() == b.len() && a.iter().zip(b).all(same)
+}
+
 pub(crate) fn not_enough(have: usize) -> crate::Error {
     crate::Error::new(
         crate::ErrorKind::NotEnoughData { have, need: have + 1 },

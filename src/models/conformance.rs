@@ -7,7 +7,8 @@ use crate::features::{FeatureRow, index_of};
 
 /// Checks `trainer` on `data`, which must be enough to fit.
 ///
-/// Fitting twice gives the same bytes; a model read back from its bytes predicts the same; the same
+/// Fitting twice gives the same bytes, also beside a model of the earlier rows; a model fitted for its points
+/// has those of a full one; a model read back from its bytes predicts the same; the same
 /// row gets the same answer each time; a row of missing values gets a finite one; reasons never
 /// name a missing feature and are finite; no data is a typed error; damaged bytes are an error.
 ///
@@ -25,7 +26,22 @@ pub fn check<T: Trainer>(trainer: &T, data: &Dataset) {
     for example in &data.examples {
         same_answers(name, &model, &back, &example.features);
     }
+    shared_fits(trainer, data, &bytes);
     refusals(trainer, data, &bytes);
+}
+
+/// Checks what a training cycle fits beside the model: it must be what fitting alone gives.
+fn shared_fits<T: Trainer>(trainer: &T, data: &Dataset, bytes: &[u8]) {
+    let name = trainer.name();
+    let Ok((earlier, later)) = data.split_by_time(0.2) else { return };
+    let (Ok(alone), Ok(points)) = (trainer.fit(&earlier), trainer.fit_points(&earlier)) else { return };
+    for example in &later {
+        let row = &example.features;
+        assert!(alone.point(row) == points.point(row), "{name}: fit_points must give the points of fit");
+    }
+    let beside = trainer.fit_beside(data, &earlier, &points);
+    let beside = beside.unwrap_or_else(|e| panic!("{name}: must fit beside an earlier model: {e}"));
+    assert!(bytes == bytes_of(name, &beside), "{name}: fit_beside must give the bytes of fit");
 }
 
 fn bytes_of<P: Predictor>(name: &str, model: &P) -> Vec<u8> {

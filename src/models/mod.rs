@@ -93,6 +93,38 @@ pub trait Trainer: Send + Sync + Debug {
     /// `NotEnoughData`; `InvalidInput` for parameters out of range.
     fn fit(&self, data: &Dataset) -> Result<Self::Model>;
 
+    /// Fits a model as [`fit`](Self::fit) does, to the bit, given the model of some of its rows, fitted
+    /// before: what both need is taken from there.
+    ///
+    /// # Errors
+    /// Those of [`fit`](Self::fit).
+    fn fit_beside(
+        &self,
+        data: &Dataset,
+        _earlier: &Dataset,
+        _of_earlier: &Self::Model,
+    ) -> Result<Self::Model> {
+        self.fit(data)
+    }
+
+    /// Fits a model whose points are those of [`fit`](Self::fit), to the bit; its intervals may be those of a
+    /// model that nothing was held out for.
+    ///
+    /// # Errors
+    /// Those of [`fit`](Self::fit).
+    fn fit_points(&self, data: &Dataset) -> Result<Self::Model> {
+        self.fit(data)
+    }
+
+    /// Fits a model that need only order rows as one of [`fit`](Self::fit) would: calibration and the like
+    /// may be those of `like`, a model fitted to more rows.
+    ///
+    /// # Errors
+    /// Those of [`fit`](Self::fit).
+    fn fit_like(&self, data: &Dataset, _like: &Self::Model) -> Result<Self::Model> {
+        self.fit(data)
+    }
+
     /// Reads a model back from verified bytes.
     ///
     /// # Errors

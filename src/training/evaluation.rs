@@ -185,19 +185,16 @@ pub fn fit_and_evaluate<T: Trainer>(
         Split::Time => data.split_by_time(options.test_fraction)?,
         Split::StratifiedRandom => split_at_random(data, options.test_fraction, options.seed)?,
     };
-    let fit = || {
-        let holdout_model = trainer.fit(&train)?;
-        let anomalous_labelers =
-            label_noise::find(trainer, &train, (&test, &points(&holdout_model, &test)?))?;
-        Ok((holdout_model, anomalous_labelers))
-    };
-    let (holdout_model, model) = with_both(fit, || trainer.fit(data));
-    let ((mut holdout_model, anomalous_labelers), mut model) = (holdout_model?, model?);
+    let mut holdout_model = trainer.fit_points(&train)?;
+    let find =
+        || label_noise::find(trainer, (&train, &holdout_model), (&test, &points(&holdout_model, &test)?));
+    let (anomalous_labelers, model) = with_both(find, || trainer.fit_beside(data, &train, &holdout_model));
+    let (anomalous_labelers, mut model) = (anomalous_labelers?, model?);
     let excluded = label_noise::excluded(&anomalous_labelers);
     if options.exclude_anomalous_labelers && !excluded.is_empty() {
         let (fewer, all) = (label_noise::without(&train, &excluded), label_noise::without(data, &excluded));
-        let (again, whole) = with_both(|| trainer.fit(&fewer), || trainer.fit(&all));
-        (holdout_model, model) = (again?, whole?);
+        holdout_model = trainer.fit_points(&fewer)?;
+        model = trainer.fit_beside(&all, &fewer, &holdout_model)?;
     }
     let mut evaluation =
         Judge { trainer, train: &train, test: &test, options }.evaluate(&holdout_model, champion)?;

@@ -50,11 +50,11 @@ impl fmt::Display for AnomalousLabeler {
 /// Share of the newest rows of a training set among which suspects are looked for.
 const LOOKED_AT: f64 = 0.4;
 
-/// The suspects among the sources of a training set and of newer rows with what its model says of them:
+/// The suspects among the sources of a training set with its model and of newer rows with what that says of them:
 /// the newest of the set are predicted from those before. None where outcomes are not yes or no.
 pub(super) fn find<T: Trainer>(
     trainer: &T,
-    data: &Dataset,
+    (data, model): (&Dataset, &T::Model),
     (newer, said): (&[Example], &[f64]),
 ) -> Result<Vec<AnomalousLabeler>> {
     if trainer.target() != Target::Success {
@@ -63,7 +63,7 @@ pub(super) fn find<T: Trainer>(
     let (mut rows, mut points) = (newer.to_vec(), said.to_vec());
     let fitted = data
         .split_by_time(LOOKED_AT)
-        .and_then(|(earlier, later)| Ok((self::points(&trainer.fit(&earlier)?, &later)?, later)));
+        .and_then(|(earlier, later)| Ok((self::points(&trainer.fit_like(&earlier, model)?, &later)?, later)));
     match fitted {
         Ok((said, later)) => {
             rows.extend(later);

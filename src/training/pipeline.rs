@@ -3,6 +3,7 @@
 use super::evaluation::{Evaluated, Incumbent, TrainingOptions, fit_and_evaluate, points};
 use super::post_deployment::{ChallengerReview, DeploymentCheck, Live};
 use super::register::Registering;
+use super::replay::ReplayCache;
 use super::run_record::{DataRecord, RunRecord, drift};
 use super::telemetry;
 use super::tracker::ExperimentTracker;
@@ -22,6 +23,7 @@ use crate::store::{EventStore, EventStoreExt, ScanOrder};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// What a training run did.
@@ -84,6 +86,7 @@ pub struct Training<'a> {
     clock: &'a dyn Clock,
     options: TrainingOptions,
     tracker: Option<&'a dyn ExperimentTracker>,
+    replay: Option<&'a ReplayCache>,
     work: ExecutionContext,
     notes: BTreeMap<String, Value>,
 }
@@ -97,7 +100,7 @@ impl<'a> Training<'a> {
         clock: &'a dyn Clock,
     ) -> Self {
         let (options, work, notes) = (TrainingOptions::default(), ExecutionContext::new(), BTreeMap::new());
-        Self { store, registry, engineer, clock, options, tracker: None, work, notes }
+        Self { store, registry, engineer, clock, options, tracker: None, replay: None, work, notes }
     }
 
     /// The same with these options.
@@ -110,6 +113,12 @@ impl<'a> Training<'a> {
     #[must_use]
     pub fn with_tracker(self, tracker: &'a dyn ExperimentTracker) -> Self {
         Self { tracker: Some(tracker), ..self }
+    }
+
+    /// The same, reading only what is new since `replay` was last read.
+    #[must_use]
+    pub fn with_replay(self, replay: &'a ReplayCache) -> Self {
+        Self { replay: Some(replay), ..self }
     }
 
     /// The same, stopped, watched and bounded by `work`.
@@ -237,10 +246,13 @@ impl<'a> Training<'a> {
         builder.rows(trainer.target(), now, self.options.max_rows)
     }
 
-    async fn read(&self, now: DateTime<Utc>, steps: &mut Steps) -> Result<DatasetBuilder> {
+    async fn read(&self, now: DateTime<Utc>, steps: &mut Steps) -> Result<Arc<DatasetBuilder>> {
         self.options.verify()?;
         steps.at("reading", 0.0);
-        read_all(self.store, self.engineer, now, &self.work).await
+        match self.replay {
+            Some(replay) => replay.read(self.store, self.engineer, now, &self.work).await,
+            None => read_all(self.store, self.engineer, now, &self.work).await.map(Arc::new),
+        }
     }
 
     async fn usual<T: Trainer + Default>(

@@ -57,6 +57,7 @@ pub(super) fn forest(
     let grow = || {
         let builder = with_objective(TrainingParams::builder(), objective)?
             .tree_method(TreeMethod::Hist)
+            .max_bin(params.max_bins)
             .num_parallel_tree(params.trees)
             .max_depth(params.max_depth)
             .min_child_groups(params.min_rows)
@@ -77,6 +78,7 @@ fn boosting(params: &BoostParams) -> TrainingParamsBuilder {
     TrainingParams::builder()
         .tree_method(TreeMethod::Hist)
         .grow_policy(GrowPolicy::LossGuide)
+        .max_bin(params.max_bins)
         .max_leaves(params.max_leaves)
         .max_depth(params.max_depth)
         .eta(params.learning_rate)

@@ -1,10 +1,10 @@
 //! What predicts a number: start, wording, trees, and the ends of its intervals.
 
-use super::View;
 use super::fitted::Calibration;
 use super::params::RegressionParams;
 use super::spec::{Regime, Spec};
 use super::text_component::{SparseRow, TextComponent, sparse};
+use super::{Aim, View};
 use crate::dataset::Example;
 use crate::error::Result;
 use crate::execution;
@@ -63,7 +63,7 @@ impl ModelComponent {
         spec: &Spec,
         regime: Regime,
         examples: &[Example],
-        view: View,
+        (view, aim): (View, Aim),
         params: &RegressionParams,
     ) -> Result<Self> {
         let rows: Vec<_> =
@@ -100,7 +100,8 @@ impl ModelComponent {
         let (value, quantiles) = if spec.by_neighbours {
             (forest()?, Vec::new())
         } else {
-            let ends = QUANTILES.iter().map(|q| boosted(Objective::Quantile(*q)));
+            let levels = if aim == Aim::Intervals { &QUANTILES[..] } else { &[] };
+            let ends = levels.iter().map(|q| boosted(Objective::Quantile(*q)));
             let value = match params.trees {
                 TreeFamily::Boosting => boosted(Objective::AbsoluteError)?,
                 TreeFamily::Forest => forest()?,

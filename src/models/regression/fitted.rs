@@ -4,13 +4,14 @@ use super::component::{LEVELS, ModelComponent, QUANTILES, ROUNDING, TAILS, end_l
 use super::params::RegressionParams;
 use super::spec::{Regime, Spec};
 use super::text_component::TextComponent;
-use super::{Estimate, View};
-use crate::dataset::{Dataset, Example};
+use super::{Aim, Estimate, View};
+use crate::dataset::{Dataset, Example, same_rows};
 use crate::error::{Error, Result};
 use crate::features::{FEATURES, FeatureRow};
 use crate::ml::{QuantileConformal, Tfidf, Trees};
 use crate::models::Status;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 
 /// A fitted regression.
 #[derive(Debug, Clone)]
@@ -34,25 +35,33 @@ pub(super) enum Calibration {
 
 impl Fitted {
     /// Fits on some rows, trusts it as far as the others show, widens the intervals until they hold
-    /// those, and fits on all.
+    /// those, and fits on all. `known` was fitted before to the rows beside it: where the first fit would
+    /// be to the same ones, it is taken from there.
     pub(super) fn fit(
         spec: &Spec,
         regime: Regime,
         data: &Dataset,
-        view: View,
+        (view, aim): (View, Aim),
         params: &RegressionParams,
+        known: Option<(&Dataset, &Self)>,
     ) -> Result<Self> {
         let (mut trust, mut calibration) = ([1.0; 2], None);
         if let Some((learned, held_out)) = hold_out(spec, regime, data) {
-            let part = ModelComponent::fit(spec, regime, &learned, view, params)?;
+            let rows: Vec<_> = learned.iter().collect();
+            let part = match known.filter(|(known, _)| same_rows(&known.examples, &rows)) {
+                Some((_, known)) => Cow::Borrowed(&known.part),
+                None => Cow::Owned(ModelComponent::fit(spec, regime, &learned, (view, aim), params)?),
+            };
             let rows: Vec<_> =
                 held_out.iter().filter_map(|e| Some((view.of(e)?, spec.scale.to(e.label)))).collect();
             trust = part.trust(spec, &rows);
-            calibration = part.calibrate(spec, &rows, trust);
+            if aim == Aim::Intervals {
+                calibration = part.calibrate(spec, &rows, trust);
+            }
         }
         Ok(Self {
             spec: *spec,
-            part: ModelComponent::fit(spec, regime, &data.examples, view, params)?,
+            part: ModelComponent::fit(spec, regime, &data.examples, (view, Aim::Intervals), params)?,
             trust,
             calibration,
         })

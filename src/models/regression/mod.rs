@@ -116,16 +116,48 @@ impl<Q: RegressionTarget> RegressionTrainer<Q> {
         }
     }
 
-    fn fit_both(&self, data: &Dataset, view: View) -> Result<Regimes<Fitted>> {
+    fn fit_all(
+        &self,
+        data: &Dataset,
+        known: Option<(&Dataset, &Learned)>,
+        aim: Aim,
+    ) -> Result<RegressionModel<Q>> {
+        let (have, need) = (data.certain().count(), self.params.min_samples.max(2));
+        if have < need {
+            return Err(Error::new(
+                ErrorKind::NotEnoughData { have, need },
+                format!("{have} generations with a known {}, {need} are needed (min_samples)", Q::TARGET),
+            ));
+        }
+        let completed = |data: &Dataset| data.filter(|_, e| e.completed.is_some());
+        let with_code = completed(data);
+        let after = Q::USES_CODE && with_code.examples.len() >= need;
+        let before =
+            self.fit_both(data, View::Before, known.map(|(rows, model)| (rows, &model.before)), aim)?;
+        let known = known.and_then(|(rows, model)| Some((completed(rows), model.after.as_ref()?)));
+        let known = known.as_ref().map(|(rows, model)| (rows, *model));
+        let after = after.then(|| self.fit_both(&with_code, View::After, known, aim)).transpose()?;
+        Ok(RegressionModel::new(Body::Learned(Box::new(Learned { before, after })), data.schema))
+    }
+
+    fn fit_both(
+        &self,
+        data: &Dataset,
+        view: View,
+        known: Option<(&Dataset, &Regimes<Fitted>)>,
+        aim: Aim,
+    ) -> Result<Regimes<Fitted>> {
         let spec = Q::spec();
-        let tried = data.filter(|_, e| spec.is_tried(&e.features));
+        let is_tried = |data: &Dataset| data.filter(|_, e| spec.is_tried(&e.features));
+        let tried = is_tried(data);
         let enough = tried.examples.len() >= self.params.min_samples.max(2);
-        Ok(Regimes {
-            untried: Fitted::fit(&spec, Regime::Untried, data, view, &self.params)?,
-            tried: enough
-                .then(|| Fitted::fit(&spec, Regime::Tried, &tried, view, &self.params))
-                .transpose()?,
-        })
+        let fit = |regime, data: &Dataset, known: Option<(&Dataset, &Fitted)>| {
+            Fitted::fit(&spec, regime, data, (view, aim), &self.params, known)
+        };
+        let untried = fit(Regime::Untried, data, known.map(|(rows, model)| (rows, &model.untried)))?;
+        let known = known.and_then(|(rows, model)| Some((is_tried(rows), model.tried.as_ref()?)));
+        let known = known.as_ref().map(|(rows, model)| (rows, *model));
+        Ok(Regimes { untried, tried: enough.then(|| fit(Regime::Tried, &tried, known)).transpose()? })
     }
 }
 
@@ -136,6 +168,15 @@ enum View {
     Before,
     /// The code too.
     After,
+}
+
+/// What will be asked of a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Aim {
+    /// Points alone, for an evaluation.
+    Points,
+    /// Intervals that hold too.
+    Intervals,
 }
 
 impl View {
@@ -161,20 +202,24 @@ impl<Q: RegressionTarget> Trainer for RegressionTrainer<Q> {
     /// Fits on all but the newest fifth, widens the intervals until they hold that fifth, and fits
     /// again on everything.
     fn fit(&self, data: &Dataset) -> Result<RegressionModel<Q>> {
-        let (have, need) = (data.certain().count(), self.params.min_samples.max(2));
-        if have < need {
-            return Err(Error::new(
-                ErrorKind::NotEnoughData { have, need },
-                format!("{have} generations with a known {}, {need} are needed (min_samples)", Q::TARGET),
-            ));
+        self.fit_all(data, None, Aim::Intervals)
+    }
+
+    fn fit_points(&self, data: &Dataset) -> Result<RegressionModel<Q>> {
+        self.fit_all(data, None, Aim::Points)
+    }
+
+    /// The fit on all but the newest fifth is often `of_earlier` itself.
+    fn fit_beside(
+        &self,
+        data: &Dataset,
+        earlier: &Dataset,
+        of_earlier: &RegressionModel<Q>,
+    ) -> Result<RegressionModel<Q>> {
+        match &of_earlier.body {
+            Body::Learned(learned) => self.fit_all(data, Some((earlier, learned)), Aim::Intervals),
+            Body::Imported(_) => self.fit(data),
         }
-        let with_code = data.filter(|_, e| e.completed.is_some());
-        let after = Q::USES_CODE && with_code.examples.len() >= need;
-        let learned = Learned {
-            before: self.fit_both(data, View::Before)?,
-            after: after.then(|| self.fit_both(&with_code, View::After)).transpose()?,
-        };
-        Ok(RegressionModel::new(Body::Learned(Box::new(learned)), data.schema))
     }
 
     fn read(&self, bytes: &[u8]) -> Result<RegressionModel<Q>> {

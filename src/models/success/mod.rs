@@ -25,7 +25,7 @@ use super::attributions::{Attribution, reasons};
 use super::external::{Adopt, ImportedTrees, StoredTrees, is_imported, open_imported, seal_imported};
 use super::prediction::{Status, SuccessPrediction};
 use super::{Predictor, Trainer};
-use crate::dataset::{Dataset, Example, Target};
+use crate::dataset::{Dataset, Example, Target, same_rows};
 use crate::error::{Error, ErrorKind, Result};
 use crate::features::{FEATURES, FeatureRow, index_of};
 use crate::ml::metrics::{BinaryScores, log_loss};
@@ -56,6 +56,13 @@ struct Calibrated {
     calibration: Calibration,
 }
 
+/// A model fitted before, with its rows.
+#[derive(Clone, Copy)]
+struct Known<'a> {
+    rows: &'a Dataset,
+    model: &'a SuccessModel,
+}
+
 /// Fewer held-out rows than this calibrate nothing.
 const FEWEST_ROWS: usize = 30;
 
@@ -75,7 +82,7 @@ impl SuccessTrainer {
     }
 
     /// The scorers, each calibrated on rows of its own kind that it had not seen, then fitted to all.
-    fn fit_all(&self, data: &Dataset) -> Result<(Calibrated, Option<Calibrated>)> {
+    fn fit_all(&self, data: &Dataset, known: Option<Known<'_>>) -> Result<(Calibrated, Option<Calibrated>)> {
         let all: Vec<_> = data.examples.iter().collect();
         let split = data.split_by_time(CALIBRATION_SHARE).ok();
         let (seen, new) = match &split {
@@ -83,18 +90,43 @@ impl SuccessTrainer {
             None => (Vec::new(), Vec::new()),
         };
         let earlier: Vec<_> = split.iter().flat_map(|(earlier, _)| &earlier.examples).collect();
+        let known = known.filter(|known| same_rows(&known.rows.examples, &earlier));
         let held_out = if new.len() >= FEWEST_ROWS {
-            HeldOut::of(&Scorer::fit(Regime::NewTask, &earlier, &self.params)?, &new)
+            match known {
+                Some(known) => HeldOut::of(&known.model.new_task.scorer, &new),
+                None => HeldOut::of(&Scorer::fit(Regime::NewTask, &earlier, &self.params)?, &new),
+            }
         } else {
             self.across_tasks(&all)?
         };
         let new_task = Calibrated::fit(Regime::NewTask, &all, held_out, &self.params)?;
         let Some(rows) = self.seen(&all) else { return Ok((new_task, None)) };
-        let held_out = match self.seen(&earlier) {
-            Some(earlier) => HeldOut::of(&Scorer::fit(Regime::SeenTask, &earlier, &self.params)?, &seen),
-            None => HeldOut::default(),
+        let held_out = match (known.and_then(|known| known.model.seen_task.as_ref()), self.seen(&earlier)) {
+            (Some(known), Some(_)) => HeldOut::of(&known.scorer, &seen),
+            (None, Some(earlier)) => {
+                HeldOut::of(&Scorer::fit(Regime::SeenTask, &earlier, &self.params)?, &seen)
+            }
+            (_, None) => HeldOut::default(),
         };
         Ok((new_task, Some(Calibrated::fit(Regime::SeenTask, &rows, held_out, &self.params)?)))
+    }
+
+    fn fit_knowing(&self, data: &Dataset, known: Option<Known<'_>>) -> Result<SuccessModel> {
+        self.check_enough(data)?;
+        let (new_task, seen_task) = self.fit_all(data, known)?;
+        Ok(SuccessModel { new_task, seen_task, schema: data.schema })
+    }
+
+    fn check_enough(&self, data: &Dataset) -> Result<()> {
+        let have = data.certain().count();
+        let need = self.params.min_samples.max(2);
+        if have >= need {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorKind::NotEnoughData { have, need },
+            format!("{have} labelled generations, {need} are needed (min_samples): record more feedback"),
+        ))
     }
 
     /// Where all tasks held out had been tried before, new ones are made: each part of the tasks is
@@ -133,16 +165,33 @@ impl Trainer for SuccessTrainer {
 
     /// Calibrates on the newest fifth with a fit on the rest, then fits on everything.
     fn fit(&self, data: &Dataset) -> Result<SuccessModel> {
-        let have = data.certain().count();
-        let need = self.params.min_samples.max(2);
-        if have < need {
-            return Err(Error::new(
-                ErrorKind::NotEnoughData { have, need },
-                format!("{have} labelled generations, {need} are needed (min_samples): record more feedback"),
-            ));
-        }
-        let (new_task, seen_task) = self.fit_all(data)?;
-        Ok(SuccessModel { new_task, seen_task, schema: data.schema })
+        self.fit_knowing(data, None)
+    }
+
+    /// The fit on the rest is often `of_earlier` itself.
+    fn fit_beside(
+        &self,
+        data: &Dataset,
+        earlier: &Dataset,
+        of_earlier: &SuccessModel,
+    ) -> Result<SuccessModel> {
+        self.fit_knowing(data, Some(Known { rows: earlier, model: of_earlier }))
+    }
+
+    /// Calibrated as `like` is.
+    fn fit_like(&self, data: &Dataset, like: &SuccessModel) -> Result<SuccessModel> {
+        self.check_enough(data)?;
+        let all: Vec<_> = data.examples.iter().collect();
+        let fit = |regime, rows: &[&Example], like: &Calibrated| -> Result<Calibrated> {
+            let scorer = Scorer::fit(regime, rows, &self.params)?.with_share(like.scorer.share);
+            Ok(Calibrated { scorer, calibration: like.calibration.clone() })
+        };
+        let seen = like.seen_task.as_ref().zip(self.seen(&all));
+        Ok(SuccessModel {
+            new_task: fit(Regime::NewTask, &all, &like.new_task)?,
+            seen_task: seen.map(|(like, rows)| fit(Regime::SeenTask, &rows, like)).transpose()?,
+            schema: data.schema,
+        })
     }
 
     fn read(&self, bytes: &[u8]) -> Result<SuccessModel> {

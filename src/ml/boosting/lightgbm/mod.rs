@@ -78,6 +78,7 @@ fn settings(params: &BoostParams, request: &FitRequest<'_>) -> String {
     set("lambda_l2", &params.l2);
     set("min_sum_hessian_in_leaf", &params.min_child_weight);
     set("min_data_in_leaf", &params.min_rows);
+    set("max_bin", &params.max_bins);
     set("bagging_fraction", &params.subsample);
     set("feature_fraction", &params.colsample);
     set("num_threads", &execution::threads(params.threads));
