@@ -97,6 +97,11 @@ impl ExecutionContext {
         Self { listener: Some(Arc::new(listener)), ..self }
     }
 
+    /// The switch that cancels it.
+    pub fn cancellation(&self) -> &CancellationToken {
+        &self.cancel
+    }
+
     /// Runs `computation` within this work, on the calling thread.
     pub fn run<T>(&self, computation: impl FnOnce() -> T) -> T {
         let _left = Entered(CURRENT.replace(Some(self.clone())));

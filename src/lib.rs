@@ -108,11 +108,18 @@ pub mod routing;
 pub mod experimentation;
 // KPIs, calibration, drift, alerts and the dashboard.
 pub mod monitoring;
+// All of it behind one object.
+pub mod engine;
 // An environment whose truth is known.
 #[cfg(feature = "simulate")]
 pub mod simulate;
 
+pub use engine::{Engine, EngineBuilder};
 pub use error::{Error, ErrorKind, Result};
+pub use event::{Completion, EventId, Feedback, TaskContext, TaskId, UserAction};
+pub use routing::{Candidate, Choice};
+pub use serving::Predictions;
+pub use store::Subject;
 
 /// The README's programs are tests too, where all that they show is compiled.
 #[cfg(all(doctest, feature = "mlflow", feature = "postgres"))]

@@ -114,6 +114,20 @@ impl TaskContext {
         }
     }
 
+    /// Creates a task of this id, of which nothing else is known yet.
+    ///
+    /// ```
+    /// use devmatrix_ml::TaskContext;
+    /// assert_eq!(TaskContext::of("TASK-7")?.task_id.as_str(), "TASK-7");
+    /// # Ok::<(), devmatrix_ml::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// `InvalidInput` when the id is empty, too long or holds a control character.
+    pub fn of(task_id: impl AsRef<str>) -> Result<Self> {
+        TaskId::new(task_id).map(Self::new)
+    }
+
     /// Checks every number's range.
     ///
     /// # Errors

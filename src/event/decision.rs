@@ -32,6 +32,9 @@ pub struct Decision {
     /// Why, in a sentence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// The family that the host gave to the LLM chosen, where its name does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub family: Option<String>,
     /// What the draw was made for where it holds for more than this generation: a session. All
     /// decisions of one unit come from one draw, so they are one observation of the policy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -101,6 +104,7 @@ impl Decision {
             inputs: None,
             versions: BTreeMap::new(),
             reason: None,
+            family: None,
             unit: None,
             repeated: false,
         }
@@ -144,7 +148,9 @@ impl Decision {
         self.candidates.iter_mut().for_each(check::clean_text);
         check::clean_text(&mut self.chosen);
         check::clean_text(&mut self.policy);
-        [&mut self.inputs, &mut self.reason, &mut self.unit].into_iter().for_each(check::clean_option);
+        [&mut self.inputs, &mut self.reason, &mut self.family, &mut self.unit]
+            .into_iter()
+            .for_each(check::clean_option);
         if self.versions.keys().any(|name| name.contains('\0')) {
             let versions = std::mem::take(&mut self.versions);
             self.versions = versions.into_iter().map(|(k, v)| (k.replace('\0', "\u{FFFD}"), v)).collect();

@@ -3,7 +3,9 @@
 use super::candidates::Plan;
 use super::policies::{Arm, Posterior};
 use super::request::Request;
+use super::risk_policy::Adjustment;
 use crate::event::{Decision, ShownPrediction, Started, TaskContext};
+use crate::serving::Predictions;
 
 /// A chosen plan, with all that is needed to carry it out and to account for it.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,6 +23,11 @@ pub struct Choice {
     pub arms: Vec<Arm>,
     /// Why it abstained, where it did: the default or the cheapest stands in for the best.
     pub abstained: Option<String>,
+    /// All five predictions of the task done this way, with explanations, where an
+    /// [`Engine`](crate::Engine) chose.
+    pub predicted: Option<Box<Predictions>>,
+    /// What the risk policy set otherwise than the candidate has it, and why.
+    pub adjustments: Vec<Adjustment>,
 }
 
 impl Choice {
@@ -29,6 +36,9 @@ impl Choice {
         let mut started = Started::from(self.task.clone());
         started.decision = Some(self.decision.clone());
         started.predictions.clone_from(&self.predictions);
+        if !self.adjustments.is_empty() {
+            started.metadata.insert("adjustments".into(), serde_json::json!(self.adjustments));
+        }
         started
     }
 
@@ -42,7 +52,19 @@ impl Choice {
         let plan = request.candidates[at].plan.clone();
         let task = plan.apply(request.task);
         let predictions = request.predictions.map(|all| all[at].shown()).unwrap_or_default();
-        Self { task, plan, decision, predictions, arms, abstained }
+        Self { task, plan, decision, predictions, arms, abstained, predicted: None, adjustments: Vec::new() }
+    }
+}
+
+impl From<&Choice> for Started {
+    fn from(choice: &Choice) -> Self {
+        choice.started()
+    }
+}
+
+impl From<Choice> for Started {
+    fn from(choice: Choice) -> Self {
+        choice.started()
     }
 }
 

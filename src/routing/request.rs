@@ -52,7 +52,7 @@ impl<'a> Request<'a> {
         Self { critical: true, ..self }
     }
 
-    pub(super) fn verify(&self) -> Result<()> {
+    pub(crate) fn verify(&self) -> Result<()> {
         self.task.validate()?;
         self.candidates.iter().try_for_each(Candidate::validate)?;
         if self.candidates.is_empty() {

@@ -15,8 +15,8 @@ impl Router {
     /// as learning did, a fraction of a millisecond an outcome; with very many,
     /// [`Router::save`] and [`Router::restore`] are quicker.
     ///
-    /// Not in the store, and so begun anew: families that a host gave to its LLMs, until they are given
-    /// again.
+    /// Not in the store, and so begun anew: families that a host gave to LLMs that were never chosen, until
+    /// they are given again.
     ///
     /// # Errors
     /// Those of [`Router::new`] and of reading the store.
@@ -28,24 +28,35 @@ impl Router {
         let mut router = Self::new(policy, options)?;
         let events = generations(store).await?;
         let mut news: Vec<_> = events.iter().flat_map(news_of).collect();
-        // Stable: of one moment, what ended comes before what was judged.
+        // Stable: of one moment, what started comes before what ended, and that before what was judged.
         news.sort_by_key(|(at, ..)| *at);
-        for (at, is_judged, event) in news {
-            if is_judged {
-                router.judged(event);
-            } else if let Some(done) = &event.completion {
-                router.completed(&event.started.value.context, &done.value, at);
+        for (at, news, event) in news {
+            let started = &event.started.value;
+            match (news, &started.decision, &event.completion) {
+                (News::Started, Some(decision), _) => {
+                    router.drew(decision, started.context.model_used.as_deref(), at);
+                }
+                (News::Ended, _, Some(done)) => router.completed(&started.context, &done.value, at),
+                (News::Judged, ..) => drop(router.judged(event)),
+                _ => {}
             }
         }
-        let decisions = events.iter().filter_map(|event| event.started.value.decision.as_ref());
-        decisions.for_each(|decision| router.drew(decision));
         Ok(router)
     }
 }
 
-/// When a generation ended and when it was judged last, which may have come with its end.
-fn news_of(event: &GenerationEvent) -> impl Iterator<Item = (DateTime<Utc>, bool, &GenerationEvent)> {
+/// What became known of a generation.
+#[derive(Debug, Clone, Copy)]
+enum News {
+    Started,
+    Ended,
+    Judged,
+}
+
+/// When a generation started, ended and was judged last, which may have come with its end.
+fn news_of(event: &GenerationEvent) -> impl Iterator<Item = (DateTime<Utc>, News, &GenerationEvent)> {
     let ended = event.completion.as_ref().map(|done| done.known_at);
     let judged = event.feedback.iter().map(|said| said.known_at).max().or(ended);
-    ended.map(|at| (at, false, event)).into_iter().chain(judged.map(|at| (at, true, event)))
+    let news = [(Some(event.started.known_at), News::Started), (ended, News::Ended), (judged, News::Judged)];
+    news.into_iter().filter_map(move |(at, news)| Some((at?, news, event)))
 }

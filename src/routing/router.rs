@@ -60,6 +60,14 @@ struct State {
     budget: Budget,
 }
 
+impl State {
+    fn note_family(&mut self, llm: &str, family: &str) {
+        if self.families.get(llm).is_none_or(|known| known != family) {
+            self.families.insert(llm.to_owned(), family.to_owned());
+        }
+    }
+}
+
 /// What was found out on the way to a choice.
 struct Ranking {
     /// What is best by what is known, or what stands in for it.
@@ -99,20 +107,38 @@ impl Router {
     /// `InvalidInput` for a task or candidate out of range, no candidate, two of one name, or
     /// predictions that are not one a candidate; `Unavailable` when the day's budget is used up.
     pub fn choose(&mut self, request: &Request<'_>) -> Result<Choice> {
-        telemetry::decided(|| self.choose_among(request))
+        for candidate in request.candidates {
+            if let (Some(llm), Some(family)) = (&candidate.plan.llm, &candidate.family) {
+                self.state.note_family(llm, family);
+            }
+        }
+        let choice = self.propose(request, None)?;
+        self.drew(&choice.decision, None, request.now);
+        Ok(choice)
     }
 
-    fn choose_among(&mut self, request: &Request<'_>) -> Result<Choice> {
+    /// Chooses one of the candidates and learns nothing from having done so: what the choice changes is
+    /// told by [`drew`](Self::drew) once it is recorded, so that the state is a function of what is stored.
+    /// `draw` tells apart choices that are proposed from one state.
+    ///
+    /// # Errors
+    /// Those of [`Router::choose`].
+    pub(crate) fn propose(&self, request: &Request<'_>, draw: Option<u64>) -> Result<Choice> {
+        telemetry::decided(|| self.choose_among(request, draw))
+    }
+
+    fn choose_among(&self, request: &Request<'_>, salt: Option<u64>) -> Result<Choice> {
         request.verify()?;
         let arms = self.arms(request);
         let permitted = self.permitted(request, &arms)?;
         if let Some(choice) = self.again(request, &arms, &permitted)? {
             return Ok(choice);
         }
-        self.state.decisions += 1;
-        self.state.budget.pace(self.options.objective.usd_per_day, request.now);
-        let seed = mixed(self.options.seed, self.state.decisions);
-        let allowed: Vec<Arm> = permitted.iter().map(|at| self.state.budget.priced(&arms[*at])).collect();
+        let mut budget = self.state.budget.clone();
+        budget.pace(self.options.objective.usd_per_day, request.now);
+        let seed = mixed(self.options.seed, self.state.decisions + 1);
+        let seed = salt.map_or(seed, |salt| mixed(seed, salt));
+        let allowed: Vec<Arm> = permitted.iter().map(|at| budget.priced(&arms[*at])).collect();
         let ranking = self.rank(request, &allowed, seed);
         let propensities = self.propensities(request, &allowed, &permitted, &ranking, seed);
         let drawn = draw(&propensities, unit(mixed(seed, 1)))?;
@@ -130,10 +156,8 @@ impl Router {
             ranking.best,
             ranking.abstained.as_deref(),
         ));
-        if let Some(session) = self.session(request) {
-            decision.unit = Some(session.to_owned());
-            self.state.sessions.keep(&decision);
-        }
+        decision.family.clone_from(&request.candidates[permitted[drawn]].family);
+        decision.unit = self.session(request).map(str::to_owned);
         Ok(Choice::new(request, permitted[drawn], decision, arms, ranking.abstained))
     }
 
@@ -170,10 +194,15 @@ impl Router {
         true
     }
 
-    /// Takes note of a choice that was made before, and of what holds for its session since.
-    pub(super) fn drew(&mut self, decision: &Decision) {
+    /// Takes note of a choice for `llm` that was made at `at`: of its family, of what holds for its session
+    /// since, and of how dear a dollar has become.
+    pub(crate) fn drew(&mut self, decision: &Decision, llm: Option<&str>, at: DateTime<Utc>) {
+        if let (Some(llm), Some(family)) = (llm, &decision.family) {
+            self.state.note_family(llm, family);
+        }
         if !decision.repeated {
             self.state.decisions += 1;
+            self.state.budget.pace(self.options.objective.usd_per_day, at);
             if self.options.sticky_sessions {
                 self.state.sessions.keep(decision);
             }
@@ -234,14 +263,7 @@ struct Saved<S> {
 }
 
 impl Router {
-    fn arms(&mut self, request: &Request<'_>) -> Vec<Arm> {
-        for candidate in request.candidates {
-            if let (Some(llm), Some(family)) = (&candidate.plan.llm, &candidate.family)
-                && self.state.families.get(llm) != Some(family)
-            {
-                self.state.families.insert(llm.clone(), family.clone());
-            }
-        }
+    fn arms(&self, request: &Request<'_>) -> Vec<Arm> {
         let words = Words::of(&request.task.task_description);
         let arm = |(at, candidate): (usize, &Candidate)| {
             let task = candidate.plan.apply(request.task);
@@ -255,18 +277,22 @@ impl Router {
                     .map(|p| Posterior::new(p.success.success_probability, p.success.interval)),
                 cost_usd,
                 seconds: time.map_or(seconds, |p| p.time.estimated_seconds),
-                ..self.arm_of(&task, &words)
+                ..self.arm_in(&task, &words, candidate.family.as_deref().or_else(|| self.family_of(&task)))
             }
         };
         request.candidates.iter().enumerate().map(arm).collect()
     }
 
     fn arm_of(&self, task: &TaskContext, words: &Words) -> Arm {
-        let family = task.model_used.as_ref().and_then(|llm| self.state.families.get(llm));
-        Arm {
-            features: features(task, words, family.map(String::as_str), self.options.by_task),
-            ..Arm::default()
-        }
+        self.arm_in(task, words, self.family_of(task))
+    }
+
+    fn arm_in(&self, task: &TaskContext, words: &Words, family: Option<&str>) -> Arm {
+        Arm { features: features(task, words, family, self.options.by_task), ..Arm::default() }
+    }
+
+    fn family_of(&self, task: &TaskContext) -> Option<&str> {
+        task.model_used.as_ref().and_then(|llm| self.state.families.get(llm)).map(String::as_str)
     }
 
     /// The places of the arms that keep to time, cost and budget; where none does, the one that comes

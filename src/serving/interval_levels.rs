@@ -3,10 +3,11 @@
 use crate::dataset::Target;
 use crate::error::{Error, Result};
 use crate::models::{AdaptiveIntervals, Estimate};
+use serde::{Deserialize, Serialize};
 
 /// By target the version that was observed, and the levels that its outcomes ask for.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Adapted([(u64, AdaptiveIntervals); 3]);
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Adapted([(u64, AdaptiveIntervals); 3]);
 
 impl Adapted {
     /// The levels for a version of a model; the nominal ones while nothing of it was observed.

@@ -27,7 +27,7 @@ use crate::similarity::EmbeddedTasks;
 use crate::stats::fnv;
 use crate::text::MAX_TEXT_BYTES;
 use arc_swap::ArcSwap;
-use interval_levels::Adapted;
+pub(crate) use interval_levels::Adapted;
 use models::{Loaded, ModelSet, Served};
 use std::sync::Arc;
 use telemetry::Call;
@@ -231,6 +231,16 @@ impl PredictionService {
             }
         });
         outcome
+    }
+
+    /// Returns the levels at which intervals are asked for now.
+    pub(crate) fn adapted(&self) -> Adapted {
+        **self.adapted.load()
+    }
+
+    /// Takes up levels that [`adapted`](Self::adapted) returned.
+    pub(crate) fn adapt(&self, adapted: Adapted) {
+        self.adapted.store(Arc::new(adapted));
     }
 
     /// How good the code of a generation will be judged, now that it is there.

@@ -4,6 +4,7 @@ use super::Estimate;
 use super::component::LEVELS;
 use crate::error::{Error, Result};
 use crate::ml::AdaptiveLevel;
+use serde::{Deserialize, Serialize};
 
 /// The levels at which a model's intervals have to be asked for, so that in the long run eight and
 /// nine in ten of them hold, whatever the drift (adaptive conformal inference; Gibbs and Candès 2021).
@@ -13,7 +14,7 @@ use crate::ml::AdaptiveLevel;
 /// let levels = AdaptiveIntervals::default();
 /// assert_eq!(levels.levels(), [0.8, 0.9]);
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct AdaptiveIntervals([AdaptiveLevel; 2]);
 
 /// Follows a drift within some hundred outcomes.

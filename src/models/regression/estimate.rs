@@ -1,5 +1,6 @@
 //! What a prediction of a number says.
 
+use crate::event::ShownPrediction;
 use crate::models::{Answer, Attribution, AttributionGroup, Status};
 use serde::{Deserialize, Serialize};
 
@@ -78,6 +79,21 @@ pub struct QualityPrediction {
 const MOST_TRIES: f64 = 20.0;
 
 impl Estimate {
+    /// Restores an estimate from the two predictions under which it was stored: those of 90 % and 80 %.
+    pub(crate) fn from_shown(wide: &ShownPrediction, narrow: &ShownPrediction) -> Self {
+        Self {
+            value: wide.value,
+            interval_80: (narrow.lower, narrow.upper),
+            interval_90: (wide.lower, wide.upper),
+            status: Status::Calibrated,
+            factors: Vec::new(),
+            factors_by_topic: Vec::new(),
+            notes: Vec::new(),
+            model_version: wide.model_version,
+            feature_schema: 0,
+        }
+    }
+
     /// Whether the number is at least `threshold`; abstains where the 90 % interval holds it.
     pub fn is_at_least(&self, threshold: f64) -> Answer {
         Answer::of(self.interval_90, threshold, self.status)

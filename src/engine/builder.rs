@@ -1,0 +1,263 @@
+//! An engine's parts, each with a default that works.
+
+use super::learner::Learner;
+use super::{Engine, Inner};
+use crate::clock::{Clock, SystemClock};
+use crate::collect::{CollectorOptions, DataCollector};
+use crate::error::{Error, ErrorKind, Result};
+use crate::features::{FeatureEngineer, FeatureOptions};
+use crate::models::TemplateCatalogue;
+use crate::monitoring::{AlertRule, AlertSink, Alerts, MonitorOptions};
+use crate::registry::{DiskRegistry, ModelRegistry};
+use crate::routing::{Boosted, Policy, RiskPolicy, Router, RouterOptions};
+use crate::serving::PredictionService;
+use crate::store::EventStore;
+#[cfg(feature = "sqlite")]
+use crate::store::SqliteStore;
+use crate::training::{ExperimentTracker, Gate, RunRecord, TrainingOptions, TrainingSchedule};
+use async_trait::async_trait;
+use chrono_tz::Tz;
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+/// Makes an [`Engine`]: a store and a registry are needed, all else has a default.
+///
+/// ```
+/// # futures_executor::block_on(async {
+/// use devmatrix_ml::Engine;
+/// use devmatrix_ml::registry::MemoryRegistry;
+/// use devmatrix_ml::store::MemoryStore;
+/// use std::sync::Arc;
+/// let engine = Engine::builder()
+///     .with_store(Arc::new(MemoryStore::new()))
+///     .with_registry(Arc::new(MemoryRegistry::new()))
+///     .with_usd_per_day(20.0)
+///     .with_zone(chrono_tz::Europe::Madrid)
+///     .open()
+///     .await?;
+/// # Ok::<(), devmatrix_ml::Error>(()) }).unwrap();
+/// ```
+#[derive(Debug)]
+#[must_use = "call `open`"]
+pub struct EngineBuilder {
+    store: Option<Arc<dyn EventStore>>,
+    registry: Option<Arc<dyn ModelRegistry>>,
+    features: FeatureOptions,
+    collector: CollectorOptions,
+    catalogue: Option<TemplateCatalogue>,
+    router: RouterOptions,
+    policy: Box<dyn Policy>,
+    risk: Option<RiskPolicy>,
+    default: Option<String>,
+    monitor: MonitorOptions,
+    alerts: Vec<AlertRule>,
+    sinks: Vec<Arc<dyn AlertSink>>,
+    clock: Arc<dyn Clock>,
+    training: TrainingOptions,
+    schedule: TrainingSchedule,
+    trackers: Vec<Arc<dyn ExperimentTracker>>,
+}
+
+impl Default for EngineBuilder {
+    fn default() -> Self {
+        Self {
+            store: None,
+            registry: None,
+            features: FeatureOptions::default(),
+            collector: CollectorOptions::default(),
+            catalogue: None,
+            router: RouterOptions::default(),
+            policy: Box::new(Boosted::default()),
+            risk: None,
+            default: None,
+            monitor: MonitorOptions::default(),
+            alerts: AlertRule::defaults(),
+            sinks: Vec::new(),
+            clock: Arc::new(SystemClock),
+            training: TrainingOptions { gate: Gate::relative(), ..TrainingOptions::default() },
+            schedule: TrainingSchedule::default(),
+            trackers: Vec::new(),
+        }
+    }
+}
+
+impl EngineBuilder {
+    /// Keeps events in `path/events.db` and models in `path/models`, and makes what is missing.
+    ///
+    /// # Errors
+    /// `Unavailable` when the folder cannot be made or the file not opened.
+    #[cfg(feature = "sqlite")]
+    pub fn with_path(self, path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        std::fs::create_dir_all(path).map_err(|e| {
+            Error::new(ErrorKind::Unavailable, format!("{}: the folder cannot be made", path.display()))
+                .with_source(e)
+        })?;
+        let store = Arc::new(SqliteStore::open(path.join("events.db"))?);
+        Ok(self.with_store(store).with_registry(Arc::new(DiskRegistry::open(path.join("models"))?)))
+    }
+
+    /// Keeps events in `store`.
+    pub fn with_store(self, store: Arc<dyn EventStore>) -> Self {
+        Self { store: Some(store), ..self }
+    }
+
+    /// Keeps models in `registry`.
+    pub fn with_registry(self, registry: Arc<dyn ModelRegistry>) -> Self {
+        Self { registry: Some(registry), ..self }
+    }
+
+    /// Makes features by these options: the zone of hour and weekday, terms, frameworks.
+    pub fn with_features(self, features: FeatureOptions) -> Self {
+        Self { features, ..self }
+    }
+
+    /// Sets the host's zone: that of hour and weekday in features, and of the time of training.
+    pub fn with_zone(mut self, zone: Tz) -> Self {
+        (self.features.zone, self.schedule.zone) = (zone, zone);
+        self
+    }
+
+    /// Records by these options: how feature vectors are buffered, how code is measured.
+    pub fn with_collector(self, collector: CollectorOptions) -> Self {
+        Self { collector, ..self }
+    }
+
+    /// Ranks the templates of `catalogue` too.
+    pub fn with_templates(self, catalogue: TemplateCatalogue) -> Self {
+        Self { catalogue: Some(catalogue), ..self }
+    }
+
+    /// Chooses by these options: objective, budget, safety.
+    pub fn with_router(self, router: RouterOptions) -> Self {
+        Self { router, ..self }
+    }
+
+    /// Chooses by `policy`; Thompson sampling on the predictions ([`Boosted`]) by default.
+    pub fn with_policy(self, policy: Box<dyn Policy>) -> Self {
+        Self { policy, ..self }
+    }
+
+    /// Spends at most so many US dollars a day (UTC) on what [`Engine::choose`] chooses.
+    pub fn with_usd_per_day(mut self, usd: f64) -> Self {
+        self.router.objective.usd_per_day = Some(usd);
+        self
+    }
+
+    /// Chooses the candidate of this name where evidence separates none; the cheapest by default.
+    pub fn with_default_candidate(self, name: impl Into<String>) -> Self {
+        Self { default: Some(name.into()), ..self }
+    }
+
+    /// Sets other settings where success is unlikely; none by default.
+    pub fn with_risk_policy(self, risk: RiskPolicy) -> Self {
+        Self { risk: Some(risk), ..self }
+    }
+
+    /// Monitors by these options.
+    pub fn with_monitor(self, monitor: MonitorOptions) -> Self {
+        Self { monitor, ..self }
+    }
+
+    /// Alerts by these rules; by the crate's default rules where none are given.
+    pub fn with_alerts(self, alerts: Vec<AlertRule>) -> Self {
+        Self { alerts, ..self }
+    }
+
+    /// Sends alerts to `sink` too, beside the log.
+    pub fn with_alert_sink(mut self, sink: Arc<dyn AlertSink>) -> Self {
+        self.sinks.push(sink);
+        self
+    }
+
+    /// Takes the time from `clock`.
+    pub fn with_clock(self, clock: Arc<dyn Clock>) -> Self {
+        Self { clock, ..self }
+    }
+
+    /// Trains by these options. By default a model is promoted by [`Gate::relative`];
+    /// `TrainingOptions::default()` has the floors of [`Gate::default`] instead.
+    pub fn with_training(self, training: TrainingOptions) -> Self {
+        Self { training, ..self }
+    }
+
+    /// Trains when `schedule` says; daily at 02:00 by default.
+    pub fn with_schedule(self, schedule: TrainingSchedule) -> Self {
+        Self { schedule, ..self }
+    }
+
+    /// Tells `tracker` of every training run, beside those given before.
+    pub fn with_tracker(mut self, tracker: Arc<dyn ExperimentTracker>) -> Self {
+        self.trackers.push(tracker);
+        self
+    }
+
+    /// Opens the engine: reads what the store knows since the last checkpoint, and loads the models in
+    /// production.
+    ///
+    /// # Errors
+    /// `InvalidInput` without a store or a registry, or naming the option that is out of range; those of
+    /// reading the store and the registry; `Incompatible` or `Corrupt` for models in production that this
+    /// release cannot serve.
+    pub async fn open(self) -> Result<Engine> {
+        let missing = |what: &str| {
+            Error::invalid(format!("the engine has no {what}: give it one, or a folder by `with_path`"))
+        };
+        let store = self.store.ok_or_else(|| missing("store"))?;
+        let registry = self.registry.ok_or_else(|| missing("registry"))?;
+        self.training.verify()?;
+        let (engineer, clock) = (FeatureEngineer::new(self.features), self.clock);
+        let mut alerts = Alerts::new(self.alerts, clock.clone())?;
+        for sink in self.sinks {
+            alerts = alerts.with_sink(sink);
+        }
+        let router = Router::new(self.policy, self.router)?;
+        let collector =
+            DataCollector::open_with(store.clone(), engineer.clone(), clock.clone(), self.collector).await?;
+        let mut service = PredictionService::new(collector.history(), engineer.clone(), clock.clone());
+        if let Some(catalogue) = &self.catalogue {
+            service = service.with_templates(catalogue.clone());
+        }
+        service.reload(registry.as_ref()).await?;
+        let service = Arc::new(service);
+        let learner = Learner::open(store.as_ref(), service.clone(), router, self.monitor).await?;
+        let trackers = (!self.trackers.is_empty()).then(|| Arc::new(Trackers(self.trackers)) as Arc<_>);
+        Ok(Engine(Arc::new(Inner {
+            store,
+            registry,
+            clock,
+            engineer,
+            collector,
+            service,
+            learner,
+            catalogue: self.catalogue,
+            risk: self.risk,
+            default: self.default,
+            training: self.training,
+            schedule: self.schedule,
+            trackers,
+            holder: format!("{}-{:016x}", std::process::id(), RandomState::new().build_hasher().finish()),
+            alerts: Mutex::new(alerts),
+            latencies: Mutex::default(),
+            running: Mutex::default(),
+        })))
+    }
+}
+
+/// Several trackers as one.
+#[derive(Debug)]
+struct Trackers(Vec<Arc<dyn ExperimentTracker>>);
+
+#[async_trait]
+impl ExperimentTracker for Trackers {
+    /// Tells all of them, also after one has failed; the first error is returned.
+    async fn record(&self, run: &RunRecord) -> Result<()> {
+        let mut told = Ok(());
+        for tracker in &self.0 {
+            told = told.and(tracker.record(run).await);
+        }
+        told
+    }
+}

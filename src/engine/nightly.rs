@@ -1,0 +1,187 @@
+//! The training cycle: claim, check, review, train, serve.
+
+use super::block_on::block_on;
+use super::report::{NightlySummary, TrainedModel};
+use super::{Engine, lock};
+use crate::error::{Error, ErrorKind, Result};
+use crate::execution::{CancellationToken, ExecutionContext};
+use crate::models::{
+    ComplexityTrainer, QualityTrainer, SuccessTrainer, TemplateTrainer, TimeTrainer, Trainer,
+};
+use crate::monitoring::Severity;
+use crate::training::{NightlyReport, Training, TrainingSignals, train_templates};
+use futures_channel::oneshot::{self, Receiver, Sender};
+use std::thread;
+
+/// The name under which cycles are claimed.
+const CYCLE: &str = "engine";
+
+/// A training cycle that runs in this process.
+#[derive(Debug)]
+pub(super) struct Running {
+    cancel: CancellationToken,
+    ended: Option<Receiver<()>>,
+}
+
+impl Running {
+    /// Cancels the cycle; what it returns resolves when the cycle has ended.
+    pub(super) fn cancel(&mut self) -> Option<Receiver<()>> {
+        self.cancel.cancel();
+        self.ended.take()
+    }
+}
+
+/// Marks the cycle as running until it is dropped, also by a panic.
+struct Turn<'a> {
+    engine: &'a Engine,
+    _ended: Sender<()>,
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        *lock(&self.engine.0.running) = None;
+    }
+}
+
+/// Cancels a cycle whose future is dropped.
+struct CancelOnDrop(Option<CancellationToken>);
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        if let Some(cancel) = &self.0 {
+            cancel.cancel();
+        }
+    }
+}
+
+impl Engine {
+    /// Runs a training cycle if one is due and no other host is at it: checks the models in production
+    /// since they were trained and rolls back the ones that fell below their evidence, reviews challengers
+    /// on trial, trains all models, promotes what the gate lets pass, serves it, and stores what was
+    /// learned. Called by the host's own scheduler, at 02:00 or every few minutes, on every host.
+    ///
+    /// Fitting takes seconds to minutes. It runs on a thread that is started for it and ends with it; the
+    /// executor goes on meanwhile. A cycle whose future is dropped is cancelled and gives its claim back,
+    /// as one that is cancelled by [`close`](Engine::close) does.
+    ///
+    /// # Errors
+    /// `Cancelled`; those of the store and the registry. A model that cannot be trained is told of in the
+    /// summary.
+    pub async fn run_nightly(&self) -> Result<NightlySummary> {
+        self.run_nightly_with(ExecutionContext::new()).await
+    }
+
+    /// Runs a training cycle within `execution`, which bounds its threads, is told of its progress and may
+    /// cancel it.
+    ///
+    /// # Errors
+    /// Those of [`run_nightly`](Self::run_nightly).
+    pub async fn run_nightly_with(&self, execution: ExecutionContext) -> Result<NightlySummary> {
+        let (tell, told) = oneshot::channel();
+        let (engine, mut cancel) = (self.clone(), CancelOnDrop(Some(execution.cancellation().clone())));
+        let cycle = move || drop(tell.send(engine.run_nightly_blocking(&execution)));
+        thread::Builder::new().name("devmatrix-nightly".to_owned()).spawn(cycle).map_err(|e| {
+            Error::new(ErrorKind::Unavailable, "no thread can be started for training").with_source(e)
+        })?;
+        let summary = told.await;
+        cancel.0 = None;
+        summary.unwrap_or_else(|_| Err(Error::internal("the thread of the training cycle broke off")))
+    }
+
+    /// Runs a training cycle on the calling thread, which fits for seconds to minutes: for hosts that have a
+    /// thread for it. See [`run_nightly`](Self::run_nightly).
+    ///
+    /// # Errors
+    /// Those of [`run_nightly`](Self::run_nightly).
+    pub fn run_nightly_blocking(&self, execution: &ExecutionContext) -> Result<NightlySummary> {
+        let Some(_turn) = self.turn(execution) else {
+            return Ok(NightlySummary::skipped("a training cycle is running in this process"));
+        };
+        block_on(self.cycle(execution))
+    }
+
+    fn turn(&self, execution: &ExecutionContext) -> Option<Turn<'_>> {
+        let mut running = lock(&self.0.running);
+        if running.is_some() {
+            return None;
+        }
+        let (sender, ended) = oneshot::channel();
+        *running = Some(Running { cancel: execution.cancellation().clone(), ended: Some(ended) });
+        Some(Turn { engine: self, _ended: sender })
+    }
+
+    async fn cycle(&self, execution: &ExecutionContext) -> Result<NightlySummary> {
+        let inner = &self.0;
+        let (store, registry, clock) = (inner.store.as_ref(), inner.registry.as_ref(), inner.clock.as_ref());
+        self.catch_up().await?;
+        let signals = TrainingSignals::new(inner.learner.outcomes(), self.has_drifted().await?);
+        let claim = inner.schedule.claim(CYCLE, &inner.holder, store, registry, clock, signals).await?;
+        let Some(claim) = claim else {
+            let next = inner.schedule.next(clock.now()).format("%Y-%m-%d %H:%M UTC");
+            return Ok(NightlySummary::skipped(format!(
+                "not due, or another host is at it; the next cycle is due at {next}"
+            )));
+        };
+        let due = claim.due;
+        let trained = self.train(execution).await;
+        let models = match trained {
+            Ok(models) => {
+                claim.finish(store, clock).await?;
+                models
+            }
+            Err(error) => {
+                claim.release(store, clock).await?;
+                return Err(error);
+            }
+        };
+        let reloaded = inner.service.reload(registry).await?;
+        self.checkpoint().await?;
+        Ok(NightlySummary { due: Some(due), skipped: None, models, changes: reloaded.changes })
+    }
+
+    /// Whether critical drift was found since the last training.
+    async fn has_drifted(&self) -> Result<bool> {
+        let versions = self.0.registry.versions(SuccessTrainer::default().name()).await?;
+        let trained = versions.last().map(|version| version.created_at);
+        Ok(self.0.learner.monitor(|monitor| {
+            let mut critical = monitor.findings().iter().filter(|f| f.severity == Severity::Critical);
+            critical.any(|finding| Some(finding.found_at) > trained)
+        }))
+    }
+
+    async fn train(&self, execution: &ExecutionContext) -> Result<Vec<TrainedModel>> {
+        let inner = &self.0;
+        let training = Training::new(
+            inner.store.as_ref(),
+            inner.registry.as_ref(),
+            &inner.engineer,
+            inner.clock.as_ref(),
+        )
+        .with_options(inner.training.clone())
+        .with_execution(execution.clone());
+        let training = match &inner.trackers {
+            Some(trackers) => training.with_tracker(trackers.as_ref()),
+            None => training,
+        };
+        let mut models = vec![
+            nightly(&training, &SuccessTrainer::default()).await?,
+            nightly(&training, &ComplexityTrainer::default()).await?,
+            nightly(&training, &TimeTrainer::default()).await?,
+            nightly(&training, &QualityTrainer::default()).await?,
+        ];
+        if let Some(catalogue) = &inner.catalogue {
+            let trainer = TemplateTrainer::default();
+            let (store, registry) = (inner.store.as_ref(), inner.registry.as_ref());
+            let trained =
+                train_templates(&trainer, store, registry, catalogue, inner.clock.as_ref(), &inner.training);
+            let report = NightlyReport { watched: None, reviewed: None, trained: trained.await };
+            models.push(TrainedModel::new(trainer.name(), report)?);
+        }
+        execution.check()?;
+        Ok(models)
+    }
+}
+
+async fn nightly<T: Trainer>(training: &Training<'_>, trainer: &T) -> Result<TrainedModel> {
+    TrainedModel::new(trainer.name(), Box::pin(training.nightly(trainer)).await?)
+}

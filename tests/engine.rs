@@ -1,0 +1,470 @@
+//! One engine: each fact is told once and every part learns of it; a restart changes nothing.
+//!
+//! The child is this test binary itself, started again with a folder's path in the environment.
+#![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
+#![cfg(feature = "sqlite")]
+
+use chrono::{DateTime, TimeDelta, Utc};
+use devmatrix_ml::clock::{Clock, ManualClock};
+use devmatrix_ml::engine::NightlySummary;
+use devmatrix_ml::event::{ShownPrediction, Started, UserId};
+use devmatrix_ml::execution::{CancellationToken, ExecutionContext};
+use devmatrix_ml::models::Status;
+use devmatrix_ml::registry::{MemoryRegistry, ModelRegistry};
+use devmatrix_ml::store::{EventStore, EventStoreExt, MemoryStore, SqliteStore};
+use devmatrix_ml::{
+    Candidate, Completion, Engine, EngineBuilder, ErrorKind, EventId, Feedback, Result, Subject, TaskContext,
+    UserAction,
+};
+use futures_executor::block_on;
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+/// Tells a child which folder to work in.
+const FOLDER: &str = "DEVMATRIX_TEST_FOLDER";
+
+fn at(time: &str) -> DateTime<Utc> {
+    time.parse().unwrap()
+}
+
+fn candidates() -> [Candidate; 2] {
+    [
+        Candidate::by_llm("claude-sonnet-4.5").priced(0.009).of_family("claude"),
+        Candidate::by_llm("gpt-4.1-mini").priced(0.002),
+    ]
+}
+
+fn task(i: u64) -> TaskContext {
+    let mut task = TaskContext::of(format!("TASK-{i}")).unwrap();
+    task.task_type = Some(["backend", "database"][(i % 2) as usize].into());
+    task.agent_type = Some("implementation".into());
+    task.task_description = format!("Write part {} of the service", i % 17);
+    task.user_id = Some(UserId::new(format!("user-{}", i % 3)).unwrap());
+    task
+}
+
+fn done(cost: f64) -> Completion {
+    let mut done = Completion::default();
+    (done.cost_usd, done.generation_time_seconds, done.tokens_used) = (Some(cost), Some(14.0), Some(1_800));
+    done
+}
+
+fn said(i: u64) -> Feedback {
+    Feedback::new(if i % 2 == 0 || i % 10 == 1 { UserAction::Approve } else { UserAction::Reject })
+}
+
+/// An engine in memory, for hosts that have a clock of their own.
+fn in_memory(clock: &ManualClock) -> (Arc<MemoryStore>, Arc<MemoryRegistry>, EngineBuilder) {
+    let (store, registry) = (Arc::new(MemoryStore::new()), Arc::new(MemoryRegistry::new()));
+    let builder = Engine::builder()
+        .with_store(store.clone())
+        .with_registry(registry.clone())
+        .with_clock(Arc::new(clock.clone()));
+    (store, registry, builder)
+}
+
+/// `count` generations, each told in full.
+async fn record(engine: &Engine, clock: &ManualClock, count: u64) -> Result<()> {
+    for i in 0..count {
+        let event = engine.start_as(EventId::new(format!("e{i}"))?, task(i)).await?;
+        clock.advance(TimeDelta::minutes(5));
+        engine.complete(&event, done(0.01)).await?;
+        clock.advance(TimeDelta::minutes(5));
+        engine.feedback(&event, said(i)).await?;
+        clock.advance(TimeDelta::minutes(20));
+    }
+    Ok(())
+}
+
+#[test]
+fn the_whole_loop_on_sqlite_survives_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = ManualClock::at(at("2025-03-03T09:00:00Z"));
+    let open = || {
+        let builder = Engine::builder().with_path(folder.path()).unwrap();
+        block_on(builder.with_clock(Arc::new(clock.clone())).open()).unwrap()
+    };
+    block_on(async {
+        let engine = open();
+        let first = engine.predict(&task(0)).unwrap();
+        assert_eq!(first.success.status, Status::InsufficientEvidence);
+        record(&engine, &clock, 300).await.unwrap();
+        let cold = engine.predict(&task(1)).unwrap();
+        assert_eq!(cold.success.status, Status::ColdStart);
+
+        let summary = engine.run_nightly().await.unwrap();
+        let success = summary.of("success").unwrap().report.trained.as_ref().unwrap();
+        assert!(success.promoted, "{summary}");
+        assert!(summary.to_string().contains("serving success version 1, before none"), "{summary}");
+        let warm = engine.predict(&task(1)).unwrap();
+        assert_eq!((warm.success.status, warm.success.model_version), (Status::Calibrated, 1));
+        assert!(!warm.success.attributions_by_topic.is_empty());
+        assert!(!engine.similar_tasks(&task(1), 3).unwrap().tasks.is_empty());
+        let again = engine.run_nightly().await.unwrap();
+        assert!(again.skipped.unwrap().contains("due at 2025-03-10 02:00 UTC"), "trained twice in a day");
+
+        // What it shows from now on adapts its intervals.
+        for i in 300..320 {
+            let event = engine.start_as(EventId::new(format!("e{i}")).unwrap(), task(i)).await.unwrap();
+            clock.advance(TimeDelta::minutes(30));
+            let mut slow = done(0.01);
+            slow.generation_time_seconds = Some(900.0);
+            engine.complete(&event, slow).await.unwrap();
+            engine.feedback(&event, said(i)).await.unwrap();
+        }
+        let seconds = engine.predict(&task(1)).unwrap().time.estimate;
+        engine.checkpoint().await.unwrap();
+        let lived = checkpoints(folder.path()).await;
+        drop(engine);
+
+        let engine = open();
+        assert_eq!(engine.predict(&task(1)).unwrap().time.estimate, seconds);
+        engine.checkpoint().await.unwrap();
+        assert_eq!(checkpoints(folder.path()).await, lived, "from the checkpoint");
+        drop(engine);
+
+        let store = SqliteStore::open(folder.path().join("events.db")).unwrap();
+        for name in ["engine", "history"] {
+            store.put_checkpoint(name, None).await.unwrap();
+        }
+        drop(store);
+        let engine = open();
+        assert_eq!(engine.predict(&task(1)).unwrap().time.estimate, seconds);
+        engine.close().await.unwrap();
+        assert_eq!(checkpoints(folder.path()).await, lived, "from the facts alone");
+    });
+}
+
+/// What was learned, to the bit: router, cost model, intervals and monitor; history.
+async fn checkpoints(folder: &Path) -> Vec<Option<Vec<u8>>> {
+    let store = SqliteStore::open(folder.join("events.db")).unwrap();
+    let mut all = Vec::new();
+    for name in ["engine", "history"] {
+        all.push(store.checkpoint(name).await.unwrap());
+    }
+    assert!(all.iter().all(Option::is_some));
+    all
+}
+
+#[test]
+fn each_fact_is_told_once_and_every_part_learns_of_it() {
+    let clock = ManualClock::at(at("2025-03-03T09:00:00Z"));
+    let (store, _, builder) = in_memory(&clock);
+    block_on(async {
+        let engine = builder.with_usd_per_day(1.0).open().await.unwrap();
+        let choice = engine.choose(&task(1), &candidates()).unwrap();
+        assert!(choice.predicted.as_ref().unwrap().success.success_probability > 0.0);
+        let event = engine.start(&choice).await.unwrap();
+        engine.complete(&event, done(0.9)).await.unwrap();
+        engine.feedback(&event, Feedback::new(UserAction::Approve)).await.unwrap();
+
+        let stored = store.event(&event).await.unwrap().started.value;
+        let decision = stored.decision.unwrap();
+        assert_eq!((decision.propensity, &decision.chosen), (choice.decision.propensity, &choice.decision.chosen));
+        let shown: Vec<_> = stored.predictions.iter().map(|shown| shown.target.as_str()).collect();
+        assert!(shown.starts_with(&["success", "complexity", "complexity@80"]), "{shown:?}");
+
+        // History.
+        let similar = engine.similar_tasks(&task(1), 1).unwrap();
+        assert!(similar.tasks.is_empty() || similar.tasks[0].success == Some(true));
+        // Router: a record, a cost model, a budget.
+        let row = &engine.leaderboard()[0];
+        assert_eq!((&row.llm, row.outcomes), (&choice.decision.chosen, 1));
+        let seen = engine.choose(&task(3), &candidates()).unwrap();
+        let arm = seen.arms.iter().find(|arm| arm.name == choice.decision.chosen).unwrap();
+        assert!(arm.cost_usd > 0.1, "{arm:?}");
+        let event = engine.start(&seen).await.unwrap();
+        engine.complete(&event, done(0.1)).await.unwrap();
+        let error = engine.choose(&task(5), &candidates()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unavailable);
+        assert!(error.to_string().contains("of the day's $1 only"), "{error}");
+        // Monitor.
+        let analytics = engine.analytics().await.unwrap();
+        assert_eq!((analytics.total.generations, analytics.total.success.n), (2, 1));
+        assert!((analytics.total.total_cost_usd.unwrap() - 1.0).abs() < 1e-9);
+        #[cfg(feature = "dashboard")]
+        assert!(engine.dashboard().await.unwrap().contains("2 generations"));
+
+        clock.advance(TimeDelta::days(1));
+        assert!(engine.choose(&task(5), &candidates()).is_ok(), "a new day");
+    });
+}
+
+#[test]
+fn intervals_adapt_to_the_outcomes_of_what_was_shown() {
+    let clock = ManualClock::at(at("2025-03-03T09:00:00Z"));
+    let (store, _, builder) = in_memory(&clock);
+    block_on(async {
+        let engine = builder.open().await.unwrap();
+        let checkpoint = async || {
+            engine.checkpoint().await.unwrap();
+            store.checkpoint("engine").await.unwrap().unwrap()
+        };
+        let event = engine.start(shown_time(1, 1, (5.0, 20.0))).await.unwrap();
+        let before = checkpoint().await;
+        engine.complete(&event, done(0.01)).await.unwrap();
+        assert_ne!(before, checkpoint().await);
+    });
+}
+
+/// A start at which these 90 % and 80 % intervals of its seconds were shown.
+fn shown_time(i: u64, version: u64, (low, high): (f64, f64)) -> Started {
+    let mut started = Started::from(task(i));
+    for (name, low, high) in [("time", low, high), ("time@80", low + 1.0, high - 1.0)] {
+        started.predictions.push(ShownPrediction::new(name, 12.0, (low, high), "Calibrated", version));
+    }
+    started.predictions.push(ShownPrediction::new("success", 0.7, (0.6, 0.8), "Calibrated", version));
+    started
+}
+
+#[test]
+fn facts_in_any_order_are_taken_and_unknown_ids_are_told() {
+    let clock = ManualClock::at(at("2025-03-03T09:00:00Z"));
+    let (store, _, builder) = in_memory(&clock);
+    block_on(async {
+        let engine = builder.open().await.unwrap();
+        let nobody = EventId::new("nobody").unwrap();
+        for error in [
+            engine.complete(&nobody, Completion::default()).await.unwrap_err(),
+            engine.feedback(&nobody, said(0)).await.unwrap_err(),
+        ] {
+            assert_eq!(error.kind(), ErrorKind::NotFound);
+            assert!(error.to_string().contains("nobody: no generation was started under this id: call `start`"), "{error}");
+        }
+        assert!(store.event(&nobody).await.is_err());
+
+        let event = engine.start(&engine.choose(&task(1), &candidates()).unwrap()).await.unwrap();
+        engine.feedback(&event, Feedback::new(UserAction::Approve)).await.unwrap();
+        engine.complete(&event, done(0.2)).await.unwrap();
+        engine.complete(&event, done(0.2)).await.unwrap(); // delivered twice
+        assert_eq!(engine.leaderboard()[0].outcomes, 1);
+        let analytics = engine.analytics().await.unwrap();
+        assert!((analytics.total.total_cost_usd.unwrap() - 0.2).abs() < 1e-9);
+        // The user thinks better of it: the router learns that too.
+        engine.feedback(&event, Feedback::new(UserAction::Reject)).await.unwrap();
+        assert_eq!(engine.leaderboard()[0].outcomes, 2);
+    });
+}
+
+#[test]
+fn what_another_process_records_is_learned_and_its_erasure_forgotten() {
+    let clock = ManualClock::at(at("2025-03-03T09:00:00Z"));
+    let (_, _, builder) = in_memory(&clock);
+    let (store, registry, _) = in_memory(&clock);
+    let on_shared = |builder: EngineBuilder| {
+        block_on(builder.with_store(store.clone()).with_registry(registry.clone()).open()).unwrap()
+    };
+    let here = on_shared(builder);
+    let there = on_shared(in_memory(&clock).2);
+    block_on(async {
+        for i in 0..6 {
+            let event = there.start(&there.choose(&task(i), &candidates()).unwrap()).await.unwrap();
+            there.complete(&event, done(0.05)).await.unwrap();
+            there.feedback(&event, said(i)).await.unwrap();
+            clock.advance(TimeDelta::minutes(1));
+        }
+        here.catch_up().await.unwrap();
+        let outcomes = |engine: &Engine| engine.leaderboard().iter().map(|row| row.outcomes).sum::<u64>();
+        assert_eq!((outcomes(&here), outcomes(&there)), (6, 6));
+        let user = Subject::User(UserId::new("user-0").unwrap());
+        assert_eq!(there.erase(&user).await.unwrap().events, 2);
+        here.catch_up().await.unwrap();
+        assert_eq!((outcomes(&here), outcomes(&there)), (4, 4));
+        assert_eq!(here.analytics().await.unwrap().total.generations, 4);
+    });
+}
+
+#[test]
+fn a_cancelled_cycle_gives_its_claim_back() {
+    let clock = ManualClock::at(at("2025-03-03T09:00:00Z"));
+    let (_, registry, builder) = in_memory(&clock);
+    block_on(async {
+        let engine = builder.open().await.unwrap();
+        record(&engine, &clock, 150).await.unwrap();
+        let stop = CancellationToken::new();
+        let switch = stop.clone();
+        let execution = ExecutionContext::new().with_cancel(&stop).with_progress(move |progress| {
+            if progress.stage.starts_with("fitting") {
+                switch.cancel();
+            }
+        });
+        let error = engine.run_nightly_with(execution).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Cancelled);
+        assert!(registry.versions("success").await.unwrap().is_empty());
+        let summary = engine.run_nightly_blocking(&ExecutionContext::new()).unwrap();
+        assert!(summary.of("success").unwrap().report.trained.is_ok(), "{summary}");
+    });
+}
+
+#[test]
+fn closing_cancels_the_cycle_and_another_host_takes_it() {
+    let clock = ManualClock::at(at("2025-03-03T09:00:00Z"));
+    let (store, registry, builder) = in_memory(&clock);
+    let engine = block_on(builder.open()).unwrap();
+    block_on(record(&engine, &clock, 150)).unwrap();
+    let (fitting, fits) = std::sync::mpsc::channel();
+    let execution = ExecutionContext::new().with_progress(move |progress| {
+        if progress.stage.starts_with("fitting") {
+            let _ = fitting.send(());
+        }
+    });
+    let training = engine.clone();
+    let night = std::thread::spawn(move || training.run_nightly_blocking(&execution));
+    fits.recv().unwrap();
+    block_on(engine.close()).unwrap();
+    assert_eq!(night.join().unwrap().unwrap_err().kind(), ErrorKind::Cancelled);
+    let other = in_memory(&clock).2.with_store(store).with_registry(registry);
+    let other = block_on(other.open()).unwrap();
+    let summary = block_on(other.run_nightly()).unwrap();
+    assert!(summary.skipped.is_none(), "{summary}");
+}
+
+#[test]
+fn under_tokio_another_task_goes_on_while_a_cycle_fits() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let clock = ManualClock::at(at("2025-03-03T09:00:00Z"));
+    let (_, _, builder) = in_memory(&clock);
+    let summary: NightlySummary = runtime.block_on(async {
+        let engine = builder.open().await.unwrap();
+        record(&engine, &clock, 150).await.unwrap();
+        let (ticks, fitting) = (Arc::new(std::sync::atomic::AtomicU64::new(0)), tokio::sync::Notify::new());
+        let (seen, fitting) = (ticks.clone(), Arc::new(fitting));
+        let (told, wait) = (fitting.clone(), seen.clone());
+        // The fit waits until the ticker has gone on: on one thread that holds only where it does not block.
+        let execution = ExecutionContext::new().with_progress(move |progress| {
+            if progress.stage.starts_with("fitting") {
+                let before = wait.load(std::sync::atomic::Ordering::SeqCst);
+                told.notify_one();
+                while wait.load(std::sync::atomic::Ordering::SeqCst) < before + 3 {
+                    std::thread::yield_now();
+                }
+            }
+        });
+        let ticker = tokio::spawn(async move {
+            loop {
+                ticks.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+                tokio::task::yield_now().await;
+            }
+        });
+        let night = tokio::spawn({
+            let engine = engine.clone();
+            async move { engine.run_nightly_with(execution).await }
+        });
+        fitting.notified().await;
+        assert!(engine.predict(&task(1)).is_ok(), "predictions go on");
+        let summary = night.await.unwrap().unwrap();
+        ticker.abort();
+        summary
+    });
+    assert!(summary.of("success").unwrap().report.trained.is_ok(), "{summary}");
+}
+
+#[test]
+fn an_engine_without_a_store_says_what_is_missing() {
+    let error = block_on(Engine::builder().open()).unwrap_err();
+    assert!(error.to_string().contains("the engine has no store: give it one, or a folder"), "{error}");
+}
+
+/// The steps of the host that is killed: choices, starts, ends, judgements, a checkpoint, in an order of
+/// which each depends on what was learned before.
+const GENERATIONS: u64 = 60;
+
+async fn step(engine: &Engine, store: &dyn EventStore, clock: &ManualClock, number: u64) -> Result<()> {
+    let (i, part) = (number / 3, number % 3);
+    // Judgements come four generations late.
+    let i = if part == 2 { i.saturating_sub(4) } else { i };
+    clock.set(at("2025-03-03T09:00:00Z") + TimeDelta::minutes(10 * number as i64));
+    let id = EventId::new(format!("e{i}"))?;
+    let stored = store.get(std::slice::from_ref(&id)).await?.remove(0);
+    match (part, stored) {
+        (0, None) => {
+            let mut started = Started::from(&engine.choose(&task(i), &candidates())?);
+            started.predictions = shown_time(i, 1 + i / 40, (5.0, 15.0 + (i % 4) as f64)).predictions;
+            engine.start_as(id, started).await?;
+        }
+        (1, Some(event)) if event.completion.is_none() => {
+            let mut done = done(0.001 * (i % 7) as f64);
+            done.generation_time_seconds = Some(4.0 + (i % 13) as f64);
+            engine.complete(&id, done).await?;
+        }
+        (2, Some(event)) if event.feedback.is_empty() => engine.feedback(&id, said(i)).await?,
+        _ => {}
+    }
+    if number == GENERATIONS {
+        engine.checkpoint().await?;
+    }
+    Ok(())
+}
+
+async fn opened(folder: &Path, clock: &ManualClock) -> (Engine, SqliteStore) {
+    let builder = Engine::builder().with_path(folder).unwrap().with_usd_per_day(0.1);
+    let engine = builder.with_clock(Arc::new(clock.clone())).open().await.unwrap();
+    (engine, SqliteStore::open(folder.join("events.db")).unwrap())
+}
+
+/// Runs all steps, saying each.
+async fn live(folder: &Path, say: impl Fn(u64)) {
+    let clock = ManualClock::at(at("2025-03-03T09:00:00Z"));
+    let (engine, store) = opened(folder, &clock).await;
+    for number in 0..GENERATIONS * 3 {
+        step(&engine, &store, &clock, number).await.unwrap();
+        say(number);
+    }
+    engine.checkpoint().await.unwrap();
+}
+
+#[test]
+fn a_killed_host_comes_back_as_if_it_had_lived_through() {
+    let (killed, lived) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    block_on(live(lived.path(), |_| {}));
+    let mut runs = 0;
+    for after in [7, 40, 61, 90, 121, 150, u64::MAX] {
+        runs += 1;
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "child_lives_until_it_is_killed", "--nocapture", "--test-threads=1"])
+            .env(FOLDER, killed.path())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(|line| line.ok());
+        let reached = |line: &String| {
+            let number = line.rsplit_once("did ").and_then(|(_, number)| number.parse::<u64>().ok());
+            number.is_some_and(|number| number >= after)
+        };
+        if lines.any(|line| reached(&line)) {
+            child.kill().unwrap();
+        }
+        let ended = child.wait().unwrap();
+        assert_eq!(ended.success(), after == u64::MAX, "{ended}");
+    }
+    assert_eq!(runs, 7);
+    // Opened once more: what was learned is made from the last checkpoint and the store.
+    let clock = ManualClock::at(at("2025-03-04T20:00:00Z"));
+    let (engine, store) = block_on(opened(killed.path(), &clock));
+    let (other, _) = block_on(opened(lived.path(), &clock));
+    let choices = [&engine, &other].map(|engine| engine.choose(&task(99), &candidates()).unwrap());
+    assert_eq!(choices[0], choices[1]);
+    block_on(async {
+        assert_eq!(checkpoints(killed.path()).await, checkpoints(lived.path()).await);
+        store.put_checkpoint("engine", None).await.unwrap();
+        store.put_checkpoint("history", None).await.unwrap();
+        let (engine, _) = opened(killed.path(), &clock).await;
+        engine.checkpoint().await.unwrap();
+        assert_eq!(checkpoints(killed.path()).await, checkpoints(lived.path()).await, "from the facts alone");
+    });
+    assert!(clock.now() > at("2025-03-04T00:00:00Z"));
+}
+
+/// Not a test of its own: the child that is killed.
+#[test]
+fn child_lives_until_it_is_killed() {
+    let Ok(folder) = std::env::var(FOLDER) else { return };
+    let say = |number: u64| {
+        let mut out = std::io::stdout().lock();
+        out.write_all(format!("did {number}\n").as_bytes()).and_then(|()| out.flush()).unwrap();
+    };
+    block_on(live(Path::new(&folder), say));
+}
