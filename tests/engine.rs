@@ -162,7 +162,10 @@ fn each_fact_is_told_once_and_every_part_learns_of_it() {
 
         let stored = store.event(&event).await.unwrap().started.value;
         let decision = stored.decision.unwrap();
-        assert_eq!((decision.propensity, &decision.chosen), (choice.decision.propensity, &choice.decision.chosen));
+        assert_eq!(
+            (decision.propensity, &decision.chosen),
+            (choice.decision.propensity, &choice.decision.chosen)
+        );
         let shown: Vec<_> = stored.predictions.iter().map(|shown| shown.target.as_str()).collect();
         assert!(shown.starts_with(&["success", "complexity", "complexity@80"]), "{shown:?}");
 
@@ -231,7 +234,10 @@ fn facts_in_any_order_are_taken_and_unknown_ids_are_told() {
             engine.feedback(&nobody, said(0)).await.unwrap_err(),
         ] {
             assert_eq!(error.kind(), ErrorKind::NotFound);
-            assert!(error.to_string().contains("nobody: no generation was started under this id: call `start`"), "{error}");
+            assert!(
+                error.to_string().contains("nobody: no generation was started under this id: call `start`"),
+                "{error}"
+            );
         }
         assert!(store.event(&nobody).await.is_err());
 
