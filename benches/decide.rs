@@ -57,7 +57,7 @@ fn all(c: &mut Criterion) {
         let mut router = Router::new(policy, RouterOptions::default()).unwrap();
         let learned = common::simulator(GENERATIONS).take(GENERATIONS).map(Generation::into_event);
         learned.for_each(|event| {
-            black_box(router.judged(&event));
+            black_box(router.feedback(&event));
         });
         let mut next = tasks.iter().cycle();
         group.bench_function(format!("{name}, predictions included"), |b| {

@@ -41,7 +41,7 @@ impl Orchestrator {
         predictions.reload(&registry).await?;
         let router = Router::new(Box::new(Boosted::default()), RouterOptions::default())?;
         let llms = [("claude-sonnet-4.5", 0.009), ("claude-opus-5", 0.020), ("gpt-4.1-mini", 0.002)];
-        let candidates = llms.map(|(llm, price)| Candidate::by_llm(llm).priced(price)).into();
+        let candidates = llms.map(|(llm, price)| Candidate::by_llm(llm).with_price(price)).into();
         let strategy = RiskPolicy::default();
         Ok(Self { collector, predictions, router, strategy, candidates, store, registry, clock })
     }
@@ -51,7 +51,8 @@ impl Orchestrator {
         &mut self,
         task: TaskContext,
     ) -> devmatrix_ml::Result<(EventId, Choice, SuccessPrediction)> {
-        let request = Request::new(&task, &self.candidates, self.clock.now()).or_else("claude-sonnet-4.5");
+        let request =
+            Request::new(&task, &self.candidates, self.clock.now()).with_default("claude-sonnet-4.5");
         let mut choice = self.router.choose_predicted(&self.predictions, &request)?;
         let prediction = self.predictions.predict_success(&choice.task)?;
         let (plan, adjustments) = self.strategy.adjust(&choice.plan, &prediction)?;
@@ -68,7 +69,7 @@ impl Orchestrator {
     /// Records what the user says, and lets the router learn from it.
     async fn judged(&mut self, event: &EventId, feedback: Feedback) -> devmatrix_ml::Result<()> {
         self.collector.feedback(event, feedback).await?;
-        self.router.judged(&self.store.event(event).await?);
+        self.router.feedback(&self.store.event(event).await?);
         Ok(())
     }
 
@@ -153,7 +154,7 @@ async fn main() -> anyhow::Result<()> {
             println!("         {}", similar.text);
         }
     }
-    for row in host.router.weights() {
+    for row in host.router.leaderboard() {
         let (low, high) = row.interval;
         println!(
             "{:<14} {:<18} relied on {:.2}: {:.0} % of {} ({:.0} to {:.0})",

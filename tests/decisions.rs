@@ -57,7 +57,7 @@ fn candidates() -> impl Strategy<Value = Vec<Candidate>> {
             let mut plan = Plan::by_llm(name.clone());
             plan.temperature = temperature;
             let candidate = Candidate::new(format!("{name}{at}"), plan);
-            price.map_or(candidate.clone(), |price| candidate.priced(price))
+            price.map_or(candidate.clone(), |price| candidate.with_price(price))
         });
         named.collect()
     })
@@ -80,7 +80,7 @@ proptest! {
             let mut router = Router::new(policy, options).unwrap();
             for success in &outcomes {
                 let choice = router.choose(&Request::new(&task, &candidates, now())).unwrap();
-                router.judged(&judged(choice.started(), *success));
+                router.feedback(&judged(choice.started(), *success));
             }
             let mut request = Request::new(&task, &candidates, now());
             request.critical = critical;
@@ -127,10 +127,10 @@ fn what_cannot_be_chosen_from_is_refused() {
     refused(&[], "no candidates");
     refused(&two, "same name");
     refused(&[hot], "temperature is NaN");
-    refused(&[Candidate::by_llm("a").priced(f64::INFINITY)], "usd_per_1k_tokens is inf");
+    refused(&[Candidate::by_llm("a").with_price(f64::INFINITY)], "usd_per_1k_tokens is inf");
     let one = [Candidate::by_llm("a")];
     let error = router(Box::new(Thompson::default()))
-        .choose(&Request::new(&task, &one, now()).or_else("b"))
+        .choose(&Request::new(&task, &one, now()).with_default("b"))
         .unwrap_err();
     assert!(error.to_string().contains("\"b\" is not among"), "{error}");
     for bad in [f64::NAN, -1.0, f64::INFINITY] {
@@ -181,7 +181,7 @@ fn what_was_learnt_is_taken_up_again() {
         for i in 0..60_i64 {
             let choice = first.choose(&Request::new(&task, &candidates, now())).unwrap();
             let success = choice.decision.chosen == "b-1" || i % 3 == 0;
-            first.judged(&judged(choice.started(), success));
+            first.feedback(&judged(choice.started(), success));
         }
         let mut second = router(fresh);
         second.restore(&first.save().unwrap()).unwrap();
@@ -226,12 +226,12 @@ fn a_router_opened_on_the_store_is_the_one_that_lived_through_it() {
             if unheard.len() > 3
                 && let Some(event) = unheard.pop_front().flatten()
             {
-                lived.judged(&event);
+                lived.feedback(&event);
                 block_on(store.append(event.into_records().unwrap())).unwrap();
             }
         }
         for event in unheard.into_iter().flatten() {
-            lived.judged(&event);
+            lived.feedback(&event);
             block_on(store.append(event.into_records().unwrap())).unwrap();
         }
         let opened = block_on(Router::open(policy(), options.clone(), &store)).unwrap();
@@ -244,7 +244,7 @@ fn a_router_opened_on_the_store_is_the_one_that_lived_through_it() {
             });
             assert_eq!(opened.policy().posteriors(&arms), lived.policy().posteriors(&arms));
         }
-        assert_eq!(opened.weights(), lived.weights());
+        assert_eq!(opened.leaderboard(), lived.leaderboard());
         assert_eq!(opened.policy().save().unwrap(), lived.policy().save().unwrap());
     }
 }
@@ -260,7 +260,7 @@ fn a_session_is_done_as_its_first_task_was_drawn() {
         task.session_id = Some(SessionId::new(format!("s{n}")).unwrap());
         let first = router.choose(&Request::new(&task, &candidates, now())).unwrap().decision;
         assert!(!first.repeated);
-        router.judged(&judged(task.clone().into(), n % 2 == 0));
+        router.feedback(&judged(task.clone().into(), n % 2 == 0));
         let again = router.choose(&Request::new(&task, &candidates, now())).unwrap().decision;
         assert!(again.repeated);
         let unit = Some(format!("s{n}"));

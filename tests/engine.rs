@@ -32,8 +32,8 @@ fn at(time: &str) -> DateTime<Utc> {
 
 fn candidates() -> [Candidate; 2] {
     [
-        Candidate::by_llm("claude-sonnet-4.5").priced(0.009).of_family("claude"),
-        Candidate::by_llm("gpt-4.1-mini").priced(0.002),
+        Candidate::by_llm("claude-sonnet-4.5").with_price(0.009).with_family("claude"),
+        Candidate::by_llm("gpt-4.1-mini").with_price(0.002),
     ]
 }
 

@@ -127,7 +127,7 @@ fn damaged(bytes: &[u8]) -> impl Iterator<Item = Vec<u8>> {
 #[test]
 fn damaged_routers_are_refused_and_nothing_is_changed() {
     for (mut router, mut other) in routers().into_iter().zip(routers()) {
-        (0..20).for_each(|i| assert!(router.judged(&approved(i))));
+        (0..20).for_each(|i| assert!(router.feedback(&approved(i))));
         let kept = router.save().unwrap();
         let before = other.save().unwrap();
         for bytes in damaged(&kept) {

@@ -147,7 +147,7 @@ fn hear(
     } else {
         let mut event = generation.into_event();
         event.started.value.predictions = predictions;
-        router.judged(&event);
+        router.feedback(&event);
     }
     Ok(())
 }

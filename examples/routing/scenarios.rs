@@ -73,7 +73,7 @@ impl Scenario {
     /// Every LLM with every agent; without the LLM that is still to arrive.
     pub(crate) fn candidates(&self, generation: usize) -> Vec<Candidate> {
         if self.equal {
-            let like = |n: u32| Candidate::by_llm(format!("llm{n}")).priced(0.004 * f64::from(n + 1));
+            let like = |n: u32| Candidate::by_llm(format!("llm{n}")).with_price(0.004 * f64::from(n + 1));
             return (0..6).map(like).collect();
         }
         let arrived = self.arrives.is_none_or(|at| generation >= at);
@@ -84,7 +84,7 @@ impl Scenario {
                 AGENTS.iter().map(move |agent| {
                     let mut plan = Plan::by_llm(*llm);
                     (plan.agent, plan.temperature) = (Some((*agent).into()), Some(0.1));
-                    Candidate::new(format!("{llm} with {agent}"), plan).priced(*price)
+                    Candidate::new(format!("{llm} with {agent}"), plan).with_price(*price)
                 })
             })
             .collect()

@@ -85,7 +85,7 @@ impl Known80 {
             event.completion = Some(Known { known_at: now, value: Completion::default() });
             let action = if success { UserAction::Approve } else { UserAction::Reject };
             event.feedback = vec![Known { known_at: now, value: Feedback::new(action) }];
-            router.judged(&event);
+            router.feedback(&event);
         }
         Ok(rewards)
     }

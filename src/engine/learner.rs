@@ -225,7 +225,7 @@ impl Learner {
         let started = &event.started.value;
         if let (Fact::Started(_), Some(decision)) = (record.fact(), &started.decision) {
             let llm = started.context.model_used.as_deref();
-            self.router(|router| router.drew(decision, llm, record.known_at()));
+            self.router(|router| router.record_decision(decision, llm, record.known_at()));
         }
         if let Some(done) = event.completion.as_ref().filter(|_| !observed.end) {
             observed.end = true;
@@ -243,7 +243,7 @@ impl Learner {
         if let Some(success) = outcome.success.filter(|success| observed.success != Some(*success)) {
             *outcomes += u64::from(observed.success.is_none());
             observed.success = Some(success);
-            self.router(|router| router.judged(event));
+            self.router(|router| router.feedback(event));
         }
         if outcome.final_quality_score.is_some() && !observed.quality {
             observed.quality = true;

@@ -141,11 +141,11 @@ impl Engine {
     /// # Errors
     /// Those of [`choose`](Self::choose).
     pub fn choose_by(&self, request: Request<'_>) -> Result<Choice> {
-        request.verify()?;
+        request.validate()?;
         let inner = &self.0;
         let tasks: Vec<_> = request.candidates.iter().map(|one| one.plan.apply(request.task)).collect();
         let predictions = inner.service.predict_candidates(&tasks)?;
-        let request = request.predicted(&predictions);
+        let request = request.with_predictions(&predictions);
         // Two choices from one state are drawn apart; those of a session are not.
         let unit = request.task.session_id.as_ref().map_or(request.task.task_id.as_str(), |id| id.as_str());
         let draw = fnv::hash(unit.as_bytes());
@@ -284,7 +284,7 @@ impl Engine {
 
     /// Returns which LLM does how well at which type of task, the one to rely on most first.
     pub fn leaderboard(&self) -> Vec<LeaderboardEntry> {
-        self.0.learner.router(|router| router.weights())
+        self.0.learner.router(|router| router.leaderboard())
     }
 
     /// Removes a user's or a project's events and all that was learned from them here; models trained on

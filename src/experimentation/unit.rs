@@ -1,27 +1,27 @@
-//! Whom or what a choice is made for.
+//! Units of randomization and clustering.
 
 use crate::event::{ProjectId, SessionId, TaskContext, UserId};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// Whom or what a choice is made for: all generations of one unit rise and fall together.
+/// The unit of randomization or clustering: all generations of one unit are correlated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Unit {
-    /// All tries of a task.
+    /// All attempts at a task.
     Task,
     /// A working session.
     Session,
-    /// Who asked.
+    /// The user.
     User,
     /// The project.
     Project,
 }
 
 impl Unit {
-    /// The unit that `task` belongs to; `None` where the host does not know it.
-    pub fn of(self, task: &TaskContext) -> Option<&str> {
+    /// Returns the unit that `task` belongs to; `None` where the host does not know it.
+    pub(crate) fn of(self, task: &TaskContext) -> Option<&str> {
         match self {
             Self::Task => Some(task.task_id.as_str()),
             Self::Session => task.session_id.as_ref().map(SessionId::as_str),

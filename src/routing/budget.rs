@@ -1,25 +1,26 @@
-//! What was spent today, and how dear a dollar is for the rest of it.
+//! Budget pacing: spending of the day and the price of a dollar for the rest of it.
 
 use super::policies::Arm;
 use crate::stats::calendar::{day_of, turns};
 use chrono::{DateTime, Timelike, Utc};
 use serde::{Deserialize, Serialize};
 
-/// Spending by day (UTC). Generations under way count when they end.
+/// Spending by day (UTC). Generations in flight count when they end.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Budget {
     /// Days since 1970.
     day: i64,
     spent: f64,
-    /// What a dollar counts for above its own worth, so that the budget lasts until the evening.
+    /// Dual price of the budget: a dollar counts for 1 + this, so that the budget lasts the day.
     tightness: f64,
 }
 
-/// How much a choice turns the screw where spending is twice what the hour allows.
+/// Step of the dual price with each choice where spending is twice the pace: larger steps overshoot, smaller ones let the
+/// budget run out by noon (`a_budget_is_kept_by_the_day`).
 const STEP: f64 = 0.05;
-/// A dollar counts for so many at most.
+/// The dual price at most.
 const TIGHTEST: f64 = 50.0;
-/// What a generation can cost or take, as events have it.
+/// The range of costs and seconds in events.
 pub(super) const POSSIBLE: std::ops::RangeInclusive<f64> = 0.0..=1e9;
 
 impl Budget {
@@ -33,7 +34,7 @@ impl Budget {
         if day_of(now) == self.day { self.spent } else { 0.0 }
     }
 
-    /// Looks at the hour: is a dollar to count for more?
+    /// Updates the dual price by the pace of spending.
     pub(super) fn pace(&mut self, usd_per_day: Option<f64>, now: DateTime<Utc>) {
         let Some(limit) = usd_per_day else { return };
         self.turn_to(now);
@@ -42,7 +43,7 @@ impl Budget {
         self.tightness = (self.tightness + STEP * (pressure.min(3.0) - 1.0)).clamp(0.0, TIGHTEST);
     }
 
-    /// An arm as the policy sees it: with what its dollars count for now.
+    /// Returns an arm with its cost at the dual price.
     pub(super) fn priced(&self, arm: &Arm) -> Arm {
         Arm { cost_usd: arm.cost_usd * (1.0 + self.tightness), ..arm.clone() }
     }

@@ -1,10 +1,10 @@
-//! Ways to do a task.
+//! Candidates and their plans.
 
 use crate::error::{Error, Result};
 use crate::event::{TaskContext, TemplateId};
 use serde::{Deserialize, Serialize};
 
-/// How a task is done. What is `None` stays as the task has it.
+/// How a task is done. `None` leaves the setting of the task.
 ///
 /// ```
 /// use devmatrix_ml::routing::Plan;
@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 /// # Ok::<(), devmatrix_ml::Error>(())
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Plan {
     /// The LLM.
@@ -35,40 +35,39 @@ pub struct Plan {
     pub max_examples: Option<u32>,
     /// Whether the agent reviews its own code before it is shown.
     pub self_review: Option<bool>,
-    /// Whether a person looks at the code before it is used.
+    /// Whether a person reviews the code before it is used.
     pub human_review: Option<bool>,
-    /// How often it may be tried again.
+    /// Retries at most.
     pub retry_budget: Option<u32>,
 }
 
-/// A plan among others, with what the host knows of it.
+/// A named plan among which the router chooses.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Candidate {
-    /// Its name in decisions, its own among the host's candidates.
+    /// Its name in decisions, distinct among the candidates.
     pub name: String,
     /// The plan.
     pub plan: Plan,
-    /// US dollars for a thousand tokens, where the host knows: what it costs before it was tried.
+    /// US dollars for a thousand tokens, if known: the prior of its cost.
     #[serde(default)]
     pub usd_per_1k_tokens: Option<f64>,
-    /// What its LLM is a relative of, where its name does not say: what is known of the family is
-    /// believed of it until it has a record of its own.
+    /// The family of its LLM, where the name does not tell: a cold-start LLM is shrunk toward its family.
     #[serde(default)]
     pub family: Option<String>,
-    /// Whether it is on trial, as variants of templates are: then it is not for tasks on which nothing
-    /// may be tried, however good it looks.
+    /// Whether it is on trial, as template variants are: then it is not used for critical tasks.
     #[serde(default)]
     pub on_trial: bool,
 }
 
 impl Plan {
-    /// A plan that says the LLM alone.
+    /// Creates a plan with an LLM.
     pub fn by_llm(llm: impl Into<String>) -> Self {
         Self { llm: Some(llm.into()), ..Self::default() }
     }
 
-    /// `task` done this way.
+    /// Returns `task` with this plan.
     #[must_use]
     pub fn apply(&self, task: &TaskContext) -> TaskContext {
         let mut task = task.clone();
@@ -93,9 +92,8 @@ impl Plan {
         task
     }
 
-    /// This plan with what `other` says.
-    #[must_use]
-    pub fn with(&self, other: &Self) -> Self {
+    /// Returns this plan with the settings of `other`.
+    pub(super) fn with(&self, other: &Self) -> Self {
         let text = |a: &Option<String>, b: &Option<String>| a.clone().or_else(|| b.clone());
         Self {
             llm: text(&other.llm, &self.llm),
@@ -111,18 +109,15 @@ impl Plan {
         }
     }
 
-    /// What it says, by name.
+    /// Returns its settings by name.
     pub(super) fn settings(&self) -> Vec<(String, serde_json::Value)> {
         let all = serde_json::to_value(self).unwrap_or_default();
         let serde_json::Value::Object(all) = all else { return Vec::new() };
         all.into_iter().filter(|(_, value)| !value.is_null()).collect()
     }
 
-    /// Checks every number's range.
-    ///
-    /// # Errors
-    /// `InvalidInput` naming the field and its value.
-    pub fn validate(&self) -> Result<()> {
+    /// Checks every range.
+    pub(super) fn validate(&self) -> Result<()> {
         match self.temperature {
             Some(t) if !(0.0..=2.0).contains(&t) => {
                 Err(Error::invalid(format!("the plan's temperature is {t}, expected 0 to 2")))
@@ -133,16 +128,16 @@ impl Plan {
 }
 
 impl Candidate {
-    /// A candidate of that name.
+    /// Creates a candidate.
     pub fn new(name: impl Into<String>, plan: Plan) -> Self {
         Self { name: name.into(), plan, usd_per_1k_tokens: None, family: None, on_trial: false }
     }
 
-    /// A candidate named after its LLM.
+    /// Creates a candidate named after its LLM.
     ///
     /// ```
     /// use devmatrix_ml::routing::Candidate;
-    /// let candidate = Candidate::by_llm("gpt-4.1-mini").priced(0.002);
+    /// let candidate = Candidate::by_llm("gpt-4.1-mini").with_price(0.002);
     /// assert_eq!(candidate.plan.llm.as_deref(), Some("gpt-4.1-mini"));
     /// ```
     pub fn by_llm(llm: impl Into<String>) -> Self {
@@ -150,23 +145,20 @@ impl Candidate {
         Self::new(llm.clone(), Plan::by_llm(llm))
     }
 
-    /// The same at a price: US dollars for a thousand tokens.
+    /// Sets the price: US dollars for a thousand tokens.
     #[must_use]
-    pub fn priced(self, usd_per_1k_tokens: f64) -> Self {
+    pub fn with_price(self, usd_per_1k_tokens: f64) -> Self {
         Self { usd_per_1k_tokens: Some(usd_per_1k_tokens), ..self }
     }
 
-    /// The same as a relative of `family`.
+    /// Sets the family of the LLM.
     #[must_use]
-    pub fn of_family(self, family: impl Into<String>) -> Self {
+    pub fn with_family(self, family: impl Into<String>) -> Self {
         Self { family: Some(family.into()), ..self }
     }
 
     /// Checks the name, the plan and the price.
-    ///
-    /// # Errors
-    /// `InvalidInput` naming the candidate, the field and its value.
-    pub fn validate(&self) -> Result<()> {
+    pub(super) fn validate(&self) -> Result<()> {
         if self.name.is_empty() {
             return Err(Error::invalid("a candidate's name is empty: decisions name candidates"));
         }

@@ -1,4 +1,4 @@
-//! What came out of a choice, in a form to be stored and in a sentence.
+//! A choice with its decision and its reason.
 
 use super::candidates::Plan;
 use super::policies::{Arm, Posterior};
@@ -7,7 +7,7 @@ use super::risk_policy::Adjustment;
 use crate::event::{Decision, ShownPrediction, Started, TaskContext};
 use crate::serving::Predictions;
 
-/// A chosen plan, with all that is needed to carry it out and to account for it.
+/// A chosen plan, with the task to run and the decision to store.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Choice {
@@ -17,11 +17,11 @@ pub struct Choice {
     pub plan: Plan,
     /// The decision to be stored with the event.
     pub decision: Decision,
-    /// What was predicted of the task done this way, to be stored too.
+    /// The predictions for the chosen candidate, to be stored with the event.
     pub predictions: Vec<ShownPrediction>,
-    /// What the policy saw, candidate by candidate.
-    pub arms: Vec<Arm>,
-    /// Why it abstained, where it did: the default or the cheapest stands in for the best.
+    /// The arms of the candidates.
+    pub(super) arms: Vec<Arm>,
+    /// The reason why the router abstained, if it did: the default or the cheapest took the place of the best.
     pub abstained: Option<String>,
     /// All five predictions of the task done this way, with explanations, where an
     /// [`Engine`](crate::Engine) chose.
@@ -31,7 +31,7 @@ pub struct Choice {
 }
 
 impl Choice {
-    /// What is recorded at the start of the generation.
+    /// Returns the start of the generation, to be recorded.
     pub fn started(&self) -> Started {
         let mut started = Started::from(self.task.clone());
         started.decision = Some(self.decision.clone());
@@ -68,7 +68,7 @@ impl From<Choice> for Started {
     }
 }
 
-/// Why `drawn` was chosen, where `best` is the best by what is known.
+/// Returns the reason for `drawn`, where `best` is the greedy choice.
 pub(super) fn sentence(
     request: &Request<'_>,
     arms: &[Arm],
@@ -89,13 +89,13 @@ pub(super) fn sentence(
             arm.seconds
         )
     };
-    let why = match abstained {
-        Some(why) => why.to_owned(),
-        None => format!("the best known of {}", arms.len()),
+    let reason = match abstained {
+        Some(reason) => reason.to_owned(),
+        None => format!("the best of {}", arms.len()),
     };
     match (drawn == best, request.critical) {
-        (true, true) => format!("{}: {why}; nothing is tried on a critical task", of(drawn)),
-        (true, false) => format!("{}: {why}", of(drawn)),
-        (false, _) => format!("{} is tried to learn; else {}: {why}", of(drawn), of(best)),
+        (true, true) => format!("{}: {reason}; no exploration on a critical task", of(drawn)),
+        (true, false) => format!("{}: {reason}", of(drawn)),
+        (false, _) => format!("{}, to explore; the greedy choice is {}: {reason}", of(drawn), of(best)),
     }
 }

@@ -1,4 +1,4 @@
-//! What generations cost and take, by LLM, settings and type of task.
+//! The cost model: cost and seconds of generations by LLM, settings and type of task.
 
 use super::budget::POSSIBLE;
 use crate::event::{Completion, TaskContext};
@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 
 /// Running means of cost, seconds and tokens.
 ///
-/// Each is drawn to its parent's (the LLM at these settings, the LLM, all) by how little it rests on.
-/// They forget: what is more than some hundred generations ago hardly counts.
+/// Each is shrunk toward its parent's (the LLM at these settings, the LLM, all). They decay: generations older than some
+/// hundred hardly count.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct CostModel {
     groups: BTreeMap<u64, Sums>,
@@ -29,13 +29,13 @@ struct Mean {
     sum: f64,
 }
 
-/// A parent counts for as many generations.
+/// Strength of the parent in generations: an LLM's own costs dominate after a handful, since costs vary little.
 const STRENGTH: f64 = 5.0;
-/// So much of the past is kept with each generation.
-const KEPT: f64 = 1.0 - 1.0 / 400.0;
-/// Groups at most: names may be without end.
+/// Decay with each generation: the effective sample is the last 400.
+const DECAY: f64 = 1.0 - 1.0 / 400.0;
+/// Groups at most: names are unbounded.
 const MOST_GROUPS: usize = 20_000;
-/// What a generation costs and takes where nothing at all is known.
+/// US dollars, seconds and tokens of a generation before any was seen.
 const UNKNOWN: (f64, f64, f64) = (0.01, 30.0, 2000.0);
 
 impl CostModel {
@@ -51,36 +51,36 @@ impl CostModel {
         }
     }
 
-    /// Expected US dollars and seconds of `task`; `price` is the host's, for a thousand tokens.
+    /// Returns the expected US dollars and seconds of `task`; `price` is the host's, for a thousand tokens.
     pub(super) fn expected(&self, task: &TaskContext, price: Option<f64>) -> (f64, f64) {
         let keys = keys(task);
         let [all, llm, settings, kind] = keys.map(|key| key.and_then(|key| self.groups.get(&key)));
         let none = Sums::default();
         let (all, llm) = (all.unwrap_or(&none), llm.unwrap_or(&none));
         let (settings, kind) = (settings.unwrap_or(&none), kind.unwrap_or(&none));
-        let tokens = all.tokens.drawn_to(UNKNOWN.2);
-        let cost = price.map_or_else(|| all.cost.drawn_to(UNKNOWN.0), |price| price / 1000.0 * tokens);
-        let drawn = |read: fn(&Sums) -> Mean, start: f64| {
-            let of_llm = read(llm).drawn_to(start);
-            read(kind).drawn_to(read(settings).drawn_to(of_llm))
+        let tokens = all.tokens.shrunk_toward(UNKNOWN.2);
+        let cost = price.map_or_else(|| all.cost.shrunk_toward(UNKNOWN.0), |price| price / 1000.0 * tokens);
+        let expected = |read: fn(&Sums) -> Mean, start: f64| {
+            let of_llm = read(llm).shrunk_toward(start);
+            read(kind).shrunk_toward(read(settings).shrunk_toward(of_llm))
         };
-        (drawn(|s| s.cost, cost), drawn(|s| s.seconds, all.seconds.drawn_to(UNKNOWN.1)))
+        (expected(|s| s.cost, cost), expected(|s| s.seconds, all.seconds.shrunk_toward(UNKNOWN.1)))
     }
 }
 
 impl Mean {
     fn add(&mut self, value: Option<f64>) {
         if let Some(value) = value.filter(|v| POSSIBLE.contains(v)) {
-            (self.n, self.sum) = (self.n * KEPT + 1.0, self.sum * KEPT + value);
+            (self.n, self.sum) = (self.n * DECAY + 1.0, self.sum * DECAY + value);
         }
     }
 
-    fn drawn_to(self, parent: f64) -> f64 {
+    fn shrunk_toward(self, parent: f64) -> f64 {
         (self.sum + STRENGTH * parent) / (self.n + STRENGTH)
     }
 }
 
-/// All, the LLM, the LLM at these settings, the same at this type of task.
+/// Returns the keys of all, the LLM, the LLM at these settings, and those at this type of task.
 fn keys(task: &TaskContext) -> [Option<u64>; 4] {
     let with = |key: u64, more: u64| more.to_le_bytes().into_iter().fold(key, fnv::step);
     let llm = category(task.model_used.as_deref()).map(|llm| with(fnv::SEED, llm));
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_of_its_own_outweighs_price_and_parents() {
+    fn own_costs_outweigh_price_and_parents() {
         let mut cost_model = CostModel::default();
         assert_eq!(cost_model.expected(&task("a"), None), (0.01, 30.0));
         assert!((cost_model.expected(&task("a"), Some(0.5)).0 - 1.0).abs() < 1e-9);

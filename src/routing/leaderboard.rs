@@ -1,11 +1,11 @@
-//! Which LLM does how well at which type of task.
+//! The LLM leaderboard.
 
 use crate::event::TaskContext;
 use crate::ml::wilson;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// The record of one LLM at one type of task.
+/// The statistics of one LLM at one type of task.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct LeaderboardEntry {
@@ -13,16 +13,16 @@ pub struct LeaderboardEntry {
     pub task_type: String,
     /// The LLM.
     pub llm: String,
-    /// Its share of what is to be relied on at this type, 0 to 1: the probability that its rate is the
-    /// highest, as far as these counts tell.
-    pub weight: f64,
-    /// Its rate of success; newer outcomes count more.
+    /// Win probability, 0 to 1: the posterior probability that its success rate is the highest at this type.
+    #[serde(alias = "weight")]
+    pub win_probability: f64,
+    /// Its success rate; newer outcomes count more.
     pub rate: f64,
     /// The 90 % interval of the rate.
     pub interval: (f64, f64),
-    /// Outcomes, decayed: what it rests on now.
+    /// Effective outcomes after decay.
     pub evidence: f64,
-    /// Outcomes ever.
+    /// All outcomes.
     pub outcomes: u64,
 }
 
@@ -41,9 +41,10 @@ struct Record {
     outcomes: u64,
 }
 
-/// So much of the past is kept with each outcome of a group.
-const KEPT: f64 = 1.0 - 1.0 / 300.0;
-/// Groups at most: names may be without end.
+/// Decay with each outcome of a group: the effective sample is the last 300 outcomes. Fewer follow changes sooner, more
+/// give narrower intervals.
+const DECAY: f64 = 1.0 - 1.0 / 300.0;
+/// Groups at most: names are unbounded.
 const MOST_GROUPS: usize = 10_000;
 
 impl Records {
@@ -54,19 +55,19 @@ impl Records {
             return;
         }
         let record = self.groups.entry(key).or_default();
-        record.n = record.n * KEPT + 1.0;
-        record.successes = record.successes * KEPT + f64::from(u8::from(success));
+        record.n = record.n * DECAY + 1.0;
+        record.successes = record.successes * DECAY + f64::from(u8::from(success));
         record.outcomes += 1;
         *self.llms.entry(llm.clone()).or_default() += 1;
     }
 
-    /// Outcomes of an LLM.
+    /// Returns the outcomes of an LLM.
     pub(super) fn outcomes(&self, llm: &str) -> u64 {
         self.llms.get(llm).copied().unwrap_or(0)
     }
 
-    /// By type of task, the LLM to rely on most first.
-    pub(super) fn weights(&self) -> Vec<LeaderboardEntry> {
+    /// Returns the entries by type of task, the highest win probability first.
+    pub(super) fn leaderboard(&self) -> Vec<LeaderboardEntry> {
         let mut rows: Vec<LeaderboardEntry> = Vec::with_capacity(self.groups.len());
         let all: Vec<_> = self.groups.iter().collect();
         for of_type in all.chunk_by(|a, b| a.0.0 == b.0.0) {
@@ -74,9 +75,11 @@ impl Records {
             let mut of_type: Vec<_> = of_type
                 .iter()
                 .zip(highest(&posteriors))
-                .map(|(((task_type, llm), record), weight)| record.row(task_type, llm, weight))
+                .map(|(((task_type, llm), record), p)| record.row(task_type, llm, p))
                 .collect();
-            of_type.sort_by(|a, b| b.weight.total_cmp(&a.weight).then_with(|| a.llm.cmp(&b.llm)));
+            of_type.sort_by(|a, b| {
+                b.win_probability.total_cmp(&a.win_probability).then_with(|| a.llm.cmp(&b.llm))
+            });
             rows.append(&mut of_type);
         }
         rows
@@ -84,20 +87,19 @@ impl Records {
 }
 
 impl Record {
-    /// Mean and standard deviation of what is believed of the rate, beginning from one success and one
-    /// failure.
+    /// Returns mean and standard deviation of the posterior of the rate, with a uniform prior.
     fn normal(&self) -> (f64, f64) {
         let (a, n) = (self.successes + 1.0, self.n + 2.0);
         let mean = a / n;
         (mean, (mean * (1.0 - mean) / (n + 1.0)).sqrt())
     }
 
-    fn row(&self, task_type: &str, llm: &str, weight: f64) -> LeaderboardEntry {
+    fn row(&self, task_type: &str, llm: &str, win_probability: f64) -> LeaderboardEntry {
         let rate = self.successes / self.n;
         LeaderboardEntry {
             task_type: task_type.to_owned(),
             llm: llm.to_owned(),
-            weight,
+            win_probability,
             rate,
             interval: wilson(rate, self.n),
             evidence: self.n,
@@ -106,7 +108,7 @@ impl Record {
     }
 }
 
-/// The probability of each of some independent normals to be the highest, integrated over a grid.
+/// Returns the probability of each of some independent normals to be the highest, integrated over a grid.
 fn highest(normals: &[(f64, f64)]) -> Vec<f64> {
     const STEPS: usize = 2000;
     let mut shares = vec![0.0; normals.len()];

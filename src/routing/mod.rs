@@ -1,10 +1,9 @@
-//! What to do with predictions: which LLM, agent, template and settings a task gets.
+//! Routing: which LLM, agent, template and settings a task gets (a contextual bandit).
 //!
-//! A [`Candidate`] is a way to do a task; [`Plan::apply`] puts it into the task. A [`Policy`] gives
-//! each candidate its odds, from which one is drawn: what cannot tell its odds does not fit the trait.
-//! The [`Decision`](crate::event::Decision) with all odds is stored with the event, so that any other
-//! policy can be judged on it afterwards ([`offpolicy`]), as arms are by [`experiments`]; [`review`] says
-//! whom to ask what came of it.
+//! A [`Candidate`] is a way to do a task; [`Plan::apply`] puts it into the task. A [`Policy`] gives each candidate a
+//! propensity, from which one is drawn. The [`Decision`](crate::event::Decision) with all propensities is stored with the
+//! event, so that any other policy can be evaluated on it afterwards
+//! ([`off_policy`](crate::experimentation::off_policy)).
 //!
 //! ```
 //! # use devmatrix_ml::{clock::{Clock, SystemClock}, collect::DataCollector, error::Result, serving::PredictionService};
@@ -23,7 +22,7 @@
 //!     router.completed(&choice.task, &done, SystemClock.now());
 //!     collector.complete(&event, done).await?;
 //!     collector.feedback(&event, ask_the_user().await).await?; // minutes or days later
-//!     router.judged(&store.event(&event).await?);
+//!     router.feedback(&store.event(&event).await?);
 //!     Ok(())
 //! }
 //! ```
@@ -59,3 +58,6 @@ pub use request::Request;
 pub use risk_policy::{Adjustment, RiskPolicy, RiskRule};
 pub use router::Router;
 pub use safety::Safety;
+
+#[cfg(all(test, feature = "simulate"))]
+mod tests;

@@ -1,45 +1,44 @@
-//! What is wanted of a choice.
+//! The objective of a choice.
 
 use super::policies::Arm;
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 
-/// What a choice is to be best at, and what it must keep to.
+/// The objective of a choice and its constraints.
 ///
 /// ```
 /// use devmatrix_ml::routing::{Goal, Objective};
-/// let mut objective = Objective::default(); // one US dollar a success, less what it costs
+/// let mut objective = Objective::default(); // one US dollar a success, minus the cost
 /// objective.goal = Goal::Cheapest;
 /// objective.min_success = Some(0.85);
 /// objective.max_seconds = Some(60.0);
-/// objective.verify()?;
-/// # Ok::<(), devmatrix_ml::Error>(())
+/// objective.max_cost_usd = Some(0.05);
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Objective {
-    /// What to be best at.
+    /// The quantity to optimize.
     pub goal: Goal,
-    /// What a success is worth, in US dollars, 0 to 1e9.
+    /// The value of a success in US dollars, 0 to 1e9.
     pub usd_per_success: f64,
-    /// What an hour of generating costs beside the LLM's price, in US dollars, 0 to 1e9.
+    /// The cost of an hour of generating beside the LLM's price, in US dollars, 0 to 1e9.
     pub usd_per_hour: f64,
-    /// Success at least this likely, 0 to 1; where nothing reaches it, the likeliest.
+    /// The least probability of success, 0 to 1; where no candidate reaches it, the most probable one is best.
     pub min_success: Option<f64>,
-    /// Expected seconds at most, from 1e-9; where nothing keeps to it, the quickest.
+    /// Expected seconds at most, from 1e-9; where no candidate is within it, the fastest is allowed.
     pub max_seconds: Option<f64>,
-    /// Expected US dollars of one generation at most; where nothing keeps to it, the cheapest.
+    /// Expected US dollars of one generation at most; where no candidate is within it, the cheapest is allowed.
     pub max_cost_usd: Option<f64>,
     /// US dollars for all generations of a day (UTC).
     pub usd_per_day: Option<f64>,
 }
 
-/// What a choice is to be best at.
+/// The quantity to optimize.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Goal {
-    /// Success times its value, less cost and time.
+    /// Probability of success times its value, minus cost and time.
     #[default]
     Utility,
     /// The least cost.
@@ -63,11 +62,8 @@ impl Default for Objective {
 }
 
 impl Objective {
-    /// Checks every number's range.
-    ///
-    /// # Errors
-    /// `InvalidInput` naming the field and its value.
-    pub fn verify(&self) -> Result<()> {
+    /// Checks every range.
+    pub(crate) fn validate(&self) -> Result<()> {
         let check = |name: &str, value: Option<f64>, low: f64, high: f64| match value {
             Some(v) if !(low..=high).contains(&v) => {
                 Err(Error::invalid(format!("the objective's {name} is {v}, expected {low} to {high}")))
@@ -82,14 +78,13 @@ impl Objective {
         check("usd_per_day", self.usd_per_day, 0.0, 1e9)
     }
 
-    /// What a generation is worth that succeeds with this probability, costs so many US dollars and
-    /// takes so many seconds.
-    pub fn utility(&self, success: f64, cost_usd: f64, seconds: f64) -> f64 {
+    /// Returns the expected utility of a generation in US dollars.
+    pub(crate) fn utility(&self, success: f64, cost_usd: f64, seconds: f64) -> f64 {
         self.usd_per_success * success - cost_usd - self.usd_per_hour / 3600.0 * seconds
     }
 
-    /// The best of `arms`, were their probabilities of success these; the first of equals. 0 where
-    /// there are none.
+    /// Returns the index of the best of `arms` with these probabilities of success; the first of equals; 0 where there are
+    /// none.
     pub fn best(&self, arms: &[Arm], success: &[f64]) -> usize {
         let floor = self.min_success.unwrap_or(0.0);
         let score = |(arm, p): (&Arm, &f64)| {
@@ -98,7 +93,7 @@ impl Objective {
                 Goal::Cheapest => -arm.cost_usd,
                 Goal::Fastest => -arm.seconds,
             };
-            // What misses the floor comes after all that reach it, the likeliest first.
+            // Arms below the floor come after all others, the most probable first.
             if *p >= floor { (true, value) } else { (false, *p) }
         };
         let mut best = (0, (false, f64::NEG_INFINITY));

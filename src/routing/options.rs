@@ -1,31 +1,31 @@
-//! What can be set of a router.
+//! Options of a router.
 
 use super::objective::Objective;
 use super::safety::Safety;
 use crate::error::{Result, in_range};
 use serde::{Deserialize, Serialize};
 
-/// What can be set of a [`Router`](super::Router).
+/// Options of a [`Router`](super::Router).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct RouterOptions {
-    /// What is wanted.
+    /// The objective.
     pub objective: Objective,
-    /// How far exploring may go.
+    /// Limits on exploration.
     pub safety: Safety,
-    /// Whether all tasks of a session are done as its first one was drawn; by default not.
+    /// Whether all tasks of a session get the choice of its first one; by default not.
     pub sticky_sessions: bool,
-    /// Whether tasks come again so often that it is worth learning how each candidate does at each;
-    /// by default not.
+    /// Whether tasks repeat, so that candidates are learned for each task id; by default not.
     pub by_task: bool,
-    /// How sure it must be that the best beats the default, 0.5 to 1; else it abstains, and the default
-    /// (without one: the cheapest) takes the place of the best. By default 0.7.
+    /// The least probability that the best candidate is better than the default, 0.5 to 1; else the router abstains, and
+    /// the default (without one: the cheapest) is the greedy choice. By default 0.7. Higher values save money, lower ones
+    /// follow weak evidence; `cargo run --release --example routing -- --seeds 20` measures the regret.
     pub certainty: f64,
-    /// Share of the odds that LLMs without a record get together, 0 to 1; by default 0.05.
-    #[serde(alias = "newcomer_share")]
+    /// Probability of all cold-start LLMs together, 0 to 1; by default 0.05.
+    #[serde(alias = "cold_start_share")]
     pub cold_start_share: f64,
-    /// Outcomes that make a record; by default 30.
+    /// Outcomes below which an LLM is in cold start; by default 30.
     #[serde(alias = "newcomer_outcomes")]
     pub cold_start_outcomes: u64,
     /// The same seed and the same calls give the same choices.
@@ -48,10 +48,10 @@ impl Default for RouterOptions {
 }
 
 impl RouterOptions {
-    pub(super) fn verify(&self) -> Result<()> {
-        self.objective.verify()?;
-        self.safety.verify()?;
+    pub(super) fn validate(&self) -> Result<()> {
+        self.objective.validate()?;
+        self.safety.validate()?;
         in_range("certainty", self.certainty, 0.5, 1.0)?;
-        in_range("newcomer_share", self.cold_start_share, 0.0, 1.0)
+        in_range("cold_start_share", self.cold_start_share, 0.0, 1.0)
     }
 }

@@ -1,4 +1,4 @@
-//! What is asked of a router.
+//! The request to a router.
 
 use super::candidates::Candidate;
 use crate::error::{Error, Result};
@@ -7,52 +7,52 @@ use crate::serving::CandidatePrediction;
 use chrono::{DateTime, Utc};
 use std::collections::BTreeSet;
 
-/// A task with the ways to do it.
+/// A task with its candidates.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct Request<'a> {
     /// The task.
     pub task: &'a TaskContext,
-    /// The ways, 1,000 at most, each with a name of its own.
+    /// The candidates, 1,000 at most, with distinct names.
     pub candidates: &'a [Candidate],
-    /// The moment.
+    /// The time of the request.
     pub now: DateTime<Utc>,
-    /// What the models say of each way, in the order of the candidates; `None` where nobody asked.
+    /// The predictions for each candidate, in their order; `None` without predictions.
     pub predictions: Option<&'a [CandidatePrediction]>,
-    /// The name of the candidate that is chosen where evidence separates none.
+    /// The candidate that is chosen where the router abstains.
     pub default: Option<&'a str>,
-    /// Whether nothing may be tried on it.
+    /// Whether the task is critical: no exploration.
     pub critical: bool,
 }
 
-/// Candidates at most: how they hang together takes their square.
+/// Candidates at most: their covariance takes the square.
 const MOST_CANDIDATES: usize = 1_000;
 
 impl<'a> Request<'a> {
-    /// A task with the ways to do it, at a moment.
+    /// Creates a request.
     pub fn new(task: &'a TaskContext, candidates: &'a [Candidate], now: DateTime<Utc>) -> Self {
         Self { task, candidates, now, predictions: None, default: None, critical: false }
     }
 
-    /// The same with what the models say of each way.
+    /// Sets the predictions for each candidate.
     #[must_use]
-    pub fn predicted(self, predictions: &'a [CandidatePrediction]) -> Self {
+    pub fn with_predictions(self, predictions: &'a [CandidatePrediction]) -> Self {
         Self { predictions: Some(predictions), ..self }
     }
 
-    /// The same with a default.
+    /// Sets the default.
     #[must_use]
-    pub fn or_else(self, default: &'a str) -> Self {
+    pub fn with_default(self, default: &'a str) -> Self {
         Self { default: Some(default), ..self }
     }
 
-    /// The same of a task on which nothing may be tried.
+    /// Marks the task as critical: no exploration.
     #[must_use]
     pub fn critical(self) -> Self {
         Self { critical: true, ..self }
     }
 
-    pub(crate) fn verify(&self) -> Result<()> {
+    pub(crate) fn validate(&self) -> Result<()> {
         self.task.validate()?;
         self.candidates.iter().try_for_each(Candidate::validate)?;
         if self.candidates.is_empty() {
@@ -61,7 +61,7 @@ impl<'a> Request<'a> {
         if self.candidates.len() > MOST_CANDIDATES {
             let n = self.candidates.len();
             return Err(Error::invalid(format!(
-                "there are {n} candidates, at most {MOST_CANDIDATES} are compared: leave some out"
+                "there are {n} candidates, expected at most {MOST_CANDIDATES}: leave some out"
             )));
         }
         let names: BTreeSet<_> = self.candidates.iter().map(|candidate| &candidate.name).collect();

@@ -1,56 +1,58 @@
-//! From risk to care: rules that say how a task is done differently when it may fail.
+//! Risk policy: rules from the predicted risk to the settings of a plan.
 
 use super::candidates::Plan;
 use crate::error::Result;
 use crate::models::{RiskLevel, SuccessPrediction};
 use serde::{Deserialize, Serialize};
 
-/// Rules, each tried in turn; a later one goes before an earlier one where both set the same.
+/// Rules in order; a later one overrides an earlier one.
 ///
-/// The default is careful where the risk is very high: temperature 0.05, examples retrieved, five of
-/// them. Rules are data: a host keeps its own in a file.
+/// The default lowers the temperature to 0.05 and retrieves five examples where the risk is very high. Rules are data: a
+/// host keeps its own in a file.
 ///
 /// ```
 /// use devmatrix_ml::routing::RiskPolicy;
-/// let strategy: RiskPolicy = serde_json::from_str(
+/// let policy: RiskPolicy = serde_json::from_str(
 ///     r#"{"rules": [{"name": "legal", "risk_at_least": "high", "when_reason": "authentication",
 ///                    "plan": {"human_review": true, "retry_budget": 1}}]}"#,
 /// ).unwrap();
-/// assert_eq!(strategy.rules[0].plan.retry_budget, Some(1));
+/// assert_eq!(policy.rules[0].plan.retry_budget, Some(1));
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct RiskPolicy {
     /// The rules, in order.
     pub rules: Vec<RiskRule>,
 }
 
-/// What to do differently, and when.
+/// A rule: settings from a risk level on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct RiskRule {
     /// Its name.
     pub name: String,
-    /// From which risk on.
+    /// The lowest risk level that it applies to.
     pub risk_at_least: RiskLevel,
-    /// Only where a reason that speaks against success is about this: a part of the feature's name.
+    /// Applies only where a risk factor has this in the name of its feature.
     #[serde(default)]
     pub when_reason: Option<String>,
-    /// What it sets.
+    /// The settings.
     pub plan: Plan,
 }
 
-/// One thing that is done differently, with the reason.
+/// A changed setting with its reason.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Adjustment {
     /// The rule.
     pub rule: String,
-    /// What is set, by its name in [`Plan`].
+    /// The setting, by its name in [`Plan`].
     pub setting: String,
-    /// To what.
+    /// The value.
     pub value: serde_json::Value,
-    /// Why, in a sentence.
+    /// The reason, in a sentence.
     pub reason: String,
 }
 
@@ -63,17 +65,17 @@ impl Default for RiskPolicy {
 }
 
 impl RiskRule {
-    /// A rule for a risk of at least this level.
+    /// Creates a rule from a risk level on.
     pub fn new(name: impl Into<String>, risk_at_least: RiskLevel, plan: Plan) -> Self {
         Self { name: name.into(), risk_at_least, when_reason: None, plan }
     }
 
-    /// The sentence that makes the rule hold; `None` where it does not.
-    fn holds(&self, prediction: &SuccessPrediction) -> Option<String> {
+    /// Returns the reason why the rule applies; `None` where it does not.
+    fn reason(&self, prediction: &SuccessPrediction) -> Option<String> {
         if prediction.risk_level < self.risk_at_least {
             return None;
         }
-        let risk = format!("success is {:.0} % likely", prediction.success_probability * 100.0);
+        let risk = format!("predicted success {:.0} %", prediction.success_probability * 100.0);
         let Some(about) = &self.when_reason else { return Some(risk) };
         let reason = prediction.risk_factors.iter().find(|reason| reason.feature.contains(about.as_str()))?;
         Some(format!("{risk}; {}", reason.text))
@@ -81,7 +83,7 @@ impl RiskRule {
 }
 
 impl RiskPolicy {
-    /// `plan` with what the rules change for a task of which this is predicted, and why.
+    /// Returns `plan` with the settings of the rules that apply to a prediction, and the changes.
     ///
     /// # Errors
     /// `InvalidInput` naming the rule whose plan is out of range.
@@ -89,7 +91,7 @@ impl RiskPolicy {
         let (mut plan, mut adjustments) = (plan.clone(), Vec::new());
         for rule in &self.rules {
             rule.plan.validate().map_err(|e| e.context(format!("rule {:?}", rule.name)))?;
-            let Some(reason) = rule.holds(prediction) else { continue };
+            let Some(reason) = rule.reason(prediction) else { continue };
             for (setting, value) in rule.plan.settings() {
                 adjustments.retain(|earlier: &Adjustment| earlier.setting != setting);
                 adjustments.push(Adjustment {
@@ -115,26 +117,26 @@ mod tests {
     }
 
     #[test]
-    fn the_default_is_careful_where_the_risk_is_very_high() {
-        let strategy = RiskPolicy::default();
-        let (plan, why) = strategy.adjust(&Plan::by_llm("a"), &predicted(0.3)).unwrap();
+    fn the_default_applies_to_very_high_risk() {
+        let policy = RiskPolicy::default();
+        let (plan, why) = policy.adjust(&Plan::by_llm("a"), &predicted(0.3)).unwrap();
         assert_eq!((plan.temperature, plan.use_rag, plan.max_examples), (Some(0.05), Some(true), Some(5)));
         assert_eq!((plan.llm.as_deref(), why.len()), (Some("a"), 3));
-        assert_eq!(why[0].reason, "success is 30 % likely");
-        let (plan, why) = strategy.adjust(&Plan::by_llm("a"), &predicted(0.6)).unwrap();
+        assert_eq!(why[0].reason, "predicted success 30 %");
+        let (plan, why) = policy.adjust(&Plan::by_llm("a"), &predicted(0.6)).unwrap();
         assert_eq!((plan, why), (Plan::by_llm("a"), Vec::new()));
     }
 
     #[test]
     fn a_later_rule_goes_first_and_a_bad_one_is_named() {
-        let mut strategy = RiskPolicy::default();
+        let mut policy = RiskPolicy::default();
         let mut cold = Plan { temperature: Some(0.0), ..Plan::default() };
-        strategy.rules.push(RiskRule::new("cold", RiskLevel::High, cold.clone()));
-        let (plan, why) = strategy.adjust(&Plan::default(), &predicted(0.3)).unwrap();
+        policy.rules.push(RiskRule::new("cold", RiskLevel::High, cold.clone()));
+        let (plan, why) = policy.adjust(&Plan::default(), &predicted(0.3)).unwrap();
         assert_eq!((plan.temperature, why.len()), (Some(0.0), 3));
         cold.temperature = Some(f64::NAN);
-        strategy.rules.push(RiskRule::new("bad", RiskLevel::VeryHigh, cold));
-        let error = strategy.adjust(&Plan::default(), &predicted(0.9)).unwrap_err().to_string();
+        policy.rules.push(RiskRule::new("bad", RiskLevel::VeryHigh, cold));
+        let error = policy.adjust(&Plan::default(), &predicted(0.9)).unwrap_err().to_string();
         assert!(error.contains("rule \"bad\"") && error.contains("temperature is NaN"), "{error}");
     }
 
@@ -142,6 +144,6 @@ mod tests {
     fn a_rule_may_ask_for_a_reason() {
         let mut rule = RiskRule::new("auth", RiskLevel::Low, Plan::default());
         rule.when_reason = Some("authentication".into());
-        assert_eq!(rule.holds(&predicted(0.9)), None);
+        assert_eq!(rule.reason(&predicted(0.9)), None);
     }
 }

@@ -1,11 +1,10 @@
-//! The choice itself: from a task and its candidates to a decision that can be stored, and what comes
-//! of it back to the policy.
+//! The router: from a task and its candidates to a stored decision, and from outcomes back to the policy.
 
 use super::budget::Budget;
 use super::candidates::Candidate;
 use super::choice::{Choice, sentence};
 use super::cost_model::CostModel;
-use super::features::{Words, features};
+use super::features::{TextFeatures, features};
 use super::leaderboard::{LeaderboardEntry, Records};
 use super::options::RouterOptions;
 use super::policies::{Arm, Policy, Posterior, TaskOutcome, all_on, draw};
@@ -21,7 +20,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Chooses among candidates, and learns from what became of what was chosen.
+/// Chooses among candidates and learns from the outcomes.
 ///
 /// ```
 /// use chrono::Utc;
@@ -42,19 +41,19 @@ pub struct Router {
     state: State,
 }
 
-/// What its bytes are called.
+/// The kind of its bytes.
 const KIND: &str = "router-2";
-/// Larger bytes are no router.
+/// Larger bytes are refused.
 const MAX_BYTES: usize = 1 << 28;
 
-/// What is kept from call to call beside the policy's own.
+/// The state beside the policy's own.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct State {
     decisions: u64,
     #[serde(alias = "meter")]
     cost_model: CostModel,
     records: Records,
-    /// Families that the host gave, by LLM.
+    /// Families that the host assigned, by LLM.
     families: BTreeMap<String, String>,
     sessions: Sessions,
     budget: Budget,
@@ -68,35 +67,31 @@ impl State {
     }
 }
 
-/// What was found out on the way to a choice.
+/// The ranking of the permitted arms.
 struct Ranking {
-    /// What is best by what is known, or what stands in for it.
+    /// The greedy choice, or the default where the router abstains.
     best: usize,
     posteriors: Vec<Posterior>,
     abstained: Option<String>,
 }
 
 impl Router {
-    /// A router that chooses by `policy`.
+    /// Creates a router that chooses by `policy`.
     ///
     /// # Errors
     /// `InvalidInput` naming the option that is out of range.
     pub fn new(policy: Box<dyn Policy>, options: RouterOptions) -> Result<Self> {
-        options.verify()?;
+        options.validate()?;
         Ok(Self { policy, options, state: State::default() })
     }
 
-    /// What it was made with.
-    pub fn options(&self) -> &RouterOptions {
-        &self.options
-    }
-
-    /// The policy as it is now.
-    pub fn policy(&self) -> &dyn Policy {
+    /// Returns the policy in its current state.
+    #[cfg(test)]
+    pub(super) fn policy(&self) -> &dyn Policy {
         self.policy.as_ref()
     }
 
-    /// Switches exploring off, or on again; it holds from the next choice on.
+    /// Switches exploration on or off, from the next choice on.
     pub fn set_exploration(&mut self, on: bool) {
         self.options.safety.exploration_off = !on;
     }
@@ -113,13 +108,13 @@ impl Router {
             }
         }
         let choice = self.propose(request, None)?;
-        self.drew(&choice.decision, None, request.now);
+        self.record_decision(&choice.decision, None, request.now);
         Ok(choice)
     }
 
-    /// Chooses one of the candidates and learns nothing from having done so: what the choice changes is
-    /// told by [`drew`](Self::drew) once it is recorded, so that the state is a function of what is stored.
-    /// `draw` tells apart choices that are proposed from one state.
+    /// Chooses one of the candidates without changing the state: [`record_decision`](Self::record_decision) does so once
+    /// the choice is recorded, so that the state is a function of the store. `draw` salts the seed of choices that are
+    /// proposed from one state.
     ///
     /// # Errors
     /// Those of [`Router::choose`].
@@ -128,10 +123,10 @@ impl Router {
     }
 
     fn choose_among(&self, request: &Request<'_>, salt: Option<u64>) -> Result<Choice> {
-        request.verify()?;
+        request.validate()?;
         let arms = self.arms(request);
         let permitted = self.permitted(request, &arms)?;
-        if let Some(choice) = self.again(request, &arms, &permitted)? {
+        if let Some(choice) = self.repeated(request, &arms, &permitted)? {
             return Ok(choice);
         }
         let mut budget = self.state.budget.clone();
@@ -161,42 +156,40 @@ impl Router {
         Ok(Choice::new(request, permitted[drawn], decision, arms, ranking.abstained))
     }
 
-    /// The same by what the models in production say of each candidate, all asked at once.
+    /// Chooses with the predictions of the models in production for each candidate, made in one call.
     ///
     /// # Errors
     /// Those of [`Router::choose`].
     pub fn choose_predicted(&mut self, service: &PredictionService, request: &Request<'_>) -> Result<Choice> {
-        request.verify()?;
-        let ways: Vec<_> = request.candidates.iter().map(|c| c.plan.apply(request.task)).collect();
-        let predictions = service.predict_candidates(&ways)?;
-        self.choose(&request.predicted(&predictions))
+        request.validate()?;
+        let variants: Vec<_> = request.candidates.iter().map(|c| c.plan.apply(request.task)).collect();
+        let predictions = service.predict_candidates(&variants)?;
+        self.choose(&request.with_predictions(&predictions))
     }
 
-    /// Learns what a generation cost and took, when it has ended; numbers that no event may have are left
-    /// out.
+    /// Updates cost model and budget when a generation has ended; numbers out of range are left out.
     pub fn completed(&mut self, task: &TaskContext, done: &Completion, now: DateTime<Utc>) {
         self.state.cost_model.learn(task, done);
         self.state.budget.spend(done.cost_usd, now);
     }
 
-    /// Learns what the user said of a generation, once it is known; whether it said anything. The order
-    /// does not matter, but each generation counts as often as it is given.
-    pub fn judged(&mut self, event: &GenerationEvent) -> bool {
+    /// Updates the policy and the leaderboard with a labelled generation, and returns whether it had a label. The order does
+    /// not matter, but each generation counts as often as it is given.
+    pub fn feedback(&mut self, event: &GenerationEvent) -> bool {
         let Some(success) = event.outcome().and_then(|outcome| outcome.success) else { return false };
         let started = &event.started.value;
         let shown = started.predictions.iter().find(|shown| shown.target == "success");
         let predicted = shown.filter(|shown| shown.model_version > 0);
         let predicted = predicted.map(|shown| Posterior::new(shown.value, (shown.lower, shown.upper)));
-        let words = Words::of(&started.context.task_description);
-        let arm = Arm { predicted, ..self.arm_of(&started.context, &words) };
+        let text = TextFeatures::of(&started.context.task_description);
+        let arm = Arm { predicted, ..self.arm_of(&started.context, &text) };
         self.policy.learn(&arm, &TaskOutcome::new(success));
         self.state.records.learn(&started.context, success);
         true
     }
 
-    /// Takes note of a choice for `llm` that was made at `at`: of its family, of what holds for its session
-    /// since, and of how dear a dollar has become.
-    pub(crate) fn drew(&mut self, decision: &Decision, llm: Option<&str>, at: DateTime<Utc>) {
+    /// Records a decision for `llm` that was made at `at`: its family, its session, and the price of a dollar.
+    pub(crate) fn record_decision(&mut self, decision: &Decision, llm: Option<&str>, at: DateTime<Utc>) {
         if let (Some(llm), Some(family)) = (llm, &decision.family) {
             self.state.note_family(llm, family);
         }
@@ -209,18 +202,19 @@ impl Router {
         }
     }
 
-    /// What the policy sees of a task as it was, or is to be, done.
-    pub fn arm(&self, task: &TaskContext) -> Arm {
-        self.arm_of(task, &Words::of(&task.task_description))
+    /// Returns the policy's view of a task.
+    #[cfg(test)]
+    pub(super) fn arm(&self, task: &TaskContext) -> Arm {
+        self.arm_of(task, &TextFeatures::of(&task.task_description))
     }
 
-    /// Which LLM does how well at which type of task, by type, the one to rely on most first. These are
-    /// plain counts: an LLM that is given the hard tasks looks worse than it is.
-    pub fn weights(&self) -> Vec<LeaderboardEntry> {
-        self.state.records.weights()
+    /// Returns the LLM leaderboard by type of task, the highest win probability first. It rests on plain counts: an LLM that
+    /// gets the hard tasks looks worse than it is.
+    pub fn leaderboard(&self) -> Vec<LeaderboardEntry> {
+        self.state.records.leaderboard()
     }
 
-    /// All that was learned, and what sessions and budget stand at.
+    /// Returns the state as bytes: policy, cost model, leaderboard, sessions and budget.
     ///
     /// # Errors
     /// `Internal` when it cannot be written.
@@ -232,7 +226,7 @@ impl Router {
         envelope::seal(KIND, &payload)
     }
 
-    /// Takes up what [`Router::save`] wrote.
+    /// Restores the state that [`Router::save`] returned.
     ///
     /// # Errors
     /// `Corrupt` when it is damaged; `Incompatible` when another policy wrote it. Nothing is changed then.
@@ -253,7 +247,7 @@ impl Router {
     }
 }
 
-/// A router as it is written.
+/// A router as it is stored.
 #[derive(Serialize, Deserialize)]
 struct Saved<S> {
     policy: String,
@@ -264,7 +258,7 @@ struct Saved<S> {
 
 impl Router {
     fn arms(&self, request: &Request<'_>) -> Vec<Arm> {
-        let words = Words::of(&request.task.task_description);
+        let text = TextFeatures::of(&request.task.task_description);
         let arm = |(at, candidate): (usize, &Candidate)| {
             let task = candidate.plan.apply(request.task);
             let predicted = request.predictions.map(|all| &all[at]);
@@ -277,26 +271,26 @@ impl Router {
                     .map(|p| Posterior::new(p.success.success_probability, p.success.interval)),
                 cost_usd,
                 seconds: time.map_or(seconds, |p| p.time.estimated_seconds),
-                ..self.arm_in(&task, &words, candidate.family.as_deref().or_else(|| self.family_of(&task)))
+                ..self.arm_in(&task, &text, candidate.family.as_deref().or_else(|| self.family_of(&task)))
             }
         };
         request.candidates.iter().enumerate().map(arm).collect()
     }
 
-    fn arm_of(&self, task: &TaskContext, words: &Words) -> Arm {
-        self.arm_in(task, words, self.family_of(task))
+    fn arm_of(&self, task: &TaskContext, text: &TextFeatures) -> Arm {
+        self.arm_in(task, text, self.family_of(task))
     }
 
-    fn arm_in(&self, task: &TaskContext, words: &Words, family: Option<&str>) -> Arm {
-        Arm { features: features(task, words, family, self.options.by_task), ..Arm::default() }
+    fn arm_in(&self, task: &TaskContext, text: &TextFeatures, family: Option<&str>) -> Arm {
+        Arm { features: features(task, text, family, self.options.by_task), ..Arm::default() }
     }
 
     fn family_of(&self, task: &TaskContext) -> Option<&str> {
         task.model_used.as_ref().and_then(|llm| self.state.families.get(llm)).map(String::as_str)
     }
 
-    /// The places of the arms that keep to time, cost and budget; where none does, the one that comes
-    /// nearest. What is on trial is not among them where nothing may be tried, unless all is.
+    /// Returns the indices of the arms within the limits of time, cost and budget; where none is, the nearest. Candidates on
+    /// trial are left out where exploration is not allowed, unless all are on trial.
     fn permitted(&self, request: &Request<'_>, arms: &[Arm]) -> Result<Vec<usize>> {
         let objective = &self.options.objective;
         let mut permitted: Vec<usize> = (0..arms.len()).collect();
@@ -323,8 +317,8 @@ impl Router {
         Ok(permitted)
     }
 
-    /// The session's first draw again, where there was one that still holds.
-    fn again(&self, request: &Request<'_>, arms: &[Arm], permitted: &[usize]) -> Result<Option<Choice>> {
+    /// Returns the choice of the session's first task, where it is still permitted.
+    fn repeated(&self, request: &Request<'_>, arms: &[Arm], permitted: &[usize]) -> Result<Option<Choice>> {
         let Some(decision) = self.session(request).and_then(|session| self.state.sessions.drawn(session))
         else {
             return Ok(None);
@@ -335,7 +329,7 @@ impl Router {
         Ok(at.map(|at| Choice::new(request, at, decision, arms.to_vec(), None)))
     }
 
-    /// The session whose tasks are done alike; nothing that was drawn is repeated on critical tasks.
+    /// Returns the sticky session, if any; critical tasks have none.
     fn session<'a>(&self, request: &'a Request<'_>) -> Option<&'a str> {
         let session = request.task.session_id.as_ref().filter(|_| self.options.sticky_sessions);
         session.filter(|_| !request.critical).map(crate::event::SessionId::as_str)
@@ -355,23 +349,23 @@ impl Router {
         if best == fallback {
             return Ranking { best, posteriors, abstained: None };
         }
-        let sure =
+        let probability =
             self.policy.beats(&[arms[best].clone(), arms[fallback].clone()], objective, mixed(seed, 2));
-        if sure >= self.options.certainty {
+        if probability >= self.options.certainty {
             return Ranking { best, posteriors, abstained: None };
         }
-        let what = if named.is_some() { "the default" } else { "the cheapest" };
+        let which = if named.is_some() { "the default" } else { "the cheapest" };
         let abstained = format!(
-            "the evidence does not separate {} from {what}, {}: {:.0} % sure, {:.0} % are asked for",
+            "inconclusive: {} is better than {which}, {}, with probability {:.0} %, at least {:.0} % is required",
             arms[best].name,
             arms[fallback].name,
-            sure * 100.0,
+            probability * 100.0,
             self.options.certainty * 100.0
         );
         Ranking { best: fallback, posteriors, abstained: Some(abstained) }
     }
 
-    /// The odds of the permitted arms.
+    /// Returns the propensities of the permitted arms.
     fn propensities(
         &self,
         request: &Request<'_>,
@@ -388,18 +382,18 @@ impl Router {
             && let Some(most) =
                 (0..propensities.len()).max_by(|a, b| propensities[*a].total_cmp(&propensities[*b]))
         {
-            // What stands in for the best takes its place.
+            // The default takes the place of the best.
             propensities.swap(most, ranking.best);
         }
-        let newcomers = self.newcomers(request, permitted);
-        let share = if newcomers.is_empty() { 0.0 } else { self.options.cold_start_share };
+        let cold = self.cold_start_arms(request, permitted);
+        let share = if cold.is_empty() { 0.0 } else { self.options.cold_start_share };
         propensities.iter_mut().for_each(|p| *p *= 1.0 - share);
-        newcomers.iter().for_each(|at| propensities[*at] += share / newcomers.len() as f64);
+        cold.iter().for_each(|at| propensities[*at] += share / cold.len() as f64);
         self.options.safety.bounded(propensities, ranking.best)
     }
 
-    /// Those of the permitted arms whose LLM has no record while another's has; what names none is not new.
-    fn newcomers(&self, request: &Request<'_>, permitted: &[usize]) -> Vec<usize> {
+    /// Returns the permitted arms whose LLM is in cold start while another's is not; arms without an LLM are not.
+    fn cold_start_arms(&self, request: &Request<'_>, permitted: &[usize]) -> Vec<usize> {
         let is_new = |at: &usize| {
             let llm = request.candidates[*at].plan.llm.as_deref().or(request.task.model_used.as_deref());
             llm.is_some_and(|llm| self.state.records.outcomes(llm) < self.options.cold_start_outcomes)
@@ -410,7 +404,7 @@ impl Router {
         (0..permitted.len()).filter(|index| is_new(&permitted[*index])).collect()
     }
 
-    /// A number for all that the choice hangs on, but for what was learned.
+    /// Returns a hash of the inputs of the choice, without the state of the policy.
     fn fingerprint(&self, arms: &[Arm], seed: u64) -> Result<String> {
         let seen = postcard::to_stdvec(&(arms, &self.options, seed))
             .map_err(|e| Error::internal("a choice's inputs cannot be written").with_source(e))?;
@@ -418,7 +412,7 @@ impl Router {
     }
 }
 
-/// Keeps those within a limit; where none is, the lowest.
+/// Keeps the arms within a limit; where none is, the lowest.
 fn keep(permitted: &mut Vec<usize>, limit: Option<f64>, of: impl Fn(usize) -> f64) {
     let Some(limit) = limit else { return };
     let Some(lowest) = permitted.iter().copied().min_by(|a, b| of(*a).total_cmp(&of(*b))) else { return };
@@ -434,7 +428,7 @@ fn versions(predictions: &CandidatePrediction) -> BTreeMap<String, u64> {
         .into()
 }
 
-/// `SplitMix64` (Steele, Lea and Flood 2014) of two numbers.
+/// Mixes two numbers by `SplitMix64` (Steele, Lea and Flood 2014).
 fn mixed(a: u64, b: u64) -> u64 {
     let z = a.wrapping_add(b.wrapping_mul(0x9E37_79B9_7F4A_7C15)).wrapping_add(0x9E37_79B9_7F4A_7C15);
     let z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -442,7 +436,7 @@ fn mixed(a: u64, b: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-/// A number in [0, 1).
+/// Returns a number in [0, 1).
 fn unit(bits: u64) -> f64 {
     (bits >> 11) as f64 / (1_u64 << 53) as f64
 }

@@ -1,26 +1,24 @@
-//! How far exploring may go.
+//! Limits on exploration.
 
 use super::policies::all_on;
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 
-/// Limits that hold whatever the policy says.
+/// Limits on exploration, whatever the policy.
 ///
 /// ```
 /// use devmatrix_ml::routing::Safety;
 /// let mut safety = Safety::default();
 /// safety.max_exploration = 0.1;
-/// safety.verify()?;
-/// assert_eq!(safety.bounded(vec![0.25, 0.75], 0), [0.9, 0.1]);
-/// # Ok::<(), devmatrix_ml::Error>(())
+/// assert!(!safety.exploration_off);
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Safety {
-    /// Odds at most of anything but what is best by what is known, 0 to 1; by default 0.5.
+    /// Probability at most of all candidates but the greedy choice, 0 to 1; by default 0.5.
     pub max_exploration: f64,
-    /// Whether exploring is switched off: what is best by what is known is always chosen.
+    /// Switches exploration off: the greedy choice has probability 1.
     pub exploration_off: bool,
 }
 
@@ -31,20 +29,17 @@ impl Default for Safety {
 }
 
 impl Safety {
-    /// Checks every number's range.
-    ///
-    /// # Errors
-    /// `InvalidInput` naming the field and its value.
-    pub fn verify(&self) -> Result<()> {
+    /// Checks every range.
+    pub(super) fn validate(&self) -> Result<()> {
         if (0.0..=1.0).contains(&self.max_exploration) {
             return Ok(());
         }
         Err(Error::invalid(format!("max_exploration is {}, expected 0 to 1", self.max_exploration)))
     }
 
-    /// These odds within the limits, where `best` is what is best by what is known. What exceeds goes
-    /// to it, the others keep their proportions.
-    pub fn bounded(&self, propensities: Vec<f64>, best: usize) -> Vec<f64> {
+    /// Returns the propensities within the limits: the excess goes to the greedy choice `best`, the others keep their
+    /// proportions.
+    pub(super) fn bounded(&self, propensities: Vec<f64>, best: usize) -> Vec<f64> {
         let Some(own) = propensities.get(best).copied() else { return propensities };
         if self.exploration_off || self.max_exploration == 0.0 {
             return all_on(best, propensities.len());
@@ -56,5 +51,17 @@ impl Safety {
         let scale = self.max_exploration / others;
         let bounded = |(at, p)| if at == best { 1.0 - self.max_exploration } else { p * scale };
         propensities.into_iter().enumerate().map(bounded).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exploration_is_bounded_and_proportions_are_kept() {
+        let safety = Safety { max_exploration: 0.1, ..Safety::default() };
+        assert_eq!(safety.bounded(vec![0.25, 0.75], 0), [0.9, 0.1]);
+        assert_eq!(Safety { exploration_off: true, ..safety }.bounded(vec![0.25, 0.75], 0), [1.0, 0.0]);
     }
 }

@@ -1,18 +1,18 @@
-//! What was drawn for each session.
+//! Sticky sessions.
 
 use crate::error::Result;
 use crate::event::Decision;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 
-/// The first draw of each session; the oldest sessions are forgotten first.
+/// The decision of each session's first task; the oldest sessions are dropped first.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Sessions {
     drawn: BTreeMap<String, Drawn>,
     order: VecDeque<String>,
 }
 
-/// What is repeated of a decision.
+/// The repeated part of a decision.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Drawn {
     policy: String,
@@ -24,11 +24,11 @@ struct Drawn {
     versions: BTreeMap<String, u64>,
 }
 
-/// Sessions that are remembered.
+/// Sessions at most, some megabytes.
 const MOST_SESSIONS: usize = 10_000;
 
 impl Sessions {
-    /// Keeps what was drawn for the decision's unit.
+    /// Keeps the decision of its unit.
     pub(super) fn keep(&mut self, decision: &Decision) {
         let at = decision.candidates.iter().position(|name| *name == decision.chosen);
         let (Some(unit), Some(chosen)) = (&decision.unit, at) else { return };
@@ -50,7 +50,7 @@ impl Sessions {
         }
     }
 
-    /// The decision of a session as it is repeated: with the odds with which it was drawn.
+    /// Returns the repeated decision of a session, with the propensities of its draw.
     pub(super) fn drawn(&self, session: &str) -> Option<Result<Decision>> {
         let drawn = self.drawn.get(session)?;
         let decision = Decision::drawn(
@@ -62,7 +62,7 @@ impl Sessions {
         Some(decision.map(|decision| Decision {
             inputs: drawn.inputs.clone(),
             versions: drawn.versions.clone(),
-            reason: Some(format!("{}: as the session's first task was drawn", decision.chosen)),
+            reason: Some(format!("{}: the choice of the session's first task", decision.chosen)),
             unit: Some(session.to_owned()),
             repeated: true,
             ..decision

@@ -1,48 +1,48 @@
 //! Outcomes by unit.
 
-use super::spec::Experiment;
+use super::spec::{Experiment, ExperimentSpec};
+use crate::dataset::Seen;
 use crate::error::{Error, Result};
-use crate::event::GenerationEvent;
-use crate::routing::logged::{check_span, generations, matured, outcome_weights};
+use crate::event::{Assignment, GenerationEvent};
+use crate::routing::logged::{attributed, check_span, for_each_generation, outcome_weights, response};
 use crate::store::EventStore;
 use chrono::{DateTime, TimeDelta, Utc};
 use std::collections::HashMap;
 
-/// What came of one generation.
+/// The outcome of one generation.
 #[derive(Debug, Clone, Copy, PartialEq)]
-#[non_exhaustive]
-pub struct Observation {
+pub(super) struct Observation {
     /// Whether it was approved without modification.
-    pub success: bool,
+    pub(super) success: bool,
     /// Its cost in US dollars.
-    pub cost: Option<f64>,
+    pub(super) cost: Option<f64>,
     /// Its seconds.
-    pub seconds: Option<f64>,
+    pub(super) seconds: Option<f64>,
     /// The probability of success that was predicted from what was known before the arm took effect.
-    pub predicted: Option<f64>,
-    /// How many generations it stands for: above 1 where such outcomes are seldom known. 1 else.
-    pub weight: f64,
+    pub(super) predicted: Option<f64>,
+    /// How many generations it stands for: above 1 where such outcomes are seldom known, else 1.
+    pub(super) weight: f64,
 }
 
 impl Observation {
-    /// An outcome of which nothing more is known.
-    pub fn new(success: bool) -> Self {
+    /// Creates an observation of success alone.
+    pub(super) fn new(success: bool) -> Self {
         Self { success, cost: None, seconds: None, predicted: None, weight: 1.0 }
     }
 }
 
-/// Units and what came of their generations, added as it becomes known.
+/// Sums over the generations of each unit, added as outcomes become known.
 #[derive(Debug, Clone)]
 pub struct ExperimentData {
     pub(super) experiment: Experiment,
     pub(super) units: Vec<UnitSums>,
-    places: HashMap<String, usize>,
+    indices: HashMap<String, usize>,
     /// Units that were seen in a second arm.
     pub(super) moved: usize,
-    /// Generations whose outcome has not had time to become known.
+    /// Generations younger than the attribution window.
     pub(super) young: usize,
-    /// Generations old enough by arm, and those of them that somebody judged.
-    pub(super) answered: Vec<(u64, u64)>,
+    /// Generations older than the window by arm, and the labelled ones among them.
+    pub(super) labelled: Vec<(u64, u64)>,
 }
 
 /// Sums over a unit's generations.
@@ -63,108 +63,114 @@ pub(super) struct Sum {
     pub(super) weight: f64,
 }
 
+/// A labelled generation before its weight is known.
+struct Labelled {
+    unit: String,
+    observation: Observation,
+    response: Seen,
+}
+
 impl ExperimentData {
-    /// Data of `experiment`, empty as yet.
-    pub fn new(experiment: &Experiment) -> Self {
-        let answered = vec![(0, 0); experiment.spec().arms.len()];
-        let (units, places) = (Vec::new(), HashMap::new());
-        Self { experiment: experiment.clone(), units, places, moved: 0, young: 0, answered }
+    /// Creates empty data of `experiment`.
+    pub(super) fn new(experiment: &Experiment) -> Self {
+        let labelled = vec![(0, 0); experiment.spec().arms.len()];
+        let (units, indices) = (Vec::new(), HashMap::new());
+        Self { experiment: experiment.clone(), units, indices, moved: 0, young: 0, labelled }
     }
 
-    /// Every generation of the experiment in `store` that started `window` ago or earlier, with what
-    /// had come of it `window` after its start. `covariate` names the shown prediction of success that
-    /// was made before the arm took effect, where there is one.
+    /// Reads every generation of the experiment from `store`, with the outcome known `window` after its start;
+    /// generations younger than that are counted only. `covariate` names the shown prediction of success that was
+    /// made before the arm took effect, where there is one.
     ///
     /// # Errors
-    /// Those of reading the store; `InvalidInput` when the window is not above 0, an arm is unknown, or no
+    /// Those of reading the store; `InvalidInput` when the experiment is invalid, the window is not above 0, an arm is unknown, or no
     /// generation was shown a prediction of the covariate's name.
     pub async fn read(
         store: &dyn EventStore,
-        experiment: &Experiment,
-        window: TimeDelta,
-        covariate: Option<&str>,
-        now: DateTime<Utc>,
-    ) -> Result<Self> {
-        Self::of(&generations(store).await?, experiment, window, covariate, now)
-    }
-
-    /// The same of given generations, in the order of their start.
-    ///
-    /// # Errors
-    /// `InvalidInput` when the window is not above 0, an arm is unknown, or no generation was shown a
-    /// prediction of the covariate's name.
-    pub fn of(
-        events: &[GenerationEvent],
-        experiment: &Experiment,
+        experiment: &ExperimentSpec,
         window: TimeDelta,
         covariate: Option<&str>,
         now: DateTime<Utc>,
     ) -> Result<Self> {
         check_span("window", window)?;
-        let mut data = Self::new(experiment);
-        let weight = outcome_weights(events, window, now);
-        let mut foretold = false;
-        for event in events {
-            let started = &event.started.value;
-            let of_this = |a: &&crate::event::Assignment| a.experiment == experiment.spec().name;
-            let Some(assignment) = started.experiments.iter().find(of_this) else { continue };
+        let mut data = Self::new(&Experiment::new(experiment.clone())?);
+        let (mut rows, mut responses) = (Vec::new(), Vec::new());
+        for_each_generation(store, window, |event| {
+            let outcome = attributed(&event, window, now);
+            let response = response(&event, outcome.as_ref());
+            responses.push(response);
+            let Some(assignment) = data.assignment(&event).cloned() else { return Ok(()) };
             let arm = data.expose(&assignment.unit, &assignment.arm)?;
-            let Some(outcome) = matured(event, window, now) else {
+            let Some(outcome) = outcome else {
                 data.young += 1;
-                continue;
+                return Ok(());
             };
-            data.answered[arm].0 += 1;
-            let Some(success) = outcome.success else { continue };
-            let shown = started.predictions.iter().find(|p| Some(p.target.as_str()) == covariate);
+            data.labelled[arm].0 += 1;
+            let Some(success) = outcome.success else { return Ok(()) };
+            data.labelled[arm].1 += 1;
             let mut observation = Observation::new(success);
             (observation.cost, observation.seconds) = (outcome.cost, outcome.seconds);
-            observation.predicted = shown.map(|p| p.value);
-            foretold |= shown.is_some();
-            observation.weight = weight(event, success);
-            data.answered[arm].1 += 1;
-            data.observe(&assignment.unit, observation)?;
-        }
-        let judged = data.answered.iter().map(|(_, judged)| judged).sum::<u64>();
-        if let Some(name) = covariate.filter(|_| judged > 0 && !foretold) {
+            let shown = event.started.value.predictions.iter();
+            let mut shown = shown.filter(|shown| Some(shown.target.as_str()) == covariate);
+            observation.predicted = shown.next().map(|shown| shown.value);
+            rows.push(Labelled { unit: assignment.unit, observation, response });
+            Ok(())
+        })
+        .await?;
+        if let Some(name) = covariate
+            && !rows.is_empty()
+            && rows.iter().all(|row| row.observation.predicted.is_none())
+        {
             return Err(Error::invalid(format!(
-                "none of {judged} generations of {:?} was shown a prediction of {name:?}: name one that is stored \
-                 with their starts, or none",
-                experiment.spec().name
+                "none of {} generations of {:?} was shown a prediction of {name:?}: name one that is stored with their \
+                 starts, or none",
+                rows.len(),
+                experiment.name
             )));
+        }
+        let weight = outcome_weights(&responses, window, now);
+        for Labelled { unit, mut observation, response } in rows {
+            observation.weight = weight(&response);
+            data.observe(&unit, observation)?;
         }
         Ok(data)
     }
 
-    /// Counts a unit in its arm, once; the place of the arm. Count it when it is assigned, not when
-    /// something has come of it.
+    fn assignment<'a>(&self, event: &'a GenerationEvent) -> Option<&'a Assignment> {
+        let name = &self.experiment.spec().name;
+        event.started.value.experiments.iter().find(|assignment| assignment.experiment == *name)
+    }
+
+    /// Counts a unit in its arm, once, and returns the arm's index. Count it when it is assigned, not when its
+    /// outcome is known.
     ///
     /// # Errors
     /// `InvalidInput` for an arm that the experiment does not have.
-    pub fn expose(&mut self, unit: &str, arm: &str) -> Result<usize> {
+    pub(super) fn expose(&mut self, unit: &str, arm: &str) -> Result<usize> {
         let arms = &self.experiment.spec().arms;
-        let place = arms.iter().position(|known| known.name == arm).ok_or_else(|| {
+        let index = arms.iter().position(|known| known.name == arm).ok_or_else(|| {
             Error::invalid(format!("experiment {:?} has no arm {arm:?}", self.experiment.spec().name))
         })?;
-        let Some(at) = self.places.get(unit) else {
-            self.places.insert(unit.to_owned(), self.units.len());
-            self.units.push(UnitSums { arm: place, ..UnitSums::default() });
-            return Ok(place);
+        let Some(known) = self.indices.get(unit) else {
+            self.indices.insert(unit.to_owned(), self.units.len());
+            self.units.push(UnitSums { arm: index, ..UnitSums::default() });
+            return Ok(index);
         };
-        let known = &mut self.units[*at];
-        if known.arm != place && !known.moved {
+        let known = &mut self.units[*known];
+        if known.arm != index && !known.moved {
             known.moved = true;
             self.moved += 1;
         }
         Ok(known.arm)
     }
 
-    /// Adds what came of a generation of a unit that was counted.
+    /// Adds the outcome of a generation of a unit that was counted.
     ///
     /// # Errors
     /// `InvalidInput` for a unit that was not counted, or a number that is not finite.
-    pub fn observe(&mut self, unit: &str, observation: Observation) -> Result<()> {
-        let place = self.places.get(unit).copied();
-        let sums = place.and_then(|at| self.units.get_mut(at)).ok_or_else(|| {
+    pub(super) fn observe(&mut self, unit: &str, observation: Observation) -> Result<()> {
+        let index = self.indices.get(unit).copied();
+        let sums = index.and_then(|index| self.units.get_mut(index)).ok_or_else(|| {
             Error::invalid(format!("unit {unit:?} was observed before it was counted: call expose first"))
         })?;
         let Observation { success, cost, seconds, predicted, weight } = observation;

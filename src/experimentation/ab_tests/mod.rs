@@ -1,19 +1,20 @@
-//! Experiments: who gets which arm, and what may be concluded however often one looks.
+//! A/B tests: deterministic assignment and anytime-valid analysis.
 //!
-//! A unit (user, project, session, task) is assigned by a hash of its name, so it stays in its arm
-//! without anything being stored ([`Experiment::assign`]). The arms are compared unit by unit on
-//! outcomes that have had the same time to become known, by intervals that hold at all looks at once
-//! ([`ExperimentData::analyse`]).
+//! A unit (user, project, session, task) is assigned by a hash of its name, so that it stays in its arm without anything
+//! being stored ([`Experiments::assign`]). The arms are compared by unit on outcomes of the same age, by confidence
+//! sequences: the analysis may be repeated at any time ([`ExperimentData::analyze`]).
 
-mod analyse;
+mod analysis;
 mod data;
 mod ratio;
 mod report;
 mod spec;
 
-pub(in crate::experimentation) use analyse::radius;
-pub use analyse::{AnalysisOptions, GuardrailMetric, Metric};
-pub use data::{ExperimentData, Observation};
-pub use ratio::SampleRatio;
+pub(in crate::experimentation) use analysis::radius;
+pub use analysis::{AnalysisOptions, GuardrailMetric, Metric};
+pub use data::ExperimentData;
 pub use report::{ArmReport, ExperimentReport, ExperimentVerdict, MetricComparison};
-pub use spec::{Arm, Experiment, ExperimentSpec, Experiments, Layer, RampStep};
+pub use spec::{Arm, ExperimentSpec, Experiments, Layer, RampStep};
+
+#[cfg(test)]
+mod tests;

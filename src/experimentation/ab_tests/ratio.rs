@@ -1,27 +1,23 @@
-//! Did the arms get the units that they were to get?
+//! Sample ratio mismatch (SRM) check.
 
 use serde::{Deserialize, Serialize};
 
-/// Units by arm against the shares that were planned.
+/// Units by arm compared with the planned shares.
 ///
-/// `evidence` is the Bayes factor of any other shares (a Dirichlet prior of that strength around the
-/// planned ones) against the planned ones: under the planned ones it ever exceeds 1 / α with
-/// probability α at most, however often one looks (Lindon and Malek 2022, "Anytime-valid inference for
-/// multinomial count data").
+/// The evidence is the Bayes factor of other shares (a Dirichlet prior around the planned ones) against the planned ones:
+/// under the planned ones it ever exceeds 1 / α with probability α at most (Lindon and Malek 2022, "Anytime-valid
+/// inference for multinomial count data").
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct SampleRatio {
-    /// Units by arm.
-    pub units: Vec<u64>,
-    /// Shares by arm, as planned.
-    pub planned: Vec<f64>,
-    /// Pearson's χ² with one degree of freedom less than there are arms: right for a single look.
-    pub chi_square: f64,
+pub(crate) struct SampleRatio {
+    pub(crate) units: Vec<u64>,
+    pub(crate) planned: Vec<f64>,
+    /// Pearson's χ² with one degree of freedom less than there are arms: valid for a single analysis.
+    pub(crate) chi_square: f64,
     /// The logarithm of the evidence against the planned shares.
-    pub log_evidence: f64,
+    pub(crate) log_evidence: f64,
 }
 
-/// The prior is worth so many units an arm: deviations of a few percent are found soonest.
+/// Strength of the prior in units an arm: with 100, deviations of a few percent are found soonest.
 const STRENGTH: f64 = 100.0;
 
 impl SampleRatio {
@@ -41,9 +37,8 @@ impl SampleRatio {
         Self { units: units.to_vec(), planned: planned.to_vec(), chi_square, log_evidence }
     }
 
-    /// Whether the shares are not those planned, with the probability `alpha` of saying so wrongly at
-    /// any look.
-    pub fn is_faulty(&self, alpha: f64) -> bool {
+    /// Checks for a mismatch at the significance level `alpha` over all analyses.
+    pub(crate) fn is_faulty(&self, alpha: f64) -> bool {
         self.log_evidence > -alpha.ln()
     }
 }

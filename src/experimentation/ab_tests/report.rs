@@ -1,46 +1,46 @@
-//! An experiment's state, for a person to read.
+//! The report of an experiment, for a person to read.
 
-use super::analyse::Metric;
+use super::analysis::Metric;
 use super::ratio::SampleRatio;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// What may be concluded from an experiment now, and why.
+/// The analysis of an experiment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ExperimentReport {
     /// The experiment.
     pub experiment: String,
-    /// What to do.
+    /// The conclusion.
     pub verdict: ExperimentVerdict,
-    /// Why, the deciding reason first.
+    /// The reasons, the deciding one first.
     pub reasons: Vec<String>,
     /// The arms, the control first.
     pub arms: Vec<ArmReport>,
-    /// Units by arm against the plan.
-    pub ratio: SampleRatio,
-    /// Generations whose outcome has not had time to become known: they count later.
+    /// The sample ratio check.
+    pub(crate) ratio: SampleRatio,
+    /// Generations younger than the attribution window: they count later.
     pub young: usize,
 }
 
-/// What to do with an experiment.
+/// The conclusion from an experiment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ExperimentVerdict {
-    /// Let it run.
+    /// Inconclusive: let it run.
     Continue,
-    /// An arm is better than the control beyond doubt.
+    /// An arm is significantly better than the control.
     Winner {
         /// The best of those.
         arm: String,
     },
-    /// An arm is worse than the control, or than a guard rail allows, beyond doubt: stop it.
+    /// An arm is significantly worse than the control, or than a guardrail allows: stop it.
     Harm {
         /// The arm.
         arm: String,
     },
-    /// No arm differs from the control by as much as matters, beyond doubt.
+    /// No arm differs from the control by as much as matters.
     NoDifference,
     /// Units are lost or moved: mend the assignment, and conclude nothing.
     Broken,
@@ -62,17 +62,18 @@ pub struct ArmReport {
     pub cost: Option<f64>,
     /// Mean seconds.
     pub seconds: Option<f64>,
-    /// Share of the generations old enough that somebody judged; `None` where that was not counted.
-    pub answered: Option<f64>,
-    /// Against the control: success first, then the guard rails; empty where units are too few.
+    /// Share of the generations older than the attribution window that are labelled; `None` where none is older.
+    #[serde(alias = "answered")]
+    pub labelled: Option<f64>,
+    /// Comparison with the control: success first, then the guardrails; empty where units are too few.
     pub against_control: Vec<MetricComparison>,
 }
 
-/// An arm's mean minus the control's, with an interval that holds at all looks at once.
+/// An arm's mean minus the control's, with an anytime-valid interval.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct MetricComparison {
-    /// What is compared.
+    /// The metric.
     pub metric: Metric,
     /// The arm's mean minus the control's.
     pub difference: f64,
@@ -80,7 +81,7 @@ pub struct MetricComparison {
     pub lower: f64,
     /// Upper end.
     pub upper: f64,
-    /// Share of the variance that the covariate took off.
+    /// Variance reduction by the covariate, as a share.
     pub variance_saved: f64,
 }
 
@@ -109,18 +110,18 @@ impl fmt::Display for ExperimentReport {
             if let Some(success) = arm.success {
                 write!(f, ", success {:.1} %", success * 100.0)?;
             }
-            if let Some(answered) = arm.answered {
-                write!(f, ", {:.0} % answered", answered * 100.0)?;
+            if let Some(labelled) = arm.labelled {
+                write!(f, ", {:.0} % labelled", labelled * 100.0)?;
             }
             arm.against_control.iter().try_for_each(|found| write!(f, "; {found}"))?;
             if let Some(saved) = arm.against_control.first().map(|c| c.variance_saved).filter(|s| *s > 0.0) {
-                write!(f, ", {:.0} % of its variance foretold", saved * 100.0)?;
+                write!(f, ", variance reduced by {:.0} %", saved * 100.0)?;
             }
             writeln!(f)?;
         }
         self.reasons.iter().try_for_each(|reason| writeln!(f, "  because {reason}"))?;
         if self.young > 0 {
-            writeln!(f, "  {} generations are too young to be judged", self.young)?;
+            writeln!(f, "  {} generations are younger than the attribution window", self.young)?;
         }
         Ok(())
     }

@@ -1,25 +1,25 @@
-//! What an experiment is, and who gets which arm.
+//! Experiments and the assignment of units to arms.
 
 use crate::error::{Error, Result};
 use crate::event::{Assignment, TaskContext};
 use crate::experimentation::Unit;
-use crate::stats::bucket::place;
+use crate::stats::bucket::place as bucket;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 
-/// An experiment as data; [`Experiment::new`] verifies it.
+/// An experiment as data; [`Experiments::new`] validates it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct ExperimentSpec {
-    /// Its name, which salts the assignment: another name deals all units anew.
+    /// Its name, which salts the assignment: another name randomizes all units again.
     pub name: String,
-    /// What is assigned.
+    /// The unit of randomization.
     pub unit: Unit,
     /// The arms, the control first.
     pub arms: Vec<Arm>,
-    /// The part of a layer that it takes; experiments in other parts never share a unit. `None` for
-    /// all units, whatever else they take part in.
+    /// The part of a layer that it takes; experiments in other parts never share a unit. `None` for all units.
     #[serde(default)]
     #[serde(alias = "slot")]
     pub layer: Option<Layer>,
@@ -31,6 +31,7 @@ pub struct ExperimentSpec {
 
 /// One arm.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Arm {
     /// Its name.
     pub name: String,
@@ -38,8 +39,9 @@ pub struct Arm {
     pub share: f64,
 }
 
-/// A part of a layer: the units whose place lies in `from..to`.
+/// A part of a layer: the units whose hash, as a number from 0 to 1, lies in `from..to`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Layer {
     /// The layer's name.
     #[serde(alias = "slot")]
@@ -52,6 +54,7 @@ pub struct Layer {
 
 /// A step of the ramp-up.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct RampStep {
     /// From when on.
     pub from: DateTime<Utc>,
@@ -59,33 +62,33 @@ pub struct RampStep {
     pub share: f64,
 }
 
-/// A verified experiment.
-///
-/// ```
-/// use devmatrix_ml::routing::{Unit, experiments::{Arm, Experiment, ExperimentSpec}};
-/// use devmatrix_ml::event::{Started, TaskContext, TaskId, UserId};
-/// let experiment = Experiment::new(ExperimentSpec::new("short-prompt", Unit::User, &["now", "short"]))?;
-/// let mut task = TaskContext::new(TaskId::new("TASK-7")?);
-/// task.user_id = Some(UserId::new("ana")?);
-/// let assignment = experiment.assign(&task, "2025-03-03T09:00:00Z".parse().unwrap());
-/// let mut started = Started::from(task);
-/// started.experiments.extend(assignment); // stored with the event
-/// assert_eq!(started.experiments[0].probability, 0.5);
-/// # Ok::<(), devmatrix_ml::Error>(())
-/// ```
+/// A validated experiment.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Experiment {
+pub(super) struct Experiment {
     spec: ExperimentSpec,
 }
 
 /// Experiments that run at the same time.
+///
+/// ```
+/// use devmatrix_ml::experimentation::{Unit, ab_tests::{ExperimentSpec, Experiments}};
+/// use devmatrix_ml::event::{Started, TaskContext, TaskId, UserId};
+/// let experiments = Experiments::new(vec![ExperimentSpec::new("short-prompt", Unit::User, &["now", "short"])])?;
+/// let mut task = TaskContext::new(TaskId::new("TASK-7")?);
+/// task.user_id = Some(UserId::new("ana")?);
+/// let assignments = experiments.assign(&task, "2025-03-03T09:00:00Z".parse().unwrap());
+/// let mut started = Started::from(task);
+/// started.experiments = assignments; // stored with the event
+/// assert_eq!(started.experiments[0].probability, 0.5);
+/// # Ok::<(), devmatrix_ml::Error>(())
+/// ```
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Experiments {
     all: Vec<Experiment>,
 }
 
 impl ExperimentSpec {
-    /// An experiment on all units with equal shares, the control first.
+    /// Creates an experiment on all units with equal shares, the control first.
     pub fn new(name: impl Into<String>, unit: Unit, arms: &[&str]) -> Self {
         let share = 1.0 / arms.len() as f64;
         let arms = arms.iter().map(|name| Arm { name: (*name).to_owned(), share }).collect();
@@ -94,12 +97,12 @@ impl ExperimentSpec {
 }
 
 impl Experiment {
-    /// Verifies `spec`.
+    /// Validates `spec`.
     ///
     /// # Errors
-    /// `InvalidInput` when a name is empty or used twice, fewer than two arms are given, shares are not
-    /// above 0 or do not add up to 1, a slot is not within 0 to 1, or the ramp falls.
-    pub fn new(spec: ExperimentSpec) -> Result<Self> {
+    /// `InvalidInput` when a name is empty or used twice, fewer than two arms are given, shares are not above 0 or do not
+    /// add up to 1, a layer's part is not within 0 to 1, or the ramp falls.
+    pub(super) fn new(spec: ExperimentSpec) -> Result<Self> {
         let refuse = |what: String| Err(Error::invalid(format!("experiment {:?}: {what}", spec.name)));
         if spec.name.is_empty() || spec.arms.iter().any(|arm| arm.name.is_empty()) {
             return refuse("a name is empty".into());
@@ -119,40 +122,42 @@ impl Experiment {
         if let Some(Layer { from, to, .. }) = &spec.layer
             && !(0.0 <= *from && from < to && *to <= 1.0)
         {
-            return refuse(format!("slot is {from} to {to}, expected a part of 0 to 1"));
+            return refuse(format!("layer is {from} to {to}, expected a part of 0 to 1"));
         }
         let rises = |w: &[RampStep]| w[0].from < w[1].from && w[0].share <= w[1].share;
         if !spec.ramp.iter().all(|step| (0.0..=1.0).contains(&step.share)) || !spec.ramp.windows(2).all(rises)
         {
-            return refuse("ramp: shares must be 0 to 1 and never fall: those already in stay in".into());
+            return refuse(
+                "ramp: shares must be 0 to 1 and never fall: units that take part keep their arm".into(),
+            );
         }
         Ok(Self { spec })
     }
 
-    /// What was verified.
-    pub fn spec(&self) -> &ExperimentSpec {
+    pub(super) fn spec(&self) -> &ExperimentSpec {
         &self.spec
     }
 
-    /// The arm of the unit that `task` belongs to; `None` where it takes no part at `now`, or the host
-    /// does not know the unit. The same unit is always in the same arm, whenever one asks.
-    pub fn assign(&self, task: &TaskContext, now: DateTime<Utc>) -> Option<Assignment> {
+    /// Assigns the unit that `task` belongs to; `None` where it takes no part at `now`, or the host does not know the
+    /// unit. A unit is always in the same arm.
+    pub(super) fn assign(&self, task: &TaskContext, now: DateTime<Utc>) -> Option<Assignment> {
         let unit = self.spec.unit.of(task).filter(|unit| !unit.is_empty())?;
         let arm = self.arm_of(unit, now)?;
         let Arm { name, share } = &self.spec.arms[arm];
         Assignment::new(&self.spec.name, name, unit, share.min(1.0)).ok()
     }
 
-    /// The place of the arm of `unit` at `now`; `None` where it takes no part.
-    pub fn arm_of(&self, unit: &str, now: DateTime<Utc>) -> Option<usize> {
+    /// Returns the index of the arm of `unit` at `now`; `None` where it takes no part.
+    pub(super) fn arm_of(&self, unit: &str, now: DateTime<Utc>) -> Option<usize> {
         let spec = &self.spec;
-        let in_slot = |layer: &Layer| (layer.from..layer.to).contains(&place(["layer", &layer.layer, unit]));
-        if !spec.layer.as_ref().is_none_or(in_slot)
-            || place(["entry", &spec.name, unit]) >= self.share_at(now)
+        let in_layer =
+            |layer: &Layer| (layer.from..layer.to).contains(&bucket(["layer", &layer.layer, unit]));
+        if !spec.layer.as_ref().is_none_or(in_layer)
+            || bucket(["entry", &spec.name, unit]) >= self.share_at(now)
         {
             return None;
         }
-        let (at, mut sum) = (place(["arm", &spec.name, unit]), 0.0);
+        let (at, mut sum) = (bucket(["arm", &spec.name, unit]), 0.0);
         let below = |arm: &Arm| {
             sum += arm.share;
             at < sum
@@ -169,11 +174,13 @@ impl Experiment {
 }
 
 impl Experiments {
-    /// Experiments that run at the same time.
+    /// Validates experiments that run at the same time.
     ///
     /// # Errors
-    /// `InvalidInput` when two have the same name, or overlapping parts of a layer.
-    pub fn new(all: Vec<Experiment>) -> Result<Self> {
+    /// `InvalidInput` when a name is empty or used twice, fewer than two arms are given, shares are not above 0 or do not
+    /// add up to 1, a ramp falls, or two experiments overlap in a layer.
+    pub fn new(specs: Vec<ExperimentSpec>) -> Result<Self> {
+        let all = specs.into_iter().map(Experiment::new).collect::<Result<Vec<_>>>()?;
         for (i, one) in all.iter().enumerate() {
             for other in &all[..i] {
                 if one.spec.name == other.spec.name {
@@ -193,7 +200,7 @@ impl Experiments {
         Ok(Self { all })
     }
 
-    /// What `task` takes part in at `now`, to be stored with its event.
+    /// Assigns `task` in each experiment that it takes part in at `now`; the assignments are stored with its event.
     pub fn assign(&self, task: &TaskContext, now: DateTime<Utc>) -> Vec<Assignment> {
         self.all.iter().filter_map(|experiment| experiment.assign(task, now)).collect()
     }

@@ -1,34 +1,36 @@
-//! How much the judgement of a generation would teach.
+//! The acquisition function: how informative the label of a generation would be.
 
 use crate::error::{Error, Result};
 use crate::features::{FeatureRow, index_of};
 use crate::models::SuccessPrediction;
 use serde::{Deserialize, Serialize};
 
-/// What makes a judgement worth having. All of it is known before the generation is judged.
+/// Signals of the acquisition function. All of them are known before the label.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct AcquisitionSignals {
-    /// How open the outcome is, 0 to 1: 4 p (1 - p).
+    /// Uncertainty of the outcome, 0 to 1: 4 p (1 - p).
     pub uncertainty: f64,
-    /// How far apart two answers are of which one is right, 0 to 1.
+    /// Width of the Venn-Abers pair, else of the interval, 0 to 1.
     pub disagreement: f64,
-    /// How little is known of its like, 0 to 1: 1 / (1 + outcomes / 10) of the agent in this project
-    /// and with this LLM, whichever is less.
+    /// Scarcity of similar labels, 0 to 1: 1 / (1 + outcomes / 10) of the agent in this project and with this LLM,
+    /// whichever has fewer.
     pub novelty: f64,
-    /// How much its like has changed of late, 0 to 1: the recent success rate of the agent against that
-    /// of all time.
+    /// Recent drift, 0 to 1: the recent success rate of the agent minus that of all time, absolute.
     pub drift: f64,
 }
 
-/// How much each signal counts.
+/// Weights of the acquisition signals.
+///
+/// The defaults were compared with random sampling by `DEVMATRIX_SEEDS=20 cargo test --release --test active_learning`;
+/// novelty dominates, because labels of well-known kinds add little.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct AcquisitionWeights {
-    /// Of [`AcquisitionSignals::uncertainty`]. Where outcomes are noisy it teaches little: an even chance may
-    /// be known exactly.
+    /// Of [`AcquisitionSignals::uncertainty`]. Where outcomes are noisy it is little informative: a
+    /// probability of one half may be known exactly.
     pub uncertainty: f64,
     /// Of [`AcquisitionSignals::disagreement`].
     pub disagreement: f64,
@@ -44,14 +46,14 @@ impl Default for AcquisitionWeights {
     }
 }
 
-/// Of so many outcomes the next one adds half as much as the first.
+/// Outcomes after which a label is half as informative as the first.
 const HALF: f64 = 10.0;
 
 impl AcquisitionSignals {
-    /// The signals of a task from its features and what was predicted of it.
+    /// Computes the signals of a task from its features and its prediction.
     pub fn of(prediction: &SuccessPrediction, row: &FeatureRow) -> Self {
         let value = |name: &str| {
-            let value = index_of(name).and_then(|place| row.values.get(place)).copied();
+            let value = index_of(name).and_then(|index| row.values.get(index)).copied();
             value.map(f64::from).filter(|v| v.is_finite())
         };
         let p = prediction.success_probability;
@@ -67,31 +69,31 @@ impl AcquisitionSignals {
         signals.bounded()
     }
 
-    /// What a judgement is worth by these weights.
-    pub fn value(&self, weights: &AcquisitionWeights) -> f64 {
+    /// Returns the weighted sum of the signals.
+    pub(super) fn value(&self, weights: &AcquisitionWeights) -> f64 {
         self.parts(weights).map(|(part, _)| part).into_iter().sum()
     }
 
-    /// The signal that counts most, in words.
-    pub(super) fn why(&self, weights: &AcquisitionWeights) -> &'static str {
+    /// Returns the dominant signal, in words.
+    pub(super) fn reason(&self, weights: &AcquisitionWeights) -> &'static str {
         let best = self.parts(weights).into_iter().max_by(|a, b| a.0.total_cmp(&b.0));
-        best.map_or("", |(_, why)| why)
+        best.map_or("", |(_, reason)| reason)
     }
 
-    /// Refuses what is no signal.
-    pub(super) fn verify(&self) -> Result<()> {
+    /// Checks every range.
+    pub(super) fn validate(&self) -> Result<()> {
         if *self == self.bounded() {
             return Ok(());
         }
-        Err(Error::invalid(format!("review signals must be 0 to 1: {self:?}")))
+        Err(Error::invalid(format!("acquisition signals must be 0 to 1: {self:?}")))
     }
 
     fn parts(&self, weights: &AcquisitionWeights) -> [(f64, &'static str); 4] {
         [
-            (weights.novelty * self.novelty, "little is known of its like"),
-            (weights.disagreement * self.disagreement, "what is known does not agree"),
-            (weights.drift * self.drift, "its like has changed of late"),
-            (weights.uncertainty * self.uncertainty, "it may go either way"),
+            (weights.novelty * self.novelty, "few similar labels"),
+            (weights.disagreement * self.disagreement, "uncertain probability"),
+            (weights.drift * self.drift, "recent drift"),
+            (weights.uncertainty * self.uncertainty, "uncertain outcome"),
         ]
     }
 
@@ -107,7 +109,7 @@ impl AcquisitionSignals {
 }
 
 impl AcquisitionWeights {
-    pub(super) fn verify(&self) -> Result<()> {
+    pub(super) fn validate(&self) -> Result<()> {
         let named = [
             ("uncertainty", self.uncertainty),
             ("disagreement", self.disagreement),

@@ -1,54 +1,52 @@
-//! A daily budget of questions.
+//! A label sampler with a daily budget.
 
 use super::acquisition::{AcquisitionSignals, AcquisitionWeights};
 use crate::error::{Result, in_range};
 use crate::event::{EventId, ReviewRequest};
-use crate::stats::bucket::place;
+use crate::stats::bucket::place as bucket;
 use crate::stats::calendar::{day_of, turns};
 use crate::verify::{Verify, verified};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-/// What can be set of a desk.
+/// Options of a label sampler.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct LabelSamplerOptions {
-    /// Questions a day (UTC), 0.1 to 1e6; by default 10.
+    /// Label requests a day (UTC), 0.1 to 1e6; by default 10.
     pub per_day: f64,
-    /// Generations a day until a day has been counted, from 1; by default 100.
+    /// Expected generations a day until a day has been counted, from 1; by default 100.
     pub generations_per_day: f64,
-    /// Share of all generations that are asked about at random, 0.001 to 1, by default 0.05; the budget goes
-    /// there first.
+    /// Rate of the random audit, 0.001 to 1, by default 0.05; the budget goes there first.
     pub audit_rate: f64,
-    /// Share of the budget that is spent at random at least, 0 to 1, by default 0.5: what chance would
-    /// find is never far off.
+    /// Share of the budget that is at least spent at random, 0 to 1, by default 0.5: the sample is never much worse than a
+    /// random one.
     pub random_share: f64,
-    /// What makes a judgement worth having.
+    /// Weights of the acquisition function.
     pub weights: AcquisitionWeights,
-    /// Another name asks about others.
+    /// Salt of the hash: another salt samples other generations.
     pub salt: String,
 }
 
-/// Decides which generations a person is asked about, one after the other, as they end.
+/// Samples the generations that a person is asked to label, one after the other, as they end.
 ///
-/// Odds are exact: what is asked is drawn with them, by a hash of the generation's id, so the same
-/// question has the same answer. Of more generations than on days before, each is asked about less often;
-/// once the budget is spent, each question halves the odds of further ones down to an eighth of the
-/// audit's. So odds are never 0, and a day may go a little over its budget. The desk can be stored and read
-/// back.
+/// Propensities are exact: requests are drawn with them, by a hash of the generation's id, so that a repeated call gives
+/// the same answer. When there are more generations than on days before, each has a smaller propensity; once the budget
+/// is spent, each request halves further propensities, down to an eighth of the audit's. So propensities are never 0, and
+/// a day may go a little over its budget. The sampler can be stored and read back.
 ///
 /// ```
 /// use devmatrix_ml::experimentation::active_learning::{LabelSampler, LabelSamplerOptions, AcquisitionSignals};
 /// use devmatrix_ml::event::{Completion, EventId};
-/// let mut desk = LabelSampler::new(LabelSamplerOptions::default())?;
+/// let mut sampler = LabelSampler::new(LabelSamplerOptions::default())?;
 /// let now = "2025-03-03T09:00:00Z".parse().unwrap();
 /// let mut done = Completion::default();
-/// let request = desk.consider(&EventId::new("gen_7")?, &AcquisitionSignals::default(), now)?;
-/// if request.asked {
-///     println!("please judge gen_7: {}", request.why);
+/// let request = sampler.consider(&EventId::new("gen_7")?, &AcquisitionSignals::default(), now)?;
+/// if request.requested {
+///     println!("please label gen_7: {}", request.why);
 /// }
-/// done.review = Some(request); // stored with the event, asked or not
+/// done.review = Some(request); // stored with the event, requested or not
 /// # Ok::<(), devmatrix_ml::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -59,7 +57,7 @@ pub struct LabelSampler {
     count: Count,
 }
 
-/// What was counted.
+/// Counts of the day.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Count {
     /// The day, since 1970.
@@ -68,15 +66,15 @@ struct Count {
     asked: f64,
     /// Generations a day, as counted.
     volume: f64,
-    /// What judgements were worth of late, on average, and of how many generations that is known.
+    /// Recent mean of the acquisition function, and its generations.
     mean_value: f64,
     valued: f64,
 }
 
-/// How fast the mean value follows.
+/// Weight of a new value in the decayed mean: it follows within some 50 generations.
 const FORGETTING: f64 = 0.02;
 
-/// The share of the audit's odds that is left when the budget is spent.
+/// The share of the audit's propensity that is left when the budget is spent: it bounds inverse weights.
 const LEFT: f64 = 0.125;
 
 impl Default for LabelSamplerOptions {
@@ -94,31 +92,28 @@ impl Default for LabelSamplerOptions {
 
 impl LabelSamplerOptions {
     /// Checks every range.
-    ///
-    /// # Errors
-    /// `InvalidInput` naming the option and its value.
-    pub fn verify(&self) -> Result<()> {
+    pub(crate) fn validate(&self) -> Result<()> {
         in_range("per_day", self.per_day, 0.1, 1e6)?;
         in_range("generations_per_day", self.generations_per_day, 1.0, 1e9)?;
         in_range("audit_rate", self.audit_rate, 0.001, 1.0)?;
         in_range("random_share", self.random_share, 0.0, 1.0)?;
-        self.weights.verify()
+        self.weights.validate()
     }
 }
 
 impl LabelSampler {
-    /// A desk that has seen nothing yet.
+    /// Creates a sampler.
     ///
     /// # Errors
     /// `InvalidInput` naming the option that is out of range.
     pub fn new(options: LabelSamplerOptions) -> Result<Self> {
-        options.verify()?;
+        options.validate()?;
         let volume = options.generations_per_day;
         let count = Count { day: None, seen: 0.0, asked: 0.0, volume, mean_value: 0.0, valued: 0.0 };
         Ok(Self { options, count })
     }
 
-    /// Whether a person is to be asked about `generation` at `now`, with the odds of it.
+    /// Draws whether a label of `generation` is requested at `now`, and returns the request with its propensity.
     ///
     /// # Errors
     /// `InvalidInput` when a signal is not in 0 to 1.
@@ -128,41 +123,41 @@ impl LabelSampler {
         signals: &AcquisitionSignals,
         now: DateTime<Utc>,
     ) -> Result<ReviewRequest> {
-        signals.verify()?;
+        signals.validate()?;
         self.count.turn(day_of(now));
         let value = signals.value(&self.options.weights);
         let (audit, propensities) = self.propensities(value);
         self.count.add(value);
-        let at = place(["review", &self.options.salt, generation.as_str()]);
+        let at = bucket(["review", &self.options.salt, generation.as_str()]);
         let asked = at < propensities;
         self.count.asked += f64::from(u8::from(asked));
-        let why = match asked {
+        let reason = match asked {
             true if at < audit => "random audit",
-            true => signals.why(&self.options.weights),
+            true => signals.reason(&self.options.weights),
             false => "",
         };
-        ReviewRequest::new(asked, propensities, why)
+        ReviewRequest::new(asked, propensities, reason)
     }
 
-    /// The odds of the random audit, and all odds.
+    /// Returns the propensity of the random audit, and of audit and acquisition together.
     fn propensities(&self, value: f64) -> (f64, f64) {
         let (options, Count { seen, asked, volume, mean_value, .. }) = (&self.options, &self.count);
         let base = (options.per_day / volume.max(*seen)).min(1.0);
         let audit = options.audit_rate.max(options.random_share * base).min(base);
-        let worth = if *mean_value > 0.0 { (value / mean_value).min(f64::MAX) } else { 1.0 };
-        let propensities = (audit + (base - audit) * worth).min(1.0);
+        let relative = if *mean_value > 0.0 { (value / mean_value).min(f64::MAX) } else { 1.0 };
+        let propensities = (audit + (base - audit) * relative).min(1.0);
         let over = asked + 1.0 - options.per_day.max(1.0);
         if over <= 0.0 {
             return (audit, propensities);
         }
-        // Below one half of what it was with the last question of the budget, and so on.
+        // Half of it with the first request over the budget, a quarter with the second, and so on.
         let propensities = (propensities * 0.5_f64.powf(over)).max(audit * LEFT);
         (audit.min(propensities), propensities)
     }
 }
 
 impl Count {
-    /// Counts a generation whose judgement is worth `value`.
+    /// Counts a generation with its acquisition value.
     fn add(&mut self, value: f64) {
         self.seen += 1.0;
         self.valued += 1.0;
@@ -174,7 +169,7 @@ impl Count {
     fn turn(&mut self, day: i64) {
         let other = |counted| turns(counted, day);
         if self.day.is_some_and(other) && self.seen > 0.0 {
-            // Half of what was, half of what was counted: a holiday does not open the gates.
+            // Half of the old, half of the new: one holiday does not double the propensities.
             self.volume = (0.5 * (self.volume + self.seen)).max(1.0);
         }
         if self.day.is_none_or(other) {
@@ -185,7 +180,7 @@ impl Count {
 
 impl Verify for LabelSamplerOptions {
     fn verify(&self) -> Result<()> {
-        Self::verify(self)
+        self.validate()
     }
 }
 

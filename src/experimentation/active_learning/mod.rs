@@ -1,10 +1,9 @@
-//! Which generations deserve a person's look now, and with which odds each is asked about.
+//! Active learning: which generations a person is asked to label, with which propensity.
 //!
-//! A [`LabelSampler`] spends a daily budget of questions: first on a random audit, so that nothing is
-//! ever certain not to be asked about; the rest by how much an answer would teach ([`AcquisitionSignals`]).
-//! The odds are stored with the event ([`ReviewRequest`](crate::event::ReviewRequest)), so that
-//! training and evaluation can weigh what became known by them
-//! ([`Example::propensities`](crate::dataset::Example::odds)).
+//! A [`LabelSampler`] spends a daily budget of label requests: first on a random audit, so that every generation has a
+//! positive propensity; the rest by an acquisition function ([`AcquisitionSignals`]). The propensities are stored with
+//! the event ([`ReviewRequest`](crate::event::ReviewRequest)), so that training and evaluation can weight labels by
+//! their inverse.
 
 mod acquisition;
 mod label_sampler;

@@ -1,4 +1,4 @@
-//! The value of a policy that did not choose.
+//! Off-policy estimates of the value of a policy.
 
 use super::overlap::{InsufficientOverlap, Overlap};
 use super::row::LoggedChoice;
@@ -11,33 +11,33 @@ use std::collections::BTreeMap;
 /// How the value of a target policy is estimated.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Estimator {
+pub(crate) enum Estimator {
     /// Inverse propensity scoring (Horvitz and Thompson 1952): unbiased, wide.
     Ips,
-    /// The same divided by the sum of the weights (Swaminathan and Joachims 2015): slightly biased,
+    /// IPS divided by the sum of the weights (Swaminathan and Joachims 2015): slightly biased,
     /// narrower.
-    SelfNormalised,
+    #[serde(alias = "self_normalised")]
+    SelfNormalized,
     /// A model of the reward, corrected by weighted residuals (Dudík, Langford and Li 2011): narrower
     /// the better the model is, right without it. The rows need `predicted`.
     #[default]
     DoublyRobust,
 }
 
-/// What can be set of an off-policy estimate.
+/// Options of an off-policy estimate.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct OffPolicyOptions {
-    /// The most of the target policy's choices that may have had no chance of being logged, 0 to 0.5; by
-    /// default 0.001.
+    /// The share of the target policy's choices that may lack support in the log, 0 to 0.5; by default 0.001.
     pub max_unsupported: f64,
-    /// The least that the rows must be worth, from 2; by default 100.
+    /// The least effective sample size, from 2; by default 100.
     pub min_effective_rows: f64,
     /// The fewest clusters, from 2; by default 20.
     pub min_clusters: usize,
     /// Parts of the clusters, each predicted from the others, 2 to 100; by default 5.
     pub folds: u32,
-    /// What a success and an hour are worth, for utility.
+    /// The value of a success and the cost of an hour, for utility.
     pub objective: Objective,
     /// Seed of the bootstrap.
     pub seed: u64,
@@ -57,39 +57,34 @@ pub struct Interval95 {
     pub standard_error: f64,
 }
 
-/// What is known of a target policy.
+/// The estimate, or the reason why there is none.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum PolicyAnswer {
-    /// Its mean reward.
+pub(crate) enum PolicyAnswer {
+    /// The mean reward of the target policy.
     Estimated {
-        /// The mean reward of the target policy.
         value: Interval95,
-        /// By how much it is above the logged mean.
+        /// Minus the logged mean.
         gain: Interval95,
         /// The gain as a share of the logged mean; `None` where that is not above 0.
         relative: Option<Interval95>,
     },
-    /// The log does not hold enough.
+    #[serde(alias = "cannot_tell")]
     InsufficientOverlap(InsufficientOverlap),
 }
 
-/// A target policy's mean reward, beside that of the choices that were made.
+/// The mean reward of a target policy and of the logged choices.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct PolicyEstimate {
-    /// How it was estimated.
-    pub estimator: Estimator,
-    /// The mean reward of the choices that were made.
+    pub(crate) estimator: Estimator,
+    /// The mean reward of the logged choices.
     pub logged: f64,
-    /// The target policy's.
-    pub answer: PolicyAnswer,
-    /// How much of what the target policy would do the log holds.
-    pub overlap: Overlap,
+    pub(crate) answer: PolicyAnswer,
+    pub(crate) overlap: Overlap,
 }
 
-/// Each end of an interval that is to hold 95 % of the time.
+/// Upper quantile of a 95 % interval.
 const END: f64 = 0.975;
 
 impl Default for OffPolicyOptions {
@@ -107,46 +102,27 @@ impl Default for OffPolicyOptions {
 
 impl OffPolicyOptions {
     /// Checks every range.
-    ///
-    /// # Errors
-    /// `InvalidInput` naming the option and its value.
-    pub fn verify(&self) -> Result<()> {
+    pub(crate) fn validate(&self) -> Result<()> {
         in_range("max_unsupported", self.max_unsupported, 0.0, 0.5)?;
         in_range("min_effective_rows", self.min_effective_rows, 2.0, 1e9)?;
         in_range("min_clusters", self.min_clusters as f64, 2.0, 1e9)?;
         in_range("folds", f64::from(self.folds), 2.0, 100.0)?;
-        self.objective.verify()
+        self.objective.validate()
     }
 }
 
-/// The mean reward that the target policy of `rows` would have reached, with a 95 % interval from a
-/// studentised bootstrap over the clusters, or why that cannot be told. The order of the rows does
-/// not matter beyond rounding.
-///
-/// ```
-/// use devmatrix_ml::experimentation::off_policy::{Estimator, LoggedChoice, OffPolicyOptions, PolicyAnswer, estimate_policy};
-/// // Two candidates, tried equally often; the second succeeds twice as often.
-/// let row = |i: u64| {
-///     let chosen = (i % 2) as usize;
-///     let reward = f64::from(u8::from(i / 2 % 3 <= chosen as u64));
-///     LoggedChoice::new(chosen, 0.5, vec![0.0, 1.0], reward, i)
-/// };
-/// let rows: Vec<_> = (0..1200).map(row).collect();
-/// let found = estimate_policy(&rows, Estimator::SelfNormalised, &OffPolicyOptions::default())?;
-/// let PolicyAnswer::Estimated { value, .. } = found.answer else { panic!("{found:?}") };
-/// assert!((value.value - 2.0 / 3.0).abs() < 1e-9 && found.overlap.effective_rows == 600.0);
-/// # Ok::<(), devmatrix_ml::Error>(())
-/// ```
+/// Estimates the mean reward of the target policy of `rows`, with a 95 % interval from a studentized bootstrap over the
+/// clusters, or returns the reason why it cannot be estimated. The order of the rows does not matter beyond rounding.
 ///
 /// # Errors
-/// `InvalidInput` for no rows, a propensity of 0, odds that do not add up to 1, a chosen candidate that
-/// is none, values that are not finite, or a doubly robust estimate without predictions.
-pub fn estimate_policy(
+/// `InvalidInput` for no rows, a propensity of 0, probabilities that do not add up to 1, a chosen index out of range,
+/// values that are not finite, or a doubly robust estimate without predictions.
+pub(crate) fn estimate_policy(
     rows: &[LoggedChoice],
     estimator: Estimator,
     options: &OffPolicyOptions,
 ) -> Result<PolicyEstimate> {
-    options.verify()?;
+    options.validate()?;
     if rows.is_empty() {
         return Err(Error::invalid("off-policy: no logged choices: give at least one"));
     }
@@ -167,7 +143,7 @@ pub fn estimate_policy(
 }
 
 impl PolicyEstimate {
-    /// The target policy's mean reward, where it can be told.
+    /// Returns the mean reward of the target policy; `None` for insufficient overlap.
     pub fn value(&self) -> Option<Interval95> {
         match self.answer {
             PolicyAnswer::Estimated { value, .. } => Some(value),
@@ -175,7 +151,7 @@ impl PolicyEstimate {
         }
     }
 
-    /// By how much it is above what was reached, where it can be told.
+    /// Returns the gain over the logged choices; `None` for insufficient overlap.
     pub fn gain(&self) -> Option<Interval95> {
         match self.answer {
             PolicyAnswer::Estimated { gain, .. } => Some(gain),
@@ -185,13 +161,12 @@ impl PolicyEstimate {
 }
 
 impl Interval95 {
-    /// Half the interval's width.
-    pub fn half_width(&self) -> f64 {
+    pub(crate) fn half_width(&self) -> f64 {
         (self.upper - self.lower) / 2.0
     }
 
-    /// Whether `truth` lies in the interval.
-    pub fn contains(&self, truth: f64) -> bool {
+    #[cfg(test)]
+    pub(crate) fn contains(&self, truth: f64) -> bool {
         (self.lower..=self.upper).contains(&truth)
     }
 }
@@ -202,14 +177,14 @@ impl From<Ratio> for Interval95 {
     }
 }
 
-/// Every row's part in the estimate, which is their mean; then the same against what was reached.
+/// Returns the means of the rows' contributions to value and gain, with their intervals.
 fn estimated(rows: &[LoggedChoice], estimator: Estimator, logged: f64, seed: u64) -> PolicyAnswer {
     let mean_weight = weighted_mean(rows, LoggedChoice::importance);
     let normalised = weighted_mean(rows, |row| row.importance() * row.reward) / mean_weight;
     let part = |row: &LoggedChoice| match estimator {
         Estimator::Ips => row.importance() * row.reward,
         // The mean is the ratio itself; the spread is its influence function's.
-        Estimator::SelfNormalised => normalised + row.importance() * (row.reward - normalised) / mean_weight,
+        Estimator::SelfNormalized => normalised + row.importance() * (row.reward - normalised) / mean_weight,
         Estimator::DoublyRobust => {
             let expected: f64 = row.target.iter().zip(&row.predicted).map(|(p, q)| p * q).sum();
             expected + row.importance() * (row.reward - row.predicted[row.chosen])

@@ -1,16 +1,13 @@
-//! What would another policy have done? Judged from choices whose odds were stored.
+//! Off-policy evaluation: the value of a policy, estimated from logged decisions with propensities.
 //!
-//! Three estimators of what a target policy would have reached, had it chosen where another policy
-//! did: [`Estimator::Ips`] weighs what was reached by how much likelier the target policy is to choose
-//! so (Horvitz and Thompson 1952); [`Estimator::SelfNormalised`] divides by the sum of the weights
-//! (Swaminathan and Joachims 2015); [`Estimator::DoublyRobust`] starts from a model of the reward and
-//! corrects it by the weighted residuals (Dudík, Langford and Li 2011), which is right if either the
-//! odds or the model is, and narrower the better the model is.
+//! [`LoggedDataset`] reads stored generations and [`replays`](LoggedDataset::replay) any fixed policy on them. Three
+//! estimators are implemented: inverse propensity scoring (Horvitz and Thompson 1952), its self-normalized form
+//! (Swaminathan and Joachims 2015), and the doubly robust estimator (Dudík, Langford and Li 2011), which starts from a
+//! model of the reward and corrects it by weighted residuals: it is right if either the propensities or the model are,
+//! and narrower the better the model is. Reports use the doubly robust one.
 //!
-//! Where the target policy would choose what was never tried, or hardly ever, the answer is
-//! [`PolicyAnswer::InsufficientOverlap`], with the reason.
-//!
-//! [`LoggedDataset`] reads stored generations and [`replays`](LoggedPast::replay) any fixed policy on them.
+//! Where the target policy would choose what was hardly ever tried (a positivity violation), there is no estimate but
+//! the reason.
 
 mod estimate;
 mod logged_dataset;
@@ -19,9 +16,10 @@ mod report;
 mod reward;
 mod row;
 
-pub use estimate::{Estimator, Interval95, OffPolicyOptions, PolicyAnswer, PolicyEstimate, estimate_policy};
-pub use logged_dataset::{LoggedDataset, LoggedDatasetOptions, LoggedGeneration, Skipped};
-pub use overlap::{InsufficientOverlap, Overlap};
+pub use estimate::{Interval95, OffPolicyOptions, PolicyEstimate};
+pub use logged_dataset::{LoggedDataset, LoggedDatasetOptions, Skipped};
+pub(in crate::experimentation) use overlap::{InsufficientOverlap, Overlap};
 pub use report::PolicyReport;
-pub use reward::{cross_fit, cross_fit_ridge};
-pub use row::LoggedChoice;
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,4 @@
-//! Does the log hold enough of what the target policy would do?
+//! Overlap of the log with the target policy (positivity).
 
 use super::estimate::OffPolicyOptions;
 use super::row::LoggedChoice;
@@ -7,49 +7,47 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// How much of what the target policy would do the log holds.
+/// Overlap of the logged choices with the target policy.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct Overlap {
+pub(crate) struct Overlap {
     /// Logged choices.
-    pub rows: usize,
+    pub(crate) rows: usize,
     /// Clusters that they fall into.
-    pub clusters: usize,
-    /// How many choices of the target policy's own they are worth: (Σw)² / Σw² (Kish 1965).
-    pub effective_rows: f64,
-    /// The mean weight: 1 but for chance, if the odds are right and nothing lacks.
-    pub mean_weight: f64,
+    pub(crate) clusters: usize,
+    /// Effective sample size: (Σw)² / Σw² (Kish 1965).
+    pub(crate) effective_rows: f64,
+    /// The mean weight: 1 up to chance, if the propensities are right and nothing lacks support.
+    pub(crate) mean_weight: f64,
     /// Standard error of the mean weight.
-    pub mean_weight_error: f64,
-    /// The largest weight: how much likelier the target policy was to choose so.
-    pub max_weight: f64,
+    pub(crate) mean_weight_error: f64,
+    /// The largest importance weight.
+    pub(crate) max_weight: f64,
     /// Share of the target policy's choices that could not have been logged.
-    pub unsupported: f64,
+    pub(crate) unsupported: f64,
 }
 
-/// Why no value can be given.
+/// The reason why there is no estimate.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum InsufficientOverlap {
-    /// So large a share of what the policy would choose was never tried.
+pub(crate) enum InsufficientOverlap {
+    /// The policy chooses what was never tried.
     Unsupported {
         /// The share of its choices.
         share: f64,
     },
-    /// The mean weight is not 1 beyond chance: the stored odds are not those of the choices.
+    /// The mean weight differs significantly from 1: the stored propensities are not those of the choices.
     PropensitiesDoNotFit {
         /// The mean weight.
         mean_weight: f64,
     },
-    /// The policy would hardly ever have chosen as was chosen.
+    /// The effective sample size is too small.
     FewEffectiveRows {
-        /// What the rows are worth.
+        /// The effective sample size.
         effective: f64,
-        /// What is needed.
+        /// The least that is needed.
         need: f64,
     },
-    /// Too few clusters to tell chance from more.
+    /// Too few clusters for an interval.
     FewClusters {
         /// Clusters there are.
         clusters: usize,
@@ -58,14 +56,14 @@ pub enum InsufficientOverlap {
     },
 }
 
-/// A mean weight that far from 1, in standard errors, is no chance.
-const BEYOND_CHANCE: f64 = 4.0;
+/// A mean weight that far from 1, in standard errors, is significant: 6 in 100,000 by chance.
+const SIGNIFICANT: f64 = 4.0;
 
-/// Nor is less than this of interest.
+/// Smaller differences than this do not matter, however significant.
 const SLIGHT: f64 = 0.01;
 
 impl Overlap {
-    /// Looks at verified rows, at least one.
+    /// Computes the overlap of verified rows, at least one.
     pub(super) fn of(rows: &[LoggedChoice]) -> Self {
         let mut groups = BTreeMap::<u64, (f64, f64)>::new();
         let (mut sum, mut squares, mut largest, mut unsupported) = (0.0, 0.0, 0.0_f64, 0.0);
@@ -95,24 +93,24 @@ impl Overlap {
         }
     }
 
-    /// Why nothing can be said, where so. `complete` says that every row has the odds of all candidates.
+    /// Returns the reason why there can be no estimate, if any. `complete`: every row has all propensities.
     pub(in crate::experimentation) fn refusal(
         &self,
         options: &OffPolicyOptions,
         complete: bool,
     ) -> Option<InsufficientOverlap> {
         let off = self.mean_weight + self.unsupported - 1.0;
-        let no_chance = off.abs() > BEYOND_CHANCE * self.mean_weight_error + SLIGHT;
+        let is_significant = off.abs() > SIGNIFICANT * self.mean_weight_error + SLIGHT;
         if self.unsupported > options.max_unsupported {
             Some(InsufficientOverlap::Unsupported { share: self.unsupported })
-        } else if no_chance && off < 0.0 && !complete {
+        } else if is_significant && off < 0.0 && !complete {
             Some(InsufficientOverlap::Unsupported { share: -off })
         } else if self.clusters < options.min_clusters {
             Some(InsufficientOverlap::FewClusters { clusters: self.clusters, need: options.min_clusters })
         } else if self.effective_rows < options.min_effective_rows {
             let (effective, need) = (self.effective_rows, options.min_effective_rows);
             Some(InsufficientOverlap::FewEffectiveRows { effective, need })
-        } else if no_chance {
+        } else if is_significant {
             Some(InsufficientOverlap::PropensitiesDoNotFit { mean_weight: self.mean_weight })
         } else {
             None
@@ -124,17 +122,21 @@ impl fmt::Display for InsufficientOverlap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unsupported { share } => {
-                write!(f, "{:.1} % of what it would choose was never tried: explore it first", share * 100.0)
+                write!(
+                    f,
+                    "{:.1} % of the choices of the policy were never tried: explore them first",
+                    share * 100.0
+                )
             }
             Self::PropensitiesDoNotFit { mean_weight } => write!(
                 f,
-                "the stored odds are not those of the choices: the mean weight is {mean_weight:.2}, not 1"
+                "the stored propensities are not those of the choices: the mean weight is {mean_weight:.2}, expected 1"
             ),
             Self::FewEffectiveRows { effective, need } => {
-                write!(f, "the log is worth {effective:.0} of its own choices, {need:.0} are needed")
+                write!(f, "the effective sample size is {effective:.0}, at least {need:.0} are needed")
             }
             Self::FewClusters { clusters, need } => {
-                write!(f, "{clusters} clusters, {need} are needed to tell chance from more")
+                write!(f, "{clusters} clusters, at least {need} are needed for an interval")
             }
         }
     }

@@ -1,4 +1,4 @@
-//! What a policy would have done, in a line that a person can read.
+//! The off-policy report, for a person to read.
 
 use super::estimate::{Estimator, OffPolicyOptions, PolicyAnswer, PolicyEstimate, estimate_policy};
 use super::logged_dataset::{LoggedDataset, LoggedGeneration, Skipped};
@@ -9,7 +9,7 @@ use crate::event::TaskContext;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// What a policy would have done to the stored past.
+/// Off-policy estimates for a policy on the logged dataset.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct PolicyReport {
@@ -21,7 +21,7 @@ pub struct PolicyReport {
     pub cost: Option<PolicyEstimate>,
     /// Mean seconds, over the generations where they are known.
     pub seconds: Option<PolicyEstimate>,
-    /// Mean utility ([`Objective::utility`](crate::routing::Objective::utility)), where all is known.
+    /// Mean utility by [`Objective`](crate::routing::Objective), where cost and seconds are known.
     pub utility: Option<PolicyEstimate>,
     /// Generations that could not be used.
     pub skipped: Skipped,
@@ -30,26 +30,26 @@ pub struct PolicyReport {
 impl PolicyReport {
     pub(super) fn of(
         policy: &str,
-        past: &LoggedDataset,
+        logged: &LoggedDataset,
         choices: &[(LoggedChoice, Vec<String>)],
         options: &OffPolicyOptions,
     ) -> Result<Self> {
-        let words: Vec<_> = past.generations.iter().map(|g| words(&g.context)).collect();
+        let columns: Vec<_> = logged.generations.iter().map(|g| columns(&g.context)).collect();
         let estimate = |reward: &dyn Fn(&LoggedGeneration) -> Option<f64>| -> Result<Option<PolicyEstimate>> {
             let (mut rows, mut known, mut names) = (Vec::new(), Vec::new(), Vec::new());
             for (i, (choice, candidates)) in choices.iter().enumerate() {
-                if let Some(reward) = reward(&past.generations[i]) {
+                if let Some(reward) = reward(&logged.generations[i]) {
                     rows.push(LoggedChoice { reward, ..choice.clone() });
-                    known.push(words[i].clone());
+                    known.push(columns[i].clone());
                     names.push(candidates.clone());
                 }
             }
             if rows.is_empty() {
                 return Ok(None);
             }
-            // Where clusters are too few for a model, they are too few to answer.
-            let modelled = cross_fit_ridge(&mut rows, options.folds, &known, &names).is_ok();
-            let estimator = if modelled { Estimator::DoublyRobust } else { Estimator::SelfNormalised };
+            // Clusters that are too few for a model are too few for an estimate.
+            let has_model = cross_fit_ridge(&mut rows, options.folds, &known, &names).is_ok();
+            let estimator = if has_model { Estimator::DoublyRobust } else { Estimator::SelfNormalized };
             estimate_policy(&rows, estimator, options).map(Some)
         };
         let success = |g: &LoggedGeneration| Some(f64::from(u8::from(g.success)));
@@ -65,18 +65,18 @@ impl PolicyReport {
             cost: estimate(&|g| g.cost)?,
             seconds: estimate(&|g| g.seconds)?,
             utility: estimate(&utility)?,
-            skipped: past.skipped,
+            skipped: logged.skipped,
         })
     }
 }
 
-/// `policy B: success +4.1 % ± 2.0, cost -31 % ± 6, …`: success and utility as they are, the others as
-/// shares of what they were.
+/// `policy B: success +4.1 % ± 2.0, cost -31 % ± 6, …`: success and utility as differences, the others relative to the
+/// logged mean.
 impl fmt::Display for PolicyReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "policy {}: ", self.policy)?;
         match self.success.answer {
-            PolicyAnswer::InsufficientOverlap(why) => write!(f, "cannot tell: {why}")?,
+            PolicyAnswer::InsufficientOverlap(reason) => write!(f, "insufficient overlap: {reason}")?,
             PolicyAnswer::Estimated { gain, .. } => {
                 write!(f, "success {:+.1} % ± {:.1}", gain.value * 100.0, gain.half_width() * 100.0)?;
             }
@@ -94,13 +94,13 @@ impl fmt::Display for PolicyReport {
             write!(f, ", utility {:+.3} ± {:.3}", gain.value, gain.half_width())?;
         }
         let overlap = &self.success.overlap;
-        let (rows, worth, clusters) = (overlap.rows, overlap.effective_rows, overlap.clusters);
-        write!(f, " ({rows} generations in {clusters} clusters, worth {worth:.0} of its own)")
+        let (rows, effective, clusters) = (overlap.rows, overlap.effective_rows, overlap.clusters);
+        write!(f, " ({rows} generations in {clusters} clusters, effective sample size {effective:.0})")
     }
 }
 
-/// What a model of the reward sees of a task: nothing that was chosen.
-fn words(task: &TaskContext) -> Vec<String> {
+/// Returns the columns of the reward model: nothing that was chosen.
+fn columns(task: &TaskContext) -> Vec<String> {
     let named = [
         ("type", task.task_type.as_deref()),
         ("language", task.language.as_deref()),

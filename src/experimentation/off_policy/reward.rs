@@ -1,4 +1,4 @@
-//! A model of the reward that has not seen the rows it speaks of.
+//! The cross-fitted reward model.
 
 use super::row::LoggedChoice;
 use crate::error::{Error, Result};
@@ -6,21 +6,22 @@ use crate::execution;
 use crate::ml::{Linear, LinearLoss, LinearParams, LinearRow, LinearTarget};
 use crate::stats::fnv;
 
-/// Ridge regressions index that many hashed features.
+/// Hashed columns of the ridge regression: collisions are rare up to some thousand names.
 const WIDTH: usize = 1 << 14;
 
+/// Weak enough for some thousand rows; `cargo test --lib off_policy` checks that doubly robust intervals are narrower.
 const RIDGE: LinearParams = LinearParams { dense_l2: 1.0, sparse_l2: 3.0, max_steps: 20 };
 
-/// Fills in `predicted` of all rows: those of each of `folds` parts of the clusters by what `fit`
-/// makes of the others, so that no row is predicted from itself or its like.
+/// Fills in `predicted` of all rows: those of each of `folds` folds of clusters by the model that `fit` fits on the
+/// others, so that no row is predicted from its own cluster.
 ///
-/// `fit` is given the places of the rows to learn from; what it returns is asked for the reward of a
-/// row, by its place, under a candidate, by its number.
+/// `fit` is given the indices of the rows to learn from; it returns a function from the index of a row and of a
+/// candidate to the expected reward.
 ///
 /// # Errors
 /// `InvalidInput` for a row out of range, fewer than 2 folds or clusters than folds; those of `fit`;
 /// `Cancelled`. `predicted` of no row is changed then.
-pub fn cross_fit<P: Fn(usize, usize) -> f64>(
+pub(super) fn cross_fit<P: Fn(usize, usize) -> f64>(
     rows: &mut [LoggedChoice],
     folds: u32,
     fit: impl Fn(&[LoggedChoice], &[usize]) -> Result<P>,
@@ -35,17 +36,17 @@ pub fn cross_fit<P: Fn(usize, usize) -> f64>(
             "{folds} folds of {n} clusters: give from 2 to as many as these"
         )));
     }
-    // Clusters in the order of a hash are dealt out in turn, so that every fold gets some.
+    // Clusters in the order of a hash go to the folds in turn, so that every fold gets some.
     clusters.sort_by_key(|cluster| (fnv::hash(&cluster.to_le_bytes()), *cluster));
     let turns: std::collections::HashMap<_, _> =
         clusters.iter().enumerate().map(|(i, cluster)| (*cluster, i as u32 % folds)).collect();
     let mut predicted = vec![Vec::new(); rows.len()];
     for fold in 0..folds {
         execution::check()?;
-        let (apart, rest): (Vec<usize>, Vec<usize>) =
+        let (held_out, rest): (Vec<usize>, Vec<usize>) =
             (0..rows.len()).partition(|i| turns[&rows[*i].cluster] == fold);
         let reward = fit(rows, &rest)?;
-        for i in apart {
+        for i in held_out {
             predicted[i] = (0..rows[i].target.len()).map(|candidate| reward(i, candidate)).collect();
         }
     }
@@ -53,35 +54,37 @@ pub fn cross_fit<P: Fn(usize, usize) -> f64>(
     Ok(())
 }
 
-/// [`cross_fit`] by ridge regression on what is known of each row: words like `language=rust`, alone,
-/// with the candidate, and the candidate alone, hashed into 16,384 places.
+/// Fills in `predicted` by ridge regression on columns like `language=rust`, alone and with the candidate, and on the
+/// candidate alone, hashed into 16,384 columns.
 ///
 /// # Errors
-/// Those of [`cross_fit`]; `InvalidInput` where `words` or `names` are not one a row.
-pub fn cross_fit_ridge(
+/// Those of [`cross_fit`]; `InvalidInput` where `columns` or `names` are not one a row.
+pub(super) fn cross_fit_ridge(
     rows: &mut [LoggedChoice],
     folds: u32,
-    words: &[Vec<String>],
+    columns: &[Vec<String>],
     names: &[Vec<String>],
 ) -> Result<()> {
     let fits = rows.iter().zip(names).all(|(row, names)| row.target.len() == names.len());
-    if words.len() != rows.len() || names.len() != rows.len() || !fits {
-        return Err(Error::invalid("cross_fit_ridge: give words of every row and names of every candidate"));
+    if columns.len() != rows.len() || names.len() != rows.len() || !fits {
+        return Err(Error::invalid(
+            "cross_fit_ridge: give columns of every row and names of every candidate",
+        ));
     }
     let hashed = |row: usize, candidate: usize| {
         let name = &names[row][candidate];
-        let mut places = vec![place("", name)];
-        for word in &words[row] {
-            places.extend([place(word, ""), place(word, name)]);
+        let mut indices = vec![index_of("", name)];
+        for column in &columns[row] {
+            indices.extend([index_of(column, ""), index_of(column, name)]);
         }
-        places.sort_unstable();
-        places.dedup();
-        places
+        indices.sort_unstable();
+        indices.dedup();
+        indices
     };
     cross_fit(rows, folds, |rows, rest| {
-        let places: Vec<_> = rest.iter().map(|i| hashed(*i, rows[*i].chosen)).collect();
-        let ones: Vec<_> = places.iter().map(|places| vec![1.0_f32; places.len()]).collect();
-        let inputs: Vec<_> = places
+        let indices: Vec<_> = rest.iter().map(|i| hashed(*i, rows[*i].chosen)).collect();
+        let ones: Vec<_> = indices.iter().map(|indices| vec![1.0_f32; indices.len()]).collect();
+        let inputs: Vec<_> = indices
             .iter()
             .zip(&ones)
             .map(|(indices, values)| LinearRow { dense: &[], indices, values })
@@ -103,8 +106,8 @@ pub fn cross_fit_ridge(
     })
 }
 
-fn place(word: &str, candidate: &str) -> u32 {
-    let bytes = word.bytes().chain([0]).chain(candidate.bytes());
+fn index_of(column: &str, candidate: &str) -> u32 {
+    let bytes = column.bytes().chain([0]).chain(candidate.bytes());
     let hash = bytes.fold(fnv::SEED, fnv::step);
     ((hash ^ (hash >> 32)) % WIDTH as u64) as u32
 }

@@ -1,4 +1,4 @@
-//! The steps there are, and who chooses among them.
+//! Retry actions and the policies that choose among them.
 
 use super::state::RetryState;
 use crate::error::Result;
@@ -7,25 +7,25 @@ use crate::routing::draw;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// What can be done after a failed try.
+/// An action after a failed attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RetryAction {
     /// Try again with the same LLM.
     Retry,
-    /// Try again with another LLM; which one is routing's choice.
+    /// Try again with another LLM; the router chooses which one.
     SwitchModel,
-    /// Ask the human what is missing; another try may follow.
+    /// Ask the human what is missing; another attempt may follow.
     AskHuman,
-    /// Leave it as it is.
+    /// Stop with what there is.
     Stop,
 }
 
-/// A way of choosing the next step that can always say its odds.
+/// A policy over retry actions that states its propensities.
 ///
 /// ```
 /// use devmatrix_ml::experimentation::retry_policy::{RetryAction, RetryState, RetryPolicy};
-/// /// Asks at once whatever the agent itself found poor.
+/// /// Asks at once where the agent itself scored its code low.
 /// #[derive(Debug)]
 /// struct AskEarly;
 /// impl RetryPolicy for AskEarly {
@@ -35,65 +35,65 @@ pub enum RetryAction {
 ///     fn propensities(&self, state: &RetryState) -> [f64; 4] {
 ///         if state.self_review.is_some_and(|score| score < 5.0) { [0.0, 0.0, 1.0, 0.0] } else { [1.0, 0.0, 0.0, 0.0] }
 ///     }
-///     fn reason(&self, _: &RetryState, step: RetryAction) -> String {
-///         format!("{step}, by the agent's own score")
+///     fn reason(&self, _: &RetryState, action: RetryAction) -> String {
+///         format!("{action}, by the agent's own score")
 ///     }
 /// }
 /// assert_eq!(AskEarly.propensities(&RetryState::default())[0], 1.0);
 /// ```
 pub trait RetryPolicy: fmt::Debug + Send + Sync {
-    /// Its name and version, as decisions record it.
+    /// Returns its name and version, as decisions record it.
     fn name(&self) -> String;
 
-    /// The odds of each step in the order of [`RetryAction::ALL`], 0 to 1, together 1.
+    /// Returns the probability of each action in the order of [`RetryAction::ALL`]; they add up to 1.
     fn propensities(&self, state: &RetryState) -> [f64; 4];
 
-    /// Why `step`, in a sentence.
-    fn reason(&self, state: &RetryState, step: RetryAction) -> String;
+    /// Returns the reason for `action`, in a sentence.
+    fn reason(&self, state: &RetryState, action: RetryAction) -> String;
 }
 
-/// Draws the next step from the odds of `policy`; `at` is the host's random number from 0 to below 1.
-/// The decision is to be stored with the judgement of the failed try.
+/// Draws the next action from the propensities of `policy`; `at` is the host's random number from 0 to below 1. The
+/// decision is to be stored with the feedback on the failed attempt.
 ///
 /// ```
 /// use devmatrix_ml::experimentation::retry_policy::{RetryAction, RetryState, BaselinePolicy, choose_action};
 /// use devmatrix_ml::event::{Feedback, UserAction};
 /// let rule = BaselinePolicy::retry_up_to(4)?.exploring(0.2)?;
-/// let (step, decision) = choose_action(&rule, &RetryState::default(), 0.5)?;
-/// assert_eq!((step, decision.propensity), (RetryAction::Retry, 0.85));
+/// let (action, decision) = choose_action(&rule, &RetryState::default(), 0.5)?;
+/// assert_eq!((action, decision.propensity), (RetryAction::Retry, 0.85));
 /// let mut feedback = Feedback::new(UserAction::Reject);
 /// feedback.next_step = Some(decision);
 /// # Ok::<(), devmatrix_ml::Error>(())
 /// ```
 ///
 /// # Errors
-/// `InvalidInput` when the policy's odds do not add up to 1 or `at` is out of range.
+/// `InvalidInput` when the policy's propensities do not add up to 1 or `at` is out of range.
 pub fn choose_action(
     policy: &dyn RetryPolicy,
     state: &RetryState,
     at: f64,
 ) -> Result<(RetryAction, Decision)> {
     let propensities = policy.propensities(state);
-    let place = draw(&propensities, at)?;
-    let step = RetryAction::ALL[place];
+    let index = draw(&propensities, at)?;
+    let action = RetryAction::ALL[index];
     let names = RetryAction::ALL.iter().map(ToString::to_string).collect();
-    let mut decision = Decision::drawn(policy.name(), names, propensities.to_vec(), place)?;
-    decision.reason = Some(policy.reason(state, step));
-    Ok((step, decision))
+    let mut decision = Decision::drawn(policy.name(), names, propensities.to_vec(), index)?;
+    decision.reason = Some(policy.reason(state, action));
+    Ok((action, decision))
 }
 
 impl RetryAction {
-    /// All steps; odds are in this order.
+    /// All actions; propensities are in this order.
     pub const ALL: [Self; 4] = [Self::Retry, Self::SwitchModel, Self::AskHuman, Self::Stop];
 
-    /// Its place in [`RetryAction::ALL`].
-    pub(super) fn place(self) -> usize {
+    /// Returns its index in [`RetryAction::ALL`].
+    pub(super) fn index(self) -> usize {
         self as usize
     }
 
-    /// The step of that name in decisions.
+    /// Returns the action of that name in decisions.
     pub(super) fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|step| step.name() == name)
+        Self::ALL.into_iter().find(|action| action.name() == name)
     }
 
     fn name(self) -> &'static str {

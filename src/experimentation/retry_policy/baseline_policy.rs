@@ -1,11 +1,11 @@
-//! Rules that do not learn.
+//! Fixed rules.
 
 use super::action::{RetryAction, RetryPolicy};
 use super::state::RetryState;
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 
-/// A step after each failed try, whatever is known of the task; after the last one it stops.
+/// A fixed action after each failed attempt, whatever the state; after the last one it stops.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Raw", into = "Raw")]
 pub struct BaselinePolicy {
@@ -14,7 +14,7 @@ pub struct BaselinePolicy {
 }
 
 impl BaselinePolicy {
-    /// These steps after the first, second … failed try.
+    /// Creates a rule of these actions after the first, second … failed attempt.
     ///
     /// ```
     /// use devmatrix_ml::experimentation::retry_policy::{RetryAction, RetryState, RetryPolicy, BaselinePolicy};
@@ -26,24 +26,24 @@ impl BaselinePolicy {
     /// ```
     ///
     /// # Errors
-    /// `InvalidInput` for more than 64 steps.
+    /// `InvalidInput` for more than 64 actions.
     pub fn new(steps: impl IntoIterator<Item = RetryAction>) -> Result<Self> {
         Self::try_from(Raw { steps: steps.into_iter().collect(), explore: 0.0 })
     }
 
-    /// Retries until a task has had `tries` tries.
+    /// Creates a rule that retries until a task has had `tries` attempts.
     ///
     /// # Errors
     /// `InvalidInput` where these are not 1 to 65.
     pub fn retry_up_to(tries: u32) -> Result<Self> {
         match tries {
-            0 => Err(Error::invalid("a rule of 0 tries: give at least 1")),
+            0 => Err(Error::invalid("a retry rule of 0 attempts: give at least 1")),
             _ => Self::new((1..tries).map(|_| RetryAction::Retry)),
         }
     }
 
-    /// The same, but for this share of steps drawn evenly from all four, so that there is something to
-    /// learn from; after its last step it stops as before.
+    /// Sets the share of actions that are drawn evenly from all four, so that there is something to learn from; after
+    /// the last action it stops as before.
     ///
     /// # Errors
     /// `InvalidInput` where the share is not 0 to 1.
@@ -55,8 +55,8 @@ impl BaselinePolicy {
 impl RetryPolicy for BaselinePolicy {
     fn name(&self) -> String {
         match self.explore {
-            0.0 => "step rule 1".to_owned(),
-            share => format!("step rule 1, exploring {share}"),
+            0.0 => "retry rule 1".to_owned(),
+            share => format!("retry rule 1, exploring {share}"),
         }
     }
 
@@ -65,26 +65,29 @@ impl RetryPolicy for BaselinePolicy {
         match self.steps.get((state.tries as usize).saturating_sub(1)) {
             Some(step) => {
                 propensities = [self.explore / 4.0; 4];
-                // Written so that the four add up to 1 as closely as numbers can.
-                propensities[step.place()] = 1.0 - 0.75 * self.explore;
+                // Written so that the four add up to 1 up to rounding.
+                propensities[step.index()] = 1.0 - 0.75 * self.explore;
             }
-            None => propensities[RetryAction::Stop.place()] = 1.0,
+            None => propensities[RetryAction::Stop.index()] = 1.0,
         }
         propensities
     }
 
-    fn reason(&self, state: &RetryState, step: RetryAction) -> String {
+    fn reason(&self, state: &RetryState, action: RetryAction) -> String {
         let tries = state.tries;
         match self.steps.get((tries as usize).saturating_sub(1)) {
-            Some(planned) if *planned == step => format!("{step}: the rule after {tries} failed tries"),
-            Some(planned) => format!("{step}, to learn what comes of it; the rule says {planned}"),
-            None => format!("{step}: the rule ends after {} steps", self.steps.len()),
+            Some(planned) if *planned == action => {
+                format!("{action}: the rule after {tries} failed attempts")
+            }
+            Some(planned) => format!("{action}, to explore; the rule is {planned}"),
+            None => format!("{action}: the rule ends after {} actions", self.steps.len()),
         }
     }
 }
 
-/// A rule as it is written.
+/// A rule as it is stored.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Raw {
     steps: Vec<RetryAction>,
     #[serde(default)]
@@ -95,10 +98,13 @@ impl TryFrom<Raw> for BaselinePolicy {
     type Error = Error;
     fn try_from(Raw { steps, explore }: Raw) -> Result<Self> {
         if steps.len() > super::trajectory::MOST_STEPS {
-            return Err(Error::invalid(format!("a rule of {} steps, at most 64 are taken", steps.len())));
+            return Err(Error::invalid(format!(
+                "a retry rule of {} actions, expected at most 64",
+                steps.len()
+            )));
         }
         if !(0.0..=1.0).contains(&explore) {
-            return Err(Error::invalid(format!("the rule explores {explore}, expected 0 to 1")));
+            return Err(Error::invalid(format!("the retry rule explores {explore}, expected 0 to 1")));
         }
         Ok(Self { steps, explore })
     }

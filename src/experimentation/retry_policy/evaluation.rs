@@ -1,4 +1,4 @@
-//! What would another policy have made of the stored episodes?
+//! Off-policy evaluation of retry policies on stored trajectories.
 
 use super::action::RetryPolicy;
 use super::learn::RetryLearningOptions;
@@ -13,27 +13,26 @@ use crate::stats::fnv;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 
-/// What a policy would have made of an episode, in US dollars.
+/// The mean value of a trajectory under a policy, in US dollars.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct RetryEstimate {
-    /// By importance sampling per decision (Precup, Sutton and Singh 2000); `None` where it cannot be
-    /// told.
-    pub importance: Option<Interval95>,
-    /// Doubly robust (Jiang and Li 2016): a model of each step's worth, corrected by weighted residuals;
-    /// `None` where it cannot be told.
-    pub doubly_robust: Option<Interval95>,
-    /// Why not.
-    pub cannot_tell: Option<InsufficientOverlap>,
-    /// How much of what the policy would do the episodes hold; its rows are episodes.
-    pub overlap: Overlap,
+pub(crate) struct RetryEstimate {
+    /// By importance sampling per decision (Precup, Sutton and Singh 2000); `None` for insufficient overlap.
+    pub(crate) importance: Option<Interval95>,
+    /// Doubly robust (Jiang and Li 2016): the Q-function, corrected by weighted residuals; `None` for insufficient
+    /// overlap.
+    pub(crate) doubly_robust: Option<Interval95>,
+    /// The reason why there is no estimate.
+    #[serde(alias = "cannot_tell")]
+    pub(crate) insufficient_overlap: Option<InsufficientOverlap>,
+    /// Overlap of the logged trajectories with the policy; its rows are trajectories.
+    pub(crate) overlap: Overlap,
 }
 
-/// Each end of an interval that is to hold 95 % of the time.
+/// Upper quantile of a 95 % interval.
 const END: f64 = 0.975;
 
-/// Judges `policy` beside the one in `force` on stored episodes; neither may have been learned from them.
-/// The model of each step's worth is cross-fitted, so that no episode is predicted from itself.
+/// Compares `policy` with `baseline` on stored trajectories; neither may have been learned from them. The Q-function is
+/// cross-fitted, so that no trajectory is predicted from itself.
 ///
 /// ```
 /// # #[cfg(feature = "simulate")] {
@@ -41,50 +40,51 @@ const END: f64 = 0.975;
 /// use devmatrix_ml::simulate::{RetryWorld, RetryWorldOptions};
 /// let world = RetryWorld::new(RetryWorldOptions::default());
 /// let retry = BaselinePolicy::retry_up_to(3)?;
-/// let past = world.trajectories(&retry.clone().exploring(0.5)?, 0..1500)?;
+/// let logged = world.trajectories(&retry.clone().exploring(0.5)?, 0..1500)?;
 /// let switch = BaselinePolicy::new([RetryAction::SwitchModel, RetryAction::Retry])?;
-/// let report = compare_retry_policies(&past.trajectories, &switch, &retry, &RetryLearningOptions::default())?;
+/// let report = compare_retry_policies(&logged.trajectories, &switch, &retry, &RetryLearningOptions::default())?;
 /// println!("{report}");
-/// let truth = world.value(&switch, &RetryLearningOptions::default().reward, 0..500);
-/// let found = report.policy_estimate.doubly_robust.unwrap();
-/// assert!((found.value - truth).abs() < 0.1, "{found:?}, in truth {truth}");
+/// let reward = RetryLearningOptions::default().reward;
+/// let truth = world.value(&switch, &reward, 0..500) - world.value(&retry, &reward, 0..500);
+/// let gain = report.gain.unwrap();
+/// assert!((gain.value - truth).abs() < 0.15, "{gain:?}, true gain {truth}");
 /// # }
 /// # Ok::<(), devmatrix_ml::Error>(())
 /// ```
 ///
 /// # Errors
-/// `InvalidInput` for an option out of range, no episode, or odds that are none; `NotEnoughData` where
-/// nothing but stopping was done; `Cancelled`.
+/// `InvalidInput` for an option out of range, no trajectory, or invalid propensities; `NotEnoughData` where every action
+/// was to stop; `Cancelled`.
 pub fn compare_retry_policies(
     trajectories: &[Trajectory],
     policy: &dyn RetryPolicy,
-    force: &dyn RetryPolicy,
+    baseline: &dyn RetryPolicy,
     options: &RetryLearningOptions,
 ) -> Result<RetryReport> {
-    options.verify()?;
+    options.validate()?;
     verify(trajectories)?;
-    let folds = deal(trajectories, options.off_policy.folds);
+    let folds = assign_folds(trajectories, options.off_policy.folds);
     let mut of_both = [Vec::new(), Vec::new()];
     for fold in 0..options.off_policy.folds {
         let pick = |own: bool| {
             let with = trajectories.iter().zip(&folds).filter(move |(_, at)| (**at == fold) == own);
             with.map(|(trajectory, _)| trajectory).collect::<Vec<_>>()
         };
-        let (apart, rest) = (pick(true), pick(false));
-        if apart.is_empty() || rest.is_empty() {
+        let (held_out, rest) = (pick(true), pick(false));
+        if held_out.is_empty() || rest.is_empty() {
             continue;
         }
-        for (parts, policy) in of_both.iter_mut().zip([policy, force]) {
-            let q_function = worth_of(policy, &rest, options)?;
-            parts.extend(judge_all(&apart, policy, &q_function, &options.reward)?);
+        for (contributions, policy) in of_both.iter_mut().zip([policy, baseline]) {
+            let q_function = fit_q_function(policy, &rest, options)?;
+            contributions.extend(evaluate_all(&held_out, policy, &q_function, &options.reward)?);
         }
     }
-    let [of_policy, of_force] = of_both;
-    Ok(conclude([policy, force], &of_policy, &of_force, options))
+    let [of_policy, of_baseline] = of_both;
+    Ok(compare([policy, baseline], &of_policy, &of_baseline, options))
 }
 
-/// What each step is worth under `policy`, learned from `trajectories`.
-pub(super) fn worth_of(
+/// Fits the Q-function of `policy` on `trajectories`.
+pub(super) fn fit_q_function(
     policy: &dyn RetryPolicy,
     trajectories: &[&Trajectory],
     options: &RetryLearningOptions,
@@ -94,36 +94,36 @@ pub(super) fn worth_of(
     })
 }
 
-/// One episode's part in the estimates.
+/// The contribution of one trajectory to the estimates.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Part {
+pub(super) struct Contribution {
     importance: f64,
     doubly_robust: f64,
-    /// What came of it as it was.
+    /// Its logged return.
     logged: f64,
-    /// How much likelier the policy is to go that way.
+    /// Importance weight: the probability of its actions under the policy over their propensities.
     weight: f64,
-    /// The policy's odds of leaving what could have been logged.
+    /// The policy's probability of an action that could not have been logged.
     unsupported: f64,
     cluster: u64,
 }
 
-/// Every episode's part; `q_function` must not have seen them.
-pub(super) fn judge_all(
+/// Returns the contribution of every trajectory; `q_function` must not have been fitted on them.
+pub(super) fn evaluate_all(
     trajectories: &[&Trajectory],
     policy: &dyn RetryPolicy,
     q_function: &QFunction,
     reward: &TrajectoryReward,
-) -> Result<Vec<Part>> {
-    trajectories.iter().map(|trajectory| part(trajectory, policy, q_function, reward)).collect()
+) -> Result<Vec<Contribution>> {
+    trajectories.iter().map(|trajectory| contribution(trajectory, policy, q_function, reward)).collect()
 }
 
-fn part(
+fn contribution(
     trajectory: &Trajectory,
     policy: &dyn RetryPolicy,
     q_function: &QFunction,
     reward: &TrajectoryReward,
-) -> Result<Part> {
+) -> Result<Contribution> {
     let rewards = trajectory.rewards(reward);
     let mut propensities = Vec::with_capacity(trajectory.steps.len());
     let (mut weight, mut unsupported) = (1.0, 0.0);
@@ -131,72 +131,77 @@ fn part(
         let target = policy.propensities(&step.state);
         let sum: f64 = target.iter().sum();
         if !(target.iter().all(|p| (0.0..=1.0).contains(p)) && (sum - 1.0).abs() <= 1e-6) {
-            return Err(Error::invalid(format!("policy {}: odds add up to {sum}, not to 1", policy.name())));
+            return Err(Error::invalid(format!(
+                "policy {}: propensities add up to {sum}, not to 1",
+                policy.name()
+            )));
         }
         let lacking = target.iter().zip(&step.propensities).filter(|(_, logged)| **logged == 0.0);
         unsupported += weight * lacking.map(|(p, _)| p).sum::<f64>();
-        weight *= target[step.step.place()] / step.propensities[step.step.place()];
+        weight *= target[step.action.index()] / step.propensities[step.action.index()];
         propensities.push(target);
     }
     let (mut importance, mut doubly_robust) = (0.0, 0.0);
     for ((step, target), reward) in trajectory.steps.iter().zip(&propensities).zip(&rewards).rev() {
-        let place = step.step.place();
-        let ratio = target[place] / step.propensities[place];
+        let index = step.action.index();
+        let ratio = target[index] / step.propensities[index];
         let values = q_function.of(&step.state);
         let expected: f64 = target.iter().zip(&values).map(|(p, q)| p * q).sum();
         importance = ratio * (reward + importance);
-        doubly_robust = expected + ratio * (reward + doubly_robust - values[place]);
+        doubly_robust = expected + ratio * (reward + doubly_robust - values[index]);
     }
     if !(f64::is_finite(importance) && f64::is_finite(doubly_robust)) {
-        return Err(Error::corrupt("an episode's worth is no number"));
+        return Err(Error::corrupt("the value of a trajectory is not a number"));
     }
     let (logged, cluster) = (rewards.iter().sum(), trajectory.cluster);
-    Ok(Part { importance, doubly_robust, logged, weight, unsupported, cluster })
+    Ok(Contribution { importance, doubly_robust, logged, weight, unsupported, cluster })
 }
 
-/// The estimates and what follows from them.
-pub(super) fn conclude(
-    [policy, force]: [&dyn RetryPolicy; 2],
-    of_policy: &[Part],
-    of_force: &[Part],
+/// Returns the estimates with the verdict.
+pub(super) fn compare(
+    [policy, baseline]: [&dyn RetryPolicy; 2],
+    of_policy: &[Contribution],
+    of_baseline: &[Contribution],
     options: &RetryLearningOptions,
 ) -> RetryReport {
-    let (policy_estimate, force_estimate) = (estimate(of_policy, options), estimate(of_force, options));
-    let pairs = of_policy.iter().zip(of_force);
+    let (policy_estimate, baseline_estimate) = (estimate(of_policy, options), estimate(of_baseline, options));
+    let pairs = of_policy.iter().zip(of_baseline);
     let gain = interval(pairs.map(|(a, b)| (a.cluster, a.doubly_robust - b.doubly_robust)), options);
-    let told = policy_estimate.cannot_tell.is_none() && force_estimate.cannot_tell.is_none();
-    let gain = told.then_some(gain);
+    let is_estimated =
+        [&policy_estimate, &baseline_estimate].iter().all(|e| e.insufficient_overlap.is_none());
+    let gain = is_estimated.then_some(gain);
     let better = gain.is_some_and(|gain| gain.lower > 0.0);
-    let logged = of_policy.iter().map(|part| part.logged).sum::<f64>() / of_policy.len().max(1) as f64;
+    let logged =
+        of_policy.iter().map(|contribution| contribution.logged).sum::<f64>() / of_policy.len().max(1) as f64;
     RetryReport {
         policy: policy.name(),
-        baseline: force.name(),
+        baseline: baseline.name(),
         verdict: if better { RetryVerdict::Adopt } else { RetryVerdict::Keep },
         learned_from: 0,
         evaluated_on: of_policy.len(),
         logged,
         policy_estimate,
-        baseline_estimate: force_estimate,
+        baseline_estimate,
         gain,
     }
 }
 
-fn estimate(parts: &[Part], options: &RetryLearningOptions) -> RetryEstimate {
-    let overlap = overlap(parts);
-    let cannot_tell = overlap.refusal(&options.off_policy, true);
-    let of = |value: fn(&Part) -> f64| {
-        let all = parts.iter().map(|part| (part.cluster, value(part)));
-        cannot_tell.is_none().then(|| interval(all, options))
+fn estimate(contributions: &[Contribution], options: &RetryLearningOptions) -> RetryEstimate {
+    let overlap = overlap(contributions);
+    let insufficient_overlap = overlap.refusal(&options.off_policy, true);
+    let of = |value: fn(&Contribution) -> f64| {
+        let all = contributions.iter().map(|contribution| (contribution.cluster, value(contribution)));
+        insufficient_overlap.is_none().then(|| interval(all, options))
     };
     RetryEstimate {
-        importance: of(|part| part.importance),
-        doubly_robust: of(|part| part.doubly_robust),
-        cannot_tell,
+        importance: of(|contribution| contribution.importance),
+        doubly_robust: of(|contribution| contribution.doubly_robust),
+        insufficient_overlap,
         overlap,
     }
 }
 
-/// The mean over episodes, by a studentised bootstrap over their clusters.
+/// Returns the mean over trajectories with a studentized bootstrap interval over their clusters.
 fn interval(values: impl Iterator<Item = (u64, f64)>, options: &RetryLearningOptions) -> Interval95 {
     let mut groups = BTreeMap::<u64, (f64, f64)>::new();
     for (cluster, value) in values {
@@ -208,7 +213,7 @@ fn interval(values: impl Iterator<Item = (u64, f64)>, options: &RetryLearningOpt
     Interval95::from(studentised(&groups, END, options.off_policy.seed))
 }
 
-fn overlap(parts: &[Part]) -> Overlap {
+fn overlap(parts: &[Contribution]) -> Overlap {
     let mut groups = BTreeMap::<u64, (f64, f64)>::new();
     for part in parts {
         let group = groups.entry(part.cluster).or_default();
@@ -231,18 +236,20 @@ fn overlap(parts: &[Part]) -> Overlap {
 
 pub(super) fn verify(trajectories: &[Trajectory]) -> Result<()> {
     if trajectories.is_empty() {
-        return Err(Error::invalid("no episode: store the next step and its odds with every failed try"));
+        return Err(Error::invalid(
+            "no trajectory: store the next action and its propensities with every failed attempt",
+        ));
     }
-    trajectories.iter().enumerate().try_for_each(|(place, trajectory)| trajectory.verify(place))
+    trajectories.iter().enumerate().try_for_each(|(index, trajectory)| trajectory.verify(index))
 }
 
-/// A part from 0 to below `parts` for every episode; whole clusters, about as many in each.
-pub(super) fn deal(trajectories: &[Trajectory], parts: u32) -> Vec<u32> {
+/// Returns a fold from 0 to below `folds` for every trajectory; whole clusters, about as many in each.
+pub(super) fn assign_folds(trajectories: &[Trajectory], folds: u32) -> Vec<u32> {
     let mut clusters: Vec<_> = trajectories.iter().map(|trajectory| trajectory.cluster).collect();
     clusters.sort_unstable();
     clusters.dedup();
     clusters.sort_by_key(|cluster| (fnv::hash(&cluster.to_le_bytes()), *cluster));
-    let turn = |(place, cluster): (usize, u64)| (cluster, place as u32 % parts);
+    let turn = |(index, cluster): (usize, u64)| (cluster, index as u32 % folds);
     let turns: HashMap<_, _> = clusters.into_iter().enumerate().map(turn).collect();
     trajectories.iter().map(|trajectory| turns[&trajectory.cluster]).collect()
 }

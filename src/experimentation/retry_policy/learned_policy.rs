@@ -1,4 +1,4 @@
-//! The policy that was learned.
+//! The learned retry policy.
 
 use super::action::{RetryAction, RetryPolicy};
 use super::baseline_policy::BaselinePolicy;
@@ -13,9 +13,9 @@ use crate::registry::envelope;
 use crate::stats::fnv;
 use serde::{Deserialize, Serialize};
 
-/// Takes the step that is worth most by what was learned, and for a small share any other that was tried
-/// often enough. Where fewer than two steps were tried often enough after as many failed tries, it
-/// abstains: the rule that it was learned beside decides.
+/// Takes the action with the highest Q-value, and with a small probability any other that was tried often enough. Where
+/// fewer than two actions were tried often enough after as many failed attempts, it abstains: the rule it was compared
+/// with decides.
 #[derive(Debug, Clone)]
 pub struct LearnedRetryPolicy {
     q_function: QFunction,
@@ -29,13 +29,13 @@ struct Rest {
     rule: BaselinePolicy,
     explore: f64,
     min_steps: u32,
-    /// How often each step was taken, by the number of failed tries from 1.
+    /// How often each action was taken, by the number of failed attempts from 1.
     taken: Vec<[u32; 4]>,
     #[serde(alias = "episodes")]
     trajectories: usize,
 }
 
-/// A policy as it is written.
+/// A policy as it is stored.
 #[derive(Debug, Serialize, Deserialize)]
 struct Stored {
     trees: Vec<u8>,
@@ -44,14 +44,14 @@ struct Stored {
     rest: Rest,
 }
 
-/// What its bytes are called.
+/// The kind of its bytes.
 const KIND: &str = "learnt-steps-1";
-/// Larger bytes are no learned steps.
+/// Larger bytes are refused.
 const MAX_BYTES: usize = 1 << 28;
 
 impl LearnedRetryPolicy {
-    /// Learns what each step is worth if the best of those that were tried often enough follow, or the
-    /// rule where it abstains.
+    /// Fits the Q-function under the greedy policy over actions that were tried often enough, or the rule where it
+    /// abstains.
     pub(super) fn fit(
         trajectories: &[&Trajectory],
         rule: &BaselinePolicy,
@@ -76,27 +76,23 @@ impl LearnedRetryPolicy {
         Ok(Self { q_function, rest, name })
     }
 
-    /// What each step is worth in US dollars, in the order of [`RetryAction::ALL`]; `None` where it
-    /// abstains, and for steps that were tried too seldom.
-    pub fn q_function(&self, state: &RetryState) -> [Option<f64>; 4] {
+    /// Returns the Q-value of each action in US dollars, in the order of [`RetryAction::ALL`]; `None` where it abstains,
+    /// and for actions that were tried too seldom.
+    pub(super) fn q_values(&self, state: &RetryState) -> [Option<f64>; 4] {
         let Some(known) = self.rest.known(state) else { return [None; 4] };
         let values = self.q_function.of(state);
-        let q_function = RetryAction::ALL.map(|step| known[step.place()].then_some(values[step.place()]));
-        // What is no number cannot be compared.
-        if q_function.iter().flatten().all(|q_function| q_function.is_finite()) {
-            q_function
-        } else {
-            [None; 4]
-        }
+        let values = RetryAction::ALL.map(|action| known[action.index()].then_some(values[action.index()]));
+        // NaN cannot be compared.
+        if values.iter().flatten().all(|value| value.is_finite()) { values } else { [None; 4] }
     }
 
-    /// The best of these; `None` where none is known.
-    fn best(q_function: &[Option<f64>; 4]) -> Option<(RetryAction, f64)> {
-        let known = RetryAction::ALL.into_iter().filter_map(|step| Some((step, q_function[step.place()]?)));
+    /// Returns the best action; `None` where no value is known.
+    fn best(values: &[Option<f64>; 4]) -> Option<(RetryAction, f64)> {
+        let known = RetryAction::ALL.into_iter().filter_map(|action| Some((action, values[action.index()]?)));
         known.reduce(|best, other| if other.1 > best.1 { other } else { best })
     }
 
-    /// The policy as bytes, the same for the same policy.
+    /// Returns the policy as bytes, the same for the same policy.
     ///
     /// # Errors
     /// `Internal` when it cannot be written.
@@ -108,18 +104,18 @@ impl LearnedRetryPolicy {
             rest: self.rest.clone(),
         };
         let payload = postcard::to_stdvec(&stored)
-            .map_err(|e| Error::internal("the learnt steps cannot be written").with_source(e))?;
+            .map_err(|e| Error::internal("the retry policy cannot be written").with_source(e))?;
         envelope::seal(KIND, &payload)
     }
 
     /// Reads a policy back from verified bytes.
     ///
     /// # Errors
-    /// `Corrupt` when they hold none.
+    /// `Corrupt` when they are damaged.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
         let payload = envelope::open(bytes, KIND, MAX_BYTES)?;
         let (stored, left): (Stored, _) = postcard::take_from_bytes(payload)
-            .map_err(|e| Error::corrupt("the learnt steps cannot be read").with_source(e))?;
+            .map_err(|e| Error::corrupt("the retry policy cannot be read").with_source(e))?;
         let Stored { trees, columns, reward, rest } = stored;
         let name = name(&trees, &rest)?;
         let trees = Trees::from_bytes(&trees)?;
@@ -129,15 +125,15 @@ impl LearnedRetryPolicy {
             && rest.min_steps > 0
             && rest.taken.len() <= MOST_STEPS;
         if !fits {
-            return Err(Error::corrupt("the learnt steps do not fit together"));
+            return Err(Error::corrupt("the parts of the retry policy do not fit together"));
         }
-        reward.verify().map_err(|e| Error::corrupt("the learnt steps' reward").with_source(e))?;
+        reward.validate().map_err(|e| Error::corrupt("the reward of the retry policy").with_source(e))?;
         Ok(Self { q_function: QFunction { trees, columns, reward }, rest, name })
     }
 }
 
 impl Rest {
-    /// Which steps were taken often enough after as many failed tries; `None` where fewer than two were.
+    /// Returns which actions were taken often enough after as many failed attempts; `None` where fewer than two were.
     fn known(&self, state: &RetryState) -> Option<[bool; 4]> {
         let taken = self.taken.get((state.tries as usize).wrapping_sub(1))?;
         let known = taken.map(|count| count >= self.min_steps);
@@ -145,12 +141,12 @@ impl Rest {
     }
 }
 
-/// How often each step was taken, by the number of failed tries from 1.
+/// Counts how often each action was taken, by the number of failed attempts from 1.
 fn taken(trajectories: &[&Trajectory]) -> Vec<[u32; 4]> {
     let mut taken = vec![[0; 4]; MOST_STEPS];
     for step in trajectories.iter().flat_map(|trajectory| &trajectory.steps) {
         if let Some(counts) = taken.get_mut((step.state.tries as usize).wrapping_sub(1)) {
-            counts[step.step.place()] += 1;
+            counts[step.action.index()] += 1;
         }
     }
     let used = taken.iter().rposition(|counts| *counts != [0; 4]).map_or(0, |last| last + 1);
@@ -158,12 +154,12 @@ fn taken(trajectories: &[&Trajectory]) -> Vec<[u32; 4]> {
     taken
 }
 
-/// Two policies have one name only if they are the same.
+/// Returns a name that two policies share only if they are the same.
 fn name(trees: &[u8], rest: &Rest) -> Result<String> {
     let rest = postcard::to_stdvec(rest)
-        .map_err(|e| Error::internal("the learnt steps cannot be written").with_source(e))?;
+        .map_err(|e| Error::internal("the retry policy cannot be written").with_source(e))?;
     let hash = trees.iter().chain(&rest).copied().fold(fnv::SEED, fnv::step);
-    Ok(format!("learnt steps {hash:016x}"))
+    Ok(format!("learned retry policy {hash:016x}"))
 }
 
 impl RetryPolicy for LearnedRetryPolicy {
@@ -172,31 +168,36 @@ impl RetryPolicy for LearnedRetryPolicy {
     }
 
     fn propensities(&self, state: &RetryState) -> [f64; 4] {
-        let q_function = self.q_function(state);
-        let Some((best, _)) = Self::best(&q_function) else { return self.rest.rule.propensities(state) };
-        let known = q_function.map(|q_function| q_function.is_some());
+        let values = self.q_values(state);
+        let Some((best, _)) = Self::best(&values) else { return self.rest.rule.propensities(state) };
+        let known = values.map(|value| value.is_some());
         let others = known.iter().filter(|known| **known).count() as f64 - 1.0;
         let each = self.rest.explore / (others + 1.0);
         let mut propensities = known.map(|known| if known { each } else { 0.0 });
-        propensities[best.place()] = 1.0 - others * each;
+        propensities[best.index()] = 1.0 - others * each;
         propensities
     }
 
-    fn reason(&self, state: &RetryState, step: RetryAction) -> String {
-        let tries = if state.tries == 1 { "1 failed try" } else { &format!("{} failed tries", state.tries) };
-        let q_function = self.q_function(state);
-        let Some((best, value)) = Self::best(&q_function) else {
-            let why = self.rest.rule.reason(state, step);
-            return format!("{why}; too little was tried after {tries} to have learnt from it");
+    fn reason(&self, state: &RetryState, action: RetryAction) -> String {
+        let tries =
+            if state.tries == 1 { "1 failed attempt" } else { &format!("{} failed attempts", state.tries) };
+        let values = self.q_values(state);
+        let Some((best, value)) = Self::best(&values) else {
+            let reason = self.rest.rule.reason(state, action);
+            return format!("{reason}; too few actions were logged after {tries} to learn from");
         };
-        if step != best {
-            return format!("{step} after {tries}, to keep learning; {best} seems worth {value:.2} $");
+        if action != best {
+            return format!(
+                "{action} after {tries}, to explore; the expected value of {best} is {value:.2} $"
+            );
         }
         let others = RetryAction::ALL.into_iter().filter(|other| *other != best);
-        let next = others.filter_map(|other| Some((other, q_function[other.place()]?)));
+        let next = others.filter_map(|other| Some((other, values[other.index()]?)));
         let next = next.max_by(|a, b| a.1.total_cmp(&b.1));
         let against = next.map_or(String::new(), |(other, less)| format!(", {other} {less:.2} $"));
         let trajectories = self.rest.trajectories;
-        format!("{step} after {tries}: worth {value:.2} ${against} (learnt from {trajectories} tasks)")
+        format!(
+            "{action} after {tries}: expected value {value:.2} ${against} (learned from {trajectories} tasks)"
+        )
     }
 }

@@ -1,4 +1,4 @@
-//! What each step is worth in each situation: fitted Q iteration over a forest.
+//! The Q-function: fitted Q iteration over a random forest.
 
 use super::action::RetryAction;
 use super::reward::TrajectoryReward;
@@ -10,13 +10,13 @@ use crate::ml::{ForestParams, Matrix, Objective, Sample, Trees};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Names that get a column of their own.
+/// Names that get a column of their own; more columns than this dilute the splits of a small log.
 const MOST_NAMES: usize = 8;
 
-/// Rounds of looking a step further ahead.
+/// Rounds of fitted Q iteration: tasks hardly have more attempts.
 const MOST_ROUNDS: usize = 10;
 
-/// What each step is worth; stopping is worth what is there already, so it is not learned.
+/// Value of each action in a state. Stopping has the value of what is there already, so it is not learned.
 #[derive(Debug, Clone)]
 pub(super) struct QFunction {
     pub(super) trees: Trees,
@@ -24,14 +24,14 @@ pub(super) struct QFunction {
     pub(super) reward: TrajectoryReward,
 }
 
-/// What the forest sees: the names that have a column of their own.
+/// Columns of the forest: the names that have one of their own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Columns {
     task_types: Vec<String>,
     llms: Vec<String>,
 }
 
-/// A step that was followed by a try, or by nothing.
+/// A transition: an action, its reward and the next state, if any.
 struct Transition<'a> {
     row: Vec<f32>,
     reward: f64,
@@ -39,10 +39,9 @@ struct Transition<'a> {
 }
 
 impl QFunction {
-    /// Fits by as many rounds as the longest episode has steps: each round learns a step's reward plus
-    /// what the situation after it is worth by the round before. `ahead` says what a situation is worth
-    /// of which each step's worth is known: the best of them (Ernst, Geurts and Wehenkel 2005), or their
-    /// mean by the odds of a policy (which makes it the worth of that policy).
+    /// Fits by as many rounds as the longest trajectory has steps: each round learns an action's reward plus the value of
+    /// the next state by the round before. `ahead` returns the value of a state from the values of its actions: their
+    /// maximum (Ernst, Geurts and Wehenkel 2005), or their mean under a policy, which makes it the value of that policy.
     pub(super) fn fit(
         trajectories: &[&Trajectory],
         reward: &TrajectoryReward,
@@ -53,7 +52,7 @@ impl QFunction {
         let transitions = transitions(trajectories, reward, &columns);
         if transitions.is_empty() {
             let kind = ErrorKind::NotEnoughData { have: 0, need: 1 };
-            return Err(Error::new(kind, "no step but stopping to learn from: explore the others first"));
+            return Err(Error::new(kind, "no action but stopping to learn from: explore the others first"));
         }
         let values: Vec<f32> = transitions.iter().flat_map(|t| t.row.iter().copied()).collect();
         let data = Matrix { values: &values, width: columns.width() };
@@ -69,14 +68,14 @@ impl QFunction {
             let trees = Trees::fit_forest(forest, Objective::SquaredError, &Sample::new(data, &labels))?;
             fitted = Some(Self { trees, columns: columns.clone(), reward: reward.clone() });
         }
-        fitted.ok_or_else(|| Error::internal("an episode without a step was kept"))
+        fitted.ok_or_else(|| Error::internal("a trajectory without a step was kept"))
     }
 
-    /// What each step is worth, in the order of [`RetryAction::ALL`]; NaN where the trees cannot say.
+    /// Returns the value of each action, in the order of [`RetryAction::ALL`]; NaN where the trees have none.
     pub(super) fn of(&self, state: &RetryState) -> [f64; 4] {
-        RetryAction::ALL.map(|step| match step {
+        RetryAction::ALL.map(|action| match action {
             RetryAction::Stop => self.reward.of_stopping(state),
-            _ => self.trees.margin(&self.columns.row(state, step)).unwrap_or(f64::NAN),
+            _ => self.trees.margin(&self.columns.row(state, action)).unwrap_or(f64::NAN),
         })
     }
 }
@@ -88,10 +87,10 @@ fn transitions<'a>(
 ) -> Vec<Transition<'a>> {
     let mut found = Vec::new();
     for trajectory in trajectories {
-        for (place, (step, reward)) in trajectory.steps.iter().zip(trajectory.rewards(reward)).enumerate() {
-            if step.step != RetryAction::Stop {
-                let row = columns.row(&step.state, step.step);
-                found.push(Transition { row, reward, next: trajectory.steps.get(place + 1) });
+        for (index, (step, reward)) in trajectory.steps.iter().zip(trajectory.rewards(reward)).enumerate() {
+            if step.action != RetryAction::Stop {
+                let row = columns.row(&step.state, step.action);
+                found.push(Transition { row, reward, next: trajectory.steps.get(index + 1) });
             }
         }
     }
@@ -111,8 +110,8 @@ impl Columns {
         NUMBERS + self.task_types.len() + self.llms.len() + 3
     }
 
-    /// A situation and what is done in it; unknown is NaN, as is what is no number.
-    fn row(&self, state: &RetryState, step: RetryAction) -> Vec<f32> {
+    /// Returns a state and an action as a row; unknown is NaN.
+    fn row(&self, state: &RetryState, action: RetryAction) -> Vec<f32> {
         let s = state;
         let numbers: [Option<f64>; NUMBERS] = [
             Some(f64::from(s.tries)),
@@ -128,16 +127,16 @@ impl Columns {
         let is = |yes: bool| f32::from(u8::from(yes));
         let types = self.task_types.iter().map(|name| is(s.task_type.as_ref() == Some(name)));
         let llms = self.llms.iter().map(|name| is(s.llm.as_ref() == Some(name)));
-        let steps = RetryAction::ALL[..3].iter().map(|other| is(*other == step));
+        let actions = RetryAction::ALL[..3].iter().map(|other| is(*other == action));
         let finite = |v: f32| if v.is_finite() { v } else { f32::NAN };
-        numbers.into_iter().map(finite).chain(types).chain(llms).chain(steps).collect()
+        numbers.into_iter().map(finite).chain(types).chain(llms).chain(actions).collect()
     }
 }
 
 /// Columns of numbers.
 const NUMBERS: usize = 8;
 
-/// The most common names, the commonest first; equally common ones by the alphabet.
+/// Returns the most common names, the commonest first; equally common ones by the alphabet.
 fn most_common<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
     let mut counts = BTreeMap::<&str, usize>::new();
     names.for_each(|name| *counts.entry(name).or_default() += 1);

@@ -1,4 +1,4 @@
-//! What is known when a try has failed.
+//! The state after a failed attempt.
 
 use super::action::RetryAction;
 use crate::error::{Error, Result};
@@ -6,12 +6,12 @@ use crate::event::{Decision, GenerationEvent, Outcome};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-/// What is known of a task when its latest try has failed.
+/// The state of a task when its latest attempt has failed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct RetryState {
-    /// Failed tries so far, from 1.
+    /// Failed attempts so far, from 1.
     pub tries: u32,
     /// How often the LLM was switched.
     pub switched: u32,
@@ -19,21 +19,21 @@ pub struct RetryState {
     pub asked: u32,
     /// US dollars spent so far, as far as they are known.
     pub cost_usd: f64,
-    /// Whether the latest try was taken after changes, not refused.
+    /// Whether the latest attempt was approved after modification, not rejected.
     pub modified: bool,
-    /// The quality of the latest try, 0 to 10.
+    /// The quality of the latest attempt, 0 to 10.
     pub quality: Option<f64>,
-    /// The agent's own review of the latest try, 0 to 10.
+    /// The agent's self-review of the latest attempt, 0 to 10.
     pub self_review: Option<f64>,
-    /// The success that was predicted before the latest try, 0 to 1.
+    /// The predicted probability of success before the latest attempt, 0 to 1.
     pub predicted: Option<f64>,
     /// The type of the task.
     pub task_type: Option<String>,
-    /// The LLM of the latest try.
+    /// The LLM of the latest attempt.
     pub llm: Option<String>,
 }
 
-/// Nothing known but that a first try failed.
+/// Nothing known but that a first attempt failed.
 impl Default for RetryState {
     fn default() -> Self {
         Self {
@@ -52,8 +52,8 @@ impl Default for RetryState {
 }
 
 impl RetryState {
-    /// The situation after these tries of one task, the first one first, the latest one failed; stored
-    /// episodes are read by the same function.
+    /// Returns the state after these attempts at one task, the first one first, the latest one failed. Stored
+    /// trajectories are read by this function too, so that live and replayed states are equal.
     ///
     /// ```
     /// use devmatrix_ml::{experimentation::retry_policy::RetryState, event::GenerationEvent};
@@ -66,10 +66,10 @@ impl RetryState {
     /// ```
     ///
     /// # Errors
-    /// `InvalidInput` where there is no try.
+    /// `InvalidInput` where there is no attempt.
     pub fn after(tries: &[GenerationEvent]) -> Result<Self> {
         let Some(latest) = tries.last() else {
-            return Err(Error::invalid("a situation after no try: give the failed ones"));
+            return Err(Error::invalid("no attempt: give the failed ones"));
         };
         let outcome = latest.outcome();
         let outcome = outcome.as_ref();
@@ -96,13 +96,13 @@ impl RetryState {
     }
 }
 
-/// Taken, but not as it was.
+/// Returns whether it was approved after modification.
 pub(super) fn was_modified(outcome: &Outcome) -> bool {
     outcome.approved == Some(true) && outcome.success == Some(false)
 }
 
-/// The step that was decided upon after a try, and when that was recorded. The first one counts: later
-/// judgements may revise the outcome, but not what was done.
+/// Returns the recorded action after an attempt, and when it was recorded. The first one counts: later feedback may
+/// revise the outcome, but not the action.
 pub(super) fn recorded_step(event: &GenerationEvent) -> Option<(DateTime<Utc>, &Decision)> {
     let of_machine =
         event.completion.iter().filter_map(|done| Some((done.known_at, done.value.next_step.as_ref()?)));

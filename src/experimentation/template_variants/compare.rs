@@ -1,4 +1,4 @@
-//! Two templates in the tasks in which either could have been chosen.
+//! Comparison of two templates on the tasks in which either could have been chosen.
 
 use super::evaluation::EvolutionOptions;
 use super::logged_templates::TemplateOutcome;
@@ -9,42 +9,37 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
-/// A template's mean reward minus another's, with an interval that holds at all looks at once.
+/// A template's mean reward minus another's, with an anytime-valid interval.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct TemplateContrast {
-    /// The template.
-    pub template: TemplateId,
-    /// What it is compared with.
-    pub against: TemplateId,
-    /// In which context; `None` for all of them together.
-    pub context: Option<String>,
+pub(super) struct TemplateContrast {
+    pub(super) template: TemplateId,
+    pub(super) against: TemplateId,
+    /// `None` for all contexts together.
+    pub(super) context: Option<String>,
     /// The template's mean minus the other's.
-    pub difference: f64,
-    /// Lower end.
-    pub lower: f64,
-    /// Upper end.
-    pub upper: f64,
-    /// Each end errs at any look with this probability.
-    pub alpha: f64,
+    pub(super) difference: f64,
+    pub(super) lower: f64,
+    pub(super) upper: f64,
+    /// Error probability of each end over all analyses.
+    pub(super) alpha: f64,
     /// Tasks in which either could have been chosen.
-    pub tasks: usize,
+    pub(super) tasks: usize,
     /// Tasks that used the template.
-    pub uses: usize,
+    pub(super) uses: usize,
     /// Tasks that used the other.
-    pub against_uses: usize,
+    pub(super) against_uses: usize,
 }
 
-/// An outcome and what it is worth.
+/// An outcome and its reward.
 pub(super) type Rewarded<'a> = (&'a TemplateOutcome, f64);
 
 /// Compares `template` with `against` on outcomes in the order of their starts; `None` where either was
 /// used too seldom.
 ///
-/// Every task adds the difference of what was expected of both by those before it, corrected by the
-/// weighted residual of what was chosen (augmented inverse propensity weighting, Robins, Rotnitzky and
-/// Zhao 1994): its mean is the difference whatever the odds hung on. The interval is an asymptotic
-/// confidence sequence (Waudby-Smith, Arbour, Sinha, Kennedy and Ramdas 2024).
+/// Every task adds the difference of both expected rewards by the tasks before it, corrected by the weighted residual of
+/// the choice (augmented inverse propensity weighting: Robins, Rotnitzky and Zhao 1994): its mean is unbiased whatever
+/// the propensities depend on. The interval is an asymptotic confidence sequence (Waudby-Smith, Arbour, Sinha, Kennedy
+/// and Ramdas 2024).
 pub(super) fn contrast(
     outcomes: &[Rewarded<'_>],
     [template, against]: [&TemplateId; 2],
@@ -76,17 +71,17 @@ pub(super) fn contrast(
         return None;
     }
     let groups: Vec<_> = groups.into_values().collect();
-    let (alone, together) = (Moments::of(&rows), Moments::of(&groups));
-    let variance = alone.error.max(together.error).powi(2);
-    // The bound is for both ends at once.
+    let (by_task, by_cluster) = (Moments::of(&rows), Moments::of(&groups));
+    let variance = by_task.error.max(by_cluster.error).powi(2);
+    // The radius is for both ends at once.
     let radius = radius(variance, options.effect, 2.0 * alpha);
     Some(TemplateContrast {
         template: template.clone(),
         against: against.clone(),
         context: context.map(str::to_owned),
-        difference: alone.mean,
-        lower: alone.mean - radius,
-        upper: alone.mean + radius,
+        difference: by_task.mean,
+        lower: by_task.mean - radius,
+        upper: by_task.mean + radius,
         alpha,
         tasks: rows.len(),
         uses: uses[0],
@@ -94,14 +89,14 @@ pub(super) fn contrast(
     })
 }
 
-/// The mean of what came before.
+/// A running mean.
 #[derive(Debug, Clone, Copy, Default)]
 struct Mean {
     sum: f64,
     count: f64,
 }
 
-/// Outcomes of both together that an arm's own mean starts from.
+/// Strength of the prior in outcomes: small enough to follow some dozens, large enough for the first few.
 const PRIOR: f64 = 5.0;
 
 impl Mean {
@@ -110,7 +105,7 @@ impl Mean {
         self.count += 1.0;
     }
 
-    /// The mean of each, drawn to that of both together by how few there are.
+    /// Returns the mean of each, shrunk toward that of both together.
     fn both(means: &[Self; 2]) -> [f64; 2] {
         let (sum, count) = means.iter().fold((0.0, 0.0), |(s, n), mean| (s + mean.sum, n + mean.count));
         let common = if count > 0.0 { sum / count } else { 0.0 };

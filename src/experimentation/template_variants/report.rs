@@ -1,4 +1,4 @@
-//! What came of templates and what follows from it, for a person to read.
+//! The evaluation of templates, for a person to read.
 
 use super::compare::TemplateContrast;
 use super::logged_templates::TemplateOutcome;
@@ -8,69 +8,67 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// What came of templates by context, and what is to be done with each.
+/// Statistics of templates by context, with a verdict on each.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct EvolutionReport {
-    /// What came of each template in each context, as it was: not weighted by the odds.
-    pub records: Vec<TemplateRecord>,
-    /// What is to be done with each template in force and each variant on trial.
-    pub verdicts: Vec<TemplateVerdict>,
-    /// Generations of which no odds were stored: they are counted and not compared.
+    /// Statistics of each template in each context, not weighted by propensities.
+    pub(super) records: Vec<TemplateRecord>,
+    /// Verdicts on each active template and each variant on trial.
+    pub(super) verdicts: Vec<TemplateVerdict>,
+    /// Generations without stored propensities: they are counted and not compared.
     #[serde(alias = "without_odds")]
     pub without_propensity: usize,
-    /// Generations that nobody had judged at the deadline.
-    pub unanswered: usize,
-    /// Generations whose deadline has not passed.
+    /// Generations without a label at the end of the attribution window.
+    #[serde(alias = "unanswered")]
+    pub unlabelled: usize,
+    /// Generations younger than the attribution window.
     pub young: usize,
 }
 
-/// What came of a template in a context.
+/// Statistics of a template in a context.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct TemplateRecord {
+pub(super) struct TemplateRecord {
     /// The template.
-    pub template: TemplateId,
+    pub(super) template: TemplateId,
     /// Type of the tasks, and their language where that is told apart.
-    pub context: String,
+    pub(super) context: String,
     /// Generations with an outcome.
-    pub uses: usize,
+    pub(super) uses: usize,
     /// Share of them approved without modification.
-    pub success: f64,
+    pub(super) success: f64,
     /// Mean quality, 0 to 10, where it is known.
-    pub quality: Option<f64>,
+    pub(super) quality: Option<f64>,
     /// Mean seconds, where they are known.
-    pub seconds: Option<f64>,
+    pub(super) seconds: Option<f64>,
     /// Mean cost in US dollars, where it is known.
-    pub cost_usd: Option<f64>,
+    pub(super) cost_usd: Option<f64>,
 }
 
-/// What is to be done with a template.
+/// The verdict on a template.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum VerdictKind {
-    /// Put it in force.
+pub(super) enum VerdictKind {
+    /// Make it active.
     Promote,
-    /// Use it no more.
+    /// Retire it.
     Retire,
-    /// Leave it as it is.
+    /// Change nothing.
     Continue,
 }
 
-/// What is to be done with a template, and why.
+/// The verdict on a template, with its reasons.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct TemplateVerdict {
+pub(super) struct TemplateVerdict {
     /// The template.
-    pub template: TemplateId,
-    /// Where it stood when it was judged.
-    pub status: VariantStatus,
-    /// What to do.
-    pub verdict: VerdictKind,
-    /// Why, the deciding reason first.
-    pub reasons: Vec<String>,
+    pub(super) template: TemplateId,
+    /// Its status at the evaluation.
+    pub(super) status: VariantStatus,
+    pub(super) verdict: VerdictKind,
+    /// The deciding reason first.
+    pub(super) reasons: Vec<String>,
     /// The comparisons made, that over all contexts first.
-    pub contrasts: Vec<TemplateContrast>,
+    pub(super) contrasts: Vec<TemplateContrast>,
 }
 
 impl TemplateVerdict {
@@ -84,7 +82,7 @@ impl TemplateVerdict {
     }
 }
 
-/// What came of each template in each context.
+/// Returns the statistics of each template in each context.
 pub(super) fn records(outcomes: &[TemplateOutcome]) -> Vec<TemplateRecord> {
     let mut groups = BTreeMap::<(&TemplateId, &str), Vec<&TemplateOutcome>>::new();
     for outcome in outcomes {
@@ -119,13 +117,16 @@ impl fmt::Display for EvolutionReport {
         if self.without_propensity > 0 {
             writeln!(
                 f,
-                "{} generations without stored odds are counted, not compared",
+                "{} generations without stored propensities are counted, not compared",
                 self.without_propensity
             )?;
         }
-        if self.young + self.unanswered > 0 {
-            let Self { young, unanswered, .. } = self;
-            writeln!(f, "{young} generations are too young, {unanswered} were not answered")?;
+        if self.young + self.unlabelled > 0 {
+            let Self { young, unlabelled, .. } = self;
+            writeln!(
+                f,
+                "{young} generations are younger than the attribution window, {unlabelled} are not labelled"
+            )?;
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! What can be tuned of a template, and small changes of it.
+//! Settings of templates and small changes of them.
 
 use crate::error::{Error, Result, in_range};
 use rand::{RngExt, SeedableRng};
@@ -7,16 +7,15 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-/// The settings of a template that can be tuned; what is `None` or not named stays as the host has it.
+/// The settings of a template that variants change; `None` and unnamed settings are left to the host.
 ///
 /// ```
 /// use devmatrix_ml::experimentation::template_variants::TemplateSettings;
-/// let settings = TemplateSettings::default().at_temperature(0.7).with_examples(2).with_section("tests", false);
-/// settings.verify()?;
-/// # Ok::<(), devmatrix_ml::Error>(())
+/// let settings = TemplateSettings::default().with_temperature(0.7).with_examples(2).with_section("tests", false);
+/// assert_eq!(settings.max_examples, Some(2));
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct TemplateSettings {
     /// Sampling temperature, 0 to 2.
@@ -27,10 +26,9 @@ pub struct TemplateSettings {
     pub sections: BTreeMap<String, bool>,
 }
 
-/// What may be changed of settings, and by how much at a time; what a template has not set is not
-/// changed.
+/// The search space of settings: ranges and step sizes; settings that a template does not have are not changed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct SettingsSpace {
     /// The lowest temperature, 0 to 2.
@@ -49,10 +47,10 @@ pub struct SettingsSpace {
     pub sections: bool,
 }
 
-/// The one thing in which a variant differs from its parent.
+/// The one setting in which a variant differs from its parent.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum SettingChange {
+pub(crate) enum SettingChange {
     /// The temperature.
     Temperature {
         /// The parent's.
@@ -91,19 +89,19 @@ impl Default for SettingsSpace {
 }
 
 impl TemplateSettings {
-    /// The same at this temperature, 0 to 2.
+    /// Sets the temperature, 0 to 2.
     #[must_use]
-    pub fn at_temperature(self, temperature: f64) -> Self {
+    pub fn with_temperature(self, temperature: f64) -> Self {
         Self { temperature: Some(temperature), ..self }
     }
 
-    /// The same with at most so many examples.
+    /// Sets the number of examples at most.
     #[must_use]
     pub fn with_examples(self, most: u32) -> Self {
         Self { max_examples: Some(most), ..self }
     }
 
-    /// The same with a section in or out.
+    /// Sets whether a section is written into the prompt.
     #[must_use]
     pub fn with_section(mut self, name: impl Into<String>, on: bool) -> Self {
         self.sections.insert(name.into(), on);
@@ -111,10 +109,7 @@ impl TemplateSettings {
     }
 
     /// Checks every range.
-    ///
-    /// # Errors
-    /// `InvalidInput` naming the field and its value.
-    pub fn verify(&self) -> Result<()> {
+    pub(crate) fn validate(&self) -> Result<()> {
         match self.temperature {
             Some(t) if !(0.0..=2.0).contains(&t) => {
                 Err(Error::invalid(format!("a template's temperature is {t}, expected 0 to 2")))
@@ -123,7 +118,7 @@ impl TemplateSettings {
         }
     }
 
-    /// The settings after `change`.
+    /// Returns the settings after `change`.
     pub(super) fn changed(&self, change: &SettingChange) -> Self {
         let mut settings = self.clone();
         match change {
@@ -139,10 +134,7 @@ impl TemplateSettings {
 
 impl SettingsSpace {
     /// Checks every range.
-    ///
-    /// # Errors
-    /// `InvalidInput` naming the field and its value.
-    pub fn verify(&self) -> Result<()> {
+    pub(crate) fn validate(&self) -> Result<()> {
         let check = |name: &str, v, low, high| in_range(&format!("the settings' {name}"), v, low, high);
         check("max_temperature", self.max_temperature, 0.0, 2.0)?;
         check("min_temperature", self.min_temperature, 0.0, self.max_temperature)?;
@@ -152,8 +144,7 @@ impl SettingsSpace {
         check("examples_step", f64::from(self.examples_step), 1.0, 1000.0)
     }
 
-    /// A small change of `settings` to what is not among `tried`; which one hangs on `seed`. `None` where
-    /// nothing is left to try.
+    /// Draws a small change of `settings` that is not among `tried`; `None` where none is left.
     pub(super) fn propose(
         &self,
         settings: &TemplateSettings,
@@ -162,7 +153,7 @@ impl SettingsSpace {
     ) -> Option<SettingChange> {
         let mut open = self.changes(settings);
         open.retain(|change| !tried.contains(&&settings.changed(change)));
-        // First which setting, then how: sections, of which there may be many, do not crowd out the others.
+        // First the setting, then its value: many sections do not crowd out the others.
         let kinds: BTreeSet<u8> = open.iter().map(SettingChange::kind).collect();
         let mut rng = Pcg64Mcg::seed_from_u64(seed);
         let kind = *kinds.iter().nth(rng.random_range(0..kinds.len().max(1)))?;
@@ -171,7 +162,7 @@ impl SettingsSpace {
         Some(open.swap_remove(at))
     }
 
-    /// Every change that may be made.
+    /// Returns every possible change.
     fn changes(&self, settings: &TemplateSettings) -> Vec<SettingChange> {
         let mut all = Vec::new();
         if let Some(from) = settings.temperature {
@@ -230,7 +221,7 @@ mod tests {
     fn every_change_is_proposed_once_and_stays_in_range() {
         let space = SettingsSpace::default();
         let start =
-            TemplateSettings::default().at_temperature(0.9).with_examples(7).with_section("tests", true);
+            TemplateSettings::default().with_temperature(0.9).with_examples(7).with_section("tests", true);
         let mut tried = vec![start.clone()];
         for seed in 0..40 {
             let all: Vec<_> = tried.iter().collect();

@@ -1,35 +1,33 @@
-//! A share of the tasks for variants on trial.
+//! Traffic for variants on trial.
 
 use super::variant_registry::{VariantRegistry, VariantStatus};
 use crate::error::{Error, Result};
 use crate::routing::Candidate;
 
 impl VariantRegistry {
-    /// The odds of a policy, changed so that candidates whose template is on trial have `share` of them
-    /// together, evenly; the others keep what the policy gave them, as shares of the rest. What is drawn
-    /// from them keeps its propensity, and every variant on trial gets its turn whatever the policy
-    /// thinks of it. With a share of 0 (a critical task), none is tried.
+    /// Mixes the propensities of a policy with an even share for candidates whose template is on trial: together they have
+    /// `share`, the others keep their proportions in the rest. With a share of 0 (a critical task), none is tried.
     ///
     /// ```
-    /// # use devmatrix_ml::routing::{Candidate, Plan, templates::*};
+    /// # use devmatrix_ml::{experimentation::template_variants::*, routing::{Candidate, Plan}};
     /// # use devmatrix_ml::{event::TemplateId, models::TemplateCatalogue};
     /// # let catalogue = TemplateCatalogue::from_json(r#"[{"template_id": "a"}, {"template_id": "b"}]"#)?;
     /// # let now = "2025-03-03T09:00:00Z".parse().unwrap();
-    /// # let settings = TemplateSettings::default().at_temperature(0.7);
+    /// # let settings = TemplateSettings::default().with_temperature(0.7);
     /// # let mut registry = VariantRegistry::of(&catalogue, |_| settings.clone(), now)?;
     /// # let variant = registry.propose(&TemplateId::new("a")?, &SettingsSpace::default(), now, 1)?.unwrap();
     /// # registry.start_trial(&variant, now)?;
     /// let mut plan = Plan::by_llm("sonnet");
     /// plan.template = Some(TemplateId::new("a")?);
     /// let candidates = registry.candidates(&Candidate::new("sonnet", plan)); // a and a~1
-    /// let propensities = registry.trial_propensities(&candidates, &[1.0, 0.0], 0.2)?; // a greedy policy's propensities
+    /// let propensities = registry.trial_propensities(&candidates, &[1.0, 0.0], 0.2)?; // of a greedy policy
     /// assert_eq!(propensities, [0.8, 0.2]);
     /// # Ok::<(), devmatrix_ml::Error>(())
     /// ```
     ///
     /// # Errors
-    /// `InvalidInput` where the odds are not one a candidate from 0 to 1 that add up to 1, or the share
-    /// is not 0 to 0.5.
+    /// `InvalidInput` where the propensities are not one a candidate from 0 to 1 that add up to 1, or the share is not 0 to
+    /// 0.5.
     pub fn trial_propensities(
         &self,
         candidates: &[Candidate],
@@ -41,7 +39,9 @@ impl VariantRegistry {
             propensities.len() == candidates.len() && propensities.iter().all(|p| (0.0..=1.0).contains(p));
         if !(each && (sum - 1.0).abs() <= 1e-6) {
             let (n, all) = (propensities.len(), candidates.len());
-            return Err(Error::invalid(format!("{n} odds of {all} candidates add up to {sum}, expected 1")));
+            return Err(Error::invalid(format!(
+                "{n} propensities of {all} candidates add up to {sum}, expected 1"
+            )));
         }
         if !(0.0..=0.5).contains(&share) {
             return Err(Error::invalid(format!("the share on trial is {share}, expected 0 to 0.5")));
@@ -60,7 +60,7 @@ impl VariantRegistry {
         let of = |(p, tried): (&f64, &bool)| match tried {
             true => share / count as f64,
             false if rest > 0.0 => (1.0 - share) * p / rest,
-            // A policy that wants nothing but what is on trial has no say.
+            // The policy chose only candidates on trial.
             false => (1.0 - share) / others,
         };
         Ok(propensities.iter().zip(&tried).map(of).collect())

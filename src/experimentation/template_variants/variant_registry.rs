@@ -1,4 +1,4 @@
-//! What a host's templates have become.
+//! The registry of template variants.
 
 use super::settings::{SettingChange, SettingsSpace, TemplateSettings};
 use crate::error::{Error, ErrorKind, Result};
@@ -10,69 +10,66 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// Where a variant stands.
+/// The status of a variant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum VariantStatus {
-    /// Thought of.
+    /// Proposed, not used yet.
     Proposed,
     /// Tried for a share of the tasks.
     Trial,
-    /// In force.
+    /// Active.
     Promoted,
-    /// Not used any more; it may be taken up again.
+    /// Not used any more; it may be restored.
     Retired,
 }
 
-/// A change of status, with why.
+/// A change of status with its reason.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct StatusChange {
-    /// When.
-    pub at: DateTime<Utc>,
-    /// What it became.
-    pub to: VariantStatus,
-    /// The evidence.
-    pub why: String,
+pub(super) struct StatusChange {
+    pub(super) at: DateTime<Utc>,
+    pub(super) to: VariantStatus,
+    #[serde(alias = "why")]
+    pub(super) reason: String,
 }
 
-/// A template of the host's own, or a variant of one.
+/// A template of the host, or a variant of one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Variant {
     /// Its name in events.
     pub id: TemplateId,
-    /// What it is a variant of; `None` for the host's own.
+    /// The template that it is a variant of; `None` for a template of the host.
     pub parent: Option<TemplateId>,
-    /// What was changed of the parent.
-    pub change: Option<SettingChange>,
-    /// The host's own template that it descends from.
-    pub root: TemplateId,
-    /// What it is made for: the first task type of the host's own template, or `any`.
-    pub kind: String,
-    /// Which of the root's variants it is, from 1; 0 for the root.
-    pub number: u32,
+    /// The change from the parent.
+    pub(super) change: Option<SettingChange>,
+    /// The template of the host that it descends from.
+    pub(super) root: TemplateId,
+    /// The first task type of the host's template, or `any`.
+    pub(super) kind: String,
+    /// The number among the root's variants, from 1; 0 for the root.
+    pub(super) number: u32,
     /// Its settings.
     pub settings: TemplateSettings,
-    /// What became of it, the newest last; at least one.
-    pub log: Vec<StatusChange>,
+    /// Its changes of status, the newest last; at least one.
+    pub(super) log: Vec<StatusChange>,
 }
 
-/// The host's own templates with all their variants.
+/// The templates of a host with all their variants.
 ///
 /// ```
 /// use devmatrix_ml::experimentation::template_variants::{VariantRegistry, SettingsSpace, TemplateSettings, VariantStatus};
 /// use devmatrix_ml::models::TemplateCatalogue;
 /// let catalogue = TemplateCatalogue::from_json(r#"[{"template_id": "rest-crud", "task_types": ["backend"]}]"#)?;
 /// let now = "2025-03-03T09:00:00Z".parse().unwrap();
-/// let settings = TemplateSettings::default().at_temperature(0.7).with_examples(2);
+/// let settings = TemplateSettings::default().with_temperature(0.7).with_examples(2);
 /// let mut registry = VariantRegistry::of(&catalogue, |_| settings.clone(), now)?;
 /// let parent = registry.iter().next().unwrap().id.clone();
 /// let variant = registry.propose(&parent, &SettingsSpace::default(), now, 1)?.unwrap();
 /// registry.start_trial(&variant, now)?;
 /// assert_eq!(registry.get(&variant).unwrap().status(), VariantStatus::Trial);
 /// println!("{}", registry.get(&variant).unwrap()); // rest-crud~1 (backend, of rest-crud: 2 to 4 examples): trial
-/// // It is kept as JSON.
+/// // It is stored as JSON.
 /// let kept: VariantRegistry = serde_json::from_str(&serde_json::to_string(&registry).unwrap()).unwrap();
 /// assert_eq!(kept, registry);
 /// # Ok::<(), devmatrix_ml::Error>(())
@@ -84,7 +81,7 @@ pub struct VariantRegistry {
 }
 
 impl VariantRegistry {
-    /// The lineage of a host's templates, all of them in force; `settings` says how each is set.
+    /// Creates a registry of a host's templates, all of them active, with their `settings`.
     ///
     /// # Errors
     /// `InvalidInput` where a setting is out of range.
@@ -101,28 +98,32 @@ impl VariantRegistry {
             kind: profile.task_types.first().cloned().unwrap_or_else(|| "any".to_owned()),
             number: 0,
             settings: settings(profile),
-            log: vec![StatusChange { at: now, to: VariantStatus::Promoted, why: "the host's own".into() }],
+            log: vec![StatusChange {
+                at: now,
+                to: VariantStatus::Promoted,
+                reason: "template of the host".into(),
+            }],
         };
         catalogue.iter().map(root).collect::<Vec<_>>().try_into()
     }
 
-    /// All of them, by id.
+    /// Returns all templates and variants, by id.
     pub fn iter(&self) -> impl Iterator<Item = &Variant> {
         self.variants.values()
     }
 
-    /// The variant of that id.
+    /// Returns the variant of that id.
     pub fn get(&self, id: &TemplateId) -> Option<&Variant> {
         self.variants.get(id)
     }
 
-    /// The variant of `root` that is in force.
+    /// Returns the active variant of `root`.
     pub fn active(&self, root: &TemplateId) -> Option<&Variant> {
         self.iter().find(|v| v.root == *root && v.status() == VariantStatus::Promoted)
     }
 
-    /// Proposes a variant of `parent` with one small change that was never tried of its root; `None`
-    /// where nothing is left to try. Which one hangs on `seed`.
+    /// Proposes a variant of `parent` with one small change that was never tried of its root, drawn with `seed`; `None`
+    /// where none is left.
     ///
     /// # Errors
     /// `NotFound` where there is no such parent; `InvalidInput` where the space is out of range.
@@ -133,7 +134,7 @@ impl VariantRegistry {
         now: DateTime<Utc>,
         seed: u64,
     ) -> Result<Option<TemplateId>> {
-        space.verify()?;
+        space.validate()?;
         let of = self.find(parent)?;
         let family: Vec<_> = self.iter().filter(|other| other.root == of.root).collect();
         let tried: Vec<_> = family.iter().map(|other| &other.settings).collect();
@@ -153,21 +154,21 @@ impl VariantRegistry {
             kind: of.kind.clone(),
             number,
             settings: of.settings.changed(&change),
-            log: vec![StatusChange { at: now, to: VariantStatus::Proposed, why: change.to_string() }],
+            log: vec![StatusChange { at: now, to: VariantStatus::Proposed, reason: change.to_string() }],
             change: Some(change),
         };
         self.variants.insert(id.clone(), variant);
         Ok(Some(id))
     }
 
-    /// Puts a variant on trial; nothing changes where it is already, or is in force.
+    /// Puts a variant on trial; nothing changes where it is on trial or active.
     ///
     /// # Errors
     /// `NotFound` where there is none; `Conflict` where it was retired: see [`VariantRegistry::restore`].
     pub fn start_trial(&mut self, id: &TemplateId, now: DateTime<Utc>) -> Result<()> {
         match self.find(id)?.status() {
             VariantStatus::Proposed => {
-                self.set(id, VariantStatus::Trial, "tried for a share of the tasks", now)
+                self.set(id, VariantStatus::Trial, "on trial for a share of the tasks", now)
             }
             VariantStatus::Trial | VariantStatus::Promoted => Ok(()),
             VariantStatus::Retired => {
@@ -176,80 +177,80 @@ impl VariantRegistry {
         }
     }
 
-    /// Puts a variant in force in place of the one of its root that is; nothing changes where it is.
+    /// Makes a variant the active one of its root, whose active one is retired; nothing changes where it is active.
     ///
     /// # Errors
     /// `NotFound` where there is none.
-    pub fn promote(&mut self, id: &TemplateId, why: &str, now: DateTime<Utc>) -> Result<()> {
+    pub fn promote(&mut self, id: &TemplateId, reason: &str, now: DateTime<Utc>) -> Result<()> {
         let root = self.find(id)?.root.clone();
         let before = self.active(&root).map(|variant| variant.id.clone());
         if before.as_ref() == Some(id) {
             return Ok(());
         }
         if let Some(before) = before {
-            self.set(&before, VariantStatus::Retired, &format!("replaced by {id}: {why}"), now)?;
+            self.set(&before, VariantStatus::Retired, &format!("replaced by {id}: {reason}"), now)?;
         }
-        self.set(id, VariantStatus::Promoted, why, now)
+        self.set(id, VariantStatus::Promoted, reason, now)
     }
 
     /// Retires a template; nothing changes where it is retired.
     ///
     /// # Errors
-    /// `NotFound` where there is none; `Conflict` where it is the last one of its kind in force.
-    pub fn retire(&mut self, id: &TemplateId, why: &str, now: DateTime<Utc>) -> Result<()> {
+    /// `NotFound` where there is none; `Conflict` where it is the last active one of its kind.
+    pub fn retire(&mut self, id: &TemplateId, reason: &str, now: DateTime<Utc>) -> Result<()> {
         let variant = self.find(id)?;
         if variant.status() == VariantStatus::Promoted {
             let kind = variant.kind.clone();
             let active = |v: &&Variant| v.kind == kind && v.status() == VariantStatus::Promoted;
             if self.iter().filter(active).count() == 1 {
-                let what = format!("template {id} is the last one in force for {kind}: it is not retired");
+                let what = format!("template {id} is the last active one for {kind}: it is not retired");
                 return Err(Error::new(ErrorKind::Conflict, what));
             }
         }
         match self.find(id)?.status() {
             VariantStatus::Retired => Ok(()),
-            _ => self.set(id, VariantStatus::Retired, why, now),
+            _ => self.set(id, VariantStatus::Retired, reason, now),
         }
     }
 
-    /// Takes up a retired template again: in force where nothing of its root is, else on trial. Nothing
-    /// changes where it is not retired.
+    /// Restores a retired template: active where none of its root is, else on trial. Nothing changes where it is not
+    /// retired.
     ///
     /// # Errors
     /// `NotFound` where there is none.
-    pub fn restore(&mut self, id: &TemplateId, why: &str, now: DateTime<Utc>) -> Result<()> {
+    pub fn restore(&mut self, id: &TemplateId, reason: &str, now: DateTime<Utc>) -> Result<()> {
         let variant = self.find(id)?;
         let alone = self.active(&variant.root).is_none();
         match variant.status() {
-            VariantStatus::Retired if alone => self.set(id, VariantStatus::Promoted, why, now),
-            VariantStatus::Retired => self.set(id, VariantStatus::Trial, why, now),
+            VariantStatus::Retired if alone => self.set(id, VariantStatus::Promoted, reason, now),
+            VariantStatus::Retired => self.set(id, VariantStatus::Trial, reason, now),
             _ => Ok(()),
         }
     }
 
-    /// The host's templates as they are now: each that is in force or on trial, described as the one of
-    /// the host's own that it descends from, and those that the lineage does not know.
+    /// Returns the catalogue with each active template and each on trial, described as the template of the host that it
+    /// descends from, and those that the registry does not know.
     ///
     /// # Errors
     /// `InvalidInput` where the host has too many.
     pub fn catalogue(&self, of: &TemplateCatalogue) -> Result<TemplateCatalogue> {
         let unknown = of.iter().filter(|profile| !self.variants.contains_key(&profile.template_id)).cloned();
-        let living = self.iter().filter(|variant| variant.is_living()).filter_map(|variant| {
+        let in_use = self.iter().filter(|variant| variant.is_in_use()).filter_map(|variant| {
             let profile = of.get(&variant.root)?.clone();
             let since = variant.log.first().map(|first| first.at);
             let created_at = if variant.parent.is_some() { since } else { profile.created_at };
             Some(TemplateProfile { template_id: variant.id.clone(), created_at, ..profile })
         });
-        TemplateCatalogue::new(unknown.chain(living))
+        TemplateCatalogue::new(unknown.chain(in_use))
     }
 
-    /// `candidate` with each living variant of its template's root, named after it (`sonnet/rest-crud~1`),
-    /// with its temperature and examples; itself where it has no template that the lineage knows. What
-    /// sections a variant has the host looks up in [`Variant::settings`].
+    /// Returns `candidate` with each variant in use of its template's root, named after it (`sonnet/rest-crud~1`), with its
+    /// temperature and examples; itself where it has no template that the registry knows. Sections are in
+    /// [`Variant::settings`].
     pub fn candidates(&self, candidate: &Candidate) -> Vec<Candidate> {
         let template = candidate.plan.template.as_ref().and_then(|id| self.get(id));
         let Some(template) = template else { return vec![candidate.clone()] };
-        let living = self.iter().filter(|variant| variant.root == template.root && variant.is_living());
+        let in_use = self.iter().filter(|variant| variant.root == template.root && variant.is_in_use());
         let with = |variant: &Variant| {
             let settings = &variant.settings;
             let mut plan = Plan { template: Some(variant.id.clone()), ..candidate.plan.clone() };
@@ -263,31 +264,31 @@ impl VariantRegistry {
                 ..candidate.clone()
             }
         };
-        living.map(with).collect()
+        in_use.map(with).collect()
     }
 
     pub(super) fn find(&self, id: &TemplateId) -> Result<&Variant> {
-        let lacking = || Error::new(ErrorKind::NotFound, format!("the lineage has no template {id}"));
+        let lacking = || Error::new(ErrorKind::NotFound, format!("the registry has no template {id}"));
         self.variants.get(id).ok_or_else(lacking)
     }
 
-    fn set(&mut self, id: &TemplateId, to: VariantStatus, why: &str, at: DateTime<Utc>) -> Result<()> {
+    fn set(&mut self, id: &TemplateId, to: VariantStatus, reason: &str, at: DateTime<Utc>) -> Result<()> {
         self.find(id)?;
         if let Some(variant) = self.variants.get_mut(id) {
-            variant.log.push(StatusChange { at, to, why: why.to_owned() });
+            variant.log.push(StatusChange { at, to, reason: reason.to_owned() });
         }
         Ok(())
     }
 }
 
 impl Variant {
-    /// Where it stands.
+    /// Returns its status.
     pub fn status(&self) -> VariantStatus {
         self.log.last().map_or(VariantStatus::Proposed, |last| last.to)
     }
 
-    /// Whether it may be chosen.
-    pub(super) fn is_living(&self) -> bool {
+    /// Returns whether it may be chosen.
+    pub(super) fn is_in_use(&self) -> bool {
         matches!(self.status(), VariantStatus::Trial | VariantStatus::Promoted)
     }
 }
@@ -313,16 +314,16 @@ impl fmt::Display for VariantStatus {
     }
 }
 
-/// Checks that every parent is an earlier variant of the same root, so that there is no circle.
+/// Checks that every parent is an earlier variant of the same root, so that there is no cycle.
 impl TryFrom<Vec<Variant>> for VariantRegistry {
     type Error = Error;
 
     fn try_from(all: Vec<Variant>) -> Result<Self> {
         let mut variants = BTreeMap::new();
         for variant in all {
-            variant.settings.verify().map_err(|e| e.context(&variant.id))?;
+            variant.settings.validate().map_err(|e| e.context(&variant.id))?;
             if let Some(twice) = variants.insert(variant.id.clone(), variant) {
-                return Err(Error::invalid(format!("template {} is in the lineage twice", twice.id)));
+                return Err(Error::invalid(format!("template {} is in the registry twice", twice.id)));
             }
         }
         for variant in variants.values() {

@@ -1,18 +1,19 @@
-//! Templates evolve: what is better is found, and luck is not promoted.
+//! Template variants: better ones are found, and chance is not promoted.
 #![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
 
-use chrono::{DateTime, TimeDelta, Utc};
-use devmatrix_ml::ErrorKind;
-use devmatrix_ml::event::{
-    Completion, Decision, Feedback, GenerationEvent, Known, Started, TemplateId, UserAction,
-};
-use devmatrix_ml::experimentation::template_variants::{
+use super::report::VerdictKind;
+use super::{
     EvolutionOptions, EvolutionReport, LoggedTemplates, LoggedTemplatesOptions, SettingsSpace,
-    TemplateSettings, Variant, VariantRegistry, VariantStatus, VerdictKind,
+    TemplateSettings, Variant, VariantRegistry, VariantStatus,
 };
-use devmatrix_ml::models::TemplateCatalogue;
-use devmatrix_ml::routing::{Candidate, Objective, Plan, draw};
-use devmatrix_ml::simulate::{Generation, Simulator, SimulatorOptions};
+use crate::ErrorKind;
+use crate::event::{Completion, Decision, Feedback, GenerationEvent, Known, Started, TemplateId, UserAction};
+use crate::models::TemplateCatalogue;
+use crate::routing::{Candidate, Objective, Plan, draw};
+use crate::simulate::{Generation, Simulator, SimulatorOptions};
+use crate::store::{EventStore, MemoryStore};
+use chrono::{DateTime, TimeDelta, Utc};
+use futures_executor::block_on;
 use proptest::prelude::*;
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
@@ -40,7 +41,7 @@ fn catalogue() -> TemplateCatalogue {
 
 /// Hot, with one example: the world likes it cooler, with more of them.
 fn settings() -> TemplateSettings {
-    TemplateSettings::default().at_temperature(1.0).with_examples(1).with_section("tests", true)
+    TemplateSettings::default().with_temperature(1.0).with_examples(1).with_section("tests", true)
 }
 
 fn registry() -> VariantRegistry {
@@ -64,8 +65,12 @@ fn tasks(seed: u64, count: usize) -> (Simulator, Vec<Generation>) {
 }
 
 /// A run over `tasks`: three variants of `house` are always on trial for three in ten tasks, judged
-/// after every 500. `odds` is the true probability of success of a task done by a candidate.
-fn run(tasks: &[Generation], seed: u64, odds: impl Fn(&Generation, &Candidate) -> f64) -> VariantRegistry {
+/// after every 500. `propensities` is the true probability of success of a task done by a candidate.
+fn run(
+    tasks: &[Generation],
+    seed: u64,
+    propensities: impl Fn(&Generation, &Candidate) -> f64,
+) -> VariantRegistry {
     let mut registry = registry();
     let mut plan = Plan::by_llm("claude-sonnet-4.5");
     plan.template = Some(id("house"));
@@ -75,9 +80,8 @@ fn run(tasks: &[Generation], seed: u64, odds: impl Fn(&Generation, &Candidate) -
     for (number, task) in tasks.iter().enumerate() {
         let at = task.context.started_at.unwrap();
         if number % 500 == 0 {
-            let past =
-                LoggedTemplates::of(events.clone(), &known, &deadline(), at + TimeDelta::days(1)).unwrap();
-            let report = registry.judge(&past, &EvolutionOptions::default()).unwrap();
+            let past = logged(&events, &known, &window(), at + TimeDelta::days(1));
+            let report = registry.evaluate(&past, &EvolutionOptions::default()).unwrap();
             registry.apply(&report, at).unwrap();
             keep_three_on_trial(&mut registry, at, rng.random());
         }
@@ -91,15 +95,28 @@ fn run(tasks: &[Generation], seed: u64, odds: impl Fn(&Generation, &Candidate) -
         let even = vec![1.0 / candidates.len() as f64; candidates.len()];
         let shares = registry.trial_propensities(&candidates, &even, 0.3).unwrap();
         let chosen = draw(&shares, rng.random_range(0.0..1.0)).unwrap();
-        let success = rng.random_range(0.0..1.0) < odds(task, &candidates[chosen]);
+        let success = rng.random_range(0.0..1.0) < propensities(task, &candidates[chosen]);
         events.push(event(task, &candidates, shares, chosen, success));
     }
     registry
 }
 
-fn deadline() -> LoggedTemplatesOptions {
+/// The generations as read from a store.
+fn logged(
+    events: &[GenerationEvent],
+    candidates: &[Candidate],
+    options: &LoggedTemplatesOptions,
+    now: DateTime<Utc>,
+) -> LoggedTemplates {
+    let store = MemoryStore::new();
+    let records = events.iter().flat_map(|event| event.clone().into_records().unwrap()).collect();
+    block_on(store.append(records)).unwrap();
+    block_on(LoggedTemplates::read(&store, candidates, options, now)).unwrap()
+}
+
+fn window() -> LoggedTemplatesOptions {
     let mut options = LoggedTemplatesOptions::default();
-    options.deadline = TimeDelta::hours(2);
+    options.window = TimeDelta::hours(2);
     options
 }
 
@@ -118,14 +135,14 @@ fn keep_three_on_trial(registry: &mut VariantRegistry, at: DateTime<Utc>, seed: 
 fn event(
     task: &Generation,
     candidates: &[Candidate],
-    odds: Vec<f64>,
+    propensities: Vec<f64>,
     chosen: usize,
     success: bool,
 ) -> GenerationEvent {
     let at = task.context.started_at.unwrap();
     let mut started = Started::from(candidates[chosen].plan.apply(&task.context));
     let names = candidates.iter().map(|candidate| candidate.name.clone()).collect();
-    started.decision = Some(Decision::drawn("even 1", names, odds, chosen).unwrap());
+    started.decision = Some(Decision::drawn("even 1", names, propensities, chosen).unwrap());
     let mut event = GenerationEvent::new(task.event_id.clone(), at, started);
     let mut done = Completion::default();
     (done.cost_usd, done.generation_time_seconds) = (Some(0.02), Some(20.0));
@@ -142,7 +159,7 @@ fn truth(world: &Simulator, tasks: &[Generation], settings: &TemplateSettings) -
     tasks.iter().map(of).sum::<f64>() / tasks.len() as f64
 }
 
-fn set(task: &Generation, settings: &TemplateSettings) -> devmatrix_ml::event::TaskContext {
+fn set(task: &Generation, settings: &TemplateSettings) -> crate::event::TaskContext {
     let mut plan = Plan::by_llm("claude-sonnet-4.5");
     plan.template = Some(id("house"));
     (plan.temperature, plan.max_examples) = (settings.temperature, settings.max_examples);
@@ -161,7 +178,7 @@ fn a_better_variant_is_found_and_promoted() {
         let (before, after) = (truth(&world, &tasks, &settings()), truth(&world, &tasks, &best.settings));
         println!(
             "seed {seed}: success {before:.3} to {after:.3}; {best}, {:?}",
-            best.log.last().unwrap().why
+            best.log.last().unwrap().reason
         );
         assert!(best.parent.is_none() || after > before, "only what is better is promoted");
         found += u64::from(after > before);
@@ -170,7 +187,7 @@ fn a_better_variant_is_found_and_promoted() {
 }
 
 #[test]
-fn where_all_are_equal_luck_is_not_promoted() {
+fn where_all_are_equal_chance_is_not_promoted() {
     let (_, tasks) = tasks(1, 4000);
     let (mut promoted, mut tried, runs) = (0, 0, runs(6));
     for seed in 0..runs {
@@ -179,12 +196,12 @@ fn where_all_are_equal_luck_is_not_promoted() {
         tried += registry.iter().filter(|variant| variant.parent.is_some()).count();
     }
     println!("{promoted} of {runs} runs promoted one of {tried} variants");
-    // At 5 %, more than two of six has odds of 1 in 450.
+    // At 5 %, more than two of six has propensities of 1 in 450.
     assert!(promoted <= 2.max(runs * 8 / 100), "{promoted} of {runs}");
 }
 
 /// `house` and `other` for tasks of one type; `house` succeeds for 80 %, `other` for `success`.
-fn duel(success: f64, odds: [f64; 2], count: usize) -> EvolutionReport {
+fn duel(success: f64, propensities: [f64; 2], count: usize) -> EvolutionReport {
     let (_, tasks) = tasks(1, count);
     let with = |name: &str| {
         let mut plan = Plan::default();
@@ -195,13 +212,13 @@ fn duel(success: f64, odds: [f64; 2], count: usize) -> EvolutionReport {
     let mut rng = Pcg64Mcg::seed_from_u64(5);
     let events = tasks.into_iter().map(|mut task| {
         task.context.task_type = Some("backend".into());
-        let chosen = usize::from(rng.random_range(0.0..1.0) >= odds[0]);
+        let chosen = usize::from(rng.random_range(0.0..1.0) >= propensities[0]);
         let approved = rng.random_range(0.0..1.0) < [0.8, success][chosen];
-        event(&task, &candidates, odds.to_vec(), chosen, approved)
+        event(&task, &candidates, propensities.to_vec(), chosen, approved)
     });
     let later = now() + TimeDelta::days(400);
-    let past = LoggedTemplates::of(events, &candidates, &deadline(), later).unwrap();
-    registry().judge(&past, &EvolutionOptions::default()).unwrap()
+    let past = logged(&events.collect::<Vec<_>>(), &candidates, &window(), later);
+    registry().evaluate(&past, &EvolutionOptions::default()).unwrap()
 }
 
 #[test]
@@ -210,7 +227,7 @@ fn a_loser_is_retired_and_the_last_of_a_kind_is_not() {
     let verdict = |name: &str| report.verdicts.iter().find(|verdict| verdict.template == id(name)).unwrap();
     assert_eq!(verdict("other").verdict, VerdictKind::Retire, "{report}");
     assert_eq!(verdict("house").verdict, VerdictKind::Continue);
-    assert!(verdict("other").reasons[0].starts_with("beaten beyond doubt: -0."), "{report}");
+    assert!(verdict("other").reasons[0].starts_with("significantly worse: -0."), "{report}");
     let mut registry = registry();
     assert_eq!(registry.apply(&report, now()).unwrap(), [id("other")]);
     let once = registry.clone();
@@ -218,7 +235,7 @@ fn a_loser_is_retired_and_the_last_of_a_kind_is_not() {
     assert_eq!(registry, once, "a report applied twice");
     let error = registry.retire(&id("house"), "", now()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Conflict);
-    assert!(error.to_string().contains("the last one in force for backend"), "{error}");
+    assert!(error.to_string().contains("the last active one for backend"), "{error}");
     registry.restore(&id("other"), "the library it needs is back", now()).unwrap();
     assert_eq!(registry.get(&id("other")).unwrap().status(), VariantStatus::Promoted);
     // No difference: nobody is retired.
@@ -226,7 +243,7 @@ fn a_loser_is_retired_and_the_last_of_a_kind_is_not() {
 }
 
 #[test]
-fn odds_do_not_decide_who_wins_and_the_report_can_be_read() {
+fn propensities_do_not_bias_the_comparison_and_the_report_can_be_read() {
     let (even, uneven) = (duel(0.6, [0.5, 0.5], 3000), duel(0.6, [0.9, 0.1], 3000));
     let gap = |report: &EvolutionReport| report.verdicts[0].contrasts[0].difference;
     assert!((gap(&even) - 0.2).abs() < 0.05 && (gap(&uneven) - 0.2).abs() < 0.06, "{even} {uneven}");
@@ -238,22 +255,25 @@ fn odds_do_not_decide_who_wins_and_the_report_can_be_read() {
 }
 
 #[test]
-fn what_has_no_odds_is_counted_and_not_compared() {
+fn generations_without_propensities_are_counted_and_not_compared() {
     let (_, tasks) = tasks(1, 300);
     let events = tasks.into_iter().map(|mut task| {
         task.context.template_id = Some(id("house"));
         task.into_event()
     });
-    let past =
-        LoggedTemplates::of(events, &[], &LoggedTemplatesOptions::default(), now() + TimeDelta::days(400))
-            .unwrap();
-    let report = registry().judge(&past, &EvolutionOptions::default()).unwrap();
+    let past = logged(
+        &events.collect::<Vec<_>>(),
+        &[],
+        &LoggedTemplatesOptions::default(),
+        now() + TimeDelta::days(400),
+    );
+    let report = registry().evaluate(&past, &EvolutionOptions::default()).unwrap();
     assert!(
         report.without_propensity > 200 && report.records.iter().all(|record| record.quality.is_some()),
         "{report}"
     );
     assert!(report.verdicts.iter().all(|verdict| verdict.contrasts.is_empty()));
-    assert!(report.to_string().contains("without stored odds are counted, not compared"));
+    assert!(report.to_string().contains("without stored propensities are counted, not compared"));
 }
 
 #[test]
@@ -278,7 +298,7 @@ fn bad_input_is_named() {
     let refuse = |change: fn(&mut EvolutionOptions), what: &str| {
         let mut options = EvolutionOptions::default();
         change(&mut options);
-        let error = registry().judge(&LoggedTemplates::default(), &options).unwrap_err();
+        let error = registry().evaluate(&LoggedTemplates::default(), &options).unwrap_err();
         assert!(error.kind() == ErrorKind::InvalidInput && error.to_string().contains(what), "{error}");
     };
     refuse(|o| o.alpha = f64::NAN, "alpha is NaN");
@@ -297,22 +317,22 @@ fn bad_input_is_named() {
     let error = registry().propose(&id("house"), &wide, now(), 1).unwrap_err();
     assert!(error.to_string().contains("temperature_step is inf"), "{error}");
     assert_eq!(registry().propose(&id("none"), &space(), now(), 1).unwrap_err().kind(), ErrorKind::NotFound);
-    let hot = TemplateSettings::default().at_temperature(3.0);
+    let hot = TemplateSettings::default().with_temperature(3.0);
     let error = VariantRegistry::of(&catalogue(), |_| hot.clone(), now()).unwrap_err().to_string();
     assert!(error.contains("temperature is 3"), "{error}");
     let candidates = [Candidate::by_llm("a"), Candidate::by_llm("b")];
-    for (odds, share) in
+    for (propensities, share) in
         [(vec![1.0], 0.1), (vec![0.5, 0.6], 0.1), (vec![f64::NAN, 1.0], 0.1), (vec![0.5, 0.5], 0.6)]
     {
         assert_eq!(
-            registry().trial_propensities(&candidates, &odds, share).unwrap_err().kind(),
+            registry().trial_propensities(&candidates, &propensities, share).unwrap_err().kind(),
             ErrorKind::InvalidInput
         );
     }
 }
 
 #[test]
-fn a_lineage_with_a_circle_is_refused() {
+fn a_registry_with_a_cycle_is_refused() {
     let mut registry = registry();
     let one = registry.propose(&id("house"), &space(), now(), 1).unwrap().unwrap();
     let two = registry.propose(&one, &space(), now(), 2).unwrap().unwrap();
@@ -322,7 +342,7 @@ fn a_lineage_with_a_circle_is_refused() {
     assert!(error.contains("house~1: its parent is no earlier variant"), "{error}");
 }
 
-/// What can be done to a lineage.
+/// What can be done to a registry.
 #[derive(Debug, Clone, Copy)]
 enum Act {
     Propose(u64),
@@ -343,7 +363,7 @@ fn acts() -> impl Strategy<Value = Vec<(Act, usize)>> {
     proptest::collection::vec((act, 0..50_usize), 0..40)
 }
 
-fn perform(registry: &mut VariantRegistry, act: Act, on: &TemplateId) -> devmatrix_ml::Result<()> {
+fn perform(registry: &mut VariantRegistry, act: Act, on: &TemplateId) -> crate::Result<()> {
     match act {
         Act::Propose(seed) => registry.propose(on, &space(), now(), seed).map(|_| ()),
         Act::Try => registry.start_trial(on, now()),
@@ -357,7 +377,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
-    fn whatever_is_done_the_lineage_stays_sound(acts in acts()) {
+    fn any_operations_leave_the_registry_valid(acts in acts()) {
         let mut registry = registry();
         for (act, place) in acts {
             let all: Vec<_> = registry.iter().map(|variant| variant.id.clone()).collect();
@@ -374,8 +394,8 @@ proptest! {
                 prop_assert!(registry.iter().any(|v| v.kind == kind && v.status() == VariantStatus::Promoted));
             }
             for root in ["house", "other", "page"] {
-                let in_force = |v: &&Variant| v.root == id(root) && v.status() == VariantStatus::Promoted;
-                prop_assert!(registry.iter().filter(in_force).count() <= 1);
+                let is_active = |v: &&Variant| v.root == id(root) && v.status() == VariantStatus::Promoted;
+                prop_assert!(registry.iter().filter(is_active).count() <= 1);
             }
         }
         let kept: VariantRegistry = serde_json::from_str(&serde_json::to_string(&registry).unwrap()).unwrap();
@@ -383,7 +403,7 @@ proptest! {
     }
 
     #[test]
-    fn odds_with_trials_add_up_to_one(parts in proptest::collection::vec(0.0..1.0_f64, 3), share in 0.0..=0.5_f64) {
+    fn propensities_with_trials_add_up_to_one(parts in proptest::collection::vec(0.0..1.0_f64, 3), share in 0.0..=0.5_f64) {
         let mut registry = registry();
         for seed in 0..2 {
             let new = registry.propose(&id("house"), &space(), now(), seed).unwrap().unwrap();
@@ -393,8 +413,8 @@ proptest! {
         plan.template = Some(id("house"));
         let candidates = registry.candidates(&Candidate::new("x", plan));
         let sum: f64 = parts.iter().sum();
-        let odds: Vec<_> = parts.iter().map(|p| if sum > 0.0 { p / sum } else { 1.0 / 3.0 }).collect();
-        let shares = registry.trial_propensities(&candidates, &odds, share).unwrap();
+        let propensities: Vec<_> = parts.iter().map(|p| if sum > 0.0 { p / sum } else { 1.0 / 3.0 }).collect();
+        let shares = registry.trial_propensities(&candidates, &propensities, share).unwrap();
         prop_assert!((shares.iter().sum::<f64>() - 1.0).abs() < 1e-9);
         prop_assert!((shares[1] + shares[2] - share).abs() < 1e-9);
     }

@@ -1,17 +1,19 @@
-//! Experiments: who gets what, and what may be concluded.
+//! A/B tests: assignment, error rates and power.
 #![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
 
-use chrono::{DateTime, TimeDelta, Utc};
-use devmatrix_ml::event::{
+use super::data::Observation;
+use super::spec::Experiment;
+use super::{
+    AnalysisOptions, Arm, ExperimentData, ExperimentReport, ExperimentSpec, ExperimentVerdict, Experiments,
+    GuardrailMetric, Layer, Metric, RampStep,
+};
+use crate::event::{
     EventId, Feedback, GenerationEvent, Known, ShownPrediction, Started, TaskContext, TaskId, UserAction,
     UserId,
 };
-use devmatrix_ml::experimentation::Unit;
-use devmatrix_ml::experimentation::ab_tests::{
-    AnalysisOptions, Arm, Experiment, ExperimentData, ExperimentReport, ExperimentSpec, ExperimentVerdict,
-    Experiments, GuardrailMetric, Layer, Metric, Observation, RampStep,
-};
-use devmatrix_ml::store::{EventStore, MemoryStore};
+use crate::experimentation::Unit;
+use crate::store::{EventStore, MemoryStore};
+use chrono::{DateTime, TimeDelta, Utc};
 use futures_executor::block_on;
 use proptest::prelude::*;
 use rand::{RngExt, SeedableRng};
@@ -38,14 +40,14 @@ fn experiment(name: &str, shares: &[f64]) -> Experiment {
     Experiment::new(spec(name, shares)).unwrap()
 }
 
-/// Users with odds of their own come over time; outcomes come in `looks` portions.
+/// Users with success rates of their own come over time; outcomes come in `analyses` portions.
 struct Trial {
     effect: f64,
     dearer: f64,
     users: u64,
-    looks: u64,
+    analyses: u64,
     options: AnalysisOptions,
-    foretold: bool,
+    covariate: bool,
 }
 
 impl Trial {
@@ -53,7 +55,7 @@ impl Trial {
         let mut options = AnalysisOptions::default();
         options.effect = 0.10;
         options.guardrails = vec![GuardrailMetric { metric: Metric::Cost, tolerance: 0.01 }];
-        Self { effect, dearer: 0.0, users: 300, looks: 200, options, foretold: true }
+        Self { effect, dearer: 0.0, users: 300, analyses: 200, options, covariate: true }
     }
 
     /// The report at the first look that concludes, with its number; else the last look's.
@@ -68,8 +70,8 @@ impl Trial {
             })
             .collect();
         let mut data = ExperimentData::new(&experiment);
-        for look in 1..=self.looks {
-            let here = (self.users * look / self.looks).max(1) as usize;
+        for look in 1..=self.analyses {
+            let here = (self.users * look / self.analyses).max(1) as usize;
             for _ in 0..15 {
                 let (name, arm, rate) = &users[rng.random_range(0..here)];
                 let treated = *arm as f64;
@@ -78,15 +80,15 @@ impl Trial {
                 let mut seen =
                     Observation::new(rng.random_range(0.0..1.0) < rate + task + treated * self.effect);
                 seen.cost = Some((1.0 + treated * self.dearer) * rng.random_range(0.01..0.09));
-                seen.predicted = self.foretold.then_some(rate + task);
+                seen.predicted = self.covariate.then_some(rate + task);
                 data.observe(name, seen).unwrap();
             }
-            let report = data.analyse(&self.options).unwrap();
+            let report = data.analyze(&self.options).unwrap();
             let ends = matches!(
                 report.verdict,
                 ExperimentVerdict::Winner { .. } | ExperimentVerdict::Harm { .. } | ExperimentVerdict::Broken
             );
-            if ends || look == self.looks {
+            if ends || look == self.analyses {
                 return (report, look);
             }
         }
@@ -94,21 +96,21 @@ impl Trial {
     }
 }
 
-/// The full size: `DEVMATRIX_EXPERIMENTS=1000 cargo test --release --test experiments -- --nocapture`.
+/// The full size: `DEVMATRIX_EXPERIMENTS=1000 cargo test --release --lib ab_tests -- --nocapture`.
 fn repetitions() -> u64 {
     std::env::var("DEVMATRIX_EXPERIMENTS").ok().and_then(|n| n.parse().ok()).unwrap_or(40)
 }
 
 #[test]
-fn equal_arms_are_seldom_told_apart_at_two_hundred_looks() {
+fn equal_arms_are_seldom_significant_in_two_hundred_analyses() {
     let n = repetitions();
-    for foretold in [false, true] {
-        let trial = Trial { foretold, ..Trial::new(0.0) };
+    for covariate in [false, true] {
+        let trial = Trial { covariate, ..Trial::new(0.0) };
         let concluded = |verdict: &ExperimentVerdict| {
             !matches!(verdict, ExperimentVerdict::Continue | ExperimentVerdict::NoDifference)
         };
         let wrong = (0..n).filter(|seed| concluded(&trial.run(*seed).0.verdict)).count();
-        println!("no effect, with covariate {foretold}: {wrong} of {n} concluded within 200 looks");
+        println!("no effect, with covariate {covariate}: {wrong} of {n} concluded within 200 analyses");
         assert!(wrong as f64 <= 0.05 * n as f64, "{wrong} of {n}");
     }
 }
@@ -116,23 +118,23 @@ fn equal_arms_are_seldom_told_apart_at_two_hundred_looks() {
 #[test]
 fn an_effect_is_found_and_a_harm_stops() {
     let n = repetitions() / 2;
-    for (effect, foretold) in [(0.10, false), (0.10, true), (-0.10, true)] {
-        let trial = Trial { foretold, ..Trial::new(effect) };
+    for (effect, covariate) in [(0.10, false), (0.10, true), (-0.10, true)] {
+        let trial = Trial { covariate, ..Trial::new(effect) };
         let found: Vec<_> = (0..n).map(|seed| trial.run(1_000 + seed)).collect();
         let right = |verdict: &ExperimentVerdict| match verdict {
             ExperimentVerdict::Winner { arm } => effect > 0.0 && arm == "arm1",
             ExperimentVerdict::Harm { arm } => effect < 0.0 && arm == "arm1",
             _ => false,
         };
-        let mut looks: Vec<_> =
+        let mut analyses: Vec<_> =
             found.iter().filter(|(r, _)| right(&r.verdict)).map(|(_, look)| *look).collect();
-        looks.sort_unstable();
-        let share = looks.len() as f64 / n as f64;
-        let middle = looks.get(looks.len() / 2).map_or(0, |look| look * 15);
+        analyses.sort_unstable();
+        let share = analyses.len() as f64 / n as f64;
+        let middle = analyses.get(analyses.len() / 2).map_or(0, |look| look * 15);
         println!(
-            "effect {effect:+}, with covariate {foretold}: found in {share:.3}, after {middle} generations"
+            "effect {effect:+}, with covariate {covariate}: found in {share:.3}, after {middle} generations"
         );
-        assert!(share >= if foretold { 0.8 } else { 0.5 }, "{effect}: {share}");
+        assert!(share >= if covariate { 0.8 } else { 0.5 }, "{effect}: {share}");
     }
     let dearer = Trial { dearer: 1.0, ..Trial::new(0.0) };
     let (report, _) = dearer.run(7);
@@ -141,9 +143,9 @@ fn an_effect_is_found_and_a_harm_stops() {
 }
 
 #[test]
-fn what_was_foretold_narrows_the_interval_and_moves_no_mean() {
+fn a_covariate_narrows_the_interval_and_moves_no_mean() {
     let (with, _) = Trial::new(0.0).run(3);
-    let (without, _) = Trial { foretold: false, ..Trial::new(0.0) }.run(3);
+    let (without, _) = Trial { covariate: false, ..Trial::new(0.0) }.run(3);
     let [with, without] = [with, without].map(|report| report.arms[1].against_control[0]);
     assert!(with.variance_saved > 0.1 && without.variance_saved == 0.0, "{with:?}");
     assert!(with.upper - with.lower < without.upper - without.lower);
@@ -162,13 +164,13 @@ fn predictions_that_know_the_arm_are_not_used() {
         seen.predicted = Some(0.5 + 0.2 * f64::from(treated) + rng.random_range(-0.1..0.1));
         data.observe(&name, seen).unwrap();
     }
-    let report = data.analyse(&AnalysisOptions::default()).unwrap();
+    let report = data.analyze(&AnalysisOptions::default()).unwrap();
     assert_eq!(report.arms[1].against_control[0].variance_saved, 0.0);
-    assert!(report.reasons.iter().any(|why| why.contains("they know the arm")), "{report}");
+    assert!(report.reasons.iter().any(|why| why.contains("they depend on the arm")), "{report}");
 }
 
 #[test]
-fn arms_get_their_shares_and_experiments_are_dealt_apart() {
+fn arms_get_their_shares_and_experiments_are_independent() {
     let (one, two) = (experiment("one", &[0.5, 0.3, 0.2]), experiment("two", &[0.5, 0.5]));
     let mut data = ExperimentData::new(&one);
     let mut both = [[0.0_f64; 2]; 3];
@@ -178,7 +180,7 @@ fn arms_get_their_shares_and_experiments_are_dealt_apart() {
         data.expose(&name, &format!("arm{a}")).unwrap();
         both[a][b] += 1.0;
     }
-    let ratio = data.analyse(&AnalysisOptions::default()).unwrap().ratio;
+    let ratio = data.analyze(&AnalysisOptions::default()).unwrap().ratio;
     // 99.9 % quantiles of chi-square with two degrees of freedom.
     assert!(ratio.chi_square < 13.8 && !ratio.is_faulty(0.001), "{ratio:?}");
     let sums: Vec<f64> = both.iter().map(|row| row.iter().sum()).collect();
@@ -190,10 +192,9 @@ fn arms_get_their_shares_and_experiments_are_dealt_apart() {
 #[test]
 fn experiments_of_one_layer_never_share_a_unit() {
     let slot = |from, to| Some(Layer { layer: "prompts".into(), from, to });
-    let part =
-        |name: &str, slot| Experiment::new(with(spec(name, &[0.5, 0.5]), |spec| spec.layer = slot)).unwrap();
+    let part = |name: &str, slot| with(spec(name, &[0.5, 0.5]), |spec| spec.layer = slot);
     let (a, b) = (part("a", slot(0.0, 0.4)), part("b", slot(0.4, 1.0)));
-    let all = Experiments::new(vec![a.clone(), b, experiment("c", &[0.5, 0.5])]).unwrap();
+    let all = Experiments::new(vec![a.clone(), b, spec("c", &[0.5, 0.5])]).unwrap();
     let mut counts = [0; 3];
     for i in 0..5_000 {
         let mut task = TaskContext::new(TaskId::new("t").unwrap());
@@ -232,16 +233,16 @@ proptest! {
     fn the_order_of_arrival_changes_nothing(seed in 0..1000_u64) {
         let mut rng = Pcg64Mcg::seed_from_u64(seed);
         let rows: Vec<_> = (0..300).map(|_| (rng.random_range(0..80_u32), rng.random_range(0..3) > 0)).collect();
-        let analyse = |rows: &mut dyn Iterator<Item = &(u32, bool)>| {
+        let analyze = |rows: &mut dyn Iterator<Item = &(u32, bool)>| {
             let mut data = ExperimentData::new(&experiment("order", &[0.5, 0.5]));
             for (user, success) in rows {
                 let name = user.to_string();
                 data.expose(&name, &format!("arm{}", user % 2)).unwrap();
                 data.observe(&name, Observation::new(*success)).unwrap();
             }
-            data.analyse(&AnalysisOptions::default()).unwrap()
+            data.analyze(&AnalysisOptions::default()).unwrap()
         };
-        let (there, back) = (analyse(&mut rows.iter()), analyse(&mut rows.iter().rev()));
+        let (there, back) = (analyze(&mut rows.iter()), analyze(&mut rows.iter().rev()));
         prop_assert_eq!(&there.verdict, &back.verdict);
         let [a, b] = [&there, &back].map(|r| r.arms[1].against_control[0]);
         prop_assert!((a.lower - b.lower).abs() < 1e-9 && a.lower <= a.difference && a.difference <= a.upper);
@@ -261,7 +262,7 @@ fn lost_and_moved_units_are_found() {
             data.expose(&name, &format!("arm{arm}")).unwrap();
         }
         if i % 100 == 99
-            && data.analyse(&AnalysisOptions::default()).unwrap().verdict == ExperimentVerdict::Broken
+            && data.analyze(&AnalysisOptions::default()).unwrap().verdict == ExperimentVerdict::Broken
         {
             found.get_or_insert(i);
         }
@@ -271,9 +272,9 @@ fn lost_and_moved_units_are_found() {
     let mut moved = ExperimentData::new(&experiment);
     moved.expose("ana", "arm0").unwrap();
     moved.expose("ana", "arm1").unwrap();
-    let report = moved.analyse(&AnalysisOptions::default()).unwrap();
+    let report = moved.analyze(&AnalysisOptions::default()).unwrap();
     assert_eq!(report.verdict, ExperimentVerdict::Broken);
-    assert!(report.to_string().contains("seen in two arms"), "{report}");
+    assert!(report.to_string().contains("assigned to two arms"), "{report}");
 }
 
 /// One generation an hour, alternating between arms; approvals take a week, rejections an hour.
@@ -300,28 +301,28 @@ fn only_outcomes_that_have_had_time_count() {
     let records = stored(2_000).into_iter().flat_map(|e| e.into_records().unwrap());
     block_on(store.append(records.collect())).unwrap();
     let read = |window| {
-        let read = ExperimentData::read(&store, &experiment, window, Some("before"), at(2_000));
-        block_on(read).unwrap().analyse(&AnalysisOptions::default()).unwrap()
+        let read = ExperimentData::read(&store, experiment.spec(), window, Some("before"), at(2_000));
+        block_on(read).unwrap().analyze(&AnalysisOptions::default()).unwrap()
     };
     let report = read(TimeDelta::days(10));
     println!("{report}");
     let success = |r: &ExperimentReport| r.arms.iter().map(|arm| arm.success.unwrap()).collect::<Vec<_>>();
-    assert_eq!(report.young, 239, "a start is judged from its deadline on");
+    assert_eq!(report.young, 239, "a generation counts from the end of its window on");
     assert!(success(&report).iter().all(|s| (s - 2.0 / 3.0).abs() < 0.05), "{report}");
-    assert_eq!(report.arms[0].answered, Some(1.0));
+    assert_eq!(report.arms[0].labelled, Some(1.0));
     // A window that ends before approvals come sees rejections alone, and says how few answered.
     let hasty = read(TimeDelta::days(2));
-    assert!(success(&hasty).iter().all(|s| *s == 0.0) && hasty.arms[0].answered.unwrap() < 0.5);
+    assert!(success(&hasty).iter().all(|s| *s == 0.0) && hasty.arms[0].labelled.unwrap() < 0.5);
     let json = serde_json::to_string(&report).unwrap();
     assert_eq!(serde_json::from_str::<ExperimentReport>(&json).unwrap(), report);
     let unheard_of =
-        ExperimentData::read(&store, &experiment, TimeDelta::days(10), Some("success"), at(2_000));
+        ExperimentData::read(&store, experiment.spec(), TimeDelta::days(10), Some("success"), at(2_000));
     let error = block_on(unheard_of).unwrap_err().to_string();
     assert!(error.contains("was shown a prediction of \"success\""), "{error}");
 }
 
 #[test]
-fn what_makes_no_experiment_is_an_error() {
+fn an_invalid_experiment_is_an_error() {
     let refused = |spec: ExperimentSpec, expected: &str| {
         let error = Experiment::new(spec).unwrap_err().to_string();
         assert!(error.contains(expected), "{error}");
@@ -337,7 +338,7 @@ fn what_makes_no_experiment_is_an_error() {
         "1 of them distinct",
     );
     let slot = Some(Layer { layer: "l".into(), from: 0.5, to: f64::NAN });
-    refused(with(spec("x", &[0.5, 0.5]), |spec| spec.layer = slot), "slot is 0.5 to NaN");
+    refused(with(spec("x", &[0.5, 0.5]), |spec| spec.layer = slot), "layer is 0.5 to NaN");
     let falls = [0.5, 0.2].iter().zip(0..).map(|(share, i)| RampStep { from: at(i), share: *share });
     refused(with(spec("x", &[0.5, 0.5]), |spec| spec.ramp = falls.collect()), "never fall");
 
@@ -350,9 +351,11 @@ fn what_makes_no_experiment_is_an_error() {
     assert!(data.observe("ana", bad).is_err());
     let mut options = AnalysisOptions::default();
     options.confidence = f64::NAN;
-    assert!(data.analyse(&options).unwrap_err().to_string().contains("confidence is NaN"));
-    let of = ExperimentData::of(&[], &experiment("x", &[0.5, 0.5]), TimeDelta::zero(), None, at(0));
-    assert!(of.is_err());
-    let report = data.analyse(&AnalysisOptions::default()).unwrap();
+    assert!(data.analyze(&options).unwrap_err().to_string().contains("confidence is NaN"));
+    let spec = spec("x", &[0.5, 0.5]);
+    assert!(
+        block_on(ExperimentData::read(&MemoryStore::new(), &spec, TimeDelta::zero(), None, at(0))).is_err()
+    );
+    let report = data.analyze(&AnalysisOptions::default()).unwrap();
     assert!(report.verdict == ExperimentVerdict::Continue && report.reasons[0].contains("fewer than 30"));
 }

@@ -1,4 +1,4 @@
-//! Arms compared unit by unit, at every look.
+//! Comparison of the arms by unit.
 
 use super::data::{ExperimentData, Sum, UnitSums};
 use super::ratio::SampleRatio;
@@ -7,7 +7,7 @@ use crate::error::{Result, in_range};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// What is compared.
+/// A metric of an experiment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -20,38 +20,35 @@ pub enum Metric {
     Seconds,
 }
 
-/// A guard rail: an arm that is worse by more than `tolerance` beyond doubt stops.
+/// A guardrail metric: an arm that is significantly worse by more than `tolerance` stops.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct GuardrailMetric {
-    /// What must not get worse.
+    /// The metric.
     pub metric: Metric,
-    /// By how much it may, in the metric's own unit, from 1e-9.
+    /// The tolerated change, in the metric's unit, from 1e-9.
     pub tolerance: f64,
 }
 
-/// What can be set of an analysis. It must be set before the first look.
+/// Options of the analysis. They must be set before the first analysis.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct AnalysisOptions {
-    /// The probability of no wrong winner and no wrong alarm at any look, 0.5 to 0.999; by default
-    /// 0.95.
+    /// The probability of no wrong winner and no wrong alarm at any analysis, 0.5 to 0.999; by default 0.95.
     pub confidence: f64,
-    /// The least difference of the success rate that matters, 0.001 to 0.5; the intervals are at their
-    /// tightest when they can tell it. By default 0.05.
+    /// Minimum detectable effect on the success rate, 0.001 to 0.5; the intervals are tightest for it. By default 0.05.
     pub effect: f64,
-    /// Units an arm before anything is concluded, from 10, by default 30: the limit theorem
-    /// needs some.
+    /// Units an arm before a conclusion, from 10, by default 30: the intervals are asymptotic.
     pub min_units: usize,
-    /// What else must not get worse.
+    /// Metrics that must not get worse.
     #[serde(alias = "guards")]
     pub guardrails: Vec<GuardrailMetric>,
-    /// The probability of ever taking chance for a sample-ratio fault, 1e-9 to 0.1; by default
-    /// 0.001.
+    /// Significance level of the sample ratio mismatch (SRM) check over all analyses, 1e-9 to 0.1; by default 0.001.
     pub ratio_alpha: f64,
 }
 
-/// A covariate that differs between arms with this probability of chance is not one of before.
+/// Significance level at which a covariate that differs between arms is taken to depend on the arm.
 const UNBALANCED: f64 = 0.01;
 
 impl Default for AnalysisOptions {
@@ -62,10 +59,7 @@ impl Default for AnalysisOptions {
 
 impl AnalysisOptions {
     /// Checks every range.
-    ///
-    /// # Errors
-    /// `InvalidInput` naming the option and its value.
-    pub fn verify(&self) -> Result<()> {
+    pub(crate) fn validate(&self) -> Result<()> {
         in_range("confidence", self.confidence, 0.5, 0.999)?;
         in_range("effect", self.effect, 0.001, 0.5)?;
         in_range("min_units", self.min_units as f64, 10.0, 1e9)?;
@@ -75,19 +69,18 @@ impl AnalysisOptions {
 }
 
 impl ExperimentData {
-    /// Compares every arm with the control. It may be asked as often as one likes: the probability that
-    /// any look ever names a winner or an alarm where arms are equal stays below 1 - `confidence`.
+    /// Compares every arm with the control. It is anytime-valid: the probability that any analysis ever names a winner or
+    /// an alarm where arms are equal stays below 1 - `confidence`.
     ///
-    /// The mean over a unit's generations counts by how many they are, its chance variation by unit. The
-    /// intervals are asymptotic confidence sequences (Waudby-Smith, Arbour, Sinha, Kennedy and Ramdas
-    /// 2024), shared among arms and guards (Bonferroni). Where predictions made before the arms took
-    /// effect are known, what they foretold is taken off (Deng, Xu, Kohavi and Walker 2013, CUPED),
-    /// unless they differ between arms beyond chance.
+    /// Means are over generations, their variance is by unit. The intervals are asymptotic confidence sequences
+    /// (Waudby-Smith, Arbour, Sinha, Kennedy and Ramdas 2024), with a Bonferroni correction for arms and guardrails.
+    /// Predictions made before the arms took effect reduce the variance (CUPED: Deng, Xu, Kohavi and Walker 2013), unless
+    /// they differ significantly between arms.
     ///
     /// # Errors
     /// `InvalidInput` when an option is out of range.
-    pub fn analyse(&self, options: &AnalysisOptions) -> Result<ExperimentReport> {
-        options.verify()?;
+    pub fn analyze(&self, options: &AnalysisOptions) -> Result<ExperimentReport> {
+        options.validate()?;
         let spec = self.experiment.spec();
         let planned: Vec<_> = spec.arms.iter().map(|arm| arm.share).collect();
         let mut counts = vec![0; spec.arms.len()];
@@ -127,7 +120,7 @@ impl ExperimentData {
             let (total, weight) = sums.fold((0.0, 0.0), |(t, w), sum| (t + sum.total, w + sum.weight));
             (weight > 0.0).then_some((total / weight, weight))
         };
-        let (old, answered) = self.answered[arm];
+        let (old, labelled) = self.labelled[arm];
         ArmReport {
             arm: self.experiment.spec().arms[arm].name.clone(),
             units,
@@ -135,12 +128,12 @@ impl ExperimentData {
             success: sum(|unit| unit.success).map(|(mean, _)| mean),
             cost: sum(|unit| unit.cost).map(|(mean, _)| mean),
             seconds: sum(|unit| unit.seconds).map(|(mean, _)| mean),
-            answered: (old > 0).then(|| answered as f64 / old as f64),
+            labelled: (old > 0).then(|| labelled as f64 / old as f64),
             against_control,
         }
     }
 
-    /// An arm against the control; `None` where either has too few units.
+    /// Compares an arm with the control; `None` where either has too few units.
     fn compare(
         &self,
         metric: Metric,
@@ -158,7 +151,7 @@ impl ExperimentData {
         let used = if metric == Metric::Success { covariate.mean() } else { None };
         let side = |of: usize| {
             let units = self.units.iter().filter(|unit| unit.arm == of);
-            Side::of(units.map(|unit| (sum(unit), used.map_or(0.0, |mean| unit.foretold(mean)))), min_units)
+            Side::of(units.map(|unit| (sum(unit), used.map_or(0.0, |mean| unit.centered(mean)))), min_units)
         };
         let (control, treated) = (side(0)?, side(arm)?);
         let theta = if used.is_some() { Side::slope(&[&control, &treated]) } else { 0.0 };
@@ -185,18 +178,21 @@ impl ExperimentData {
         let mut reasons = Vec::new();
         if let Covariate::Unbalanced(difference) = covariate {
             reasons.push(format!(
-                "the predictions differ between arms ({difference:+.3}) beyond chance, so they know the arm: not used"
+                "the predictions differ significantly between arms ({difference:+.3}), so they depend on the arm: not used"
             ));
         }
         if self.moved > 0 {
-            reasons
-                .insert(0, format!("{} units were seen in two arms: the assignment is broken", self.moved));
+            reasons.insert(
+                0,
+                format!("{} units were assigned to two arms: the assignment is broken", self.moved),
+            );
             return (ExperimentVerdict::Broken, reasons);
         }
         if ratio.is_faulty(options.ratio_alpha) {
             let (units, planned) = (&ratio.units, &ratio.planned);
-            let why =
-                format!("units by arm {units:?} do not fit the shares {planned:?}: something loses units");
+            let why = format!(
+                "sample ratio mismatch: units by arm {units:?} do not fit the shares {planned:?}, so units are lost"
+            );
             reasons.insert(0, why);
             return (ExperimentVerdict::Broken, reasons);
         }
@@ -211,12 +207,12 @@ impl ExperimentData {
         let success = |arm: &ArmReport| arm.against_control.first().copied();
         let better = arms.iter().filter_map(|arm| Some((arm, success(arm).filter(|c| c.lower > 0.0)?)));
         if let Some((arm, found)) = better.max_by(|a, b| a.1.difference.total_cmp(&b.1.difference)) {
-            reasons.insert(0, format!("{}: better than {} beyond doubt: {found}", arm.arm, arms[0].arm));
+            reasons.insert(0, format!("{}: significantly better than {}: {found}", arm.arm, arms[0].arm));
             return (ExperimentVerdict::Winner { arm: arm.arm.clone() }, reasons);
         }
         let near = |c: MetricComparison| c.lower > -options.effect && c.upper < options.effect;
         if arms[1..].iter().all(|arm| success(arm).is_some_and(near)) {
-            let why = format!("no arm differs by {:.1} points beyond doubt", options.effect * 100.0);
+            let why = format!("no arm differs by as much as {:.1} points", options.effect * 100.0);
             reasons.insert(0, why);
             return (ExperimentVerdict::NoDifference, reasons);
         }
@@ -224,7 +220,7 @@ impl ExperimentData {
         reasons.insert(
             0,
             match few {
-                0 => "the intervals still hold both a difference that matters and none".to_owned(),
+                0 => "inconclusive: the intervals contain both 0 and a difference that matters".to_owned(),
                 _ => format!("{few} arms have fewer than {} units", options.min_units),
             },
         );
@@ -233,7 +229,7 @@ impl ExperimentData {
 }
 
 impl MetricComparison {
-    /// Why the arm must stop, where it must.
+    /// Returns the reason why the arm must stop, if it must.
     fn harm(&self, options: &AnalysisOptions) -> Option<String> {
         let guard = options.guardrails.iter().find(|guard| guard.metric == self.metric);
         let tolerance = guard.map(|guard| guard.tolerance);
@@ -241,11 +237,11 @@ impl MetricComparison {
             Metric::Success => self.upper < -tolerance.unwrap_or(0.0),
             Metric::Cost | Metric::Seconds => tolerance.is_some_and(|most| self.lower > most),
         };
-        worse.then(|| format!("worse than the control beyond doubt: {self}"))
+        worse.then(|| format!("significantly worse than the control: {self}"))
     }
 }
 
-/// What the success rate is adjusted by.
+/// The covariate of the success rate.
 enum Covariate {
     None,
     /// The mean prediction.
@@ -285,62 +281,63 @@ impl Covariate {
 }
 
 impl UnitSums {
-    /// The sum of what was foretold beyond `mean`; of what was not foretold, nothing.
-    fn foretold(&self, mean: f64) -> f64 {
+    /// Returns the sum of the predictions minus `mean`; generations without one add nothing.
+    fn centered(&self, mean: f64) -> f64 {
         self.predicted.total - mean * self.predicted.weight
     }
 }
 
-/// One arm's units: (sum of values, sum of weights, sum of what was foretold).
+/// One arm's units: (sum of values, sum of weights, sum of centered predictions).
 struct Side {
     units: Vec<[f64; 3]>,
     sums: [f64; 3],
 }
 
 impl Side {
-    /// `None` where fewer than `least` units have anything to say.
+    /// Collects the units with a weight; `None` where they are fewer than `least`.
     fn of(units: impl Iterator<Item = (Sum, f64)>, least: usize) -> Option<Self> {
         let known = units.filter(|(sum, _)| sum.weight > 0.0);
-        let units: Vec<_> = known.map(|(sum, foretold)| [sum.total, sum.weight, foretold]).collect();
+        let units: Vec<_> = known.map(|(sum, prediction)| [sum.total, sum.weight, prediction]).collect();
         let mut sums = [0.0; 3];
         units.iter().for_each(|unit| sums.iter_mut().zip(unit).for_each(|(sum, part)| *sum += part));
         (units.len() >= least.max(2)).then_some(Self { units, sums })
     }
 
-    /// The mean over generations, less `theta` times what was foretold of them.
+    /// Returns the mean over generations, less `theta` times that of the centered predictions.
     fn mean(&self, theta: f64) -> f64 {
         (self.sums[0] - theta * self.sums[2]) / self.sums[1]
     }
 
-    /// The variance of that mean, over units (the ratio's linearisation).
+    /// Returns the variance of that mean, over units (linearization of the ratio).
     fn variance(&self, theta: f64) -> f64 {
         let n = self.units.len() as f64;
-        let squares: f64 = self.residuals().map(|[value, foretold]| (value - theta * foretold).powi(2)).sum();
+        let squares: f64 =
+            self.residuals().map(|[value, prediction]| (value - theta * prediction).powi(2)).sum();
         squares * n / (n - 1.0) / self.sums[1].powi(2)
     }
 
-    /// By how much each unit's sum of values, and of what was foretold, is above what its weight is due.
+    /// Returns each unit's residuals of values and of centered predictions.
     fn residuals(&self) -> impl Iterator<Item = [f64; 2]> {
         let means = [self.sums[0] / self.sums[1], self.sums[2] / self.sums[1]];
-        self.units
-            .iter()
-            .map(move |[value, weight, foretold]| [value - means[0] * weight, foretold - means[1] * weight])
+        self.units.iter().map(move |[value, weight, prediction]| {
+            [value - means[0] * weight, prediction - means[1] * weight]
+        })
     }
 
-    /// The slope of values on what was foretold, common to the sides.
+    /// Returns the slope of values on centered predictions, common to the sides.
     fn slope(sides: &[&Self]) -> f64 {
         let (mut both, mut square) = (0.0, 0.0);
-        for [value, foretold] in sides.iter().flat_map(|side| side.residuals()) {
-            both += value * foretold;
-            square += foretold * foretold;
+        for [value, prediction] in sides.iter().flat_map(|side| side.residuals()) {
+            both += value * prediction;
+            square += prediction * prediction;
         }
         if square > 0.0 { both / square } else { 0.0 }
     }
 }
 
-/// How far the truth may be from an estimate of that variance at any look, with probability 1 - `alpha`:
-/// Robbins' normal mixture, in the scale of information (one over the variance). It is at its tightest
-/// when it equals about `matters`.
+/// Returns the radius of a confidence sequence for an estimate of that variance, with error probability `alpha` over all
+/// analyses: Robbins' normal mixture, in the scale of information (one over the variance). It is tightest when it equals
+/// about `matters`.
 pub(in crate::experimentation) fn radius(variance: f64, matters: f64, alpha: f64) -> f64 {
     if variance <= 0.0 {
         return if variance == 0.0 { f64::INFINITY } else { f64::NAN };

@@ -1,16 +1,14 @@
-//! Policies learn what pays, say their odds exactly, and keep within their limits.
+//! Policies learn, have exact propensities, and keep within their limits.
 #![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
 
-use chrono::{DateTime, TimeDelta, Utc};
-use devmatrix_ml::ErrorKind;
-use devmatrix_ml::event::{
-    Completion, EventId, Feedback, GenerationEvent, Known, TaskContext, TaskId, UserAction,
-};
-use devmatrix_ml::routing::{
+use super::{
     Arm, Boosted, Candidate, EpsilonGreedy, Goal, LinUcb, Objective, Plan, Policy, Posterior, Request,
     Router, RouterOptions, TaskOutcome, Thompson,
 };
-use devmatrix_ml::simulate::{Simulator, SimulatorOptions};
+use crate::ErrorKind;
+use crate::event::{Completion, EventId, Feedback, GenerationEvent, Known, TaskContext, TaskId, UserAction};
+use crate::simulate::{Simulator, SimulatorOptions};
+use chrono::{DateTime, TimeDelta, Utc};
 
 fn policies() -> Vec<Box<dyn Policy>> {
     vec![
@@ -35,7 +33,7 @@ fn teach(router: &mut Router, task: TaskContext, success: bool) {
     let mut event = GenerationEvent::new(EventId::new("e").unwrap(), now(), task);
     let action = if success { UserAction::Approve } else { UserAction::Reject };
     event.feedback = vec![Known { known_at: now(), value: Feedback::new(action) }];
-    assert!(router.judged(&event));
+    assert!(router.feedback(&event));
 }
 
 /// A number in [0, 1) for each place in a row.
@@ -51,12 +49,12 @@ fn choices() -> u64 {
 }
 
 #[test]
-fn choices_are_as_frequent_as_their_odds_say() {
+fn choices_are_as_frequent_as_their_propensities() {
     let candidates = ["a", "b", "c", "d"].map(Candidate::by_llm);
     for policy in policies() {
         let name = policy.name().to_owned();
         let mut router = Router::new(policy, RouterOptions::default()).unwrap();
-        // Enough is known that odds differ, not so much that they are all but certain.
+        // Enough is known that propensities differ, not so much that they are all but certain.
         for i in 0..40 {
             let at = i as usize % 4;
             let task = candidates[at].plan.apply(&task("backend"));
@@ -72,8 +70,8 @@ fn choices_are_as_frequent_as_their_odds_say() {
                 seen[at] += f64::from(u8::from(decision.chosen == decision.candidates[at]));
             }
         }
-        // Given the odds, each choice is one draw. A chi-square of three degrees of freedom is below 18.8
-        // in 9,997 of 10,000; here it is less still, since the odds vary.
+        // Given the propensities, each choice is one draw. A chi-square of three degrees of freedom is below 18.8
+        // in 9,997 of 10,000; here it is less still, since the propensities vary.
         let chi_square: f64 =
             (0..4).map(|k| (seen[k] - expected[k]) * (seen[k] - expected[k]) / expected[k]).sum();
         println!("{name}: seen {seen:?}, expected {expected:.1?}, chi-square {chi_square:.2}");
@@ -98,8 +96,8 @@ fn the_boosted_policy_starts_from_predictions_and_mends_them() {
         policy.learn(&arms[0], &TaskOutcome::new(i % 4 == 0));
     }
     assert!(policy.propensities(&arms, &objective, 1)[0] < 0.1);
-    let believed = policy.posteriors(&arms)[0].success;
-    assert!((believed - 0.25).abs() < 0.05, "{believed}");
+    let posterior = policy.posteriors(&arms)[0].success;
+    assert!((posterior - 0.25).abs() < 0.05, "{posterior}");
 }
 
 /// 3,000 tasks of two types: each LLM is good at one.
@@ -122,16 +120,16 @@ fn every_policy_learns_who_is_good_at_what() {
         }
         let rate = f64::from(successes) / 2000.0;
         assert!(rate > 0.86, "{name}: {rate}");
-        let weights = router.weights();
-        let first = weights.iter().find(|row| row.task_type == "frontend").unwrap();
-        assert!(first.llm == "right-1" && first.weight > 0.9 && first.outcomes > 1000, "{first:?}");
+        let leaderboard = router.leaderboard();
+        let first = leaderboard.iter().find(|row| row.task_type == "frontend").unwrap();
+        assert!(first.llm == "right-1" && first.win_probability > 0.9 && first.outcomes > 1000, "{first:?}");
         assert!((first.rate - 0.9).abs() < 0.07, "{first:?}");
         assert!(first.interval.0 < first.rate && first.rate < first.interval.1);
     }
 }
 
 #[test]
-fn a_newcomer_gets_its_share_and_is_believed_to_be_like_its_family() {
+fn a_cold_start_llm_gets_its_share_and_is_shrunk_toward_its_family() {
     let mut options = RouterOptions::default();
     options.cold_start_share = 0.1;
     let mut router = Router::new(Box::new(Thompson::default()), options).unwrap();
@@ -142,13 +140,13 @@ fn a_newcomer_gets_its_share_and_is_believed_to_be_like_its_family() {
     }
     let with = |name: &str| [known[0].clone(), known[1].clone(), Candidate::by_llm(name)];
     let task = task("backend");
-    let mut believed = |name: &str| {
+    let mut posterior = |name: &str| {
         let candidates = with(name);
         let choice = router.choose(&Request::new(&task, &candidates, now())).unwrap();
         assert!(choice.decision.propensities[2] >= 0.1 - 1e-9, "{:?}", choice.decision.propensities);
         router.policy().posteriors(&choice.arms)[2].success
     };
-    let (relative, other) = (believed("claude-opus-5"), believed("gpt-5"));
+    let (relative, other) = (posterior("claude-opus-5"), posterior("gpt-5"));
     assert!(relative > other + 0.1, "{relative} {other}");
 }
 
@@ -198,7 +196,7 @@ fn a_budget_is_kept_by_the_day() {
     let spend = |router: &mut Router, at| {
         let choice = router.choose(&Request::new(&task, &one, at))?;
         router.completed(&choice.task, &done, at);
-        devmatrix_ml::Result::Ok(())
+        crate::Result::Ok(())
     };
     let spent = (0..10).take_while(|_| spend(&mut router, now()).is_ok()).count();
     assert!((4..=5).contains(&spent), "{spent}");
@@ -231,7 +229,7 @@ fn limits_on_exploring_hold_whatever_the_policy_says() {
 }
 
 #[test]
-fn what_is_on_trial_is_not_for_critical_tasks_however_good_it_looks() {
+fn candidates_on_trial_are_not_used_for_critical_tasks() {
     let mut candidates = ["a", "a~1"].map(Candidate::by_llm);
     candidates[1].on_trial = true;
     let mut router = Router::new(Box::new(Thompson::default()), RouterOptions::default()).unwrap();
@@ -250,7 +248,7 @@ fn what_is_on_trial_is_not_for_critical_tasks_however_good_it_looks() {
 }
 
 #[test]
-fn what_evidence_does_not_separate_goes_to_the_default_and_is_said() {
+fn inconclusive_evidence_goes_to_the_default() {
     let candidates = ["a", "b"].map(Candidate::by_llm);
     let mut options = RouterOptions::default();
     options.certainty = 0.95;
@@ -259,9 +257,10 @@ fn what_evidence_does_not_separate_goes_to_the_default_and_is_said() {
         let at = (i % 2) as usize;
         teach(&mut router, candidates[at].plan.apply(&task("backend")), i % 5 != 0 || at == 0);
     }
-    let choice = router.choose(&Request::new(&task("backend"), &candidates, now()).or_else("b")).unwrap();
+    let choice =
+        router.choose(&Request::new(&task("backend"), &candidates, now()).with_default("b")).unwrap();
     let why = choice.abstained.unwrap();
-    assert!(why.contains("does not separate a from the default, b"), "{why}");
+    assert!(why.contains("a is better than the default, b, with probability"), "{why}");
     assert!(choice.decision.propensities[1] >= 0.5, "{:?}", choice.decision.propensities);
 }
 
@@ -296,7 +295,7 @@ fn routing_pays_in_a_world_whose_truth_is_known() {
         if acted.feedback.is_some() {
             let mut event = acted.into_event();
             event.started.value.predictions = choice.predictions;
-            router.judged(&event);
+            router.feedback(&event);
         }
     }
     let (ours, fixed) = (ours / n, fixed / n);

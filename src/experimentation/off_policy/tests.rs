@@ -1,15 +1,17 @@
-//! What another policy would have done, against the truth.
+//! Off-policy estimates against the truth.
 #![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
 
-use chrono::{DateTime, TimeDelta, Utc};
-use devmatrix_ml::ErrorKind;
-use devmatrix_ml::event::{
+use super::estimate::{Estimator, PolicyAnswer, estimate_policy};
+use super::reward::{cross_fit, cross_fit_ridge};
+use super::row::LoggedChoice;
+use super::{InsufficientOverlap, LoggedDataset, LoggedDatasetOptions, OffPolicyOptions};
+use crate::ErrorKind;
+use crate::event::{
     Completion, Decision, EventId, Feedback, GenerationEvent, Known, Started, TaskContext, TaskId, UserAction,
 };
-use devmatrix_ml::experimentation::off_policy::{
-    Estimator, InsufficientOverlap, LoggedChoice, LoggedDataset, LoggedDatasetOptions, OffPolicyOptions,
-    PolicyAnswer, cross_fit, cross_fit_ridge, estimate_policy,
-};
+use crate::store::{EventStore, MemoryStore};
+use chrono::{DateTime, TimeDelta, Utc};
+use futures_executor::block_on;
 use proptest::prelude::*;
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
@@ -27,8 +29,12 @@ fn target(context: usize) -> Vec<f64> {
     if context == 3 { vec![0.8, 0.1, 0.1] } else { vec![0.1, 0.8, 0.1] }
 }
 
-/// A log of `n` rows in clusters of one to three rows, chosen with `odds`.
-fn log(n: usize, seed: u64, odds: impl Fn(usize) -> [f64; ARMS]) -> (Vec<LoggedChoice>, Vec<Vec<String>>) {
+/// A log of `n` rows in clusters of one to three rows, chosen with `propensities`.
+fn log(
+    n: usize,
+    seed: u64,
+    propensities: impl Fn(usize) -> [f64; ARMS],
+) -> (Vec<LoggedChoice>, Vec<Vec<String>>) {
     let mut rng = Pcg64Mcg::seed_from_u64(seed);
     let (mut rows, mut words) = (Vec::new(), Vec::new());
     let (mut cluster, mut context, mut luck) = (0, 0, 0.0);
@@ -39,13 +45,18 @@ fn log(n: usize, seed: u64, odds: impl Fn(usize) -> [f64; ARMS]) -> (Vec<LoggedC
             context = rng.random_range(0..CONTEXTS);
             luck = rng.random_range(-0.1..0.1);
         }
-        let odds = odds(context);
+        let propensities = propensities(context);
         let draw: f64 = rng.random_range(0.0..1.0);
-        let chosen = (0..ARMS).find(|arm| draw < odds[..=*arm].iter().sum()).unwrap_or(ARMS - 1);
+        let chosen = (0..ARMS).find(|arm| draw < propensities[..=*arm].iter().sum()).unwrap_or(ARMS - 1);
         let reward = rng.random_range(0.0..1.0) < success(context, chosen) + luck;
-        let mut row =
-            LoggedChoice::new(chosen, odds[chosen], target(context), f64::from(u8::from(reward)), cluster);
-        row.logged = odds.to_vec();
+        let mut row = LoggedChoice::new(
+            chosen,
+            propensities[chosen],
+            target(context),
+            f64::from(u8::from(reward)),
+            cluster,
+        );
+        row.logged = propensities.to_vec();
         rows.push(row);
         words.push(vec![format!("context={context}")]);
     }
@@ -65,23 +76,23 @@ fn even(_: usize) -> [f64; ARMS] {
     [1.0 / 3.0; ARMS]
 }
 
-/// What the target policy wants is seldom chosen.
+/// The choices of the target policy are rare.
 fn skewed(context: usize) -> [f64; ARMS] {
     if context.is_multiple_of(2) { [0.15, 0.05, 0.80] } else { [0.60, 0.10, 0.30] }
 }
 
-/// 500 replications: `DEVMATRIX_REPLICATIONS=500 cargo test --release --test offpolicy -- --nocapture`.
+/// 500 replications: `DEVMATRIX_REPLICATIONS=500 cargo test --release --lib off_policy -- --nocapture`.
 #[test]
 fn intervals_cover_the_truth() {
     let asked = std::env::var("DEVMATRIX_REPLICATIONS").ok().and_then(|n| n.parse().ok());
     let replications: usize = asked.unwrap_or(12);
     // Of 12 replications fewer are covered once in a thousand times, of 500 as the goal says.
     let least = if replications >= 500 { 0.93 } else { 0.65 };
-    for (name, odds) in [("even", even as fn(usize) -> [f64; ARMS]), ("skewed", skewed)] {
-        let estimators = [Estimator::Ips, Estimator::SelfNormalised, Estimator::DoublyRobust];
+    for (name, propensities) in [("even", even as fn(usize) -> [f64; ARMS]), ("skewed", skewed)] {
+        let estimators = [Estimator::Ips, Estimator::SelfNormalized, Estimator::DoublyRobust];
         let mut found = [[0.0; 3]; 3];
         for seed in 0..replications {
-            let (rows, _) = log(2_000, seed as u64, odds);
+            let (rows, _) = log(2_000, seed as u64, propensities);
             for (sums, estimator) in found.iter_mut().zip(estimators) {
                 let estimate = estimate_policy(&rows, estimator, &OffPolicyOptions::default()).unwrap();
                 let value = estimate.value().unwrap();
@@ -93,7 +104,7 @@ fn intervals_cover_the_truth() {
         for ([covered, width, error], estimator) in found.into_iter().zip(estimators) {
             let covered = covered / replications as f64;
             println!(
-                "{name} odds, {estimator:?}: covered {covered:.3}, half width {width:.4}, mean error {error:+.4}"
+                "{name} propensities, {estimator:?}: covered {covered:.3}, half width {width:.4}, mean error {error:+.4}"
             );
             assert!(covered >= least, "{name} {estimator:?}: {covered}");
             assert!(replications < 500 || covered <= 0.97, "{name} {estimator:?}: {covered}");
@@ -106,27 +117,26 @@ fn intervals_cover_the_truth() {
 }
 
 fn refusal(rows: &[LoggedChoice]) -> Option<InsufficientOverlap> {
-    match estimate_policy(rows, Estimator::SelfNormalised, &OffPolicyOptions::default()).unwrap().answer {
+    match estimate_policy(rows, Estimator::SelfNormalized, &OffPolicyOptions::default()).unwrap().answer {
         PolicyAnswer::InsufficientOverlap(why) => Some(why),
         PolicyAnswer::Estimated { .. } => None,
-        _ => panic!("an answer of another kind"),
     }
 }
 
 #[test]
-fn what_was_never_tried_is_refused() {
+fn unsupported_choices_are_refused() {
     let never = |_: usize| [0.5, 0.0, 0.5];
     let (mut rows, _) = log(2_000, 1, never);
     let why = refusal(&rows).unwrap();
     assert!(matches!(why, InsufficientOverlap::Unsupported { share } if share > 0.5), "{why:?}");
     assert!(why.to_string().contains("never tried"), "{why}");
-    // Without the odds of all candidates the weights themselves give it away.
+    // Without the propensities of all candidates the weights themselves give it away.
     rows.iter_mut().for_each(|row| row.logged.clear());
     assert!(matches!(refusal(&rows), Some(InsufficientOverlap::Unsupported { share }) if share > 0.5));
 }
 
 #[test]
-fn wrong_odds_too_few_rows_and_too_few_clusters_are_refused() {
+fn wrong_propensities_too_few_rows_and_too_few_clusters_are_refused() {
     let (good, _) = log(2_000, 2, even);
     assert_eq!(refusal(&good), None);
     let mut wrong = good.clone();
@@ -144,7 +154,7 @@ fn wrong_odds_too_few_rows_and_too_few_clusters_are_refused() {
 }
 
 #[test]
-fn what_cannot_be_weighed_is_an_error() {
+fn invalid_rows_are_errors() {
     type Change = fn(&mut LoggedChoice);
     let changes: [(&str, Change); 10] = [
         ("propensity is 0", |row| row.propensity = 0.0),
@@ -152,11 +162,11 @@ fn what_cannot_be_weighed_is_an_error() {
         ("propensity is 1.5", |row| row.propensity = 1.5),
         ("chosen is 3", |row| row.chosen = 3),
         ("add up to 0.8", |row| row.target = vec![0.3; 3]),
-        ("target odds", |row| row.target = vec![f64::NAN; 3]),
+        ("target probabilities", |row| row.target = vec![f64::NAN; 3]),
         ("reward", |row| row.reward = f64::NAN),
         ("2 predicted", |row| row.predicted = vec![0.0; 2]),
         ("weight is 0", |row| row.weight = 0.0),
-        ("is not the logged odds", |row| row.logged = vec![0.5, 0.25, 0.25]),
+        ("is not the logged propensity", |row| row.logged = vec![0.5, 0.25, 0.25]),
     ];
     let (rows, _) = log(300, 3, even);
     for (expected, change) in changes {
@@ -182,14 +192,14 @@ fn no_row_is_predicted_from_its_own_cluster() {
         let learned: std::collections::HashSet<_> = rest.iter().map(|i| rows[*i].cluster).collect();
         let clusters: Vec<_> = rows.iter().map(|row| row.cluster).collect();
         Ok(move |row: usize, candidate: usize| {
-            assert!(!learned.contains(&clusters[row]), "row {row} was learnt from");
+            assert!(!learned.contains(&clusters[row]), "row {row} was learned from");
             candidate as f64
         })
     })
     .unwrap();
     assert!(rows.iter().all(|row| row.predicted == [0.0, 1.0, 2.0]));
     let refused = cross_fit(&mut rows, 3, |_, _| {
-        Err::<fn(usize, usize) -> f64, _>(devmatrix_ml::Error::new(ErrorKind::Internal, "no"))
+        Err::<fn(usize, usize) -> f64, _>(crate::Error::new(ErrorKind::Internal, "no"))
     });
     assert_eq!(refused.unwrap_err().kind(), ErrorKind::Internal);
 }
@@ -202,7 +212,7 @@ proptest! {
         let (rows, _) = log(n, seed, even);
         let mut options = OffPolicyOptions::default();
         (options.min_effective_rows, options.min_clusters) = (2.0, 2);
-        for estimator in [Estimator::Ips, Estimator::SelfNormalised, Estimator::DoublyRobust] {
+        for estimator in [Estimator::Ips, Estimator::SelfNormalized, Estimator::DoublyRobust] {
             let found = estimate_policy(&rows, estimator, &options).unwrap();
             let Some(value) = found.value() else { continue };
             prop_assert!(value.lower <= value.value && value.value <= value.upper);
@@ -213,12 +223,12 @@ proptest! {
         }
     }
 
-    /// The policy that chose, judged on its own log, is what it was.
+    /// The logging policy has its logged mean.
     #[test]
-    fn a_policy_that_changes_nothing_is_judged_so(seed in 0..1000_u64) {
+    fn the_logging_policy_is_evaluated_at_its_logged_mean(seed in 0..1000_u64) {
         let (mut rows, _) = log(400, seed, skewed);
         rows.iter_mut().for_each(|row| row.target = row.logged.clone());
-        for estimator in [Estimator::Ips, Estimator::SelfNormalised] {
+        for estimator in [Estimator::Ips, Estimator::SelfNormalized] {
             let found = estimate_policy(&rows, estimator, &OffPolicyOptions::default()).unwrap();
             prop_assert!((found.value().unwrap().value - found.logged).abs() < 1e-9);
             prop_assert!(found.gain().unwrap().value.abs() < 1e-9);
@@ -256,13 +266,16 @@ fn stored(n: u32) -> (Vec<GenerationEvent>, DateTime<Utc>) {
 }
 
 #[test]
-fn any_policy_is_replayed_on_the_stored_past() {
+fn any_policy_is_replayed_on_the_stored_log() {
     let (events, now) = stored(4_000);
-    let past = LoggedDataset::of(events, &LoggedDatasetOptions::default(), now).unwrap();
-    assert!(past.skipped.young > 500 && past.skipped.unanswered > 200, "{:?}", past.skipped);
+    let store = MemoryStore::new();
+    let records = events.into_iter().flat_map(|event| event.into_records().unwrap()).collect();
+    block_on(store.append(records)).unwrap();
+    let logged = block_on(LoggedDataset::read(&store, &LoggedDatasetOptions::default(), now)).unwrap();
+    assert!(logged.skipped.young > 500 && logged.skipped.unlabelled > 200, "{:?}", logged.skipped);
     let options = OffPolicyOptions::default();
     let always = |llm: &'static str| move |_: &TaskContext, _: &[String]| vec![(llm.to_owned(), 1.0)];
-    let report = past.replay("large", always("large"), &options).unwrap();
+    let report = logged.replay("large", always("large"), &options).unwrap();
     let line = report.to_string();
     println!("{line}");
     // From 0.66 to 0.80, and from 0.065 to 0.10 dollars.
@@ -271,12 +284,16 @@ fn any_policy_is_replayed_on_the_stored_past() {
     assert!(line.starts_with("policy large: success +1") && line.contains(", cost +5"), "{line}");
     let json = serde_json::to_string(&report).unwrap();
     assert_eq!(
-        serde_json::from_str::<devmatrix_ml::experimentation::off_policy::PolicyReport>(&json).unwrap(),
+        serde_json::from_str::<crate::experimentation::off_policy::PolicyReport>(&json).unwrap(),
         report
     );
-    let unheard = past.replay("new", always("newest"), &options).unwrap();
-    assert!(unheard.to_string().contains("cannot tell: 100.0 % of what it would choose was never tried"));
+    let unheard = logged.replay("new", always("newest"), &options).unwrap();
+    assert!(
+        unheard
+            .to_string()
+            .contains("insufficient overlap: 100.0 % of the choices of the policy were never tried")
+    );
     let broken =
-        past.replay("broken", |_: &TaskContext, _: &[String]| vec![("small".to_owned(), 0.5)], &options);
+        logged.replay("broken", |_: &TaskContext, _: &[String]| vec![("small".to_owned(), 0.5)], &options);
     assert!(broken.unwrap_err().to_string().contains("add up to 0.5"));
 }

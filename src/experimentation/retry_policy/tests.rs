@@ -1,16 +1,16 @@
-//! What to do after a failed try: learned, judged, and only then in force.
+//! Retry policies: learned, evaluated, and only then used.
 #![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
 
-use chrono::{DateTime, TimeDelta, Utc};
-use devmatrix_ml::ErrorKind;
-use devmatrix_ml::event::{Decision, Feedback, GenerationEvent, Known, UserAction};
-use devmatrix_ml::experimentation::off_policy::InsufficientOverlap;
-use devmatrix_ml::experimentation::retry_policy::{
+use super::{
     BaselinePolicy, LearnedRetryPolicy, RetryAction, RetryLearningOptions, RetryPolicy, RetryReport,
     RetryState, RetryVerdict, Trajectories, TrajectoryOptions, TrajectoryReward, choose_action,
     compare_retry_policies, learn_retry_policy,
 };
-use devmatrix_ml::simulate::{RetryWorld, RetryWorldOptions};
+use crate::ErrorKind;
+use crate::event::{Decision, Feedback, GenerationEvent, Known, UserAction};
+use crate::experimentation::off_policy::InsufficientOverlap;
+use crate::simulate::{RetryWorld, RetryWorldOptions};
+use chrono::{DateTime, TimeDelta, Utc};
 use proptest::prelude::*;
 
 /// How many runs; `DEVMATRIX_RUNS` asks for more.
@@ -42,7 +42,7 @@ fn exploring() -> BaselinePolicy {
 }
 
 #[test]
-fn what_is_learnt_beats_the_rule_in_truth() {
+fn the_learned_policy_beats_the_rule_in_truth() {
     let (mut better, mut adopted, runs) = (0, 0, runs(3));
     for seed in 0..runs {
         let (world, options) = (world(seed, false), options());
@@ -50,9 +50,9 @@ fn what_is_learnt_beats_the_rule_in_truth() {
         let learning = learn_retry_policy(&past.trajectories, &rule(), &options).unwrap();
         let truth = |policy: &dyn RetryPolicy| world.value(policy, &options.reward, 10_000..10_400);
         let [learned, acts, fixed] =
-            [&learning.policy as &dyn RetryPolicy, learning.baseline(), &rule()].map(truth);
+            [&learning.policy as &dyn RetryPolicy, learning.active(), &rule()].map(truth);
         println!(
-            "seed {seed}: learnt {learned:.3} $, in force {acts:.3} $, rule {fixed:.3} $; {}",
+            "seed {seed}: learned {learned:.3} $, in force {acts:.3} $, rule {fixed:.3} $; {}",
             learning.report
         );
         // What is not better beyond chance does not act.
@@ -73,7 +73,7 @@ fn where_all_steps_are_equal_nothing_is_lost() {
         let past = world.trajectories(&exploring(), 0..3000).unwrap();
         let learning = learn_retry_policy(&past.trajectories, &rule(), &options).unwrap();
         let truth = |policy: &dyn RetryPolicy| world.value(policy, &options.reward, 10_000..10_200);
-        let (learned, fixed) = (truth(learning.baseline()), truth(&rule()));
+        let (learned, fixed) = (truth(learning.active()), truth(&rule()));
         println!("seed {seed}: {learned:.4} $ against {fixed:.4} $; {}", learning.report);
         assert!(learned >= 0.99 * fixed, "seed {seed}: {learned} against {fixed}");
     }
@@ -135,7 +135,7 @@ fn what_was_never_tried_cannot_be_told() {
     let ask = BaselinePolicy::new([RetryAction::AskHuman]).unwrap();
     let report = compare_retry_policies(&past.trajectories, &ask, &rule(), &options()).unwrap();
     assert!(
-        matches!(report.policy_estimate.cannot_tell, Some(InsufficientOverlap::Unsupported { .. })),
+        matches!(report.policy_estimate.insufficient_overlap, Some(InsufficientOverlap::Unsupported { .. })),
         "{report}"
     );
     assert_eq!((report.gain, report.verdict), (None, RetryVerdict::Keep));
@@ -143,7 +143,7 @@ fn what_was_never_tried_cannot_be_told() {
     // What is learned from it abstains: there is nothing to choose among.
     let learning = learn_retry_policy(&past.trajectories, &rule(), &options()).unwrap();
     let now = RetryState::default();
-    assert_eq!(learning.policy.q_function(&now), [None; 4]);
+    assert_eq!(learning.policy.q_values(&now), [None; 4]);
     assert_eq!(learning.policy.propensities(&now), rule().propensities(&now));
     assert!(learning.policy.reason(&now, RetryAction::Retry).contains("too little was tried"));
 }
@@ -205,8 +205,18 @@ fn attempt(task: &str, number: u32, action: Option<UserAction>, step: Option<&st
     event
 }
 
+fn read(events: &[GenerationEvent], now: DateTime<Utc>) -> Trajectories {
+    use crate::store::{EventStore, MemoryStore};
+    let store = MemoryStore::new();
+    let records = events.iter().flat_map(|event| event.clone().into_records().unwrap()).collect();
+    futures_executor::block_on(async {
+        store.append(records).await.unwrap();
+        Trajectories::read(&store, &TrajectoryOptions::default(), now).await.unwrap()
+    })
+}
+
 #[test]
-fn stored_tries_become_episodes_or_it_is_said_why_not() {
+fn stored_attempts_become_trajectories_or_are_skipped_with_a_reason() {
     use UserAction::{Approve, Modify, Reject};
     let events = vec![
         attempt("solved", 0, Some(Reject), Some("retry")),
@@ -214,14 +224,14 @@ fn stored_tries_become_episodes_or_it_is_said_why_not() {
         attempt("left", 0, Some(Modify), Some("stop")),
         attempt("at once", 0, Some(Approve), None),
         attempt("silent", 0, None, None),
-        attempt("no odds", 0, Some(Reject), None),
+        attempt("no propensities", 0, Some(Reject), None),
         attempt("never made", 0, Some(Reject), Some("switch_model")),
         attempt("after a stop", 0, Some(Reject), Some("stop")),
         attempt("after a stop", 1, Some(Approve), None),
     ];
-    let past = Trajectories::of(events.clone(), &TrajectoryOptions::default(), moment(24 * 40)).unwrap();
+    let past = read(&events, moment(24 * 40));
     let skipped = past.skipped;
-    assert_eq!((skipped.unanswered, skipped.without_propensity, skipped.unfinished), (1, 1, 1));
+    assert_eq!((skipped.unlabelled, skipped.without_propensity, skipped.unfinished), (1, 1, 1));
     assert_eq!((skipped.no_chain, skipped.young, past.trajectories.len()), (1, 0, 2));
     let reward = TrajectoryReward::default();
     let [left, solved] = &past.trajectories[..] else { panic!("in the order of their names") };
@@ -229,13 +239,13 @@ fn stored_tries_become_episodes_or_it_is_said_why_not() {
     assert_eq!(left.rewards(&reward), [0.5]);
     assert!((solved.rewards(&reward)[0] - 0.9).abs() < 1e-12, "a success less a try");
     assert_eq!((solved.steps[0].state.tries, solved.steps[0].state.cost_usd), (1, 0.1));
-    let young = Trajectories::of(events, &TrajectoryOptions::default(), moment(24)).unwrap();
+    let young = read(&events, moment(24));
     assert_eq!((young.trajectories.len(), young.skipped.young), (0, 7));
 }
 
 #[test]
 fn a_step_survives_the_store_and_live_is_what_is_read() {
-    use devmatrix_ml::store::{EventStore, MemoryStore};
+    use crate::store::{EventStore, MemoryStore};
     let tries = [
         attempt("t", 0, Some(UserAction::Reject), Some("retry")),
         attempt("t", 1, Some(UserAction::Approve), None),
@@ -271,18 +281,19 @@ fn bad_input_is_named() {
     refuse(|o| o.min_steps = 0, "min_steps is 0");
     refuse(|o| o.reward.quality_share = 1.5, "quality_share is 1.5");
     refuse(|o| o.reward.usd_per_question = -1.0, "usd_per_question is -1");
-    assert!(learn_retry_policy(&[], &rule(), &options()).unwrap_err().to_string().contains("no episode"));
+    assert!(learn_retry_policy(&[], &rule(), &options()).unwrap_err().to_string().contains("no trajectory"));
     let mut broken = past.trajectories.clone();
     broken[3].steps[0].propensities = [0.5; 4];
     let error = learn_retry_policy(&broken, &rule(), &options()).unwrap_err().to_string();
-    assert!(error.contains("episode 3") && error.contains("add up to 2"), "{error}");
+    assert!(error.contains("trajectory 3") && error.contains("add up to 2"), "{error}");
     assert!(BaselinePolicy::retry_up_to(0).is_err() && rule().exploring(1.1).is_err());
     assert!(BaselinePolicy::new(vec![RetryAction::Retry; 65]).is_err());
     assert!(serde_json::from_str::<BaselinePolicy>(r#"{"steps": [], "explore": 2}"#).is_err());
     assert!(RetryState::after(&[]).is_err());
     let mut options = TrajectoryOptions::default();
-    options.deadline = TimeDelta::zero();
-    assert!(Trajectories::of(Vec::new(), &options, moment(0)).is_err());
+    options.window = TimeDelta::zero();
+    let store = crate::store::MemoryStore::new();
+    assert!(futures_executor::block_on(Trajectories::read(&store, &options, moment(0))).is_err());
 }
 
 fn state() -> impl Strategy<Value = RetryState> {
@@ -311,10 +322,10 @@ proptest! {
             learn_retry_policy(&past.trajectories, &rule(), &options()).unwrap().policy
         });
         for policy in [learned as &dyn RetryPolicy, &rule(), &exploring()] {
-            let odds = policy.propensities(&now);
-            prop_assert!((odds.iter().sum::<f64>() - 1.0).abs() < 1e-9 && odds.iter().all(|p| (0.0..=1.0).contains(p)));
+            let propensities = policy.propensities(&now);
+            prop_assert!((propensities.iter().sum::<f64>() - 1.0).abs() < 1e-9 && propensities.iter().all(|p| (0.0..=1.0).contains(p)));
             let (step, decision) = choose_action(policy, &now, at).unwrap();
-            prop_assert_eq!(decision.propensity, odds[RetryAction::ALL.iter().position(|s| *s == step).unwrap()]);
+            prop_assert_eq!(decision.propensity, propensities[RetryAction::ALL.iter().position(|s| *s == step).unwrap()]);
         }
     }
 
