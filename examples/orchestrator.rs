@@ -160,7 +160,7 @@ async fn main() -> anyhow::Result<()> {
             "{:<14} {:<18} relied on {:.2}: {:.0} % of {} ({:.0} to {:.0})",
             row.task_type,
             row.llm,
-            row.weight,
+            row.win_probability,
             row.rate * 100.0,
             row.outcomes,
             low * 100.0,

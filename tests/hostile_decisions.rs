@@ -4,17 +4,9 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use devmatrix_ml::ErrorKind;
 use devmatrix_ml::event::{Completion, EventId, GenerationEvent, TaskContext, TaskId, TemplateId};
-use devmatrix_ml::experimentation::Unit;
-use devmatrix_ml::experimentation::ab_tests::{
-    AnalysisOptions, Experiment, ExperimentData, ExperimentSpec, Observation,
-};
 use devmatrix_ml::experimentation::active_learning::{AcquisitionSignals, LabelSampler, LabelSamplerOptions};
-use devmatrix_ml::experimentation::off_policy::{
-    Estimator, LoggedChoice, OffPolicyOptions, cross_fit_ridge, estimate_policy,
-};
 use devmatrix_ml::experimentation::retry_policy::{
-    BaselinePolicy, LearnedRetryPolicy, RetryLearningOptions, Trajectory, TrajectoryReward,
-    learn_retry_policy,
+    BaselinePolicy, LearnedRetryPolicy, RetryLearningOptions, Trajectory, learn_retry_policy,
 };
 use devmatrix_ml::experimentation::template_variants::{SettingsSpace, TemplateSettings, VariantRegistry};
 use devmatrix_ml::models::TemplateCatalogue;
@@ -163,54 +155,11 @@ fn policies_are_checked_when_they_are_read() {
     }
 }
 
-fn choices(n: u64) -> Vec<LoggedChoice> {
-    (0..n).map(|i| LoggedChoice::new(i as usize % 2, 0.5, vec![0.5; 2], 1.0, i)).collect()
-}
-
 #[test]
-fn rows_out_of_range_are_named_before_anything_is_fitted() {
-    type Spoil = fn(&mut LoggedChoice);
-    let bad: [(&str, Spoil); 5] = [
-        ("chosen is 9", |row| row.chosen = 9),
-        ("chosen is 1, but there are 0", |row| row.target.clear()),
-        ("reward and predicted", |row| row.reward = f64::NAN),
-        ("weight is -1", |row| row.weight = -1.0),
-        ("propensity is 1e-310, expected 1e-12 to 1", |row| row.propensity = 1e-310),
-    ];
-    for (said, spoil) in bad {
-        let mut rows = choices(51);
-        spoil(&mut rows[3]);
-        let names: Vec<_> = rows.iter().map(|row| vec!["a".to_owned(); row.target.len()]).collect();
-        let error = cross_fit_ridge(&mut rows, 5, &vec![Vec::new(); 51], &names).unwrap_err().to_string();
-        assert!(error.contains("logged choice 3") && error.contains(said), "{error}");
-        assert!(rows.iter().all(|row| row.predicted.is_empty()));
-        let error = estimate_policy(&rows, Estimator::Ips, &OffPolicyOptions::default()).unwrap_err();
-        assert!(error.to_string().contains(said), "{error}");
-    }
-}
-
-#[test]
-fn an_observation_that_weighs_nothing_is_refused() {
-    let experiment = Experiment::new(ExperimentSpec::new("x", Unit::User, &["a", "b"])).unwrap();
-    let mut data = ExperimentData::new(&experiment);
-    data.expose("u", "a").unwrap();
-    for weight in [0.0, -1.0, 1e-320, f64::NAN, f64::INFINITY] {
-        let mut seen = Observation::new(true);
-        seen.weight = weight;
-        let error = data.observe("u", seen).unwrap_err().to_string();
-        assert!(error.contains("unit \"u\"") && error.contains("weight from 1e-9"), "{error}");
-    }
-    let mut options = AnalysisOptions::default();
-    options.ratio_alpha = 0.0;
-    let error = data.analyse(&options).unwrap_err().to_string();
-    assert!(error.ends_with("ratio_alpha is 0, expected 0.000000001 to 0.1"), "{error}");
-}
-
-#[test]
-fn desks_are_checked_when_they_are_read() {
-    let desk = LabelSampler::new(LabelSamplerOptions::default()).unwrap();
-    let good = serde_json::to_value(&desk).unwrap();
-    assert_eq!(serde_json::from_value::<LabelSampler>(good.clone()).unwrap(), desk);
+fn label_samplers_are_checked_when_they_are_read() {
+    let sampler = LabelSampler::new(LabelSamplerOptions::default()).unwrap();
+    let good = serde_json::to_value(&sampler).unwrap();
+    assert_eq!(serde_json::from_value::<LabelSampler>(good.clone()).unwrap(), sampler);
     for (place, value) in [
         ("/options/per_day", -5.0),
         ("/options/audit_rate", 7.0),
@@ -229,15 +178,15 @@ fn desks_are_checked_when_they_are_read() {
 }
 
 #[test]
-fn a_desk_asks_on_after_a_clock_was_set_back() {
-    let mut desk = LabelSampler::new(LabelSamplerOptions::default()).unwrap();
+fn a_label_sampler_continues_after_a_clock_was_set_back() {
+    let mut sampler = LabelSampler::new(LabelSamplerOptions::default()).unwrap();
     let mut ask = |id: &str, at| {
-        desk.consider(&EventId::new(id).unwrap(), &AcquisitionSignals::default(), at).unwrap().propensity
+        sampler.consider(&EventId::new(id).unwrap(), &AcquisitionSignals::default(), at).unwrap().propensity
     };
     ask("first", "9999-01-01T00:00:00Z".parse().unwrap());
     for day in 0..60 {
-        let odds = (0..100).map(|i| ask(&format!("{day}-{i}"), now() + TimeDelta::days(day)));
-        assert!(odds.fold(0.0, f64::max) > 0.05, "day {day}");
+        let propensities = (0..100).map(|i| ask(&format!("{day}-{i}"), now() + TimeDelta::days(day)));
+        assert!(propensities.fold(0.0, f64::max) > 0.05, "day {day}");
     }
 }
 
@@ -268,13 +217,12 @@ fn trajectory(cluster: u64, steps: &Value) -> Trajectory {
 }
 
 #[test]
-fn an_episode_without_steps_is_worth_nothing_and_teaches_nothing() {
+fn a_trajectory_without_steps_is_refused() {
     let empty = trajectory(1, &json!([]));
-    assert!(empty.rewards(&TrajectoryReward::default()).is_empty());
     let rule = BaselinePolicy::retry_up_to(3).unwrap();
     let error =
         learn_retry_policy(&[empty], &rule, &RetryLearningOptions::default()).unwrap_err().to_string();
-    assert!(error.contains("episode 0: 0 steps"), "{error}");
+    assert!(error.contains("trajectory 0: 0 steps"), "{error}");
 }
 
 #[test]

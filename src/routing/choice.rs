@@ -20,7 +20,7 @@ pub struct Choice {
     /// The predictions for the chosen candidate, to be stored with the event.
     pub predictions: Vec<ShownPrediction>,
     /// The arms of the candidates.
-    pub(super) arms: Vec<Arm>,
+    pub arms: Vec<Arm>,
     /// The reason why the router abstained, if it did: the default or the cheapest took the place of the best.
     pub abstained: Option<String>,
     /// All five predictions of the task done this way, with explanations, where an

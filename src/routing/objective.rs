@@ -79,7 +79,7 @@ impl Objective {
     }
 
     /// Returns the expected utility of a generation in US dollars.
-    pub(crate) fn utility(&self, success: f64, cost_usd: f64, seconds: f64) -> f64 {
+    pub fn utility(&self, success: f64, cost_usd: f64, seconds: f64) -> f64 {
         self.usd_per_success * success - cost_usd - self.usd_per_hour / 3600.0 * seconds
     }
 

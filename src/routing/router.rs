@@ -86,8 +86,7 @@ impl Router {
     }
 
     /// Returns the policy in its current state.
-    #[cfg(test)]
-    pub(super) fn policy(&self) -> &dyn Policy {
+    pub fn policy(&self) -> &dyn Policy {
         self.policy.as_ref()
     }
 
@@ -203,8 +202,7 @@ impl Router {
     }
 
     /// Returns the policy's view of a task.
-    #[cfg(test)]
-    pub(super) fn arm(&self, task: &TaskContext) -> Arm {
+    pub fn arm(&self, task: &TaskContext) -> Arm {
         self.arm_of(task, &TextFeatures::of(&task.task_description))
     }
 

@@ -359,3 +359,20 @@ fn an_invalid_experiment_is_an_error() {
     let report = data.analyze(&AnalysisOptions::default()).unwrap();
     assert!(report.verdict == ExperimentVerdict::Continue && report.reasons[0].contains("fewer than 30"));
 }
+
+#[test]
+fn an_observation_that_weighs_nothing_is_refused() {
+    let experiment = Experiment::new(ExperimentSpec::new("x", Unit::User, &["a", "b"])).unwrap();
+    let mut data = ExperimentData::new(&experiment);
+    data.expose("u", "a").unwrap();
+    for weight in [0.0, -1.0, 1e-320, f64::NAN, f64::INFINITY] {
+        let mut seen = Observation::new(true);
+        seen.weight = weight;
+        let error = data.observe("u", seen).unwrap_err().to_string();
+        assert!(error.contains("unit \"u\"") && error.contains("weight from 1e-9"), "{error}");
+    }
+    let mut options = AnalysisOptions::default();
+    options.ratio_alpha = 0.0;
+    let error = data.analyze(&options).unwrap_err().to_string();
+    assert!(error.ends_with("ratio_alpha is 0, expected 0.000000001 to 0.1"), "{error}");
+}

@@ -297,3 +297,29 @@ fn any_policy_is_replayed_on_the_stored_log() {
         logged.replay("broken", |_: &TaskContext, _: &[String]| vec![("small".to_owned(), 0.5)], &options);
     assert!(broken.unwrap_err().to_string().contains("add up to 0.5"));
 }
+
+fn choices(n: u64) -> Vec<LoggedChoice> {
+    (0..n).map(|i| LoggedChoice::new(i as usize % 2, 0.5, vec![0.5; 2], 1.0, i)).collect()
+}
+
+#[test]
+fn rows_out_of_range_are_named_before_anything_is_fitted() {
+    type Spoil = fn(&mut LoggedChoice);
+    let bad: [(&str, Spoil); 5] = [
+        ("chosen is 9", |row| row.chosen = 9),
+        ("chosen is 1, but there are 0", |row| row.target.clear()),
+        ("reward and predicted", |row| row.reward = f64::NAN),
+        ("weight is -1", |row| row.weight = -1.0),
+        ("propensity is 1e-310, expected 1e-12 to 1", |row| row.propensity = 1e-310),
+    ];
+    for (text, spoil) in bad {
+        let mut rows = choices(51);
+        spoil(&mut rows[3]);
+        let names: Vec<_> = rows.iter().map(|row| vec!["a".to_owned(); row.target.len()]).collect();
+        let error = cross_fit_ridge(&mut rows, 5, &vec![Vec::new(); 51], &names).unwrap_err().to_string();
+        assert!(error.contains("logged choice 3") && error.contains(text), "{error}");
+        assert!(rows.iter().all(|row| row.predicted.is_empty()));
+        let error = estimate_policy(&rows, Estimator::Ips, &OffPolicyOptions::default()).unwrap_err();
+        assert!(error.to_string().contains(text), "{error}");
+    }
+}
