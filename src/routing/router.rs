@@ -85,6 +85,11 @@ impl Router {
         Ok(Self { policy, options, state: State::default() })
     }
 
+    /// Returns its options.
+    pub(crate) fn options(&self) -> &RouterOptions {
+        &self.options
+    }
+
     /// Returns the policy in its current state.
     pub fn policy(&self) -> &dyn Policy {
         self.policy.as_ref()
