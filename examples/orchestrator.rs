@@ -1,6 +1,6 @@
-//! The integration: choose LLM and settings among candidates by what is predicted of each, take a
-//! careful strategy where the risk is very high, generate, record, take the feedback, learn from it at
-//! once (which candidate to choose) and at night (what to predict).
+//! The integration: choose LLM and settings among candidates by what is predicted of each, set other
+//! settings where the risk is very high, generate, record, take the feedback, learn from it at once (which
+//! candidate to choose) and at night (what to predict). One [`Engine`] does it.
 //!
 //! ```sh
 //! cargo run --release --example orchestrator
@@ -8,88 +8,40 @@
 
 use chrono::TimeDelta;
 use devmatrix_ml::clock::{Clock, ManualClock};
-use devmatrix_ml::collect::DataCollector;
-use devmatrix_ml::event::{Completion, EventId, Feedback, TaskContext, TaskId, UserAction};
-use devmatrix_ml::features::FeatureEngineer;
-use devmatrix_ml::models::{SuccessPrediction, SuccessTrainer};
-use devmatrix_ml::registry::{DiskRegistry, ModelRegistry};
-use devmatrix_ml::routing::{Boosted, Candidate, Choice, Request, RiskPolicy, Router, RouterOptions};
-use devmatrix_ml::serving::PredictionService;
-use devmatrix_ml::store::{EventStore, EventStoreExt, SqliteStore};
-use devmatrix_ml::training::{Gate, TrainingOptions, train};
+use devmatrix_ml::routing::RiskPolicy;
+use devmatrix_ml::{
+    Candidate, Choice, Completion, Engine, EventId, Feedback, Result, TaskContext, UserAction,
+};
+use std::path::Path;
 use std::sync::Arc;
 
-/// What a host keeps.
+/// The engine, with what the host knows of its LLMs.
 struct Orchestrator {
-    collector: DataCollector,
-    predictions: PredictionService,
-    router: Router,
-    strategy: RiskPolicy,
+    engine: Engine,
     candidates: Vec<Candidate>,
-    store: Arc<dyn EventStore>,
-    registry: DiskRegistry,
-    clock: ManualClock,
 }
 
 impl Orchestrator {
-    async fn open(folder: &std::path::Path, clock: ManualClock) -> devmatrix_ml::Result<Self> {
-        let store: Arc<dyn EventStore> = Arc::new(SqliteStore::open(folder.join("events.db"))?);
-        let time = Arc::new(clock.clone());
-        let collector = DataCollector::open(store.clone(), FeatureEngineer::default(), time.clone()).await?;
-        let predictions = PredictionService::new(collector.history(), FeatureEngineer::default(), time);
-        let registry = DiskRegistry::open(folder.join("models"))?;
-        predictions.reload(&registry).await?;
-        let router = Router::new(Box::new(Boosted::default()), RouterOptions::default())?;
+    async fn open(folder: &Path, clock: &ManualClock) -> Result<Self> {
+        let engine = Engine::builder()
+            .with_path(folder)?
+            .with_clock(Arc::new(clock.clone()))
+            .with_usd_per_day(20.0)
+            .with_default_candidate("claude-sonnet-4.5")
+            .with_risk_policy(RiskPolicy::default())
+            .open()
+            .await?;
         let llms = [("claude-sonnet-4.5", 0.009), ("claude-opus-5", 0.020), ("gpt-4.1-mini", 0.002)];
-        let candidates = llms.map(|(llm, price)| Candidate::by_llm(llm).with_price(price)).into();
-        let strategy = RiskPolicy::default();
-        Ok(Self { collector, predictions, router, strategy, candidates, store, registry, clock })
+        let candidates = llms.map(|(llm, price)| Candidate::by_llm(llm).priced(price)).into();
+        Ok(Self { engine, candidates })
     }
 
-    /// Chooses, adapts, generates and records.
-    async fn execute(
-        &mut self,
-        task: TaskContext,
-    ) -> devmatrix_ml::Result<(EventId, Choice, SuccessPrediction)> {
-        let request =
-            Request::new(&task, &self.candidates, self.clock.now()).with_default("claude-sonnet-4.5");
-        let mut choice = self.router.choose_predicted(&self.predictions, &request)?;
-        let prediction = self.predictions.predict_success(&choice.task)?;
-        let (plan, adjustments) = self.strategy.adjust(&choice.plan, &prediction)?;
-        choice.task = plan.apply(&task);
-        let mut started = choice.started();
-        started.metadata.insert("adjustments".into(), serde_json::json!(adjustments));
-        let event = self.collector.start(started).await?;
-        let done = generate(&choice.task);
-        self.router.completed(&choice.task, &done, self.clock.now());
-        self.collector.complete(&event, done).await?;
-        Ok((event, choice, prediction))
-    }
-
-    /// Records what the user says, and lets the router learn from it.
-    async fn judged(&mut self, event: &EventId, feedback: Feedback) -> devmatrix_ml::Result<()> {
-        self.collector.feedback(event, feedback).await?;
-        self.router.feedback(&self.store.event(event).await?);
-        Ok(())
-    }
-
-    /// What the host's scheduler calls at 02:00.
-    async fn nightly(&self) -> devmatrix_ml::Result<()> {
-        let mut options = TrainingOptions::default();
-        options.gate = Gate::relative();
-        let (trainer, engineer) = (SuccessTrainer::default(), FeatureEngineer::default());
-        match train(&trainer, self.store.as_ref(), &self.registry, &engineer, &self.clock, &options).await {
-            Ok(report) => println!(
-                "trained version {}: promoted {}, {:?}",
-                report.version.version, report.promoted, report.reasons
-            ),
-            Err(error) => println!("not trained: {error}"),
-        }
-        let swapped = self.predictions.reload(&self.registry).await?;
-        for change in swapped.changes {
-            println!("{}: serving version {:?}, before {:?}", change.model, change.now, change.before);
-        }
-        Ok(())
+    /// Chooses, generates and records.
+    async fn execute(&self, task: &TaskContext) -> Result<(EventId, Choice)> {
+        let choice = self.engine.choose(task, &self.candidates)?;
+        let event = self.engine.start(&choice).await?;
+        self.engine.complete(&event, generate(&choice.task)).await?;
+        Ok((event, choice))
     }
 }
 
@@ -105,9 +57,9 @@ fn generate(task: &TaskContext) -> Completion {
     done
 }
 
-fn task(i: u64) -> devmatrix_ml::Result<TaskContext> {
+fn task(i: u64) -> Result<TaskContext> {
     let kind = ["documentation", "backend", "database"][(i % 3) as usize];
-    let mut task = TaskContext::new(TaskId::new(format!("TASK-{i}"))?);
+    let mut task = TaskContext::of(format!("TASK-{i}"))?;
     task.task_type = Some(kind.into());
     task.task_description = format!("Write the {kind} part of feature {}", i % 17);
     task.language = Some("python".into());
@@ -127,47 +79,45 @@ fn review(i: u64, task: &TaskContext) -> Feedback {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let folder = std::env::temp_dir().join(format!("devmatrix-orchestrator-{}", std::process::id()));
-    std::fs::create_dir_all(&folder)?;
     let clock = ManualClock::at("2025-03-03T09:00:00Z".parse()?);
-    let mut host = Orchestrator::open(&folder, clock.clone()).await?;
+    let host = Orchestrator::open(&folder, &clock).await?;
     for i in 0..400 {
-        let (event, choice, _) = host.execute(task(i)?).await?;
+        let (event, choice) = host.execute(&task(i)?).await?;
         clock.advance(TimeDelta::minutes(30));
-        host.judged(&event, review(i, &choice.task)).await?;
+        host.engine.feedback(&event, review(i, &choice.task)).await?;
     }
-    host.collector.flush().await?;
     println!("{} recorded; it is {}", 400, clock.now());
-    host.nightly().await?;
+    println!("{}", host.engine.run_nightly().await?); // a real host's scheduler calls it at 02:00
     for i in 400..403 {
-        let (_, choice, prediction) = host.execute(task(i)?).await?;
-        println!(
-            "{}: {:.0} % ({:?})",
-            task(i)?.task_description,
-            prediction.success_probability * 100.0,
-            prediction.risk_level
-        );
-        println!("  {}", choice.decision.reason.unwrap_or_default());
-        for group in prediction.attributions_by_topic.iter().take(3) {
+        let (_, choice) = host.execute(&task(i)?).await?;
+        println!("{}: {}", choice.task.task_description, choice.decision.reason.unwrap_or_default());
+        for adjustment in &choice.adjustments {
+            println!("  {} = {}: {}", adjustment.setting, adjustment.value, adjustment.reason);
+        }
+        let Some(predicted) = choice.predicted else { continue };
+        let success = predicted.success;
+        println!("  {:.0} % ({:?})", success.success_probability * 100.0, success.risk_level);
+        for group in success.attributions_by_topic.iter().take(3) {
             println!("  {:+.2}  {}", group.contribution, group.text);
         }
-        if let Some(similar) = prediction.similar_tasks {
+        if let Some(similar) = success.similar_tasks {
             println!("         {}", similar.text);
         }
     }
-    for row in host.router.leaderboard() {
+    for row in host.engine.leaderboard() {
         let (low, high) = row.interval;
         println!(
             "{:<14} {:<18} relied on {:.2}: {:.0} % of {} ({:.0} to {:.0})",
             row.task_type,
             row.llm,
-            row.win_probability,
+            row.weight,
             row.rate * 100.0,
             row.outcomes,
             low * 100.0,
             high * 100.0
         );
     }
-    println!("versions kept: {}", host.registry.versions("success").await?.len());
+    host.engine.close().await?;
     std::fs::remove_dir_all(folder)?;
     Ok(())
 }

@@ -1,59 +1,41 @@
 //! Continuous learning for AI code generators, to be linked into the program that runs them.
 //!
 //! A host that sends tasks to LLM agents records each generation, asks before each what will come
-//! of it, trains every night, and serves a new model only when evidence shows that it may.
+//! of it and which LLM should do it, trains every night, and serves a new model only when evidence shows
+//! that it may. One [`Engine`] does all of it.
 //!
 //! ```
-//! use chrono::TimeDelta;
-//! use devmatrix_ml::clock::{Clock, ManualClock};
-//! use devmatrix_ml::collect::DataCollector;
-//! use devmatrix_ml::event::{Completion, Feedback, TaskContext, TaskId, UserAction};
-//! use devmatrix_ml::features::FeatureEngineer;
-//! use devmatrix_ml::models::{Status, SuccessTrainer};
-//! use devmatrix_ml::registry::MemoryRegistry;
-//! use devmatrix_ml::serving::PredictionService;
-//! use devmatrix_ml::store::MemoryStore;
-//! use devmatrix_ml::training::{Gate, TrainingOptions, train};
-//! use std::sync::Arc;
+//! use devmatrix_ml::{Candidate, Completion, Engine, Feedback, TaskContext, UserAction};
 //!
 //! # futures_executor::block_on(async {
-//! let clock = Arc::new(ManualClock::at("2025-03-03T09:00:00Z".parse().unwrap()));
-//! let (store, registry) = (Arc::new(MemoryStore::new()), MemoryRegistry::new());
-//! let engineer = FeatureEngineer::default();
-//! let collector = DataCollector::open(store.clone(), engineer.clone(), clock.clone()).await?;
-//! let service = PredictionService::new(collector.history(), engineer.clone(), clock.clone());
-//!
-//! // 1. Record each generation: its start, its end, what the user said.
-//! for i in 0..300 {
-//!     let mut task = TaskContext::new(TaskId::new(format!("TASK-{i}"))?);
-//!     task.agent_type = Some(if i % 3 == 0 { "frontend" } else { "backend" }.into());
-//!     task.task_description = format!("Add page {i}");
-//!     let event = collector.start(task).await?;
-//!     collector.complete(&event, Completion::default()).await?;
-//!     let action = if i % 3 == 0 { UserAction::Reject } else { UserAction::Approve };
-//!     collector.feedback(&event, Feedback::new(action)).await?;
-//!     clock.advance(TimeDelta::hours(1));
+//! # let folder = tempfile::tempdir().unwrap();
+//! # let path = folder.path();
+//! let engine = Engine::builder().with_path(path)?.with_usd_per_day(20.0).open().await?;
+//! let candidates = ["claude-sonnet-4.5", "gpt-4.1-mini"].map(Candidate::by_llm);
+//! for i in 0..120 {
+//!     let mut task = TaskContext::of(format!("TASK-{i}"))?;
+//!     task.agent_type = Some(["frontend", "backend"][i % 2].into());
+//!     // 1. Choose by what is predicted, within the budget; record the start, the end, the feedback.
+//!     let choice = engine.choose(&task, &candidates)?;
+//!     let event = engine.start(&choice).await?;
+//!     engine.complete(&event, Completion::default()).await?; // the host's agent has generated
+//!     let action = if i % 2 == 0 { UserAction::Reject } else { UserAction::Approve };
+//!     engine.feedback(&event, Feedback::new(action)).await?;
 //! }
-//!
-//! // 2. Train at night, on the host's own scheduler; the gate promotes, or says why not.
-//! let mut options = TrainingOptions::default();
-//! options.gate = Gate::relative();
-//! let trainer = SuccessTrainer::default();
-//! let report = train(&trainer, store.as_ref(), &registry, &engineer, clock.as_ref(), &options).await?;
-//! assert!(report.promoted, "{:?}", report.reasons);
-//! service.reload(&registry).await?;
+//! // 2. Train at night, from the host's own scheduler; the gate promotes, or says why not.
+//! println!("{}", engine.run_nightly().await?);
 //!
 //! // 3. Ask before the next one.
-//! let mut task = TaskContext::new(TaskId::new("TASK-301")?);
+//! let mut task = TaskContext::of("TASK-120")?;
 //! task.agent_type = Some("frontend".into());
-//! let prediction = service.predict_success(&task)?;
-//! assert_eq!(prediction.status, Status::Calibrated);
-//! assert!(prediction.success_probability < 0.2);
-//! println!("{:.0} %: {}", prediction.success_probability * 100.0, prediction.risk_factors[0].text);
-//! # Ok::<(), devmatrix_ml::Error>(()) }).unwrap();
+//! let success = engine.predict(&task)?.success;
+//! println!("{:.0} % ({:?})", success.success_probability * 100.0, success.status);
+//! # assert!(success.success_probability < 0.3, "{success:?}");
+//! engine.close().await
+//! # }).unwrap();
 //! ```
 //!
-//! The modules below stand in the order of the data's way.
+//! The parts behind it are public. The modules below stand in the order of the data's flow.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 // With it, one file calls LightGBM's C interface: `learn/boost/lightgbm/ffi.rs`.
 #![cfg_attr(not(feature = "lightgbm"), forbid(unsafe_code))]

@@ -171,8 +171,8 @@ fn each_fact_is_told_once_and_every_part_learns_of_it() {
         assert!(shown.starts_with(&["success", "complexity", "complexity@80"]), "{shown:?}");
 
         // History.
-        let similar = engine.similar_tasks(&task(1), 1).unwrap();
-        assert!(similar.tasks.is_empty() || similar.tasks[0].quality.is_none());
+        let similar = engine.similar_tasks(&task(18), 1).unwrap();
+        assert_eq!((similar.tasks[0].task_id.as_str(), similar.tasks[0].outcomes.successes), ("TASK-1", 1.0));
         // Router: a record, a cost model, a budget.
         let row = &engine.leaderboard()[0];
         assert_eq!((&row.llm, row.outcomes), (&choice.decision.chosen, 1));

@@ -9,7 +9,7 @@ use crate::models::{
     ComplexityTrainer, QualityTrainer, SuccessTrainer, TemplateTrainer, TimeTrainer, Trainer,
 };
 use crate::monitoring::Severity;
-use crate::training::{NightlyReport, Training, TrainingSignals, train_templates};
+use crate::training::{NightlyReport, ReplayCache, Training, TrainingSignals, train_templates};
 use futures_channel::oneshot::{self, Receiver, Sender};
 use std::thread;
 
