@@ -32,7 +32,7 @@ impl Orchestrator {
             .open()
             .await?;
         let llms = [("claude-sonnet-4.5", 0.009), ("claude-opus-5", 0.020), ("gpt-4.1-mini", 0.002)];
-        let candidates = llms.map(|(llm, price)| Candidate::by_llm(llm).priced(price)).into();
+        let candidates = llms.map(|(llm, price)| Candidate::by_llm(llm).with_price(price)).into();
         Ok(Self { engine, candidates })
     }
 
@@ -96,7 +96,7 @@ async fn main() -> anyhow::Result<()> {
         }
         let Some(predicted) = choice.predicted else { continue };
         let success = predicted.success;
-        println!("  {:.0} % ({:?})", success.success_probability * 100.0, success.risk_level);
+        println!("  {success}");
         for group in success.attributions_by_topic.iter().take(3) {
             println!("  {:+.2}  {}", group.contribution, group.text);
         }
@@ -107,10 +107,10 @@ async fn main() -> anyhow::Result<()> {
     for row in host.engine.leaderboard() {
         let (low, high) = row.interval;
         println!(
-            "{:<14} {:<18} relied on {:.2}: {:.0} % of {} ({:.0} to {:.0})",
+            "{:<14} {:<18} best with probability {:.2}: {:.0} % of {} ({:.0} to {:.0})",
             row.task_type,
             row.llm,
-            row.weight,
+            row.win_probability,
             row.rate * 100.0,
             row.outcomes,
             low * 100.0,

@@ -151,6 +151,8 @@ impl Engine {
 
     async fn train(&self, execution: &ExecutionContext) -> Result<Vec<TrainedModel>> {
         let inner = &self.0;
+        // Read once for all models, and let go of with the cycle.
+        let replay = ReplayCache::default();
         let training = Training::new(
             inner.store.as_ref(),
             inner.registry.as_ref(),
@@ -158,6 +160,7 @@ impl Engine {
             inner.clock.as_ref(),
         )
         .with_options(inner.training.clone())
+        .with_replay(&replay)
         .with_execution(execution.clone());
         let training = match &inner.trackers {
             Some(trackers) => training.with_tracker(trackers.as_ref()),

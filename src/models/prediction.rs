@@ -3,6 +3,7 @@
 use super::attributions::{Attribution, AttributionGroup};
 use super::similar_outcomes::SimilarOutcomes;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// How likely a generation is approved without modification, and what that is worth.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -114,6 +115,39 @@ impl SuccessPrediction {
     }
 }
 
+impl fmt::Display for SuccessPrediction {
+    /// Writes the probability, its interval, the risk and up to three things that speak against success.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (low, high) = self.interval;
+        let percent = |share: f64| share * 100.0;
+        write!(
+            f,
+            "{:.0} % likely to be approved as it is (90 % interval {:.0} to {:.0} %), {} risk",
+            percent(self.success_probability),
+            percent(low),
+            percent(high),
+            self.risk_level
+        )?;
+        let mut separator = ": ";
+        for factor in self.risk_factors.iter().take(3) {
+            write!(f, "{separator}{}", factor.text)?;
+            separator = "; ";
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for RiskLevel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+            Self::VeryHigh => "very high",
+        })
+    }
+}
+
 impl Answer {
     /// Whether what lies in `interval` is at least `threshold`.
     pub(super) fn of((low, high): (f64, f64), threshold: f64, status: Status) -> Self {
@@ -150,6 +184,15 @@ mod tests {
         assert_eq!(answers, [Answer::Yes, Answer::Unsure, Answer::No, Answer::Unsure]);
         let guess = SuccessPrediction { status: Status::InsufficientEvidence, ..found };
         assert_eq!(guess.is_at_least(0.6), Answer::Unsure);
+    }
+
+    #[test]
+    fn a_prediction_prints_as_a_sentence() {
+        let found = SuccessPrediction::new(0.312, (0.2, 0.44), Status::Calibrated, 0);
+        assert_eq!(
+            found.to_string(),
+            "31 % likely to be approved as it is (90 % interval 20 to 44 %), very high risk"
+        );
     }
 
     #[test]
