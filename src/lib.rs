@@ -40,8 +40,9 @@
 // With it, one file calls LightGBM's C interface: `learn/boost/lightgbm/ffi.rs`.
 #![cfg_attr(not(feature = "lightgbm"), forbid(unsafe_code))]
 
-// Errors, time, and the context in which long computations run.
+// Errors, time, strict reading of configuration, and the context in which long computations run.
 pub mod clock;
+pub mod config;
 pub mod error;
 pub mod execution;
 mod stats;
