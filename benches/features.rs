@@ -19,14 +19,6 @@ fn features(c: &mut Criterion) {
     group.throughput(Throughput::Elements(1));
     let mut next = tasks.iter().cycle();
     let mut task = || next.next().unwrap_or(&tasks[0]);
-    // The design's sixteen are among these.
-    group.bench_function("from the past, the settings and the text's facts", |b| {
-        b.iter(|| {
-            let task = task();
-            let facts = TextFacts::of(&task.task_description);
-            black_box(engineer.values(task, &history.view(task, now), &facts))
-        });
-    });
     group.bench_function("everything, n-grams too", |b| {
         b.iter(|| {
             let task = task();

@@ -3,7 +3,7 @@
 
 use devmatrix_ml::dataset::{Dataset, DatasetBuilder, Example, Target};
 use devmatrix_ml::event::{GenerationEvent, Record};
-use devmatrix_ml::features::{FeatureEngineer, FeatureRow, index_of};
+use devmatrix_ml::features::{self, FeatureEngineer, FeatureId, FeatureRow};
 use devmatrix_ml::ml::metrics::RegressionScores;
 use devmatrix_ml::ml::{BoostParams, FitRequest, Matrix, Objective, Sample, Trees};
 use devmatrix_ml::models::{Attribution, Predictor, Status, Trainer, conformance};
@@ -13,8 +13,13 @@ use devmatrix_ml::{Error, ErrorKind, Result};
 use std::collections::BTreeMap;
 
 /// What it looks at.
-const FEATURES: [&str; 5] =
-    ["avg_tokens_per_task", "task_avg_tokens", "task_description_length", "num_requirements", "max_tokens"];
+const FEATURES: [FeatureId; 5] = [
+    FeatureId::AvgTokensPerTask,
+    FeatureId::TaskAvgTokens,
+    FeatureId::TaskDescriptionLength,
+    FeatureId::NumRequirements,
+    FeatureId::MaxTokens,
+];
 const FEWEST: usize = 50;
 
 #[derive(Debug, Default)]
@@ -27,7 +32,7 @@ struct TokensModel {
 }
 
 fn row_of(row: &FeatureRow) -> Vec<f32> {
-    FEATURES.iter().map(|name| index_of(name).map_or(f32::NAN, |place| row.values[place])).collect()
+    FEATURES.iter().map(|id| row.values[*id as usize]).collect()
 }
 
 impl Trainer for TokensTrainer {
@@ -77,7 +82,7 @@ impl Trainer for TokensTrainer {
         Ok(RegressionScores::of(points, labels)?.to_map())
     }
     fn parameters(&self) -> serde_json::Value {
-        serde_json::json!({ "features": FEATURES, "boost": BoostParams::default() })
+        serde_json::json!({ "features": FEATURES.map(|id| features::FEATURES[id as usize].name), "boost": BoostParams::default() })
     }
 }
 

@@ -59,7 +59,7 @@ fn the_nearest_come_with_what_came_of_them() {
     let mut alike = names(&found.tasks);
     alike.sort_unstable();
     assert_eq!(alike, ["login-1", "login-2", "login-3"]);
-    assert_eq!(found.text, "3 past tasks are like this one: of 3 generations 2 approved as they were");
+    assert_eq!(found.text, "3 past tasks are similar: 2 of their 3 generations approved unmodified");
     assert!(found.tasks.is_sorted_by(|a, b| a.similarity >= b.similarity));
     assert!(found.tasks.iter().all(|t| t.outcomes.n == 1.0 && (t.seconds.unwrap() - 60.0).abs() < 1e-3));
     assert_eq!(service().similar_tasks(&asked, 1).unwrap().tasks.len(), 1);
@@ -73,7 +73,7 @@ fn a_task_is_no_evidence_for_itself_and_nothing_alike_is_said_so() {
     for other in ["", "xylophone quartz"] {
         let found = service().similar_tasks(&task("new", other), 10).unwrap();
         assert!(found.tasks.is_empty());
-        assert_eq!(found.text, "no past task is like this one");
+        assert_eq!(found.text, "no past task is similar");
     }
     let mut bad = task("new", "A login page");
     bad.temperature = Some(f64::NAN);
@@ -121,7 +121,7 @@ fn a_hosts_embeddings_find_what_shares_no_word() {
     let service = service().with_embedded_tasks(tasks);
     let found = service.similar_tasks(&asked, 3).unwrap();
     assert_eq!(names(&found.tasks), ["login-1", "login-2", "login-3"]);
-    assert_eq!(found.text, "3 past tasks are like this one: of 3 generations 2 approved as they were");
+    assert_eq!(found.text, "3 past tasks are similar: 2 of their 3 generations approved unmodified");
     let error = service.similar_tasks(&task("new", ""), 3).unwrap_err();
     assert!(error.to_string().contains("nothing to embed"));
 }

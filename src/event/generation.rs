@@ -1,8 +1,9 @@
-//! A generation as a whole: its facts put together, and what came of it.
+//! A generation as a whole: its facts put together, and its outcome.
 
 use super::completion::Completion;
 use super::feedback::{Feedback, UserAction};
-use super::id::{EventId, FeedbackId};
+use super::fold::{Folded, KnownFacts};
+use super::id::EventId;
 use super::record::{Fact, Known, Record, Started};
 use crate::error::Result;
 use chrono::{DateTime, Utc};
@@ -34,15 +35,15 @@ pub struct GenerationEvent {
     pub started: Known<Started>,
     /// Its end, once known.
     pub completion: Option<Known<Completion>>,
-    /// Every judgement, in the order in which they became known.
+    /// All feedback, in the order in which it became known.
     pub feedback: Vec<Known<Feedback>>,
 }
 
-/// What came of a generation, as far as it is known.
+/// Outcome of a generation, as far as it is known.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Outcome {
-    /// From when on the latest part of it was known.
+    /// Moment at which its latest part became known.
     pub known_at: DateTime<Utc>,
     /// Approved without modification.
     pub success: Option<bool>,
@@ -50,14 +51,14 @@ pub struct Outcome {
     pub approved: Option<bool>,
     /// When it was approved.
     pub approved_at: Option<DateTime<Utc>>,
-    /// What the person did, where a person judged.
+    /// Action of the user, where there was feedback.
     pub user_action: Option<UserAction>,
     /// Quality, 0 to 10.
     pub final_quality_score: Option<f64>,
 }
 
 impl GenerationEvent {
-    /// A generation that has just started.
+    /// Creates a generation that has just started.
     pub fn new(event_id: EventId, known_at: DateTime<Utc>, started: impl Into<Started>) -> Self {
         let started = Known { known_at, value: started.into() };
         Self { event_id, started, completion: None, feedback: Vec::new() }
@@ -72,22 +73,31 @@ impl GenerationEvent {
         Self::try_from(flat)
     }
 
-    /// Puts the facts of one generation together; `None` while its start is unknown.
+    /// Creates a generation from its facts, in any order; `None` while its start is unknown.
     pub fn from_records(records: impl IntoIterator<Item = Record>) -> Option<Self> {
-        let (mut event, mut completion, mut feedback) = (None, None, Vec::new());
+        let (mut event, mut completion, mut feedback) = (None::<Self>, None::<Known<_>>, Vec::new());
         for record in records {
             let (event_id, known_at, fact) = record.into_parts();
             match fact {
-                Fact::Started(value) => event = Some(Self::new(event_id, known_at, *value)),
-                Fact::Completed(value) => completion = Some(Known { known_at, value: *value }),
+                Fact::Started(value) => {
+                    if event.as_ref().is_none_or(|old| known_at < old.started.known_at) {
+                        event = Some(Self::new(event_id, known_at, *value));
+                    }
+                }
+                Fact::Completed(value) => {
+                    if completion.as_ref().is_none_or(|old| known_at < old.known_at) {
+                        completion = Some(Known { known_at, value: *value });
+                    }
+                }
                 Fact::Feedback(value) => feedback.push(Known { known_at, value: *value }),
             }
         }
-        feedback.sort_by(|a, b| order(a).cmp(&order(b)));
-        event.map(|event: Self| Self { completion, feedback, ..event })
+        feedback.sort_by(|a, b| a.order().cmp(&b.order()));
+        feedback.dedup();
+        event.map(|event| Self { completion, feedback, ..event })
     }
 
-    /// The facts that it is made of, start first.
+    /// Returns the facts that it is made of, start first.
     ///
     /// # Errors
     /// `InvalidInput` naming the field that is out of range.
@@ -104,46 +114,43 @@ impl GenerationEvent {
         std::iter::once(started).chain(completed).chain(feedback).collect()
     }
 
-    /// What came of it; `None` while nobody and nothing has judged it.
+    /// Returns the outcome as the latest feedback, or else the completion, tells it; `None` while
+    /// there is neither.
     pub fn outcome(&self) -> Option<Outcome> {
-        Outcome::of(self.completion.as_ref(), self.feedback.iter().max_by(|a, b| order(a).cmp(&order(b))))
+        Outcome::of(&self.known_by(DateTime::<Utc>::MAX_UTC))
+    }
+
+    /// Folds the facts that were known at `moment`.
+    pub(crate) fn known_by(&self, moment: DateTime<Utc>) -> KnownFacts<'_> {
+        let mut facts = KnownFacts::default();
+        let completion = self.completion.iter().filter(|completion| completion.known_at <= moment);
+        completion.for_each(|completion| facts.add_completion(completion));
+        let feedback = self.feedback.iter().filter(|feedback| feedback.known_at <= moment);
+        feedback.for_each(|feedback| facts.add_feedback(feedback));
+        facts
     }
 }
 
 impl Outcome {
-    /// The latest feedback decides; where there is none, what the completion itself says.
-    pub(crate) fn of(
-        completion: Option<&Known<Completion>>,
-        latest: Option<&Known<Feedback>>,
-    ) -> Option<Self> {
-        let own = completion.map(|c| &c.value);
-        let quality = own.and_then(|c| c.final_quality_score);
-        if let Some(Known { known_at, value }) = latest {
-            let approved = value.was_approved();
-            return Some(Self {
-                known_at: *known_at,
-                success: Some(value.succeeded()),
-                approved: Some(approved),
-                approved_at: approved.then(|| value.given_at.unwrap_or(*known_at)),
-                user_action: Some(value.user_action),
-                final_quality_score: value.final_quality_score.or(quality),
-            });
+    /// Returns what completion and latest feedback tell of the outcome.
+    pub(crate) fn of(facts: &KnownFacts<'_>) -> Option<Self> {
+        let success = facts.resolve(|f| Some(f.value.succeeded()), |c| c.value.success);
+        let approved =
+            facts.resolve(|f| Some(f.value.was_approved()), |c| c.value.approved.or(c.value.success));
+        let final_quality_score =
+            facts.resolve(|f| f.value.final_quality_score, |c| c.value.final_quality_score);
+        if success.is_none() && approved.is_none() && final_quality_score.is_none() {
+            return None;
         }
-        let own = own.filter(|c| c.success.is_some() || c.approved.is_some() || quality.is_some())?;
-        let known_at = completion?.known_at;
-        let approved = own.approved.or(own.success);
+        let known_at = facts.feedback.map(|f| f.known_at).or(facts.completion.map(|c| c.known_at))?;
+        let given_at = facts.feedback.and_then(|f| f.value.given_at).unwrap_or(known_at);
         Some(Self {
             known_at,
-            success: own.success,
+            success,
             approved,
-            approved_at: (approved == Some(true)).then_some(known_at),
-            user_action: None,
-            final_quality_score: quality,
+            approved_at: (approved == Some(true)).then_some(given_at),
+            user_action: facts.feedback.map(|f| f.value.user_action),
+            final_quality_score,
         })
     }
-}
-
-/// The order in which feedback counts: by knowledge, then by id.
-fn order(feedback: &Known<Feedback>) -> (DateTime<Utc>, Option<&FeedbackId>) {
-    (feedback.known_at, feedback.value.feedback_id.as_ref())
 }

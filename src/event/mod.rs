@@ -1,4 +1,4 @@
-//! What happened: a generation's start, its end, and what people said of it.
+//! Facts of a generation: its start, its completion and the feedback on it.
 
 mod assignment;
 mod check;
@@ -8,6 +8,7 @@ mod decision;
 mod feature_vector;
 mod feedback;
 mod flat;
+mod fold;
 mod generation;
 mod id;
 mod jsonl;
@@ -22,6 +23,7 @@ pub use context::TaskContext;
 pub use decision::{Decision, ShownPrediction};
 pub use feature_vector::FeatureVector;
 pub use feedback::{Feedback, UserAction};
+pub(crate) use fold::{Fold, Folded};
 pub use generation::{GenerationEvent, Outcome};
 pub use id::{EventId, FeedbackId, MAX_ID_BYTES, ProjectId, SessionId, TaskId, TemplateId, UserId};
 pub use jsonl::{JsonLines, read_jsonl};

@@ -3,6 +3,7 @@
 use super::frameworks::Frameworks;
 use super::inputs::{Inputs, Rates};
 use super::table::{FEATURES, Feature, KnownWhen, Make};
+use super::task_text::TaskText;
 use crate::event::{Completion, TaskContext};
 use crate::history::HistoryView;
 use crate::text::{Lexicon, SparseText, TextFacts};
@@ -134,24 +135,23 @@ impl FeatureEngineer {
         FeatureRow { values: self.values(task, view, &facts), text, truncated: facts.truncated }
     }
 
-    /// A description as it is read for [`FeatureEngineer::row_of`].
-    pub(crate) fn read(&self, description: &str) -> (TextFacts, SparseText) {
-        SparseText::read_with(&self.options.lexicon, description)
+    /// Reads the description of `task` with the lexicon of these options.
+    pub(crate) fn read(&self, task: &TaskContext) -> TaskText {
+        TaskText::read(&self.options.lexicon, &task.task_description)
     }
 
-    /// The features of `task`, whose description was read before.
-    pub(crate) fn row_of(
-        &self,
-        task: &TaskContext,
-        view: &HistoryView,
-        (facts, text): &(TextFacts, SparseText),
-    ) -> FeatureRow {
-        FeatureRow { values: self.values(task, view, facts), text: text.clone(), truncated: facts.truncated }
+    /// Returns the features of `task`, whose description was read before.
+    pub(crate) fn row_of(&self, task: &TaskContext, view: &HistoryView, text: &TaskText) -> FeatureRow {
+        FeatureRow {
+            values: self.values(task, view, &text.facts),
+            text: text.ngrams.clone(),
+            truncated: text.facts.truncated,
+        }
     }
 
     /// The features without the description's n-grams, where `text` was read with the lexicon of
     /// these options.
-    pub fn values(&self, task: &TaskContext, view: &HistoryView, text: &TextFacts) -> Vec<f32> {
+    fn values(&self, task: &TaskContext, view: &HistoryView, text: &TextFacts) -> Vec<f32> {
         let start = task.started_at.unwrap_or_else(|| view.now());
         let utc = start.naive_utc();
         let offset = self.options.zone.offset_from_utc_datetime(&utc).fix();

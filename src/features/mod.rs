@@ -1,10 +1,12 @@
-//! What the models see of a task.
+//! Features: the numbers that the models read about a task.
 
 mod engineer;
 mod frameworks;
 mod inputs;
 mod table;
+mod task_text;
 
 pub use engineer::{FeatureEngineer, FeatureOptions, FeatureRow};
 pub use frameworks::Frameworks;
-pub use table::{FEATURES, Feature, Kind, KnownWhen, Topic, index_of};
+pub use table::{FEATURES, Feature, FeatureId, Kind, KnownWhen, Topic, index_of};
+pub(crate) use task_text::TaskText;

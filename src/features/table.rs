@@ -1,4 +1,4 @@
-//! The one table of all features: what each is called, what it means, how it is made.
+//! The one table of all features: name, phrase, unit, kind, topic and computation.
 
 use super::inputs::Inputs;
 use crate::event::Completion;
@@ -60,17 +60,30 @@ pub enum Topic {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Feature {
-    /// Its name, as the design gives it where it does.
+    /// Name, also that of the Parquet column.
     pub name: &'static str,
-    /// What it counts in.
+    /// Sentence about a value: `{}` stands for the value, `{one|other}` for the first form where the
+    /// value is 1 (or yes), else for the second.
+    pub phrase: &'static str,
+    /// Unit of the values.
     pub unit: &'static str,
-    /// What kind of number it is.
+    /// Kind of number.
     pub kind: Kind,
-    /// When it is known.
+    /// When the value is known.
     pub known: KnownWhen,
-    /// What it is about.
+    /// Part of the task that it describes; explanations are grouped by it.
     pub topic: Topic,
+    pub(crate) id: FeatureId,
     pub(super) make: Make,
+}
+
+/// A feature without its names.
+struct Column {
+    unit: &'static str,
+    kind: Kind,
+    known: KnownWhen,
+    topic: Topic,
+    make: Make,
 }
 
 /// How a feature is made.
@@ -82,39 +95,33 @@ pub(super) enum Make {
     After(fn(&Completion) -> f32),
 }
 
-const fn feature(
-    name: &'static str,
-    unit: &'static str,
-    kind: Kind,
-    topic: Topic,
-    make: fn(&Inputs<'_>) -> f32,
-) -> Feature {
-    Feature { name, unit, kind, known: KnownWhen::Before, topic, make: Make::Before(make) }
+const fn feature(unit: &'static str, kind: Kind, topic: Topic, make: fn(&Inputs<'_>) -> f32) -> Column {
+    Column { unit, kind, known: KnownWhen::Before, topic, make: Make::Before(make) }
 }
 
 /// A metric of the generated code.
-const fn code(name: &'static str, unit: &'static str, kind: Kind, make: fn(&Completion) -> f32) -> Feature {
-    Feature { name, unit, kind, known: KnownWhen::After, topic: Topic::Code, make: Make::After(make) }
+const fn code(unit: &'static str, kind: Kind, make: fn(&Completion) -> f32) -> Column {
+    Column { unit, kind, known: KnownWhen::After, topic: Topic::Code, make: Make::After(make) }
 }
 
 /// A mean over the past of one scope.
 macro_rules! mean {
-    ($name:literal, $unit:literal, $topic:ident, $scope:ident, $field:ident) => {
-        feature($name, $unit, Kind::Number, Topic::$topic, |i| i.mean(GroupKey::$scope, |e| e.$field))
+    ($unit:literal, $topic:ident, $scope:ident, $field:ident) => {
+        feature($unit, Kind::Number, Topic::$topic, |i| i.mean(GroupKey::$scope, |e| e.$field))
     };
 }
 
 /// A smoothed success rate.
 macro_rules! rate {
-    ($name:literal, $topic:ident, $field:ident) => {
-        feature($name, "share of outcomes", Kind::Rate, Topic::$topic, |i| i.rates.$field as f32)
+    ($topic:ident, $field:ident) => {
+        feature("share of outcomes", Kind::Rate, Topic::$topic, |i| i.rates.$field as f32)
     };
 }
 
 /// A number read from the evidence of one scope.
 macro_rules! evidence {
-    ($name:literal, $unit:literal, $topic:ident, $scope:ident, $read:expr) => {
-        feature($name, $unit, Kind::Count, Topic::$topic, |i| {
+    ($unit:literal, $topic:ident, $scope:ident, $read:expr) => {
+        feature($unit, Kind::Count, Topic::$topic, |i| {
             let read: fn(&GroupStatistics) -> f64 = $read;
             i.evidence(GroupKey::$scope, read)
         })
@@ -123,201 +130,413 @@ macro_rules! evidence {
 
 /// A number from the description.
 macro_rules! text {
-    ($name:literal, $unit:literal, $field:ident) => {
-        feature($name, $unit, Kind::Count, Topic::Description, |i| i.text.$field as f32)
+    ($unit:literal, $field:ident) => {
+        feature($unit, Kind::Count, Topic::Description, |i| i.text.$field as f32)
     };
 }
 
 /// Whether the description mentions something.
 macro_rules! mention {
-    ($name:literal, $flag:ident) => {
-        feature($name, "1 = yes", Kind::Number, Topic::Description, |i| {
-            Inputs::flag(Some(i.text.has(Flag::$flag)))
-        })
+    ($flag:ident) => {
+        feature("1 = yes", Kind::Number, Topic::Description, |i| Inputs::flag(Some(i.text.has(Flag::$flag))))
     };
 }
 
-/// Every feature, in the order of a row's values.
-#[allow(clippy::redundant_closure_for_method_calls)] // a method's path does not coerce here
-pub static FEATURES: &[Feature] = &[
-    feature("task_type_encoded", "code", Kind::Category, Topic::Task, |i| {
-        Inputs::category(i.task.task_type.as_deref())
-    }),
-    feature("language_encoded", "code", Kind::Category, Topic::Task, |i| {
-        Inputs::category(i.task.language.as_deref())
-    }),
-    feature("framework_encoded", "code", Kind::Category, Topic::Task, |i| {
-        Inputs::category(i.task.framework.as_deref())
-    }),
-    feature("agent_type_encoded", "code", Kind::Category, Topic::Agent, |i| {
-        Inputs::category(i.task.agent_type.as_deref())
-    }),
-    feature("model_used_encoded", "code", Kind::Category, Topic::Model, |i| {
-        Inputs::category(i.task.model_used.as_deref())
-    }),
-    feature("task_complexity_score", "0 to 10", Kind::Number, Topic::Description, |i| {
-        i.text.task_complexity(i.task.task_type.as_deref()) as f32
-    }),
-    text!("task_description_length", "characters", length),
-    text!("num_requirements", "requirements", num_requirements),
-    text!("num_technical_terms", "terms", num_technical_terms),
-    text!("num_words", "words", num_words),
-    text!("num_lines", "lines", num_lines),
-    text!("title_length", "bytes", title_length),
-    text!("num_headings", "headings", num_headings),
-    text!("num_backticks", "backticks", num_backticks),
-    text!("num_links", "links", num_links),
-    text!("num_numbers", "numbers", num_numbers),
-    rate!("overall_success_rate", Task, global),
-    rate!("similar_tasks_success_rate", Task, similar),
-    rate!("task_type_success_rate", Task, task_type),
-    rate!("language_success_rate", Task, language),
-    rate!("task_success_rate", Task, task),
-    rate!("agent_past_performance", Agent, agent),
-    rate!("agent_type_success_rate", Agent, agent_type),
-    rate!("agent_language_success_rate", Agent, agent_language),
-    rate!("task_agent_success_rate", Agent, task_agent),
-    rate!("model_past_performance", Model, model),
-    rate!("agent_model_success_rate", Model, agent_model),
-    rate!("task_model_success_rate", Model, task_model),
-    rate!("project_success_rate", Project, project),
-    rate!("project_agent_success_rate", Project, project_agent),
-    rate!("project_type_success_rate", Project, project_type),
-    rate!("user_success_rate", User, user),
-    rate!("user_project_success_rate", User, user_project),
-    rate!("template_success_rate", Examples, template),
-    rate!("nearest_tasks_success_rate", Task, nearest),
-    evidence!("overall_outcomes", "outcomes", Task, Global, |e| e.all.n),
-    evidence!("similar_tasks_outcomes", "outcomes", Task, TypeLanguageFramework, |e| e.all.n),
-    evidence!("task_outcomes", "outcomes", Task, Task, |e| e.all.n),
-    evidence!("task_agent_outcomes", "outcomes", Task, TaskAgent, |e| e.all.n),
-    evidence!("task_model_outcomes", "outcomes", Task, TaskModel, |e| e.all.n),
-    evidence!("agent_outcomes", "outcomes", Agent, Agent, |e| e.all.n),
-    evidence!("agent_recent_outcomes", "outcomes", Agent, Agent, |e| e.month.n),
-    evidence!("model_outcomes", "outcomes", Model, Model, |e| e.all.n),
-    evidence!("project_outcomes", "outcomes", Project, Project, |e| e.all.n),
-    evidence!("project_recent_outcomes", "outcomes", Project, Project, |e| e.month.n),
-    evidence!("project_agent_outcomes", "outcomes", Project, ProjectAgent, |e| e.all.n),
-    evidence!("project_agent_recent_outcomes", "outcomes", Project, ProjectAgent, |e| e.month.n),
-    evidence!("user_outcomes", "outcomes", User, User, |e| e.all.n),
-    evidence!("user_recent_outcomes", "outcomes", User, User, |e| e.month.n),
-    evidence!("project_open", "generations", Load, Project, |e| e.open),
-    evidence!("project_open_a_day", "generations", Load, Project, |e| e.open_day),
-    evidence!("project_agent_open", "generations", Load, ProjectAgent, |e| e.open),
-    evidence!("project_agent_open_a_day", "generations", Load, ProjectAgent, |e| e.open_day),
-    evidence!("user_open", "generations", Load, User, |e| e.open),
-    feature("nearest_tasks_outcomes", "outcomes", Kind::Count, Topic::Task, |i| i.nearest_outcomes() as f32),
-    feature("nearest_task_similarity", "0 to 1", Kind::Number, Topic::Task, |i| {
-        i.view.nearest().first().map_or(0.0, |task| task.similarity as f32)
-    }),
-    feature("nearest_tasks_avg_time", "ln(1 + seconds)", Kind::Number, Topic::Task, |i| {
-        i.nearest_mean(|task| task.seconds.map(f64::ln_1p))
-    }),
-    feature("nearest_tasks_avg_quality", "0 to 10", Kind::Number, Topic::Task, |i| {
-        i.nearest_mean(|task| task.quality)
-    }),
-    mean!("similar_tasks_avg_quality", "0 to 10", Task, TypeLanguageFramework, quality),
-    mean!("similar_tasks_avg_time", "ln(1 + seconds)", Task, TypeLanguageFramework, log_seconds),
-    mean!("task_avg_time", "ln(1 + seconds)", Task, Task, log_seconds),
-    mean!("agent_avg_quality", "0 to 10", Agent, Agent, quality),
-    feature("rag_examples_count", "examples", Kind::Count, Topic::Examples, |i| i.rag_count()),
-    feature("rag_avg_quality", "0 to 10", Kind::Number, Topic::Examples, |i| i.rag_quality()),
-    feature("rag_avg_similarity", "cosine", Kind::Number, Topic::Examples, |i| {
-        Inputs::number(i.task.rag_avg_similarity)
-    }),
-    feature("temperature", "0 to 2", Kind::Number, Topic::Model, |i| Inputs::number(i.task.temperature)),
-    feature("max_tokens", "tokens", Kind::Count, Topic::Model, |i| {
-        Inputs::number(i.task.max_tokens.map(f64::from))
-    }),
-    feature("attempt", "earlier tries", Kind::Count, Topic::Task, |i| i.task.attempt as f32),
-    feature("hour_of_day", "hour, local", Kind::Number, Topic::Time, |i| i.hour()),
-    feature("day_of_week", "0 Monday to 6", Kind::Number, Topic::Time, |i| i.weekday()),
-    feature("project_maturity_days", "days", Kind::Count, Topic::Project, |i| {
-        i.view.get(GroupKey::Project).age_days.map_or(f32::NAN, |days| days as f32)
-    }),
-    feature("current_queue_size", "generations", Kind::Count, Topic::Load, |i| {
-        Inputs::number(i.task.current_queue_size.map(f64::from))
-    }),
-    feature("system_load", "1 = full", Kind::Number, Topic::Load, |i| Inputs::number(i.task.system_load)),
-    mean!("agent_avg_generation_time", "ln(1 + seconds)", Agent, Agent, log_seconds),
-    mean!("model_avg_latency", "ln(1 + seconds)", Model, Model, log_seconds),
-    mean!("agent_model_avg_time", "ln(1 + seconds)", Agent, AgentModel, log_seconds),
-    mean!("project_avg_time", "ln(1 + seconds)", Project, Project, log_seconds),
-    mean!("task_agent_avg_time", "ln(1 + seconds)", Task, TaskAgent, log_seconds),
-    mean!("task_model_avg_time", "ln(1 + seconds)", Task, TaskModel, log_seconds),
-    feature("expected_time", "ln(1 + seconds)", Kind::Number, Topic::Task, |i| i.expected(|e| e.log_seconds)),
-    feature("expected_time_untried", "ln(1 + seconds)", Kind::Number, Topic::Task, |i| {
-        i.expected_untried(|e| e.log_seconds)
-    }),
-    feature("avg_tokens_per_task", "ln(1 + tokens)", Kind::Number, Topic::Model, |i| {
-        i.mean(GroupKey::Model, |e| e.tokens).ln_1p()
-    }),
-    feature("task_avg_tokens", "ln(1 + tokens)", Kind::Number, Topic::Task, |i| {
-        i.mean(GroupKey::Task, |e| e.tokens).ln_1p()
-    }),
-    mean!("task_avg_quality", "0 to 10", Task, Task, quality),
-    mean!("task_agent_avg_quality", "0 to 10", Task, TaskAgent, quality),
-    mean!("task_model_avg_quality", "0 to 10", Task, TaskModel, quality),
-    mean!("model_avg_quality", "0 to 10", Model, Model, quality),
-    mean!("agent_model_avg_quality", "0 to 10", Agent, AgentModel, quality),
-    mean!("project_avg_quality", "0 to 10", Project, Project, quality),
-    feature("expected_quality", "0 to 10", Kind::Number, Topic::Task, |i| i.expected(|e| e.quality)),
-    feature("expected_quality_untried", "0 to 10", Kind::Number, Topic::Task, |i| {
-        i.expected_untried(|e| e.quality)
-    }),
-    feature("avg_complexity_for_type", "0 to 10", Kind::Number, Topic::Task, |i| {
-        Inputs::complexity(i.mean(GroupKey::TaskType, |e| e.complexity))
-    }),
-    feature("similar_tasks_complexity", "0 to 10", Kind::Number, Topic::Task, |i| {
-        Inputs::complexity(i.mean(GroupKey::TypeLanguageFramework, |e| e.complexity))
-    }),
-    feature("project_avg_complexity", "0 to 10", Kind::Number, Topic::Project, |i| {
-        Inputs::complexity(i.mean(GroupKey::Project, |e| e.complexity))
-    }),
-    feature("expected_complexity", "0 to 10", Kind::Number, Topic::Task, |i| {
-        Inputs::complexity(i.expected(|e| e.complexity))
-    }),
-    feature("expected_complexity_untried", "0 to 10", Kind::Number, Topic::Task, |i| {
-        Inputs::complexity(i.expected_untried(|e| e.complexity))
-    }),
-    feature("task_timed", "generations", Kind::Count, Topic::Task, |i| {
-        i.evidence(GroupKey::Task, |e| e.log_seconds.n)
-    }),
-    feature("task_scored", "generations", Kind::Count, Topic::Task, |i| {
-        i.evidence(GroupKey::Task, |e| e.quality.n)
-    }),
-    feature("num_files_to_generate", "files", Kind::Count, Topic::Task, |i| {
-        Inputs::number(i.task.num_files_to_generate.map(f64::from))
-    }),
-    feature("estimated_lines_of_code", "lines", Kind::Count, Topic::Task, |i| {
-        Inputs::number(i.task.estimated_lines_of_code.map(f64::from))
-    }),
-    feature("num_dependencies", "dependencies", Kind::Count, Topic::Task, |i| {
-        Inputs::number(i.task.num_dependencies.map(f64::from))
-    }),
-    feature("framework_complexity", "0 to 10", Kind::Number, Topic::Task, |i| i.framework_complexity()),
-    text!("num_entities", "entities", num_entities),
-    text!("num_relationships", "relationships", num_relationships),
-    text!("num_constraints", "constraints", num_constraints),
-    mention!("has_authentication", Authentication),
-    mention!("has_authorization", Authorization),
-    mention!("has_validation", Validation),
-    mention!("has_database", Database),
-    mention!("has_api_integration", ApiIntegration),
-    mention!("has_file_upload", FileUpload),
-    mention!("has_real_time", RealTime),
-    code("lines_of_code", "lines", Kind::Count, |c| Inputs::number(c.lines_of_code.map(f64::from))),
-    code("cyclomatic_complexity", "paths", Kind::Count, |c| Inputs::number(c.cyclomatic_complexity)),
-    code("num_functions", "functions", Kind::Count, |c| Inputs::number(c.num_functions.map(f64::from))),
-    code("num_classes", "classes", Kind::Count, |c| Inputs::number(c.num_classes.map(f64::from))),
-    code("has_type_hints", "1 = yes", Kind::Number, |c| Inputs::flag(c.has_type_hints)),
-    code("has_docstrings", "1 = yes", Kind::Number, |c| Inputs::flag(c.has_docstrings)),
-    code("has_tests", "1 = yes", Kind::Number, |c| Inputs::flag(c.has_tests)),
-    code("syntax_errors", "places", Kind::Count, |c| Inputs::number(c.syntax_errors.map(f64::from))),
-    code("self_review_score", "0 to 10", Kind::Number, |c| Inputs::number(c.self_review_score)),
-];
+/// Declares the ids and the table together, so that an id is the index of its row.
+macro_rules! features {
+    ($($id:ident $name:literal $phrase:literal => $column:expr;)*) => {
+        /// A feature's id; `id as usize` is its index in [`FEATURES`] and in a row's values.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[non_exhaustive]
+        pub enum FeatureId {
+            $(
+                #[doc = concat!("`", $name, "`")]
+                $id,
+            )*
+        }
 
-/// The place of the feature called `name` in a row.
+        /// Every feature, in the order of a row's values.
+        #[allow(clippy::redundant_closure_for_method_calls)] // a method's path does not coerce here
+        pub static FEATURES: &[Feature] = &[$(Feature::new(FeatureId::$id, $name, $phrase, $column)),*];
+    };
+}
+
+features! {
+    TaskTypeEncoded "task_type_encoded" "the task is of this type" =>
+        feature("code", Kind::Category, Topic::Task, |i| {
+            Inputs::category(i.task.task_type.as_deref())
+        });
+    LanguageEncoded "language_encoded" "the task is in this language" =>
+        feature("code", Kind::Category, Topic::Task, |i| {
+            Inputs::category(i.task.language.as_deref())
+        });
+    FrameworkEncoded "framework_encoded" "the task uses this framework" =>
+        feature("code", Kind::Category, Topic::Task, |i| {
+            Inputs::category(i.task.framework.as_deref())
+        });
+    AgentTypeEncoded "agent_type_encoded" "the task goes to this agent" =>
+        feature("code", Kind::Category, Topic::Agent, |i| {
+            Inputs::category(i.task.agent_type.as_deref())
+        });
+    ModelUsedEncoded "model_used_encoded" "the task goes to this LLM" =>
+        feature("code", Kind::Category, Topic::Model, |i| {
+            Inputs::category(i.task.model_used.as_deref())
+        });
+    TaskComplexityScore "task_complexity_score" "the description suggests a complexity of {} out of 10" =>
+        feature("0 to 10", Kind::Number, Topic::Description, |i| {
+            i.text.task_complexity(i.task.task_type.as_deref()) as f32
+        });
+    TaskDescriptionLength "task_description_length" "the description has {} {character|characters}" =>
+        text!("characters", length);
+    NumRequirements "num_requirements" "the description lists {} {requirement|requirements}" =>
+        text!("requirements", num_requirements);
+    NumTechnicalTerms "num_technical_terms" "the description names {} technical {term|terms}" =>
+        text!("terms", num_technical_terms);
+    NumWords "num_words" "the description has {} {word|words}" => text!("words", num_words);
+    NumLines "num_lines" "the description has {} {line|lines}" => text!("lines", num_lines);
+    TitleLength "title_length" "the title has {} {byte|bytes}" => text!("bytes", title_length);
+    NumHeadings "num_headings" "the description has {} {heading|headings}" => text!("headings", num_headings);
+    NumBackticks "num_backticks" "the description has {} {backtick|backticks}" =>
+        text!("backticks", num_backticks);
+    NumLinks "num_links" "the description has {} {link|links}" => text!("links", num_links);
+    NumNumbers "num_numbers" "the description has {} {number|numbers}" => text!("numbers", num_numbers);
+    OverallSuccessRate "overall_success_rate" "{} of all generations were approved unmodified" =>
+        rate!(Task, global);
+    SimilarTasksSuccessRate "similar_tasks_success_rate" "{} of generations for similar tasks were approved unmodified" =>
+        rate!(Task, similar);
+    TaskTypeSuccessRate "task_type_success_rate" "{} of generations for this type of task were approved unmodified" =>
+        rate!(Task, task_type);
+    LanguageSuccessRate "language_success_rate" "{} of generations in this language were approved unmodified" =>
+        rate!(Task, language);
+    TaskSuccessRate "task_success_rate" "{} of earlier attempts at this task were approved unmodified" =>
+        rate!(Task, task);
+    AgentPastPerformance "agent_past_performance" "{} of this agent's generations were approved unmodified" =>
+        rate!(Agent, agent);
+    AgentTypeSuccessRate "agent_type_success_rate" "{} of this agent's generations for this type of task were approved unmodified" =>
+        rate!(Agent, agent_type);
+    AgentLanguageSuccessRate "agent_language_success_rate" "{} of this agent's generations in this language were approved unmodified" =>
+        rate!(Agent, agent_language);
+    TaskAgentSuccessRate "task_agent_success_rate" "{} of this agent's attempts at this task were approved unmodified" =>
+        rate!(Agent, task_agent);
+    ModelPastPerformance "model_past_performance" "{} of this LLM's generations were approved unmodified" =>
+        rate!(Model, model);
+    AgentModelSuccessRate "agent_model_success_rate" "{} of this agent's generations with this LLM were approved unmodified" =>
+        rate!(Model, agent_model);
+    TaskModelSuccessRate "task_model_success_rate" "{} of this LLM's attempts at this task were approved unmodified" =>
+        rate!(Model, task_model);
+    ProjectSuccessRate "project_success_rate" "{} of generations in this project were approved unmodified" =>
+        rate!(Project, project);
+    ProjectAgentSuccessRate "project_agent_success_rate" "{} of this agent's generations in this project were approved unmodified" =>
+        rate!(Project, project_agent);
+    ProjectTypeSuccessRate "project_type_success_rate" "{} of generations for this type of task in this project were approved unmodified" =>
+        rate!(Project, project_type);
+    UserSuccessRate "user_success_rate" "{} of this user's generations were approved unmodified" =>
+        rate!(User, user);
+    UserProjectSuccessRate "user_project_success_rate" "{} of this user's generations in this project were approved unmodified" =>
+        rate!(User, user_project);
+    TemplateSuccessRate "template_success_rate" "{} of generations from this template were approved unmodified" =>
+        rate!(Examples, template);
+    NearestTasksSuccessRate "nearest_tasks_success_rate" "{} of generations for tasks with similar descriptions were approved unmodified" =>
+        rate!(Task, nearest);
+    OverallOutcomes "overall_outcomes" "{} past {generation has|generations have} an outcome" =>
+        evidence!("outcomes", Task, Global, |e| e.all.n);
+    SimilarTasksOutcomes "similar_tasks_outcomes" "{} {generation|generations} for similar tasks {has|have} an outcome" =>
+        evidence!("outcomes", Task, TypeLanguageFramework, |e| e.all.n);
+    TaskOutcomes "task_outcomes" "{} earlier {attempt|attempts} at this task {has|have} an outcome" =>
+        evidence!("outcomes", Task, Task, |e| e.all.n);
+    TaskAgentOutcomes "task_agent_outcomes" "{} of this agent's attempts at this task {has|have} an outcome" =>
+        evidence!("outcomes", Task, TaskAgent, |e| e.all.n);
+    TaskModelOutcomes "task_model_outcomes" "{} of this LLM's attempts at this task {has|have} an outcome" =>
+        evidence!("outcomes", Task, TaskModel, |e| e.all.n);
+    AgentOutcomes "agent_outcomes" "{} of this agent's generations {has|have} an outcome" =>
+        evidence!("outcomes", Agent, Agent, |e| e.all.n);
+    AgentRecentOutcomes "agent_recent_outcomes" "{} of this agent's recent generations {has|have} an outcome" =>
+        evidence!("outcomes", Agent, Agent, |e| e.month.n);
+    ModelOutcomes "model_outcomes" "{} of this LLM's generations {has|have} an outcome" =>
+        evidence!("outcomes", Model, Model, |e| e.all.n);
+    ProjectOutcomes "project_outcomes" "{} {generation|generations} in this project {has|have} an outcome" =>
+        evidence!("outcomes", Project, Project, |e| e.all.n);
+    ProjectRecentOutcomes "project_recent_outcomes" "{} recent {generation|generations} in this project {has|have} an outcome" =>
+        evidence!("outcomes", Project, Project, |e| e.month.n);
+    ProjectAgentOutcomes "project_agent_outcomes" "{} of this agent's generations in this project {has|have} an outcome" =>
+        evidence!("outcomes", Project, ProjectAgent, |e| e.all.n);
+    ProjectAgentRecentOutcomes "project_agent_recent_outcomes" "{} of this agent's recent generations in this project {has|have} an outcome" =>
+        evidence!("outcomes", Project, ProjectAgent, |e| e.month.n);
+    UserOutcomes "user_outcomes" "{} of this user's generations {has|have} an outcome" =>
+        evidence!("outcomes", User, User, |e| e.all.n);
+    UserRecentOutcomes "user_recent_outcomes" "{} of this user's recent generations {has|have} an outcome" =>
+        evidence!("outcomes", User, User, |e| e.month.n);
+    ProjectOpen "project_open" "{} {generation|generations} in this project {waits|wait} for feedback" =>
+        evidence!("generations", Load, Project, |e| e.open);
+    ProjectOpenADay "project_open_a_day" "{} {generation|generations} in this project {has|have} waited for feedback for over a day" =>
+        evidence!("generations", Load, Project, |e| e.open_day);
+    ProjectAgentOpen "project_agent_open" "{} of this agent's generations in this project {waits|wait} for feedback" =>
+        evidence!("generations", Load, ProjectAgent, |e| e.open);
+    ProjectAgentOpenADay "project_agent_open_a_day" "{} of this agent's generations in this project {has|have} waited for feedback for over a day" =>
+        evidence!("generations", Load, ProjectAgent, |e| e.open_day);
+    UserOpen "user_open" "{} of this user's generations {waits|wait} for feedback" =>
+        evidence!("generations", Load, User, |e| e.open);
+    NearestTasksOutcomes "nearest_tasks_outcomes" "{} {generation|generations} for tasks with similar descriptions {has|have} an outcome" =>
+        feature("outcomes", Kind::Count, Topic::Task, |i| i.nearest_outcomes() as f32);
+    NearestTaskSimilarity "nearest_task_similarity" "the most similar past task has a similarity of {} out of 1" =>
+        feature("0 to 1", Kind::Number, Topic::Task, |i| {
+            i.view.nearest().first().map_or(0.0, |task| task.similarity as f32)
+        });
+    NearestTasksAvgTime "nearest_tasks_avg_time" "tasks with similar descriptions took {}" =>
+        feature("ln(1 + seconds)", Kind::Number, Topic::Task, |i| {
+            i.nearest_mean(|task| task.seconds.map(f64::ln_1p))
+        });
+    NearestTasksAvgQuality "nearest_tasks_avg_quality" "tasks with similar descriptions reached a quality of {} out of 10" =>
+        feature("0 to 10", Kind::Number, Topic::Task, |i| {
+            i.nearest_mean(|task| task.quality)
+        });
+    SimilarTasksAvgQuality "similar_tasks_avg_quality" "similar tasks reached a quality of {} out of 10" =>
+        mean!("0 to 10", Task, TypeLanguageFramework, quality);
+    SimilarTasksAvgTime "similar_tasks_avg_time" "similar tasks took {}" =>
+        mean!("ln(1 + seconds)", Task, TypeLanguageFramework, log_seconds);
+    TaskAvgTime "task_avg_time" "earlier attempts at this task took {}" =>
+        mean!("ln(1 + seconds)", Task, Task, log_seconds);
+    AgentAvgQuality "agent_avg_quality" "this agent's generations reach a quality of {} out of 10" =>
+        mean!("0 to 10", Agent, Agent, quality);
+    RagExamplesCount "rag_examples_count" "{} {example was|examples were} retrieved" =>
+        feature("examples", Kind::Count, Topic::Examples, |i| i.rag_count());
+    RagAvgQuality "rag_avg_quality" "the retrieved examples have a quality of {} out of 10" =>
+        feature("0 to 10", Kind::Number, Topic::Examples, |i| i.rag_quality());
+    RagAvgSimilarity "rag_avg_similarity" "the retrieved examples have a similarity of {}" =>
+        feature("cosine", Kind::Number, Topic::Examples, |i| {
+            Inputs::number(i.task.rag_avg_similarity)
+        });
+    Temperature "temperature" "the temperature is {}" =>
+        feature("0 to 2", Kind::Number, Topic::Model, |i| Inputs::number(i.task.temperature));
+    MaxTokens "max_tokens" "the limit is {} {token|tokens}" =>
+        feature("tokens", Kind::Count, Topic::Model, |i| {
+            Inputs::number(i.task.max_tokens.map(f64::from))
+        });
+    Attempt "attempt" "there {was|were} {} earlier {attempt|attempts} at this task" =>
+        feature("earlier tries", Kind::Count, Topic::Task, |i| i.task.attempt as f32);
+    HourOfDay "hour_of_day" "the task starts at hour {} of the day" =>
+        feature("hour, local", Kind::Number, Topic::Time, |i| i.hour());
+    DayOfWeek "day_of_week" "the task starts on day {} of the week, counted from Monday as 0" =>
+        feature("0 Monday to 6", Kind::Number, Topic::Time, |i| i.weekday());
+    ProjectMaturityDays "project_maturity_days" "the project is {} {day|days} old" =>
+        feature("days", Kind::Count, Topic::Project, |i| {
+            i.view.get(GroupKey::Project).age_days.map_or(f32::NAN, |days| days as f32)
+        });
+    CurrentQueueSize "current_queue_size" "{} {generation is|generations are} in the queue" =>
+        feature("generations", Kind::Count, Topic::Load, |i| {
+            Inputs::number(i.task.current_queue_size.map(f64::from))
+        });
+    SystemLoad "system_load" "the system's load is {}, where 1 is full" =>
+        feature("1 = full", Kind::Number, Topic::Load, |i| Inputs::number(i.task.system_load));
+    AgentAvgGenerationTime "agent_avg_generation_time" "this agent's generations take {}" =>
+        mean!("ln(1 + seconds)", Agent, Agent, log_seconds);
+    ModelAvgLatency "model_avg_latency" "this LLM's generations take {}" =>
+        mean!("ln(1 + seconds)", Model, Model, log_seconds);
+    AgentModelAvgTime "agent_model_avg_time" "this agent's generations with this LLM take {}" =>
+        mean!("ln(1 + seconds)", Agent, AgentModel, log_seconds);
+    ProjectAvgTime "project_avg_time" "generations in this project take {}" =>
+        mean!("ln(1 + seconds)", Project, Project, log_seconds);
+    TaskAgentAvgTime "task_agent_avg_time" "this agent's attempts at this task took {}" =>
+        mean!("ln(1 + seconds)", Task, TaskAgent, log_seconds);
+    TaskModelAvgTime "task_model_avg_time" "this LLM's attempts at this task took {}" =>
+        mean!("ln(1 + seconds)", Task, TaskModel, log_seconds);
+    ExpectedTime "expected_time" "the history of this task, agent and LLM suggests {}" =>
+        feature("ln(1 + seconds)", Kind::Number, Topic::Task, |i| i.expected(|e| e.log_seconds));
+    ExpectedTimeUntried "expected_time_untried" "the history of similar tasks, this agent and this LLM suggests {}" =>
+        feature("ln(1 + seconds)", Kind::Number, Topic::Task, |i| {
+            i.expected_untried(|e| e.log_seconds)
+        });
+    AvgTokensPerTask "avg_tokens_per_task" "this LLM's generations use {} tokens" =>
+        feature("ln(1 + tokens)", Kind::Number, Topic::Model, |i| {
+            i.mean(GroupKey::Model, |e| e.tokens).ln_1p()
+        });
+    TaskAvgTokens "task_avg_tokens" "earlier attempts at this task used {} tokens" =>
+        feature("ln(1 + tokens)", Kind::Number, Topic::Task, |i| {
+            i.mean(GroupKey::Task, |e| e.tokens).ln_1p()
+        });
+    TaskAvgQuality "task_avg_quality" "earlier attempts at this task reached a quality of {} out of 10" =>
+        mean!("0 to 10", Task, Task, quality);
+    TaskAgentAvgQuality "task_agent_avg_quality" "this agent's attempts at this task reached a quality of {} out of 10" =>
+        mean!("0 to 10", Task, TaskAgent, quality);
+    TaskModelAvgQuality "task_model_avg_quality" "this LLM's attempts at this task reached a quality of {} out of 10" =>
+        mean!("0 to 10", Task, TaskModel, quality);
+    ModelAvgQuality "model_avg_quality" "this LLM's generations reach a quality of {} out of 10" =>
+        mean!("0 to 10", Model, Model, quality);
+    AgentModelAvgQuality "agent_model_avg_quality" "this agent's generations with this LLM reach a quality of {} out of 10" =>
+        mean!("0 to 10", Agent, AgentModel, quality);
+    ProjectAvgQuality "project_avg_quality" "generations in this project reach a quality of {} out of 10" =>
+        mean!("0 to 10", Project, Project, quality);
+    ExpectedQuality "expected_quality" "the history of this task, agent and LLM suggests a quality of {} out of 10" =>
+        feature("0 to 10", Kind::Number, Topic::Task, |i| i.expected(|e| e.quality));
+    ExpectedQualityUntried "expected_quality_untried" "the history of similar tasks, this agent and this LLM suggests a quality of {} out of 10" =>
+        feature("0 to 10", Kind::Number, Topic::Task, |i| {
+            i.expected_untried(|e| e.quality)
+        });
+    AvgComplexityForType "avg_complexity_for_type" "tasks of this type have a complexity of {} out of 10" =>
+        feature("0 to 10", Kind::Number, Topic::Task, |i| {
+            Inputs::complexity(i.mean(GroupKey::TaskType, |e| e.complexity))
+        });
+    SimilarTasksComplexity "similar_tasks_complexity" "similar tasks have a complexity of {} out of 10" =>
+        feature("0 to 10", Kind::Number, Topic::Task, |i| {
+            Inputs::complexity(i.mean(GroupKey::TypeLanguageFramework, |e| e.complexity))
+        });
+    ProjectAvgComplexity "project_avg_complexity" "tasks in this project have a complexity of {} out of 10" =>
+        feature("0 to 10", Kind::Number, Topic::Project, |i| {
+            Inputs::complexity(i.mean(GroupKey::Project, |e| e.complexity))
+        });
+    ExpectedComplexity "expected_complexity" "the history of this task, agent and LLM suggests a complexity of {} out of 10" =>
+        feature("0 to 10", Kind::Number, Topic::Task, |i| {
+            Inputs::complexity(i.expected(|e| e.complexity))
+        });
+    ExpectedComplexityUntried "expected_complexity_untried" "the history of similar tasks, this agent and this LLM suggests a complexity of {} out of 10" =>
+        feature("0 to 10", Kind::Number, Topic::Task, |i| {
+            Inputs::complexity(i.expected_untried(|e| e.complexity))
+        });
+    TaskTimed "task_timed" "{} earlier {attempt|attempts} at this task {was|were} timed" =>
+        feature("generations", Kind::Count, Topic::Task, |i| {
+            i.evidence(GroupKey::Task, |e| e.log_seconds.n)
+        });
+    TaskScored "task_scored" "{} earlier {attempt|attempts} at this task {was|were} scored for quality" =>
+        feature("generations", Kind::Count, Topic::Task, |i| {
+            i.evidence(GroupKey::Task, |e| e.quality.n)
+        });
+    NumFilesToGenerate "num_files_to_generate" "the task is to generate {} {file|files}" =>
+        feature("files", Kind::Count, Topic::Task, |i| {
+            Inputs::number(i.task.num_files_to_generate.map(f64::from))
+        });
+    EstimatedLinesOfCode "estimated_lines_of_code" "the task is estimated at {} {line|lines} of code" =>
+        feature("lines", Kind::Count, Topic::Task, |i| {
+            Inputs::number(i.task.estimated_lines_of_code.map(f64::from))
+        });
+    NumDependencies "num_dependencies" "the task depends on {} other {part|parts}" =>
+        feature("dependencies", Kind::Count, Topic::Task, |i| {
+            Inputs::number(i.task.num_dependencies.map(f64::from))
+        });
+    FrameworkComplexity "framework_complexity" "the framework has a complexity of {} out of 10" =>
+        feature("0 to 10", Kind::Number, Topic::Task, |i| i.framework_complexity());
+    NumEntities "num_entities" "the description names {} {entity|entities}" =>
+        text!("entities", num_entities);
+    NumRelationships "num_relationships" "the description names {} {relationship|relationships}" =>
+        text!("relationships", num_relationships);
+    NumConstraints "num_constraints" "the description names {} {constraint|constraints}" =>
+        text!("constraints", num_constraints);
+    HasAuthentication "has_authentication" "the description {mentions|does not mention} authentication" =>
+        mention!(Authentication);
+    HasAuthorization "has_authorization" "the description {mentions|does not mention} authorization" =>
+        mention!(Authorization);
+    HasValidation "has_validation" "the description {mentions|does not mention} validation" =>
+        mention!(Validation);
+    HasDatabase "has_database" "the description {mentions|does not mention} a database" => mention!(Database);
+    HasApiIntegration "has_api_integration" "the description {mentions|does not mention} an API integration" =>
+        mention!(ApiIntegration);
+    HasFileUpload "has_file_upload" "the description {mentions|does not mention} a file upload" =>
+        mention!(FileUpload);
+    HasRealTime "has_real_time" "the description {mentions|does not mention} real-time behavior" =>
+        mention!(RealTime);
+    LinesOfCode "lines_of_code" "the code has {} {line|lines}" =>
+        code("lines", Kind::Count, |c| Inputs::number(c.lines_of_code.map(f64::from)));
+    CyclomaticComplexity "cyclomatic_complexity" "the code has a cyclomatic complexity of {}" =>
+        code("paths", Kind::Count, |c| Inputs::number(c.cyclomatic_complexity));
+    NumFunctions "num_functions" "the code has {} {function|functions}" =>
+        code("functions", Kind::Count, |c| Inputs::number(c.num_functions.map(f64::from)));
+    NumClasses "num_classes" "the code has {} {class|classes}" =>
+        code("classes", Kind::Count, |c| Inputs::number(c.num_classes.map(f64::from)));
+    HasTypeHints "has_type_hints" "the code has {type|no type} hints" =>
+        code("1 = yes", Kind::Number, |c| Inputs::flag(c.has_type_hints));
+    HasDocstrings "has_docstrings" "the code has {docstrings|no docstrings}" =>
+        code("1 = yes", Kind::Number, |c| Inputs::flag(c.has_docstrings));
+    HasTests "has_tests" "the code has {tests|no tests}" =>
+        code("1 = yes", Kind::Number, |c| Inputs::flag(c.has_tests));
+    SyntaxErrors "syntax_errors" "the code has {} syntax {error|errors}" =>
+        code("places", Kind::Count, |c| Inputs::number(c.syntax_errors.map(f64::from)));
+    SelfReviewScore "self_review_score" "the agent's review of its own code gave {} out of 10" =>
+        code("0 to 10", Kind::Number, |c| Inputs::number(c.self_review_score));
+}
+
+impl FeatureId {
+    /// Returns the feature called `name`.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        FEATURES.iter().find(|feature| feature.name == name).map(|feature| feature.id)
+    }
+}
+
+impl Feature {
+    const fn new(id: FeatureId, name: &'static str, phrase: &'static str, column: Column) -> Self {
+        let Column { unit, kind, known, topic, make } = column;
+        Self { name, phrase, unit, kind, known, topic, id, make }
+    }
+
+    /// Returns the sentence about a value that is written as `shown`.
+    pub(crate) fn sentence(&self, value: f64, shown: &str) -> String {
+        let (mut text, mut rest) = (String::new(), self.phrase);
+        while let Some((before, slot, after)) = next_slot(rest) {
+            text.push_str(before);
+            text.push_str(match slot.split_once('|') {
+                Some((one, other)) => {
+                    if value == 1.0 {
+                        one
+                    } else {
+                        other
+                    }
+                }
+                None => shown,
+            });
+            rest = after;
+        }
+        text + rest
+    }
+}
+
+/// Splits a phrase at its first `{...}`.
+fn next_slot(phrase: &str) -> Option<(&str, &str, &str)> {
+    let (before, rest) = phrase.split_once('{')?;
+    let (slot, after) = rest.split_once('}')?;
+    Some((before, slot, after))
+}
+
+/// Returns the index in a row of the feature called `name`.
 pub fn index_of(name: &str) -> Option<usize> {
-    FEATURES.iter().position(|f| f.name == name)
+    FeatureId::named(name).map(|id| id as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn an_id_is_the_index_of_its_row() {
+        for (index, feature) in FEATURES.iter().enumerate() {
+            assert_eq!((feature.id as usize, FeatureId::named(feature.name)), (index, Some(feature.id)));
+        }
+        assert_eq!(FeatureId::named("unheard"), None);
+    }
+
+    #[test]
+    fn every_phrase_is_a_sentence_of_its_own() {
+        let phrases: HashSet<_> = FEATURES.iter().map(|feature| feature.phrase).collect();
+        assert_eq!(phrases.len(), FEATURES.len());
+        for feature in FEATURES {
+            let (phrase, name) = (feature.phrase, feature.name);
+            let [one, two] = [1.0, 2.0].map(|value| feature.sentence(value, "7"));
+            assert!(phrase.contains(' ') && !phrase.ends_with('.') && !phrase.contains('_'), "{name}");
+            for text in [&one, &two] {
+                assert!(!text.contains(['{', '}', '|']) && !text.contains("  "), "{name}: {text}");
+            }
+            let (flag, category) = (feature.unit == "1 = yes", feature.kind == Kind::Category);
+            assert_eq!(one.contains('7'), !flag && !category, "{name}: {one}");
+            let counted = feature.kind == Kind::Count && name != "cyclomatic_complexity";
+            if flag || counted {
+                assert_ne!(one, two, "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_phrase_takes_the_value_and_the_form_that_fits_it() {
+        let sentence = |id: FeatureId, value: f64| FEATURES[id as usize].sentence(value, &value.to_string());
+        assert_eq!(sentence(FeatureId::NumRequirements, 1.0), "the description lists 1 requirement");
+        assert_eq!(sentence(FeatureId::NumRequirements, 3.0), "the description lists 3 requirements");
+        assert_eq!(sentence(FeatureId::HasTests, 0.0), "the code has no tests");
+    }
 }

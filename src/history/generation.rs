@@ -2,19 +2,12 @@
 
 use super::aggregates::{Aggregates, fixed};
 use super::group_key::{self, Key, SCOPES};
-use crate::event::{Completion, Fact, Feedback, FeedbackId, Record, Started, is_recordable};
+use crate::event::{Completion, Fact, Feedback, FeedbackId, Fold, Folded, Record, Started, is_recordable};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-/// The facts of one generation that the sums are made from. Facts can be taken in any order and
-/// any number of times: the latest feedback counts, and of two different starts or completions
-/// the one known first.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub(super) struct Generation {
-    pub(super) start: Option<Start>,
-    completion: Option<End>,
-    feedback: Option<Verdict>,
-}
+/// The facts of one generation that the sums are made from.
+pub(super) type Generation = Fold<Start, End, Verdict>;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Start {
@@ -25,7 +18,7 @@ pub(super) struct Start {
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct End {
+pub(super) struct End {
     known_at: i64,
     success: Option<bool>,
     quality: Option<f64>,
@@ -37,7 +30,7 @@ struct End {
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Verdict {
+pub(super) struct Verdict {
     known_at: i64,
     id: Option<FeedbackId>,
     success: bool,
@@ -98,35 +91,9 @@ impl Generation {
     pub(super) fn learn(&mut self, record: &Record) {
         let known_at = record.known_at();
         match record.fact() {
-            Fact::Started(s) => self.join_start(Start::new(s, known_at)),
-            Fact::Completed(c) => self.join_completion(End::new(c, known_at)),
-            Fact::Feedback(f) => self.join_feedback(Verdict::new(f, known_at)),
-        }
-    }
-
-    /// Takes in all that `other` knows of the same generation.
-    pub(super) fn join(&mut self, other: Self) {
-        other.start.into_iter().for_each(|s| self.join_start(s));
-        other.completion.into_iter().for_each(|c| self.join_completion(c));
-        other.feedback.into_iter().for_each(|f| self.join_feedback(f));
-    }
-
-    fn join_start(&mut self, new: Start) {
-        let order = |s: &Start| (s.known_at, s.keys, s.complexity.map(f64::to_bits));
-        if self.start.as_ref().is_none_or(|old| order(&new) < order(old)) {
-            self.start = Some(new);
-        }
-    }
-
-    fn join_completion(&mut self, new: End) {
-        if self.completion.as_ref().is_none_or(|old| new.known_at < old.known_at) {
-            self.completion = Some(new);
-        }
-    }
-
-    fn join_feedback(&mut self, new: Verdict) {
-        if self.feedback.as_ref().is_none_or(|old| (new.known_at, &new.id) > (old.known_at, &old.id)) {
-            self.feedback = Some(new);
+            Fact::Started(s) => self.add_start(Start::new(s, known_at)),
+            Fact::Completed(c) => self.add_completion(End::new(c, known_at)),
+            Fact::Feedback(f) => self.add_feedback(Verdict::new(f, known_at)),
         }
     }
 
@@ -144,16 +111,14 @@ impl Generation {
             && self.feedback.as_ref().is_none_or(|f| time(f.known_at) && within(f.quality, 10.0))
     }
 
-    /// Whether it succeeded, and since when that is known.
+    /// Returns since when success or failure is known, and which it is.
     fn success(&self) -> Option<(i64, bool)> {
-        let feedback = self.feedback.as_ref().map(|f| (f.known_at, f.success));
-        feedback.or_else(|| self.completion.as_ref().and_then(|c| c.success.map(|s| (c.known_at, s))))
+        self.resolve(|f| Some((f.known_at, f.success)), |c| c.success.map(|s| (c.known_at, s)))
     }
 
-    /// Its quality, and since when that is known.
+    /// Returns since when the quality is known, and the quality.
     fn scored(&self) -> Option<(i64, f64)> {
-        let feedback = self.feedback.as_ref().and_then(|f| f.quality.map(|q| (f.known_at, q)));
-        feedback.or_else(|| self.completion.as_ref().and_then(|c| c.quality.map(|q| (c.known_at, q))))
+        self.resolve(|f| f.quality.map(|q| (f.known_at, q)), |c| c.quality.map(|q| (c.known_at, q)))
     }
 
     pub(super) fn result(&self) -> GenerationResult {
@@ -205,6 +170,30 @@ impl Generation {
         let taken =
             success.map(|(known_at, success)| (start.day, hour(known_at - start.known_at).max(0), success));
         Some(Contribution { days, open, taken })
+    }
+}
+
+impl Folded for Start {
+    type Order<'a> = (i64, [Option<Key>; SCOPES], Option<u64>);
+
+    fn order(&self) -> Self::Order<'_> {
+        (self.known_at, self.keys, self.complexity.map(f64::to_bits))
+    }
+}
+
+impl Folded for End {
+    type Order<'a> = i64;
+
+    fn order(&self) -> i64 {
+        self.known_at
+    }
+}
+
+impl Folded for Verdict {
+    type Order<'a> = (i64, Option<&'a FeedbackId>);
+
+    fn order(&self) -> Self::Order<'_> {
+        (self.known_at, self.id.as_ref())
     }
 }
 

@@ -103,7 +103,7 @@ impl History {
     /// Takes in all that `other` has taken in.
     pub fn merge(&mut self, other: Self) {
         for (id, theirs) in other.generations {
-            self.change(id, |ours| ours.join(theirs));
+            self.change(id, |ours| ours.merge(theirs));
         }
         self.similar.merge(&other.similar);
     }
@@ -120,7 +120,11 @@ impl History {
 
     /// What the past shows for `task` at `now`, which must not lie before a fact taken in.
     pub fn view(&self, task: &TaskContext, now: DateTime<Utc>) -> HistoryView {
-        let text = TextGrams::of(&task.task_description);
+        self.view_of(task, TextGrams::of(&task.task_description), now)
+    }
+
+    /// Returns the view of `task`, whose description was read before.
+    pub(crate) fn view_of(&self, task: &TaskContext, text: TextGrams, now: DateTime<Utc>) -> HistoryView {
         let nearest = self.nearest_to(&text, SearchBudget::QUICK, task, nearest::MOST, now);
         HistoryView { text, nearest, ..self.groups_of(task, now) }
     }

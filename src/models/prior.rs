@@ -1,10 +1,9 @@
 //! The answer before there is a model: what the past alone says.
 
 use super::{Status, SuccessPrediction};
-use crate::features::{FeatureRow, index_of};
+use crate::features::{FeatureId, FeatureRow};
 use crate::ml::wilson;
 use crate::stats::{logit, sigmoid};
-use std::sync::LazyLock;
 
 /// Outcomes below which the past says hardly anything.
 const FEW: f32 = 10.0;
@@ -26,15 +25,12 @@ pub(crate) fn prediction(row: &FeatureRow, schema: u64) -> SuccessPrediction {
 }
 
 fn read(row: &FeatureRow) -> [f32; 5] {
-    static PLACES: LazyLock<[usize; 5]> = LazyLock::new(|| {
-        [
-            "agent_past_performance",
-            "project_agent_success_rate",
-            "agent_model_success_rate",
-            "overall_outcomes",
-            "project_agent_recent_outcomes",
-        ]
-        .map(|name| index_of(name).unwrap_or(0))
-    });
-    PLACES.map(|place| row.values[place])
+    [
+        FeatureId::AgentPastPerformance,
+        FeatureId::ProjectAgentSuccessRate,
+        FeatureId::AgentModelSuccessRate,
+        FeatureId::OverallOutcomes,
+        FeatureId::ProjectAgentRecentOutcomes,
+    ]
+    .map(|id| row.values[id as usize])
 }

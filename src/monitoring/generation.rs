@@ -5,18 +5,15 @@ use super::aggregates::{
 };
 use super::dimension::Values;
 use super::vocabulary::WordSet;
-use crate::event::{Completion, Feedback, FeedbackId, ShownPrediction, Started};
+use crate::event::{Completion, Feedback, FeedbackId, Fold, Folded, ShownPrediction, Started};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-/// The facts of one generation. They can be taken in in any order and any number of times: the latest
-/// feedback counts, and of two different starts or ends the one known first.
+/// The facts of one generation that the aggregates are made from.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Generation {
-    pub(super) start: Option<Start>,
-    end: Option<End>,
-    verdict: Option<Verdict>,
-    /// Its place among the recent outcomes, once it has one.
+    facts: Fold<Start, End, Verdict>,
+    /// Its index among the recent outcomes, once it has one.
     pub(super) place: Option<u64>,
 }
 
@@ -46,7 +43,7 @@ struct Predicted {
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct End {
+pub(super) struct End {
     known_at: i64,
     success: Option<bool>,
     approved: Option<bool>,
@@ -57,7 +54,7 @@ struct End {
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Verdict {
+pub(super) struct Verdict {
     known_at: i64,
     id: Option<FeedbackId>,
     success: bool,
@@ -96,41 +93,35 @@ impl Parts {
 }
 
 impl Generation {
+    pub(super) fn start(&self) -> Option<&Start> {
+        self.facts.start.as_ref()
+    }
+
     pub(super) fn join_start(&mut self, new: Start) {
-        let order = |s: &Start| (s.known_at, s.values, s.started_at);
-        if self.start.as_ref().is_none_or(|old| order(&new) < order(old)) {
-            self.start = Some(new);
-        }
+        self.facts.add_start(new);
     }
 
     pub(super) fn join_end(&mut self, end: &Completion, known_at: DateTime<Utc>) {
-        let new = End::new(end, known_at);
-        if self.end.as_ref().is_none_or(|old| new.known_at < old.known_at) {
-            self.end = Some(new);
-        }
+        self.facts.add_completion(End::new(end, known_at));
     }
 
     pub(super) fn join_verdict(&mut self, feedback: &Feedback, known_at: DateTime<Utc>) {
-        let new = Verdict::new(feedback, known_at);
-        if self.verdict.as_ref().is_none_or(|old| (new.known_at, &new.id) > (old.known_at, &old.id)) {
-            self.verdict = Some(new);
-        }
+        self.facts.add_feedback(Verdict::new(feedback, known_at));
     }
 
     pub(super) fn has_ended(&self) -> bool {
-        self.end.is_some()
+        self.facts.completion.is_some()
     }
 
-    /// Whether it succeeded.
+    /// Returns whether it succeeded, as far as that is known.
     pub(super) fn success(&self) -> Option<bool> {
-        let own = self.end.as_ref().and_then(|end| end.success);
-        self.verdict.as_ref().map(|verdict| verdict.success).or(own)
+        self.facts.resolve(|verdict| Some(verdict.success), |end| end.success)
     }
 
     /// What it adds; nothing before its start is known.
     pub(super) fn parts(&self) -> Parts {
-        let Some(start) = &self.start else { return Parts::default() };
-        let end = self.end.as_ref();
+        let Some(start) = self.start() else { return Parts::default() };
+        let end = self.facts.completion.as_ref();
         let quality = self.quality();
         let actual = [end.and_then(|e| e.seconds), quality, start.complexity, end.and_then(|e| e.tokens)];
         let mut numbers = [None; NUMBERS.len()];
@@ -149,20 +140,20 @@ impl Generation {
 
     /// The versions that predicted its numbers.
     pub(super) fn versions(&self) -> [Option<u64>; NUMBERS.len()] {
-        let numbers = self.start.as_ref().and_then(|start| start.numbers.as_deref());
+        let numbers = self.start().and_then(|start| start.numbers.as_deref());
         numbers.map_or([None; NUMBERS.len()], |numbers| numbers.map(|n| n.map(|n| n.version)))
     }
 
     fn quality(&self) -> Option<f64> {
-        let own = self.end.as_ref().and_then(|end| end.quality);
-        self.verdict.as_ref().and_then(|verdict| verdict.quality).or(own)
+        self.facts.resolve(|verdict| verdict.quality, |end| end.quality)
     }
 
     fn outcome(&self, start: &Start, quality: Option<f64>) -> Option<OutcomePart> {
-        let end = self.end.as_ref();
         let success = self.success();
-        let own = end.and_then(|e| e.approved.or(e.success).map(|approved| (approved, e.known_at)));
-        let approved = self.verdict.as_ref().map(|v| (v.approved, v.approved_at)).or(own);
+        let approved = self.facts.resolve(
+            |verdict| Some((verdict.approved, verdict.approved_at)),
+            |end| end.approved.or(end.success).map(|approved| (approved, end.known_at)),
+        );
         if success.is_none() && approved.is_none() && quality.is_none() {
             return None;
         }
@@ -174,9 +165,33 @@ impl Generation {
             seconds_to_approval: approved
                 .and_then(|(approved, at)| approved.then(|| seconds(at)))
                 .filter(|seconds| *seconds >= 0.0),
-            cost: end.and_then(|e| e.cost),
+            cost: self.facts.completion.as_ref().and_then(|end| end.cost),
             predicted: start.success.map(|(predicted, _)| predicted),
         })
+    }
+}
+
+impl Folded for Start {
+    type Order<'a> = (i64, Values, i64);
+
+    fn order(&self) -> Self::Order<'_> {
+        (self.known_at, self.values, self.started_at)
+    }
+}
+
+impl Folded for End {
+    type Order<'a> = i64;
+
+    fn order(&self) -> i64 {
+        self.known_at
+    }
+}
+
+impl Folded for Verdict {
+    type Order<'a> = (i64, Option<&'a FeedbackId>);
+
+    fn order(&self) -> Self::Order<'_> {
+        (self.known_at, self.id.as_ref())
     }
 }
 

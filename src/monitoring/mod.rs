@@ -253,7 +253,7 @@ impl Monitor {
         let values = self.names.values(&started.context, usize::from(self.options.values));
         let words = self.words.of(&started.context.task_description);
         let start = Start::new(started, known_at, values, words);
-        let first = generation.start.is_none();
+        let first = generation.start().is_none();
         let predicted = start.success.map(|(predicted, _)| predicted);
         generation.join_start(start);
         if !first {
@@ -288,7 +288,7 @@ impl Monitor {
         }
         self.flow.last_end = self.flow.last_end.max(Some(micros));
         self.flow.ended_since_outcome += 1;
-        let values = generation.start.as_ref().map(|start| start.values);
+        let values = generation.start().map(|start| start.values);
         if self.ends.add(&at_end(end), values.as_ref(), micros, self.options.window) {
             let found = self.ends.close(&END_NUMBERS, &self.names, &self.options, known_at);
             self.drift.tell(found);
@@ -324,7 +324,7 @@ impl Monitor {
 
     /// Hands a first outcome to what watches outcomes; a revised one only corrects it.
     fn judged(&mut self, generation: &mut Generation, micros: i64) {
-        let (Some(start), Some(success)) = (&generation.start, generation.success()) else { return };
+        let (Some(start), Some(success)) = (generation.start(), generation.success()) else { return };
         if let Some(place) = generation.place {
             self.recent.revise(place, success);
             return;
@@ -350,7 +350,7 @@ impl Monitor {
         {
             self.order.pop_front();
             let forgotten = self.generations.remove(&id);
-            self.flow.lost += u64::from(forgotten.is_some_and(|generation| generation.start.is_none()));
+            self.flow.lost += u64::from(forgotten.is_some_and(|generation| generation.start().is_none()));
         }
     }
 }
@@ -365,7 +365,7 @@ struct At {
 
 impl At {
     fn of(generation: &Generation) -> Self {
-        let start = generation.start.as_ref();
+        let start = generation.start();
         Self {
             place: start.map(|start| (day_of(start.known_at), start.values)),
             parts: generation.parts(),

@@ -111,10 +111,8 @@ pub(crate) fn attributed(
     now: DateTime<Utc>,
 ) -> Option<Attributed> {
     let until = event.started.known_at.checked_add_signed(window).filter(|until| *until <= now)?;
-    let completion = event.completion.as_ref().filter(|done| done.known_at <= until);
-    let known = event.feedback.iter().filter(|feedback| feedback.known_at <= until);
-    let latest = known.max_by_key(|feedback| (feedback.known_at, feedback.value.feedback_id.clone()));
-    let outcome = Outcome::of(completion, latest);
+    let facts = event.known_by(until);
+    let (outcome, completion) = (Outcome::of(&facts), facts.completion);
     Some(Attributed {
         success: outcome.as_ref().and_then(|outcome| outcome.success),
         quality: outcome.and_then(|outcome| outcome.final_quality_score),

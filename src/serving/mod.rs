@@ -340,8 +340,9 @@ impl PredictionService {
     fn look(&self, task: &TaskContext) -> Result<Seen> {
         task.validate()?;
         let task = task.as_stored();
-        let view = self.history.view(&task, self.clock.now());
-        Ok(Seen { row: self.engineer.row(&task, &view), nearest: view.into_nearest() })
+        let (text, now) = (self.engineer.read(&task), self.clock.now());
+        let view = self.history.with(|history| history.view_of(&task, text.grams.clone(), now));
+        Ok(Seen { row: self.engineer.row_of(&task, &view, &text), nearest: view.into_nearest() })
     }
 
     fn success_of(&self, task: &TaskContext, explained: bool) -> Result<SuccessPrediction> {
@@ -363,8 +364,8 @@ impl PredictionService {
         let served = self.models.load();
         let models = self.answering(&served, first);
         let ways: Vec<_> = ways.iter().map(TaskContext::as_stored).collect();
-        let read = self.engineer.read(&ways[0].task_description);
-        let view = self.history.view(&ways[0], self.clock.now());
+        let (read, now) = (self.engineer.read(&ways[0]), self.clock.now());
+        let view = self.history.with(|history| history.view_of(&ways[0], read.grams.clone(), now));
         let views: Vec<_> =
             self.history.with(|history| ways.iter().map(|way| view.of_same_task(history, way)).collect());
         let rows = ways.iter().zip(&views).map(|(way, view)| self.engineer.row_of(way, view, &read));

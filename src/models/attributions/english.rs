@@ -1,40 +1,22 @@
-//! Reasons in English.
+//! Explanations in English.
 
 use super::{Attribution, Fact, Locale};
 use crate::dataset::Target;
-use crate::features::Topic;
+use crate::features::{FEATURES, FeatureId, Topic};
 use crate::history::NearestTask;
 
-/// Words reasons in English.
+/// Explanations in English.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct English;
 
-/// Whose success each rate is.
-const RATES: &[(&str, &str)] = &[
-    ("similar_tasks_success_rate", "similar tasks"),
-    ("nearest_tasks_success_rate", "the tasks most like this by their descriptions"),
-    ("task_success_rate", "earlier tries of this task"),
-    ("task_agent_success_rate", "this agent's tries of this task"),
-    ("task_model_success_rate", "this LLM's tries of this task"),
-    ("agent_past_performance", "this agent's generations"),
-    ("agent_model_success_rate", "generations of this agent with this LLM"),
-    ("model_past_performance", "this LLM's generations"),
-    ("project_success_rate", "generations in this project"),
-    ("project_agent_success_rate", "this agent's generations in this project"),
-    ("user_success_rate", "this user's generations"),
-];
-
 impl Locale for English {
     fn sentence(&self, reason: &Attribution) -> String {
-        let name = words(&reason.feature);
-        match &reason.fact {
-            Fact::Rate(rate, outcomes) => rate_sentence(&reason.feature, 100.0 * rate, *outcomes),
-            Fact::Count(count, unit) => format!("{name} is {count:.0} {unit}"),
-            Fact::Seconds(seconds) => format!("{name} is about {seconds:.0} s"),
-            Fact::Flag(yes) => format!("{name}: {}", if *yes { "yes" } else { "no" }),
-            Fact::Number(number, unit) if unit == "tokens" => format!("{name} is about {number:.0} tokens"),
-            Fact::Number(number, unit) => format!("{name} is {number:.1} ({unit})"),
-            Fact::TextComponent(target, more) => format!("tasks worded like this {}", worded(*target, *more)),
+        if let Fact::TextComponent(target, more) = &reason.fact {
+            return format!("tasks worded like this {}", worded(*target, *more));
+        }
+        match FeatureId::named(&reason.feature) {
+            Some(id) => by_phrase(id, &reason.fact),
+            None => by_name(&reason.feature.replace('_', " "), &reason.fact),
         }
     }
 
@@ -55,32 +37,57 @@ impl Locale for English {
     }
 }
 
-/// What came of the past tasks most like one.
+/// Returns a sentence about similar past tasks and their outcomes.
 pub(super) fn similar(tasks: &[NearestTask]) -> String {
     let alike = match tasks.len() {
-        0 => return "no past task is like this one".to_owned(),
-        1 => "one past task is like this one".to_owned(),
-        n => format!("{n} past tasks are like this one"),
+        0 => return "no past task is similar".to_owned(),
+        1 => "one past task is similar".to_owned(),
+        n => format!("{n} past tasks are similar"),
     };
     let outcomes: f64 = tasks.iter().map(|task| task.outcomes.n).sum();
     let approved: f64 = tasks.iter().map(|task| task.outcomes.successes).sum();
     if outcomes > 0.0 {
         let tries = if outcomes > 1.0 { "generations" } else { "generation" };
-        format!("{alike}: of {outcomes:.0} {tries} {approved:.0} approved as they were")
+        format!("{alike}: {approved:.0} of their {outcomes:.0} {tries} approved unmodified")
     } else {
-        format!("{alike}, as yet without an outcome")
+        format!("{alike}, with no outcome yet")
     }
 }
 
-fn rate_sentence(feature: &str, percent: f64, outcomes: Option<f64>) -> String {
-    let whose = RATES.iter().find(|(rate, _)| *rate == feature).map(|(_, whose)| *whose);
-    match (whose, outcomes) {
-        (Some(whose), Some(n)) => {
-            format!("{whose}: about {percent:.0} % approved as they were, from {n:.0} outcomes")
-        }
-        (_, Some(n)) => format!("{} is {percent:.0} %, from {n:.0} outcomes", words(feature)),
-        (_, None) => format!("{} is {percent:.0} %", words(feature)),
+/// Returns the sentence about one of the features of [`FEATURES`].
+fn by_phrase(id: FeatureId, fact: &Fact) -> String {
+    let (value, shown) = match fact {
+        Fact::Rate(rate, _) => (*rate, format!("about {:.0} %", 100.0 * rate)),
+        Fact::Count(count, _) => (count.round(), format!("{count:.0}")),
+        Fact::Seconds(seconds) => (*seconds, format!("about {seconds:.0} s")),
+        Fact::Number(number, unit) if unit == "tokens" => (*number, format!("about {number:.0}")),
+        Fact::Number(number, _) => (*number, format!("{number:.1}")),
+        Fact::Flag(yes) => (f64::from(u8::from(*yes)), String::new()),
+        Fact::TextComponent(..) => (f64::NAN, String::new()),
+    };
+    let sentence = FEATURES[id as usize].sentence(value, &shown);
+    match fact {
+        Fact::Rate(_, Some(n)) => format!("{sentence} ({})", outcomes(*n)),
+        _ => sentence,
     }
+}
+
+/// Returns the sentence about a column of the host's own.
+fn by_name(name: &str, fact: &Fact) -> String {
+    match fact {
+        Fact::Rate(rate, Some(n)) => format!("{name} is {:.0} % ({})", 100.0 * rate, outcomes(*n)),
+        Fact::Rate(rate, None) => format!("{name} is {:.0} %", 100.0 * rate),
+        Fact::Count(count, unit) => format!("{name} is {count:.0} {unit}"),
+        Fact::Seconds(seconds) => format!("{name} is about {seconds:.0} s"),
+        Fact::Flag(yes) => format!("{name} is {}", if *yes { "true" } else { "false" }),
+        Fact::Number(number, unit) => format!("{name} is {number:.1} ({unit})"),
+        Fact::TextComponent(..) => name.to_owned(),
+    }
+}
+
+fn outcomes(n: f64) -> String {
+    let noun = if n.round() == 1.0 { "outcome" } else { "outcomes" };
+    format!("{n:.0} {noun}")
 }
 
 fn worded(target: Target, more: bool) -> &'static str {
@@ -94,32 +101,36 @@ fn worded(target: Target, more: bool) -> &'static str {
     if more { more_of_it } else { less }
 }
 
-fn words(name: &str) -> String {
-    name.trim_start_matches("num_").replace('_', " ")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::features::index_of;
-
-    #[test]
-    fn every_rate_named_is_a_feature() {
-        assert!(RATES.iter().all(|(rate, _)| index_of(rate).is_some()));
-    }
 
     #[test]
     fn every_kind_of_fact_has_its_sentence() {
-        let said = |feature: &str, fact| Attribution::new(feature, Topic::Task, 1.0, fact).text;
-        assert_eq!(said("num_requirements", Fact::Count(3.0, "lines".into())), "requirements is 3 lines");
-        assert_eq!(said("task_avg_time", Fact::Seconds(59.7)), "task avg time is about 60 s");
-        assert_eq!(said("has_database", Fact::Flag(true)), "has database: yes");
+        let text = |feature: &str, fact| Attribution::new(feature, Topic::Task, 1.0, fact).text;
         assert_eq!(
-            said("user_project_success_rate", Fact::Rate(0.5, None)),
-            "user project success rate is 50 %"
+            text("num_requirements", Fact::Count(3.0, "requirements".into())),
+            "the description lists 3 requirements"
         );
-        assert_eq!(said("x", Fact::Number(1234.4, "tokens".into())), "x is about 1234 tokens");
-        let worded = said("task_description", Fact::TextComponent(Target::Complexity, true));
+        assert_eq!(
+            text("task_avg_time", Fact::Seconds(59.7)),
+            "earlier attempts at this task took about 60 s"
+        );
+        assert_eq!(text("has_database", Fact::Flag(true)), "the description mentions a database");
+        assert_eq!(
+            text("agent_type_success_rate", Fact::Rate(0.7, None)),
+            "about 70 % of this agent's generations for this type of task were approved unmodified"
+        );
+        assert_eq!(
+            text("task_success_rate", Fact::Rate(0.5, Some(1.0))),
+            "about 50 % of earlier attempts at this task were approved unmodified (1 outcome)"
+        );
+        assert_eq!(
+            text("task_avg_tokens", Fact::Number(1234.4, "tokens".into())),
+            "earlier attempts at this task used about 1234 tokens"
+        );
+        assert_eq!(text("repo_stars", Fact::Number(12.0, "stars".into())), "repo stars is 12.0 (stars)");
+        let worded = text("task_description", Fact::TextComponent(Target::Complexity, true));
         assert_eq!(worded, "tasks worded like this were harder");
     }
 }

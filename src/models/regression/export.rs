@@ -5,7 +5,6 @@ use super::fitted::{Calibration, Fitted};
 use super::spec::{Scale, Spec};
 use super::{Body, Regimes, RegressionModel, RegressionTarget};
 use crate::error::Result;
-use crate::features::index_of;
 use crate::models::export::{Export, imported, plain};
 use serde_json::{Value, json};
 
@@ -19,7 +18,7 @@ impl<Q: RegressionTarget> RegressionModel<Q> {
             "kind": "number",
             "scale": match spec.scale { Scale::Plain => "plain", Scale::Log => "log" },
             "range": [spec.range.0, spec.range.1],
-            "tried_by": spec.tries.and_then(index_of).map(|place| to.name(place)),
+            "tried_by": spec.tries.map(|id| to.name(id as usize)),
             "code_by": if after.is_some() { to.of_code() } else { Vec::new() },
             "before": learned.before.export(to)?,
             "after": after,

@@ -239,7 +239,7 @@ impl<Q: RegressionTarget> Trainer for RegressionTrainer<Q> {
 
     fn prior(&self, row: &FeatureRow) -> (f64, Status) {
         let spec = Q::spec();
-        let expected = spec.read_feature(row, spec.expected).map(|value| (value, Status::ColdStart));
+        let expected = spec.read_feature_at(row, spec.expected).map(|value| (value, Status::ColdStart));
         let heuristic = || Some((spec.read_feature(row, Q::HEURISTIC?)?, Status::InsufficientEvidence));
         expected.or_else(heuristic).unwrap_or((Q::UNKNOWN, Status::InsufficientEvidence))
     }

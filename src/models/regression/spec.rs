@@ -1,7 +1,7 @@
 //! What a number is learned from, and on which scale.
 
 use crate::dataset::Target;
-use crate::features::{FEATURES, FeatureRow, index_of};
+use crate::features::{FEATURES, FeatureId, FeatureRow, index_of};
 use serde::{Deserialize, Serialize};
 
 /// How a number is learned.
@@ -12,11 +12,11 @@ pub struct Spec {
     /// Where it lies.
     pub(super) range: (f64, f64),
     /// The feature that says what the past leads one to expect.
-    pub(super) expected: &'static str,
+    pub(super) expected: FeatureId,
     /// The same without the task's own record.
-    pub(super) expected_untried: &'static str,
+    pub(super) expected_untried: FeatureId,
     /// The feature that counts how often the task was tried; `None` where tries make no difference.
-    pub(super) tries: Option<&'static str>,
+    pub(super) tries: Option<FeatureId>,
     pub(super) features: &'static [&'static [&'static str]],
     /// Those of the task's own record.
     pub(super) of_task: &'static [&'static str],
@@ -73,6 +73,11 @@ impl Spec {
         self.raw_feature(row, name).map(|raw| self.scale.from(raw))
     }
 
+    /// Returns a feature of the past on the scale of the target.
+    pub(super) fn read_feature_at(&self, row: &FeatureRow, id: FeatureId) -> Option<f64> {
+        self.raw_feature_at(row, id as usize).map(|raw| self.scale.from(raw))
+    }
+
     /// The same on the scale of learning.
     pub(super) fn raw_feature(&self, row: &FeatureRow, name: &str) -> Option<f64> {
         self.raw_feature_at(row, index_of(name)?)
@@ -90,8 +95,7 @@ impl Spec {
 
     /// Whether the task's own record says anything.
     pub(super) fn is_tried(&self, row: &FeatureRow) -> bool {
-        let place = self.tries.and_then(index_of);
-        place.and_then(|p| row.values.get(p)).is_some_and(|n| *n > 0.0)
+        self.tries.and_then(|id| row.values.get(id as usize)).is_some_and(|n| *n > 0.0)
     }
 
     pub(super) fn places(&self, regime: Regime) -> Vec<usize> {
@@ -100,14 +104,11 @@ impl Spec {
     }
 
     pub(super) fn expected_place(&self, regime: Regime) -> usize {
-        index_of(self.expected(regime)).unwrap_or(0)
-    }
-
-    pub(super) fn expected(&self, regime: Regime) -> &'static str {
-        match regime {
+        let id = match regime {
             Regime::Tried => self.expected,
             Regime::Untried => self.expected_untried,
-        }
+        };
+        id as usize
     }
 }
 

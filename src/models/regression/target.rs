@@ -3,6 +3,7 @@
 use super::params::RegressionParams;
 use super::spec::{Scale, Spec};
 use crate::dataset::Target;
+use crate::features::FeatureId;
 use crate::models::success::SHAPE;
 
 /// A number that can be predicted.
@@ -71,8 +72,8 @@ impl RegressionTarget for Complexity {
             target: Self::TARGET,
             scale: Scale::Log,
             range: (0.0, 10.0),
-            expected: "expected_complexity",
-            expected_untried: "expected_complexity_untried",
+            expected: FeatureId::ExpectedComplexity,
+            expected_untried: FeatureId::ExpectedComplexityUntried,
             tries: None,
             features: &[
                 SHAPE,
@@ -106,9 +107,9 @@ impl RegressionTarget for Time {
             target: Self::TARGET,
             scale: Scale::Log,
             range: (0.0, 1e9),
-            expected: "expected_time",
-            expected_untried: "expected_time_untried",
-            tries: Some("task_timed"),
+            expected: FeatureId::ExpectedTime,
+            expected_untried: FeatureId::ExpectedTimeUntried,
+            tries: Some(FeatureId::TaskTimed),
             features: &[
                 SHAPE,
                 SETTING,
@@ -156,9 +157,9 @@ impl RegressionTarget for Quality {
             target: Self::TARGET,
             scale: Scale::Plain,
             range: (0.0, 10.0),
-            expected: "expected_quality",
-            expected_untried: "expected_quality_untried",
-            tries: Some("task_scored"),
+            expected: FeatureId::ExpectedQuality,
+            expected_untried: FeatureId::ExpectedQualityUntried,
+            tries: Some(FeatureId::TaskScored),
             features: &[
                 SHAPE,
                 SETTING,

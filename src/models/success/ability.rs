@@ -9,14 +9,13 @@ use super::columns::value_at;
 use crate::dataset::Example;
 use crate::error::Result;
 use crate::execution;
-use crate::features::{FeatureRow, index_of};
+use crate::features::{FeatureId, FeatureRow};
 use crate::ml::{
     GaussianProcess, GpPrediction, ItemResponse, Linear, LinearLoss, LinearParams, LinearRow, LinearTarget,
     MOST_OBSERVATIONS, Tfidf,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::LazyLock;
 
 /// How able agents are, and how hard texts look.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -183,10 +182,7 @@ fn by_agent(solvers: &BTreeMap<Solver, f64>) -> BTreeMap<u32, f64> {
 
 /// The features of agent and LLM.
 pub(super) fn solver_places() -> &'static [usize; 2] {
-    static PLACES: LazyLock<[usize; 2]> = LazyLock::new(|| {
-        ["agent_type_encoded", "model_used_encoded"].map(|name| index_of(name).unwrap_or(usize::MAX))
-    });
-    &PLACES
+    &[FeatureId::AgentTypeEncoded as usize, FeatureId::ModelUsedEncoded as usize]
 }
 
 fn solver_of(row: &FeatureRow) -> Solver {

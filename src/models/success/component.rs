@@ -5,7 +5,7 @@ use super::columns::{self, Scaler};
 use super::params::{SuccessParams, WORDING};
 use crate::dataset::Example;
 use crate::error::{Error, Result};
-use crate::features::{FEATURES, FeatureRow, index_of};
+use crate::features::{FEATURES, FeatureId, FeatureRow};
 use crate::ml::{
     FitRequest, Linear, LinearLoss, LinearParams, LinearRow, LinearTarget, Matrix, Objective, Sample, Tfidf,
     TreeFamily, Trees,
@@ -58,20 +58,18 @@ const STEPS: usize = 30;
 impl Regime {
     /// The places of the rates that the offset adds and takes away: `plus` - `minus`.
     pub(super) fn offset_places(self) -> &'static Offset {
-        use std::sync::LazyLock;
-        static PLACES: LazyLock<[Offset; 2]> = LazyLock::new(|| {
-            let place = |name: &str| index_of(name).unwrap_or(0);
-            let (agent, both) = (place("agent_past_performance"), place("agent_model_success_rate"));
-            let (all, here) = (place("overall_success_rate"), place("project_agent_success_rate"));
-            let task = place("task_success_rate");
-            [
-                // overall + (agent - overall) + (here - agent) + (agent and LLM - agent)
-                Offset { base: all, steps: [(agent, all), (here, agent), (both, agent)] },
-                // overall + (task - overall) + (agent and LLM - overall)
-                Offset { base: all, steps: [(task, all), (both, all), (all, all)] },
-            ]
-        });
-        &PLACES[self as usize]
+        const AGENT: usize = FeatureId::AgentPastPerformance as usize;
+        const BOTH: usize = FeatureId::AgentModelSuccessRate as usize;
+        const ALL: usize = FeatureId::OverallSuccessRate as usize;
+        const HERE: usize = FeatureId::ProjectAgentSuccessRate as usize;
+        const TASK: usize = FeatureId::TaskSuccessRate as usize;
+        static OFFSETS: [Offset; 2] = [
+            // overall + (agent - overall) + (here - agent) + (agent and LLM - agent)
+            Offset { base: ALL, steps: [(AGENT, ALL), (HERE, AGENT), (BOTH, AGENT)] },
+            // overall + (task - overall) + (agent and LLM - overall)
+            Offset { base: ALL, steps: [(TASK, ALL), (BOTH, ALL), (ALL, ALL)] },
+        ];
+        &OFFSETS[self as usize]
     }
 }
 

@@ -27,7 +27,7 @@ use super::prediction::{Status, SuccessPrediction};
 use super::{Predictor, Trainer};
 use crate::dataset::{Dataset, Example, Target, same_rows};
 use crate::error::{Error, ErrorKind, Result};
-use crate::features::{FEATURES, FeatureRow, index_of};
+use crate::features::{FEATURES, FeatureId, FeatureRow};
 use crate::ml::metrics::{BinaryScores, log_loss};
 use calibration::{Calibration, HeldOut};
 use component::{Contributions, Regime};
@@ -385,12 +385,5 @@ fn sound(calibration: Calibration) -> Result<Calibration> {
 
 /// Whether an outcome of the same task was known.
 fn is_seen(row: &FeatureRow) -> bool {
-    row.values.get(seen_place()).is_some_and(|n| *n > 0.0)
-}
-
-/// Where a row counts the outcomes of the same task.
-fn seen_place() -> usize {
-    use std::sync::LazyLock;
-    static PLACE: LazyLock<usize> = LazyLock::new(|| index_of("task_outcomes").unwrap_or(FEATURES.len()));
-    *PLACE
+    row.values.get(FeatureId::TaskOutcomes as usize).is_some_and(|n| *n > 0.0)
 }

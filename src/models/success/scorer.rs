@@ -6,7 +6,7 @@ use super::component::{Contributions, ModelComponent, Regime, StoredPart};
 use super::params::SuccessParams;
 use crate::dataset::Example;
 use crate::error::{Error, Result};
-use crate::features::{FeatureRow, index_of};
+use crate::features::{FeatureId, FeatureRow};
 use crate::models::external::ImportedTrees;
 use serde::{Deserialize, Serialize};
 
@@ -78,9 +78,7 @@ impl Scorer {
         let AbilityTerms { base, solver, text } = ability.terms(row);
         let mix = |past: f64, able: f64| (1.0 - self.share) * past + self.share * able;
         found.features.iter_mut().for_each(|part| *part = mix(*part, 0.0));
-        if let Some(place) = index_of("agent_model_success_rate") {
-            found.features[place] += self.share * solver;
-        }
+        found.features[FeatureId::AgentModelSuccessRate as usize] += self.share * solver;
         Contributions { base: mix(found.base, base), wording: mix(found.wording, text), ..found }
     }
 

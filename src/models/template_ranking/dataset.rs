@@ -10,7 +10,7 @@ use super::features::{Reading, row, template_schema};
 use super::profile::TemplateProfile;
 use super::view::TemplateView;
 use crate::event::{
-    Completion, EventId, Fact, Feedback, Known, Outcome, Record, Started, TemplateId, UserAction,
+    Completion, EventId, Fact, Feedback, Fold, Known, Outcome, Record, Started, TemplateId, UserAction,
 };
 use crate::history::{History, category};
 use chrono::{DateTime, Utc};
@@ -64,7 +64,7 @@ pub struct TemplateDatasetBuilder {
     recent: Vec<Record>,
     starts: Vec<Start>,
     /// What is known of the outcome of each generation.
-    judged: HashMap<EventId, Evaluated>,
+    facts: HashMap<EventId, Facts>,
 }
 
 /// How good an outcome was: 3 approved as it was, 2 or 1 taken after changes, 0 rejected.
@@ -95,13 +95,8 @@ struct Start {
     propensity: Option<f64>,
 }
 
-/// Completion known first, feedback known last.
-#[derive(Debug, Default)]
-struct Evaluated {
-    started: bool,
-    completion: Option<Known<Completion>>,
-    feedback: Option<Known<Feedback>>,
-}
+/// The facts of a generation: the moment of its start, its completion and the latest feedback.
+type Facts = Fold<DateTime<Utc>, Known<Completion>, Known<Feedback>>;
 
 impl TemplateDatasetBuilder {
     /// A builder that has seen nothing yet. Templates that are no longer in `catalogue` teach too,
@@ -113,7 +108,7 @@ impl TemplateDatasetBuilder {
             week: i64::MIN,
             recent: Vec::new(),
             starts: Vec::new(),
-            judged: HashMap::new(),
+            facts: HashMap::new(),
         }
     }
 
@@ -121,22 +116,19 @@ impl TemplateDatasetBuilder {
     pub fn apply(&mut self, record: &Record) {
         let known_at = record.known_at();
         self.turn_to(week(known_at));
-        let judged = self.judged.entry(record.event_id().clone()).or_default();
+        let facts = self.facts.entry(record.event_id().clone()).or_default();
         match record.fact() {
-            Fact::Started(started) if !std::mem::replace(&mut judged.started, true) => {
-                let start = self.start(record, started);
+            Fact::Started(started) => {
+                let first = facts.start.is_none();
+                facts.add_start(known_at);
+                let start = if first { self.start(record, started) } else { None };
                 self.starts.extend(start);
             }
-            Fact::Started(_) => {}
             Fact::Completed(completion) => {
-                judged.completion.get_or_insert_with(|| Known { known_at, value: judgement_of(completion) });
+                facts.add_completion(Known { known_at, value: judgement_of(completion) });
             }
             Fact::Feedback(feedback) => {
-                let order = (known_at, &feedback.feedback_id);
-                let latest = |old: &Known<Feedback>| (old.known_at, &old.value.feedback_id) < order;
-                if judged.feedback.as_ref().is_none_or(latest) {
-                    judged.feedback = Some(Known { known_at, value: Feedback::clone(feedback) });
-                }
+                facts.add_feedback(Known { known_at, value: Feedback::clone(feedback) });
             }
         }
         self.recent.extend(without_code(record));
@@ -145,8 +137,7 @@ impl TemplateDatasetBuilder {
     /// The generations with a template whose outcome was known at `now`.
     pub fn rows(&self, now: DateTime<Utc>) -> TemplateDataset {
         let labelled = self.starts.iter().filter_map(|start| {
-            let judged = self.judged.get(&start.event_id)?;
-            let outcome = Outcome::of(judged.completion.as_ref(), judged.feedback.as_ref())?;
+            let outcome = Outcome::of(&self.facts.get(&start.event_id)?.as_known())?;
             (outcome.known_at <= now).then_some(())?;
             Some(TemplateRow {
                 event_id: start.event_id.clone(),
