@@ -29,7 +29,7 @@ impl CancellationToken {
     }
 
     /// Whether it was set.
-    pub fn is_cancelled(&self) -> bool {
+    pub(crate) fn is_cancelled(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 }
@@ -54,7 +54,7 @@ type Listener = Arc<dyn Fn(&Progress) + Send + Sync>;
 /// use devmatrix_ml::execution::{self, CancellationToken, ExecutionContext};
 /// let cancel = CancellationToken::new();
 /// let work = ExecutionContext::new().with_cancel(&cancel).with_threads(1)?;
-/// assert_eq!(work.run(|| execution::threads(8)), 1);
+/// assert!(work.run(execution::check).is_ok());
 /// cancel.cancel();
 /// assert!(work.run(execution::check).is_err());
 /// assert!(execution::check().is_ok()); // outside
@@ -188,7 +188,7 @@ impl Drop for Entered {
 }
 
 /// The work that the calling thread is in; a thread that it starts enters it by [`ExecutionContext::run`].
-pub fn current() -> ExecutionContext {
+pub(crate) fn current() -> ExecutionContext {
     CURRENT.with_borrow(|work| work.clone().unwrap_or_default())
 }
 
@@ -201,7 +201,7 @@ pub fn check() -> Result<()> {
 }
 
 /// How many of the `wanted` threads the work that the calling thread is in may take, from 1.
-pub fn threads(wanted: usize) -> usize {
+pub(crate) fn threads(wanted: usize) -> usize {
     CURRENT.with_borrow(|work| work.as_ref().map_or(wanted.max(1), |work| work.threads(wanted)))
 }
 

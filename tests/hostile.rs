@@ -11,8 +11,8 @@ use devmatrix_ml::ErrorKind;
 use devmatrix_ml::clock::ManualClock;
 use devmatrix_ml::collect::DataCollector;
 use devmatrix_ml::event::{
-    Completion, EventId, Feedback, GenerationEvent, MAX_ID_BYTES, ProjectId, SessionId, Started, TaskContext,
-    TaskId, TemplateId, UserAction, UserId,
+    Completion, EventId, Feedback, GenerationEvent, ProjectId, SessionId, Started, TaskContext, TaskId,
+    TemplateId, UserAction, UserId,
 };
 use devmatrix_ml::features::{FeatureEngineer, FeatureOptions, index_of};
 use devmatrix_ml::serving::PredictionService;
@@ -138,7 +138,7 @@ fn ids_are_checked() {
         "a\nb".into(),
         "\u{85}".into(),
         "\u{7f}".into(),
-        "x".repeat(MAX_ID_BYTES + 1),
+        "x".repeat(1025),
         "ñ".repeat(600),
     ] {
         let errors = [

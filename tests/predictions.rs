@@ -76,7 +76,6 @@ proptest! {
             task.agent_type = Some("backend".into());
             task.project_id = Some(devmatrix_ml::event::ProjectId::new("project-1").unwrap());
         }
-        prop_assert!(task.validate().is_ok());
         let (row, priors) = WORLD.builder.look(&task, WORLD.now);
         prop_assert_eq!(row.values.len(), FEATURES.len());
         for (feature, value) in FEATURES.iter().zip(&row.values) {

@@ -74,6 +74,7 @@ impl Default for CollectorOptions {
 /// # Ok::<(), devmatrix_ml::Error>(()) }).unwrap();
 /// ```
 #[derive(Debug)]
+#[doc(alias = "MLDataCollector")]
 pub struct DataCollector {
     store: Arc<dyn EventStore>,
     history: Arc<SharedHistory>,

@@ -17,7 +17,7 @@ pub struct Fold {
 
 /// How examples are folded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct FoldOptions {
     /// How many folds, from 1.
@@ -40,7 +40,7 @@ impl FoldOptions {
     ///
     /// # Errors
     /// `InvalidInput` naming the option and its value.
-    pub fn verify(&self) -> Result<()> {
+    pub(crate) fn validate(&self) -> Result<()> {
         if !(1..=100).contains(&self.folds) {
             return Err(Error::invalid(format!("folds is {}, expected 1 to 100", self.folds)));
         }
@@ -58,7 +58,7 @@ impl Dataset {
     /// # Errors
     /// `InvalidInput` for options out of range; `NotEnoughData` when a part would be empty.
     pub fn folds(&self, options: &FoldOptions) -> Result<Vec<Fold>> {
-        options.verify()?;
+        options.validate()?;
         let matured = self.matured();
         let newer = &matured[matured.len() / 2..];
         let size = newer.len() / options.folds;

@@ -71,9 +71,9 @@ pub struct About {
     /// Who asked, and so who judges.
     pub user: Option<Arc<str>>,
     /// The language.
-    pub language: Option<Arc<str>>,
+    pub(crate) language: Option<Arc<str>>,
     /// The type of task.
-    pub task_type: Option<Arc<str>>,
+    pub(crate) task_type: Option<Arc<str>>,
 }
 
 /// Baseline predictions of success at one moment.
@@ -109,7 +109,7 @@ const PRIOR_STRENGTH: f64 = 5.0;
 
 impl Priors {
     /// What the past shows in `view`.
-    pub fn of(view: &HistoryView) -> Self {
+    pub(crate) fn of(view: &HistoryView) -> Self {
         let constant = view.get(GroupKey::Global).all.rate(0.5, PRIOR_STRENGTH);
         let drawn = |scope| view.get(scope).all.rate(constant, PRIOR_STRENGTH);
         Self { constant, agent: drawn(GroupKey::Agent), project: drawn(GroupKey::Project) }
@@ -165,7 +165,7 @@ impl Dataset {
     }
 
     /// How long nine in ten of the labels took to become known.
-    pub fn wait(&self) -> TimeDelta {
+    pub(crate) fn wait(&self) -> TimeDelta {
         let mut took: Vec<_> = self.certain().filter_map(|e| Some(e.known_at? - e.started_at)).collect();
         took.sort_unstable();
         took.get(took.len() * 9 / 10).copied().unwrap_or(TimeDelta::zero())

@@ -66,15 +66,15 @@ pub struct Labels {
     /// Approved without modification.
     pub success: Since<bool>,
     /// Complexity, 0 to 10, as the host labelled it.
-    pub complexity: Since<f64>,
+    pub(crate) complexity: Since<f64>,
     /// Seconds from start to end.
-    pub seconds: Since<f64>,
+    pub(crate) seconds: Since<f64>,
     /// Final quality, 0 to 10.
-    pub quality: Since<f64>,
+    pub(crate) quality: Since<f64>,
     /// Tokens read and written.
-    pub tokens: Since<f64>,
+    pub(crate) tokens: Since<f64>,
     /// Observed difficulty, 0 to 10.
-    pub difficulty: Since<f64>,
+    pub(crate) difficulty: Since<f64>,
 }
 
 impl Labels {
@@ -93,7 +93,7 @@ impl Labels {
     }
 
     /// The label for `target`, as far as it is known at `moment`.
-    pub fn get(&self, target: Target, moment: DateTime<Utc>) -> Since<f64> {
+    pub(crate) fn get(&self, target: Target, moment: DateTime<Utc>) -> Since<f64> {
         let label = match target {
             Target::Success => self.success.map(|(at, s)| (at, f64::from(u8::from(s)))),
             Target::Complexity => self.complexity.or(self.difficulty),

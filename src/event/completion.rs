@@ -152,7 +152,7 @@ impl Completion {
     ///
     /// # Errors
     /// `InvalidInput` naming the field and its value.
-    pub fn validate(&self) -> Result<()> {
+    pub(crate) fn validate(&self) -> Result<()> {
         check::time("completed_at", self.completed_at)?;
         check::range("cyclomatic_complexity", self.cyclomatic_complexity, 0.0, 1e9)?;
         check::range("self_review_score", self.self_review_score, 0.0, 10.0)?;

@@ -132,7 +132,7 @@ impl TaskContext {
     ///
     /// # Errors
     /// `InvalidInput` naming the field and its value.
-    pub fn validate(&self) -> Result<()> {
+    pub(crate) fn validate(&self) -> Result<()> {
         check::time("started_at", self.started_at)?;
         check::range("temperature", self.temperature, 0.0, 2.0)?;
         check::range("rag_avg_similarity", self.rag_avg_similarity, -1.0, 1.0)?;

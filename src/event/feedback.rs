@@ -84,7 +84,7 @@ impl Feedback {
     }
 
     /// Whether the code was taken in the end.
-    pub fn was_approved(&self) -> bool {
+    pub(crate) fn was_approved(&self) -> bool {
         self.approved.unwrap_or(self.user_action != UserAction::Reject)
     }
 
@@ -92,7 +92,7 @@ impl Feedback {
     ///
     /// # Errors
     /// `InvalidInput` naming the field and its value.
-    pub fn validate(&self) -> Result<()> {
+    pub(crate) fn validate(&self) -> Result<()> {
         check::time("given_at", self.given_at)?;
         self.next_step.as_ref().map_or(Ok(()), Decision::validate)?;
         check::range("final_quality_score", self.final_quality_score, 0.0, 10.0)

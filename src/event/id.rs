@@ -6,13 +6,13 @@ use std::fmt;
 use std::sync::Arc;
 
 /// The longest identifier accepted, in bytes.
-pub const MAX_ID_BYTES: usize = 1024;
+pub(crate) const MAX_ID_BYTES: usize = 1024;
 
 macro_rules! ids {
     ($($(#[$doc:meta])* $name:ident),* $(,)?) => {$(
         $(#[$doc])*
         ///
-        /// Not empty, at most [`MAX_ID_BYTES`] long, free of control characters; cheap to clone.
+        /// Not empty, at most 1024 bytes long, free of control characters; cheap to clone.
         #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
         pub struct $name(Arc<str>);

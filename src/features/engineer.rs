@@ -95,7 +95,7 @@ pub struct FeatureRow {
 
 impl FeatureRow {
     /// Whether what the generated code shows is in it.
-    pub fn has_code(&self) -> bool {
+    pub(crate) fn has_code(&self) -> bool {
         FEATURES.iter().zip(&self.values).any(|(f, v)| f.known == KnownWhen::After && !v.is_nan())
     }
 }

@@ -156,20 +156,20 @@ pub struct GroupStatistics {
     /// Generations of the last 14 days still without an outcome.
     pub open: f64,
     /// Those of them that started a day ago or earlier.
-    pub open_day: f64,
+    pub(crate) open_day: f64,
     /// How many of the open ones are expected to succeed, from how long they have been open.
-    pub open_successes: f64,
+    pub(crate) open_successes: f64,
     /// Quality, 0 to 10 (half-life 30 days).
     pub quality: Mean,
     /// ln(1 + seconds) of a generation (half-life 30 days).
     pub log_seconds: Mean,
     /// Tokens of a generation (half-life 30 days).
-    pub tokens: Mean,
+    pub(crate) tokens: Mean,
     /// ln(1 + 10 × complexity) as the host labelled it (half-life 30 days): hosts give small numbers
     /// often and large ones seldom.
-    pub complexity: Mean,
+    pub(crate) complexity: Mean,
     /// Days since the group's first generation.
-    pub age_days: Option<u32>,
+    pub(crate) age_days: Option<u32>,
 }
 
 impl GroupStatistics {
@@ -211,7 +211,7 @@ pub struct Count {
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Mean {
     /// Weight of the values.
-    pub n: f64,
+    pub(crate) n: f64,
     /// Weighted sum of the values.
     pub sum: f64,
 }
@@ -224,7 +224,7 @@ impl Count {
 
     /// The success rate, drawn to `prior` with the weight of `strength` outcomes
     /// (the posterior mean under a Beta prior).
-    pub fn rate(&self, prior: f64, strength: f64) -> f64 {
+    pub(crate) fn rate(&self, prior: f64, strength: f64) -> f64 {
         (self.successes + prior * strength) / (self.n + strength)
     }
 }
@@ -236,7 +236,7 @@ impl Mean {
     }
 
     /// The mean, where there is any value.
-    pub fn value(&self) -> Option<f64> {
+    pub(crate) fn value(&self) -> Option<f64> {
         (self.n > 0.0).then(|| self.sum / self.n)
     }
 }

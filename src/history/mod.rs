@@ -223,7 +223,7 @@ impl HistoryView {
     }
 
     /// Whether the task says which group of this scope it belongs to.
-    pub fn knows(&self, scope: GroupKey) -> bool {
+    pub(crate) fn knows(&self, scope: GroupKey) -> bool {
         self.known[scope as usize]
     }
 
@@ -243,12 +243,12 @@ impl HistoryView {
     }
 
     /// The moment for which it holds.
-    pub fn now(&self) -> DateTime<Utc> {
+    pub(crate) fn now(&self) -> DateTime<Utc> {
         self.now
     }
 
     /// Quality of the retrieved examples' own outcomes, 0 to 10, where ids resolve.
-    pub fn rag_quality(&self) -> Mean {
+    pub(crate) fn rag_quality(&self) -> Mean {
         self.rag_quality
     }
 }

@@ -32,24 +32,7 @@ const LEAST_SIMILARITY: f64 = 0.15;
 impl History {
     /// The `most` past tasks most like `task` by their descriptions, the nearest first, with what is
     /// known of them at `now`; not the task itself, nor what is hardly like it.
-    ///
-    /// ```
-    /// use devmatrix_ml::event::{GenerationEvent, TaskContext, TaskId};
-    /// use devmatrix_ml::history::History;
-    /// let event = GenerationEvent::from_json(
-    ///     r#"{"event_id":"e","task_id":"t","task_description":"Add a login page",
-    ///         "started_at":"2025-03-01T10:00:00Z","completed_at":"2025-03-01T11:00:00Z",
-    ///         "user_action":"approve"}"#,
-    /// )?;
-    /// let mut history = History::new();
-    /// event.into_records()?.iter().for_each(|record| history.apply(record));
-    /// let mut task = TaskContext::new(TaskId::new("new")?);
-    /// task.task_description = "A login page for clients".into();
-    /// let found = history.nearest(&task, 3, "2025-03-08T10:00:00Z".parse().unwrap());
-    /// assert_eq!((found[0].task_id.as_str(), found[0].outcomes.successes), ("t", 1.0));
-    /// # Ok::<(), devmatrix_ml::Error>(())
-    /// ```
-    pub fn nearest(&self, task: &TaskContext, most: usize, now: DateTime<Utc>) -> Vec<NearestTask> {
+    pub(crate) fn nearest(&self, task: &TaskContext, most: usize, now: DateTime<Utc>) -> Vec<NearestTask> {
         self.nearest_to(&TextGrams::of(&task.task_description), SearchBudget::THOROUGH, task, most, now)
     }
 

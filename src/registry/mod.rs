@@ -38,7 +38,7 @@ pub use memory::MemoryRegistry;
 #[cfg(feature = "postgres")]
 pub use postgres::PostgresRegistry;
 pub(crate) use version::sha256_hex;
-pub use version::{MAX_ARTEFACT_BYTES, ModelVersion, NewVersion, Stage, Verdict, check_name};
+pub use version::{ModelVersion, NewVersion, Stage, Verdict};
 
 use crate::error::{Error, ErrorKind, Result};
 use async_trait::async_trait;

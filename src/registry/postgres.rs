@@ -15,7 +15,7 @@ use tokio_postgres::types::ToSql;
 /// Keeps models in PostgreSQL, for any number of hosts.
 ///
 /// A version is a row, written in one transaction with its artefact (at most
-/// [`MAX_ARTEFACT_BYTES`]); what changes about a model is one row that whoever changes it holds. Nothing
+/// 1 GiB); what changes about a model is one row that whoever changes it holds. Nothing
 /// that would be done twice is tried again after a commit whose outcome is not known.
 #[derive(Debug, Clone)]
 pub struct PostgresRegistry {

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 
 /// The largest artefact that is taken or read, in bytes.
-pub const MAX_ARTEFACT_BYTES: usize = 1 << 30;
+pub(crate) const MAX_ARTEFACT_BYTES: usize = 1 << 30;
 
 /// The longest name of a model.
 const MAX_NAME_BYTES: usize = 64;
@@ -100,7 +100,7 @@ pub struct Verdict {
 #[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub struct NewVersion {
-    /// The model's name: see [`check_name`].
+    /// Name of the model.
     pub model: String,
     /// The model's bytes, best made by [`envelope::seal`](super::envelope::seal).
     pub artefact: Vec<u8>,
@@ -155,7 +155,7 @@ impl NewVersion {
     ///
     /// # Errors
     /// `InvalidInput` naming the field and its value.
-    pub fn validate(&self) -> Result<()> {
+    pub(crate) fn validate(&self) -> Result<()> {
         check_name(&self.model)?;
         check_artefact("artefact", &self.artefact)?;
         if let Some(evaluation) = &self.evaluation_artefact {
@@ -237,7 +237,7 @@ impl Verdict {
     ///
     /// # Errors
     /// `InvalidInput` for a time before 1900 or after 9999.
-    pub fn validate(&self) -> Result<()> {
+    pub(crate) fn validate(&self) -> Result<()> {
         check_time("verdict.at", Some(self.at))
     }
 
@@ -253,7 +253,7 @@ impl Verdict {
 ///
 /// # Errors
 /// `InvalidInput` with the name.
-pub fn check_name(model: &str) -> Result<()> {
+pub(crate) fn check_name(model: &str) -> Result<()> {
     let fine = |b: u8| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-');
     if (1..=MAX_NAME_BYTES).contains(&model.len()) && model.bytes().all(fine) {
         return Ok(());

@@ -107,7 +107,7 @@ impl SimilarTasks {
     }
 
     /// Takes in all that `other` holds.
-    pub fn merge(&mut self, other: &Self) {
+    pub(crate) fn merge(&mut self, other: &Self) {
         for entry in other.entries.iter().flatten() {
             self.insert(&entry.task_id, entry.started, &entry.text);
         }

@@ -22,7 +22,7 @@ use crate::event::TaskId;
 use serde::{Deserialize, Serialize};
 
 /// Tasks that are kept by default.
-pub const DEFAULT_CAPACITY: usize = 20_000;
+pub(crate) const DEFAULT_CAPACITY: usize = 20_000;
 
 /// A past task that is like another.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

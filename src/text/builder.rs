@@ -59,7 +59,7 @@ impl LexiconBuilder {
     /// ```
     /// use devmatrix_ml::text::{Lexicon, TextFacts};
     /// let lexicon = Lexicon::builder().add_complex("sharding").build()?;
-    /// assert_eq!(TextFacts::of_with(&lexicon, "with sharding").task_complexity(None), 4.5);
+    /// assert_eq!(TextFacts::of_with(&lexicon, "with sharding").num_complex_terms, 1);
     /// # Ok::<(), devmatrix_ml::Error>(())
     /// ```
     #[must_use]

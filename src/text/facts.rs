@@ -5,7 +5,7 @@ use super::scan::scan;
 use serde::{Deserialize, Serialize};
 
 /// Descriptions are read up to here, in bytes; the rest is counted but not read.
-pub const MAX_TEXT_BYTES: usize = 64 * 1024;
+pub(crate) const MAX_TEXT_BYTES: usize = 64 * 1024;
 
 /// What one pass over a description finds.
 ///
@@ -21,7 +21,7 @@ pub const MAX_TEXT_BYTES: usize = 64 * 1024;
 pub struct TextFacts {
     /// Characters of the whole description.
     pub length: usize,
-    /// Whether the description was longer than [`MAX_TEXT_BYTES`] and its end was not read.
+    /// Whether the description was longer than 64 KiB and its end was not read.
     pub truncated: bool,
     /// Words read.
     pub num_words: usize,
@@ -104,7 +104,7 @@ impl TextFacts {
 
     /// The complexity heuristic, 0 to 10: a base by type, half a point for each complex term, one
     /// more for a description of over 500 characters.
-    pub fn task_complexity(&self, task_type: Option<&str>) -> f64 {
+    pub(crate) fn task_complexity(&self, task_type: Option<&str>) -> f64 {
         let base = match task_type.map(str::to_lowercase).as_deref() {
             Some("backend") => 5.0,
             Some("database") => 6.0,

@@ -1,4 +1,4 @@
-//! What a task's description says: its size, its requirements, its terms, its n-grams.
+//! Facts in a task's description: its size, its requirements, its terms, its n-grams.
 
 mod builder;
 mod facts;
@@ -10,9 +10,11 @@ mod terms;
 mod word;
 
 pub use builder::LexiconBuilder;
-pub use facts::{Flag, MAX_TEXT_BYTES, TextFacts};
+pub(crate) use facts::MAX_TEXT_BYTES;
+pub use facts::{Flag, TextFacts};
 pub use lexicon::Lexicon;
-pub use ngram::{NGRAM_BUCKETS, SparseText};
+pub(crate) use ngram::NGRAM_BUCKETS;
+pub use ngram::SparseText;
 
 #[cfg(test)]
 mod tests;

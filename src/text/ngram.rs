@@ -6,7 +6,7 @@ use super::scan::scan;
 use super::word::{SEED, pair};
 
 /// Size of the hashed vocabulary.
-pub const NGRAM_BUCKETS: usize = 1 << 20;
+pub(crate) const NGRAM_BUCKETS: usize = 1 << 20;
 
 /// N-grams are read from this many words at the start of a description.
 const MAX_WORDS: usize = 1024;
@@ -39,7 +39,7 @@ impl SparseText {
     /// assert_eq!(grams, SparseText::read("read from Kafka").1);
     /// # Ok::<(), devmatrix_ml::Error>(())
     /// ```
-    pub fn read_with(lexicon: &Lexicon, description: &str) -> (TextFacts, Self) {
+    pub(crate) fn read_with(lexicon: &Lexicon, description: &str) -> (TextFacts, Self) {
         let mut found = Vec::with_capacity((description.len() / 3).min(2 * MAX_WORDS));
         let mut previous = None;
         let facts = scan(lexicon, description, |word| {

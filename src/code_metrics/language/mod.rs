@@ -112,7 +112,7 @@ const OTHERS: &[&str] = &[
 impl Language {
     /// The language of a name (`Python`), a file's name or path (`src/app.tsx`) or an extension
     /// (`.go`). `None` for what is not known.
-    pub fn from_hint(hint: &str) -> Option<Self> {
+    pub(crate) fn from_hint(hint: &str) -> Option<Self> {
         let name = hint.trim().rsplit(['/', '\\']).next().unwrap_or_default();
         let name = name.rsplit('.').next().unwrap_or_default();
         if name.len() > 32 {
@@ -124,7 +124,7 @@ impl Language {
     }
 
     /// Whether its code is parsed in this build; the features `code-…` decide.
-    pub fn is_parsed(self) -> bool {
+    pub(crate) fn is_parsed(self) -> bool {
         super::rules::of(self).is_some()
     }
 }
