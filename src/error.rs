@@ -6,7 +6,7 @@ use std::fmt;
 /// The result of every fallible call of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// What went wrong, where, and (by its [`kind`](Error::kind)) what to do about it.
+/// An error: its message says what went wrong and where, its [`kind`](Error::kind) what to do about it.
 ///
 /// The types of dependencies stay hidden; their messages are kept as
 /// [`source`](StdError::source).
@@ -17,7 +17,7 @@ pub struct Error {
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
-/// What the caller can do about an [`Error`].
+/// Kinds of [`Error`], by the caller's remedy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -47,21 +47,21 @@ pub enum ErrorKind {
 }
 
 impl Error {
-    /// An error of `kind` with a message that says what, where and what to do.
+    /// Creates an error of `kind` with a message that says what, where and what to do.
     ///
     /// Public so that a host's own stores and models can speak the same language.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self { kind, message: message.into(), source: None }
     }
 
-    /// The same error with the cause it came from.
+    /// Sets the cause.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         self.source = Some(source.into());
         self
     }
 
-    /// What the caller can do about it.
+    /// Returns the kind, which says what the caller can do.
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }

@@ -1,8 +1,9 @@
-//! How long computations are stopped, watched and bounded.
+//! Cancellation, progress and threads of long computations.
 //!
-//! A computation is run within a [`ExecutionContext`]. Whatever fits or searches inside calls [`check`] in its
+//! A computation is run within a [`ExecutionContext`]. Whatever fits or searches inside calls [`check`] in
+//! its
 //! loops, so that a cancelled one ends soon, and asks [`threads`] how many it may take. Outside of
-//! any work nothing is cancelled and nothing bounded.
+//! any context nothing is cancelled and nothing bounded.
 
 use crate::error::{Error, ErrorKind, Result};
 use std::cell::RefCell;
@@ -13,32 +14,32 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Stops computations; clones are the same switch.
+/// Stops computations; clones share one state.
 #[derive(Debug, Clone, Default)]
 pub struct CancellationToken(Arc<AtomicBool>);
 
 impl CancellationToken {
-    /// A switch that is not set.
+    /// Creates a token that is not cancelled.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Ends every work that was given this switch with an error of kind `Cancelled`, soon.
+    /// Ends every computation with this token soon, with an error of kind `Cancelled`.
     pub fn cancel(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
 
-    /// Whether it was set.
+    /// Returns whether it was set.
     pub(crate) fn is_cancelled(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 }
 
-/// How far a computation is.
+/// Progress of a computation.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Progress {
-    /// What it does now, in a word or two: `reading`, `fitting`, `trial 7 of 40`.
+    /// The current step, in a word or two: `reading`, `fitting`, `trial 7 of 40`.
     pub stage: String,
     /// The share of the whole that is done, 0 to 1; it never goes back.
     pub fraction: f64,
@@ -48,7 +49,7 @@ pub struct Progress {
 
 type Listener = Arc<dyn Fn(&Progress) + Send + Sync>;
 
-/// What a computation is run within.
+/// Threads, cancellation and progress of a computation.
 ///
 /// ```
 /// use devmatrix_ml::execution::{self, CancellationToken, ExecutionContext};
@@ -68,18 +69,18 @@ pub struct ExecutionContext {
 }
 
 impl ExecutionContext {
-    /// Work that nobody watches or stops.
+    /// Creates a context without bound, listener or token.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The same, stopped by `cancel`.
+    /// Sets the token that stops it.
     #[must_use]
     pub fn with_cancel(self, cancel: &CancellationToken) -> Self {
         Self { cancel: cancel.clone(), ..self }
     }
 
-    /// The same on at most `threads` threads at a time, the calling one among them.
+    /// Sets the most threads at a time, the calling one among them.
     ///
     /// # Errors
     /// `InvalidInput` for none.
@@ -90,25 +91,25 @@ impl ExecutionContext {
         Ok(Self { threads: Some(threads), ..self })
     }
 
-    /// The same, telling `listener` how far it is; it is called from the computing thread and should
+    /// Sets the listener of progress; it is called from the computing thread and should
     /// return at once.
     #[must_use]
     pub fn with_progress(self, listener: impl Fn(&Progress) + Send + Sync + 'static) -> Self {
         Self { listener: Some(Arc::new(listener)), ..self }
     }
 
-    /// The switch that cancels it.
+    /// Returns the token that cancels it.
     pub fn cancellation(&self) -> &CancellationToken {
         &self.cancel
     }
 
-    /// Runs `computation` within this work, on the calling thread.
+    /// Runs `computation` within this context, on the calling thread.
     pub fn run<T>(&self, computation: impl FnOnce() -> T) -> T {
         let _left = Entered(CURRENT.replace(Some(self.clone())));
         computation()
     }
 
-    /// Whether it may go on.
+    /// Checks that it was not cancelled.
     ///
     /// # Errors
     /// `Cancelled` when it may not.
@@ -122,7 +123,7 @@ impl ExecutionContext {
         Ok(())
     }
 
-    /// The same with a share of the threads, for one of `parts` that go on at the same time.
+    /// Returns a context with a share of the threads, for one of `parts` that run at the same time.
     pub(crate) fn shared(&self, parts: usize) -> Self {
         Self { threads: self.threads.map(|n| (n / parts.max(1)).max(1)), ..self.clone() }
     }
@@ -132,7 +133,7 @@ impl ExecutionContext {
         wanted.min(self.threads.unwrap_or(usize::MAX)).max(1)
     }
 
-    /// A computation that begins now, to be told of by steps.
+    /// Starts reporting the progress of a computation.
     pub(crate) fn begin(&self) -> Steps {
         Steps { listener: self.listener.clone(), begun: Instant::now(), done: 0.0, part: (0.0, 1.0) }
     }
@@ -140,29 +141,29 @@ impl ExecutionContext {
 
 impl fmt::Debug for ExecutionContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Work")
+        f.debug_struct("ExecutionContext")
             .field("cancelled", &self.cancel.is_cancelled())
             .field("threads", &self.threads)
             .finish_non_exhaustive()
     }
 }
 
-/// Tells how far a computation is.
+/// Reports the progress of a computation.
 pub(crate) struct Steps {
     listener: Option<Listener>,
     begun: Instant,
     done: f64,
-    /// The part of the whole that is under way.
+    /// The current part of the whole.
     part: (f64, f64),
 }
 
 impl Steps {
-    /// What follows is the part of the whole from `from` to `to`.
+    /// Maps the following steps to the part of the whole from `from` to `to`.
     pub(crate) fn part(&mut self, from: f64, to: f64) {
         self.part = (from, to);
     }
 
-    /// It is at `stage` now, with this share of the part done.
+    /// Reports `stage`, with this share of the part done.
     pub(crate) fn at(&mut self, stage: &str, fraction: f64) {
         let Some(listener) = &self.listener else { return };
         let (from, to) = self.part;
@@ -178,7 +179,7 @@ thread_local! {
     static CURRENT: RefCell<Option<ExecutionContext>> = const { RefCell::new(None) };
 }
 
-/// Puts the work before back when it is left, by whatever way.
+/// Restores the former context when it is dropped.
 struct Entered(Option<ExecutionContext>);
 
 impl Drop for Entered {
@@ -187,12 +188,12 @@ impl Drop for Entered {
     }
 }
 
-/// The work that the calling thread is in; a thread that it starts enters it by [`ExecutionContext::run`].
+/// Returns the calling thread's context; a thread that it starts enters it by [`ExecutionContext::run`].
 pub(crate) fn current() -> ExecutionContext {
     CURRENT.with_borrow(|work| work.clone().unwrap_or_default())
 }
 
-/// Whether the work that the calling thread is in may go on; to be called in every long loop.
+/// Checks that the calling thread's context was not cancelled; to be called in every long loop.
 ///
 /// # Errors
 /// `Cancelled` when it may not.
@@ -200,7 +201,7 @@ pub fn check() -> Result<()> {
     CURRENT.with_borrow(|work| work.as_ref().map_or(Ok(()), ExecutionContext::check))
 }
 
-/// How many of the `wanted` threads the work that the calling thread is in may take, from 1.
+/// Returns how many of the `wanted` threads the calling thread's context allows, from 1.
 pub(crate) fn threads(wanted: usize) -> usize {
     CURRENT.with_borrow(|work| work.as_ref().map_or(wanted.max(1), |work| work.threads(wanted)))
 }

@@ -2,7 +2,8 @@
 //!
 //! The numbers go through the [`metrics`] facade and the spans through `tracing`: the host installs a
 //! recorder and a subscriber of its choice, or none, and then they cost nothing that can be measured
-//! (`cargo bench --bench telemetry` in `examples/http`). Labels have few values: never a user, a task or a text.
+//! (`cargo bench --bench telemetry` in `examples/http`). Labels have few values: never a user, a task or a
+//! text.
 //!
 //! | Name | Kind | Labels | What |
 //! |---|---|---|---|
@@ -44,12 +45,12 @@ pub fn describe() {
     describe_counter!(PREDICT_ERRORS, "Predictions that ended in an error.");
     describe_counter!(ANSWERS, "Answers by what they rest on.");
     describe_histogram!(DECIDE_SECONDS, Unit::Seconds, "Seconds that a router's choice took.");
-    describe_counter!(DECISIONS, "Choices of a router by what came of them.");
+    describe_counter!(DECISIONS, "Choices of a router by outcome.");
     describe_histogram!(COLLECT_SECONDS, Unit::Seconds, "Seconds until a fact was durable, or refused.");
     describe_counter!(RECORDS, "Facts given to the collector.");
     describe_counter!(FEATURE_VECTORS, "Feature vectors written.");
     describe_histogram!(TRAIN_SECONDS, Unit::Seconds, "Seconds that a training took.");
-    describe_counter!(TRAININGS, "Trainings by what came of them.");
+    describe_counter!(TRAININGS, "Trainings by result.");
     describe_counter!(ROLLBACKS, "Models taken out of production because they broke their promise.");
     describe_gauge!(MODEL_VERSION, "The version that serves, 0 for none.");
 }

@@ -3,7 +3,7 @@
 use super::language::Language;
 use serde::{Deserialize, Serialize};
 
-/// What was measured on a piece of code.
+/// Metrics of a piece of code.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct CodeMetrics {
@@ -11,16 +11,16 @@ pub struct CodeMetrics {
     pub language: Language,
     /// How sure that is, 0 to 1; 1 where a hint says so.
     pub language_confidence: f64,
-    /// What the numbers rest on.
+    /// Basis of the numbers.
     pub basis: Basis,
     /// Lines by kind.
     pub lines: Lines,
     /// Deepest nesting: of control structures within a function where the code was parsed, of
     /// indentation where it was not.
     pub max_nesting: u32,
-    /// Whether it can be read as its language.
+    /// Validity of its syntax.
     pub syntax: Syntax,
-    /// What is defined in it; `None` where it was not parsed.
+    /// Definitions in it; `None` where it was not parsed.
     pub structure: Option<Structure>,
 }
 
@@ -127,7 +127,7 @@ pub struct Share {
 pub struct FunctionMetrics {
     /// Its name; empty where it has none.
     pub name: String,
-    /// What it is.
+    /// Kind of function.
     pub kind: FunctionKind,
     /// Its first line, from 1.
     pub line: u32,
@@ -137,7 +137,7 @@ pub struct FunctionMetrics {
     pub complexity: u32,
 }
 
-/// What a function is.
+/// Kinds of function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]

@@ -2,7 +2,7 @@
 
 use super::lines;
 
-/// What a patch adds to a file.
+/// Lines that a patch adds to a file.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Added {
     /// The file's path, as the patch gives it.

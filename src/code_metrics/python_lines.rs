@@ -2,7 +2,7 @@
 
 use super::lines::is_space;
 
-/// What the lines of a Python text show.
+/// Findings in the lines of a Python text.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct PythonLines {
     /// radon's `lloc`.
@@ -55,7 +55,7 @@ struct Scanner<'a> {
     broken: bool,
 }
 
-/// What is open in a formatted string (PEP 701: its fields may hold strings with the same quote).
+/// Open parts of a formatted string (PEP 701: its fields may hold strings with the same quote).
 #[derive(Clone, Copy)]
 enum Open {
     /// Text up to its quote, one or three.
@@ -345,7 +345,7 @@ fn plain_end(code: &[u8], mut at: usize, quote: u8, triple: bool) -> Option<usiz
     None
 }
 
-/// Whether a line at `indent` may stand here; opens and closes blocks.
+/// Returns whether a line at `indent` may stand here; opens and closes blocks.
 fn fits(indents: &mut Vec<(u32, u32)>, indent: (u32, u32), expects_block: bool) -> bool {
     let now = indents.last().copied().unwrap_or_default();
     if indent.0 > now.0 {

@@ -8,7 +8,7 @@ use super::rules::{
 };
 use tree_sitter::{Node, Tree, TreeCursor};
 
-/// What a pass finds.
+/// Findings of one pass.
 pub(super) struct Walked {
     pub(super) structure: Structure,
     pub(super) logical: u32,
@@ -56,7 +56,7 @@ const MODULE: usize = 0;
 const NOWHERE: usize = 1;
 const FIRST_FUNCTION: usize = 2;
 
-/// What is around the node.
+/// Surroundings of the node.
 struct Frame {
     depth: usize,
     /// Where decisions go.
@@ -78,7 +78,7 @@ enum FrameKind {
     Outside,
 }
 
-/// How a function adds to the total.
+/// A function's contribution to the total.
 #[derive(Clone, Copy)]
 enum Adds {
     /// Its decisions.
@@ -190,7 +190,7 @@ impl<'s> Walker<'s> {
         roles & SKIP == 0
     }
 
-    /// Whether the node is a value that its parent described.
+    /// Returns whether the node is a value that its parent described.
     fn name_value(&mut self, node: Node<'_>) {
         self.name.clear();
         while self.values.last().is_some_and(|value| value.start < node.start_byte()) {
@@ -281,7 +281,7 @@ impl<'s> Walker<'s> {
         }
     }
 
-    /// Whether it is documented, and how its parameters are typed.
+    /// Reads its documentation and the types of its parameters.
     fn describe(&mut self, node: Node<'_>, signature: &Signature) {
         self.structure.type_hints.with += signature.hints.with;
         self.structure.type_hints.of += signature.hints.of;
@@ -346,7 +346,7 @@ impl<'s> Walker<'s> {
         }
     }
 
-    /// Whether the node is a direct part of a function or class, but not of its body.
+    /// Returns whether the node is a direct part of a function or class, but not of its body.
     fn is_head(&self, cursor: &TreeCursor<'_>) -> bool {
         let direct =
             self.frames.last().is_some_and(|f| f.depth + 1 == self.depth && f.kind != FrameKind::Module);

@@ -4,7 +4,7 @@ use crate::event::EventId;
 use chrono::{DateTime, Utc};
 use std::collections::{BTreeMap, HashMap};
 
-/// What a collector keeps between calls.
+/// State of a collector between calls.
 #[derive(Debug, Default)]
 pub(super) struct State {
     /// The last moment given out.
@@ -13,7 +13,7 @@ pub(super) struct State {
     pub(super) buffer: Vec<EventId>,
     /// Since when the oldest of them waits.
     pub(super) waiting_since: Option<DateTime<Utc>>,
-    /// Generations under way, by when they started.
+    /// Generations in flight, by the moment of their start.
     in_flight: BTreeMap<DateTime<Utc>, InFlight>,
     started: HashMap<EventId, DateTime<Utc>>,
 }

@@ -28,7 +28,7 @@ pub struct CollectorOptions {
     pub buffer_size: usize,
     /// Or once the oldest has waited this long.
     pub max_age: TimeDelta,
-    /// Features of generations under way that are kept in memory; of more, the oldest are made
+    /// Features of generations in flight that are kept in memory; of more, the oldest are made
     /// again from the store when they are needed.
     pub max_in_flight: usize,
     /// Bounds of measuring generated code.
@@ -49,7 +49,7 @@ impl Default for CollectorOptions {
 /// Records generations in a store and keeps the history up with them.
 ///
 /// Every call returns once its fact is durable. Features are made at the start, from what is known
-/// then; after every kind of feedback they are written beside the event, with what came of it,
+/// then; after every kind of feedback they are written beside the event, with its outcome,
 /// some at a time. What had not been written when a process died is made again from the store by
 /// [`DataCollector::open`].
 ///
@@ -99,7 +99,7 @@ impl DataCollector {
         Self::open_with(store, engineer, clock, CollectorOptions::default()).await
     }
 
-    /// The same with options.
+    /// Opens a collector with options.
     ///
     /// # Errors
     /// Those of reading and writing the store.
@@ -174,7 +174,8 @@ impl DataCollector {
 
     /// Records what a person said: late, repeated, revised, and before the end too.
     ///
-    /// Give the feedback an id where a delivery may be repeated. An id that was never started is kept too: its
+    /// Give the feedback an id where a delivery may be repeated. An id that was never started is kept too:
+    /// its
     /// start may be on the way, from another host.
     ///
     /// # Errors
@@ -265,7 +266,7 @@ impl DataCollector {
         Ok(appended)
     }
 
-    /// Whether the stored start is this one but for the date that the collector itself gave.
+    /// Returns whether the stored start is this one but for the date that the collector itself gave.
     async fn started_alike(&self, record: &Record) -> Result<bool> {
         let stored = self.store.event(record.event_id()).await?.started.value;
         let Fact::Started(new) = record.fact() else { return Ok(false) };
@@ -274,7 +275,7 @@ impl DataCollector {
         Ok(stored == new)
     }
 
-    /// Whether the stored end is this one but for what the collector itself added: a date, metrics.
+    /// Returns whether the stored end is this one but for what the collector itself added: a date, metrics.
     async fn ended_alike(&self, record: &Record, dated: bool) -> Result<bool> {
         let stored =
             self.store.get(std::slice::from_ref(record.event_id())).await?.into_iter().flatten().next();

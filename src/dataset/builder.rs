@@ -22,7 +22,7 @@ pub struct DatasetBuilder {
 }
 
 impl DatasetBuilder {
-    /// A builder that has seen nothing yet.
+    /// Creates an empty builder.
     pub fn new(engineer: FeatureEngineer) -> Self {
         Self {
             engineer,
@@ -59,7 +59,7 @@ impl DatasetBuilder {
         self.history.apply(record);
     }
 
-    /// The features of `task` at `now`, and what the simplest predictors say.
+    /// Returns the features of `task` at `now`, and the baseline predictions.
     pub fn look(&self, task: &TaskContext, now: DateTime<Utc>) -> (FeatureRow, Priors) {
         let view = self.history.view(task, now);
         (self.engineer.row(task, &view), Priors::of(&view))
@@ -82,12 +82,12 @@ impl DatasetBuilder {
         self.examples.pop()
     }
 
-    /// Generations seen to start.
+    /// Returns the number of generations.
     pub fn len(&self) -> usize {
         self.examples.len()
     }
 
-    /// Whether none was seen.
+    /// Returns whether there are no generations.
     pub fn is_empty(&self) -> bool {
         self.examples.is_empty()
     }
@@ -97,7 +97,7 @@ impl DatasetBuilder {
     /// generations end. Of more than `most` the newest.
     ///
     /// Where people were asked about enough generations to tell who answers unasked, known outcomes are
-    /// weighed by the inverse of the odds with which they became known, and open ones are left out.
+    /// weighted by the inverse of the probability that they become known, and open ones are left out.
     pub fn rows(&self, target: Target, now: DateTime<Utc>, most: usize) -> Dataset {
         let delay = self.history.delay(now);
         let mut known = self.examples.clone();

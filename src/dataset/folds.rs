@@ -5,17 +5,17 @@ use crate::error::{Error, Result};
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 
-/// What was known, and what came after.
+/// Examples known at a cut, and those that started later.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Fold {
-    /// What was known when the first of the later examples started, less the gap.
+    /// Dataset as known when the first of the later examples started, less the gap.
     pub earlier: Dataset,
     /// Examples that started later.
     pub later: Vec<Example>,
 }
 
-/// How examples are folded.
+/// Options of folds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]

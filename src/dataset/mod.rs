@@ -1,4 +1,4 @@
-//! Rows to learn from: each generation's features as they were when it started, with what came of
+//! Rows to learn from: each generation's features as they were when it started, with the outcome of
 //! it.
 
 mod builder;
@@ -41,18 +41,18 @@ pub struct Example {
     pub features: Arc<FeatureRow>,
     /// The features with those of its code, known once it had ended.
     pub completed: Option<Arc<FeatureRow>>,
-    /// What is to be learned; of an open generation, how it is expected to end.
+    /// The label; of an open generation, its expected value.
     pub label: f64,
-    /// All that came of it.
+    /// All labels.
     pub labels: Labels,
-    /// What the simplest predictors would have said at the start.
+    /// Baseline predictions at the start.
     pub priors: Priors,
-    /// Whom and what it is about, by name.
+    /// Agent, user, language and type, by name.
     pub about: About,
-    /// How much it counts in fitting, above 0: less than 1 where one source of feedback gave more than
-    /// its share of all, more where its outcome is one that is seldom answered.
+    /// Weight in fitting, above 0: less than 1 where one source of feedback gave more than
+    /// its share of all, more where such outcomes seldom become known.
     pub weight: f64,
-    /// The odds with which its outcome came to be known, where a person was asked about enough of the
+    /// Probability that its outcome becomes known, where reviews were requested for enough of the
     /// others to tell; 1 else.
     pub propensity: f64,
     /// The part of the weight that is its source's.
@@ -62,13 +62,13 @@ pub struct Example {
     pub(crate) attempt: f64,
 }
 
-/// Whom and what a generation is about, by name.
+/// Agent, user, language and type of a generation, by name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct About {
     /// The agent.
     pub agent: Option<Arc<str>>,
-    /// Who asked, and so who judges.
+    /// The user, who asks and gives feedback.
     pub user: Option<Arc<str>>,
     /// The language.
     pub(crate) language: Option<Arc<str>>,
@@ -82,9 +82,9 @@ pub struct About {
 pub struct Priors {
     /// The success rate of all generations so far.
     pub constant: f64,
-    /// That of the agent, drawn to the constant with the weight of five outcomes.
+    /// That of the agent, shrunk toward the constant with the weight of five outcomes.
     pub agent: f64,
-    /// That of the project, drawn likewise.
+    /// That of the project, shrunk likewise.
     pub project: f64,
 }
 
@@ -99,7 +99,7 @@ pub struct Dataset {
     pub examples: Vec<Example>,
     /// Fingerprint of the features.
     pub schema: u64,
-    /// What the labels are.
+    /// Target of the labels.
     pub target: Target,
     pub(crate) delay: Delay,
     pub(crate) answers: ResponseModel,
@@ -108,7 +108,7 @@ pub struct Dataset {
 const PRIOR_STRENGTH: f64 = 5.0;
 
 impl Priors {
-    /// What the past shows in `view`.
+    /// Computes the baselines from `view`.
     pub(crate) fn of(view: &HistoryView) -> Self {
         let constant = view.get(GroupKey::Global).all.rate(0.5, PRIOR_STRENGTH);
         let drawn = |scope| view.get(scope).all.rate(constant, PRIOR_STRENGTH);
@@ -117,12 +117,12 @@ impl Priors {
 }
 
 impl Dataset {
-    /// Examples whose label is certain.
+    /// Returns the examples whose label is certain.
     pub fn certain(&self) -> impl Iterator<Item = &Example> {
         self.examples.iter().filter(|e| e.known_at.is_some())
     }
 
-    /// What was known of these examples at `moment`.
+    /// Returns the dataset as it was known at `moment`.
     #[must_use]
     pub fn until(&self, moment: DateTime<Utc>) -> Self {
         let earlier = self.examples.iter().take_while(|e| e.started_at < moment);
@@ -199,7 +199,7 @@ impl Dataset {
 }
 
 /// How open generations end, where that teaches anything: success alone, and only where who answers
-/// does not seem to hang on the outcome.
+/// does not seem to depend on the outcome.
 fn delay_of<'a>(
     target: Target,
     delay: &'a Delay,

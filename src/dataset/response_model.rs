@@ -1,10 +1,10 @@
-//! Who answers: the odds with which an outcome becomes known.
+//! Feedback response model: the probability that an outcome becomes known.
 //!
 //! Where people answer one outcome more readily than another, the outcomes that are known are not
 //! those of all generations, and nothing in them tells. Generations that a person was asked to judge,
-//! with known odds ([`ReviewRequest`](crate::event::ReviewRequest)), do: from them follows how many of
+//! with known propensity ([`ReviewRequest`](crate::event::ReviewRequest)), do: from them follows how many of
 //! all succeed, and from that how readily each outcome is answered unasked. Every known outcome then
-//! counts by the inverse of its odds (Horvitz and Thompson 1952). Silence is never an answer.
+//! counts by the inverse of its propensity (Horvitz and Thompson 1952). Silence is never an answer.
 
 use super::Example;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -22,10 +22,10 @@ pub(crate) struct Seen {
     pub(crate) review: Review,
 }
 
-/// Whether a person was asked, and with which odds; `None` where nothing is stored of it.
+/// `true` if a review was requested and its propensity; `None` where nothing is stored of it.
 pub(crate) type Review = Option<(bool, f64)>;
 
-/// The odds with which outcomes become known, as they seem at one moment.
+/// Response propensities as estimated at one moment.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct ResponsePropensity {
     now: DateTime<Utc>,
@@ -47,7 +47,7 @@ const FEWEST_OF_ONE_OUTCOME: usize = 5;
 /// An outcome counts as at most this many times the average one: rarer ones would be too few to weigh.
 pub(crate) const MOST: f64 = 10.0;
 
-/// Odds below this are as good as chance.
+/// Propensities below this are not told from chance.
 const LEAST: f64 = 0.01;
 
 impl ResponseModel {
@@ -112,7 +112,7 @@ impl ResponseModel {
 }
 
 impl ResponsePropensity {
-    /// The odds with which the outcome of a generation of that kind is known by now.
+    /// Returns the probability that the outcome of a generation of that kind is known by now.
     pub(crate) fn of(&self, success: bool, review: Review, started: DateTime<Utc>) -> f64 {
         let y = usize::from(success);
         let propensity = review.map_or(0.0, |(_, propensity)| propensity);
@@ -122,7 +122,8 @@ impl ResponsePropensity {
         (ever * by_now).clamp(LEAST, 1.0)
     }
 
-    /// Weighs examples, all of them certain, by the inverse of these odds: together they weigh as much
+    /// Weighs examples, all of them certain, by the inverse of these propensities: together they weigh as
+    /// much
     /// as the rows that they are worth, (Σw)² / Σw² (Kish 1965).
     pub(super) fn weigh(&self, examples: &mut [Example]) {
         for example in examples.iter_mut() {
@@ -139,7 +140,8 @@ impl ResponsePropensity {
     }
 }
 
-/// How much each row counts among these, 1 on average: by the inverse of the odds with which its outcome
+/// Returns the weight of each row among these, 1 on average: the inverse of the propensity with which its
+/// outcome
 /// became known, at most ten times the average.
 pub(crate) fn response_weights(rows: &[Example]) -> Vec<f64> {
     let mean = rows.iter().map(|e| 1.0 / e.propensity).sum::<f64>() / rows.len().max(1) as f64;

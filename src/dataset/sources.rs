@@ -10,7 +10,7 @@ use std::sync::Arc;
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Source {
-    /// What it is.
+    /// Kind of source.
     pub kind: SourceKind,
     /// Its name.
     pub name: String,

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::str::FromStr;
 
-/// What a model learns to predict.
+/// Target of a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -59,7 +59,7 @@ impl std::fmt::Display for Target {
 /// A value with the moment since which it is known.
 type Since<T> = Option<(DateTime<Utc>, T)>;
 
-/// What came of a generation, each with the moment since which it is known.
+/// Labels of a generation, each with the moment since which it is known.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Labels {

@@ -1,10 +1,10 @@
-//! Which arm of an experiment a generation belongs to.
+//! Assignment of a generation to an arm of an experiment.
 
 use super::check;
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 
-/// The arm of an experiment that a generation's unit was assigned to, with the odds of it.
+/// The arm of an experiment that a generation's unit was assigned to, with its probability.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Assignment {
@@ -14,12 +14,12 @@ pub struct Assignment {
     pub arm: String,
     /// The user, project, session or task that was assigned.
     pub unit: String,
-    /// The odds with which the arm was drawn, above 0 and at most 1.
+    /// Probability with which the arm was drawn, above 0 and at most 1.
     pub probability: f64,
 }
 
 impl Assignment {
-    /// The assignment of `unit` to an `arm` of `experiment`.
+    /// Creates the assignment of `unit` to an `arm` of `experiment`.
     ///
     /// # Errors
     /// `InvalidInput` when a name is empty or `probability` is not in (0, 1].

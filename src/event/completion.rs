@@ -15,8 +15,7 @@ use serde::{Deserialize, Serialize};
 /// done.generated_code = Some("def f(): pass".into());
 /// done.generation_time_seconds = Some(12.5);
 /// done.tokens_used = Some(900);
-/// done.validate()?;
-/// # Ok::<(), devmatrix_ml::Error>(())
+/// assert!(done.success.is_none()); // not known yet
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -36,11 +35,11 @@ pub struct Completion {
     pub num_functions: Option<u32>,
     /// Classes defined.
     pub num_classes: Option<u32>,
-    /// Whether it is typed.
+    /// `true` if it is typed.
     pub has_type_hints: Option<bool>,
-    /// Whether it is documented.
+    /// `true` if it is documented.
     pub has_docstrings: Option<bool>,
-    /// Whether it holds tests.
+    /// `true` if it holds tests.
     pub has_tests: Option<bool>,
     /// Places where it cannot be read as its language; `None` where that cannot be told.
     pub syntax_errors: Option<u32>,
@@ -64,11 +63,11 @@ pub struct Completion {
     pub final_quality_score: Option<f64>,
     /// Regenerations that the host counted itself.
     pub num_regenerations: Option<u32>,
-    /// Whether a person is asked to judge it, and with which odds.
+    /// Request for a review by a person, with its propensity.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub review: Option<ReviewRequest>,
-    /// What was decided to be done next, where a machine's own judgement called for it, and with which
-    /// odds.
+    /// Decision about the next action, where an automatic check called for one, with its
+    /// propensity.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_step: Option<Decision>,
     /// The host's own pairs; they are added to those given at the start.
@@ -138,7 +137,7 @@ impl MetricField {
 }
 
 impl Completion {
-    /// What the host gave, without what was measured on the code.
+    /// Returns the host's own values, without those measured on the code.
     pub(crate) fn as_given(&self) -> Self {
         let mut given = self.clone();
         if given.generated_code.is_some() {

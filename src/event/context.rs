@@ -18,7 +18,7 @@ use std::borrow::Cow;
 /// task.task_description = "Add a REST endpoint for orders".into();
 /// task.language = Some("python".into());
 /// task.temperature = Some(0.1);
-/// task.validate()?;
+/// assert!(task.framework.is_none()); // not known, never made up
 /// # Ok::<(), devmatrix_ml::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -1,18 +1,18 @@
-//! What the host chose among what, and with which odds.
+//! A choice among candidates, with its propensity.
 
 use super::check;
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// A choice with the odds with which it was made, without which no other policy can be judged
+/// A choice with its propensity, without which no other policy can be evaluated
 /// afterwards, and what is needed to make it again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Decision {
-    /// What could have been chosen.
+    /// Everything that could have been chosen.
     pub candidates: Vec<String>,
-    /// What was chosen: one of the candidates.
+    /// The chosen candidate.
     pub chosen: String,
     /// The probability with which the policy chose it, above 0 and at most 1.
     pub propensity: f64,
@@ -35,20 +35,20 @@ pub struct Decision {
     /// The family that the host gave to the LLM chosen, where its name does not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub family: Option<String>,
-    /// What the draw was made for where it holds for more than this generation: a session. All
+    /// Unit of the draw where it holds for more than this generation: a session. All
     /// decisions of one unit come from one draw, so they are one observation of the policy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit: Option<String>,
-    /// Whether it repeats the unit's earlier draw; odds and propensity are those of that draw.
+    /// `true` if it repeats the unit's earlier draw; all propensities are those of that draw.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub repeated: bool,
 }
 
-/// Odds may miss 1 by this much: they are sums of rounded numbers.
-const ODDS_SLACK: f64 = 1e-6;
+/// Propensities may miss a sum of 1 by this much: they are rounded numbers.
+const SUM_TOLERANCE: f64 = 1e-6;
 
 impl Decision {
-    /// A decision of `policy` for `chosen` among `candidates`.
+    /// Creates a decision of `policy` for `chosen` among `candidates`.
     ///
     /// # Errors
     /// `InvalidInput` when `chosen` is no candidate or `propensity` is not in (0, 1].
@@ -62,7 +62,8 @@ impl Decision {
         decision.validate().map(|()| decision)
     }
 
-    /// A decision of `policy` that drew the candidate at `chosen` with these `propensities`, one a candidate.
+    /// Creates a decision of `policy` that drew the candidate at `chosen` with these `propensities`, one a
+    /// candidate.
     ///
     /// ```
     /// use devmatrix_ml::event::Decision;
@@ -73,7 +74,7 @@ impl Decision {
     /// ```
     ///
     /// # Errors
-    /// `InvalidInput` when there is no candidate at `chosen`, its odds are 0, or the odds are not one a
+    /// `InvalidInput` when there is no candidate at `chosen`, its propensity is 0, or they are not one a
     /// candidate from 0 to 1 that add up to 1.
     pub fn drawn(
         policy: impl Into<String>,
@@ -85,7 +86,7 @@ impl Decision {
             (candidates.get(chosen).cloned(), propensities.get(chosen).copied())
         else {
             return Err(Error::invalid(format!(
-                "decision.chosen is number {chosen} of {} candidates with {} odds",
+                "decision.chosen is number {chosen} of {} candidates with {} propensities",
                 candidates.len(),
                 propensities.len()
             )));
@@ -125,21 +126,28 @@ impl Decision {
     fn validate_propensities(&self) -> Result<()> {
         if self.propensities.len() != self.candidates.len() {
             return Err(Error::invalid(format!(
-                "decision.odds are {} for {} candidates",
+                "decision.propensities has {} values for {} candidates",
                 self.propensities.len(),
                 self.candidates.len()
             )));
         }
-        self.propensities.iter().try_for_each(|p| check::range("decision.odds", Some(*p), 0.0, 1.0))?;
+        self.propensities
+            .iter()
+            .try_for_each(|p| check::range("decision.propensities", Some(*p), 0.0, 1.0))?;
         let sum: f64 = self.propensities.iter().sum();
-        check::range("the sum of decision.odds", Some(sum), 1.0 - ODDS_SLACK, 1.0 + ODDS_SLACK)?;
+        check::range(
+            "the sum of decision.propensities",
+            Some(sum),
+            1.0 - SUM_TOLERANCE,
+            1.0 + SUM_TOLERANCE,
+        )?;
         let mut named =
             self.candidates.iter().zip(&self.propensities).filter(|(name, _)| **name == self.chosen);
-        if named.any(|(_, p)| (p - self.propensity).abs() <= ODDS_SLACK * self.propensity) {
+        if named.any(|(_, p)| (p - self.propensity).abs() <= SUM_TOLERANCE * self.propensity) {
             return Ok(());
         }
         Err(Error::invalid(format!(
-            "decision.propensity is {}, the odds of {:?} are others",
+            "decision.propensity is {}, decision.propensities has another value for {:?}",
             self.propensity, self.chosen
         )))
     }
@@ -158,11 +166,11 @@ impl Decision {
     }
 }
 
-/// A prediction that was shown before the generation, kept to be judged against what happened.
+/// A prediction that was shown before the generation, kept to be evaluated against the outcome.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ShownPrediction {
-    /// What was predicted: `success`, …
+    /// Target of the prediction: `success`, …
     pub target: String,
     /// The value.
     pub value: f64,
@@ -177,7 +185,7 @@ pub struct ShownPrediction {
 }
 
 impl ShownPrediction {
-    /// A shown prediction of `target`.
+    /// Creates a shown prediction of `target`.
     pub fn new(
         target: impl Into<String>,
         value: f64,

@@ -3,7 +3,7 @@
 use crate::event::EventId;
 use serde::{Deserialize, Serialize};
 
-/// The features of one generation as they were when it started, with what came of it.
+/// The features of one generation as they were when it started, with its outcome.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct FeatureVector {

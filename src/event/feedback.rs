@@ -1,4 +1,4 @@
-//! What a person said of a generation.
+//! Feedback on a generation.
 
 use super::check::{self, Checked};
 use super::decision::Decision;
@@ -7,7 +7,7 @@ use crate::error::Result;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-/// What the person did with the generated code.
+/// The user's action on the generated code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum UserAction {
@@ -19,7 +19,7 @@ pub enum UserAction {
     Reject,
 }
 
-/// One judgement of a person; a later one revises an earlier one, and all are kept.
+/// One feedback; a later one revises an earlier one, and all are kept.
 ///
 /// ```
 /// use devmatrix_ml::event::{Feedback, UserAction};
@@ -27,8 +27,6 @@ pub enum UserAction {
 /// feedback.user_feedback = Some("use the existing helper".into());
 /// feedback.final_quality_score = Some(7.0);
 /// assert!(!feedback.succeeded());
-/// # feedback.validate()?;
-/// # Ok::<(), devmatrix_ml::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -39,7 +37,7 @@ pub struct Feedback {
     /// When the person acted, where it differs from when the host learned of it.
     #[serde(default)]
     pub given_at: Option<DateTime<Utc>>,
-    /// What the person did.
+    /// The user's action.
     pub user_action: UserAction,
     /// The person's words.
     #[serde(default)]
@@ -56,14 +54,14 @@ pub struct Feedback {
     /// Eventual approval where the host defines it otherwise than "not rejected".
     #[serde(default)]
     pub approved: Option<bool>,
-    /// What was decided to be done next, where this judgement called for it: `retry`, `stop`, … and
-    /// with which odds.
+    /// Decision about the next action, where this feedback called for one: `retry`, `stop`, …, with
+    /// its propensity.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_step: Option<Decision>,
 }
 
 impl Feedback {
-    /// A judgement with no words and no score.
+    /// Creates feedback without words or score.
     pub fn new(user_action: UserAction) -> Self {
         Self {
             feedback_id: None,
@@ -78,12 +76,12 @@ impl Feedback {
         }
     }
 
-    /// Whether the code was approved without modification.
+    /// Returns whether the code was approved without modification.
     pub fn succeeded(&self) -> bool {
         self.success.unwrap_or(self.user_action == UserAction::Approve)
     }
 
-    /// Whether the code was taken in the end.
+    /// Returns whether the code was taken in the end.
     pub(crate) fn was_approved(&self) -> bool {
         self.approved.unwrap_or(self.user_action != UserAction::Reject)
     }

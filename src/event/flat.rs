@@ -22,7 +22,7 @@ struct FlatFeedback {
     feedback: Feedback,
 }
 
-/// What the completion itself said, where the outcome says more or something else.
+/// The completion's own outcome, where that of the feedback differs.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 struct Verdict {

@@ -31,7 +31,7 @@ use serde::{Deserialize, Serialize};
 pub struct GenerationEvent {
     /// The generation.
     pub event_id: EventId,
-    /// What was known at the start.
+    /// Facts known at the start.
     pub started: Known<Started>,
     /// Its end, once known.
     pub completion: Option<Known<Completion>>,

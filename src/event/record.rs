@@ -19,7 +19,7 @@ pub(crate) const SCHEMA_VERSION: u32 = 1;
 pub struct Known<T> {
     /// When the host learned it.
     pub known_at: DateTime<Utc>,
-    /// What it learned.
+    /// The value.
     pub value: T,
 }
 
@@ -29,14 +29,14 @@ pub struct Known<T> {
 pub struct Started {
     /// The version of the schema it was written with.
     pub schema_version: u32,
-    /// What is known of the task.
+    /// The task.
     pub context: TaskContext,
     /// How model, template and the like were chosen.
     pub decision: Option<Decision>,
     /// The experiments that it takes part in.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub experiments: Vec<Assignment>,
-    /// What was predicted, to be judged later.
+    /// Predictions that were shown, to be evaluated later.
     pub predictions: Vec<ShownPrediction>,
     /// The host's own complexity, 0 to 10: a label to learn, never a feature.
     pub complexity_label: Option<f64>,
@@ -82,14 +82,14 @@ impl Checked for Started {
     }
 }
 
-/// One of the three things that can become known of a generation.
+/// One of the three facts of a generation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Fact {
     /// It started.
     Started(Box<Started>),
     /// It ended.
     Completed(Box<Completion>),
-    /// A person judged it.
+    /// Feedback was given.
     Feedback(Box<Feedback>),
 }
 
@@ -105,7 +105,7 @@ pub struct Record {
     fact: Fact,
 }
 
-/// What identifies a record; its order is that in which facts known at one moment are read.
+/// Identity of a record; its order is that in which facts known at one moment are read.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RecordKey {
     /// The generation.
@@ -155,7 +155,7 @@ impl Record {
         &self.fact
     }
 
-    /// Whether it tells how good the generation was: feedback, or an end that says so itself.
+    /// Returns whether it is a label: feedback, or a completion that carries its own outcome.
     pub fn is_label(&self) -> bool {
         match &self.fact {
             Fact::Started(_) => false,
@@ -171,7 +171,7 @@ impl Record {
         (self.event_id, self.known_at, self.fact)
     }
 
-    /// What makes it the same record when it arrives again.
+    /// Returns the key under which a repeated arrival is recognized.
     pub fn key(&self) -> RecordKey {
         let (kind, part) = match &self.fact {
             Fact::Started(_) => (0, String::new()),

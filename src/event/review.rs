@@ -1,18 +1,18 @@
-//! Whether a person was asked to judge a generation.
+//! Requests for review by a person.
 
 use super::check;
 use crate::error::Result;
 use serde::{Deserialize, Serialize};
 
-/// Whether a person was asked to judge a generation, and with which odds: without them nobody can tell
+/// Request for a review, or its absence, with the propensity: without it nobody can tell
 /// afterwards whose outcomes are known.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ReviewRequest {
-    /// Whether a person was asked.
+    /// `true` if a person was asked.
     #[serde(alias = "asked")]
     pub requested: bool,
-    /// The odds with which one was to be asked, 0 to 1; above 0 where one was.
+    /// Probability of asking, 0 to 1; above 0 where a person was asked.
     #[serde(alias = "odds")]
     pub propensity: f64,
     /// Why, in a sentence; empty where there is nothing to say.
@@ -21,7 +21,7 @@ pub struct ReviewRequest {
 }
 
 impl ReviewRequest {
-    /// A request, or its absence, drawn with the odds `propensity`.
+    /// Creates a request, or its absence, drawn with `propensity`.
     ///
     /// # Errors
     /// `InvalidInput` when `propensity` is not in [0, 1], or 0 where one was asked.

@@ -11,16 +11,16 @@ use parquet::file::writer::SerializedColumnWriter;
 use parquet::schema::types::Type;
 use std::sync::Arc;
 
-/// What a column is called and what it holds.
+/// Name and type of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Spec {
     pub(super) name: &'static str,
     pub(super) holds: Holds,
-    /// Whether a cell may be empty.
+    /// `true` if a cell may be empty.
     pub(super) optional: bool,
 }
 
-/// What a column holds.
+/// Type of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Holds {
     Text,
@@ -75,7 +75,7 @@ enum Data {
     Short(Vec<i32>),
 }
 
-/// What the reader and the writer of Parquet give.
+/// Errors of the reader and the writer of Parquet.
 pub(super) type Parquet<T> = std::result::Result<T, ParquetError>;
 
 impl Spec {

@@ -149,7 +149,7 @@ fn cells(example: &Example) -> Result<Vec<Cell>> {
         Cell::Double(example.share),
         Cell::Double(example.propensity),
         example.review.map_or(Cell::Empty, |(asked, _)| Cell::Bool(asked)),
-        example.review.map_or(Cell::Empty, |(_, odds)| Cell::Double(odds)),
+        example.review.map_or(Cell::Empty, |(_, propensity)| Cell::Double(propensity)),
     ];
     let labels = &example.labels;
     let success = labels.success;
@@ -202,7 +202,7 @@ fn example(mut row: Row<'_>, names: &mut HashSet<Arc<str>>) -> Result<Example> {
     let (label, weight) = (number(row.double()?)?, number(row.double()?)?);
     let (share, propensity) = (number(row.double()?)?, chance(row.double()?)?);
     let asked = row.bool()?;
-    let review = asked.zip(row.double()?.map(|odds| chance(Some(odds))).transpose()?);
+    let review = asked.zip(row.double()?.map(|propensity| chance(Some(propensity))).transpose()?);
     let labels = labels(&mut row)?;
     let priors = Priors {
         constant: number(row.double()?)?,
@@ -278,9 +278,9 @@ fn number(value: Option<f64>) -> Result<f64> {
 }
 
 fn chance(value: Option<f64>) -> Result<f64> {
-    number(value).and_then(|odds| match odds {
-        odds if (0.0..=1.0).contains(&odds) => Ok(odds),
-        odds => Err(Error::corrupt(format!("{odds} where odds must be"))),
+    number(value).and_then(|probability| match probability {
+        probability if (0.0..=1.0).contains(&probability) => Ok(probability),
+        other => Err(Error::corrupt(format!("{other}, expected a probability from 0 to 1"))),
     })
 }
 
@@ -300,7 +300,7 @@ fn delay(text: &str) -> Option<Delay> {
 }
 
 /// A generation that was answered or not: its start, its outcome and since when that is known, whether a
-/// person was asked and with which odds. Moments are microseconds since 1970.
+/// person was asked and with which propensity. Moments are microseconds since 1970.
 type Answered = (i64, Option<(i64, bool)>, Option<(bool, f64)>);
 
 fn answers_to_text(answers: &ResponseModel) -> Result<String> {
@@ -319,7 +319,7 @@ fn answers(text: &str) -> Result<ResponseModel> {
         let started = since(Some(started))?.ok_or_else(|| Error::corrupt("a start is missing"))?;
         let known = known.map(|(at, success)| Ok::<_, Error>((since(Some(at))?, success))).transpose()?;
         let known = known.and_then(|(at, success)| Some((at?, success)));
-        let review = review.map(|(asked, odds)| Ok::<_, Error>((asked, chance(Some(odds))?))).transpose()?;
+        let review = review.map(|(asked, p)| Ok::<_, Error>((asked, chance(Some(p))?))).transpose()?;
         Ok(Seen { started, known, review })
     };
     let all: Vec<Seen> = all.into_iter().map(seen).collect::<Result<_>>()?;

@@ -28,7 +28,7 @@ enum Of {
     Feedback,
 }
 
-/// What a file of this layout says that it holds.
+/// Kind and version of this layout in the file's metadata.
 const KIND: &str = "events 1";
 
 /// Records read and written at a time.
@@ -101,7 +101,7 @@ const FIELDS: &[(&str, Holds, Of)] = &[
 /// Writes the facts of `store` that [`ExportOptions`] asks for to a Parquet file, in the order in which they
 /// became known.
 ///
-/// They are read and written some at a time: the memory that it takes does not hang on how many there are.
+/// They are read and written some at a time: memory does not depend on how many there are.
 /// The file is there whole or not at all. Writing blocks the caller's thread.
 ///
 /// ```

@@ -7,7 +7,8 @@
 //!   facts became known. What was exported and is read into another store replays there to the same features,
 //!   bit for bit. [Columns](#events)
 //! - [`write_features`]: a row a generation, a column a feature. [Columns](#features)
-//! - [`write_dataset`], [`read_dataset`]: the rows of a [`Dataset`](crate::dataset::Dataset). Training from the
+//! - [`write_dataset`], [`read_dataset`]: the rows of a [`Dataset`](crate::dataset::Dataset). Training from
+//! the
 //!   file gives the artefact that training from the store gives, byte for byte. [Columns](#training-sets)
 //!
 //! Rows are written in groups of at most 16,384 rows or some 8 MB, and only one of them is held in memory.
@@ -20,20 +21,26 @@
 //! ```
 //!
 //! # Damage
-//! A file carries a SHA-256 over all of its bytes, in its metadata under `devmatrix_ml.sha256` (its own digits
-//! count as zeros); it is verified before anything is parsed. What is read after that is bounded too: rows and
-//! bytes of a row group, every text, every number; and should the reader of Parquet panic over bytes that were
+//! A file carries a SHA-256 over all of its bytes, in its metadata under `devmatrix_ml.sha256` (its own
+//! digits
+//! count as zeros); it is verified before anything is parsed. What is read after that is bounded too: rows
+//! and
+//! bytes of a row group, every text, every number; and should the reader of Parquet panic over bytes that
+//! were
 //! made to have the right digest, that is an error (where the program unwinds). Another tool that rewrites a
 //! file loses or outdates the digest, and so makes it one that is not read here.
 //!
 //! Metadata: `devmatrix_ml.kind` (what it holds and in which layout); of features and training sets
 //! `devmatrix_ml.schema` (the fingerprint of the features); of training sets `devmatrix_ml.target`,
-//! `devmatrix_ml.open_success` (how generations end that have been open for 0, 1, 6, 24, 48, 96, 168, 336 hours),
-//! `devmatrix_ml.answers` (JSON: of every generation, where any was asked about, its start, its success and since
-//! when that is known, whether a person was asked and with which odds) and `devmatrix_ml.fingerprint`.
+//! `devmatrix_ml.open_success` (how generations end that have been open for 0, 1, 6, 24, 48, 96, 168, 336
+//! hours),
+//! `devmatrix_ml.answers` (JSON: of every generation, where any was asked about, its start, its success and
+//! since
+//! when that is known, whether a person was asked and with which propensity) and `devmatrix_ml.fingerprint`.
 //!
 //! # Events
-//! Moments are microseconds since 1970, UTC. A column of another kind of fact than the row's is null, and so is
+//! Moments are microseconds since 1970, UTC. A column of another kind of fact than the row's is null, and
+//! so is
 //! what the host did not know. "JSON" is text.
 //!
 //! | Column | Type | Of | Unit, meaning |
@@ -125,9 +132,9 @@
 //! | `label` | double | what is to be learned, in the target's unit |
 //! | `weight` | double | how much it counts in fitting, above 0 |
 //! | `source_weight` | double | the part of the weight that is its source's, above 0 and at most 1 |
-//! | `answer_odds` | double | the odds with which its outcome came to be known, 0 to 1 |
+//! | `answer_odds` | double | the probability that its outcome becomes known (response propensity), 0 to 1 |
 //! | `asked` | boolean | whether a person was asked to judge it; null where nothing is stored of it |
-//! | `label_propensity` | double | the odds of being asked, 0 to 1 |
+//! | `label_propensity` | double | the propensity of being asked, 0 to 1 |
 //! | `success` | boolean | approved without modification |
 //! | `success_known_at` | timestamp | since when that is known |
 //! | `complexity` | double | the host's own, 0 to 10 |
@@ -178,7 +185,7 @@ pub struct ExportOptions {
     pub until: Option<DateTime<Utc>>,
 }
 
-/// What was written.
+/// Summary of a written file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Exported {

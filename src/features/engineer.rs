@@ -12,7 +12,7 @@ use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-/// What a host can set of the features.
+/// Options of the features.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct FeatureOptions {
@@ -33,7 +33,7 @@ impl Default for FeatureOptions {
 }
 
 impl FeatureOptions {
-    /// Hour and weekday as the clocks in `zone` show them.
+    /// Creates options whose hour and weekday are those in `zone`.
     ///
     /// ```
     /// use devmatrix_ml::features::FeatureOptions;
@@ -44,7 +44,7 @@ impl FeatureOptions {
         Self { zone, lexicon: Lexicon::default(), frameworks: Frameworks::default() }
     }
 
-    /// These options, with descriptions read for the terms of `lexicon`.
+    /// Sets the lexicon that descriptions are read with.
     ///
     /// ```
     /// use devmatrix_ml::{features::FeatureOptions, text::Lexicon};
@@ -59,7 +59,7 @@ impl FeatureOptions {
         self
     }
 
-    /// These options, with frameworks as complex as `frameworks` says.
+    /// Sets the complexity of frameworks.
     ///
     /// ```
     /// use devmatrix_ml::features::{FeatureOptions, Frameworks};
@@ -75,7 +75,7 @@ impl FeatureOptions {
     }
 }
 
-/// Makes rows of features: the same for training and for serving.
+/// Computes rows of features, in one way for training and for serving.
 #[derive(Debug, Clone, Default)]
 pub struct FeatureEngineer {
     options: FeatureOptions,
@@ -89,7 +89,7 @@ pub struct FeatureRow {
     pub values: Vec<f32>,
     /// The description's n-grams.
     pub text: SparseText,
-    /// Whether the description was longer than is read.
+    /// `true` if the description was longer than is read.
     pub truncated: bool,
 }
 
@@ -101,12 +101,12 @@ impl FeatureRow {
 }
 
 impl FeatureEngineer {
-    /// An engineer with `options`.
+    /// Creates an engineer with `options`.
     pub fn new(options: FeatureOptions) -> Self {
         Self { options }
     }
 
-    /// What it was made with.
+    /// Returns the options.
     ///
     /// ```
     /// use devmatrix_ml::features::{FeatureEngineer, FeatureOptions};
@@ -116,7 +116,7 @@ impl FeatureEngineer {
         &self.options
     }
 
-    /// The features of `task` with its past as `view` shows it.
+    /// Returns the features of `task` with its history as of `view`.
     ///
     /// ```
     /// use devmatrix_ml::event::{TaskContext, TaskId};
@@ -165,7 +165,7 @@ impl FeatureEngineer {
         FEATURES.iter().map(value).collect()
     }
 
-    /// Adds what the generated code shows to the values of its task; whether that is anything.
+    /// Adds the metrics of the generated code to the values of its task; returns whether there are any.
     pub fn add_code(&self, values: &mut [f32], completion: &Completion) -> bool {
         let mut any = false;
         for (feature, value) in FEATURES.iter().zip(values) {
@@ -177,11 +177,12 @@ impl FeatureEngineer {
         any
     }
 
-    /// What the rows' meaning hangs on; rows of different fingerprints do not mix.
+    /// Returns a hash of everything that the rows' meaning depends on; rows of different fingerprints do
+    /// not mix.
     pub fn fingerprint(&self) -> u64 {
         let mut hash = Sha256::new();
         hash.update(format!("features 3 {}", self.options.zone));
-        // Nothing is said of what a host leaves as it is.
+        // Defaults are left out.
         if let Some(terms) = self.options.lexicon.fingerprint() {
             hash.update(format!("\nlexicon {terms:x}"));
         }

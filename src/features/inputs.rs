@@ -1,4 +1,4 @@
-//! What features are made from, and the smoothed rates that many of them share.
+//! Inputs of the features, and the smoothed rates that many of them share.
 
 use super::frameworks::Frameworks;
 use crate::event::TaskContext;
@@ -7,7 +7,7 @@ use crate::stats::{logit, sigmoid};
 use crate::text::TextFacts;
 use chrono::{Datelike, NaiveDateTime, Timelike};
 
-/// All that a feature may look at.
+/// Everything that a feature is computed from.
 pub(super) struct Inputs<'a> {
     pub(super) task: &'a TaskContext,
     pub(super) view: &'a HistoryView,
@@ -45,13 +45,13 @@ impl Inputs<'_> {
         read(self.view.get(scope)).value().map_or(f32::NAN, |v| v as f32)
     }
 
-    /// What the past leads one to expect of this task with this agent and LLM: each mean drawn to
+    /// Returns the value that the history suggests for this task, agent and LLM: each mean shrunk toward
     /// its parents by how little evidence it has. Missing where nothing of the kind is known.
     pub(super) fn expected(&self, read: fn(&GroupStatistics) -> Mean) -> f32 {
         self.expected_with(read, true)
     }
 
-    /// The same without the task's own record.
+    /// Returns the value that the history suggests without the task's own record.
     pub(super) fn expected_untried(&self, read: fn(&GroupStatistics) -> Mean) -> f32 {
         self.expected_with(read, false)
     }
@@ -75,12 +75,12 @@ impl Inputs<'_> {
         (0.5 * (by_agent + by_model)) as f32
     }
 
-    /// How many outcomes the past tasks most like it had; of each task a few count.
+    /// Returns the number of outcomes of similar tasks; of each task a few count.
     pub(super) fn nearest_outcomes(&self) -> f64 {
         self.view.nearest().iter().map(|task| task.outcomes.n.min(MOST_OF_ONE_TASK)).sum()
     }
 
-    /// A mean over the past tasks most like it, the more alike the more it counts.
+    /// Returns a mean over similar tasks, weighted by similarity.
     pub(super) fn nearest_mean(&self, read: fn(&NearestTask) -> Option<f64>) -> f32 {
         let known = self.view.nearest().iter().filter_map(|task| Some((task.similarity, read(task)?)));
         let (weight, sum) = known.fold((0.0, 0.0), |(w, sum), (alike, v)| (w + alike, sum + alike * v));
@@ -119,7 +119,7 @@ const MEAN_STRENGTH: f64 = 3.0;
 /// Weight of a parent's rate, in outcomes.
 const STRENGTH: f64 = 5.0;
 
-/// Success rates, each drawn to that of its parents by how little evidence it has
+/// Success rates, each shrunk toward that of its parents by how little evidence it has
 /// (empirical Bayes), with open generations counted by how they are expected to end.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Rates {
@@ -147,7 +147,7 @@ pub(super) struct Rates {
 impl Rates {
     pub(super) fn of(view: &HistoryView) -> Self {
         let start = view.get(GroupKey::Global).all.rate(0.5, STRENGTH);
-        let drawn = |scope, parent| drawn(view, scope, parent);
+        let drawn = |scope, parent| shrunk(view, scope, parent);
         // Two parents speak together as the sum of their log-odds over the grandparent's.
         let joined = |a: f64, b: f64, over: f64| sigmoid(logit(a) + logit(b) - logit(over));
         let g = drawn(GroupKey::Global, start);
@@ -180,19 +180,19 @@ impl Rates {
     }
 }
 
-fn drawn(view: &HistoryView, scope: GroupKey, parent: f64) -> f64 {
+fn shrunk(view: &HistoryView, scope: GroupKey, parent: f64) -> f64 {
     let seen = view.get(scope);
     let successes = seen.month.successes + seen.open_successes;
     (successes + STRENGTH * parent) / (seen.month.n + seen.open + STRENGTH)
 }
 
-/// Outcomes of one task that count among those of the tasks most alike: they rise and fall together.
+/// Most outcomes of one task that count among those of similar tasks: they are correlated.
 const MOST_OF_ONE_TASK: f64 = 3.0;
 
 /// Weight of the parent's rate, in outcomes of tasks just like it.
 const NEAREST_STRENGTH: f64 = 2.0;
 
-/// The success rate of the past tasks most like it, the more alike the more they count.
+/// Returns the success rate of similar tasks, weighted by similarity.
 fn nearest(view: &HistoryView, parent: f64) -> f64 {
     let tried = view.nearest().iter().filter(|task| task.outcomes.n > 0.0);
     let (weight, sum) = tried.fold((0.0, 0.0), |(weight, sum), task| {

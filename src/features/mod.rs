@@ -4,9 +4,8 @@ mod engineer;
 mod frameworks;
 mod inputs;
 mod table;
-mod task_text;
+pub(crate) mod task_text;
 
 pub use engineer::{FeatureEngineer, FeatureOptions, FeatureRow};
 pub use frameworks::Frameworks;
 pub use table::{FEATURES, Feature, FeatureId, Kind, KnownWhen, Topic, index_of};
-pub(crate) use task_text::TaskText;

@@ -6,7 +6,7 @@ use crate::history::{GroupKey, GroupStatistics};
 use crate::text::Flag;
 use serde::{Deserialize, Serialize};
 
-/// What kind of number a feature is.
+/// Kind of number of a feature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Kind {
@@ -20,7 +20,7 @@ pub enum Kind {
     Number,
 }
 
-/// When a feature's value is known.
+/// Moment from which a feature's value is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum KnownWhen {
@@ -30,7 +30,7 @@ pub enum KnownWhen {
     After,
 }
 
-/// What a feature is about; reasons are grouped by it.
+/// Part of the task that a feature describes; explanations are grouped by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Topic {
@@ -86,7 +86,7 @@ struct Column {
     make: Make,
 }
 
-/// How a feature is made.
+/// Computation of a feature.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Make {
     /// From the task and its past.
@@ -135,7 +135,7 @@ macro_rules! text {
     };
 }
 
-/// Whether the description mentions something.
+/// `true` if the description mentions something.
 macro_rules! mention {
     ($flag:ident) => {
         feature("1 = yes", Kind::Number, Topic::Description, |i| Inputs::flag(Some(i.text.has(Flag::$flag))))

@@ -11,7 +11,7 @@ pub(super) const WINDOW_DAYS: i32 = 400;
 /// Fixed point of sums of real numbers: six decimals.
 const SCALE: f64 = 1e6;
 
-/// What happened in one group on one day.
+/// Aggregates of one group on one day.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Aggregates {
     /// Outcomes that became known on this day.
@@ -77,7 +77,7 @@ impl Series {
         at_key(&mut self.open, hour, |count| *count += sign);
     }
 
-    /// What the group shows at `hour`, the hours since 1970.
+    /// Returns the group's statistics at `hour`, the hours since 1970.
     pub(super) fn evidence(&self, hour: i32, delay: &Delay) -> GroupStatistics {
         let today = hour.div_euclid(24);
         let mut sum = match self.days.len() {
@@ -143,7 +143,7 @@ pub(super) fn at_key<V: Default + PartialEq>(
     }
 }
 
-/// What a group's past shows at one moment.
+/// Statistics of a group at one moment.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 #[non_exhaustive]
 pub struct GroupStatistics {
@@ -198,7 +198,7 @@ impl GroupStatistics {
     }
 }
 
-/// How many outcomes, and how many of them successes.
+/// Counts of outcomes and successes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Count {
     /// Outcomes.
@@ -222,7 +222,7 @@ impl Count {
         self.successes += successes * weight;
     }
 
-    /// The success rate, drawn to `prior` with the weight of `strength` outcomes
+    /// Returns the success rate, shrunk toward `prior` with the weight of `strength` outcomes
     /// (the posterior mean under a Beta prior).
     pub(crate) fn rate(&self, prior: f64, strength: f64) -> f64 {
         (self.successes + prior * strength) / (self.n + strength)

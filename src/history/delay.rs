@@ -36,7 +36,7 @@ impl Delays {
         self.memo.forget_after(start_day);
     }
 
-    /// What is known at `hour`: only days whose generations have had time to be answered count,
+    /// Returns the delay as known at `hour`: only days older than the attribution window count,
     /// else quick answers would count too much.
     pub(super) fn at(&self, hour: i32) -> Delay {
         let mature = (hour.saturating_sub(MATURE_HOURS)).div_euclid(24);
@@ -78,12 +78,13 @@ impl Delay {
         self.0[bin(hours)]
     }
 
-    /// The same for many, the oldest first.
+    /// Returns the probabilities for many, the oldest first.
     pub(super) fn descending(&self) -> Descending<'_> {
         Descending { rates: &self.0, bin: BINS.len() - 1 }
     }
 
-    /// The same for one started at `started` and open at `now`; `None` when it has been open for so
+    /// Returns the probability for one started at `started` and open at `now`; `None` when it has been open
+    /// for so
     /// long that no answer is expected any more.
     pub(crate) fn success_of_open(&self, started: DateTime<Utc>, now: DateTime<Utc>) -> Option<f64> {
         let hours = (now - started).num_hours();

@@ -1,4 +1,4 @@
-//! What the history remembers of one generation: enough to take back what it added.
+//! State of one generation in the history: enough to take back its contribution.
 
 use super::aggregates::{Aggregates, fixed};
 use super::group_key::{self, Key, SCOPES};
@@ -37,11 +37,11 @@ pub(super) struct Verdict {
     quality: Option<f64>,
 }
 
-/// What is known of how a generation went, each with the moment since which it is known
+/// Result of a generation, each part with the moment since which it is known
 /// (microseconds since 1970).
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct GenerationResult {
-    /// Whether it succeeded.
+    /// `true` if it succeeded.
     pub(crate) success: Option<(i64, bool)>,
     /// Quality, 0 to 10.
     pub(crate) quality: Option<(i64, f64)>,
@@ -59,7 +59,7 @@ pub(crate) struct GenerationResult {
     pub(crate) regenerations: Option<f64>,
 }
 
-/// What a generation adds to each of its groups, by day.
+/// Contribution of a generation to each of its groups, by day.
 #[derive(Clone, PartialEq)]
 pub(super) struct Contribution {
     pub(super) days: [(i32, Aggregates); 4],
@@ -143,7 +143,7 @@ impl Generation {
         self.scored().map(|(_, q)| q).or_else(|| self.success().map(|(_, s)| if s { 10.0 } else { 0.0 }))
     }
 
-    /// What it adds to its groups; `None` while its start, and so its groups, are unknown.
+    /// Returns its contribution to its groups; `None` while its start, and so its groups, are unknown.
     pub(super) fn share(&self) -> Option<Contribution> {
         let start = self.start.as_ref()?;
         let none = (start.day, Aggregates::default());

@@ -129,7 +129,7 @@ pub(super) fn keys(task: &TaskContext) -> [Option<Key>; SCOPES] {
     })
 }
 
-/// The groups of `task` that hang on its template, had it used `template`: the template's, those of
+/// The groups of `task` that depend on its template, had it used `template`: the template's, those of
 /// its use for this type of task, and for similar ones, and that of its use by this user.
 pub(super) fn template_keys(task: &TaskContext, template: &TemplateId) -> [Option<Key>; 4] {
     let template = Some(text(template.as_str()));

@@ -4,7 +4,7 @@ use arc_swap::ArcSwapOption;
 use std::fmt;
 use std::sync::Arc;
 
-/// A value that hangs on a day, remembered for the day that was asked for last. Readers share it
+/// A value that depends on a day, remembered for the day that was asked for last. Readers share it
 /// without a lock; it is no part of what it belongs to, so copies begin empty and all are equal.
 pub(super) struct Memo<T>(ArcSwapOption<(i32, T)>);
 

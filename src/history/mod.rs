@@ -1,4 +1,4 @@
-//! What is known of the past at any moment: counts of outcomes by task type, agent, LLM, project,
+//! As-of aggregates of outcomes: counts by task type, agent, LLM, project,
 //! user, task and their pairs, decayed in time.
 //!
 //! A history is a function of the *set* of facts it has taken in: their order and repetitions
@@ -58,7 +58,7 @@ pub struct History {
     similar: SimilarTasks,
 }
 
-/// What the history shows for one task at one moment.
+/// Group statistics and similar tasks of one task at one moment.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HistoryView {
     evidence: [GroupStatistics; SCOPES],
@@ -71,7 +71,7 @@ pub struct HistoryView {
 }
 
 impl History {
-    /// A history of nothing.
+    /// Creates an empty history.
     pub fn new() -> Self {
         Self::default()
     }
@@ -86,7 +86,7 @@ impl History {
         }
     }
 
-    /// The same of the start of a task whose description was read to look at it.
+    /// Takes in the start of a task whose description was read for `view`.
     pub(crate) fn apply_seen(&mut self, record: &Record, task: &TaskContext, view: &HistoryView) {
         self.apply_read(record, task, &view.text);
     }
@@ -108,17 +108,17 @@ impl History {
         self.similar.merge(&other.similar);
     }
 
-    /// How many generations it knows of.
+    /// Returns the number of generations.
     pub fn len(&self) -> usize {
         self.generations.len()
     }
 
-    /// Whether it knows of none.
+    /// Returns whether it has taken in no generation.
     pub fn is_empty(&self) -> bool {
         self.generations.is_empty()
     }
 
-    /// What the past shows for `task` at `now`, which must not lie before a fact taken in.
+    /// Returns the view of `task` at `now`, which must not lie before a fact taken in.
     pub fn view(&self, task: &TaskContext, now: DateTime<Utc>) -> HistoryView {
         self.view_of(task, TextGrams::of(&task.task_description), now)
     }
@@ -129,7 +129,7 @@ impl History {
         HistoryView { text, nearest, ..self.groups_of(task, now) }
     }
 
-    /// The same without the tasks most like it.
+    /// Returns the view of `task` without similar tasks.
     pub(crate) fn groups_of(&self, task: &TaskContext, now: DateTime<Utc>) -> HistoryView {
         let hour = hour(now.timestamp_micros());
         let delay = self.delays.at(hour);
@@ -145,12 +145,12 @@ impl History {
         }
     }
 
-    /// What came of a generation, as far as it is known.
+    /// Returns the result of a generation, as far as it is known.
     pub(crate) fn result(&self, id: &EventId) -> GenerationResult {
         self.generations.get(&group_key::event_hash(id)).map(Generation::result).unwrap_or_default()
     }
 
-    /// How likely open generations succeed, as known at `now`.
+    /// Returns the label delay as known at `now`.
     pub(crate) fn delay(&self, now: DateTime<Utc>) -> Delay {
         self.delays.at(hour(now.timestamp_micros()))
     }
@@ -217,17 +217,17 @@ impl PartialEq for History {
 }
 
 impl HistoryView {
-    /// What the task's group of this scope shows (nothing where the task belongs to none).
+    /// Returns the statistics of the task's group of this scope (empty where the task belongs to none).
     pub fn get(&self, scope: GroupKey) -> &GroupStatistics {
         &self.evidence[scope as usize]
     }
 
-    /// Whether the task says which group of this scope it belongs to.
+    /// Returns whether the task belongs to a group of this scope.
     pub(crate) fn knows(&self, scope: GroupKey) -> bool {
         self.known[scope as usize]
     }
 
-    /// The past tasks most like it, the nearest first; ten at most.
+    /// Returns similar past tasks, the nearest first; ten at most.
     pub fn nearest(&self) -> &[NearestTask] {
         &self.nearest
     }
@@ -236,7 +236,7 @@ impl HistoryView {
         self.nearest
     }
 
-    /// What `history` shows for the same task done another way, at the same moment: what hangs on the
+    /// Returns the view of another candidate for the task, at the same moment: similar tasks depend on the
     /// description alone is taken from here.
     pub(crate) fn of_same_task(&self, history: &History, task: &TaskContext) -> Self {
         Self { nearest: self.nearest.clone(), ..history.groups_of(task, self.now) }

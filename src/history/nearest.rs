@@ -1,4 +1,4 @@
-//! What came of the past tasks that are most like a new one.
+//! Similar past tasks with their outcomes.
 
 use super::generation::hour;
 use super::{Count, GroupStatistics, History, group_key};
@@ -7,13 +7,13 @@ use crate::similarity::{SearchBudget, SimilarTask, TextGrams};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-/// A past task that is like another, with what came of it.
+/// A similar past task with its outcomes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct NearestTask {
     /// The task.
     pub task_id: TaskId,
-    /// How like it is, 0 to 1.
+    /// Similarity, 0 to 1.
     pub similarity: f64,
     /// The outcomes of its generations.
     pub outcomes: Count,
@@ -26,17 +26,17 @@ pub struct NearestTask {
 /// Tasks that features are made of.
 pub(super) const MOST: usize = 10;
 
-/// What is less like it says nothing.
+/// Less similar tasks are left out.
 const LEAST_SIMILARITY: f64 = 0.15;
 
 impl History {
-    /// The `most` past tasks most like `task` by their descriptions, the nearest first, with what is
+    /// Returns the `most` past tasks with the most similar descriptions, the nearest first, with what is
     /// known of them at `now`; not the task itself, nor what is hardly like it.
     pub(crate) fn nearest(&self, task: &TaskContext, most: usize, now: DateTime<Utc>) -> Vec<NearestTask> {
         self.nearest_to(&TextGrams::of(&task.task_description), SearchBudget::THOROUGH, task, most, now)
     }
 
-    /// The same of the description's grams, with this effort.
+    /// Finds similar tasks by the description's grams, with this search budget.
     pub(super) fn nearest_to(
         &self,
         text: &TextGrams,
@@ -49,7 +49,7 @@ impl History {
         self.with_outcomes(alike.into_iter().filter(|task| task.similarity >= LEAST_SIMILARITY), now)
     }
 
-    /// What is known at `now` of tasks that were found to be like another.
+    /// Returns similar tasks with their outcomes as known at `now`.
     pub(crate) fn with_outcomes(
         &self,
         alike: impl Iterator<Item = SimilarTask>,

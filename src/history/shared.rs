@@ -16,7 +16,7 @@ const CHUNK: usize = 128;
 
 /// A history that is read while it grows.
 ///
-/// A read holds the lock while it copies a few sums and looks up the tasks most alike, which takes
+/// A read holds the lock while it copies a few sums and finds similar tasks, which takes
 /// well below a millisecond; no I/O is done under it.
 #[derive(Debug, Default)]
 pub struct SharedHistory {
@@ -25,7 +25,7 @@ pub struct SharedHistory {
 }
 
 impl SharedHistory {
-    /// A history of nothing.
+    /// Creates an empty history.
     pub fn new() -> Self {
         Self::default()
     }
@@ -94,7 +94,7 @@ impl SharedHistory {
         records.iter().for_each(|record| history.apply(record));
     }
 
-    /// What the past shows for `task` at `now`.
+    /// Returns the view of `task` at `now`.
     pub fn view(&self, task: &TaskContext, now: DateTime<Utc>) -> HistoryView {
         self.history.read().unwrap_or_else(PoisonError::into_inner).view(task, now)
     }

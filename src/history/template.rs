@@ -6,7 +6,7 @@ use super::{GroupStatistics, History};
 use crate::event::{TaskContext, TemplateId};
 use chrono::{DateTime, Utc};
 
-/// What the past shows of one template, seen from one task.
+/// Statistics of one template for one task.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct TemplateStatistics {
     /// All its generations.
@@ -20,7 +20,7 @@ pub(crate) struct TemplateStatistics {
 }
 
 impl History {
-    /// What is known at `now` of each of `templates`, had `task` used it.
+    /// Returns the statistics at `now` of each of `templates`, had `task` used it.
     pub(crate) fn templates<'a>(
         &self,
         task: &TaskContext,

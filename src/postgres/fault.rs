@@ -50,7 +50,7 @@ impl Fault {
         }
     }
 
-    /// What it means for whoever tried to `step`.
+    /// Returns the error for a failed `step`.
     pub(super) fn into_error(self, step: &str) -> Error {
         match self {
             Self::Own(error) => error,
@@ -78,7 +78,8 @@ impl Fault {
     }
 }
 
-/// Whether the connection was lost, the server is just starting or stopping, or two transactions stood in
+/// Returns whether the connection was lost, the server is just starting or stopping, or two transactions
+/// stood in
 /// each other's way.
 fn is_passing(error: &tokio_postgres::Error) -> bool {
     let Some(code) = error.code() else {

@@ -37,7 +37,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, Runtime};
 
-/// How a [`Postgres`] is used.
+/// Options of a [`Postgres`].
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct PostgresOptions {
@@ -56,7 +56,7 @@ pub struct PostgresOptions {
     /// Whom to trust; `None` for clear text. With it, a server that offers no TLS or shows a
     /// certificate of nobody trusted is an error, whatever the URL says (feature `postgres-tls`).
     pub tls: Option<TlsRoots>,
-    /// Whether the facts of each month (UTC, of when they became known) go into a partition of their own of
+    /// `true` if the facts of each month (UTC, of when they became known) go into a partition of their own of
     /// `ml_generation_events`, made when its first fact arrives. It counts where the tables are made; where
     /// they are there, they are used as they are, and it is an error to ask for partitions that they lack.
     ///

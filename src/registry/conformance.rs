@@ -57,7 +57,7 @@ async fn a_version_comes_back_as_it_was_registered(registry: &dyn ModelRegistry)
     assert_eq!(registry.evaluation_artefact(model, 1).await?, given.evaluation_artefact);
 
     registry.register(NewVersion::new(model, vec![0])).await?;
-    assert_eq!(registry.evaluation_artefact(model, 2).await?, None, "version 2 has no twin");
+    assert_eq!(registry.evaluation_artefact(model, 2).await?, None, "version 2 has no holdout model");
     for absent in [0, 3, u64::MAX] {
         fails(registry.version(model, absent).await, ErrorKind::NotFound);
         fails(registry.artefact(model, absent).await, ErrorKind::NotFound);

@@ -40,7 +40,7 @@ pub struct DiskRegistry {
 impl DiskRegistry {
     /// The registry in `folder`, which is made where it is missing.
     ///
-    /// What an interrupted write left behind is removed if nobody is writing now.
+    /// Remains of an interrupted write are removed if nobody is writing now.
     ///
     /// # Errors
     /// `Unavailable` when the folder cannot be made.
@@ -57,7 +57,7 @@ impl DiskRegistry {
         Ok(registry)
     }
 
-    /// The same registry with its times from `clock`.
+    /// Sets the clock.
     #[must_use]
     pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
@@ -238,7 +238,7 @@ impl ModelFolder {
         files::replace_file(&self.path.join(STAGES), &document::write(stages)?)
     }
 
-    /// What was registered, without what changed since.
+    /// The registered version, without later changes.
     fn record(&self, number: u64) -> Result<ModelVersion> {
         let path = self.of(number).join(RECORD);
         let Some(bytes) = files::read_file(&path, document::MAX_BYTES)? else {

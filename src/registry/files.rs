@@ -5,7 +5,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::Path;
 
-/// What is under construction begins so; under the lock it can only be left from a crash.
+/// Unfinished files begin so; under the lock it can only be left from a crash.
 pub(super) const TEMPORARY: &str = ".tmp-";
 
 /// Exclusive among threads and processes until dropped, or until the process dies.

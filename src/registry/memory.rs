@@ -36,7 +36,7 @@ impl MemoryRegistry {
         Self::default()
     }
 
-    /// The same registry with its times from `clock`.
+    /// Sets the clock.
     #[must_use]
     pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;

@@ -88,7 +88,8 @@ pub trait ModelRegistry: Send + Sync + Debug {
     /// `NotFound`; `Corrupt` when they are damaged or missing.
     async fn artefact(&self, model: &str, number: u64) -> Result<Vec<u8>>;
 
-    /// The bytes of its twin fitted without the hold-out, verified likewise; `None` when it was
+    /// The bytes of its holdout model (fitted without the evaluation rows), verified likewise; `None` when
+    /// it was
     /// registered without one.
     ///
     /// # Errors
@@ -97,7 +98,7 @@ pub trait ModelRegistry: Send + Sync + Debug {
 
     /// Puts a version into production if `expected` is there now; the old one becomes archived.
     ///
-    /// What is in production already stays there, as a success. Its artefact is verified first.
+    /// A version in production already stays there, as a success. Its artefact is verified first.
     ///
     /// # Errors
     /// `Conflict` when production is not `expected`; `NotFound`; `Corrupt` when the version or

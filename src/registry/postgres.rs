@@ -31,7 +31,7 @@ impl PostgresRegistry {
         Self { database: database.clone(), clock: Arc::new(SystemClock) }
     }
 
-    /// The same registry with its times from `clock`.
+    /// Sets the clock.
     #[must_use]
     pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
@@ -178,7 +178,7 @@ impl ModelRegistry for PostgresRegistry {
                 blob(&client, "evaluation", &model, number, sha256).await.map(Some)
             }
         };
-        self.read("read a twin", work).await
+        self.read("read a holdout model", work).await
     }
 
     async fn promote(&self, model: &str, number: u64, expected: Option<u64>) -> Result<()> {
@@ -250,7 +250,7 @@ async fn put(tx: &Transaction<'_>, model: &str, stages: &Stages) -> Done<()> {
     Ok(())
 }
 
-/// What was registered, without what changed since.
+/// The registered version, without later changes.
 async fn record(client: &tokio_postgres::Client, model: &str, number: u64) -> Done<ModelVersion> {
     let found = find(client, model, number).await?;
     found.ok_or_else(|| not_found(model, number).into())

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 pub(super) struct Stages {
     model: String,
     production: Option<u64>,
-    /// What was in production before, the latest last.
+    /// Versions formerly in production, the latest last.
     before: Vec<u64>,
     /// Stages other than `None` and `Production`.
     others: BTreeMap<u64, Stage>,

@@ -33,7 +33,7 @@ pub struct ModelVersion {
     pub created_at: DateTime<Utc>,
     /// The parameters it was fitted with.
     pub parameters: Value,
-    /// What was measured on it.
+    /// Metrics by name.
     pub metrics: BTreeMap<String, f64>,
     /// The version of the feature schema that it reads.
     pub feature_schema: u64,
@@ -49,7 +49,7 @@ pub struct ModelVersion {
     pub library_version: String,
     /// SHA-256 of its artefact, in lower-case hexadecimal digits.
     pub artefact_sha256: String,
-    /// SHA-256 of the twin fitted without the hold-out, where it has one.
+    /// SHA-256 of the holdout model (fitted without the evaluation rows), where it has one.
     pub evaluation_sha256: Option<String>,
     /// What its training run found, as [`RunRecord`](crate::training::RunRecord) writes it; null where it
     /// was registered without.
@@ -84,9 +84,9 @@ pub enum Stage {
 pub struct Verdict {
     /// When it was given.
     pub at: DateTime<Utc>,
-    /// Whether it put the version into production.
+    /// `true` if it put the version into production.
     pub promoted: bool,
-    /// Whether it took the version out of production again.
+    /// `true` if it took the version out of production again.
     #[serde(default)]
     pub rolled_back: bool,
     /// Why, in words.
@@ -96,7 +96,7 @@ pub struct Verdict {
     pub compared_with: Option<u64>,
 }
 
-/// What the caller gives to register a version.
+/// A version to be registered.
 #[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub struct NewVersion {
@@ -104,11 +104,11 @@ pub struct NewVersion {
     pub model: String,
     /// The model's bytes, best made by [`envelope::seal`](super::envelope::seal).
     pub artefact: Vec<u8>,
-    /// Its twin fitted without the hold-out, with which later versions are compared.
+    /// Its holdout model (fitted without the evaluation rows), with which later versions are compared.
     pub evaluation_artefact: Option<Vec<u8>>,
     /// The parameters it was fitted with.
     pub parameters: Value,
-    /// What was measured on it, all finite.
+    /// Metrics by name, all finite.
     pub metrics: BTreeMap<String, f64>,
     /// The version of the feature schema that it reads.
     pub feature_schema: u64,

@@ -17,9 +17,10 @@ pub trait Embedder: Send + Sync + Debug {
     fn embed(&self, description: &str) -> Result<Vec<f32>>;
 }
 
-/// Finds the tasks whose descriptions a host's embeddings hold to be most alike, by cosine.
+/// Finds the tasks with the most similar descriptions, by the cosine of a host's embeddings.
 ///
-/// It gives evidence ([`PredictionService::similar_tasks`](crate::serving::PredictionService::similar_tasks));
+/// It gives evidence
+/// ([`PredictionService::similar_tasks`](crate::serving::PredictionService::similar_tasks));
 /// the models' own features go by [`SimilarTasks`](super::SimilarTasks), which needs no model of the
 /// host's. A search reads every vector that is kept.
 ///

@@ -43,6 +43,10 @@ impl TextGrams {
         Self { grams: found.ascending() }
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.grams.len()
+    }
+
     pub(super) fn is_sound(&self) -> bool {
         self.grams.len() <= MOST_GRAMS && self.grams.is_sorted_by(|a, b| a < b)
     }
@@ -52,7 +56,7 @@ impl TextGrams {
 #[derive(Default)]
 struct Smallest {
     found: Vec<u32>,
-    /// What is above is not among them.
+    /// Larger hashes are not among them.
     limit: Option<u32>,
 }
 
@@ -91,7 +95,7 @@ fn hash_gram(gram: [u8; WIDTH]) -> u32 {
     mix(u64::from(u32::from_le_bytes(gram)) | 1 << 63)
 }
 
-/// The well mixed bits of a number: which grams of a long text are kept hangs on them.
+/// The well mixed bits of a number: they decide which grams of a long text are kept.
 fn mix(number: u64) -> u32 {
     let mixed = (number ^ number >> 32).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     ((mixed ^ mixed >> 29).wrapping_mul(0xBF58_476D_1CE4_E5B9) >> 32) as u32

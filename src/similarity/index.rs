@@ -89,7 +89,7 @@ impl SimilarTasks {
         self.drop_old(gone);
     }
 
-    /// The same description again, later.
+    /// A repeated description.
     fn renew(&mut self, key: u64, started: i64) {
         let place = self.numbers.get(&key).and_then(|number| self.entries.get_mut(*number as usize));
         let Some(entry) = place.and_then(Option::as_mut) else { return };
@@ -122,7 +122,7 @@ impl SimilarTasks {
         self.numbers.len()
     }
 
-    /// Whether it holds none.
+    /// Returns whether it holds none.
     pub fn is_empty(&self) -> bool {
         self.numbers.is_empty()
     }
@@ -168,7 +168,7 @@ impl SimilarTasks {
         self.free.push(number);
     }
 
-    /// What it holds, in an order that does not hang on that of arrival.
+    /// Returns its content, in an order that does not depend on that of arrival.
     pub(super) fn sorted(&self) -> Vec<&Entry> {
         let mut entries: Vec<_> = self.entries.iter().flatten().collect();
         entries.sort_by(|a, b| a.task_id.cmp(&b.task_id));
@@ -257,7 +257,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(500))]
 
-        /// What it holds and what it answers hang on the set of starts alone, and never on the bound
+        /// Content and results depend on the set of starts alone, and never on the bound
         /// being passed on the way.
         #[test]
         fn order_and_repetition_change_nothing(starts in starts(), order in any::<u64>(), cut in 0..80_usize) {

@@ -1,8 +1,8 @@
-//! The past tasks most like a new one.
+//! Similar past tasks.
 //!
 //! [`SimilarTasks`] finds them by words and character n-grams, [`EmbeddedTasks`] by a host's own
 //! embeddings. Both keep the recent and the representative, at most as many as they are told, and
-//! what they hold is a function of the *set* of tasks that they were given: order and repetitions
+//! their content is a function of the *set* of tasks that they were given: order and repetitions
 //! change nothing.
 
 mod embedded;
@@ -24,12 +24,12 @@ use serde::{Deserialize, Serialize};
 /// Tasks that are kept by default.
 pub(crate) const DEFAULT_CAPACITY: usize = 20_000;
 
-/// A past task that is like another.
+/// A similar past task.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct SimilarTask {
     /// The task.
     pub task_id: TaskId,
-    /// How like it is, 0 to 1.
+    /// Similarity, 0 to 1.
     pub similarity: f64,
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 /// Keys with the moment of their last start: the newest, and those of the smallest hashes, which are
-/// a sample of all there ever were. Either is the top of a total order, so what is kept hangs on the
+/// a sample of all there ever were. Either is the top of a total order, so its content depends on the
 /// set of keys and moments alone.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Reservoir {

@@ -1,4 +1,4 @@
-//! How the tasks most alike are found.
+//! Search for the most similar tasks.
 
 use super::SimilarTask;
 use super::grams::TextGrams;
@@ -34,7 +34,7 @@ impl SimilarTasks {
         self.nearest_with(SearchBudget::THOROUGH, text, most, except)
     }
 
-    /// The same with this effort.
+    /// Searches with this budget.
     pub(crate) fn nearest_with(
         &self,
         effort: SearchBudget,
@@ -103,7 +103,7 @@ impl SimilarTasks {
             }
         }
         if named.len() > effort.compared {
-            // Ties go by the task, never by the place in the index, which hangs on the order of arrival.
+            // Ties go by the task, never by the place in the index, which depends on the order of arrival.
             let task = |number: &u32| self.entries[*number as usize].as_ref().map(|e| e.key);
             let order = |a: &u32, b: &u32| {
                 scores[*b as usize].total_cmp(&scores[*a as usize]).then_with(|| task(a).cmp(&task(b)))
@@ -128,7 +128,7 @@ impl SimilarTasks {
 
 /// A text to be looked for.
 struct Query<'a> {
-    /// What the text would reach with itself.
+    /// Returns the text's score with itself.
     most: f64,
     /// Each gram, ascending, with what it tells and the entries that have it.
     grams: Vec<(u32, f64, &'a [u32])>,

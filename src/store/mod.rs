@@ -114,7 +114,7 @@ pub trait EventStore: Send + Sync + Debug {
 pub enum Appended {
     /// It is stored now.
     New,
-    /// The same was stored already.
+    /// An equal record was stored already.
     Duplicate,
     /// Something else is stored under its key; that stays, this was not written.
     Conflict,
@@ -149,7 +149,7 @@ pub struct Page {
     pub next: Option<Cursor>,
 }
 
-/// Whose events are to be erased.
+/// Subject of an erasure.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Subject {
     /// One person's.
@@ -158,14 +158,14 @@ pub enum Subject {
     Project(ProjectId),
 }
 
-/// What an erasure removed.
+/// Result of an erasure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Erasure {
     /// Events removed, with all their facts and features.
     pub events: u64,
 }
 
-/// What can be built on any store.
+/// Conveniences on any store.
 #[async_trait]
 pub trait EventStoreExt: EventStore {
     /// Writes one record.

@@ -1,4 +1,4 @@
-//! What a description says, in numbers.
+//! Facts of a description, in numbers.
 
 use super::lexicon::Lexicon;
 use super::scan::scan;
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// Descriptions are read up to here, in bytes; the rest is counted but not read.
 pub(crate) const MAX_TEXT_BYTES: usize = 64 * 1024;
 
-/// What one pass over a description finds.
+/// Facts that one pass over a description finds.
 ///
 /// ```
 /// use devmatrix_ml::text::TextFacts;
@@ -21,7 +21,7 @@ pub(crate) const MAX_TEXT_BYTES: usize = 64 * 1024;
 pub struct TextFacts {
     /// Characters of the whole description.
     pub length: usize,
-    /// Whether the description was longer than 64 KiB and its end was not read.
+    /// `true` if the description was longer than 64 KiB and its end was not read.
     pub truncated: bool,
     /// Words read.
     pub num_words: usize,
@@ -53,7 +53,7 @@ pub struct TextFacts {
     pub(super) flags: u8,
 }
 
-/// What a description may mention, in English or Spanish.
+/// Topics that a description may mention, in English or Spanish.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Flag {
@@ -92,7 +92,7 @@ impl TextFacts {
         scan(lexicon, description, |_| {})
     }
 
-    /// Whether the description mentions it.
+    /// Returns whether the description mentions it.
     ///
     /// ```
     /// use devmatrix_ml::text::{Flag, TextFacts};

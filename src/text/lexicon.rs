@@ -112,7 +112,7 @@ impl From<Lexicon> for LexiconBuilder {
     }
 }
 
-/// What a term is listed as.
+/// Role of a term.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Role {
     Technical,

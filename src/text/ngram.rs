@@ -29,7 +29,7 @@ impl SparseText {
     }
 
     /// Reads `description` once, for its facts by the terms of `lexicon` and its n-grams, which
-    /// hang on no lexicon.
+    /// depend on no lexicon.
     ///
     /// ```
     /// use devmatrix_ml::text::{Lexicon, SparseText};
@@ -72,7 +72,7 @@ impl SparseText {
         self.buckets.len()
     }
 
-    /// Whether the description had no word.
+    /// Returns whether the description had no word.
     pub fn is_empty(&self) -> bool {
         self.buckets.is_empty()
     }

@@ -59,7 +59,7 @@ pub(super) fn scan(lexicon: &Lexicon, description: &str, mut word: impl FnMut(u6
     facts
 }
 
-/// What the words so far say.
+/// State after the words so far.
 struct Said<'a> {
     table: &'a Table,
     text: &'a str,
@@ -154,7 +154,7 @@ impl Distinct {
 
 /// Distinct names, up to [`MOST_NAMES`].
 struct Names {
-    /// Whether the next word begins a sentence.
+    /// `true` if the next word begins a sentence.
     begins: bool,
     seen: [u64; MOST_NAMES],
     count: usize,

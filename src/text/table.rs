@@ -3,7 +3,7 @@
 use super::word::{Word, hash_of, pair};
 use std::collections::BTreeMap;
 
-/// What a term stands for.
+/// Meaning of a term.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Meaning {
     /// The complex term's number; 0 for none.

@@ -139,7 +139,7 @@ pub(super) const RELATIONSHIPS: &[&str] = &[
     "clave foránea",
 ];
 
-/// What each flag is raised by.
+/// Terms that raise each flag.
 pub(super) const FLAGS: &[(Flag, &[&str])] = &[
     (
         Flag::Authentication,

@@ -12,7 +12,7 @@ pub(super) struct Word {
     pub(super) hash: u64,
     /// The hash without the last letter: of the singular, where that is an `s`.
     pub(super) shorter: u64,
-    /// Whether it is a part of itself: all of it is ASCII.
+    /// `true` if it is a part of itself: all of it is ASCII.
     pub(super) ascii: bool,
 }
 

@@ -164,7 +164,7 @@ impl TrainingOptions {
                 self.cool_down_days
             )));
         }
-        self.folds.as_ref().map_or(Ok(()), FoldOptions::verify)?;
+        self.folds.as_ref().map_or(Ok(()), FoldOptions::validate)?;
         self.gate.verify()
     }
 }

@@ -122,11 +122,6 @@ impl Language {
         let found = NAMES.iter().find(|(_, names)| names.contains(&name.as_str())).map(|(l, _)| *l);
         found.or_else(|| OTHERS.contains(&name.as_str()).then_some(Self::Other))
     }
-
-    /// Whether its code is parsed in this build; the features `code-…` decide.
-    pub(crate) fn is_parsed(self) -> bool {
-        super::rules::of(self).is_some()
-    }
 }
 
 /// The language of `code`, by `hint` where that names one, else by its looks.
@@ -153,7 +148,7 @@ fn looks_like_jsx(code: &[u8]) -> bool {
     lines.any(|line| line.contains("/>") || line.contains("</"))
 }
 
-/// What a comment says is no code; neither is what goes on in one, `* like this`.
+/// Comments are no code; neither are their continuation lines, `* like this`.
 fn is_comment(line: &str) -> bool {
     let goes_on = line.strip_prefix('*').is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '/']));
     line.starts_with("//") || line.starts_with("/*") || (goes_on && !line.starts_with("* {"))

@@ -156,7 +156,7 @@ pub(super) const SIGNS: &[Sign] = {
     ]
 };
 
-/// What a line of a language begins with, holds and ends with, and how much that says.
+/// Beginnings, contents and ends of a language's lines, each with its weight of evidence.
 pub(super) struct Sign {
     pub(super) language: Language,
     pub(super) starts: &'static [&'static str],

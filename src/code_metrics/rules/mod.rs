@@ -22,7 +22,7 @@ use super::metrics::{FunctionKind, Share};
 use std::sync::{LazyLock, OnceLock};
 use tree_sitter::Node;
 
-/// What a kind of node counts as; a kind may be several.
+/// Roles of a kind of node; a kind may have several.
 pub(super) type Roles = u32;
 
 /// Adds one to the cyclomatic complexity.
@@ -66,20 +66,20 @@ pub(super) struct Rules {
     pub(super) tokens: &'static [(&'static str, Roles)],
     /// Counts as radon does: only bodies, closures and inner classes apart.
     pub(super) radon: bool,
-    /// Whether a parse error is one; a dialect may be valid where the grammar knows no better.
+    /// `true` if a parse error is one; a dialect may be valid where the grammar knows no better.
     pub(super) strict: bool,
     /// Whether cyclomatic complexity means anything.
     pub(super) has_complexity: bool,
-    /// What a doc comment begins with.
+    /// Beginnings of a doc comment.
     pub(super) doc_comments: &'static [&'static str],
     /// A function's or a class's name, parameters and types.
     pub(super) signature: fn(&Look<'_, '_>) -> Signature,
-    /// What a [`SPECIAL`] node counts as.
+    /// Returns the role of a [`SPECIAL`] node.
     pub(super) special: fn(&Look<'_, '_>) -> Special,
     /// A text of the same length that means the same to these rules, without what the grammar takes
     /// for an error though it is none.
     pub(super) retouched: fn(&[u8]) -> Option<Vec<u8>>,
-    /// Whether a [`TEST`] node or a function of this name is a test.
+    /// Returns whether a [`TEST`] node or a function of this name is a test.
     pub(super) is_test: fn(&Look<'_, '_>) -> bool,
 }
 
@@ -107,7 +107,7 @@ pub(super) struct Look<'t, 's> {
     pub(super) in_class: bool,
 }
 
-/// What a function's head says.
+/// Facts of a function's head.
 #[derive(Default)]
 pub(super) struct Signature {
     pub(super) name: String,
@@ -120,7 +120,7 @@ pub(super) struct Signature {
     pub(super) faulty: bool,
 }
 
-/// What a [`SPECIAL`] node counts as.
+/// Returns the role of a [`SPECIAL`] node.
 #[derive(Default)]
 pub(super) struct Special {
     pub(super) decisions: u32,
@@ -135,7 +135,7 @@ pub(super) struct Value {
     /// The byte where it begins.
     pub(super) start: usize,
     pub(super) name: String,
-    /// What it is measured as, where its own node does not say.
+    /// Node that is measured instead, where its own does not tell.
     pub(super) measured: Option<FunctionKind>,
 }
 

@@ -74,7 +74,7 @@ fn signature(look: &Look<'_, '_>) -> Signature {
     signature
 }
 
-/// What a method's first parameter is called, where it is not a static method.
+/// Returns the name of a method's first parameter, where it is not a static method.
 const RECEIVERS: &[&str] = &["self", "cls", "_self", "_cls", "mcs", "mcls", "metacls", "klass", "this", "_"];
 
 /// Parameters with a type; `self` and `cls` are not asked for one.
@@ -97,7 +97,7 @@ fn parameter_hints(look: &Look<'_, '_>, parameters: Node<'_>) -> Share {
     hints
 }
 
-/// Whether the parameters stand in an order that Python does not take.
+/// Returns whether the parameters stand in an order that Python does not take.
 fn misordered(parameters: Node<'_>) -> bool {
     let mut cursor = parameters.walk();
     let (mut defaults, mut slash, mut star, mut awaits_name, mut ended) = (false, false, false, false, false);
@@ -134,7 +134,7 @@ fn misordered(parameters: Node<'_>) -> bool {
     awaits_name
 }
 
-/// Whether an argument without a name follows one with a name, or any but those follow `**`.
+/// Returns whether an argument without a name follows one with a name, or any but those follow `**`.
 fn misplaced(arguments: Node<'_>) -> bool {
     if arguments.named_child_count() < 2 {
         return false;
@@ -154,7 +154,7 @@ fn misplaced(arguments: Node<'_>) -> bool {
     false
 }
 
-/// Whether it is a number of Python 2: `0777`, `10L`.
+/// Returns whether it is a number of Python 2: `0777`, `10L`.
 fn is_old_number(look: &Look<'_, '_>) -> bool {
     let digits = look.source.get(look.node.byte_range()).unwrap_or_default();
     match digits {
@@ -221,7 +221,7 @@ fn cases(statement: Node<'_>) -> u32 {
     cases - catch_all
 }
 
-/// Whether a case is a bare name or `_`, in brackets or not.
+/// Returns whether a case is a bare name or `_`, in brackets or not.
 fn takes_all(case: Node<'_>) -> bool {
     let mut cursor = case.walk();
     let mut subgroups = case.named_children(&mut cursor).filter(|n| n.kind() == "case_pattern");
@@ -253,7 +253,7 @@ fn is_star(except: Node<'_>) -> bool {
     has_child(except, &["except*", "*"])
 }
 
-/// Whether a `try`'s `else` comes after `except*`.
+/// Returns whether a `try`'s `else` comes after `except*`.
 fn is_after_star(otherwise: Node<'_>) -> bool {
     let mut earlier = otherwise.prev_named_sibling();
     while let Some(node) = earlier {

@@ -90,7 +90,7 @@ fn special(look: &Look<'_, '_>) -> Special {
     Special { decisions, ..Special::default() }
 }
 
-/// What a macro is given is a list of tokens; functions and matches are found in it all the same.
+/// A macro's arguments are a list of tokens; functions and matches are found in it all the same.
 fn in_macro(look: &Look<'_, '_>) -> Special {
     let mut special = Special::default();
     let (mut function, mut matching, mut after_fn) = (None, false, false);

@@ -27,7 +27,7 @@ use super::prediction::{Status, SuccessPrediction};
 use super::{Predictor, Trainer};
 use crate::dataset::{Dataset, Example, Target, same_rows};
 use crate::error::{Error, ErrorKind, Result};
-use crate::features::{FEATURES, FeatureId, FeatureRow};
+use crate::features::{FeatureId, FeatureRow};
 use crate::ml::metrics::{BinaryScores, log_loss};
 use calibration::{Calibration, HeldOut};
 use component::{Contributions, Regime};

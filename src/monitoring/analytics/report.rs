@@ -214,7 +214,7 @@ fn routing(monitor: &Monitor) -> Vec<RoutingShare> {
 fn recording(monitor: &Monitor, now: DateTime<Utc>) -> Recording {
     let flow = &monitor.flow;
     let at = |micros: Option<i64>| micros.and_then(DateTime::from_timestamp_micros);
-    let open = monitor.generations.values().filter(|generation| generation.start.is_none()).count();
+    let open = monitor.generations.values().filter(|generation| generation.start().is_none()).count();
     let hour = hour_of(now.timestamp_micros());
     let first = flow.hours.front().map(|(hour, _)| *hour);
     let weeks = (1..=4).map(|week| hour - 7 * 24 * week);

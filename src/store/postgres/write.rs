@@ -116,7 +116,7 @@ fn key_of((id, kind, part): (&str, i16, &str)) -> Key {
     (id.to_owned(), kind, part.to_owned())
 }
 
-/// What is stored under the keys of `rows`.
+/// Returns the records stored under the keys of `rows`.
 async fn stored(tx: &Transaction<'_>, layout: Layout, rows: &[&FactRow]) -> Result<HashMap<Key, Row>> {
     if rows.is_empty() {
         return Ok(HashMap::new());

@@ -55,11 +55,11 @@ pub struct SqliteStore {
     idle: Mutex<Vec<Connection>>,
 }
 
-/// How a [`SqliteStore`] uses its file.
+/// Options of a [`SqliteStore`].
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct SqliteOptions {
-    /// What an answered write survives.
+    /// Failures that an acknowledged write survives.
     pub durability: Durability,
     /// Connections kept open for reading; more are opened while more threads read at once.
     pub readers: usize,
@@ -67,7 +67,7 @@ pub struct SqliteOptions {
     pub busy_timeout: Duration,
 }
 
-/// What an answered write survives.
+/// Failures that an acknowledged write survives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Durability {
     /// A crash of the process, of the system, and a power cut: every commit is flushed to disk.

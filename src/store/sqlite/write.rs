@@ -81,7 +81,7 @@ pub(super) fn overwritten(db: &Connection) -> Result<()> {
     run(db, "DELETE FROM meta WHERE name = 'overwrite'", []).map(drop)
 }
 
-/// Whether the row was new.
+/// Returns whether the row was new.
 fn insert(db: &Connection, row: &FactRow, seq: i64) -> Result<bool> {
     let sql = "INSERT INTO facts (seq, event_id, kind, part, known_at, user_id, project_id, body, crc)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (event_id, kind, part) DO NOTHING";
@@ -105,7 +105,7 @@ fn insert(db: &Connection, row: &FactRow, seq: i64) -> Result<bool> {
     Ok(new)
 }
 
-/// What the row under the same key makes of `row`.
+/// Compares `row` with the row stored under its key.
 fn compare(db: &Connection, row: &FactRow) -> Result<Appended> {
     let sql = format!("SELECT {FACT_COLUMNS} FROM facts WHERE event_id = ?1 AND kind = ?2 AND part = ?3");
     let key = params![row.key.event_id.as_str(), row.key.kind, row.key.part];

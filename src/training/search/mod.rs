@@ -176,13 +176,14 @@ impl TuningOptions {
         if !(0.5..=0.999).contains(&self.confidence) {
             return Err(Error::invalid(format!("confidence is {}, expected 0.5 to 0.999", self.confidence)));
         }
-        self.folds.verify()
+        self.folds.validate()
     }
 }
 
 /// Searches the trainer's space by tree-structured Parzen estimators (Bergstra et al. 2011), each trial
 /// on folds in the order of time, and takes the best one where it is better than the trainer as it is on
-/// newer outcomes that no trial has seen. Run it within a [`ExecutionContext`](crate::execution::Work) to watch, bound or
+/// newer outcomes that no trial has seen. Run it within a [`ExecutionContext`](crate::execution::Work) to
+/// watch, bound or
 /// cancel it.
 ///
 /// With the same data, options and seed, and no bound of time, it finds the same, on any number of
