@@ -68,9 +68,9 @@ pub struct Labels {
     /// Complexity, 0 to 10, as the host labelled it.
     pub(crate) complexity: Since<f64>,
     /// Seconds from start to end.
-    pub(crate) seconds: Since<f64>,
+    pub seconds: Since<f64>,
     /// Final quality, 0 to 10.
-    pub(crate) quality: Since<f64>,
+    pub quality: Since<f64>,
     /// Tokens read and written.
     pub(crate) tokens: Since<f64>,
     /// Observed difficulty, 0 to 10.

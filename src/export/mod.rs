@@ -176,7 +176,7 @@ use serde::{Deserialize, Serialize};
 
 /// Which facts are exported.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct ExportOptions {
     /// Known at this moment or later.

@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 
 /// Options of the features.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct FeatureOptions {
     /// The zone of hour and weekday.
