@@ -223,7 +223,7 @@ pub(crate) const SCAN_PAGE: usize = 4096;
 
 impl Cursor {
     /// The place just after `record` in [`ScanOrder::Known`].
-    pub(crate) fn after_known(record: &Record) -> Self {
+    pub fn after_known(record: &Record) -> Self {
         let RecordKey { event_id, kind, part } = record.key();
         Self::Known(record.known_at().timestamp_micros(), event_id.to_string(), kind, part)
     }
