@@ -83,12 +83,12 @@ async fn record(engine: &Engine, clock: &ManualClock, count: u64) -> Result<()> 
 fn the_whole_loop_on_sqlite_survives_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let clock = ManualClock::at(at("2025-03-03T09:00:00Z"));
-    let open = || {
+    let open = async || {
         let builder = Engine::builder().with_path(folder.path()).unwrap();
-        block_on(builder.with_clock(Arc::new(clock.clone())).open()).unwrap()
+        builder.with_clock(Arc::new(clock.clone())).open().await.unwrap()
     };
     block_on(async {
-        let engine = open();
+        let engine = open().await;
         let first = engine.predict(&task(0)).unwrap();
         assert_eq!(first.success.status, Status::InsufficientEvidence);
         record(&engine, &clock, 300).await.unwrap();
@@ -120,7 +120,7 @@ fn the_whole_loop_on_sqlite_survives_a_restart() {
         let lived = checkpoints(folder.path()).await;
         drop(engine);
 
-        let engine = open();
+        let engine = open().await;
         assert_eq!(engine.predict(&task(1)).unwrap().time.estimate, seconds);
         engine.checkpoint().await.unwrap();
         assert_eq!(checkpoints(folder.path()).await, lived, "from the checkpoint");
@@ -131,7 +131,7 @@ fn the_whole_loop_on_sqlite_survives_a_restart() {
             store.put_checkpoint(name, None).await.unwrap();
         }
         drop(store);
-        let engine = open();
+        let engine = open().await;
         assert_eq!(engine.predict(&task(1)).unwrap().time.estimate, seconds);
         engine.close().await.unwrap();
         assert_eq!(checkpoints(folder.path()).await, lived, "from the facts alone");
