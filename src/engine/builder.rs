@@ -4,22 +4,19 @@ use super::learner::Learner;
 use super::{Engine, Inner};
 use crate::clock::{Clock, SystemClock};
 use crate::collect::{CollectorOptions, DataCollector};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::features::{FeatureEngineer, FeatureOptions};
 use crate::models::TemplateCatalogue;
 use crate::monitoring::{AlertRule, AlertSink, Alerts, MonitorOptions};
-use crate::registry::{DiskRegistry, ModelRegistry};
+use crate::registry::ModelRegistry;
 use crate::routing::{Boosted, Policy, RiskPolicy, Router, RouterOptions};
 use crate::serving::PredictionService;
 use crate::store::EventStore;
-#[cfg(feature = "sqlite")]
-use crate::store::SqliteStore;
 use crate::training::{ExperimentTracker, Gate, RunRecord, TrainingOptions, TrainingSchedule};
 use async_trait::async_trait;
 use chrono_tz::Tz;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
-use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 /// Makes an [`Engine`]: a store and a registry are needed, all else has a default.
@@ -89,7 +86,8 @@ impl EngineBuilder {
     /// # Errors
     /// `Unavailable` when the folder cannot be made or the file not opened.
     #[cfg(feature = "sqlite")]
-    pub fn with_path(self, path: impl AsRef<Path>) -> Result<Self> {
+    pub fn with_path(self, path: impl AsRef<std::path::Path>) -> Result<Self> {
+        use crate::{error::ErrorKind, registry::DiskRegistry, store::SqliteStore};
         let path = path.as_ref();
         std::fs::create_dir_all(path).map_err(|e| {
             Error::new(ErrorKind::Unavailable, format!("{}: the folder cannot be made", path.display()))

@@ -29,6 +29,7 @@ use crate::store::{Erasure, EventStore, EventStoreExt, Subject};
 use crate::training::{ExperimentTracker, TrainingOptions, TrainingSchedule};
 use learner::Learner;
 use nightly::Running;
+#[cfg(feature = "sqlite")]
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};

@@ -72,7 +72,7 @@ pub trait EventStore: Send + Sync + Debug {
     async fn without_features(&self, after: Option<&EventId>, limit: usize) -> Result<Vec<EventId>>;
 
     /// Keeps `bytes` under `name`, replacing earlier ones; `None` removes them. The crate's own are called
-    /// `history`, `monitor`, and what begins with `last-training-` or `mlflow-`.
+    /// `engine`, `history`, `monitor`, and what begins with `last-training-` or `mlflow-`.
     ///
     /// # Errors
     /// `Unavailable` when the storage cannot take them now; then nothing changed.
