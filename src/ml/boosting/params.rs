@@ -53,9 +53,10 @@ pub struct BoostParams {
     pub library: BoostingLibrary,
 }
 
-/// Tuned on the simulation of `continuous_learning`, where most of the processor's time went into scanning
-/// bins: as good by every score as 256, at a fraction of the time. To tune again, set `max_bins` of the
-/// trainers' `boost` and compare the scores of that example and of `backtest`.
+/// XGBoost's usual number. Scanning bins is most of the work on few rows, so fewer are faster: the example
+/// `continuous_learning` took 50 s of processor time with 128 and 38 s with 64. Its success scores stayed
+/// as they were, but the 90 % intervals of quality covered 87 % instead of 91 %. To tune again, compare the
+/// scores of that example and of `backtest` with another number here.
 const MAX_BINS: usize = 256;
 
 impl Default for BoostParams {
