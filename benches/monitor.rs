@@ -96,15 +96,10 @@ fn processor_time() -> Duration {
 fn report(monitor: &mut Monitor, stream: &Stream) {
     let begun = Instant::now();
     monitor.review(stream.now());
-    println!("looking for patterns in {} outcomes: {:?}", monitor.options().recent, begun.elapsed());
+    println!("subgroup discovery in {} outcomes: {:?}", MonitorOptions::default().recent, begun.elapsed());
     let begun = Instant::now();
     let seen = monitor.analytics(stream.now(), &ModelFacts::default());
-    println!(
-        "a report over {} days and {} slices: {:?}",
-        seen.periods.len(),
-        seen.slices.len(),
-        begun.elapsed()
-    );
+    println!("a report over {} generations: {:?}", seen.total.generations, begun.elapsed());
     let begun = Instant::now();
     let bytes = monitor.to_bytes().unwrap();
     println!("written: {:.1} MB in {:?}", bytes.len() as f64 / 1e6, begun.elapsed());

@@ -40,6 +40,9 @@
 // With it, one file calls LightGBM's C interface: `learn/boost/lightgbm/ffi.rs`.
 #![cfg_attr(not(feature = "lightgbm"), forbid(unsafe_code))]
 
+#[cfg(test)]
+extern crate self as devmatrix_ml; // files shared with integration tests name the crate
+
 // Errors, time, strict reading of configuration, and the context in which long computations run.
 pub mod clock;
 pub mod config;

@@ -62,7 +62,7 @@ fn an_alert_opens_once_and_passes_below_its_clearing() {
     assert_eq!(heard.len(), 2);
     assert_eq!(
         heard[0].to_string(),
-        "critical: The last training was 27 hours ago. See whether the host's scheduler ran and what `TrainingSchedule::claim` answered."
+        "critical: The last training was 27 hours ago. Check whether the host's scheduler ran and what `TrainingSchedule::claim` returned."
     );
     assert_eq!((heard[0].value, heard[0].limit, heard[1].since), (Some(27.0), Some(26.0), heard[0].since));
 }
@@ -162,7 +162,7 @@ fn rules_are_data_and_are_checked() {
     let clock = Arc::new(ManualClock::at(DateTime::UNIX_EPOCH));
     let refused = |rules: Vec<AlertRule>| Alerts::new(rules, clock.clone()).unwrap_err().to_string();
     let wrong_way = AlertRule::new("x", Signal::RecordRateBelow, 0.5, 0.4);
-    assert!(refused(vec![wrong_way]).contains("it would never pass"));
+    assert!(refused(vec![wrong_way]).contains("it would never be resolved"));
     assert!(refused(vec![training(1, 0), training(1, 0)]).contains("two alert rules"));
     assert!(refused(vec![training(0, 0)]).contains("checks is 0"));
     assert!(refused(vec![AlertRule::new("x", Signal::Subgroup, f64::NAN, 1.0)]).contains("must be finite"));

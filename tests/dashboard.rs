@@ -267,7 +267,7 @@ fn findings(who: &str) -> Vec<Finding> {
 fn experiment() -> ExperimentReport {
     let arm = |arm: &str, success: f64, against: &str| {
         format!(
-            r#"{{"arm":"{arm}","units":240,"generations":480.0,"success":{success},"cost":0.021,"seconds":31.5,"answered":0.9,"against_control":[{against}]}}"#
+            r#"{{"arm":"{arm}","units":240,"generations":480.0,"success":{success},"cost":0.021,"seconds":31.5,"labelled":0.9,"against_control":[{against}]}}"#
         )
     };
     let better =
@@ -323,7 +323,7 @@ fn an_empty_page_says_what_is_missing_and_no_number_is_none() {
     let empty = dashboard::render(&Analytics::default());
     keep("empty.html", &empty);
     for says in [
-        "Nothing was seen yet",
+        "Nothing was recorded yet",
         "No figures yet",
         "No reliability diagram",
         "No open alerts",
@@ -337,8 +337,6 @@ fn an_empty_page_says_what_is_missing_and_no_number_is_none() {
     for kpi in &mut seen.kpis {
         (kpi.value, kpi.before, kpi.baseline) = (Some(f64::NAN), Some(f64::INFINITY), Some(f64::NAN));
     }
-    seen.calibration.bins.iter_mut().for_each(|bin| bin.predicted = f64::NAN);
-    seen.calibration.weeks.iter_mut().for_each(|week| (week.predicted, week.ece) = (f64::NAN, f64::NAN));
     seen.drift = findings("backend");
     seen.drift.iter_mut().for_each(|found| (found.before, found.after) = (f64::NAN, f64::INFINITY));
     seen.total.total_cost_usd = f64::NEG_INFINITY;

@@ -12,45 +12,42 @@ use std::collections::BTreeMap;
 
 /// Whether what was said to happen 7 times in 10 did.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct Calibration {
+pub(crate) struct Calibration {
     /// Predictions in ten equally wide bins with what became of them; empty bins are left out.
-    pub bins: Vec<CalibrationBin>,
+    pub(crate) bins: Vec<CalibrationBin>,
     /// The same summed up by week, the oldest first.
-    pub weeks: Vec<CalibrationWeek>,
+    pub(crate) weeks: Vec<CalibrationWeek>,
     /// How often shown intervals of numbers held, by week.
-    pub coverage: Vec<CoverageWeek>,
+    pub(crate) coverage: Vec<CoverageWeek>,
 }
 
 /// How well calibrated a week's predictions were.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct CalibrationWeek {
+pub(crate) struct CalibrationWeek {
     /// Its Monday.
-    pub week: NaiveDate,
+    pub(crate) week: NaiveDate,
     /// Predictions that met their outcome.
-    pub n: u64,
+    pub(crate) n: u64,
     /// Expected calibration error over ten equally wide bins. Of few predictions it is large by chance:
     /// with 100, near .09 though all is well.
-    pub ece: f64,
+    pub(crate) ece: f64,
     /// Mean prediction.
-    pub predicted: f64,
+    pub(crate) predicted: f64,
     /// Share of successes.
-    pub actual: Rate,
+    pub(crate) actual: Rate,
 }
 
 /// How often the intervals of a week's predictions held.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct CoverageWeek {
+pub(crate) struct CoverageWeek {
     /// Its Monday.
-    pub week: NaiveDate,
+    pub(crate) week: NaiveDate,
     /// Of what.
-    pub target: Target,
+    pub(crate) target: Target,
     /// Intervals that were to hold 80 %.
-    pub held_80: Rate,
+    pub(crate) held_80: Rate,
     /// Intervals that were to hold 90 %.
-    pub held_90: Rate,
+    pub(crate) held_90: Rate,
 }
 
 /// The calibration of all days and of each week.

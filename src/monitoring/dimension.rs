@@ -34,7 +34,7 @@ const MAX_NAME_CHARS: usize = 80;
 
 impl Dimension {
     /// All of them, in order.
-    pub const ALL: [Self; DIMENSIONS] = [
+    pub(crate) const ALL: [Self; DIMENSIONS] = [
         Self::Agent,
         Self::Model,
         Self::Language,
@@ -45,7 +45,7 @@ impl Dimension {
     ];
 
     /// Its name in sentences.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Agent => "agent",
             Self::Model => "model",
@@ -83,7 +83,7 @@ pub struct SliceKey {
 
 impl SliceKey {
     /// The name of all values beyond the first so many.
-    pub const OTHER: &'static str = "(other)";
+    pub(crate) const OTHER: &'static str = "(other)";
 
     /// The generations whose `dimension` is `value`.
     pub fn new(dimension: Dimension, value: impl Into<String>) -> Self {

@@ -1,9 +1,8 @@
-//! What one sees of it: figures to steer by, calibration, drift, patterns, alerts.
+//! Monitoring: KPIs, calibration, drift, subgroups, alerts and the dashboard.
 //!
-//! A [`Monitor`] takes in the same records as the store and keeps sums by day and slice: what a report
-//! costs hangs on the days and slices that are kept, not on how much has ever happened, and its memory is
-//! bounded. [`Monitor::analytics`] puts together what there is to see; [`Alerts`] says what an operator
-//! should know.
+//! A [`Monitor`] reads the records of the store and keeps sums by day and slice: the cost of a report depends on the days
+//! and slices kept, not on the number of generations, and memory is bounded. [`Monitor::analytics`] returns the report;
+//! [`Alerts`] evaluates rules on it.
 //!
 //! ```
 //! use devmatrix_ml::event::GenerationEvent;
@@ -19,7 +18,7 @@
 //! }
 //! let seen = monitor.analytics("2025-03-02T10:00:00Z".parse().unwrap(), &ModelFacts::default());
 //! assert_eq!(seen.kpi(KpiName::SuccessRate).unwrap().value, Some(0.75));
-//! assert_eq!(seen.slices[0].figures.success.n, 100); // agent backend
+//! assert_eq!(seen.total.success.n, 100);
 //! # Ok::<(), devmatrix_ml::Error>(())
 //! ```
 
@@ -42,20 +41,27 @@ mod slices;
 mod subgroups;
 mod vocabulary;
 
-pub use alerts::{Alert, AlertRule, AlertSink, AlertState, Alerts, HostFacts, LogSink, Signal};
-pub use analytics::{
-    Analytics, Average, CategoryDistribution, CategoryShare, DataDistribution, Figures, Kpi, KpiName,
-    ModelFacts, ModelImportance, ModelPerformance, NumberDistribution, NumberScores, Period,
-    PredictionAccuracy, Rate, Recording, RoutingShare, SliceAccuracy, SliceFigures, SuccessScores,
-    VersionSummary,
+pub use alerts::{Alert, AlertRule, AlertSink, AlertState, Alerts, HostFacts, Signal};
+pub use analytics::{Analytics, Average, Figures, Kpi, KpiName, ModelFacts, Rate};
+#[cfg(feature = "dashboard")]
+pub(crate) use analytics::{
+    CategoryDistribution, DataDistribution, ModelImportance, ModelPerformance, NumberScores, Period,
+    Recording, RoutingShare, SliceAccuracy, SliceFigures, SuccessScores, VersionSummary,
 };
-pub use calibration::{Calibration, CalibrationWeek, CoverageWeek};
+#[cfg(feature = "dashboard")]
+pub(crate) use calibration::{Calibration, CalibrationWeek, CoverageWeek};
 pub use dimension::{Dimension, SliceKey};
-pub use drift::{BernoulliCusum, CbpeEstimate, ChangeSize, DriftKind, Finding, RateChange, Severity};
+#[cfg(feature = "dashboard")]
+pub(crate) use drift::CbpeEstimate;
+pub use drift::{DriftKind, Finding, Severity};
 pub use options::MonitorOptions;
 pub use shared::SharedMonitor;
-pub use slices::WorstSlice;
+#[cfg(feature = "dashboard")]
+pub(crate) use slices::WorstSlice;
 pub use subgroups::{Condition, Subgroup};
+
+#[cfg(all(test, feature = "simulate"))]
+mod tests;
 
 use crate::error::{Error, Result};
 use crate::event::{Completion, Fact, Record, Started};
@@ -66,7 +72,7 @@ use aggregates::{NUMBERS, NumberCell, Scored, SuccessCell};
 use chrono::{DateTime, Utc};
 use days::Days;
 use dimension::Names;
-use drift::{Drift, END_NUMBERS, FeatureWatch, START_NUMBERS, at_end, at_start};
+use drift::{Context, Drift, END_NUMBERS, FeatureWatch, START_NUMBERS, at_end, at_start};
 use generation::{Generation, Parts, Start};
 use recent::{Evaluated, Recent};
 use serde::{Deserialize, Serialize};
@@ -77,20 +83,20 @@ use subgroups::Patterns;
 use vocabulary::Words;
 
 /// The kind of a monitor's bytes.
-const KIND: &str = "monitor-3";
+const KIND: &str = "monitor-4";
 /// A monitor's bytes are not read beyond this many.
 const MAX_BYTES: usize = 1 << 30;
-/// Versions of each model whose record is kept.
+/// Versions of each model whose scores are kept.
 const VERSIONS: usize = 32;
 /// Hours in which starts are counted: five weeks.
 const HOURS: usize = 35 * 24;
 const MICROS_A_DAY: i64 = 86_400_000_000;
 
-/// Sums over generations by day and slice, and what watches them; see the [module](self).
+/// Sums over generations by day and slice, with the drift detectors; see the [module](self).
 ///
-/// What it shows is a function of the set of records taken in as long as a generation is
-/// [remembered](MonitorOptions::remember_days): each is counted once, on the day on which it started,
-/// with its latest feedback. Drift and patterns hang on the order in which outcomes came.
+/// Its figures are a function of the set of records as long as a generation is
+/// [remembered](MonitorOptions::remember_days): each is counted once, on the day on which it started, with its latest
+/// feedback. Drift and subgroups depend on the order of the outcomes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Monitor {
     #[serde(deserialize_with = "verified")]
@@ -98,7 +104,7 @@ pub struct Monitor {
     names: Names,
     words: Words,
     generations: ByHash<Generation>,
-    /// The same in the order in which they were first heard of, with when.
+    /// Their ids by the time of their first record.
     order: VecDeque<(i64, u64)>,
     days: Days,
     /// Predictions of success by version.
@@ -113,7 +119,7 @@ pub struct Monitor {
     flow: Flow,
 }
 
-/// How much comes, and when it last came.
+/// Ingestion health.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 struct Flow {
     records: u64,
@@ -130,12 +136,12 @@ struct Flow {
 }
 
 impl Monitor {
-    /// A monitor of nothing yet.
+    /// Creates an empty monitor.
     ///
     /// # Errors
     /// `InvalidInput` naming the option that is out of range.
     pub fn new(options: MonitorOptions) -> Result<Self> {
-        options.verify()?;
+        options.validate()?;
         Ok(Self {
             options,
             names: Names::default(),
@@ -154,12 +160,12 @@ impl Monitor {
         })
     }
 
-    /// Its options.
-    pub fn options(&self) -> &MonitorOptions {
+    /// Returns its options.
+    pub(crate) fn options(&self) -> &MonitorOptions {
         &self.options
     }
 
-    /// Takes in a fact, about a microsecond's work; taking it in again changes no figure.
+    /// Adds a record, in about a microsecond; adding it again changes no figure.
     pub fn observe(&mut self, record: &Record) {
         let known_at = record.known_at();
         let micros = known_at.timestamp_micros();
@@ -181,52 +187,52 @@ impl Monitor {
         }
         let after = At::of(&generation);
         self.recount(&before, &after);
-        self.judged(&mut generation, micros);
+        self.label(&mut generation, micros);
         self.generations.insert(id, generation);
         self.forget();
     }
 
-    /// Notes how long a prediction took on the host's side: for the figure of latency.
+    /// Records the latency of a prediction on the host's side.
     pub fn note_latency(&mut self, at: DateTime<Utc>, took: Duration) {
         if let Some(day) = self.noted_day(at) {
             day.latency.add(took.as_secs_f64() * 1e3);
         }
     }
 
-    /// Notes that the host started so many generations, recorded or not: for the share recorded.
+    /// Records that the host started so many generations, recorded or not, for the share recorded.
     pub fn host_started(&mut self, at: DateTime<Utc>, generations: u64) {
         if let Some(day) = self.noted_day(at) {
             day.host_started = day.host_started.saturating_add(generations);
         }
     }
 
-    /// Looks for patterns where enough outcomes have come since the last time: some tens of milliseconds
-    /// at most, however much has ever happened. Best called at night, or before a report.
+    /// Searches for subgroups where enough outcomes have come since the last search, in some tens of milliseconds at most.
+    /// Call it in the nightly job, or before a report.
     pub fn review(&mut self, now: DateTime<Utc>) {
         self.subgroups.review(&self.recent, &self.names, &self.words, &self.options, now);
     }
 
-    /// The changes found so far, the oldest first: what [`Analytics::drift`] shows, without a report.
+    /// Returns the drift findings, the oldest first, as [`Analytics::drift`] has them.
     pub fn findings(&self) -> &[Finding] {
         self.drift.findings()
     }
 
-    /// All that there is to see at `now`.
+    /// Returns the report at `now`.
     pub fn analytics(&self, now: DateTime<Utc>, models: &ModelFacts) -> Analytics {
         analytics::report(self, now, models)
     }
 
-    /// The monitor as bytes, so that a start need not read all events.
+    /// Returns the monitor as bytes, so that a start need not read all events.
     ///
     /// # Errors
     /// `Internal` where it cannot be written.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         let payload = postcard::to_stdvec(self)
-            .map_err(|e| Error::internal("a monitor could not be written").with_source(e))?;
+            .map_err(|e| Error::internal("the monitor cannot be written").with_source(e))?;
         envelope::seal(KIND, &payload)
     }
 
-    /// A monitor from bytes that [`to_bytes`](Self::to_bytes) made.
+    /// Reads a monitor from the bytes of [`to_bytes`](Self::to_bytes).
     ///
     /// # Errors
     /// `Corrupt` or `Incompatible` for other bytes, `InvalidInput` for options out of range.
@@ -234,11 +240,11 @@ impl Monitor {
         let payload = envelope::open(bytes, KIND, MAX_BYTES)?;
         let monitor: Self = postcard::from_bytes(payload)
             .map_err(|e| Error::corrupt("the monitor's bytes cannot be read").with_source(e))?;
-        monitor.options.verify()?;
+        monitor.options.validate()?;
         Ok(monitor)
     }
 
-    /// The day of what a host notes. A clock far ahead of the records does not push their days out.
+    /// Returns the day of a host's own counts. A clock far ahead of the records does not push their days out.
     fn noted_day(&mut self, at: DateTime<Utc>) -> Option<&mut days::Day> {
         let (day, most) = (day_of(at.timestamp_micros()), self.options.days);
         let last = self.flow.last_start.map(day_of);
@@ -272,7 +278,7 @@ impl Monitor {
         let numbers = at_start(started, predicted);
         if self.starts.add(&numbers, Some(&values), micros, self.options.window) {
             let found = self.starts.close(&START_NUMBERS, &self.names, &self.options, known_at);
-            self.drift.tell(found);
+            self.drift.add(found);
             let first = self.days.first().unwrap_or(0);
             self.starts.prune(first);
             self.ends.prune(first);
@@ -291,11 +297,11 @@ impl Monitor {
         let values = generation.start().map(|start| start.values);
         if self.ends.add(&at_end(end), values.as_ref(), micros, self.options.window) {
             let found = self.ends.close(&END_NUMBERS, &self.names, &self.options, known_at);
-            self.drift.tell(found);
+            self.drift.add(found);
         }
     }
 
-    /// Takes back what a generation showed, where that has changed, and adds what it shows now.
+    /// Subtracts the former contribution of a generation, where it has changed, and adds the new one.
     fn recount(&mut self, before: &At, after: &At) {
         let (mut old, mut new) = (before.parts, after.parts);
         if before.place == after.place {
@@ -322,8 +328,8 @@ impl Monitor {
         }
     }
 
-    /// Hands a first outcome to what watches outcomes; a revised one only corrects it.
-    fn judged(&mut self, generation: &mut Generation, micros: i64) {
+    /// Passes a first outcome to the drift detectors; a revised one only corrects it.
+    fn label(&mut self, generation: &mut Generation, micros: i64) {
         let (Some(start), Some(success)) = (generation.start(), generation.success()) else { return };
         if let Some(place) = generation.place {
             self.recent.revise(place, success);
@@ -339,10 +345,11 @@ impl Monitor {
             predicted: start.success.map_or(f32::NAN, |(predicted, _)| predicted as f32),
         };
         generation.place = Some(self.recent.push(row, self.options.recent));
-        self.drift.observe(&row, &self.recent, &self.names, &self.options);
+        let context = Context { recent: &self.recent, names: &self.names, options: &self.options };
+        self.drift.update(&row, &context);
     }
 
-    /// Forgets generations that are too old or too many.
+    /// Drops generations that are too old or too many.
     fn forget(&mut self) {
         let oldest = self.flow.now - i64::from(self.options.remember_days) * MICROS_A_DAY;
         while let Some((first_heard, id)) = self.order.front().copied()
@@ -355,7 +362,7 @@ impl Monitor {
     }
 }
 
-/// What a generation shows, and where it counts.
+/// The contribution of a generation, and where it counts.
 struct At {
     place: Option<(i32, dimension::Values)>,
     parts: Parts,
@@ -375,7 +382,7 @@ impl At {
     }
 }
 
-/// Leaves in both only what differs, so that what stays as it is need not be touched.
+/// Leaves in both only the parts that differ.
 fn leave_out_common(old: &mut Parts, new: &mut Parts) {
     if old.start == new.start {
         (old.start, new.start) = (None, None);
@@ -393,7 +400,7 @@ fn leave_out_common(old: &mut Parts, new: &mut Parts) {
     }
 }
 
-/// The sums of a version; of too many versions, the oldest goes.
+/// Returns the sums of a version; of too many versions, the oldest is dropped.
 fn newest<T: Default>(versions: &mut BTreeMap<u64, T>, version: u64) -> &mut T {
     if versions.len() >= VERSIONS && !versions.contains_key(&version) {
         versions.pop_first();

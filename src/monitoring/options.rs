@@ -1,10 +1,10 @@
-//! What can be set of a monitor.
+//! Options of a monitor.
 
 use crate::error::{Result, in_range};
 use crate::verify::Verify;
 use serde::{Deserialize, Serialize};
 
-/// What can be set of a monitor; verified by [`Monitor::new`](super::Monitor::new).
+/// Options of a monitor; validated by [`Monitor::new`](super::Monitor::new).
 ///
 /// ```
 /// use devmatrix_ml::monitoring::{Monitor, MonitorOptions};
@@ -14,14 +14,14 @@ use serde::{Deserialize, Serialize};
 /// assert!(error.to_string().contains("false_alarms is NaN"));
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct MonitorOptions {
     /// Days that are kept, 7 to 3,650.
     pub days: u32,
-    /// Days that the figures to steer by look back, 1 to 365.
+    /// Days of the KPIs, 1 to 365.
     pub kpi_days: u32,
-    /// First days whose rate of regenerations is what they would have been without predictions, 1 to 365.
+    /// First days whose rate of regenerations is the baseline without predictions, 1 to 365.
     pub baseline_days: u32,
     /// Values of each dimension that are told apart, 1 to 1,000; later ones are put together.
     pub values: u16,
@@ -29,23 +29,24 @@ pub struct MonitorOptions {
     pub remember_days: u32,
     /// Generations that are remembered at most, 100 to 10,000,000; of more, the oldest are forgotten.
     pub remember: usize,
-    /// Newest outcomes in which drift is located and patterns are sought, 1,000 to 1,000,000.
+    /// Newest outcomes for slice attribution and subgroup discovery, 1,000 to 1,000,000.
     pub recent: usize,
-    /// False alarms that are to be expected of each monitored set in 10,000 events where nothing changes,
-    /// 0.001 to 10. The sets are: the outcomes of all slices, the features, the loss of the models.
+    /// Expected false alarms of each kind of drift in 10,000 events without change, 0.001 to 10. The kinds are: outcomes of
+    /// all slices, features, log loss. More finds changes sooner; `DEVMATRIX_RUNS=100 cargo test --release --test
+    /// drift_detection -- --nocapture` measures both.
     pub false_alarms: f64,
-    /// The fall of a success rate that is looked for, 0.02 to 0.3: larger ones are found sooner, much
-    /// smaller ones not at all.
+    /// The change of a success rate that the CUSUM is tuned to, 0.02 to 0.3: larger ones are found sooner, much smaller
+    /// ones not at all.
     pub success_fall: f64,
-    /// Outcomes of a slice before its rate is watched, 50 to 100,000.
+    /// Outcomes of a slice before its rate is monitored, 50 to 100,000.
     pub least_outcomes: u32,
     /// Events whose features are compared with those before, 100 to 100,000.
     pub window: u32,
-    /// Population stability index below which a feature's change is too small to tell, 0 to 10.
+    /// Population stability index (PSI) below which a change of a feature is not reported, 0 to 10.
     pub least_psi: f64,
-    /// Patterns that are to be expected where there are none, in each 20,000 outcomes, 0.0001 to 1.
+    /// Expected false subgroups in each 20,000 outcomes, 0.0001 to 1.
     pub false_patterns: f64,
-    /// Outcomes that come in before patterns are sought again, 200 to 100,000.
+    /// Outcomes between searches for subgroups, 200 to 100,000.
     pub pattern_block: u32,
 }
 
@@ -72,16 +73,13 @@ impl Default for MonitorOptions {
 
 impl Verify for MonitorOptions {
     fn verify(&self) -> Result<()> {
-        Self::verify(self)
+        self.validate()
     }
 }
 
 impl MonitorOptions {
-    /// Ranges are written positively, so that NaN is in none.
-    ///
-    /// # Errors
-    /// `InvalidInput` naming the option and its value.
-    pub fn verify(&self) -> Result<()> {
+    /// Checks every range; NaN is in none.
+    pub(crate) fn validate(&self) -> Result<()> {
         in_range("days", f64::from(self.days), 7.0, 3650.0)?;
         in_range("kpi_days", f64::from(self.kpi_days), 1.0, 365.0)?;
         in_range("baseline_days", f64::from(self.baseline_days), 1.0, 365.0)?;

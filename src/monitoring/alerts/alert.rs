@@ -1,43 +1,43 @@
-//! What an operator is told.
+//! Alerts.
 
 use crate::monitoring::drift::Severity;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// Something that an operator should know, or that has passed.
+/// An open or resolved alert.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Alert {
-    /// The name of the rule that gave it.
+    /// The name of its rule.
     pub rule: String,
-    /// What it is about: a figure, a slice, a feature.
+    /// Its subject: a KPI, a slice, a feature.
     pub subject: String,
-    /// How much it matters.
+    /// Its severity.
     pub severity: Severity,
-    /// Whether it is open or has passed.
+    /// Its state.
     pub state: AlertState,
-    /// Since when it has been open.
+    /// When it opened.
     pub since: DateTime<Utc>,
-    /// When this was said.
+    /// When it was sent.
     pub at: DateTime<Utc>,
-    /// The figure, where it is about one.
+    /// The value of the signal, if it has one.
     pub value: Option<f64>,
-    /// The limit that it crossed.
+    /// The threshold that it crossed.
     pub limit: Option<f64>,
-    /// All that in a sentence.
+    /// The alert in a sentence.
     pub text: String,
-    /// What to do about it.
+    /// Advice.
     pub advice: String,
 }
 
-/// Whether an alert is open.
+/// The state of an alert.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AlertState {
     /// It is open.
     Open,
-    /// It has passed.
+    /// It is resolved.
     Passed,
 }
 

@@ -1,4 +1,4 @@
-//! What an operator should be told, once, and when it has passed.
+//! Alerts: rules on the analytics, sent once when they open and once when they are resolved.
 
 mod alert;
 mod rule;
@@ -18,19 +18,18 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::Arc;
 
-/// Alerts that are remembered at most; of more, those that passed longest ago go first.
+/// Alerts that are remembered at most; of more, those resolved longest ago are dropped.
 const REMEMBERED: usize = 1_000;
 
-/// Where a host hears of alerts: a chat, a pager, a mail.
+/// A channel of the host for alerts: a chat, a pager, a mail.
 pub trait AlertSink: Send + Sync + Debug {
-    /// Takes an alert that was opened, said again, or has passed. It must not block for long; what fails
-    /// is the sink's to try again: it is not said a second time.
+    /// Takes an alert that has opened, is repeated, or is resolved. It must not block for long; retries are up to the sink.
     fn send(&self, alert: &Alert);
 }
 
 /// The default: alerts become `tracing` events of the target `devmatrix_ml::alerts`.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct LogSink;
+pub(crate) struct LogSink;
 
 impl AlertSink for LogSink {
     fn send(&self, alert: &Alert) {
@@ -49,7 +48,7 @@ impl AlertSink for LogSink {
     }
 }
 
-/// Rules over what the monitor shows, with what is open.
+/// Alert rules with their open alerts.
 ///
 /// ```
 /// use devmatrix_ml::clock::ManualClock;
@@ -58,10 +57,10 @@ impl AlertSink for LogSink {
 /// let clock = ManualClock::at("2025-03-05T09:00:00Z".parse()?);
 /// let mut alerts = Alerts::new(AlertRule::defaults(), Arc::new(clock))?;
 /// let mut host = HostFacts::default();
-/// host.last_training = Some("2025-03-03T02:00:00Z".parse()?); // two nights ago
+/// host.last_training = Some("2025-03-03T02:00:00Z".parse()?); // two days ago
 /// let opened = alerts.check(&mut Analytics::default(), &host);
 /// assert_eq!(opened[0].rule, "training missed");
-/// assert!(alerts.check(&mut Analytics::default(), &host).is_empty()); // said once
+/// assert!(alerts.check(&mut Analytics::default(), &host).is_empty()); // sent once
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
@@ -72,23 +71,23 @@ pub struct Alerts {
     states: BTreeMap<(String, String), State>,
 }
 
-/// One rule's view of one subject.
+/// The state of a rule for one subject.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 struct State {
     /// Checks in a row at which the limit was crossed.
     crossed: u32,
     open: Option<Alert>,
-    /// When it was last said.
-    said: Option<DateTime<Utc>>,
+    /// When it was last sent.
+    sent: Option<DateTime<Utc>>,
 }
 
 impl Alerts {
-    /// Alerts by `rules`, said to the log.
+    /// Creates alerts by `rules`, sent to the log.
     ///
     /// # Errors
     /// `InvalidInput` naming the rule and what is wrong with it.
     pub fn new(rules: Vec<AlertRule>, clock: Arc<dyn Clock>) -> Result<Self> {
-        rules.iter().try_for_each(AlertRule::verify)?;
+        rules.iter().try_for_each(AlertRule::validate)?;
         for (i, rule) in rules.iter().enumerate() {
             if rules[..i].iter().any(|other| other.name == rule.name) {
                 return Err(Error::invalid(format!("two alert rules are named {:?}", rule.name)));
@@ -97,20 +96,20 @@ impl Alerts {
         Ok(Self { rules, clock, sinks: vec![Arc::new(LogSink)], states: BTreeMap::new() })
     }
 
-    /// The same, said to `sink` too.
+    /// Adds a sink.
     #[must_use]
     pub fn with_sink(mut self, sink: Arc<dyn AlertSink>) -> Self {
         self.sinks.push(sink);
         self
     }
 
-    /// Looks at what there is to see: what has just opened, is said again or has passed is sent and
-    /// returned, and `seen` is told of all that is open.
-    pub fn check(&mut self, seen: &mut Analytics, host: &HostFacts) -> Vec<Alert> {
+    /// Evaluates the rules on `analytics`: alerts that opened, are repeated or are resolved are sent and returned; all open
+    /// ones are put into `analytics`.
+    pub fn check(&mut self, analytics: &mut Analytics, host: &HostFacts) -> Vec<Alert> {
         let now = self.clock.now();
-        let mut said = Vec::new();
+        let mut sent = Vec::new();
         for rule in &self.rules {
-            let found = readings(rule, seen, host, now);
+            let found = readings(rule, analytics, host, now);
             let gone: Vec<_> = (self.states.iter())
                 .filter(|((name, subject), state)| {
                     *name == rule.name && state.open.is_some() && !found.iter().any(|r| r.subject == *subject)
@@ -120,17 +119,17 @@ impl Alerts {
             for reading in found.into_iter().chain(gone) {
                 let key = (rule.name.clone(), reading.subject.clone());
                 let state = self.states.entry(key).or_default();
-                said.extend(state.take_in(rule, &reading, now));
+                sent.extend(state.take_in(rule, &reading, now));
             }
         }
-        self.states.retain(|_, state| state.open.is_some() || state.crossed > 0 || state.said.is_some());
+        self.states.retain(|_, state| state.open.is_some() || state.crossed > 0 || state.sent.is_some());
         self.bound();
-        said.iter().for_each(|alert| self.sinks.iter().for_each(|sink| sink.send(alert)));
-        seen.alerts = self.open();
-        said
+        sent.iter().for_each(|alert| self.sinks.iter().for_each(|sink| sink.send(alert)));
+        analytics.alerts = self.open();
+        sent
     }
 
-    /// What is open, the most severe first.
+    /// Returns the open alerts, the most severe first.
     pub fn open(&self) -> Vec<Alert> {
         let mut open: Vec<_> = self.states.values().filter_map(|state| state.open.clone()).collect();
         open.sort_by(|a, b| b.severity.cmp(&a.severity).then(a.since.cmp(&b.since)));
@@ -139,7 +138,7 @@ impl Alerts {
 
     fn bound(&mut self) {
         while self.states.len() > REMEMBERED {
-            let oldest = self.states.iter().min_by_key(|(_, state)| (state.open.is_some(), state.said));
+            let oldest = self.states.iter().min_by_key(|(_, state)| (state.open.is_some(), state.sent));
             let Some(key) = oldest.map(|(key, _)| key.clone()) else { return };
             self.states.remove(&key);
         }
@@ -147,10 +146,10 @@ impl Alerts {
 }
 
 impl State {
-    /// Opens, says again or closes; what is to be said.
+    /// Opens, repeats or resolves the alert; returns the alert to send.
     fn take_in(&mut self, rule: &AlertRule, reading: &Reading, now: DateTime<Utc>) -> Option<Alert> {
         let cool_down = TimeDelta::minutes(i64::from(rule.cool_down_minutes));
-        let cooled = self.said.is_none_or(|said| now - said >= cool_down);
+        let cooled = self.sent.is_none_or(|sent| now - sent >= cool_down);
         if let Some(open) = &mut self.open {
             if reading.has_passed(rule) {
                 let passed =
@@ -161,7 +160,7 @@ impl State {
             (open.value, open.at) = (reading.value, now);
             let again = rule.repeat && cooled;
             if again {
-                self.said = Some(now);
+                self.sent = Some(now);
             }
             return again.then(|| open.clone());
         }
@@ -171,7 +170,7 @@ impl State {
             return None;
         }
         let alert = reading.alert(rule, now);
-        self.said = Some(now);
+        self.sent = Some(now);
         self.open = Some(alert.clone());
         Some(alert)
     }

@@ -6,11 +6,11 @@ use crate::monitoring::analytics::KpiName;
 use crate::monitoring::drift::{DriftKind, Severity};
 use serde::{Deserialize, Serialize};
 
-/// When an operator is told of something.
+/// A rule that opens alerts.
 ///
-/// A figure opens an alert once it has been beyond `limit` at `checks` checks in a row, and the alert
-/// passes once the figure is back beyond `clear`: between the two nothing changes. After it was said it is
-/// not said again within `cool_down_minutes`, even if it passes and opens anew.
+/// An alert opens once the signal has been beyond `limit` at `checks` checks in a row, and is resolved once the signal is
+/// back beyond `clear` (hysteresis). It is not sent again within `cool_down_minutes`, even if it is resolved and opens
+/// again.
 ///
 /// ```
 /// use devmatrix_ml::monitoring::AlertRule;
@@ -22,55 +22,55 @@ use serde::{Deserialize, Serialize};
 /// # Ok::<(), serde_json::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct AlertRule {
     /// Its name, unlike all others.
     pub name: String,
-    /// What it looks at.
+    /// The signal.
     pub signal: Signal,
-    /// The limit, in the signal's unit; not looked at by signals that are events.
+    /// The threshold, in the signal's unit; events use it as their age in hours.
     pub limit: f64,
-    /// Where it has passed: on the right side of `limit`, or equal to it.
+    /// The threshold of resolution: on the good side of `limit`, or equal to it.
     pub clear: f64,
     /// Checks in a row, from 1.
     pub checks: u32,
-    /// Minutes in which it is not said again.
+    /// Minutes in which it is not sent again.
     pub cool_down_minutes: u32,
-    /// Whether it is said again after the cool-down while it is open.
+    /// Whether it is sent again after the cool-down while it is open.
     pub repeat: bool,
-    /// Fewer generations than this say nothing.
+    /// The least number of generations.
     pub least: u64,
-    /// How much it matters; findings of drift have their own severity, and count from this one on.
+    /// The severity; drift findings have their own, and count from this one on.
     pub severity: Severity,
 }
 
-/// What a rule looks at.
+/// The signal of a rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Signal {
-    /// A figure to steer by is below the limit; where it has an interval, all of it.
+    /// A KPI is below the limit; where it has an interval, all of it.
     KpiBelow(KpiName),
-    /// A figure to steer by is above the limit; where it has an interval, all of it.
+    /// A KPI is above the limit; where it has an interval, all of it.
     KpiAbove(KpiName),
     /// A finding of drift is younger than `limit` hours.
     Drift(DriftKind),
-    /// A pattern was confirmed less than `limit` hours ago.
+    /// A subgroup was confirmed less than `limit` hours ago.
     Subgroup,
-    /// A slice whose share of successes is further than `limit` from what was predicted, beyond chance.
+    /// A slice whose success rate is significantly further than `limit` from the predicted one.
     WorstSlice,
     /// The calibration error of the newest full week is above the limit.
     CalibrationError,
-    /// Intervals of 90 % of a number held less often than `limit` in the newest week, beyond chance.
+    /// The empirical coverage of 90 % intervals is significantly below `limit` in the newest week.
     CoverageBelow(Target),
-    /// The area under the curve that is to be expected of predictions without feedback is below the limit.
+    /// The estimated ROC AUC of predictions without feedback (CBPE) is below the limit.
     ExpectedAucBelow,
     /// Hours since the last training.
     HoursSinceTraining,
     /// Hours since the last outcome became known, while at least `least` generations have ended since.
     HoursWithoutFeedback,
-    /// The starts of the last 24 hours, as a share of what is usual, are below the limit.
+    /// The starts of the last 24 hours, as a share of the usual number, are below the limit.
     RecordRateBelow,
 }
 
@@ -91,12 +91,12 @@ impl Default for AlertRule {
 }
 
 impl AlertRule {
-    /// A rule of this name over `signal`, open beyond `limit` and passed beyond `clear`.
+    /// Creates a rule over `signal`, open beyond `limit` and resolved beyond `clear`.
     pub fn new(name: impl Into<String>, signal: Signal, limit: f64, clear: f64) -> Self {
         Self { name: name.into(), signal, limit, clear, ..Self::default() }
     }
 
-    /// Rules that fit most hosts.
+    /// Returns the default rules.
     pub fn defaults() -> Vec<Self> {
         use Severity::{Critical, Info, Warning};
         let rule = |name: &str, signal, limit, clear, severity, least| {
@@ -132,7 +132,7 @@ impl AlertRule {
             drift("concept changed", DriftKind::Concept, Warning),
             drift("feature changed", DriftKind::Feature, Info),
             drift("new value", DriftKind::NewCategory, Info),
-            rule("pattern", Signal::Subgroup, 72.0, 72.0, Info, 1),
+            rule("subgroup", Signal::Subgroup, 72.0, 72.0, Info, 1),
             rule("slice mispredicted", Signal::WorstSlice, 0.05, 0.03, Warning, 100),
             rule("calibration off", Signal::CalibrationError, 0.12, 0.10, Warning, 200),
             rule("time intervals too narrow", Signal::CoverageBelow(Target::Time), 0.8, 0.85, Warning, 100),
@@ -144,15 +144,12 @@ impl AlertRule {
                 Warning,
                 100,
             ),
-            rule("predictions hardly tell apart", Signal::ExpectedAucBelow, 0.6, 0.62, Warning, 200),
+            rule("low expected AUC", Signal::ExpectedAucBelow, 0.6, 0.62, Warning, 200),
         ]
     }
 
-    /// Checks what is out of range.
-    ///
-    /// # Errors
-    /// `InvalidInput` naming the rule and the value.
-    pub fn verify(&self) -> Result<()> {
+    /// Checks every range.
+    pub(super) fn validate(&self) -> Result<()> {
         let refuse = |what: String| Err(Error::invalid(format!("alert rule {:?}: {what}", self.name)));
         if self.name.is_empty() || self.name.len() > 200 {
             return Err(Error::invalid("an alert rule's name is empty or longer than 200 bytes"));
@@ -163,7 +160,7 @@ impl AlertRule {
         let in_order = if self.signal.is_low() { self.clear >= self.limit } else { self.clear <= self.limit };
         if !in_order {
             return refuse(format!(
-                "clear {} lies beyond limit {}: it would never pass",
+                "clear {} lies beyond limit {}: it would never be resolved",
                 self.clear, self.limit
             ));
         }

@@ -1,4 +1,4 @@
-//! What a rule reads from what the monitor shows.
+//! Signals of alert rules.
 
 use super::alert::{Alert, AlertState};
 use super::rule::{AlertRule, Signal};
@@ -7,7 +7,7 @@ use crate::monitoring::analytics::{Analytics, Kpi, KpiName};
 use crate::monitoring::drift::{Finding, Severity};
 use chrono::{DateTime, Utc};
 
-/// What only the host knows.
+/// Facts that only the host knows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HostFacts {
@@ -98,7 +98,8 @@ pub(super) fn readings(
         Signal::HoursSinceTraining => {
             let since = host.last_training.map(hours);
             let text = |hours: f64| format!("The last training was {hours:.0} hours ago.");
-            let advice = "See whether the host's scheduler ran and what `TrainingSchedule::claim` answered.";
+            let advice =
+                "Check whether the host's scheduler ran and what `TrainingSchedule::claim` returned.";
             since.map(|hours| Reading::new("training", hours, text(hours), advice)).into_iter().collect()
         }
         Signal::HoursWithoutFeedback => stalled(rule, seen, &hours).into_iter().collect(),
@@ -139,19 +140,20 @@ fn subgroups(seen: &Analytics, hours: &dyn Fn(DateTime<Utc>) -> f64) -> Vec<Read
 }
 
 fn worst(rule: &AlertRule, seen: &Analytics) -> Vec<Reading> {
-    let told = seen.worst_slices.iter().filter(|slice| slice.significant && slice.n >= rule.least);
-    let advice = "Do not lean on its predictions; see whether its tasks are recorded as others are.";
-    told.map(|slice| Reading::new(slice.slice.to_string(), slice.gap.abs(), slice.text.clone(), advice))
+    let significant = seen.worst_slices.iter().filter(|slice| slice.significant && slice.n >= rule.least);
+    let advice = "Do not rely on its predictions; check whether its tasks are recorded as others are.";
+    significant
+        .map(|slice| Reading::new(slice.slice.to_string(), slice.gap.abs(), slice.text.clone(), advice))
         .collect()
 }
 
 fn calibration(rule: &AlertRule, seen: &Analytics) -> Option<Reading> {
     let week = seen.calibration.weeks.iter().rev().find(|week| week.n >= rule.least)?;
     let text = format!(
-        "In the week of {} predictions said {:.0} % and {:.0} % came: calibration error {:.3}.",
+        "In the week of {}: observed {:.0} % vs predicted {:.0} %, calibration error {:.3}.",
         week.week,
-        week.predicted * 100.0,
         week.actual.value.unwrap_or(0.0) * 100.0,
+        week.predicted * 100.0,
         week.ece
     );
     Some(Reading::new("calibration", week.ece, text, "Retrain: training calibrates on the newest outcomes."))
@@ -162,7 +164,7 @@ fn coverage(rule: &AlertRule, seen: &Analytics, target: Target) -> Option<Readin
     let week = of_target.into_iter().find(|week| week.held_90.n >= rule.least)?;
     let share = week.held_90.value?;
     let text = format!(
-        "Of the 90 % intervals of {target} {:.0} % held in the week of {}.",
+        "The empirical coverage of the 90 % intervals of {target} is {:.0} % in the week of {}.",
         share * 100.0,
         week.week
     );
@@ -175,15 +177,10 @@ fn expected(rule: &AlertRule, seen: &Analytics) -> Option<Reading> {
     let estimate = seen.label_free.as_ref().filter(|estimate| estimate.predictions >= rule.least)?;
     let auc = estimate.auc?;
     let text = format!(
-        "Predictions since {} are likely to reach an area under the curve of {auc:.3}. {}",
+        "The estimated ROC AUC of predictions since {} is {auc:.3}. {}",
         estimate.from, estimate.caveat
     );
-    Some(Reading::new(
-        "expected area under the curve",
-        auc,
-        text,
-        "See which features have changed, and retrain.",
-    ))
+    Some(Reading::new("expected AUC", auc, text, "See which features have changed, and retrain."))
 }
 
 fn stalled(rule: &AlertRule, seen: &Analytics, hours: &dyn Fn(DateTime<Utc>) -> f64) -> Option<Reading> {
@@ -194,7 +191,7 @@ fn stalled(rule: &AlertRule, seen: &Analytics, hours: &dyn Fn(DateTime<Utc>) -> 
         "No feedback for {age:.0} hours, while {} generations ended.",
         seen.recording.ended_since_outcome
     );
-    Some(Reading::new("feedback", age, text, "See whether the host still passes feedback on."))
+    Some(Reading::new("feedback", age, text, "Check whether the host still passes feedback on."))
 }
 
 fn slow(rule: &AlertRule, seen: &Analytics) -> Option<Reading> {
@@ -204,5 +201,5 @@ fn slow(rule: &AlertRule, seen: &Analytics) -> Option<Reading> {
         "{} generations were recorded in the last 24 hours; {usual:.0} are usual on this weekday.",
         seen.recording.last_day
     );
-    Some(Reading::new("records", rate, text, "See whether the host records every generation."))
+    Some(Reading::new("records", rate, text, "Check whether the host records every generation."))
 }

@@ -1,6 +1,6 @@
-//! The figures to steer by.
+//! KPIs.
 
-use super::{Average, Rate};
+use super::{Average, Figures, Period, Rate};
 use crate::monitoring::aggregates::Cell;
 use crate::monitoring::histogram::Histogram;
 use crate::monitoring::moments::Z_90;
@@ -8,44 +8,43 @@ use crate::monitoring::{Monitor, day_of};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-/// A figure to steer by, over the last [`MonitorOptions::kpi_days`](crate::monitoring::MonitorOptions) days.
+/// A KPI over the last [`MonitorOptions::kpi_days`](crate::monitoring::MonitorOptions) days.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Kpi {
     /// Which.
     pub name: KpiName,
-    /// Its value; `None` where nothing tells.
+    /// Its value; `None` without data.
     pub value: Option<f64>,
     /// Its 90 % interval, where it has one.
     pub interval: Option<(f64, f64)>,
-    /// From how many generations it comes.
+    /// The number of generations.
     pub n: u64,
-    /// What it should reach.
+    /// The target, if any.
     pub target: Option<f64>,
-    /// Whether it does; `None` where there is no target or nothing tells.
+    /// Whether the target is met; `None` without target or data.
     pub met: Option<bool>,
-    /// What it was in as many days before; `None` where nothing tells.
+    /// Its value in as many days before; `None` without data.
     pub before: Option<f64>,
-    /// What comes without any model: of the accuracy, that of always saying what happens more often.
+    /// The baseline without a model: for accuracy, that of always predicting the majority class.
     #[serde(default)]
     pub baseline: Option<f64>,
 }
 
-/// Which figure.
+/// The name of a KPI.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum KpiName {
-    /// Outcomes on the predicted side of one half, a share; 0.80 is aimed at.
+    /// Outcomes on the predicted side of one half, a share; the target is 0.80.
     PredictionAccuracy,
-    /// Approved without modification, a share of what was judged; 0.85 is aimed at.
+    /// Approved without modification, a share of the labelled generations; the target is 0.85.
     SuccessRate,
-    /// Mean final quality, 0 to 10; 8.5 is aimed at.
+    /// Mean final quality, 0 to 10; the target is 8.5.
     Quality,
     /// Change of quality in points a week: the slope of a line through the days' means.
     QualityTrend,
-    /// Tries that were not needed: what the first days' rate of regenerations would have come to, less
-    /// those that there were.
+    /// Regenerations saved: expected by the rate of the first days minus actual.
     RegenerationsSaved,
     /// US dollars a generation.
     Cost,
@@ -55,93 +54,200 @@ pub enum KpiName {
     QualityPerDollar,
     /// Median seconds from the start to the approval.
     TimeToApproval,
-    /// Recorded, of the generations that the host says it started; 1 is aimed at.
+    /// Share recorded of the generations that the host started; the target is 1.
     RecordedShare,
-    /// The 99th percentile of milliseconds that a prediction took, as the host tells; below 100 is aimed
-    /// at.
+    /// The 99th percentile of milliseconds that a prediction took, as the host
+    /// measured; the target is below 100.
     PredictionLatency,
 }
 
-/// What each figure should reach, where it should; the last says whether it is a limit from above.
-fn target(name: KpiName) -> Option<(f64, bool)> {
-    match name {
-        KpiName::PredictionAccuracy => Some((0.80, false)),
-        KpiName::SuccessRate => Some((0.85, false)),
-        KpiName::Quality => Some((8.5, false)),
-        KpiName::RecordedShare => Some((1.0, false)),
-        KpiName::PredictionLatency => Some((100.0, true)),
-        _ => None,
+/// The row of a KPI: its value, its target and what the dashboard shows of it. A further KPI is a variant of [`KpiName`]
+/// and a row of [`KPIS`].
+#[cfg_attr(not(feature = "dashboard"), allow(dead_code, reason = "partly read by the dashboard alone"))]
+pub(crate) struct KpiRow {
+    name: KpiName,
+    pub(crate) title: &'static str,
+    pub(crate) unit: Unit,
+    target: Option<f64>,
+    pub(crate) less_is_better: bool,
+    value: fn(&Span) -> Figure,
+    /// The value of a day with its weight, for the weekly plot; `None` where days have none.
+    pub(crate) of_day: fn(&Period) -> Option<(f64, f64)>,
+}
+
+/// The unit of a KPI.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(not(feature = "dashboard"), allow(dead_code, reason = "read by the dashboard"))]
+pub(crate) enum Unit {
+    /// A share of 1.
+    Share,
+    /// A number with so many decimals.
+    Number(usize),
+    /// A signed number with so many decimals.
+    Signed(usize),
+    Dollars,
+    Seconds,
+    Milliseconds,
+}
+
+/// The KPIs in the order of [`KpiName`] and of the dashboard. The targets are those of the original design.
+static KPIS: [KpiRow; 11] = [
+    KpiRow {
+        target: Some(0.80),
+        of_day: |day| rate_of(&day.success.as_ref()?.accuracy),
+        ..row(KpiName::PredictionAccuracy, "Prediction accuracy", Unit::Share, |s| {
+            s.cell.success_scores().map_or_else(Figure::default, |scores| Figure::rate(&scores.accuracy))
+        })
+    },
+    KpiRow {
+        target: Some(0.85),
+        of_day: |day| rate_of(&day.figures.success),
+        ..row(KpiName::SuccessRate, "Approved unmodified", Unit::Share, |s| Figure::rate(&s.figures.success))
+    },
+    KpiRow {
+        target: Some(8.5),
+        of_day: |day| average_of(&day.figures.quality),
+        ..row(KpiName::Quality, "Quality, of 10", Unit::Number(2), |s| Figure::mean(&s.figures.quality))
+    },
+    row(KpiName::QualityTrend, "Quality trend a week", Unit::Signed(3), |s| slope(&s.quality)),
+    row(KpiName::RegenerationsSaved, "Regenerations saved", Unit::Number(0), |s| {
+        Figure::plain(s.expected, s.figures.generations)
+    }),
+    KpiRow {
+        less_is_better: true,
+        of_day: |day| average_of(&day.figures.cost_usd),
+        ..row(KpiName::Cost, "Cost a generation", Unit::Dollars, |s| Figure::mean(&s.figures.cost_usd))
+    },
+    KpiRow {
+        less_is_better: true,
+        of_day: |day| day.figures.cost_per_success_usd.map(|cost| (cost, day.figures.success.hits as f64)),
+        ..row(KpiName::CostPerSuccess, "Cost a success", Unit::Dollars, |s| {
+            Figure::plain(s.figures.cost_per_success_usd, s.figures.cost_usd.n)
+        })
+    },
+    KpiRow {
+        of_day: |day| {
+            let (quality, cost) = (&day.figures.quality, &day.figures.cost_usd);
+            let cost = cost.value.filter(|cost| *cost > 0.0)?;
+            quality.value.map(|value| (value / cost, cost * quality.n as f64))
+        },
+        ..row(KpiName::QualityPerDollar, "Quality a dollar", Unit::Number(1), |s| {
+            let (quality, cost) = (&s.figures.quality, &s.figures.cost_usd);
+            let per = quality.value.zip(cost.value.filter(|cost| *cost > 0.0));
+            Figure::plain(per.map(|(quality, cost)| quality / cost), quality.n.min(cost.n))
+        })
+    },
+    KpiRow {
+        less_is_better: true,
+        ..row(KpiName::TimeToApproval, "Median to approval", Unit::Seconds, |s| {
+            Figure::plain(s.approval.quantile(0.5), s.approval.n())
+        })
+    },
+    KpiRow {
+        target: Some(1.0),
+        ..row(KpiName::RecordedShare, "Recorded", Unit::Share, |s| {
+            s.recorded.as_ref().map_or_else(Figure::default, Figure::rate)
+        })
+    },
+    KpiRow {
+        target: Some(100.0),
+        less_is_better: true,
+        ..row(KpiName::PredictionLatency, "Prediction latency, p99", Unit::Milliseconds, |s| {
+            Figure::plain(s.latency.quantile(0.99), s.latency.n())
+        })
+    },
+];
+
+/// Returns a row without target and weekly plot, whose larger values are better.
+const fn row(name: KpiName, title: &'static str, unit: Unit, value: fn(&Span) -> Figure) -> KpiRow {
+    KpiRow { name, title, unit, target: None, less_is_better: false, value, of_day: |_| None }
+}
+
+impl KpiName {
+    /// Returns the row of the KPI.
+    #[cfg_attr(not(feature = "dashboard"), allow(dead_code, reason = "read by the dashboard"))]
+    pub(crate) fn row(self) -> &'static KpiRow {
+        &KPIS[self as usize]
     }
 }
 
-/// The figures over the last days, beside those of as many days before.
+fn rate_of(rate: &Rate) -> Option<(f64, f64)> {
+    rate.value.map(|value| (value, rate.n as f64))
+}
+
+fn average_of(average: &Average) -> Option<(f64, f64)> {
+    average.value.map(|value| (value, average.n as f64))
+}
+
+/// Returns the KPIs of the last days, with those of as many days before.
 pub(super) fn kpis(monitor: &Monitor, now: DateTime<Utc>) -> Vec<Kpi> {
     let last = day_of(now.timestamp_micros());
     let days = monitor.options.kpi_days as i32;
     let span = |until: i32| Span::of(monitor, until - days + 1, until);
     let (recent, before) = (span(last), span(last - days));
-    let names = [
-        KpiName::PredictionAccuracy,
-        KpiName::SuccessRate,
-        KpiName::Quality,
-        KpiName::QualityTrend,
-        KpiName::RegenerationsSaved,
-        KpiName::Cost,
-        KpiName::CostPerSuccess,
-        KpiName::QualityPerDollar,
-        KpiName::TimeToApproval,
-        KpiName::RecordedShare,
-        KpiName::PredictionLatency,
-    ];
-    let of = |name| {
-        let (found, target) = (recent.figure(name), target(name));
-        let met = found.value.zip(target).map(
-            |(value, (target, from_above))| {
-                if from_above { value < target } else { value >= target }
-            },
-        );
+    let of = |row: &KpiRow| {
+        let found = (row.value)(&recent);
+        let met = found
+            .value
+            .zip(row.target)
+            .map(|(value, target)| if row.less_is_better { value < target } else { value >= target });
         Kpi {
-            name,
+            name: row.name,
             value: found.value,
             interval: found.interval,
             n: found.n,
-            target: target.map(|(target, _)| target),
+            target: row.target,
             met,
-            before: before.figure(name).value,
-            baseline: recent.baseline(name),
+            before: (row.value)(&before).value,
+            baseline: recent.baseline(row.name),
         }
     };
-    names.map(of).into()
+    KPIS.iter().map(of).collect()
 }
 
-/// Recorded, of the generations that the host says it started, on days on which it says so.
+/// Returns the share recorded of the generations that the host started, on days with such a count.
 pub(super) fn recorded_share(monitor: &Monitor, from: i32, until: i32) -> Option<Rate> {
-    let told = monitor.days.between(from, until).filter(|(_, day)| day.host_started > 0);
-    let (recorded, started) = told.fold((0, 0_u64), |(recorded, started), (_, day)| {
+    let counted = monitor.days.between(from, until).filter(|(_, day)| day.host_started > 0);
+    let (recorded, started) = counted.fold((0, 0_u64), |(recorded, started), (_, day)| {
         let n = day.all.generations.max(0) as u64;
         (recorded + n.min(day.host_started), started.saturating_add(day.host_started))
     });
     (started > 0).then(|| Rate::of(recorded, started))
 }
 
-/// Some days put together.
-struct Span {
+/// Sums over some days.
+pub(crate) struct Span {
     cell: Cell,
+    figures: Figures,
     latency: Histogram,
     approval: Histogram,
     recorded: Option<Rate>,
     /// Each day's mean quality, with its day and how many.
     quality: Vec<(f64, f64, f64)>,
-    /// Regenerations that the first days' rate would have come to; `None` of those days themselves.
+    /// Regenerations saved against the rate of the first days; `None` in those days.
     expected: Option<f64>,
 }
 
-/// A figure without its target.
-#[derive(Default)]
-struct Figure {
+/// A value with its interval and number of generations.
+#[derive(Debug, Default)]
+pub(crate) struct Figure {
     value: Option<f64>,
     interval: Option<(f64, f64)>,
     n: u64,
+}
+
+impl Figure {
+    fn rate(rate: &Rate) -> Self {
+        Self { value: rate.value, interval: rate.value.map(|_| rate.interval), n: rate.n }
+    }
+
+    fn mean(mean: &Average) -> Self {
+        Self { value: mean.value, interval: mean.interval, n: mean.n }
+    }
+
+    fn plain(value: Option<f64>, n: u64) -> Self {
+        Self { value, interval: None, n }
+    }
 }
 
 impl Span {
@@ -160,34 +266,8 @@ impl Span {
             let counted = monitor.days.sum(from.max(over + 1), until);
             rate * counted.tries().0 as f64 - counted.tries().1 as f64
         });
-        Self { cell, latency, approval, recorded: recorded_share(monitor, from, until), quality, expected }
-    }
-
-    fn figure(&self, name: KpiName) -> Figure {
-        let figures = self.cell.figures();
-        let rate =
-            |rate: Rate| Figure { value: rate.value, interval: rate.value.map(|_| rate.interval), n: rate.n };
-        let mean = |mean: Average| Figure { value: mean.value, interval: mean.interval, n: mean.n };
-        let plain = |value: Option<f64>, n: u64| Figure { value, interval: None, n };
-        let cost = figures.cost_usd;
-        match name {
-            KpiName::PredictionAccuracy => {
-                self.cell.success_scores().map_or_else(Figure::default, |scores| rate(scores.accuracy))
-            }
-            KpiName::SuccessRate => rate(figures.success),
-            KpiName::Quality => mean(figures.quality),
-            KpiName::QualityTrend => slope(&self.quality),
-            KpiName::RegenerationsSaved => plain(self.expected, figures.generations),
-            KpiName::Cost => mean(cost),
-            KpiName::CostPerSuccess => plain(figures.cost_per_success_usd, cost.n),
-            KpiName::QualityPerDollar => {
-                let per = figures.quality.value.zip(cost.value.filter(|cost| *cost > 0.0));
-                plain(per.map(|(quality, cost)| quality / cost), figures.quality.n.min(cost.n))
-            }
-            KpiName::TimeToApproval => plain(self.approval.quantile(0.5), self.approval.n()),
-            KpiName::RecordedShare => self.recorded.map_or_else(Figure::default, rate),
-            KpiName::PredictionLatency => plain(self.latency.quantile(0.99), self.latency.n()),
-        }
+        let (figures, recorded) = (cell.figures(), recorded_share(monitor, from, until));
+        Self { cell, figures, latency, approval, recorded, quality, expected }
     }
 
     fn baseline(&self, name: KpiName) -> Option<f64> {
@@ -196,7 +276,7 @@ impl Span {
     }
 }
 
-/// The slope of a weighted line through (day, mean, weight), a week, with its interval.
+/// Returns the slope of a weighted line through (day, mean, weight), a week, with its interval.
 fn slope(days: &[(f64, f64, f64)]) -> Figure {
     let weight: f64 = days.iter().map(|(_, _, w)| w).sum();
     if days.len() < 3 || weight <= 0.0 {
@@ -217,7 +297,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_trend_is_that_of_a_line() {
+    fn rows_are_in_order_and_a_trend_is_a_slope() {
+        assert!(KPIS.iter().enumerate().all(|(at, row)| row.name as usize == at));
         let days: Vec<_> = (0..14).map(|day| (f64::from(day), 7.0 + 0.1 * f64::from(day), 5.0)).collect();
         let found = slope(&days);
         assert!((found.value.unwrap() - 0.7).abs() < 1e-9 && found.n == 70);

@@ -10,54 +10,51 @@ use std::collections::BTreeMap;
 
 /// How good a model was in training, and how good it has been since.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct ModelPerformance {
+pub(crate) struct ModelPerformance {
     /// The model's name.
-    pub model: String,
+    pub(crate) model: String,
     /// The version.
-    pub version: u64,
+    pub(crate) version: u64,
     /// Whether it is the one in production.
-    pub in_production: bool,
+    pub(crate) in_production: bool,
     /// When it was registered; `None` where the registry was not asked.
-    pub created_at: Option<DateTime<Utc>>,
+    pub(crate) created_at: Option<DateTime<Utc>>,
     /// What was measured in training, on rows that it had not seen.
-    pub training: BTreeMap<String, f64>,
+    pub(crate) training: BTreeMap<String, f64>,
     /// How good its predictions of success have been.
-    pub success: Option<SuccessScores>,
+    pub(crate) success: Option<SuccessScores>,
     /// How good its predictions of a number have been.
-    pub number: Option<NumberScores>,
+    pub(crate) number: Option<NumberScores>,
 }
 
 /// What a model looks at.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct ModelImportance {
+pub(crate) struct ModelImportance {
     /// The model's name.
-    pub model: String,
+    pub(crate) model: String,
     /// The version in production.
-    pub version: u64,
+    pub(crate) version: u64,
     /// Features with how much their splits lessened the loss in training, as shares, the largest first.
-    pub features: Vec<(String, f64)>,
+    pub(crate) features: Vec<(String, f64)>,
     /// By how much those shares differ from the version before, the largest change first.
-    pub changes: Vec<(String, f64)>,
+    pub(crate) changes: Vec<(String, f64)>,
 }
 
 /// A version of a model as the registry has it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct VersionSummary {
+pub(crate) struct VersionSummary {
     /// The model's name.
-    pub model: String,
+    pub(crate) model: String,
     /// The version.
-    pub version: u64,
+    pub(crate) version: u64,
     /// Where it stands.
-    pub stage: Stage,
+    pub(crate) stage: Stage,
     /// When it was registered.
-    pub created_at: DateTime<Utc>,
+    pub(crate) created_at: DateTime<Utc>,
     /// What was measured in training, on rows that it had not seen.
-    pub metrics: BTreeMap<String, f64>,
+    pub(crate) metrics: BTreeMap<String, f64>,
     /// Every verdict on it, in order.
-    pub verdicts: Vec<Verdict>,
+    pub(crate) verdicts: Vec<Verdict>,
 }
 
 /// What the registry knows of the models: read once for a report, so that making one does no I/O.
@@ -101,5 +98,5 @@ impl ModelFacts {
     }
 
     /// How many versions of a model are told of.
-    pub const MOST: usize = 30;
+    pub(super) const MOST: usize = 30;
 }

@@ -11,8 +11,8 @@ pub(super) fn section(analytics: &Analytics) -> Markup {
     let accuracy = &analytics.prediction_accuracy;
     html! {
         section aria-labelledby="accuracy" {
-            h2 #accuracy { "Are the predictions right?" }
-            p.lead { "Only what was said before a generation started counts, against what people did with it." }
+            h2 #accuracy { "Prediction quality" }
+            p.lead { "Predictions made before the start of a generation, compared with its label." }
             @if let Some(scores) = &accuracy.success { (summary(scores)) }
             div.wide {
                 (reliability(analytics))
@@ -27,8 +27,8 @@ pub(super) fn section(analytics: &Analytics) -> Markup {
 fn summary(scores: &SuccessScores) -> Markup {
     html! {
         p.lead data-scores="success" data-n=(scores.n) data-brier=[show::finite(scores.brier)] data-auc=[show::finite(scores.auc)] data-logloss=[show::finite(scores.logloss)] {
-            (show::count(scores.n)) " predictions met their outcome: "
-            (show::percent(scores.accuracy.value)) " on the right side of one half, area under the ROC curve "
+            (show::count(scores.n)) " labelled predictions: accuracy "
+            (show::percent(scores.accuracy.value)) ", ROC AUC "
             (show::number(scores.auc, 3)) ", Brier score " (show::number(scores.brier, 3)) ", log loss "
             (show::number(scores.logloss, 3)) ", calibration error " (show::number(scores.ece, 3)) "."
         }
@@ -39,13 +39,13 @@ fn summary(scores: &SuccessScores) -> Markup {
 fn reliability(analytics: &Analytics) -> Markup {
     let bins = &analytics.calibration.bins;
     if bins.is_empty() {
-        return missing("No reliability diagram: no prediction of success has met its outcome yet.");
+        return missing("No reliability diagram: no prediction of success is labelled yet.");
     }
     let square = Frame::new((0.0, 1.0), (0.0, 1.0));
     let frame = Frame { room: (44.0, 12.0, 26.0, 66.0), ..square };
     let most = bins.iter().map(|bin| bin.rows).max().unwrap_or(1).max(1) as f64;
     let plot = html! {
-        (frame.grid_y(&share_ticks(), "happened"))
+        (frame.grid_y(&share_ticks(), "observed"))
         (frame.labels_x(&share_ticks(), "predicted"))
         line.ideal x1=(px(frame.left())) y1=(px(frame.bottom())) x2=(px(frame.right())) y2=(px(frame.top())) {}
         @for bin in bins {
@@ -62,11 +62,11 @@ fn reliability(analytics: &Analytics) -> Markup {
             vec![said, came, show::percents(bin.interval), show::count(bin.rows as u64)]
         })
         .collect();
-    let told = rows.iter().map(|row| format!("predicted {}, happened {} of {}", row[0], row[1], row[3]));
+    let told = rows.iter().map(|row| format!("predicted {}, observed {} of {}", row[0], row[1], row[3]));
     let told = format!("Reliability diagram. {}.", told.collect::<Vec<_>>().join("; "));
-    let says = "On the dotted line what was said to happen 7 times in 10 does. Bars: how many predictions.";
-    let drawn = frame.draw("plot", "Predicted against happened, by predicted probability", &told, &plot);
-    let table = table(&["Predicted", "Happened", "90 % interval", "Predictions"], &rows);
+    let says = "Calibrated predictions lie on the dotted line. Bars: number of predictions.";
+    let drawn = frame.draw("plot", "Predicted vs observed, by predicted probability", &told, &plot);
+    let table = table(&["Predicted", "Observed", "90 % interval", "Predictions"], &rows);
     figure("Reliability", says, &drawn, &html! {}, &table)
 }
 
@@ -79,7 +79,7 @@ fn number(bin: &CalibrationBin) -> usize {
 fn weekly(weeks: &[CalibrationWeek]) -> Markup {
     let weeks: Vec<_> = weeks.iter().filter(|week| week.n > 0).collect();
     if weeks.len() < 2 {
-        return missing("Predicted against happened by week: two weeks with outcomes are needed.");
+        return missing("Predicted vs observed by week: two weeks with labels are needed.");
     }
     let frame = Frame::new(ends(weeks.len()), range(&weeks));
     let line = |of: fn(&CalibrationWeek) -> f64| -> Vec<_> {
@@ -107,18 +107,18 @@ fn weekly(weeks: &[CalibrationWeek]) -> Markup {
         })
         .collect();
     let told =
-        rows.iter().map(|row| format!("week from {}: predicted {}, happened {}", row[0], row[1], row[2]));
+        rows.iter().map(|row| format!("week from {}: predicted {}, observed {}", row[0], row[1], row[2]));
     let told = format!("Success by week. {}.", told.collect::<Vec<_>>().join("; "));
     let key = html! {
         ul.key {
             li { svg viewBox="0 0 22 10" aria-hidden="true" { path.said d="M0 5H22" {} } "predicted before" }
-            li { svg viewBox="0 0 22 10" aria-hidden="true" { path.came d="M0 5H22" {} } "happened, with its 90 % interval" }
+            li { svg viewBox="0 0 22 10" aria-hidden="true" { path.came d="M0 5H22" {} } "observed, with its 90 % interval" }
         }
     };
     let drawn = frame.draw("plot", "Predicted and actual success by week", &told, &plot);
-    let heads = ["Week from", "Predicted", "Happened", "90 % interval", "Calibration error", "Predictions"];
+    let heads = ["Week from", "Predicted", "Observed", "90 % interval", "Calibration error", "Predictions"];
     figure(
-        "Predicted against happened",
+        "Predicted vs observed",
         "Mean prediction and share approved unmodified, by week.",
         &drawn,
         &key,
@@ -130,7 +130,7 @@ fn weekly(weeks: &[CalibrationWeek]) -> Markup {
 pub(super) fn slices(slices: &[SliceAccuracy], is_bad: impl Fn(&SliceAccuracy) -> bool) -> Markup {
     let known: Vec<_> = slices.iter().filter_map(|s| Some((s, s.success.as_ref()?))).collect();
     if known.is_empty() {
-        return missing("No slices: no prediction of success has met its outcome yet.");
+        return missing("No slices: no prediction of success is labelled yet.");
     }
     let ends = known.iter().flat_map(|(_, s)| [s.predicted, s.actual.value.unwrap_or(s.predicted)]);
     let (low, high) = ends.fold((1.0_f64, 0.0_f64), |(low, high), share| (low.min(share), high.max(share)));
@@ -141,13 +141,13 @@ pub(super) fn slices(slices: &[SliceAccuracy], is_bad: impl Fn(&SliceAccuracy) -
     let frame = Frame::new(ends, ends);
     let most = known.iter().map(|(_, scores)| scores.n).max().unwrap_or(1).max(1) as f64;
     let plot = html! {
-        (frame.grid_y(&tenths(frame.y), "happened"))
+        (frame.grid_y(&tenths(frame.y), "observed"))
         (frame.labels_x(&tenths(frame.x), "predicted"))
         line.ideal x1=(px(frame.left())) y1=(px(frame.bottom())) x2=(px(frame.right())) y2=(px(frame.top())) {}
         @for (slice, scores) in &known {
             @let (x, y) = (frame.at_x(scores.predicted), frame.at_y(scores.actual.value.unwrap_or(0.0)));
             circle class=(if is_bad(slice) { "dot" } else { "dot plain" }) cx=(px(x)) cy=(px(y)) r=(px(3.0 + 9.0 * (scores.n as f64 / most).sqrt())) {
-                title { (slice.slice.to_string()) ": predicted " (show::percent(scores.predicted)) ", happened " (show::percent(scores.actual.value)) " of " (show::count(scores.n)) }
+                title { (slice.slice.to_string()) ": predicted " (show::percent(scores.predicted)) ", observed " (show::percent(scores.actual.value)) " of " (show::count(scores.n)) }
             }
         }
     };
@@ -159,9 +159,9 @@ pub(super) fn slices(slices: &[SliceAccuracy], is_bad: impl Fn(&SliceAccuracy) -
         })
         .collect();
     let told = format!("{} slices, each at its mean prediction and its share of successes.", known.len());
-    let says = "A dot for each agent, model, language and so on, as large as its number of outcomes; filled where predictions are worse than chance explains.";
-    let drawn = frame.draw("plot", "Predicted against happened, by slice", &told, &plot);
-    let table = table(&["Slice", "Predicted", "Happened", "Brier score", "Predictions"], &rows);
+    let says = "A dot for each agent, model, language and so on, as large as its number of outcomes; filled where the gap is significant.";
+    let drawn = frame.draw("plot", "Predicted vs observed, by slice", &told, &plot);
+    let table = table(&["Slice", "Predicted", "Observed", "Brier score", "Predictions"], &rows);
     figure("Slice by slice", says, &drawn, &html! {}, &table)
 }
 
@@ -185,8 +185,14 @@ fn numbers(numbers: &[NumberScores]) -> Markup {
             ]
         })
         .collect();
-    let heads =
-        ["Predicted number", "Met", "Mean absolute error", "On average", "Intervals of 80 % held", "Of 90 %"];
+    let heads = [
+        "Predicted number",
+        "Known",
+        "Mean absolute error",
+        "On average",
+        "Coverage of 80 % intervals",
+        "Of 90 %",
+    ];
     html! { div.card style="margin-top:.9rem" { h3 { "Numbers" } div.scroll { (table(&heads, &rows)) } } }
 }
 

@@ -1,8 +1,8 @@
-//! What has changed: drift, the label-free estimate, patterns.
+//! Drift, the estimate without labels, and subgroups.
 
 use super::plot::missing;
 use super::{drift, drift_size, show};
-use crate::monitoring::{Analytics, CbpeEstimate, DriftKind, Finding, Severity, Subgroup};
+use crate::monitoring::{Analytics, CbpeEstimate, Finding, Severity, Subgroup};
 use maud::{Markup, html};
 
 /// Findings and patterns that are shown.
@@ -11,8 +11,8 @@ const MOST: usize = 12;
 pub(super) fn section(analytics: &Analytics) -> Markup {
     html! {
         section aria-labelledby="changes" {
-            h2 #changes { "What has changed?" }
-            p.lead { "Changes that chance does not explain, however many things were looked at." }
+            h2 #changes { "Drift and subgroups" }
+            p.lead { "Significant changes, corrected for the number of tests." }
             div.wide {
                 (drift::when(analytics))
                 (drift_size::how_large(analytics))
@@ -24,13 +24,13 @@ pub(super) fn section(analytics: &Analytics) -> Markup {
                 }
                 div.stack {
                     div.card {
-                        h3 { "Patterns" }
+                        h3 { "Subgroups" }
                         @if analytics.subgroups.is_empty() { p.soft { "None confirmed." } }
                         ol.list { @for pattern in analytics.subgroups.iter().take(MOST) { (confirmed(pattern)) } }
                     }
                     @match &analytics.label_free {
                         Some(estimate) => (label_free(estimate)),
-                        None => (missing("No estimate of the predictions whose feedback has not come: too few earlier ones to correct it by.")),
+                        None => (missing("No estimate of unlabelled predictions: there are too few earlier ones to calibrate it.")),
                     }
                 }
             }
@@ -39,12 +39,7 @@ pub(super) fn section(analytics: &Analytics) -> Markup {
 }
 
 fn finding(found: &Finding) -> Markup {
-    let kind = match found.kind {
-        DriftKind::Outcome => "outcome",
-        DriftKind::Feature => "feature",
-        DriftKind::Concept => "concept",
-        DriftKind::NewCategory => "new value",
-    };
+    let kind = found.kind.label();
     html! {
         li data-drift=(kind) {
             (severity(found.severity)) span.tag { (kind) }
@@ -52,8 +47,8 @@ fn finding(found: &Finding) -> Markup {
             p.soft { bdi { (found.advice) } }
             p.soft {
                 "Since " (show::moment(found.since)) ", found " (show::moment(found.found_at)) " after "
-                (show::count(found.events)) " events; " (show::number(found.before, 3)) " before, "
-                (show::number(found.after, 3)) " since."
+                (show::count(found.events)) " events; " (show::significant(found.before)) " before, "
+                (show::significant(found.after)) " since."
             }
         }
     }
@@ -66,8 +61,8 @@ fn confirmed(pattern: &Subgroup) -> Markup {
             @if pattern.actual < pattern.expected { span.tag.bad { "worse" } } @else { span.tag.good { "better" } }
             p { bdi { (pattern.text) } }
             p.soft {
-                (show::percent(pattern.actual)) " of " (show::count(pattern.n)) " against " (show::percent(pattern.expected))
-                " expected; confirmed " (show::moment(pattern.confirmed_at)) "."
+                "Observed " (show::percent(pattern.actual)) " vs expected " (show::percent(pattern.expected)) " over "
+                (show::count(pattern.n)) " generations; confirmed " (show::moment(pattern.confirmed_at)) "."
             }
         }
     }
@@ -76,14 +71,14 @@ fn confirmed(pattern: &Subgroup) -> Markup {
 fn label_free(estimate: &CbpeEstimate) -> Markup {
     html! {
         div.card {
-            h3 { "Before the feedback comes" }
+            h3 { "Estimated performance without labels (CBPE)" }
             p {
                 "Of " (show::count(estimate.predictions)) " predictions from " (show::days(estimate.from, estimate.until))
-                ", " (show::percent(estimate.accuracy)) " are likely to turn out on the right side of one half, with an area under the ROC curve of "
+                ", " (show::percent(estimate.accuracy)) " are expected to be correct, with a ROC AUC of "
                 (show::number(estimate.auc, 3)) " and a success rate of " (show::percent(estimate.success_rate)) "."
             }
             p.soft {
-                (show::count(estimate.judged)) " of them have been judged so far, with an area of " (show::number(estimate.auc_of_judged, 3)) ". "
+                (show::count(estimate.labelled)) " of them are labelled so far, with a ROC AUC of " (show::number(estimate.auc_of_labelled, 3)) ". "
                 bdi { (estimate.caveat) }
             }
         }

@@ -48,7 +48,7 @@ pub(super) fn when(analytics: &Analytics) -> Markup {
         "Share approved unmodified by week; each bar lasts from when a change began until it was found."
     };
     let drawn = frame.draw("plot", "Success by week, and when changes began and were found", &told, &plot);
-    let table = table(&["Week from", "Approved", "90 % interval", "Judged"], &rows);
+    let table = table(&["Week from", "Approved", "90 % interval", "Labelled"], &rows);
     figure("When", says, &drawn, &html! {}, &table)
 }
 
@@ -92,7 +92,7 @@ pub(super) fn name(found: &Finding) -> String {
         }
         DriftKind::Concept => format!("loss, {}", whose.as_deref().unwrap_or("all predictions")),
         DriftKind::NewCategory => format!("new {}", whose.as_deref().unwrap_or(&found.subject)),
-        DriftKind::Feature => found.subject.replace('_', " "),
+        _ => found.subject.replace('_', " "),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Experiments: their arms, what may be concluded, and why.
+//! Experiments: arms, conclusion and reasons.
 
 use super::plot::{Frame, missing, px, table};
 use super::show;
@@ -8,10 +8,10 @@ use maud::{Markup, html};
 pub(super) fn section(experiments: &[ExperimentReport]) -> Markup {
     html! {
         section aria-labelledby="experiments" {
-            h2 #experiments { "What is being tried?" }
-            p.lead { "Each arm against its control; the intervals hold however often one looks." }
+            h2 #experiments { "Experiments" }
+            p.lead { "Each arm against its control; the intervals are anytime-valid." }
             @if experiments.is_empty() {
-                (missing("No experiments were handed to this page."))
+                (missing("No experiments were passed to this page."))
             } @else {
                 div.wide { @for report in experiments { (of_experiment(report)) } }
             }
@@ -39,7 +39,7 @@ fn of_experiment(report: &ExperimentReport) -> Markup {
             @for reason in &report.reasons { p.soft style="margin:.15rem 0" { bdi { (reason) } } }
             (differences(report))
             div.scroll { (table(&["Arm", "Units", "Success", "Cost", "Time"], &rows)) }
-            @if report.young > 0 { p.note { (show::count(report.young as u64)) " generations are too young to be judged." } }
+            @if report.young > 0 { p.note { (show::count(report.young as u64)) " generations are younger than the attribution window." } }
         }
     }
 }
@@ -73,12 +73,13 @@ fn differences(report: &ExperimentReport) -> Markup {
             line.whisker x1=(px(frame.at_x(found.lower))) x2=(px(frame.at_x(found.upper))) y1=(px(y)) y2=(px(y)) {}
             circle.dot cx=(px(frame.at_x(found.difference))) cy=(px(y)) r="5" {}
         }
-        (frame.labels_x(&ticks, "points of success more than the control"))
+        (frame.labels_x(&ticks, "success minus the control, percentage points"))
     };
-    let told = arms.iter().map(|(name, found)| format!("{name}: {found}")).collect::<Vec<_>>().join("; ");
+    let description =
+        arms.iter().map(|(name, found)| format!("{name}: {found}")).collect::<Vec<_>>().join("; ");
     html! {
         @if !arms.is_empty() {
-            (frame.draw("plot", &format!("Experiment {}: success against the control", report.experiment), &told, &plot))
+            (frame.draw("plot", &format!("Experiment {}: success against the control", report.experiment), &description, &plot))
         }
     }
 }

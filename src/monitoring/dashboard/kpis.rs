@@ -1,4 +1,4 @@
-//! The figures to steer by, each with its target, its change and its way there.
+//! KPIs with target, change and weekly plot.
 
 use super::plot::{missing, path};
 use super::show;
@@ -10,9 +10,9 @@ use maud::{Markup, html};
 pub(super) fn section(analytics: &Analytics) -> Markup {
     html! {
         section aria-labelledby="kpis" {
-            h2 #kpis { "Where it stands" }
+            h2 #kpis { "KPIs" }
             p.lead {
-                "Each figure over " (analytics.options.kpi_days) " days, beside what it is to reach, its change since as many days before, and its weeks."
+                "Over the last " (analytics.options.kpi_days) " days, with the target, the change from as many days before, and the weekly values."
             }
             @if analytics.kpis.is_empty() {
                 (missing("No figures yet: give the monitor the records of some generations."))
@@ -24,58 +24,40 @@ pub(super) fn section(analytics: &Analytics) -> Markup {
 }
 
 fn card(kpi: &Kpi, analytics: &Analytics) -> Markup {
-    let trend = trend(kpi.name, analytics);
+    let trend = weeks::means(&analytics.periods, kpi.name.row().of_day);
     html! {
         div.kpi {
-            dt { (show::kpi_name(kpi.name)) }
+            dt { (kpi.name.row().title) }
             dd.value data-kpi=(key(kpi.name)) data-value=[show::finite(kpi.value)] data-n=(kpi.n) {
-                (show::kpi_value(kpi.name, kpi.value))
+                (show::in_unit(kpi.name.row().unit, kpi.value))
             }
             dd.more { (goal(kpi)) }
             @if kpi.baseline.is_some() {
                 dd.more data-baseline=[show::finite(kpi.baseline)] {
-                    "the likelier outcome every time: " (show::kpi_value(kpi.name, kpi.baseline))
+                    "majority-class baseline: " (show::in_unit(kpi.name.row().unit, kpi.baseline))
                 }
             }
             @if let Some((text, good)) = show::kpi_change(kpi) {
                 @let class = if !text.contains(|c| ('1'..='9').contains(&c)) { "" } else if good { "good" } else { "bad" };
-                dd.more { span class=(class) { (text) } " since before" }
+                dd.more { span class=(class) { (text) } " vs the days before" }
             }
             @if trend.len() > 1 { dd { (spark(kpi.name, &trend)) } }
+            @if kpi.value.is_none() { dd.more { (missing_value(kpi.name)) } }
         }
     }
 }
 
-/// What it is to reach, and whether it does.
+/// The target, and whether it is met.
 fn goal(kpi: &Kpi) -> Markup {
-    let target = kpi.target.map(|target| show::kpi_value(kpi.name, Some(target)));
+    let target = kpi.target.map(|target| show::in_unit(kpi.name.row().unit, Some(target)));
     html! {
         @match (target, kpi.met) {
-            (Some(target), Some(true)) => { span.good { "✓ reaches " (target) } }
-            (Some(target), Some(false)) => { span.bad { "✗ aims at " (target) } }
-            (Some(target), None) => { "aims at " (target) }
-            (None, _) => { "from " (show::count(kpi.n)) }
+            (Some(target), Some(true)) => { span.good { "✓ target " (target) } }
+            (Some(target), Some(false)) => { span.bad { "✗ target " (target) } }
+            (Some(target), None) => { "target " (target) }
+            (None, _) => { (show::count(kpi.n)) " generations" }
         }
     }
-}
-
-/// The weekly values of what a figure sums up; empty where days do not tell them.
-fn trend(name: KpiName, analytics: &Analytics) -> Vec<(NaiveDate, f64)> {
-    weeks::means(&analytics.periods, |day| match name {
-        KpiName::PredictionAccuracy => day.success.as_ref().and_then(|s| weeks::rate(&s.accuracy)),
-        KpiName::SuccessRate => weeks::rate(&day.figures.success),
-        KpiName::Quality => weeks::average(&day.figures.quality),
-        KpiName::Cost => weeks::average(&day.figures.cost_usd),
-        KpiName::CostPerSuccess => {
-            day.figures.cost_per_success_usd.map(|cost| (cost, day.figures.success.hits as f64))
-        }
-        KpiName::QualityPerDollar => {
-            let (quality, cost) = (&day.figures.quality, &day.figures.cost_usd);
-            let cost = cost.value.filter(|cost| *cost > 0.0)?;
-            quality.value.map(|value| (value / cost, cost * quality.n as f64))
-        }
-        _ => None,
-    })
 }
 
 fn spark(name: KpiName, trend: &[(NaiveDate, f64)]) -> Markup {
@@ -86,7 +68,7 @@ fn spark(name: KpiName, trend: &[(NaiveDate, f64)]) -> Markup {
     let points: Vec<_> =
         points.map(|(i, (_, v))| (i as f64 / last * 200.0, 31.0 - (v - low) / width * 28.0)).collect();
     let value = |(week, value): &(NaiveDate, f64)| {
-        format!("{} {}", show::short_day(*week), show::kpi_value(name, Some(*value)))
+        format!("{} {}", show::short_day(*week), show::in_unit(name.row().unit, Some(*value)))
     };
     let told = trend.iter().map(value).collect::<Vec<_>>().join("; ");
     html! {
@@ -94,7 +76,18 @@ fn spark(name: KpiName, trend: &[(NaiveDate, f64)]) -> Markup {
     }
 }
 
-/// How a figure is named in attributes, as in JSON.
+/// The reason why a KPI has no value.
+fn missing_value(name: KpiName) -> &'static str {
+    match name {
+        KpiName::RecordedShare => "the host has not reported how many generations it started",
+        KpiName::PredictionLatency => "the host has not reported latencies",
+        KpiName::RegenerationsSaved => "the baseline days are not over",
+        KpiName::PredictionAccuracy => "no prediction has met its outcome",
+        _ => "no data in these days",
+    }
+}
+
+/// Returns the name in attributes, as in JSON.
 fn key(name: KpiName) -> String {
     serde_json::to_value(name).ok().and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default()
 }

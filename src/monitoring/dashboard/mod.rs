@@ -31,12 +31,12 @@ use super::Analytics;
 use crate::experimentation::ab_tests::ExperimentReport;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-/// The page of `analytics`.
+/// Returns the page of `analytics`.
 pub fn render(analytics: &Analytics) -> String {
     page(analytics, &[]).into_string()
 }
 
-/// The same with the state of experiments, which the analytics do not know.
+/// Returns the page of `analytics` and of experiments.
 pub fn render_with(analytics: &Analytics, experiments: &[ExperimentReport]) -> String {
     page(analytics, experiments).into_string()
 }
@@ -57,13 +57,13 @@ fn page(analytics: &Analytics, experiments: &[ExperimentReport]) -> Markup {
                 meta name="color-scheme" content="light dark";
                 meta name="referrer" content="no-referrer";
                 link rel="icon" href="data:,";
-                title { "What the generations teach" }
+                title { "Generation analytics" }
                 style { (PreEscaped(STYLE)) }
             }
             body {
                 (heading(analytics))
                 main {
-                    (alerts::section(&analytics.alerts))
+                    (alerts::section(analytics))
                     (kpis::section(analytics))
                     (accuracy::section(analytics))
                     (slices::section(analytics))
@@ -84,15 +84,15 @@ fn heading(analytics: &Analytics) -> Markup {
     let total = &analytics.total;
     html! {
         header {
-            h1 { "What the generations teach" }
+            h1 { "Generation analytics" }
             p data-generations=(total.generations) data-hits=(total.success.hits) data-judged=(total.success.n) data-cost=[show::finite(total.total_cost_usd)] {
                 @match (analytics.from, analytics.until) {
                     (Some(from), Some(until)) => {
                         (show::days(from, until)) ": " (show::count(total.generations)) " generations, "
-                        (show::count(total.success.n)) " judged, " (show::percent(total.success.value)) " approved unmodified, "
+                        (show::count(total.success.n)) " labelled, " (show::percent(total.success.value)) " approved unmodified, "
                         (show::dollars(total.total_cost_usd)) " spent. As of " (show::moment(analytics.at)) "."
                     }
-                    _ => { "Nothing was seen yet." }
+                    _ => { "Nothing was recorded yet." }
                 }
             }
         }
@@ -103,9 +103,49 @@ fn footing() -> Markup {
     html! {
         footer {
             p {
-                "Intervals are of 90 %, of shares by Wilson's score. A generation belongs to the day on which it "
-                "started and is counted once, with what is known of it now. " (env!("CARGO_PKG_NAME")) " " (env!("CARGO_PKG_VERSION"))
+                "Intervals are of 90 %, those of rates by Wilson. A generation counts once, on the day of its start, with its "
+                "latest feedback. " (env!("CARGO_PKG_NAME")) " " (env!("CARGO_PKG_VERSION"))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::monitoring::{Calibration, CalibrationWeek, Finding, Rate};
+    use crate::training::CalibrationBin;
+    use chrono::{NaiveDate, TimeDelta};
+
+    #[test]
+    fn calibration_without_numbers_is_shown_without_numbers() {
+        let week = |days| CalibrationWeek {
+            week: NaiveDate::default() + TimeDelta::days(days),
+            n: 10,
+            ece: f64::NAN,
+            predicted: f64::NAN,
+            actual: Rate::of(5, 10),
+        };
+        let bins = vec![CalibrationBin::new(10, f64::NAN, 0.5)];
+        let calibration = Calibration { bins, weeks: vec![week(0), week(7)], ..Calibration::default() };
+        let page = render(&Analytics { calibration, ..Analytics::default() });
+        assert!(!page.contains("NaN") && page.contains("Reliability"));
+    }
+
+    #[test]
+    fn open_critical_drift_is_an_open_alert_until_the_slice_changes_again() {
+        let finding = |before: f64, after: f64, severity: &str, text: &str| -> Finding {
+            serde_json::from_value(serde_json::json!({ "kind": "outcome", "subject": "success",
+                "slice": { "dimension": "agent", "value": "backend" }, "within": null,
+                "since": "2025-01-14T08:00:00Z", "found_at": "2025-01-17T21:30:00Z", "events": 140, "before": before,
+                "after": after, "size": {}, "severity": severity, "text": text, "advice": "Retrain." }))
+            .unwrap()
+        };
+        let fell = finding(0.8, 0.5, "critical", "Success of agent backend fell.");
+        let at = "2025-01-30T00:00:00Z".parse().unwrap();
+        let page = |drift| render(&Analytics { at, drift, ..Analytics::default() });
+        assert!(page(vec![fell.clone()]).contains("1 open alert"));
+        let rose = finding(0.5, 0.8, "info", "Success of agent backend rose.");
+        assert!(page(vec![rose, fell]).contains("No open alerts"));
     }
 }

@@ -1,4 +1,4 @@
-//! What the models look at, and their versions with every verdict.
+//! Feature importance, and model versions with their verdicts.
 
 use super::plot::{Frame, bar, figure, missing, px, table};
 use super::show;
@@ -13,8 +13,8 @@ const MOST: usize = 10;
 pub(super) fn importance(analytics: &Analytics) -> Markup {
     html! {
         section aria-labelledby="importance" {
-            h2 #importance { "What do the models look at?" }
-            p.lead { "How much each feature's splits lessened the loss in training, as a share of all, in the version that serves; and its change since the version before, in points." }
+            h2 #importance { "Feature importance" }
+            p.lead { "Gain of each feature's splits in training as a share of all, in the version in production; and its change from the version before, in percentage points." }
             @if analytics.feature_importance.is_empty() {
                 (missing("No importance: no model is in production, or the registry was not read."))
             } @else {
@@ -43,7 +43,7 @@ fn of_model(model: &ModelImportance) -> Markup {
                     }
                 }
             } }
-            @if model.features.is_empty() { p.soft { "This model tells nothing of its features." } }
+            @if model.features.is_empty() { p.soft { "This model has no feature importance." } }
         }
     }
 }
@@ -51,8 +51,8 @@ fn of_model(model: &ModelImportance) -> Markup {
 pub(super) fn history(analytics: &Analytics) -> Markup {
     html! {
         section aria-labelledby="versions" {
-            h2 #versions { "Which models have served, and why?" }
-            p.lead { "Every version of the registry with the gate's verdict." }
+            h2 #versions { "Model versions" }
+            p.lead { "Every version of the registry with the verdict of the promotion gate." }
             @if analytics.versions.is_empty() {
                 (missing("No versions: nothing has been trained, or the registry was not read."))
             } @else {
@@ -66,49 +66,50 @@ pub(super) fn history(analytics: &Analytics) -> Markup {
     }
 }
 
-/// What the gate said of a version.
+/// The verdict of the promotion gate on a version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
     Promoted,
-    Held,
-    Refused,
+    Inconclusive,
+    Rejected,
     RolledBack,
-    Unjudged,
+    NotEvaluated,
 }
 
 impl Fate {
     /// By all verdicts: one that was taken back counts as that.
     fn of(version: &VersionSummary) -> Self {
         let verdicts = &version.verdicts;
-        let refused = |v: &Verdict| v.reasons.iter().any(|reason| reason.starts_with("refused"));
+        let rejected =
+            |v: &Verdict| v.reasons.iter().any(|r| r.starts_with("refused") || r.starts_with("rejected"));
         if verdicts.iter().any(|v| v.rolled_back) {
             Self::RolledBack
         } else if verdicts.iter().any(|v| v.promoted) || version.stage == Stage::Production {
             Self::Promoted
-        } else if verdicts.iter().any(refused) {
-            Self::Refused
+        } else if verdicts.iter().any(rejected) {
+            Self::Rejected
         } else if verdicts.is_empty() {
-            Self::Unjudged
+            Self::NotEvaluated
         } else {
-            Self::Held
+            Self::Inconclusive
         }
     }
 
     fn name(self) -> &'static str {
         match self {
             Self::Promoted => "promoted",
-            Self::Held => "held",
-            Self::Refused => "refused",
+            Self::Inconclusive => "inconclusive",
+            Self::Rejected => "rejected",
             Self::RolledBack => "rolled back",
-            Self::Unjudged => "not judged",
+            Self::NotEvaluated => "not evaluated",
         }
     }
 
     fn class(self) -> &'static str {
         match self {
             Self::Promoted => "good",
-            Self::Refused | Self::RolledBack => "bad",
-            Self::Held | Self::Unjudged => "",
+            Self::Rejected | Self::RolledBack => "bad",
+            Self::Inconclusive | Self::NotEvaluated => "",
         }
     }
 }
@@ -158,16 +159,16 @@ fn strip(versions: &[VersionSummary]) -> Markup {
         .collect();
     let told = |fate| versions.iter().filter(|v| Fate::of(v) == fate).count();
     let told = format!(
-        "{} versions: {} promoted, {} held, {} refused, {} rolled back.",
+        "{} versions: {} promoted, {} inconclusive, {} rejected, {} rolled back.",
         versions.len(),
         told(Fate::Promoted),
-        told(Fate::Held),
-        told(Fate::Refused),
+        told(Fate::Inconclusive),
+        told(Fate::Rejected),
         told(Fate::RolledBack)
     );
     let key = html! {
         ul.key {
-            @for fate in [Fate::Promoted, Fate::Held, Fate::Refused, Fate::RolledBack] {
+            @for fate in [Fate::Promoted, Fate::Inconclusive, Fate::Rejected, Fate::RolledBack] {
                 li { svg viewBox="0 0 22 10" aria-hidden="true" { (mark(fate, 11.0, 5.0)) } (fate.name()) }
             }
         }
@@ -186,8 +187,8 @@ fn mark(fate: Fate, x: f64, y: f64) -> Markup {
     html! {
         @match fate {
             Fate::Promoted => { circle.promoted cx=(px(x)) cy=(px(y)) r="5" {} }
-            Fate::Held | Fate::Unjudged => { circle.held cx=(px(x)) cy=(px(y)) r="3.5" {} }
-            Fate::Refused => { path.refused d=(format!("M{} {}l7 7m0-7l-7 7", px(x - 3.5), px(y - 3.5))) {} }
+            Fate::Inconclusive | Fate::NotEvaluated => { circle.held cx=(px(x)) cy=(px(y)) r="3.5" {} }
+            Fate::Rejected => { path.refused d=(format!("M{} {}l7 7m0-7l-7 7", px(x - 3.5), px(y - 3.5))) {} }
             Fate::RolledBack => { path.rolled d=(format!("M{} {}h10l-5 9z", px(x - 5.0), px(y - 4.0))) {} }
         }
     }
@@ -199,7 +200,7 @@ fn versions(versions: &[VersionSummary]) -> Markup {
     newest.sort_by_key(|v| (v.stage != Stage::Production, std::cmp::Reverse(v.created_at)));
     html! {
         div.card {
-            h3 { "Newest verdicts, those that serve first" }
+            h3 { "Newest verdicts, those in production first" }
             ol.list {
                 @for version in newest.into_iter().take(MOST) {
                     @let fate = Fate::of(version);
@@ -225,8 +226,11 @@ fn versions(versions: &[VersionSummary]) -> Markup {
 
 /// The reason that decided: what refused or held it, else the first.
 fn leading(verdict: &Verdict) -> Option<&String> {
-    let decided =
-        |reason: &&String| ["refused", "held", "rolled back"].iter().any(|start| reason.starts_with(start));
+    let decided = |reason: &&String| {
+        ["rejected", "refused", "inconclusive", "held", "rolled back"]
+            .iter()
+            .any(|start| reason.starts_with(start))
+    };
     verdict.reasons.iter().find(decided).or(verdict.reasons.first())
 }
 
@@ -241,26 +245,26 @@ fn performance(models: &[ModelPerformance]) -> Markup {
             let trained = |name: &str| model.training.get(name).copied();
             let (promised, since, n) = match (&model.success, &model.number) {
                 (_, Some(scores)) => (
-                    format!("error {}", show::number(trained("mae"), 2)),
-                    format!("error {}", show::number(scores.mae, 2)),
+                    format!("MAE {}", show::number(trained("mae"), 2)),
+                    format!("MAE {}", show::number(scores.mae, 2)),
                     scores.n,
                 ),
                 (scores, None) => (
-                    format!("area {}", show::number(trained("auc"), 3)),
-                    format!("area {}", show::number(scores.as_ref().and_then(|s| s.auc), 3)),
+                    format!("ROC AUC {}", show::number(trained("auc"), 3)),
+                    format!("ROC AUC {}", show::number(scores.as_ref().and_then(|s| s.auc), 3)),
                     scores.as_ref().map_or(0, |s| s.n),
                 ),
             };
-            let serves = if model.in_production { " (serves)" } else { "" };
+            let serves = if model.in_production { " (production)" } else { "" };
             vec![format!("{} {}{serves}", model.model, model.version), promised, since, show::count(n)]
         })
         .collect();
     html! {
         div.card {
-            h3 { "Promised and kept" }
-            p.soft { "What training measured on rows not seen, and what the predictions shown have come to since." }
-            @if rows.is_empty() { p.soft { "No prediction of a version has met its outcome yet." } }
-            @else { div.scroll { (table(&["Version", "In training", "Since", "Outcomes"], &rows)) } }
+            h3 { "Training vs production" }
+            p.soft { "Test scores in training, and scores of the predictions since." }
+            @if rows.is_empty() { p.soft { "No prediction of a version has a label yet." } }
+            @else { div.scroll { (table(&["Version", "In training", "In production", "Outcomes"], &rows)) } }
         }
     }
 }
@@ -269,7 +273,7 @@ fn stage(stage: Stage) -> &'static str {
     match stage {
         Stage::None => "registered",
         Stage::Staging => "on trial",
-        Stage::Production => "serves",
+        Stage::Production => "production",
         Stage::Archived => "archived",
     }
 }

@@ -24,8 +24,8 @@ pub(super) fn section(shares: &[RoutingShare]) -> Markup {
     policies.sort_by_key(|(name, (n, _))| (std::cmp::Reverse(*n), *name));
     html! {
         section aria-labelledby="routing" {
-            h2 #routing { "Who gets the work?" }
-            p.lead { "What each policy chose, by week, from the decisions stored with the generations." }
+            h2 #routing { "Routing" }
+            p.lead { "Choices of each policy by week, from the stored decisions." }
             @if policies.is_empty() {
                 (missing("No routing shares: no generation was stored with a decision."))
             } @else {
@@ -72,7 +72,7 @@ fn of_policy(name: &str, total: u64, shares: &[&RoutingShare]) -> Markup {
         })
         .collect();
     let says = format!("{} choices.", show::count(total));
-    let table = table(&["Chosen", "Times", "Share", "Mean probability"], &rows);
+    let table = table(&["Chosen", "Times", "Share", "Mean propensity"], &rows);
     html! { div data-policy=(name) data-n=(total) { (figure(name, &says, &drawn, &key, &table)) } }
 }
 
@@ -105,8 +105,8 @@ fn columns(
         let shares = chosen.iter().map(|(c, n)| format!("{c} {}", show::percent(*n as f64 / total)));
         format!("week from {}: {}", show::day(*week), shares.collect::<Vec<_>>().join(", "))
     });
-    let told = format!("{}.", weeks.collect::<Vec<_>>().join("; "));
-    frame.draw("plot", &format!("What {policy} chose, by week"), &told, &plot)
+    let description = format!("{}.", weeks.collect::<Vec<_>>().join("; "));
+    frame.draw("plot", &format!("Choices of {policy} by week"), &description, &plot)
 }
 
 /// What stands below, how often, and what, in the order of `choices`.

@@ -1,6 +1,7 @@
 //! Numbers as people read them; what is not known, or is no number, is a dash.
 
-use crate::monitoring::{Kpi, KpiName};
+use crate::monitoring::Kpi;
+use crate::monitoring::analytics::Unit;
 use chrono::{DateTime, Datelike, NaiveDate, Utc};
 
 /// Stands for what is not known.
@@ -42,11 +43,24 @@ pub(super) fn percents((low, high): (f64, f64)) -> String {
     format!("{} to {}", number(low * 100.0, 0), percent(high))
 }
 
-/// US dollars: cents where they are few.
+/// Returns US dollars: cents, or three significant digits below one dollar.
 pub(super) fn dollars(value: impl Into<Option<f64>>) -> String {
     let Some(value) = finite(value) else { return NOTHING.to_owned() };
-    let decimals = if value.abs() < 1.0 { 4 } else { 2 };
-    format!("${}", number(value, decimals))
+    format!("${}", number(value, if value.abs() < 1.0 { decimals_of(value) } else { 2 }))
+}
+
+/// Returns a number with three significant digits, whole numbers without decimals.
+pub(super) fn significant(value: impl Into<Option<f64>>) -> String {
+    let Some(value) = finite(value) else { return NOTHING.to_owned() };
+    number(value, if value.fract() == 0.0 { 0 } else { decimals_of(value) })
+}
+
+/// Returns the decimals of three significant digits, eight at most.
+fn decimals_of(value: f64) -> usize {
+    if value == 0.0 {
+        return 2;
+    }
+    (2 - value.abs().log10().floor() as i32).clamp(0, 8) as usize
 }
 
 /// Seconds, or minutes, hours and days where they are many.
@@ -94,63 +108,32 @@ pub(super) fn cut(text: &str, most: usize) -> String {
     short
 }
 
-/// What a figure to steer by is called.
-pub(super) fn kpi_name(name: KpiName) -> &'static str {
-    match name {
-        KpiName::PredictionAccuracy => "Prediction accuracy",
-        KpiName::SuccessRate => "Approved unmodified",
-        KpiName::Quality => "Quality, of 10",
-        KpiName::QualityTrend => "Quality trend a week",
-        KpiName::RegenerationsSaved => "Regenerations saved",
-        KpiName::Cost => "Cost a generation",
-        KpiName::CostPerSuccess => "Cost a success",
-        KpiName::QualityPerDollar => "Quality a dollar",
-        KpiName::TimeToApproval => "Median to approval",
-        KpiName::RecordedShare => "Recorded",
-        KpiName::PredictionLatency => "Predicted in, p99",
-    }
-}
-
-/// Its value, or another in its unit.
-pub(super) fn kpi_value(name: KpiName, value: Option<f64>) -> String {
-    match name {
-        KpiName::PredictionAccuracy | KpiName::SuccessRate | KpiName::RecordedShare => percent(value),
-        KpiName::Quality => number(value, 2),
-        KpiName::QualityTrend => value.map_or_else(|| NOTHING.to_owned(), |v| signed(v, 3)),
-        KpiName::RegenerationsSaved => number(value, 0),
-        KpiName::QualityPerDollar => number(value, 1),
-        KpiName::Cost | KpiName::CostPerSuccess => dollars(value),
-        KpiName::TimeToApproval => seconds(value),
-        KpiName::PredictionLatency => {
+/// Returns a value in the unit of a KPI.
+pub(super) fn in_unit(unit: Unit, value: Option<f64>) -> String {
+    match unit {
+        Unit::Share => percent(value),
+        Unit::Number(decimals) => number(value, decimals),
+        Unit::Signed(decimals) => value.map_or_else(|| NOTHING.to_owned(), |v| signed(v, decimals)),
+        Unit::Dollars => dollars(value),
+        Unit::Seconds => seconds(value),
+        Unit::Milliseconds => {
             finite(value).map_or_else(|| NOTHING.to_owned(), |v| format!("{}{GAP}ms", number(v, 2)))
         }
     }
 }
 
-/// Whether a smaller value is the better one.
-fn less_is_better(name: KpiName) -> bool {
-    matches!(
-        name,
-        KpiName::Cost | KpiName::CostPerSuccess | KpiName::TimeToApproval | KpiName::PredictionLatency
-    )
-}
-
-/// By how much a figure has changed since the days before, and whether that is good; `None` where one of
-/// the two is not known.
+/// Returns the change of a KPI since the days before, and whether it is an improvement; `None` where one of the two values
+/// is not known.
 pub(super) fn kpi_change(kpi: &Kpi) -> Option<(String, bool)> {
     let (now, before) = (finite(kpi.value)?, finite(kpi.before)?);
-    let change = now - before;
-    let text = match kpi.name {
-        KpiName::PredictionAccuracy | KpiName::SuccessRate | KpiName::RecordedShare => {
-            format!("{} points", signed(change * 100.0, 1))
-        }
-        KpiName::Quality => signed(change, 2),
-        KpiName::QualityTrend => signed(change, 3),
-        KpiName::RegenerationsSaved => signed(change, 0),
+    let (change, row) = (now - before, kpi.name.row());
+    let text = match row.unit {
+        Unit::Share => format!("{} pp", signed(change * 100.0, 1)),
+        Unit::Signed(decimals) | Unit::Number(decimals @ (0 | 2)) => signed(change, decimals),
         _ if before != 0.0 => format!("{}{GAP}%", signed(change / before.abs() * 100.0, 0)),
         _ => return None,
     };
-    Some((text, (change <= 0.0) == less_is_better(kpi.name)))
+    Some((text, (change <= 0.0) == row.less_is_better))
 }
 
 /// The number where it is one.
@@ -175,7 +158,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_read_well_and_what_is_none_is_a_dash() {
+    fn numbers_are_readable_and_missing_ones_are_a_dash() {
         assert_eq!(number(1_234_567.891, 1), "1,234,567.9");
         assert_eq!((number(-0.04, 1), number(-0.06, 1)), ("0.0".to_owned(), "−0.1".to_owned()));
         assert_eq!(signed(0.5, 1), "+0.5");
@@ -186,6 +169,11 @@ mod tests {
         }
         assert_eq!(percent(0.7123), "71.2\u{202f}%");
         assert_eq!((dollars(0.0123), seconds(90.0)), ("$0.0123".to_owned(), "90.0\u{202f}s".to_owned()));
+        assert_eq!(
+            [0.000_421, 0.0312, 7.5, 42.0, 1234.5].map(significant),
+            ["0.000421", "0.0312", "7.50", "42", "1,235"]
+        );
+        assert_eq!(dollars(0.000_421), "$0.000421");
         assert_eq!(cut("wörter", 3), "wör…");
     }
 }

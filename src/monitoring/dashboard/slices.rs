@@ -1,4 +1,4 @@
-//! For whom predictions are worst, and what comes of whose generations.
+//! Slices: the worst predictions, and figures by dimension.
 
 use super::plot::{missing, reach};
 use super::{accuracy, show};
@@ -15,11 +15,11 @@ pub(super) fn section(analytics: &Analytics) -> Markup {
     let bad: Vec<_> = analytics.worst_slices.iter().filter(|w| w.significant).map(|w| &w.slice).collect();
     html! {
         section aria-labelledby="slices" {
-            h2 #slices { "For whom are they not?" }
-            p.lead { "The worst first, by how far off they are beyond what chance and the number of slices explain." }
+            h2 #slices { "Worst slices" }
+            p.lead { "By the gap between observed and predicted success, corrected for the number of slices (Bonferroni)." }
             div.wide {
                 @if analytics.worst_slices.is_empty() {
-                    (missing("No slice has enough outcomes to be compared with the others."))
+                    (missing("No slice has enough labelled predictions."))
                 } @else {
                     (worst(&analytics.worst_slices))
                 }
@@ -37,10 +37,10 @@ fn worst(slices: &[WorstSlice]) -> Markup {
             ol.list {
                 @for worst in slices.iter().take(WORST) {
                     li data-worst=(worst.slice.to_string()) data-n=(worst.n) data-brier=[show::finite(worst.brier)] {
-                        @if worst.significant { span.tag.bad { "beyond chance" } } @else { span.tag { "may be chance" } }
+                        @if worst.significant { span.tag.bad { "significant" } } @else { span.tag { "not significant" } }
                         strong { (worst.slice.dimension.name()) " " bdi { (worst.slice.value) } }
-                        p { "Predicted " (show::percent(worst.predicted)) ", happened " (show::percent(worst.actual.value)) " of " (show::count(worst.n)) "." }
-                        p.soft { (gap(worst)) }
+                        p { "Observed " (show::percent(worst.actual.value)) " vs predicted " (show::percent(worst.predicted)) " over " (show::count(worst.n)) " generations " (gap(worst)) "." }
+                        p.soft { "Brier score " (show::number(worst.brier, 3)) "." }
                     }
                 }
             }
@@ -48,14 +48,14 @@ fn worst(slices: &[WorstSlice]) -> Markup {
     }
 }
 
-/// How far off it is, in points.
+/// The gap in percentage points.
 fn gap(worst: &WorstSlice) -> String {
     let (low, high) = worst.gap_interval;
     let [gap, low, high] = [worst.gap, low, high].map(|share| show::signed(share * 100.0, 0));
-    format!("{gap} points ({low} to {high}); squared error {}.", show::number(worst.brier, 3))
+    format!("({gap} pp, 90 % CI {low} to {high})")
 }
 
-/// What came of the generations of each slice, by dimension.
+/// Figures of each slice, by dimension.
 fn figures(slices: &[SliceFigures]) -> Markup {
     html! {
         @if !slices.is_empty() {
@@ -76,7 +76,7 @@ fn of_dimension(dimension: Dimension, slices: &[&SliceFigures]) -> Markup {
             div.scroll {
                 table {
                     thead { tr {
-                        th scope="col" { "Who" } th.n scope="col" { "Starts" } th.n scope="col" { "Approved" }
+                        th scope="col" { "Value" } th.n scope="col" { "Starts" } th.n scope="col" { "Approved" }
                         th scope="col" { "90 % interval" }
                     } }
                     tbody {

@@ -1,6 +1,6 @@
 //! Days summed up by week: single days are too noisy to be shown.
 
-use crate::monitoring::{Average, Period, Rate};
+use crate::monitoring::{Period, Rate};
 use chrono::{Datelike, NaiveDate, TimeDelta};
 use std::collections::BTreeMap;
 
@@ -36,14 +36,4 @@ pub(super) fn success(periods: &[Period]) -> Vec<(NaiveDate, Rate)> {
 /// The first and the last of so many weeks in a plot, with room at both sides.
 pub(super) fn ends(weeks: usize) -> (f64, f64) {
     (-0.25, weeks as f64 - 0.75)
-}
-
-/// A rate with its weight.
-pub(super) fn rate(rate: &Rate) -> Option<(f64, f64)> {
-    rate.value.map(|value| (value, rate.n as f64))
-}
-
-/// A mean with its weight.
-pub(super) fn average(average: &Average) -> Option<(f64, f64)> {
-    average.value.map(|value| (value, average.n as f64))
 }

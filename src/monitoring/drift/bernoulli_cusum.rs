@@ -34,7 +34,7 @@ const LEAST: f64 = 3.5;
 /// assert!((change.before - 0.8).abs() < 0.01 && (change.after - 0.6).abs() < 0.05);
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct BernoulliCusum {
+pub(crate) struct BernoulliCusum {
     /// Outcomes that tell what is usual, and successes among them.
     usual: (f64, f64),
     /// A fall and a rise.
@@ -82,16 +82,15 @@ struct Alarm {
 
 /// A change of a rate.
 #[derive(Debug, Clone, Copy, PartialEq)]
-#[non_exhaustive]
-pub struct RateChange {
+pub(crate) struct RateChange {
     /// The rate before.
-    pub before: f64,
+    pub(crate) before: f64,
     /// The rate since.
-    pub after: f64,
+    pub(crate) after: f64,
     /// Outcomes since the change began.
-    pub outcomes: u64,
+    pub(crate) outcomes: u64,
     /// The sum of evidence, in nats.
-    pub evidence: f64,
+    pub(crate) evidence: f64,
 }
 
 impl BernoulliCusum {
@@ -101,7 +100,13 @@ impl BernoulliCusum {
     /// to be expected while nothing changes: for a fall, and for a rise. What was usual before an alarm is
     /// held on to, since the alarm may be false: only where the evidence rises as high a second time at
     /// once is the new rate the usual one from then on, of which nothing more is said.
-    pub fn observe(&mut self, success: bool, least: u32, shift: f64, runs: [f64; 2]) -> Option<RateChange> {
+    pub(super) fn observe(
+        &mut self,
+        success: bool,
+        least: u32,
+        shift: f64,
+        runs: [f64; 2],
+    ) -> Option<RateChange> {
         let y = f64::from(u8::from(success));
         if self.usual.0 < f64::from(least) {
             self.usual = (self.usual.0 + 1.0, self.usual.1 + y);

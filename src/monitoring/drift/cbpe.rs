@@ -1,4 +1,4 @@
-//! How good predictions are likely to turn out, before the feedback comes.
+//! Confidence-based performance estimation (CBPE).
 
 use super::finding::CbpeEstimate;
 use crate::monitoring::aggregates::{Bin, SuccessCell, area};
@@ -12,16 +12,16 @@ const EDGE: f64 = 0.001;
 /// Newton's steps; they stand still after a handful.
 const STEPS: usize = 20;
 
-const CAVEAT: &str = "Rests on predictions alone: it sees that tasks have become harder to tell apart, not that \
-                      the same task now ends otherwise (concept drift), which only feedback shows.";
+const CAVEAT: &str = "Rests on predictions alone: it detects that tasks are harder to rank, not that the same task now \
+                      has another outcome (concept drift), which only feedback shows.";
 
-/// The estimate for predictions counted by bin in `shown`, corrected by what became of `earlier` ones;
-/// `judged` are those of them that have an outcome.
+/// The estimate for predictions counted by bin in `shown`, calibrated by the outcomes of `earlier` ones;
+/// `labelled` are those of them with a label.
 pub(in crate::monitoring) fn estimate(
     (from, until): (NaiveDate, NaiveDate),
     shown: &[Bin],
     earlier: Option<&SuccessCell>,
-    judged: Option<&SuccessCell>,
+    labelled: Option<&SuccessCell>,
 ) -> Option<CbpeEstimate> {
     let n: i64 = shown.iter().map(|bin| bin.n).sum();
     if n <= 0 {
@@ -41,8 +41,8 @@ pub(in crate::monitoring) fn estimate(
         auc: area(rows().map(|(n, chance)| (n * chance, n * (1.0 - chance)))),
         accuracy: shown.iter().zip(&chances).map(right).sum::<f64>() / n,
         success_rate: rows().map(|(n, chance)| n * chance).sum::<f64>() / n,
-        judged: judged.map_or(0, |cell| cell.brier.n as u64),
-        auc_of_judged: judged.and_then(|cell| {
+        labelled: labelled.map_or(0, |cell| cell.brier.n as u64),
+        auc_of_labelled: labelled.and_then(|cell| {
             area(cell.bins().iter().map(|bin| (bin.successes as f64, (bin.n - bin.successes) as f64)))
         }),
         caveat: CAVEAT.to_owned(),
@@ -97,7 +97,7 @@ mod tests {
     #[test]
     fn an_overconfident_past_is_corrected() {
         let mut past = SuccessCell::default();
-        // Said 0.9 and 0.1, happened 0.7 and 0.3.
+        // Predicted 0.9 and 0.1, observed 0.7 and 0.3.
         for i in 0..1000 {
             past.add(&Scored::of(0.9, i % 10 < 7), 1);
             past.add(&Scored::of(0.1, i % 10 < 3), 1);

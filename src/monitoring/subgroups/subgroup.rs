@@ -13,21 +13,21 @@ pub struct Subgroup {
     /// What its generations have in common.
     pub conditions: Vec<Condition>,
     /// Outcomes that confirmed it, all later than those it was found on.
-    pub n: u64,
+    pub(crate) n: u64,
     /// Share of successes among them.
-    pub actual: f64,
+    pub(crate) actual: f64,
     /// The share that its parts let expect.
-    pub expected: f64,
+    pub(crate) expected: f64,
     /// 90 % interval of `actual - expected`, widened for the number of combinations and looks.
     pub difference: (f64, f64),
     /// `actual / expected`.
     pub lift: f64,
     /// How likely chance alone confirms as much, at this look alone.
-    pub p_value: f64,
+    pub(crate) p_value: f64,
     /// Of the outcomes that confirmed it.
-    pub share_of_traffic: f64,
+    pub(crate) share_of_traffic: f64,
     /// The same difference in the older outcomes, and from how many; `None` where there are too few.
-    pub before: Option<(f64, u64)>,
+    pub(crate) before: Option<(f64, u64)>,
     /// Whether it was not there before.
     pub emerging: bool,
     /// When it was first suspected.

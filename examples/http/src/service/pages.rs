@@ -31,12 +31,9 @@ pub(crate) async fn dashboard(State(host): State<Arc<Host>>) -> Result<impl Into
 /// The design's four parts.
 pub(crate) async fn analytics(State(host): State<Arc<Host>>) -> Result<Json<Value>, Problem> {
     let seen = host.analytics().await.map_err(|error| Problem::of(&error, "/api/ml/metrics"))?;
-    Ok(Json(json!({
-        "model_performance": seen.model_performance,
-        "prediction_accuracy": seen.prediction_accuracy,
-        "feature_importance": seen.feature_importance,
-        "data_distribution": seen.data_distribution,
-    })))
+    let seen = json!(seen);
+    let parts = ["model_performance", "prediction_accuracy", "feature_importance", "data_distribution"];
+    Ok(Json(parts.map(|part| (part.to_owned(), seen[part].clone())).into_iter().collect()))
 }
 
 /// The metrics of this process as Prometheus reads them.

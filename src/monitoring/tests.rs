@@ -2,26 +2,28 @@
 //! in bounded memory.
 #![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
 
-mod common;
+#[path = "../../tests/common/monitored.rs"]
+#[allow(dead_code, unreachable_pub)] // shared with tests and benches
+mod monitored;
 
-use allocation_counter::measure;
-use chrono::{DateTime, TimeDelta, Utc};
-use common::monitored::Stream;
-use devmatrix_ml::ErrorKind;
-use devmatrix_ml::event::{
-    EventId, Fact, Feedback, GenerationEvent, Known, Record, ShownPrediction, UserAction,
-};
-use devmatrix_ml::ml::metrics::{BinaryScores, RegressionScores};
-use devmatrix_ml::monitoring::{
+use super::{
     Analytics, Dimension, Figures, KpiName, ModelFacts, Monitor, MonitorOptions, SharedMonitor, SliceKey,
 };
-use devmatrix_ml::simulate::{Simulator, SimulatorOptions};
-use devmatrix_ml::store::{EventStore, MemoryStore, ScanOrder};
+use crate::ErrorKind;
+use crate::event::{
+    EventId, Fact, Feedback, GenerationEvent, Known, Record, ShownPrediction, TaskContext, TaskId, UserAction,
+};
+use crate::ml::metrics::{BinaryScores, RegressionScores};
+use crate::simulate::{Simulator, SimulatorOptions};
+use crate::store::{EventStore, MemoryStore, ScanOrder};
+use allocation_counter::measure;
+use chrono::{DateTime, TimeDelta, Utc};
 use futures_executor::block_on;
+use monitored::Stream;
 use rand::{RngExt, SeedableRng, seq::SliceRandom};
 use rand_pcg::Pcg64;
 
-/// Simulated events with predictions shown, some of them judged a second time.
+/// Simulated events with predictions shown, some of them labelled a second time.
 fn events() -> Vec<GenerationEvent> {
     let mut options = SimulatorOptions::default();
     (options.days, options.per_day) = (45, 25.0);
@@ -83,11 +85,11 @@ fn mean(values: &[f64]) -> Option<f64> {
 fn check(figures: &Figures, events: &[&GenerationEvent]) {
     let outcomes: Vec<_> = events.iter().map(|e| e.outcome()).collect();
     let done = || events.iter().filter_map(|e| e.completion.as_ref()).map(|c| &c.value);
-    let judged: Vec<bool> = outcomes.iter().flatten().filter_map(|o| o.success).collect();
+    let labelled: Vec<bool> = outcomes.iter().flatten().filter_map(|o| o.success).collect();
     assert_eq!(figures.generations as usize, events.len());
     assert_eq!(figures.completed as usize, done().count());
-    assert_eq!(figures.success.n as usize, judged.len());
-    assert_eq!(figures.success.hits as usize, judged.iter().filter(|success| **success).count());
+    assert_eq!(figures.success.n as usize, labelled.len());
+    assert_eq!(figures.success.hits as usize, labelled.iter().filter(|success| **success).count());
     let approved: Vec<bool> = outcomes.iter().flatten().filter_map(|o| o.approved).collect();
     assert_eq!(figures.approved.hits as usize, approved.iter().filter(|yes| **yes).count());
     let again = events.iter().filter(|e| e.started.value.context.attempt > 0).count();
@@ -151,8 +153,8 @@ fn figures_equal_those_computed_from_the_store() {
         check(&slice.figures, &some(&|e| value(e).as_deref() == Some(&slice.slice.value)));
     }
     let recent = some(&|e| (now.date_naive() - e.started.known_at.date_naive()).num_days() < 28);
-    let judged: Vec<_> = recent.iter().filter_map(|e| e.outcome()?.success).collect();
-    let rate = judged.iter().filter(|success| **success).count() as f64 / judged.len() as f64;
+    let labelled: Vec<_> = recent.iter().filter_map(|e| e.outcome()?.success).collect();
+    let rate = labelled.iter().filter(|success| **success).count() as f64 / labelled.len() as f64;
     close(seen.kpi(KpiName::SuccessRate).unwrap().value, Some(rate));
     assert_eq!(seen.kpi(KpiName::SuccessRate).unwrap().met, Some(rate >= 0.85));
 }
@@ -191,7 +193,7 @@ fn accuracy_equals_that_computed_from_the_store() {
     assert_eq!(bins, seen.prediction_accuracy.success.unwrap().n as usize);
 }
 
-/// What does not hang on the order in which outcomes came.
+/// The parts that do not depend on the order of the outcomes.
 fn counted(seen: &Analytics) -> Analytics {
     let mut counted = Analytics::default();
     (counted.total, counted.periods, counted.slices) =
@@ -245,7 +247,7 @@ fn hostile_names_are_data_and_slices_are_bounded() {
     for i in 0..500 {
         let name =
             hostile.get(i).map_or_else(|| format!("{i} {}", "x".repeat(100_000)), |name| (*name).to_owned());
-        let mut task = common::task(&format!("t{i}"));
+        let mut task = TaskContext::new(TaskId::new(format!("t{i}")).unwrap());
         task.agent_type = Some(name.clone());
         task.task_description = name;
         let event = GenerationEvent::new(EventId::new(format!("e{i}")).unwrap(), at(i as i64), task);
@@ -332,7 +334,7 @@ fn options_out_of_range_are_named() {
 }
 
 #[test]
-fn what_the_host_tells_is_shown() {
+fn counts_of_the_host_are_reported() {
     let mut stream = Stream::new(6);
     let mut monitor = Monitor::new(MonitorOptions::default()).unwrap();
     for i in 0..100_u64 {

@@ -1,0 +1,70 @@
+//! A misspelt key in configuration that a host writes by hand is an error that names the key and the right one.
+
+use devmatrix_ml::experimentation::ab_tests::{
+    AnalysisOptions, Arm, ExperimentSpec, GuardrailMetric, Layer, RampStep,
+};
+use devmatrix_ml::experimentation::active_learning::{AcquisitionWeights, LabelSamplerOptions};
+use devmatrix_ml::experimentation::off_policy::OffPolicyOptions;
+use devmatrix_ml::experimentation::retry_policy::{BaselinePolicy, RetryLearningOptions, TrajectoryReward};
+use devmatrix_ml::experimentation::template_variants::{EvolutionOptions, SettingsSpace, TemplateSettings};
+use devmatrix_ml::monitoring::{AlertRule, MonitorOptions};
+use devmatrix_ml::routing::{Candidate, Objective, Plan, RiskPolicy, RouterOptions};
+use serde::de::DeserializeOwned;
+
+/// Reads `json`, in which `wrong` stands for `right`; the same with the right key is read.
+fn refuses<T: DeserializeOwned>(json: &str, wrong: &str, right: &str) {
+    let name = std::any::type_name::<T>();
+    let quoted = format!("\"{wrong}\"");
+    assert!(json.contains(&quoted), "{name}: {json}");
+    let error = serde_json::from_str::<T>(json).err().map(|error| error.to_string());
+    let error = error.unwrap_or_else(|| panic!("{name} takes {wrong}"));
+    assert!(error.contains(&format!("unknown field `{wrong}`")), "{name}: {error}");
+    assert!(error.contains(&format!("`{right}`")), "{name}: {error}");
+    let mended = json.replace(&quoted, &format!("\"{right}\""));
+    if let Err(error) = serde_json::from_str::<T>(&mended) {
+        panic!("{name}: {mended}: {error}");
+    }
+}
+
+#[test]
+fn routing_refuses_misspelt_keys() {
+    refuses::<Plan>(r#"{"temprature": 0.1}"#, "temprature", "temperature");
+    refuses::<Candidate>(
+        r#"{"name": "a", "plan": {}, "usd_per_1k_token": 1.0}"#,
+        "usd_per_1k_token",
+        "usd_per_1k_tokens",
+    );
+    refuses::<Candidate>(r#"{"name": "a", "plan": {"template_id": "x"}}"#, "template_id", "template");
+    refuses::<Objective>(r#"{"usd_per_sucess": 2.0}"#, "usd_per_sucess", "usd_per_success");
+    refuses::<RouterOptions>(r#"{"certainity": 0.9}"#, "certainity", "certainty");
+    refuses::<RouterOptions>(r#"{"safety": {"exploration_of": true}}"#, "exploration_of", "exploration_off");
+    let rule = r#"{"rules": [{"name": "legal", "risk_at_least": "high", "when_reasn": "auth", "plan": {}}]}"#;
+    refuses::<RiskPolicy>(rule, "when_reasn", "when_reason");
+}
+
+#[test]
+fn experiments_refuse_misspelt_keys() {
+    let spec = r#"{"name": "x", "unit": "user", "arms": [{"name": "a", "share": 1.0}], "ramps": []}"#;
+    refuses::<ExperimentSpec>(spec, "ramps", "ramp");
+    refuses::<Arm>(r#"{"name": "a", "shares": 1.0}"#, "shares", "share");
+    refuses::<Layer>(r#"{"layers": "l", "from": 0.0, "to": 1.0}"#, "layers", "layer");
+    refuses::<RampStep>(r#"{"form": "2025-01-01T00:00:00Z", "share": 1.0}"#, "form", "from");
+    refuses::<AnalysisOptions>(r#"{"confidance": 0.9}"#, "confidance", "confidence");
+    refuses::<GuardrailMetric>(r#"{"metric": "cost", "tolerence": 0.1}"#, "tolerence", "tolerance");
+    refuses::<OffPolicyOptions>(r#"{"fold": 3}"#, "fold", "folds");
+    refuses::<LabelSamplerOptions>(r#"{"perday": 3.0}"#, "perday", "per_day");
+    refuses::<AcquisitionWeights>(r#"{"novelity": 3.0}"#, "novelity", "novelty");
+    refuses::<BaselinePolicy>(r#"{"steps": ["retry"], "exploration": 0.1}"#, "exploration", "explore");
+    refuses::<RetryLearningOptions>(r#"{"min_step": 3}"#, "min_step", "min_steps");
+    refuses::<TrajectoryReward>(r#"{"quality_shares": 0.1}"#, "quality_shares", "quality_share");
+    refuses::<EvolutionOptions>(r#"{"alfa": 0.1}"#, "alfa", "alpha");
+    refuses::<SettingsSpace>(r#"{"max_temprature": 0.5}"#, "max_temprature", "max_temperature");
+    refuses::<TemplateSettings>(r#"{"max_example": 3}"#, "max_example", "max_examples");
+}
+
+#[test]
+fn monitoring_refuses_misspelt_keys() {
+    refuses::<MonitorOptions>(r#"{"false_alarm": 0.1}"#, "false_alarm", "false_alarms");
+    let rule = r#"{"name": "x", "signal": {"kpi_below": "success_rate"}, "limits": 0.7, "clear": 0.8}"#;
+    refuses::<AlertRule>(rule, "limits", "limit");
+}
