@@ -1,5 +1,5 @@
-//! How good would it have been for me? Trains on one part of a host's own events and predicts the
-//! rest, each from what was known at its start.
+//! Backtest on recorded events: trains on one part and predicts the rest, each generation from what was known
+//! at its start.
 //!
 //! ```sh
 //! cargo run --release --example backtest -- EVENTS.jsonl[.gz] [--split time:0.8] [--json OUT]
@@ -19,7 +19,7 @@ use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Prints a line; a reader that has gone (`| head`) is no reason to stop.
+/// Prints a line; goes on where the reader has closed the pipe (`| head`).
 macro_rules! say {
     ($($text:tt)*) => {{
         use std::io::Write;
@@ -30,27 +30,27 @@ macro_rules! say {
 /// Trains on one part of the events and predicts the rest.
 #[derive(Parser)]
 struct Args {
-    /// Events in JSON Lines, compressed with gzip or not
+    /// Events in JSON Lines, optionally gzipped
     events: PathBuf,
-    /// What to predict
+    /// Target to predict
     #[arg(long, default_value = "success")]
     target: Target,
     /// time:SHARE, group:FIELD:SHARE or field:PATH=VALUE
     #[arg(long, default_value = "time:0.8")]
     split: BacktestSplit,
-    /// An approval later than this, or none, is a failure known by then (14d, 36h)
+    /// Label delay after which a generation without approval counts as a failure (14d, 36h)
     #[arg(long, value_parser = duration)]
     deadline: Option<TimeDelta>,
-    /// The end of the record (2025-06-04T00:00:00Z)
+    /// End of the recorded period (2025-06-04T00:00:00Z)
     #[arg(long, value_parser = moment)]
     as_of: Option<DateTime<Utc>>,
-    /// Train again at each 02:00 UTC, or never
+    /// Retrain at each 02:00 UTC, or never
     #[arg(long, value_enum, default_value = "never")]
     retrain: Retrain,
     /// One backtest for each value of this field
     #[arg(long)]
     by: Option<String>,
-    /// Where the host's own complexity stands (`metadata.story_points`)
+    /// Field with the host's own complexity label (`metadata.story_points`)
     #[arg(long)]
     label: Option<String>,
     /// The scale of --label, LO..HI; by default from 0 to the largest
@@ -59,13 +59,13 @@ struct Args {
     /// Seed of every random choice
     #[arg(long, default_value_t = 42)]
     seed: u64,
-    /// Permute the outcomes first: no skill must be left
+    /// Permute the outcomes first: no skill may remain
     #[arg(long)]
     shuffle: bool,
-    /// Pass over lines that cannot be read
+    /// Skip lines that cannot be read
     #[arg(long)]
     skip_bad: bool,
-    /// Write the report as JSON here (- for standard output, then without the table)
+    /// Write the report as JSON to this file (- for standard output, without the table)
     #[arg(long)]
     json: Option<PathBuf>,
 }
@@ -88,12 +88,12 @@ fn main() -> ExitCode {
 
 fn run(args: &Args) -> anyhow::Result<()> {
     if let Some(path) = args.json.as_deref().filter(|_| args.table()) {
-        // Found out before the work, not after it.
+        // An unwritable path is reported before the work.
         OpenOptions::new().append(true).create(true).open(path).with_context(|| cannot_write(path))?;
     }
     let read = common::read_events(&args.events, args.skip_bad)?;
     for (line, error) in &read.bad {
-        eprintln!("line {line} passed over: {error}");
+        eprintln!("line {line} skipped: {error}");
     }
     let mut events = read.events;
     let mut unit = 1.0;
@@ -115,7 +115,7 @@ fn run(args: &Args) -> anyhow::Result<()> {
 }
 
 impl Args {
-    /// Whether a person reads standard output.
+    /// Returns whether the table goes to standard output.
     fn table(&self) -> bool {
         self.json.as_deref() != Some(Path::new("-"))
     }
@@ -133,7 +133,7 @@ fn options(args: &Args) -> BacktestOptions {
     options
 }
 
-/// One backtest a value; values with too few events for one are left out and named.
+/// Runs one backtest per value; values with too few events are reported and left out.
 fn by_value(
     events: Vec<GenerationEvent>,
     field: &str,
@@ -179,7 +179,7 @@ fn by_value(
     }))
 }
 
-/// Puts the host's own complexity on the scale 0 to 10; what one point of that is in its own unit.
+/// Scales the host's complexity labels to 0..10; returns one point of it in the host's unit.
 fn label_complexity(
     events: &mut [GenerationEvent],
     path: &str,
@@ -204,7 +204,7 @@ fn label_complexity(
     Ok((high - low) / 10.0)
 }
 
-/// Errors and widths in the unit of the host's own label.
+/// Converts errors and widths to the unit of the host's label.
 fn rescale(report: &mut BacktestReport, unit: f64) {
     let all = std::iter::once(&mut report.metrics).chain(report.baselines.values_mut());
     for (name, value) in all.flatten() {
@@ -214,7 +214,7 @@ fn rescale(report: &mut BacktestReport, unit: f64) {
     }
 }
 
-/// The largest value of the field, above 0.
+/// Returns the largest value of the field, above 0.
 fn largest(events: &[GenerationEvent], path: &str) -> anyhow::Result<f64> {
     let mut largest = f64::MIN_POSITIVE;
     for event in events {
@@ -268,7 +268,7 @@ fn print_table(report: &BacktestReport) {
     }
     let timing = &report.timing;
     say!(
-        "predictions rested on {:?}; features {:.1} us an event, training {:.2} s, one prediction {:.0} us (p99 {:.0})",
+        "prediction status {:?}; features {:.1} us an event, training {:.2} s, one prediction {:.0} us (p99 {:.0})",
         report.status_counts,
         timing.features_us_per_event,
         timing.fit_s,
@@ -307,12 +307,12 @@ fn cannot_write(path: &Path) -> String {
     format!("{}: cannot be written", path.display())
 }
 
-/// `2025-06-04T00:00:00Z`.
+/// Parses `2025-06-04T00:00:00Z`.
 fn moment(text: &str) -> Result<DateTime<Utc>, String> {
-    text.parse().map_err(|_| format!("{text:?}: expected a moment like 2025-06-04T00:00:00Z"))
+    text.parse().map_err(|_| format!("{text:?}: expected a time like 2025-06-04T00:00:00Z"))
 }
 
-/// `14d`, `36h`, `90m`.
+/// Parses `14d`, `36h`, `90m`.
 fn duration(text: &str) -> Result<TimeDelta, String> {
     let wrong = || format!("{text:?}: expected a number and d, h or m, like 14d");
     let unit = text.chars().last().ok_or_else(wrong)?;
@@ -326,7 +326,7 @@ fn duration(text: &str) -> Result<TimeDelta, String> {
     duration.filter(|d| *d > TimeDelta::zero()).ok_or_else(wrong)
 }
 
-/// `0..100`.
+/// Parses `0..100`.
 fn range(text: &str) -> Result<(f64, f64), String> {
     let wrong = || format!("{text:?}: expected LO..HI, like 0..100");
     let (low, high) = text.split_once("..").ok_or_else(wrong)?;

@@ -1,4 +1,4 @@
-//! What is in these files? Measures source code, one JSON object a file, or one line a function.
+//! Code metrics of source files: one JSON object per file, or one line per function.
 //!
 //! ```sh
 //! cargo run --release --example code_metrics -- src/lib.rs
@@ -17,16 +17,16 @@ use std::time::{Duration, Instant};
 struct Args {
     /// Files; `-` reads their names from standard input
     files: Vec<PathBuf>,
-    /// Their language, where their names do not tell it
+    /// Language, where the names do not determine it
     #[arg(long)]
     language: Option<String>,
-    /// One line a function: file, first line, name, complexity
+    /// Print one line per function: file, first line, name, complexity
     #[arg(long)]
     functions: bool,
-    /// Only how much was read and how long it took
+    /// Print only the amount read and the time it took
     #[arg(long)]
     time: bool,
-    /// Milliseconds that a file may take
+    /// Time limit per file in milliseconds
     #[arg(long, default_value_t = 10_000)]
     budget: u64,
 }
@@ -51,9 +51,9 @@ fn main() -> anyhow::Result<()> {
         let code = std::fs::read(file).with_context(|| format!("reading {}", file.display()))?;
         let name = file.display().to_string();
         let hint = args.language.as_deref().unwrap_or(&name);
-        let begun = Instant::now();
+        let timer = Instant::now();
         let metrics = analyze_with(&options, &code, Some(hint));
-        let took = begun.elapsed();
+        let took = timer.elapsed();
         (bytes, spent, slowest) = (bytes + code.len(), spent + took, slowest.max(took));
         if args.functions {
             functions(&mut out, &name, &metrics)?;

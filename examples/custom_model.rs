@@ -1,5 +1,5 @@
-//! A model of the host's own, beside the five: how many tokens will a generation use? It passes the
-//! public conformance check and goes through the same backtest.
+//! A custom model beside the five: predicts how many tokens a generation will use. It passes the public
+//! conformance check and the backtest.
 
 use devmatrix_ml::dataset::{Dataset, DatasetBuilder, Example, Target};
 use devmatrix_ml::event::{GenerationEvent, Record};
@@ -12,7 +12,7 @@ use devmatrix_ml::training::{BacktestOptions, backtest_with};
 use devmatrix_ml::{Error, ErrorKind, Result};
 use std::collections::BTreeMap;
 
-/// What it looks at.
+/// Features of the model.
 const FEATURES: [FeatureId; 5] = [
     FeatureId::AvgTokensPerTask,
     FeatureId::TaskAvgTokens,
@@ -20,6 +20,7 @@ const FEATURES: [FeatureId; 5] = [
     FeatureId::NumRequirements,
     FeatureId::MaxTokens,
 ];
+/// Smallest training set.
 const FEWEST: usize = 50;
 
 #[derive(Debug, Default)]
@@ -50,7 +51,7 @@ impl Trainer for TokensTrainer {
             let kind = ErrorKind::NotEnoughData { have, need: FEWEST };
             return Err(Error::new(
                 kind,
-                format!("{have} generations with their tokens, {FEWEST} are needed"),
+                format!("{have} generations with a token count, {FEWEST} are needed"),
             ));
         }
         let values: Vec<f32> = data.examples.iter().flat_map(|e| row_of(&e.features)).collect();
@@ -60,7 +61,7 @@ impl Trainer for TokensTrainer {
         Ok(TokensModel { trees: Trees::fit(&BoostParams::default(), &request)?, schema: data.schema })
     }
     fn read(&self, bytes: &[u8]) -> Result<TokensModel> {
-        let cut = || Error::new(ErrorKind::Corrupt, "the tokens model is cut off");
+        let cut = || Error::new(ErrorKind::Corrupt, "the tokens model is truncated");
         let (schema, trees) = bytes.split_first_chunk().ok_or_else(cut)?;
         Ok(TokensModel { trees: Trees::from_bytes(trees)?, schema: u64::from_le_bytes(*schema) })
     }

@@ -1,7 +1,7 @@
-//! A host's own store in one file, and the suite that proves it right.
+//! A custom event store in one file, and the conformance suite that checks it.
 //!
-//! The whole state is one JSON file, written anew at every change: enough for some thousand events,
-//! and the shortest honest answer to "all or none, durably". Run it with
+//! The whole state is one JSON file, rewritten at every change: enough for some thousand events, and the
+//! shortest way to atomic, durable writes. Run it with
 //! `cargo run --features testing --example custom_store`.
 
 use async_trait::async_trait;
@@ -25,25 +25,25 @@ fn main() -> anyhow::Result<()> {
         let path = folder.path().join(format!("{}.json", made.get()));
         async move { JsonStore::open(path).expect("an empty folder takes a new file") }
     }));
-    println!("JsonStore keeps every rule of EventStore, tried on {} fresh stores.", made.get());
+    println!("JsonStore conforms to EventStore (checked on {} fresh stores).", made.get());
     Ok(())
 }
 
-/// Keeps everything in one JSON file.
+/// A store in one JSON file.
 #[derive(Debug)]
 struct JsonStore {
     path: PathBuf,
     state: Mutex<State>,
 }
 
-/// What the file holds.
+/// Content of the file.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct State {
-    /// By the number of arrival, which is never given twice.
+    /// Facts by arrival number, which is never reused.
     facts: BTreeMap<i64, (EventId, DateTime<Utc>, Fact)>,
     last: i64,
     features: BTreeMap<EventId, FeatureVector>,
-    /// Judged since their features were put.
+    /// Events labelled since their features were written.
     waiting: BTreeSet<EventId>,
     checkpoints: BTreeMap<String, Vec<u8>>,
     leases: BTreeMap<String, (String, DateTime<Utc>)>,
@@ -68,7 +68,7 @@ impl JsonStore {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes `change` on a copy, and keeps it once it is on disk.
+    /// Applies `change` to a copy, and keeps it once it is on disk.
     fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> Result<T> {
         let mut state = self.state();
         let mut next = state.clone();
@@ -218,7 +218,7 @@ impl State {
     }
 }
 
-/// A new file takes the old one's place only when it is whole and on disk.
+/// Replaces the file once the new one is complete and on disk.
 fn write(path: &Path, state: &State) -> std::io::Result<()> {
     let new = path.with_extension("new");
     let mut file = File::create(&new)?;

@@ -1,5 +1,5 @@
-//! Events to Parquet, back again, and a model trained from a Parquet file: for notebooks and for training on
-//! another machine.
+//! Exports events to Parquet, imports them, and trains a model from a Parquet file: for notebooks and for
+//! training on another machine.
 //!
 //! ```sh
 //! cargo run --release --features export --example export -- EVENTS.jsonl[.gz]|STORE.db OUT_FOLDER
@@ -23,12 +23,12 @@ use futures_executor::block_on;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-/// Exports a host's events and trains from what was exported.
+/// Exports events and trains from the exported files.
 #[derive(Parser)]
 struct Args {
-    /// Events in JSON Lines (compressed or not), or a store's file, named .db or .sqlite
+    /// Events in JSON Lines, optionally gzipped, or a store's file, named .db or .sqlite
     events: PathBuf,
-    /// Where to write events.parquet, features.parquet and success.parquet
+    /// Output folder of events.parquet, features.parquet and success.parquet
     folder: PathBuf,
 }
 
@@ -40,13 +40,13 @@ fn main() -> anyhow::Result<()> {
     let path = |name: &str| args.folder.join(name);
 
     // 1. The events, and back: another store replays them to the same features.
-    let begun = Instant::now();
+    let timer = Instant::now();
     let all = ExportOptions::default();
     let events = block_on(write_events(store.as_ref(), path("events.parquet"), &all))?;
-    say("events.parquet", &events, begun);
-    let (other, begun) = (MemoryStore::new(), Instant::now());
+    say("events.parquet", &events, timer);
+    let (other, timer) = (MemoryStore::new(), Instant::now());
     let read = block_on(read_events(path("events.parquet"), &other))?;
-    println!("read back: {} facts in {:.2?}", read.new, begun.elapsed());
+    println!("read back: {} facts in {:.2?}", read.new, timer.elapsed());
 
     // 2. The training set, and a model from the file: the same bytes as from the store.
     let mut builder = DatasetBuilder::new(engineer.clone());
@@ -58,17 +58,20 @@ fn main() -> anyhow::Result<()> {
     };
     block_on(other.for_each(ScanOrder::Known, &mut each))?;
     let rows = builder.rows(Target::Success, latest.unwrap_or_else(Utc::now), usize::MAX);
-    let begun = Instant::now();
-    say("success.parquet", &write_dataset(&rows, path("success.parquet"))?, begun);
-    let begun = Instant::now();
+    let timer = Instant::now();
+    say("success.parquet", &write_dataset(&rows, path("success.parquet"))?, timer);
+    let timer = Instant::now();
     let from_file = read_dataset(path("success.parquet"), &engineer)?;
-    println!("read back: {} rows in {:.2?}", from_file.examples.len(), begun.elapsed());
+    println!("read back: {} rows in {:.2?}", from_file.examples.len(), timer.elapsed());
     let trainer = SuccessTrainer::default();
     let artefact = trainer.fit(&from_file)?.to_bytes()?;
     if artefact != trainer.fit(&rows)?.to_bytes()? {
-        bail!("the model from the file is not that from the store");
+        bail!("the model trained from the file differs from the one trained from the store");
     }
-    println!("trained from the file: {} bytes, equal to those from the store", artefact.len());
+    println!(
+        "trained from the file: {} bytes, identical to the model trained from the store",
+        artefact.len()
+    );
 
     // 3. Feature vectors, which a collector keeps beside the events it records; an imported event has none yet.
     let vectors = rows.examples.iter().map(|e| {
@@ -76,15 +79,15 @@ fn main() -> anyhow::Result<()> {
         FeatureVector::new(e.event_id.clone(), rows.schema, &row.values)
     });
     block_on(other.put_features(vectors.collect()))?;
-    let begun = Instant::now();
+    let timer = Instant::now();
     let features = block_on(write_features(&other, &engineer, path("features.parquet"), &all))?;
-    say("features.parquet", &features, begun);
+    say("features.parquet", &features, timer);
     Ok(())
 }
 
 fn open(path: &Path) -> anyhow::Result<Box<dyn EventStore>> {
     if path.extension().is_some_and(|kind| kind == "db" || kind == "sqlite") {
-        // A store that is not there would be made.
+        // Opening would create a missing store.
         std::fs::metadata(path).with_context(|| format!("{}: cannot be read", path.display()))?;
         return Ok(Box::new(SqliteStore::open(path)?));
     }
@@ -95,6 +98,6 @@ fn open(path: &Path) -> anyhow::Result<Box<dyn EventStore>> {
     Ok(Box::new(store))
 }
 
-fn say(name: &str, written: &Exported, begun: Instant) {
-    println!("{name}: {} rows, {} bytes in {:.2?}", written.rows, written.bytes, begun.elapsed());
+fn say(name: &str, written: &Exported, timer: Instant) {
+    println!("{name}: {} rows, {} bytes in {:.2?}", written.rows, written.bytes, timer.elapsed());
 }

@@ -1,12 +1,10 @@
-//! Learns to order the rows of groups from a file and scores the order of another, or of folds of the
-//! same groups.
+//! Learning to rank: fits a ranker to a file and scores it on another, or by cross-validation over groups.
 //!
 //! ```sh
 //! cargo run --release --example rank -- TRAIN [--test TEST] [--params JSON] [--scores OUT]
 //! ```
 //!
-//! Files are in SVMlight's form (`RELEVANCE FEATURE:VALUE …`), each with a file `….query` beside it of
-//! the sizes of its groups.
+//! Files are in SVMlight format (`RELEVANCE FEATURE:VALUE …`), each with a file `….query` of group sizes.
 
 use anyhow::{Context, ensure};
 use clap::Parser;
@@ -16,24 +14,24 @@ use std::fs::read_to_string;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-/// Learns to order the rows of groups.
+/// Fits and scores a ranker.
 #[derive(Parser)]
 struct Args {
-    /// Rows to learn from
+    /// Training set
     train: PathBuf,
-    /// Rows to score; without them, those of each fold by trees grown on the others
+    /// Test set; without it, cross-validation
     #[arg(long)]
     test: Option<PathBuf>,
-    /// Folds of groups, which are dealt out in turn
+    /// Folds of the cross-validation; groups are assigned in turn
     #[arg(long, default_value_t = 5)]
     folds: usize,
-    /// What to change of `BoostParams::ranking()`, in JSON
+    /// Changes to `BoostParams::ranking()`, in JSON
     #[arg(long, default_value = "{}")]
     params: String,
-    /// Places from the top whose pairs are learned
+    /// Truncation level of LambdaRank
     #[arg(long, default_value_t = 10)]
     top: usize,
-    /// Where to write the scores of the test rows, one a line
+    /// Write the scores of the test rows to this file, one per line
     #[arg(long)]
     scores: Option<PathBuf>,
 }
@@ -111,7 +109,7 @@ impl Rows {
         Ok(rows)
     }
 
-    /// What a sparse row does not name is 0.
+    /// Fills the dense rows; features that a sparse row leaves out are 0.
     fn fill(&mut self, width: usize) {
         self.width = width;
         self.values = vec![0.0; width * self.sparse.len()];

@@ -1,5 +1,5 @@
-//! Are there better settings for me? Searches on the older part of a host's own events within a budget,
-//! drops features that show no gain, and scores the findings beside the defaults on the newest part.
+//! Hyperparameter search and feature selection on the older part of recorded events, within a budget; the
+//! results are scored beside the defaults on the newest part.
 //!
 //! ```sh
 //! cargo run --release --example tune -- EVENTS.jsonl[.gz] [--target success] [--seconds 300]
@@ -20,33 +20,33 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
 
-/// Searches settings on the older events and scores them on the newest.
+/// Searches hyperparameters on older events and scores them on the newest.
 #[derive(Parser)]
 struct Args {
-    /// Events in JSON Lines, compressed with gzip or not
+    /// Events in JSON Lines, optionally gzipped
     events: PathBuf,
-    /// success, time or quality
+    /// Target: success, time or quality
     #[arg(long, default_value = "success")]
     target: Target,
-    /// Share of the newest outcomes that no search sees
+    /// Share of the newest outcomes held out from the search
     #[arg(long, default_value_t = 0.2)]
     newest: f64,
-    /// Seconds for the search
+    /// Time limit of the search in seconds
     #[arg(long)]
     seconds: Option<f64>,
-    /// Trials at most
+    /// Largest number of trials
     #[arg(long, default_value_t = 60)]
     trials: usize,
     /// Threads
     #[arg(long, default_value_t = 2)]
     threads: usize,
-    /// A file of the trials, to go on from after a break
+    /// Trial log, to resume from after an interruption
     #[arg(long)]
     journal: Option<PathBuf>,
     /// Print every trial as JSON
     #[arg(long)]
     trace: bool,
-    /// Pass over lines that cannot be read
+    /// Skip lines that cannot be read
     #[arg(long)]
     skip_bad: bool,
 }
@@ -114,16 +114,16 @@ fn search<T: Tunable + Clone>(trainer: &T, data: &Dataset, args: &Args) -> anyho
     println!("selection: {}", selection.reason);
     for feature in selection.features.iter().take(5) {
         println!(
-            "  {:<32} loss {:+.4} without it (by chance up to {:+.4})",
+            "  {:<32} loss {:+.4} without it (by chance at most {:+.4})",
             feature.feature, feature.increase, selection.null_increase
         );
     }
     println!("on the newest outcomes:");
     let losses = |trainer: &T| losses(trainer, &older, &newest);
     let defaults = losses(trainer)?;
-    compare("the defaults", &defaults, &defaults, &newest)?;
+    compare("defaults", &defaults, &defaults, &newest)?;
     if record.taken {
-        compare("what the search found", &losses(&tuned.trainer)?, &defaults, &newest)?;
+        compare("found by the search", &losses(&tuned.trainer)?, &defaults, &newest)?;
     } else {
         println!("  the search keeps the defaults");
     }
@@ -159,7 +159,7 @@ fn compare(name: &str, own: &[f64], defaults: &[f64], rows: &[Example]) -> Resul
     let clusters: Vec<_> = rows.iter().map(|e| e.task).collect();
     let found = compare_paired(own, defaults, &clusters, 0.95, 42)?;
     println!(
-        "  {name:<24} loss {:.4}, against the defaults {:+.4} ({:+.4} to {:+.4})",
+        "  {name:<24} loss {:.4}, difference to the defaults {:+.4} ({:+.4} to {:+.4})",
         own.iter().sum::<f64>() / own.len() as f64,
         found.difference,
         found.lower,

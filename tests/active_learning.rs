@@ -114,7 +114,7 @@ fn unaware(record: Record) -> Record {
 }
 
 #[test]
-fn who_happens_to_answer_does_not_decide_what_is_learnt() {
+fn selective_feedback_does_not_bias_the_model() {
     let (mut random, mut naive, mut weighed) = (Vec::new(), Vec::new(), Vec::new());
     for seed in 1..=seeds() {
         let mut selective = options(seed);
@@ -169,7 +169,7 @@ fn asked(world: &World, options: LabelSamplerOptions) -> (Scores, usize) {
 }
 
 #[test]
-fn asking_by_value_is_no_worse_than_asking_at_random() {
+fn uncertainty_sampling_is_no_worse_than_random_sampling() {
     let budget = |per_day: f64, random_share: f64| {
         let mut options = LabelSamplerOptions::default();
         (options.per_day, options.generations_per_day, options.random_share) = (per_day, 80.0, random_share);
@@ -227,7 +227,7 @@ fn recorded(file: &str) -> World {
 /// `EVENTS=FILE.jsonl cargo test --release --test review recorded -- --nocapture --ignored`
 #[test]
 #[ignore = "needs recorded events, whose file `EVENTS` names"]
-fn what_recorded_events_would_have_taught() {
+fn label_efficiency_on_recorded_events() {
     let world = recorded(&std::env::var("EVENTS").unwrap());
     let budget = |per_day: f64, random_share: f64, salt: u64| {
         let mut options = LabelSamplerOptions::default();
@@ -257,7 +257,7 @@ fn desk(per_day: f64) -> LabelSampler {
 }
 
 #[test]
-fn the_budget_is_kept_and_the_odds_are_exact() {
+fn the_budget_is_kept_and_the_propensities_are_exact() {
     let mut desk = desk(20.0);
     let start: DateTime<Utc> = "2025-01-06T00:00:00Z".parse().unwrap();
     let (mut asked, mut expected, mut variance, mut most) = (0.0, 0.0, 0.0, 0);
@@ -284,7 +284,7 @@ fn the_budget_is_kept_and_the_odds_are_exact() {
 }
 
 #[test]
-fn what_teaches_more_is_asked_about_more_often_and_the_audit_comes_first() {
+fn informative_events_are_sampled_more_often_and_the_audit_comes_first() {
     let now = "2025-01-06T10:00:00Z".parse().unwrap();
     let novel = |novelty| {
         let mut signals = AcquisitionSignals::default();
@@ -306,7 +306,7 @@ fn what_teaches_more_is_asked_about_more_often_and_the_audit_comes_first() {
 }
 
 #[test]
-fn what_is_no_signal_or_no_budget_is_an_error() {
+fn invalid_signals_and_budgets_are_errors() {
     let (id, now) = (EventId::new("e").unwrap(), "2025-01-06T10:00:00Z".parse().unwrap());
     for bad in [f64::NAN, -0.1, 1.5] {
         let mut signals = AcquisitionSignals::default();
@@ -325,7 +325,7 @@ fn what_is_no_signal_or_no_budget_is_an_error() {
 proptest! {
     /// Whatever comes, every generation has a chance, and the same question has the same answer.
     #[test]
-    fn odds_are_odds(signals in prop::collection::vec(0.0..=1.0_f64, 1..200), per_day in 0.1..50.0_f64) {
+    fn propensities_are_probabilities(signals in prop::collection::vec(0.0..=1.0_f64, 1..200), per_day in 0.1..50.0_f64) {
         let now: DateTime<Utc> = "2025-01-06T10:00:00Z".parse().unwrap();
         let (mut one, mut two) = (desk(per_day), desk(per_day));
         for (i, novelty) in signals.iter().enumerate() {

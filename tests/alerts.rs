@@ -52,7 +52,7 @@ fn training(checks: u32, cool_down_minutes: u32) -> AlertRule {
 }
 
 #[test]
-fn an_alert_opens_once_and_passes_below_its_clearing() {
+fn an_alert_opens_once_and_resolves_below_its_clear_threshold() {
     use AlertState::{Open, Passed};
     let mut office = office(vec![training(2, 0)]);
     let said: Vec<_> = [27, 10, 27, 27, 30, 24, 21, 19, 25].map(|hours| office.check(hours)).into();
@@ -68,7 +68,7 @@ fn an_alert_opens_once_and_passes_below_its_clearing() {
 }
 
 #[test]
-fn what_flaps_is_said_once_in_a_cool_down() {
+fn a_flapping_alert_is_sent_once_per_cooldown() {
     use AlertState::{Open, Passed};
     let mut office = office(vec![training(1, 5 * 60)]);
     let said: Vec<_> = [30, 10, 30, 10, 30, 30, 30].map(|hours| office.check(hours)).into();
@@ -82,7 +82,7 @@ fn what_flaps_is_said_once_in_a_cool_down() {
 }
 
 #[test]
-fn what_is_open_stands_in_the_report_the_worst_first() {
+fn open_alerts_are_in_the_report_by_severity() {
     let mut mild = training(1, 0);
     (mild.name, mild.severity) = ("mild".into(), Severity::Info);
     let mut office = office(vec![mild, training(1, 0)]);
@@ -117,7 +117,7 @@ fn said(monitor: &Monitor, now: DateTime<Utc>) -> Vec<String> {
 }
 
 #[test]
-fn a_stalled_feedback_stream_and_a_falling_record_rate_are_told() {
+fn a_stalled_feedback_stream_and_a_falling_record_rate_raise_alerts() {
     let (monitor, now) = lived(10);
     assert!(said(&monitor, now).is_empty());
     assert_eq!(said(&monitor, now + TimeDelta::hours(20)), ["fewer records"]);
@@ -138,7 +138,7 @@ fn a_stalled_feedback_stream_and_a_falling_record_rate_are_told() {
 }
 
 #[test]
-fn figures_with_an_interval_must_be_certain() {
+fn metrics_with_an_interval_alert_only_when_significant() {
     let rule = AlertRule::new("low", Signal::KpiBelow(KpiName::SuccessRate), 0.66, 0.7);
     let open = |n: u32| {
         let mut stream = Stream::new(2);
@@ -155,7 +155,7 @@ fn figures_with_an_interval_must_be_certain() {
 }
 
 #[test]
-fn rules_are_data_and_are_checked() {
+fn rules_are_read_from_json_and_validated() {
     let rules = AlertRule::defaults();
     let json = serde_json::to_string(&rules).unwrap();
     assert_eq!(serde_json::from_str::<Vec<AlertRule>>(&json).unwrap(), rules);

@@ -96,7 +96,7 @@ fn peak() -> Option<u64> {
 }
 
 #[test]
-fn what_was_sealed_answers_the_same() {
+fn a_sealed_model_predicts_the_same() {
     let model = open(&ORIGINAL.sealed).unwrap();
     assert_eq!(model.to_bytes().unwrap(), ORIGINAL.payload);
     assert_eq!(answers(&model), answers(&model.clone()));
@@ -126,7 +126,7 @@ fn damage_is_found() {
 }
 
 #[test]
-fn another_kind_or_size_is_refused() {
+fn another_kind_or_size_is_rejected() {
     let other = envelope::seal("quality", &ORIGINAL.payload).unwrap();
     assert_eq!(open(&other).unwrap_err().kind(), ErrorKind::Incompatible);
     let huge = vec![0; (256 << 20) + 1000];
@@ -140,7 +140,7 @@ fn another_kind_or_size_is_refused() {
 /// Whoever can write the registry can seal anything: still no panic, no hang, no flood of memory,
 /// and every answer is a probability.
 #[test]
-fn forged_models_answer_soundly_or_not_at_all() {
+fn forged_models_are_rejected_or_predict_soundly() {
     LazyLock::force(&ORIGINAL);
     let before = peak();
     let mut rng = Pcg64Mcg::seed_from_u64(2);
@@ -232,7 +232,7 @@ fn alternate<'a>(weights: impl Iterator<Item = &'a mut f64>, v: f64) {
 
 /// Forgeries that know the layout: each number where it hurts most.
 #[test]
-fn forged_numbers_are_refused_or_harmless() {
+fn forged_numbers_are_rejected_or_harmless() {
     assert_eq!(postcard::to_stdvec(&layout()).unwrap(), ORIGINAL.payload);
     let numbers = [
         f64::NAN,
@@ -282,7 +282,7 @@ fn forged_numbers_are_refused_or_harmless() {
 }
 
 #[test]
-fn forged_shapes_are_refused_or_harmless() {
+fn forged_shapes_are_rejected_or_harmless() {
     let refused: [&dyn Fn(&mut Layout); 16] = [
         &|m| m.new_task.successes.clear(),
         &|m| m.new_task.predicted.truncate(3),
@@ -319,7 +319,7 @@ fn forged_shapes_are_refused_or_harmless() {
 
 /// The history's checkpoint is such a file too: forged, it is set aside or harmless.
 #[test]
-fn forged_checkpoints_keep_nobody_from_opening() {
+fn forged_checkpoints_do_not_prevent_opening() {
     block_on(async {
         let store = MemoryStore::new();
         let events = small::events(4, 20.0, 3);

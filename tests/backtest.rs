@@ -52,7 +52,7 @@ fn daily(days: i64, success: impl Fn(i64) -> bool) -> Vec<GenerationEvent> {
 }
 
 #[test]
-fn splits_are_read_and_written() {
+fn splits_round_trip_through_text() {
     for text in [
         "time:0.8",
         "group:project_id:0.5",
@@ -125,7 +125,7 @@ fn options_out_of_range_are_named() {
 }
 
 #[test]
-fn skill_is_found_and_shuffled_outcomes_leave_none() {
+fn skill_is_found_and_shuffled_outcomes_have_none() {
     let events = small::events(30, 40.0, 3);
     let report = run(&events, &options("time:0.7"));
     assert!(report.metrics["auc"] > 0.62, "{:?}", report.metrics);
@@ -145,7 +145,7 @@ fn skill_is_found_and_shuffled_outcomes_leave_none() {
 /// The first training sees what was known at the cut, so no outcome known later can change the
 /// first prediction; and what was known must.
 #[test]
-fn outcomes_known_later_change_nothing_before() {
+fn outcomes_known_later_change_no_earlier_prediction() {
     let events = small::events(25, 30.0, 5);
     let plain = options("time:0.8");
     let report = run(&events, &plain);
@@ -213,7 +213,7 @@ fn groups_and_fields_split_by_value() {
 }
 
 #[test]
-fn the_deadline_makes_late_approvals_failures_and_leaves_out_the_young() {
+fn the_deadline_turns_late_approvals_into_failures_and_leaves_out_recent_events() {
     // Every approval takes an hour; the last day has had less than two hours.
     let events = daily(60, |i| i % 2 == 0);
     let with = |deadline, as_of: Option<&str>| {
@@ -251,7 +251,7 @@ fn events_without_times_keep_their_order() {
 }
 
 #[test]
-fn little_is_an_error_or_an_honest_answer() {
+fn too_few_events_are_an_error_or_an_unpromoted_model() {
     let none = refused(&[], &options("time:0.8"));
     assert!(none.contains("of 0 events with a known success"), "{none}");
     for split in ["time:0.8", "group:task_id:0.5", "field:event_id=e0"] {
@@ -273,7 +273,7 @@ fn little_is_an_error_or_an_honest_answer() {
 }
 
 #[test]
-fn one_sided_outcomes_have_no_area_and_no_panic() {
+fn one_sided_outcomes_have_no_auc_and_do_not_panic() {
     for success in [true, false] {
         let report = run(&daily(200, |_| success), &options("time:0.8"));
         assert_eq!(
@@ -288,7 +288,7 @@ fn one_sided_outcomes_have_no_area_and_no_panic() {
 }
 
 #[test]
-fn ids_given_twice_are_two_generations() {
+fn duplicate_ids_are_two_generations() {
     let long = "x".repeat(1024);
     let mut events = daily(200, |i| i % 3 == 0);
     let names = ["same", "same", "same#1", &long, &long, "same"];
@@ -302,7 +302,7 @@ fn ids_given_twice_are_two_generations() {
 }
 
 #[test]
-fn dates_out_of_range_are_refused_and_far_ones_take_no_age() {
+fn dates_out_of_range_are_rejected_and_distant_ones_are_fast() {
     let mut events = daily(30, |i| i % 2 == 0);
     events[7].feedback[0].known_at = DateTime::<Utc>::MAX_UTC;
     events[8].started.known_at = DateTime::<Utc>::MAX_UTC;
@@ -323,7 +323,7 @@ fn dates_out_of_range_are_refused_and_far_ones_take_no_age() {
 }
 
 #[test]
-fn training_each_night_uses_what_each_day_taught() {
+fn daily_retraining_uses_the_outcomes_of_each_day() {
     let events = small::events(15, 30.0, 2);
     let mut nightly = options("time:0.6");
     nightly.retrain_daily = true;

@@ -186,7 +186,7 @@ fn line_ends_marks_and_nul_change_no_number() {
 }
 
 #[test]
-fn what_is_too_much_is_refused_by_name() {
+fn oversized_code_is_rejected_by_limit() {
     let hints: Vec<_> = SAMPLES.iter().map(|(hint, _)| *hint).collect();
     let large = "x = 1\n".repeat(20 << 20 >> 2);
     for hint in &hints {

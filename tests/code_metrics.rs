@@ -30,7 +30,7 @@ fn reference() -> BTreeMap<String, Vec<(u32, u32)>> {
 }
 
 #[test]
-fn every_function_is_as_complex_as_the_reference_tool_says() {
+fn the_complexity_of_every_function_equals_the_reference_tools() {
     let reference = reference();
     for name in [
         "sample.py",
@@ -56,7 +56,7 @@ fn every_function_is_as_complex_as_the_reference_tool_says() {
 }
 
 #[test]
-fn totals_and_lines_of_python_are_radons() {
+fn totals_and_lines_of_python_equal_radons() {
     let (metrics, reference) = (sample("sample.py"), reference());
     let of = |what: &str| reference[&format!("sample.py {what}")][0].1;
     assert_eq!(metrics.structure.unwrap().cyclomatic.unwrap().total, of("total"));
@@ -65,7 +65,7 @@ fn totals_and_lines_of_python_are_radons() {
 }
 
 #[test]
-fn what_is_defined_is_counted_in_every_language() {
+fn definitions_are_counted_in_every_language() {
     let counts = |name: &str| {
         let s = sample(name).structure.unwrap();
         (s.num_functions, s.num_methods, s.num_classes, s.num_tests, s.num_imports)
@@ -86,7 +86,7 @@ fn what_is_defined_is_counted_in_every_language() {
 }
 
 #[test]
-fn types_and_documentation_are_shares() {
+fn type_hints_and_docstrings_are_ratios() {
     let python =
         analyze("def f(a: int, b=1, *, c: str = '') -> int:\n    '''Says.'''\n    return a\n", Some("py"));
     let structure = python.structure.unwrap();
@@ -107,7 +107,7 @@ fn types_and_documentation_are_shares() {
 }
 
 #[test]
-fn syntax_has_three_answers() {
+fn syntax_is_valid_invalid_or_unsure() {
     let of = |code: &str, hint: &str| analyze(code, Some(hint)).syntax;
     let invalid = |syntax| matches!(syntax, Syntax::Invalid { .. });
     assert_eq!(of("def f():\n    return 1\n", "py"), Syntax::Valid);
@@ -160,7 +160,7 @@ fn syntax_has_three_answers() {
 }
 
 #[test]
-fn markdown_answers_are_unwrapped_and_summed() {
+fn markdown_code_blocks_are_extracted_and_summed() {
     let answer = "Here it is:\n\n```python\ndef f(x):\n    return x or 1\n```\n\nand the page\n\n```ts\nconst g = (a?: number) => a ?? 1;\n```\nDone.\n";
     let metrics = analyze(answer, None);
     let structure = metrics.structure.unwrap();
@@ -191,7 +191,7 @@ fn added_lines_of_patches_are_measured() {
 }
 
 #[test]
-fn languages_that_are_not_parsed_get_lines_and_say_so() {
+fn unparsed_languages_get_line_counts_only() {
     let metrics = analyze("key:\n  - a\n  - b:\n      c\n\n", Some("config.yaml"));
     assert_eq!((metrics.basis, metrics.structure.is_none()), (Basis::UnknownLanguage, true));
     assert_eq!((metrics.lines.physical, metrics.lines.blank, metrics.max_nesting), (5, 1, 2));
@@ -208,7 +208,7 @@ fn markup_has_nesting_and_no_complexity() {
 }
 
 #[test]
-fn nesting_is_of_control_structures_and_chains_are_not_deeper() {
+fn nesting_counts_control_structures_and_else_if_chains_once() {
     let depth = |code: &str, hint: &str| analyze(code, Some(hint)).max_nesting;
     assert_eq!(depth("if (a) {} else if (b) {} else if (c) { if (d) {} }", "js"), 2);
     assert_eq!(

@@ -49,7 +49,7 @@ impl World {
 }
 
 #[test]
-fn features_are_written_after_every_kind_of_feedback_fifty_at_a_time() {
+fn features_are_written_after_any_feedback_in_batches_of_fifty() {
     block_on(async {
         let world = world().await;
         let actions = [UserAction::Approve, UserAction::Modify, UserAction::Reject];
@@ -67,7 +67,7 @@ fn features_are_written_after_every_kind_of_feedback_fifty_at_a_time() {
 }
 
 #[test]
-fn what_has_waited_long_enough_is_written() {
+fn waiting_features_are_written_after_the_delay() {
     block_on(async {
         let world = world().await;
         let id = world.judged(0, UserAction::Approve).await;
@@ -80,7 +80,7 @@ fn what_has_waited_long_enough_is_written() {
 }
 
 #[test]
-fn what_a_dead_process_had_in_its_buffer_is_made_again() {
+fn features_buffered_by_a_dead_process_are_recomputed() {
     block_on(async {
         let mut patient = CollectorOptions::default();
         patient.max_age = TimeDelta::days(365);
@@ -118,7 +118,7 @@ fn what_a_dead_process_had_in_its_buffer_is_made_again() {
 }
 
 #[test]
-fn revised_feedback_revises_the_target() {
+fn revised_feedback_revises_the_label() {
     block_on(async {
         let world = world().await;
         let id = world.judged(0, UserAction::Reject).await;
@@ -160,7 +160,7 @@ fn repeated_calls_record_once() {
 }
 
 #[test]
-fn regenerations_are_chained_to_the_first_try() {
+fn regenerations_are_chained_to_the_first_attempt() {
     block_on(async {
         let world = world().await;
         let first = world.judged(0, UserAction::Reject).await;
@@ -194,7 +194,7 @@ fn feedback_before_the_end_and_before_the_start_counts() {
 }
 
 #[test]
-fn an_erased_user_is_forgotten() {
+fn an_erased_user_is_removed() {
     block_on(async {
         let world = world().await;
         let user = UserId::new("u").unwrap();
@@ -213,7 +213,7 @@ fn an_erased_user_is_forgotten() {
 }
 
 #[test]
-fn moments_ascend_though_the_clock_stands_or_steps_back() {
+fn timestamps_ascend_although_the_clock_stops_or_steps_back() {
     block_on(async {
         let world = world().await;
         let first = world.collector.start(task("a")).await.unwrap();

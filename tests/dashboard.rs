@@ -123,7 +123,7 @@ fn pairs(events: &[GenerationEvent]) -> Vec<(f64, bool)> {
 }
 
 #[test]
-fn what_it_shows_is_what_the_store_says() {
+fn the_dashboards_figures_equal_those_of_the_store() {
     let (page, events) = block_on(async {
         let (store, seen) = lived().await;
         let page = dashboard::render_with(&seen, &[experiment()]);
@@ -282,7 +282,7 @@ fn experiment() -> ExperimentReport {
 
 /// Everything that a host may name, named as badly as can be.
 #[test]
-fn hostile_names_stay_names() {
+fn hostile_names_are_escaped() {
     let nasty = [
         "<script>document.title='owned'</script>",
         "\"><img src=http://127.0.0.1:9/x onerror=alert(1)>",
@@ -319,7 +319,7 @@ fn hostile_names_stay_names() {
 }
 
 #[test]
-fn an_empty_page_says_what_is_missing_and_no_number_is_none() {
+fn an_empty_page_names_missing_data_and_has_no_invalid_number() {
     let empty = dashboard::render(&Analytics::default());
     keep("empty.html", &empty);
     for says in [

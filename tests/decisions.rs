@@ -67,7 +67,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
-    fn odds_are_odds_and_the_chosen_is_a_candidate(
+    fn propensities_are_probabilities_and_the_chosen_is_a_candidate(
         task in anything::context(),
         candidates in candidates(),
         outcomes in prop::collection::vec(any::<bool>(), 0..8),
@@ -101,7 +101,7 @@ proptest! {
     }
 
     #[test]
-    fn a_draw_falls_where_the_odds_say(weights in prop::collection::vec(0.0..1.0_f64, 1..9), at in 0.0..1.0_f64) {
+    fn draws_follow_the_propensities(weights in prop::collection::vec(0.0..1.0_f64, 1..9), at in 0.0..1.0_f64) {
         let sum: f64 = weights.iter().sum();
         prop_assume!(sum > 0.01);
         let odds: Vec<_> = weights.iter().map(|w| w / sum).collect();
@@ -112,7 +112,7 @@ proptest! {
 }
 
 #[test]
-fn what_cannot_be_chosen_from_is_refused() {
+fn invalid_candidates_are_rejected() {
     let task = task();
     let two = [Candidate::by_llm("a"), Candidate::by_llm("a")];
     let mut hot = Candidate::by_llm("a");
@@ -141,7 +141,7 @@ fn what_cannot_be_chosen_from_is_refused() {
 }
 
 #[test]
-fn one_candidate_is_certain_and_no_arms_have_no_odds() {
+fn one_candidate_is_certain_and_no_arms_have_no_propensities() {
     for policy in policies() {
         assert!(policy.propensities(&[], &Objective::default(), 1).is_empty());
         let mut router = router(policy);
@@ -152,7 +152,7 @@ fn one_candidate_is_certain_and_no_arms_have_no_odds() {
 }
 
 #[test]
-fn odds_that_are_none_are_no_decision() {
+fn invalid_propensities_are_not_a_decision() {
     let names = || vec!["a".to_owned(), "b".to_owned()];
     for (odds, chosen) in [
         (vec![0.5, 0.6], 0),
@@ -174,7 +174,7 @@ fn odds_that_are_none_are_no_decision() {
 }
 
 #[test]
-fn what_was_learnt_is_taken_up_again() {
+fn learned_state_is_restored() {
     let (task, candidates) = (task(), ["a-1", "b-1", "c-1"].map(Candidate::by_llm));
     for (policy, fresh) in policies().into_iter().zip(policies()) {
         let mut first = router(policy);
@@ -198,7 +198,7 @@ fn what_was_learnt_is_taken_up_again() {
 }
 
 #[test]
-fn a_router_opened_on_the_store_is_the_one_that_lived_through_it() {
+fn a_router_opened_on_the_store_equals_the_live_one() {
     let candidates = ["a", "b", "c"].map(Candidate::by_llm);
     let mut options = RouterOptions::default();
     options.sticky_sessions = true;
@@ -250,7 +250,7 @@ fn a_router_opened_on_the_store_is_the_one_that_lived_through_it() {
 }
 
 #[test]
-fn a_session_is_done_as_its_first_task_was_drawn() {
+fn a_session_keeps_the_draw_of_its_first_task() {
     let mut options = RouterOptions::default();
     options.sticky_sessions = true;
     let mut router = Router::new(Box::new(Thompson::default()), options).unwrap();

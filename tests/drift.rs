@@ -72,7 +72,7 @@ fn coverage(observed: bool) -> [f64; 2] {
 }
 
 #[test]
-fn observed_intervals_hold_under_drift_and_others_do_not() {
+fn adaptive_intervals_keep_their_coverage_under_drift_and_static_ones_do_not() {
     let (still, adapted) = (coverage(false), coverage(true));
     println!("without observing {still:?}, observing {adapted:?}");
     assert!(still[0] < 0.6 && still[1] < 0.7, "the drift must matter: {still:?}");
@@ -80,7 +80,7 @@ fn observed_intervals_hold_under_drift_and_others_do_not() {
 }
 
 #[test]
-fn what_says_nothing_of_the_model_changes_nothing() {
+fn outcomes_without_a_prediction_of_the_model_change_nothing() {
     let service = service();
     let task = &WORLD.later[0].context;
     let before = service.predict_all_only(task).unwrap();
@@ -102,7 +102,7 @@ fn what_says_nothing_of_the_model_changes_nothing() {
 
 /// Whatever is observed, the intervals stay in order and in their range.
 #[test]
-fn misses_widen_within_the_range() {
+fn misses_widen_intervals_within_the_range() {
     let service = service();
     let task = &WORLD.later[0].context;
     let width = |e: &Estimate| e.interval_90.1 - e.interval_90.0;

@@ -21,7 +21,7 @@ fn live(stream: &mut Stream, monitor: &mut Monitor, n: u32) {
 
 /// Of 10,000 generations in which nothing changes: false alarms by kind, on average.
 #[test]
-fn where_nothing_changes_little_is_said() {
+fn without_drift_false_alarms_are_rare() {
     let (runs, seeds) = (runs(10), seeds(10));
     let mut alarms = std::collections::BTreeMap::new();
     let mut quiet = 0;
@@ -43,7 +43,7 @@ fn where_nothing_changes_little_is_said() {
 
 /// One of four agents, at .80, falls by ten points: found within 500 of its outcomes and named.
 #[test]
-fn an_agents_fall_is_found_and_named() {
+fn an_agents_degradation_is_detected_and_attributed() {
     let (runs, seeds) = (runs(12), seeds(12));
     let base = std::env::var("DEVMATRIX_BASE").ok().map_or(0.80, |base| base.parse().unwrap());
     let (mut found, mut first, mut took) = (0_u64, 0, 0);
@@ -90,7 +90,7 @@ fn an_agents_fall_is_found_and_named() {
 
 /// Descriptions become longer by half a standard deviation: found within 1,000 generations and named.
 #[test]
-fn a_changed_feature_is_found_and_named() {
+fn a_feature_shift_is_detected_and_attributed() {
     let (runs, seeds) = (runs(12), seeds(12));
     let mut found = 0;
     for seed in seeds {
@@ -120,7 +120,7 @@ fn a_changed_feature_is_found_and_named() {
 /// The descriptions of one of four agents become longer by two standard deviations: found, and that agent is
 /// named; where those of all do, none is.
 #[test]
-fn a_changed_feature_is_located() {
+fn a_feature_shift_is_attributed_to_its_slice() {
     let (runs, seeds) = (runs(12), seeds(12));
     let mut right = 0;
     for seed in seeds {
@@ -147,7 +147,7 @@ fn a_changed_feature_is_located() {
 /// Feedback lags by 3,000 generations while tasks become harder to tell apart: what the predictions alone
 /// let expect is within .03 of the area found later.
 #[test]
-fn the_estimate_without_feedback_is_near_what_comes() {
+fn the_cbpe_estimate_is_near_the_realized_auc() {
     let mut far = Vec::new();
     for seed in seeds(8) {
         let mut stream = Stream::new(seed);

@@ -150,7 +150,7 @@ async fn checkpoints(folder: &Path) -> Vec<Option<Vec<u8>>> {
 }
 
 #[test]
-fn each_fact_is_told_once_and_every_part_learns_of_it() {
+fn each_fact_recorded_once_reaches_every_component() {
     let clock = ManualClock::at(at("2025-03-03T09:00:00Z"));
     let (store, _, builder) = in_memory(&clock);
     block_on(async {
@@ -224,7 +224,7 @@ fn shown_time(i: u64, version: u64, (low, high): (f64, f64)) -> Started {
 }
 
 #[test]
-fn facts_in_any_order_are_taken_and_unknown_ids_are_told() {
+fn facts_are_accepted_in_any_order_and_unknown_ids_are_errors() {
     let clock = ManualClock::at(at("2025-03-03T09:00:00Z"));
     let (store, _, builder) = in_memory(&clock);
     block_on(async {
@@ -284,7 +284,7 @@ fn what_another_process_records_is_learned_and_its_erasure_forgotten() {
 }
 
 #[test]
-fn a_cancelled_cycle_gives_its_claim_back() {
+fn a_cancelled_cycle_releases_its_claim() {
     let clock = ManualClock::at(at("2025-03-03T09:00:00Z"));
     let (_, registry, builder) = in_memory(&clock);
     block_on(async {
@@ -369,7 +369,7 @@ fn under_tokio_another_task_goes_on_while_a_cycle_fits() {
 }
 
 #[test]
-fn an_engine_without_a_store_says_what_is_missing() {
+fn an_engine_without_a_store_is_an_error() {
     let error = block_on(Engine::builder().open()).unwrap_err();
     assert!(error.to_string().contains("the engine has no store: give it one, or a folder"), "{error}");
 }
@@ -423,7 +423,7 @@ async fn live(folder: &Path, say: impl Fn(u64)) {
 }
 
 #[test]
-fn a_killed_host_comes_back_as_if_it_had_lived_through() {
+fn a_killed_host_recovers_the_state_of_an_uninterrupted_one() {
     let (killed, lived) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     block_on(live(lived.path(), |_| {}));
     let mut runs = 0;

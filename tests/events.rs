@@ -29,7 +29,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
     #[test]
-    fn what_is_written_is_read_back(event in anything::event()) {
+    fn events_round_trip_through_json(event in anything::event()) {
         let json = serde_json::to_string(&event).unwrap();
         prop_assert!(!json.contains('\n'));
         let back = GenerationEvent::from_json(&json);
@@ -40,7 +40,7 @@ proptest! {
     }
 
     #[test]
-    fn facts_put_together_again_are_the_event(event in anything::event()) {
+    fn an_event_is_restored_from_its_facts(event in anything::event()) {
         // Two judgements without an id at one moment are one; here none are.
         let records = event.into_records().unwrap();
         let whole = GenerationEvent::from_records(records.clone()).unwrap();
@@ -51,7 +51,7 @@ proptest! {
     }
 
     #[test]
-    fn rubbish_is_an_error_and_no_panic(text in anything::text(), cut in 0..400_usize, event in anything::event()) {
+    fn malformed_json_is_an_error_without_a_panic(text in anything::text(), cut in 0..400_usize, event in anything::event()) {
         let _ = GenerationEvent::from_json(&text);
         let json = serde_json::to_string(&event).unwrap();
         let cut = json.floor_char_boundary(cut.min(json.len() - 1));
@@ -61,7 +61,7 @@ proptest! {
 }
 
 #[test]
-fn unknown_fields_go_to_metadata_and_nulls_are_unknown() {
+fn unknown_fields_go_to_metadata_and_nulls_are_missing() {
     let event = GenerationEvent::from_json(
         r#"{"event_id":"e","task_id":"t","stars":12,"unknown":{"a":[null]},"nothing":null,"temperature":null,
             "metadata":{"stars":"kept"},"attempt":null,"feedback":null,"verdict":null,"rag_examples_ids":null}"#,
@@ -75,7 +75,7 @@ fn unknown_fields_go_to_metadata_and_nulls_are_unknown() {
 }
 
 #[test]
-fn what_is_missing_is_named() {
+fn missing_fields_are_named() {
     assert!(refused("{}").contains("event_id is missing"));
     assert!(refused(r#"{"event_id":null,"task_id":"t"}"#).contains("event_id is missing"));
     let error = refused(r#"{"event_id":"e7"}"#);
@@ -148,7 +148,7 @@ fn numbers_out_of_range_are_named_by_line() {
 }
 
 #[test]
-fn broken_json_is_refused_with_its_place() {
+fn malformed_json_is_rejected_with_its_position() {
     for json in ["", "{", "[]", "7", "null", "\"e\"", "{}}", r#"{"event_id":"e","task_id":"t",}"#, "{'a':1}"]
     {
         refused(json);
@@ -172,7 +172,7 @@ fn lone_surrogates_become_replacement_characters() {
 }
 
 #[test]
-fn a_verdict_of_the_machine_stays_as_it_was_said() {
+fn an_automatic_verdict_is_not_turned_into_feedback() {
     let json = r#"{"event_id":"e","task_id":"t","completed_at":"2025-03-01T10:00:00Z","success":true}"#;
     let event = GenerationEvent::from_json(json).unwrap();
     assert_eq!(event.completion.as_ref().unwrap().value.approved, None);
@@ -181,7 +181,7 @@ fn a_verdict_of_the_machine_stays_as_it_was_said() {
 }
 
 #[test]
-fn an_approval_without_an_action_is_known_when_it_was_given() {
+fn an_approval_without_an_action_is_known_at_its_time() {
     let json = r#"{"event_id":"e","task_id":"t","started_at":"2025-03-01T09:00:00Z","success":true,
         "completed_at":"2025-03-01T10:00:00Z","approved_at":"2025-03-05T10:00:00Z"}"#;
     let outcome = GenerationEvent::from_json(json).unwrap().outcome().unwrap();
@@ -203,7 +203,7 @@ fn lines_are_counted_whatever_ends_them() {
 }
 
 #[test]
-fn bytes_that_are_no_text_are_one_bad_line() {
+fn invalid_utf8_is_one_bad_line() {
     let good = with("language", &json!("python"));
     let mut bytes = good.clone().into_bytes();
     bytes.extend_from_slice(b"\n{\"event_id\":\"\xff\xfe\"}\n\x00\x01\n");
@@ -215,7 +215,7 @@ fn bytes_that_are_no_text_are_one_bad_line() {
 }
 
 #[test]
-fn reading_that_fails_says_at_which_line() {
+fn a_read_error_names_the_line() {
     struct Broken(u8);
     impl std::io::Read for Broken {
         fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {

@@ -26,7 +26,7 @@ use std::sync::Arc;
 use tempfile::tempdir;
 
 #[test]
-fn a_store_made_from_a_file_replays_to_the_same_bits() {
+fn a_store_imported_from_a_file_replays_to_the_same_bits() {
     let (store, clock) = store_of(60, 20.0, 3);
     let folder = tempdir().unwrap();
     let path = folder.path().join("events.parquet");
@@ -48,7 +48,7 @@ fn a_store_made_from_a_file_replays_to_the_same_bits() {
 }
 
 #[test]
-fn training_from_the_file_gives_the_artefact_of_the_store() {
+fn training_from_the_file_gives_the_same_artefact_as_from_the_store() {
     let (store, clock) = store_of(40, 15.0, 4);
     for target in Target::ALL {
         assert_same_training(store.as_ref(), &clock, target);
@@ -56,7 +56,7 @@ fn training_from_the_file_gives_the_artefact_of_the_store() {
 }
 
 #[test]
-fn who_was_asked_goes_with_a_training_set() {
+fn label_requests_are_exported_with_the_training_set() {
     let mut options = SimulatorOptions::default();
     (options.days, options.per_day, options.seed) = (60, 30.0, 5);
     (options.feedback_share, options.failed_feedback_share, options.audit_share) = (0.3, Some(0.8), 0.2);
@@ -87,7 +87,7 @@ fn assert_same_training(store: &MemoryStore, clock: &ManualClock, target: Target
 }
 
 #[test]
-fn months_of_events_add_up_to_all_of_them() {
+fn monthly_exports_add_up_to_the_whole() {
     let (store, _) = store_of(70, 5.0, 5);
     let (folder, other) = (tempdir().unwrap(), MemoryStore::new());
     let mut rows = 0;
@@ -135,7 +135,7 @@ fn feature_vectors_of_another_schema_are_left_out() {
 }
 
 #[test]
-fn what_cannot_be_read_says_why() {
+fn unreadable_files_are_errors_with_the_reason() {
     let (store, clock) = store_of(20, 5.0, 6);
     let folder = tempdir().unwrap();
     let (events, data) = (folder.path().join("events"), folder.path().join("data"));
@@ -162,7 +162,7 @@ fn what_cannot_be_read_says_why() {
 }
 
 #[test]
-fn a_file_that_fails_half_way_leaves_the_old_one() {
+fn a_failed_write_keeps_the_old_file() {
     let (store, clock) = store_of(20, 5.0, 6);
     let folder = tempdir().unwrap();
     let path = folder.path().join("data");
@@ -181,7 +181,7 @@ fn a_file_that_fails_half_way_leaves_the_old_one() {
 }
 
 #[test]
-fn an_empty_store_makes_a_file_of_no_rows() {
+fn an_empty_store_exports_no_rows() {
     let (folder, store) = (tempdir().unwrap(), MemoryStore::new());
     let path = folder.path().join("empty");
     assert_eq!(block_on(write_events(&store, &path, &ExportOptions::default())).unwrap().rows, 0);
@@ -213,7 +213,7 @@ proptest! {
 
     /// Whatever can be recorded: hostile texts, ends without a start, nested metadata.
     #[test]
-    fn any_facts_come_back(facts_in in vec((anything::id(EventId::new), anything::time(), fact()), 0..20)) {
+    fn any_facts_round_trip(facts_in in vec((anything::id(EventId::new), anything::time(), fact()), 0..20)) {
         let records = facts_in.into_iter().filter_map(|(id, at, fact)| Record::new(id, at, fact).ok());
         let (store, other) = (MemoryStore::new(), MemoryStore::new());
         block_on(store.append(records.collect())).unwrap();

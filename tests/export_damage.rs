@@ -47,7 +47,7 @@ static FILES: LazyLock<Files> = LazyLock::new(|| {
 });
 
 #[test]
-fn a_file_cut_anywhere_is_refused() {
+fn a_truncated_file_is_rejected() {
     let folder = tempdir().unwrap();
     for whole in [&FILES.events, &FILES.dataset] {
         let ends = (0..64).chain((64..whole.len()).step_by(997)).chain(whole.len() - 64..whole.len());
@@ -59,7 +59,7 @@ fn a_file_cut_anywhere_is_refused() {
 }
 
 #[test]
-fn a_changed_byte_is_found() {
+fn a_changed_byte_is_detected() {
     let folder = tempdir().unwrap();
     let mut random = Pcg64Mcg::seed_from_u64(1);
     for whole in [&FILES.events, &FILES.dataset] {

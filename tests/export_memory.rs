@@ -47,7 +47,7 @@ fn most(generations: usize) -> (u64, u64) {
 
 /// `DEVMATRIX_EXPORT=20000,200000` sets how many.
 #[test]
-fn twice_the_events_take_no_more_memory() {
+fn memory_does_not_grow_with_the_number_of_events() {
     let sizes = std::env::var("DEVMATRIX_EXPORT").unwrap_or_else(|_| "6000,12000".to_owned());
     let sizes: Vec<usize> = sizes.split(',').map(|n| n.parse().unwrap()).collect();
     let (few, many) = (most(sizes[0]), most(sizes[1]));

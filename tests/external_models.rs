@@ -45,7 +45,7 @@ fn numbers(path: PathBuf) -> Vec<f64> {
 const WIDTH: usize = 6;
 
 #[test]
-fn predictions_are_those_of_the_library_that_trained() {
+fn predictions_equal_those_of_the_training_library() {
     let rows = rows();
     let mut models = 0;
     for entry in fs::read_dir(folder()).unwrap() {
@@ -130,7 +130,7 @@ const NAMES: [&str; WIDTH] = [
 ];
 
 #[test]
-fn models_that_do_not_fit_are_refused_with_the_reason() {
+fn incompatible_models_are_rejected_with_the_reason() {
     let usual = ExternalModelOptions::default();
     let text = carried("lightgbm-logistic.txt");
     let says = |names: [&str; WIDTH]| refusal(&text, Target::Success, &named(names)).1;
@@ -227,7 +227,7 @@ fn options_for(names: &[&str], log_label: bool) -> ExternalModelOptions {
 }
 
 #[test]
-fn a_model_trained_elsewhere_goes_live_on_evidence_and_answers_with_reasons() {
+fn an_external_model_is_promoted_on_evidence_and_explains_its_predictions() {
     let host = Host::new(400.0, 11);
     let names = before();
     let (past, until) = host.past(Target::Success);
@@ -268,7 +268,7 @@ fn a_model_trained_elsewhere_goes_live_on_evidence_and_answers_with_reasons() {
 }
 
 #[test]
-fn numbers_are_imported_with_intervals_that_hold() {
+fn external_regression_models_get_calibrated_intervals() {
     let host = Host::new(100.0, 12);
     let names = before();
     for (target, log_label) in [(Target::Time, true), (Target::Quality, false), (Target::Complexity, false)] {
@@ -299,7 +299,7 @@ fn numbers_are_imported_with_intervals_that_hold() {
 }
 
 #[test]
-fn a_worse_model_and_one_that_nothing_judges_do_not_go_live() {
+fn a_worse_external_model_and_one_without_test_rows_are_not_promoted() {
     let host = Host::new(60.0, 13);
     let mut options = TrainingOptions::default();
     options.gate = Gate::relative();

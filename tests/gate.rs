@@ -92,7 +92,7 @@ fn expected(seen: f64, variance: f64) -> f64 {
 const EQUAL: Sight = Sight { both: 0.8, champion: 0.4, challenger: 0.4, neither: 0.8 };
 
 #[test]
-fn of_a_thousand_challengers_no_better_a_twentieth_passes_one_look() {
+fn false_promotions_of_the_fixed_horizon_test_stay_below_five_percent() {
     let mut rng = Pcg64Mcg::seed_from_u64(1);
     let passed = (0..1000).filter(|seed| {
         let mut rows = Rows::default();
@@ -107,7 +107,7 @@ fn of_a_thousand_challengers_no_better_a_twentieth_passes_one_look() {
 /// Looking every night at all rows so far errs no more often than once; a test that is made for one look
 /// errs each night anew.
 #[test]
-fn of_a_thousand_challengers_no_better_a_twentieth_passes_a_hundred_nightly_looks() {
+fn false_promotions_of_the_anytime_valid_test_stay_below_five_percent_under_peeking() {
     let mut rng = Pcg64Mcg::seed_from_u64(2);
     let (mut passed, mut by_peeking) = (0, 0);
     for _ in 0..1000 {
@@ -131,7 +131,7 @@ fn of_a_thousand_challengers_no_better_a_twentieth_passes_a_hundred_nightly_look
 }
 
 #[test]
-fn a_challenger_better_by_three_hundredths_of_area_passes_four_times_in_five() {
+fn a_challenger_better_by_three_points_of_auc_passes_four_times_in_five() {
     let sights = [
         ("it sees more", Sight { both: 0.85, champion: 0.0, challenger: 0.48, neither: 0.8 }),
         ("it sees other things", Sight { both: 0.75, champion: 0.35, challenger: 0.62, neither: 0.7 }),
@@ -236,7 +236,7 @@ impl Trainer for Tampered {
 }
 
 #[test]
-fn a_challenger_of_flipped_or_leaked_labels_is_refused_every_time() {
+fn a_challenger_on_flipped_or_leaked_labels_is_always_rejected() {
     let mut options = TrainingOptions::default();
     options.gate = Gate::relative();
     options.test_fraction = 0.5;

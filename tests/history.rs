@@ -136,7 +136,7 @@ proptest! {
 
     /// A checkpoint and what came after it are the whole.
     #[test]
-    fn checkpoints_come_back(arrivals in arrivals(40), share in 0.0..1.0_f64) {
+    fn a_checkpoint_and_later_facts_are_the_whole(arrivals in arrivals(40), share in 0.0..1.0_f64) {
         block_on(async {
             let records = records_of(&arrivals);
             let store = MemoryStore::new();
@@ -164,7 +164,7 @@ fn a_damaged_checkpoint_is_set_aside() {
 
 /// A second process's facts reach the history of the first.
 #[test]
-fn what_another_process_wrote_is_caught_up_with() {
+fn facts_of_another_process_are_caught_up_with() {
     block_on(async {
         let store: Arc<dyn EventStore> = Arc::new(MemoryStore::new());
         let clock = Arc::new(ManualClock::at("2025-03-01T10:00:00Z".parse().unwrap()));

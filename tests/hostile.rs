@@ -56,7 +56,7 @@ fn full_of(text: &str) -> (Started, Completion, Feedback) {
 }
 
 #[test]
-fn hostile_texts_are_kept_as_they_are() {
+fn hostile_texts_are_stored_unchanged() {
     on_each_store(|store| {
         block_on(async {
             let clock = clock();
@@ -109,7 +109,7 @@ fn features_before_and_after_recording_are_the_same() {
 }
 
 #[test]
-fn a_hundred_megabytes_take_their_time_and_no_more() {
+fn a_hundred_megabytes_take_linear_time() {
     let text = "- must do ñ\n".repeat((100 << 20) / 13);
     on_each_store(|store| {
         block_on(async {
@@ -131,7 +131,7 @@ fn a_hundred_megabytes_take_their_time_and_no_more() {
 }
 
 #[test]
-fn ids_are_checked() {
+fn ids_are_validated() {
     for bad in [
         String::new(),
         "a\0b".into(),
@@ -174,7 +174,7 @@ fn nested(levels: usize) -> Value {
 }
 
 #[test]
-fn metadata_too_deep_is_refused_and_the_deepest_allowed_comes_back() {
+fn metadata_too_deep_is_rejected_and_the_deepest_allowed_round_trips() {
     on_each_store(|store| {
         block_on(async {
             let collector = collector(store.clone(), &clock()).await;
@@ -255,7 +255,7 @@ fn facts_in_any_order_and_number_lose_nothing() {
 }
 
 #[test]
-fn who_was_erased_stays_erased() {
+fn erased_users_stay_erased() {
     on_each_store(|store| {
         block_on(async {
             let clock = clock();
@@ -287,7 +287,7 @@ fn who_was_erased_stays_erased() {
 }
 
 #[test]
-fn a_clock_out_of_its_mind_is_refused_and_forgotten() {
+fn an_absurd_clock_is_rejected_and_does_not_persist() {
     let clock = clock();
     block_on(async {
         let store = Arc::new(MemoryStore::new());
@@ -317,7 +317,7 @@ fn a_clock_out_of_its_mind_is_refused_and_forgotten() {
 }
 
 #[test]
-fn the_ends_of_the_calendar_have_features_in_every_zone() {
+fn the_ends_of_the_calendar_have_features_in_every_time_zone() {
     let history = devmatrix_ml::history::History::new();
     for zone in [Tz::UTC, Tz::Asia__Tokyo, Tz::Pacific__Apia, Tz::America__Los_Angeles] {
         let engineer = FeatureEngineer::new(FeatureOptions::in_zone(zone));

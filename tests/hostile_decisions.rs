@@ -57,7 +57,7 @@ fn refused(router: &mut Router, candidates: &[Candidate]) -> String {
 }
 
 #[test]
-fn candidates_without_name_or_without_end_are_refused() {
+fn nameless_and_too_many_candidates_are_rejected() {
     let mut router = router(Thompson::default());
     let nameless = [Candidate::new("", Plan::default()), Candidate::by_llm("a")];
     assert!(refused(&mut router, &nameless).contains("name is empty"));
@@ -66,7 +66,7 @@ fn candidates_without_name_or_without_end_are_refused() {
 }
 
 #[test]
-fn what_no_generation_costs_is_left_out() {
+fn impossible_costs_are_ignored() {
     for mut router in routers() {
         for number in [f64::NAN, f64::INFINITY, f64::MAX, -1e6] {
             let mut done = Completion::default();
@@ -95,7 +95,7 @@ fn spent_by_a_clock(first: &str) -> String {
 }
 
 #[test]
-fn a_budget_holds_after_a_clock_was_set_back() {
+fn a_budget_is_kept_after_the_clock_was_set_back() {
     for first in ["2025-03-03T00:00:00Z", "9999-01-01T00:00:00Z"] {
         let said = spent_by_a_clock(first);
         assert!(said.contains("only $0.0000 are left"), "{said}");
@@ -117,7 +117,7 @@ fn damaged(bytes: &[u8]) -> impl Iterator<Item = Vec<u8>> {
 }
 
 #[test]
-fn damaged_routers_are_refused_and_nothing_is_changed() {
+fn damaged_routers_are_rejected_and_nothing_changes() {
     for (mut router, mut other) in routers().into_iter().zip(routers()) {
         (0..20).for_each(|i| assert!(router.feedback(&approved(i))));
         let kept = router.save().unwrap();
@@ -132,7 +132,7 @@ fn damaged_routers_are_refused_and_nothing_is_changed() {
 }
 
 #[test]
-fn policies_are_checked_when_they_are_read() {
+fn policies_are_validated_when_they_are_read() {
     let mut policy = Thompson::default();
     let mut arm = Arm::default();
     arm.features = vec![(3, 1.0)];
@@ -156,7 +156,7 @@ fn policies_are_checked_when_they_are_read() {
 }
 
 #[test]
-fn label_samplers_are_checked_when_they_are_read() {
+fn label_samplers_are_validated_when_they_are_read() {
     let sampler = LabelSampler::new(LabelSamplerOptions::default()).unwrap();
     let good = serde_json::to_value(&sampler).unwrap();
     assert_eq!(serde_json::from_value::<LabelSampler>(good.clone()).unwrap(), sampler);
@@ -178,7 +178,7 @@ fn label_samplers_are_checked_when_they_are_read() {
 }
 
 #[test]
-fn a_label_sampler_continues_after_a_clock_was_set_back() {
+fn a_label_sampler_continues_after_the_clock_was_set_back() {
     let mut sampler = LabelSampler::new(LabelSamplerOptions::default()).unwrap();
     let mut ask = |id: &str, at| {
         sampler.consider(&EventId::new(id).unwrap(), &AcquisitionSignals::default(), at).unwrap().propensity
@@ -191,7 +191,7 @@ fn a_label_sampler_continues_after_a_clock_was_set_back() {
 }
 
 #[test]
-fn templates_at_the_end_of_their_numbers_are_told() {
+fn exhausted_version_numbers_of_templates_are_an_error() {
     let catalogue = TemplateCatalogue::from_json(r#"[{"template_id": "a"}]"#).unwrap();
     let a = TemplateId::new("a").unwrap();
     let settings = TemplateSettings::default().with_examples(u32::MAX);
@@ -217,7 +217,7 @@ fn trajectory(cluster: u64, steps: &Value) -> Trajectory {
 }
 
 #[test]
-fn a_trajectory_without_steps_is_refused() {
+fn a_trajectory_without_steps_is_rejected() {
     let empty = trajectory(1, &json!([]));
     let rule = BaselinePolicy::retry_up_to(3).unwrap();
     let error =
@@ -226,7 +226,7 @@ fn a_trajectory_without_steps_is_refused() {
 }
 
 #[test]
-fn damaged_steps_are_refused() {
+fn damaged_steps_are_rejected() {
     let step = |name: &str| json!([{"situation": {}, "step": name, "odds": [0.5, 0.0, 0.5, 0.0]}]);
     let trajectories: Vec<_> =
         (0..80).map(|i| trajectory(i, &step(["retry", "ask_human"][i as usize % 2]))).collect();

@@ -27,7 +27,7 @@ fn seen() -> Monitor {
 }
 
 #[test]
-fn counts_without_end_are_counted_to_the_end() {
+fn counters_saturate() {
     let mut monitor = seen();
     (0..5).for_each(|day| monitor.host_started(now() - TimeDelta::days(day), u64::MAX));
     let seen = monitor.analytics(now(), &ModelFacts::default());
@@ -35,7 +35,7 @@ fn counts_without_end_are_counted_to_the_end() {
 }
 
 #[test]
-fn a_clock_far_ahead_does_not_push_out_what_was_seen() {
+fn a_clock_far_ahead_does_not_evict_earlier_events() {
     let mut monitor = seen();
     for at in [DateTime::<Utc>::MAX_UTC, "9999-12-31T23:59:59Z".parse().unwrap(), DateTime::<Utc>::MIN_UTC] {
         monitor.note_latency(at, Duration::MAX);
@@ -47,7 +47,7 @@ fn a_clock_far_ahead_does_not_push_out_what_was_seen() {
 }
 
 #[test]
-fn monitors_are_checked_when_they_are_read() {
+fn monitors_are_validated_when_they_are_read() {
     let good = serde_json::to_value(Monitor::new(MonitorOptions::default()).unwrap()).unwrap();
     assert!(serde_json::from_value::<Monitor>(good.clone()).is_ok());
     for option in ["recent", "days", "window", "remember_days", "values"] {
@@ -72,7 +72,7 @@ fn extreme(value: &mut Value) {
 }
 
 #[test]
-fn a_page_shows_the_largest_counts_and_the_first_day() {
+fn the_dashboard_shows_the_largest_counts_and_the_first_day() {
     let seen = seen().analytics(now(), &ModelFacts::default());
     let mut value = serde_json::to_value(&seen).unwrap();
     let numbers = value["data_distribution"]["numbers"].clone();

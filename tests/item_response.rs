@@ -35,7 +35,7 @@ fn model() -> SuccessModel {
 }
 
 #[test]
-fn new_tasks_are_judged_by_their_text_and_by_who_tries() {
+fn new_tasks_are_predicted_from_their_text_and_the_agent() {
     let model = model();
     let off = |predicted: &dyn Fn(&FeatureRow) -> f64| {
         let errors = WORLD.coming.iter().map(|(row, odds)| (predicted(row) - odds).abs());
@@ -69,7 +69,7 @@ fn one_of_two_probabilities_is_near_the_prediction() {
 }
 
 #[test]
-fn the_same_model_is_fitted_and_read_again() {
+fn the_model_round_trips_and_fits_deterministically() {
     let model = model();
     let bytes = model.to_bytes().unwrap();
     assert_eq!(SuccessTrainer::default().fit(&WORLD.data).unwrap().to_bytes().unwrap(), bytes);
@@ -84,7 +84,7 @@ fn the_same_model_is_fitted_and_read_again() {
 
 /// Damage behind a right checksum: an error, or a model that answers soundly.
 #[test]
-fn forged_abilities_are_refused_or_harmless() {
+fn forged_abilities_are_rejected_or_harmless() {
     let bytes = model().to_bytes().unwrap();
     let mut rng = Pcg64Mcg::seed_from_u64(3);
     let mut opened = 0;

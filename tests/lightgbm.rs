@@ -23,7 +23,7 @@ fn success() -> SuccessTrainer {
 }
 
 #[test]
-fn models_with_trees_by_lightgbm_conform() {
+fn models_on_lightgbm_conform() {
     let (store, clock) = store_of(12, 60.0, 1);
     let rows = |target| {
         block_on(replay(store.as_ref(), &FeatureEngineer::default(), target, clock.now(), 50_000)).unwrap()
@@ -35,7 +35,7 @@ fn models_with_trees_by_lightgbm_conform() {
 }
 
 #[test]
-fn a_model_by_lightgbm_goes_live_and_is_read_by_a_trainer_that_knows_nothing_of_it() {
+fn a_lightgbm_model_is_promoted_and_read_by_a_default_trainer() {
     let (store, clock) = store_of(15, 60.0, 4);
     let (registry, engineer) = (MemoryRegistry::new(), FeatureEngineer::default());
     let mut options = TrainingOptions::default();

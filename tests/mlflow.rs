@@ -108,7 +108,7 @@ fn tag(of: &Value, key: &str) -> String {
 }
 
 #[test]
-fn everything_of_a_version_arrives_and_is_sent_once() {
+fn a_version_is_sent_completely_and_once() {
     let Some(url) = url() else { return };
     let (host, options) = (Host::new(), options());
     let mlflow = Mlflow::new(&url, options.clone()).unwrap();
@@ -157,7 +157,7 @@ fn everything_of_a_version_arrives_and_is_sent_once() {
 }
 
 #[test]
-fn stages_are_moved_for_old_servers_only() {
+fn stages_are_set_on_old_servers_only() {
     let Some(url) = url() else { return };
     for (legacy, stage) in [(false, "None"), (true, "Production")] {
         let (host, mut options) = (Host::new(), options());
@@ -181,7 +181,7 @@ fn another_prefix_gets_the_alias_too() {
 }
 
 #[test]
-fn training_goes_on_while_the_server_is_away_and_everything_arrives_later() {
+fn training_continues_while_the_server_is_down_and_runs_arrive_later() {
     let Some(url) = url() else { return };
     let (host, options) = (Host::new(), options());
     let server = url.strip_prefix("http://").unwrap();
@@ -200,7 +200,7 @@ fn training_goes_on_while_the_server_is_away_and_everything_arrives_later() {
 
 /// Also where an answer is lost after the server has done what it was asked.
 #[test]
-fn a_connection_cut_anywhere_doubles_nothing() {
+fn a_connection_cut_anywhere_duplicates_nothing() {
     let Some(url) = url() else { return };
     let host = Host::new();
     host.train(None);
@@ -228,7 +228,7 @@ fn a_connection_cut_anywhere_doubles_nothing() {
 }
 
 #[test]
-fn a_version_of_a_hosts_own_goes_too_and_a_deleted_experiment_is_told() {
+fn a_version_registered_by_a_host_is_sent_and_a_deleted_experiment_is_an_error() {
     let Some(url) = url() else { return };
     let (host, options) = (Host::new(), options());
     let mlflow = Mlflow::new(&url, options.clone()).unwrap();
@@ -261,7 +261,7 @@ fn of_two_hosts_one_mirrors_at_a_time() {
 }
 
 #[test]
-fn what_is_no_mlflow_server_is_told() {
+fn a_server_other_than_mlflow_is_an_error() {
     let options = MlflowOptions::default();
     let mlflow = Mlflow::new("http://127.0.0.1:1", options.clone()).unwrap();
     let host = Host::new();

@@ -160,7 +160,7 @@ fn cost(kind: SourceKind) -> Order {
 }
 
 #[test]
-fn a_tenth_of_the_feedback_turned_round_by_one_person_costs_little_and_is_told() {
+fn flipped_feedback_of_one_user_costs_little_auc_and_is_reported() {
     let cost = cost(SourceKind::User);
     assert!(cost.all <= 0.01 && cost.others <= 0.01);
 }
@@ -168,13 +168,13 @@ fn a_tenth_of_the_feedback_turned_round_by_one_person_costs_little_and_is_told()
 /// An agent's own outcomes are what its feedback says: a third of it turned round, they are predicted as
 /// they were told. Others must not suffer.
 #[test]
-fn a_tenth_of_the_feedback_turned_round_for_one_agent_costs_the_others_little_and_is_told() {
+fn flipped_feedback_of_one_agent_costs_others_little_auc_and_is_reported() {
     assert!(cost(SourceKind::Agent).others <= 0.01);
 }
 
 /// What is stored of a suspect outlives the person's erasure, so it has no name.
 #[test]
-fn a_persons_name_is_told_but_not_stored() {
+fn the_name_of_an_anomalous_labeler_is_reported_but_not_stored() {
     let world = world(1);
     let mut told = world.events.clone();
     let source = poison(&mut told, SourceKind::User);

@@ -31,7 +31,7 @@ async fn the_registry_conforms() {
 }
 
 #[tokio::test]
-async fn several_that_connect_at_once_make_the_tables_once() {
+async fn concurrent_connections_create_the_tables_once() {
     let Some(url) = url() else { return };
     let options = options();
     let connecting = (0..8).map(|_| Postgres::connect(&url, options.clone()));
@@ -41,7 +41,7 @@ async fn several_that_connect_at_once_make_the_tables_once() {
 }
 
 #[tokio::test]
-async fn tables_of_a_newer_release_are_refused() {
+async fn tables_of_a_newer_release_are_rejected() {
     let Some(url) = url() else { return };
     let options = options();
     Postgres::connect(&url, options.clone()).await.unwrap();
@@ -52,7 +52,7 @@ async fn tables_of_a_newer_release_are_refused() {
 }
 
 #[tokio::test]
-async fn no_server_no_database_and_a_wrong_password_are_told_apart_without_it() {
+async fn connection_errors_distinguish_server_database_and_password_without_leaking_it() {
     let Some(url) = url() else { return };
     let mut options = options();
     options.patience = Duration::ZERO;
@@ -108,7 +108,7 @@ async fn damage_is_found_and_named() {
 }
 
 #[tokio::test]
-async fn of_many_hosts_that_promote_at_once_one_wins() {
+async fn of_concurrent_promotions_by_hosts_one_wins() {
     let Some(url) = url() else { return };
     let options = options();
     let mut registries = Vec::new();
@@ -129,7 +129,7 @@ async fn of_many_hosts_that_promote_at_once_one_wins() {
 }
 
 #[tokio::test]
-async fn hostile_names_go_through_as_they_are() {
+async fn hostile_names_round_trip() {
     let Some(url) = url() else { return };
     let store = PostgresStore::new(&fresh(&url).await);
     for name in ["'; DROP TABLE ml_meta; --", "$1", "\\", "\"", "é\u{202e}"] {

@@ -60,7 +60,7 @@ fn records(batch: usize, count: usize) -> Vec<Record> {
 }
 
 #[tokio::test]
-async fn a_connection_cut_anywhere_in_a_batch_loses_and_doubles_nothing() {
+async fn a_connection_cut_anywhere_in_a_batch_neither_loses_nor_duplicates() {
     let Some(behind) = Behind::new(|_| ()).await else { return };
     let (store, mut unsaid) = (behind.store(), 0);
     // On the way there anywhere, on the way back so closely that the answer to a commit is among it.
@@ -86,7 +86,7 @@ async fn a_connection_cut_anywhere_in_a_batch_loses_and_doubles_nothing() {
 }
 
 #[tokio::test]
-async fn a_restart_is_waited_for_and_a_longer_one_is_told() {
+async fn a_short_outage_is_retried_and_a_longer_one_is_an_error() {
     let Some(behind) = Behind::new(|o| o.patience = Duration::from_secs(2)).await else { return };
     let store = behind.store();
     behind.proxy.set(Mode::Refuse);
@@ -109,7 +109,7 @@ async fn a_restart_is_waited_for_and_a_longer_one_is_told() {
 }
 
 #[tokio::test]
-async fn the_server_may_close_every_connection() {
+async fn closed_connections_are_reopened() {
     let Some(url) = url() else { return };
     let mut options = options();
     options.connections = 3;
@@ -127,7 +127,7 @@ async fn the_server_may_close_every_connection() {
 }
 
 #[tokio::test]
-async fn a_server_that_stands_still_is_given_up() {
+async fn an_unresponsive_server_times_out() {
     let Some(behind) = Behind::new(|o| o.statement_timeout = Duration::from_millis(300)).await else {
         return;
     };
@@ -144,7 +144,7 @@ async fn a_server_that_stands_still_is_given_up() {
 }
 
 #[tokio::test]
-async fn a_statement_that_waits_too_long_is_ended_and_nothing_is_written() {
+async fn a_statement_timeout_writes_nothing() {
     let Some(behind) = Behind::new(|o| o.statement_timeout = Duration::from_millis(300)).await else {
         return;
     };
@@ -162,7 +162,7 @@ async fn a_statement_that_waits_too_long_is_ended_and_nothing_is_written() {
 }
 
 #[tokio::test]
-async fn a_read_only_server_serves_reads_and_says_so() {
+async fn a_read_only_server_serves_reads_and_rejects_writes() {
     let Some(url) = url() else { return };
     let options = options();
     let store = PostgresStore::new(&Postgres::connect(&url, options.clone()).await.unwrap());
@@ -177,7 +177,7 @@ async fn a_read_only_server_serves_reads_and_says_so() {
 
 /// The server's own error for a full disk, raised in the middle of a batch.
 #[tokio::test]
-async fn a_full_disk_takes_nothing_of_the_batch() {
+async fn a_full_disk_rolls_back_the_whole_batch() {
     let Some(url) = url() else { return };
     let options = options();
     let schema = options.schema.clone();
@@ -199,7 +199,7 @@ async fn a_full_disk_takes_nothing_of_the_batch() {
 
 /// Registering twice would be another version: where it is not known whether it was done, that is said.
 #[tokio::test]
-async fn a_connection_cut_while_registering_leaves_whole_versions_or_none() {
+async fn a_connection_cut_while_registering_leaves_complete_versions_or_none() {
     let Some(behind) = Behind::new(|_| ()).await else { return };
     let registry = PostgresRegistry::new(&behind.database);
     let (mut done, mut unknown) = (0, 0);
@@ -229,7 +229,7 @@ async fn a_connection_cut_while_registering_leaves_whole_versions_or_none() {
 }
 
 #[tokio::test]
-async fn news_are_heard_at_once_and_also_after_the_connection_was_lost() {
+async fn notifications_arrive_at_once_and_after_a_lost_connection() {
     let Some(behind) = Behind::new(|_| ()).await else { return };
     let (reader, writer) = (behind.store(), PostgresStore::new(&fresh_in(&behind).await));
     let long = Duration::from_secs(20);
@@ -252,7 +252,7 @@ async fn news_are_heard_at_once_and_also_after_the_connection_was_lost() {
 }
 
 #[tokio::test]
-async fn a_prediction_asks_the_server_nothing() {
+async fn a_prediction_needs_no_server() {
     let Some(behind) = Behind::new(|_| ()).await else { return };
     let store = behind.store();
     store.append(records(0, 50)).await.unwrap();
@@ -270,7 +270,7 @@ async fn fresh_in(behind: &Behind) -> Postgres {
 }
 
 #[tokio::test]
-async fn a_host_that_lets_go_in_the_middle_harms_nobody() {
+async fn a_dropped_future_leaves_complete_batches() {
     let Some(url) = url() else { return };
     let store = PostgresStore::new(&fresh(&url).await);
     for batch in 0..20 {

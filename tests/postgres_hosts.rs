@@ -57,7 +57,7 @@ fn record(store: &PostgresStore, records: &[Record], batch: usize) {
 }
 
 #[test]
-#[ignore = "a child of `hosts_that_are_killed_leave_what_one_would_have_left`"]
+#[ignore = "a child of `killed_hosts_leave_the_state_of_a_single_host`"]
 fn child_records_the_first_part() {
     let Some(database) = given() else { return };
     let (records, _) = world();
@@ -65,7 +65,7 @@ fn child_records_the_first_part() {
 }
 
 #[test]
-#[ignore = "a child of `hosts_that_are_killed_leave_what_one_would_have_left`"]
+#[ignore = "a child of `killed_hosts_leave_the_state_of_a_single_host`"]
 fn child_records_the_last_part_backwards() {
     let Some(database) = given() else { return };
     let (mut records, _) = world();
@@ -74,7 +74,7 @@ fn child_records_the_last_part_backwards() {
 }
 
 #[test]
-#[ignore = "a child of `hosts_that_are_killed_leave_what_one_would_have_left`"]
+#[ignore = "a child of `killed_hosts_leave_the_state_of_a_single_host`"]
 fn child_predicts_until_killed() {
     let Some(database) = given() else { return };
     let (store, registry) = (PostgresStore::new(&database), PostgresRegistry::new(&database));
@@ -92,7 +92,7 @@ fn child_predicts_until_killed() {
 }
 
 #[test]
-#[ignore = "a child of `hosts_that_are_killed_leave_what_one_would_have_left`"]
+#[ignore = "a child of `killed_hosts_leave_the_state_of_a_single_host`"]
 fn child_trains_until_killed() {
     let Some(database) = given() else { return };
     let (store, registry) = (PostgresStore::new(&database), PostgresRegistry::new(&database));
@@ -153,7 +153,7 @@ fn goes_on(child: &mut Child) -> bool {
 }
 
 #[test]
-fn hosts_that_are_killed_leave_what_one_would_have_left() {
+fn killed_hosts_leave_the_state_of_a_single_host() {
     let Some(_) = url() else { return };
     let schema = options().schema;
     let database = connect(schema.clone());
@@ -179,10 +179,10 @@ fn hosts_that_are_killed_leave_what_one_would_have_left() {
         endless.kill().unwrap();
         endless.wait().unwrap();
     }
-    what_is_left_is_what_one_would_have_left(&database);
+    assert_equal_to_a_single_host(&database);
 }
 
-fn what_is_left_is_what_one_would_have_left(database: &Postgres) {
+fn assert_equal_to_a_single_host(database: &Postgres) {
     let (store, registry) = (PostgresStore::new(database), PostgresRegistry::new(database));
     let (records, clock) = world();
     let serial = MemoryStore::new();

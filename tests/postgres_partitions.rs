@@ -19,7 +19,7 @@ async fn the_store_conforms() {
 }
 
 #[tokio::test]
-async fn a_month_has_a_partition_and_the_facts_are_those_of_one_table() {
+async fn monthly_partitions_hold_the_same_facts_as_one_table() {
     let Some(url) = url() else { return };
     let (memory, _) = store_of(100, 6.0, 8);
     let all = facts(memory.as_ref(), ScanOrder::Arrival).await;
@@ -49,7 +49,7 @@ async fn a_month_has_a_partition_and_the_facts_are_those_of_one_table() {
 }
 
 #[tokio::test]
-async fn a_second_copy_known_in_another_month_is_no_second_fact() {
+async fn a_duplicate_known_in_another_month_is_not_a_second_fact() {
     let Some(url) = url() else { return };
     let store = open(&url, &monthly()).await;
     let [march, april] = ["2025-03-31T23:59:59.999999Z", "2025-04-01T00:00:00Z"];
@@ -70,7 +70,7 @@ async fn a_second_copy_known_in_another_month_is_no_second_fact() {
 }
 
 #[tokio::test]
-async fn hosts_that_write_the_same_months_at_once_make_each_once() {
+async fn hosts_that_write_the_same_months_at_once_create_each_partition_once() {
     let Some(url) = url() else { return };
     let options = monthly();
     let stores = join_all((0..6).map(|_| open(&url, &options))).await;
@@ -89,7 +89,7 @@ async fn hosts_that_write_the_same_months_at_once_make_each_once() {
 }
 
 #[tokio::test]
-async fn who_is_erased_is_gone_from_every_month() {
+async fn erasure_removes_a_user_from_every_month() {
     let Some(url) = url() else { return };
     let options = monthly();
     let store = open(&url, &options).await;
@@ -109,7 +109,7 @@ async fn who_is_erased_is_gone_from_every_month() {
 }
 
 #[tokio::test]
-async fn an_archived_month_is_out_of_sight_and_its_facts_are_not_taken_again() {
+async fn an_archived_month_is_invisible_and_its_facts_are_not_accepted_again() {
     let Some(url) = url() else { return };
     let options = monthly();
     let store = open(&url, &options).await;
@@ -129,7 +129,7 @@ async fn an_archived_month_is_out_of_sight_and_its_facts_are_not_taken_again() {
 }
 
 #[tokio::test]
-async fn partitions_cannot_be_asked_of_tables_without_them() {
+async fn partitioning_an_unpartitioned_table_is_an_error() {
     let Some(url) = url() else { return };
     let mut options = options();
     options.monthly_partitions = false;

@@ -28,7 +28,7 @@ fn server() -> Option<(String, TlsRoots)> {
 }
 
 #[tokio::test]
-async fn a_server_that_is_trusted_is_spoken_to_in_secret() {
+async fn a_trusted_server_is_reached_over_tls() {
     let Some((url, roots)) = server() else { return };
     let port = url.rsplit([':', '/']).nth(1).unwrap();
     let proxy = Proxy::to(format!("127.0.0.1:{port}").parse().unwrap());
@@ -44,7 +44,7 @@ async fn a_server_that_is_trusted_is_spoken_to_in_secret() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_not_trusted_is_not_spoken_to() {
+async fn an_untrusted_server_is_rejected() {
     let Some((url, roots)) = server() else { return };
     // Signed by nobody whom the system trusts; by the right one, but for another name.
     let another_name = url.replacen("localhost", "127.0.0.1", 1);
@@ -56,7 +56,7 @@ async fn a_server_that_is_not_trusted_is_not_spoken_to() {
 }
 
 #[tokio::test]
-async fn a_server_without_tls_is_an_error_whatever_the_url_says() {
+async fn a_server_without_tls_is_an_error_for_any_sslmode() {
     let Some((url, roots)) = server() else { return };
     let port = url.rsplit([':', '/']).nth(1).unwrap();
     let proxy = Proxy::to(format!("127.0.0.1:{port}").parse().unwrap());
@@ -73,7 +73,7 @@ async fn a_server_without_tls_is_an_error_whatever_the_url_says() {
 }
 
 #[tokio::test]
-async fn a_file_without_certificates_is_refused() {
+async fn a_file_without_certificates_is_rejected() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ca.pem");
     let missing = TlsRoots::File(path.clone());

@@ -68,7 +68,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
-    fn every_task_has_a_sound_answer(task in anything::context(), known in any::<bool>()) {
+    fn every_task_has_a_sound_prediction(task in anything::context(), known in any::<bool>()) {
         let mut task = task;
         if known {
             // A task, an agent and a project with a past.
@@ -121,7 +121,7 @@ proptest! {
 }
 
 #[test]
-fn hostile_texts_are_answered_soundly_in_linear_time() {
+fn hostile_texts_are_predicted_soundly_in_linear_time() {
     let model = &WORLD.models[0];
     for text in anything::hostile_texts() {
         let mut task = task("t");
@@ -147,7 +147,7 @@ fn hostile_texts_are_answered_soundly_in_linear_time() {
 
 /// A row is the host's to change: what does not fit counts as missing.
 #[test]
-fn rows_that_do_not_fit_are_answered_soundly() {
+fn rows_that_do_not_fit_are_predicted_soundly() {
     let (row, _) = WORLD.builder.look(&task("t"), WORLD.now);
     for model in &WORLD.models {
         for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX, -1.0] {
@@ -167,7 +167,7 @@ fn rows_that_do_not_fit_are_answered_soundly() {
 }
 
 #[test]
-fn a_task_that_was_not_checked_still_has_finite_features() {
+fn an_unvalidated_task_has_finite_features() {
     let mut task = task("t");
     (task.temperature, task.system_load) = (Some(f64::INFINITY), Some(1e300));
     (task.rag_avg_quality, task.rag_avg_similarity) = (Some(f64::NEG_INFINITY), Some(f64::NAN));
@@ -200,7 +200,7 @@ fn beyond(low: f64, high: f64) -> [f64; 7] {
 }
 
 #[test]
-fn numbers_out_of_range_are_refused_everywhere_by_name() {
+fn numbers_out_of_range_are_rejected_everywhere_by_field() {
     block_on(async {
         let store = Arc::new(MemoryStore::new());
         let clock = Arc::new(ManualClock::at(WORLD.now));
@@ -300,7 +300,7 @@ fn linear(params: &LinearParams, values: &[f32]) -> devmatrix_ml::Result<Linear>
 }
 
 #[test]
-fn the_learners_refuse_what_they_cannot_learn_from() {
+fn learners_reject_invalid_training_sets() {
     let params = LinearParams { dense_l2: 1.0, sparse_l2: 1.0, max_steps: 9 };
     assert!(linear(&params, &[]).is_err());
     for v in [f32::NAN, f32::INFINITY] {

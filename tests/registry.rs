@@ -51,7 +51,7 @@ fn times_come_from_the_clock() {
 }
 
 #[test]
-fn a_folder_opened_again_holds_what_it_held() {
+fn a_reopened_folder_has_its_versions() {
     let folder = tempdir().unwrap();
     let path = folder.path().join("new/with space/ñandú \u{1F980}");
     {
@@ -81,7 +81,7 @@ fn a_relative_folder_works() {
 }
 
 #[test]
-fn leftovers_of_a_crash_are_ignored_then_swept() {
+fn leftovers_of_a_crash_are_ignored_and_then_deleted() {
     let folder = tempdir().unwrap();
     let registry = DiskRegistry::open(folder.path()).unwrap();
     add(&registry, b"one");
@@ -101,7 +101,7 @@ fn leftovers_of_a_crash_are_ignored_then_swept() {
 }
 
 #[test]
-fn names_that_are_no_versions_are_ignored() {
+fn folder_names_that_are_not_versions_are_ignored() {
     let folder = tempdir().unwrap();
     let registry = DiskRegistry::open(folder.path()).unwrap();
     add(&registry, b"one");
@@ -113,7 +113,7 @@ fn names_that_are_no_versions_are_ignored() {
 }
 
 #[test]
-fn of_threads_that_promote_at_once_one_wins() {
+fn of_concurrent_promotions_by_threads_one_wins() {
     let folder = tempdir().unwrap();
     let shared = DiskRegistry::open(folder.path()).unwrap();
     let incumbents = 8;
@@ -145,7 +145,7 @@ fn of_threads_that_promote_at_once_one_wins() {
 }
 
 #[test]
-fn threads_that_register_at_once_get_numbers_of_their_own() {
+fn concurrent_registrations_get_distinct_versions() {
     let folder = tempdir().unwrap();
     let registry = DiskRegistry::open(folder.path()).unwrap();
     let mut numbers: Vec<u64> = std::thread::scope(|scope| {

@@ -87,7 +87,7 @@ fn contents(folder: &Path) -> Vec<(PathBuf, Option<Vec<u8>>)> {
 // ---- killed -------------------------------------------------------------------------------
 
 #[test]
-#[ignore = "the child of `killed_at_any_moment_the_registry_is_whole`"]
+#[ignore = "the child of `a_registry_killed_at_any_moment_is_intact`"]
 fn child_registers_and_promotes_until_killed() {
     let Some(folder) = given_folder() else { return };
     let mut log = OpenOptions::new().create(true).append(true).open(folder.join("log")).unwrap();
@@ -136,7 +136,7 @@ impl Said {
 }
 
 #[test]
-fn killed_at_any_moment_the_registry_is_whole() {
+fn a_registry_killed_at_any_moment_is_intact() {
     const KILLS: u64 = 100;
     let folder = tempdir().unwrap();
     let path = folder.path().join("registry");
@@ -184,7 +184,7 @@ fn contents_hold_leftovers(model: &Path) -> bool {
 // ---- racing -------------------------------------------------------------------------------
 
 #[test]
-#[ignore = "the child of `of_processes_that_promote_at_once_one_wins`"]
+#[ignore = "the child of `of_concurrent_promotions_by_processes_one_wins`"]
 fn child_promotes_once() {
     let Some(folder) = given_folder() else { return };
     let registry = DiskRegistry::open(folder.join("registry")).unwrap();
@@ -200,7 +200,7 @@ fn child_promotes_once() {
 }
 
 #[test]
-fn of_processes_that_promote_at_once_one_wins() {
+fn of_concurrent_promotions_by_processes_one_wins() {
     let incumbents = 2..=7;
     for _ in 0..5 {
         let folder = tempdir().unwrap();
@@ -229,7 +229,7 @@ fn of_processes_that_promote_at_once_one_wins() {
 // ---- full ---------------------------------------------------------------------------------
 
 #[test]
-#[ignore = "the child of `a_write_that_does_not_fit_leaves_nothing`"]
+#[ignore = "the child of `a_write_that_does_not_fit_leaves_no_trace`"]
 fn child_writes_more_than_fits() {
     let Some(folder) = given_folder() else { return };
     let registry = DiskRegistry::open(&folder).unwrap();
@@ -251,7 +251,7 @@ fn child_writes_more_than_fits() {
 
 /// No file may grow past a limit, which fails in the middle of a write as a full disk does.
 #[test]
-fn a_write_that_does_not_fit_leaves_nothing() {
+fn a_write_that_does_not_fit_leaves_no_trace() {
     let folder = tempdir().unwrap();
     let registry = DiskRegistry::open(folder.path()).unwrap();
     add(&registry, vec![1]);
@@ -266,8 +266,8 @@ fn a_write_that_does_not_fit_leaves_nothing() {
 // ---- only to be read ----------------------------------------------------------------------
 
 #[test]
-#[ignore = "the child of `a_folder_that_may_only_be_read_can_be_read`"]
-fn child_may_only_read() {
+#[ignore = "the child of `a_read_only_folder_can_be_read`"]
+fn child_reads_a_read_only_folder() {
     let Some(folder) = given_folder() else { return };
     let registry = DiskRegistry::open(&folder).unwrap();
     assert_eq!(production(&registry), Some(1));
@@ -286,7 +286,7 @@ fn child_may_only_read() {
 }
 
 #[test]
-fn a_folder_that_may_only_be_read_can_be_read() {
+fn a_read_only_folder_can_be_read() {
     let folder = tempdir().unwrap();
     let path = folder.path().join("registry");
     let registry = DiskRegistry::open(&path).unwrap();
@@ -306,7 +306,7 @@ fn a_folder_that_may_only_be_read_can_be_read() {
         permit(&path, 0o555);
         permit(&path.join(".lock"), lock);
         let mut command = Command::new(&program);
-        command.args(only("child_may_only_read")).current_dir("/");
+        command.args(only("child_reads_a_read_only_folder")).current_dir("/");
         if fs::metadata("/proc/self").is_ok_and(|me| me.uid() == 0) {
             command.uid(NOBODY).gid(NOBODY);
         }

@@ -53,7 +53,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_is_sealed_opens(
+    fn a_sealed_envelope_opens(
         kind in "[a-z0-9 é-]{1,30}",
         payload in proptest::collection::vec(any::<u8>(), 0..2000),
     ) {
@@ -167,7 +167,7 @@ fn mutated_files_of_a_registry_are_corrupt_or_as_they_were() {
 }
 
 #[test]
-fn whole_files_of_another_version_are_not_believed() {
+fn intact_files_of_another_version_are_rejected() {
     let (folder, _) = prepared();
     let model = folder.path().join("m");
     fs::copy(model.join("1/version.json"), model.join("2/version.json")).unwrap();
@@ -193,7 +193,7 @@ fn a_damaged_version_is_neither_promoted_nor_rolled_back_to() {
 }
 
 #[test]
-fn a_version_that_lost_its_folder_or_its_record_is_told_apart() {
+fn a_version_without_its_folder_or_its_record_is_reported() {
     let (folder, _) = prepared();
     let registry = DiskRegistry::open(folder.path()).unwrap();
     assert_eq!(block_on(registry.version("m", 3)).unwrap_err().kind(), ErrorKind::NotFound);

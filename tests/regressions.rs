@@ -98,7 +98,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(150))]
 
     #[test]
-    fn every_task_has_sound_numbers(task in anything::context(), known in any::<bool>()) {
+    fn every_task_has_sound_estimates(task in anything::context(), known in any::<bool>()) {
         let mut task = task;
         if known {
             task.task_id = TaskId::new("TASK-3").unwrap();
@@ -113,7 +113,7 @@ proptest! {
     }
 
     #[test]
-    fn any_code_has_a_sound_quality(task in anything::context(), lines in 0_u32..100_000, complexity in 0.0..1e9) {
+    fn any_code_has_a_sound_quality_estimate(task in anything::context(), lines in 0_u32..100_000, complexity in 0.0..1e9) {
         let (mut row, _) = WORLD.builder.look(&task, WORLD.now);
         let mut done = Completion::default();
         (done.lines_of_code, done.cyclomatic_complexity) = (Some(lines), Some(complexity));
@@ -124,7 +124,7 @@ proptest! {
 }
 
 #[test]
-fn rows_of_any_numbers_are_answered() {
+fn rows_of_any_numbers_are_predicted() {
     let (row, _) = WORLD.builder.look(&TaskContext::new(TaskId::new("t").unwrap()), WORLD.now);
     for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX, -0.0] {
         let mut odd = row.clone();
@@ -139,14 +139,14 @@ fn rows_of_any_numbers_are_answered() {
 }
 
 #[test]
-fn every_trainer_keeps_the_rules() {
+fn every_trainer_conforms() {
     conformance::check(&ComplexityTrainer::default(), &rows(Target::Complexity));
     conformance::check(&TimeTrainer::default(), &rows(Target::Time));
     conformance::check(&QualityTrainer::default(), &rows(Target::Quality));
 }
 
 #[test]
-fn threads_change_no_byte() {
+fn the_artefact_is_the_same_on_any_number_of_threads() {
     fn bytes<Q: RegressionTarget>(data: &Dataset, threads: usize) -> Vec<u8> {
         let mut params = Q::params();
         (params.boost.threads, params.forest.threads) = (threads, threads);
@@ -160,7 +160,7 @@ fn threads_change_no_byte() {
 }
 
 #[test]
-fn damaged_models_are_errors_or_answer_in_range() {
+fn damaged_models_are_errors_or_predict_in_range() {
     let bytes = WORLD.time.to_bytes().unwrap();
     let (row, _) = WORLD.builder.look(&TaskContext::new(TaskId::new("t").unwrap()), WORLD.now);
     for i in 0..400 {
@@ -183,7 +183,7 @@ fn events() -> Vec<devmatrix_ml::event::GenerationEvent> {
 }
 
 #[test]
-fn time_is_learnt_and_its_intervals_hold() {
+fn time_is_learned_and_its_intervals_have_their_coverage() {
     let mut options = BacktestOptions::default();
     options.target = Target::Time;
     let report = backtest(events(), &options).unwrap();
@@ -194,7 +194,7 @@ fn time_is_learnt_and_its_intervals_hold() {
 }
 
 #[test]
-fn shuffled_numbers_teach_nothing() {
+fn shuffled_labels_leave_no_skill() {
     for target in [Target::Complexity, Target::Time, Target::Quality] {
         let mut options = BacktestOptions::default();
         (options.target, options.shuffle) = (target, true);
@@ -216,7 +216,7 @@ fn shuffled_numbers_teach_nothing() {
 }
 
 #[test]
-fn one_service_answers_all_and_reloads_all() {
+fn one_service_predicts_and_reloads_all_models() {
     block_on(async {
         let (store, registry) = (MemoryStore::new(), MemoryRegistry::new());
         store.append(WORLD.records.clone()).await.unwrap();

@@ -57,7 +57,7 @@ impl Served {
 }
 
 #[test]
-fn a_million_predictions_during_a_thousand_reloads_mix_nothing() {
+fn a_million_predictions_during_a_thousand_reloads_mix_no_versions() {
     const THREADS: u64 = 4;
     const EACH: u64 = 250_000;
     let served = two_versions();
@@ -99,7 +99,7 @@ fn a_million_predictions_during_a_thousand_reloads_mix_nothing() {
 }
 
 #[test]
-fn a_bad_model_leaves_the_old_one() {
+fn an_unreadable_model_keeps_the_previous_one() {
     let served = two_versions();
     served.promote(1);
     block_on(served.service.reload(&served.registry)).unwrap();
@@ -116,7 +116,7 @@ fn a_bad_model_leaves_the_old_one() {
 }
 
 #[test]
-fn a_model_of_other_features_is_refused() {
+fn a_model_of_another_feature_schema_is_rejected() {
     let served = two_versions();
     served.promote(1);
     let lexicon = Lexicon::builder().add_technical("kafka").build().unwrap();
@@ -133,7 +133,7 @@ fn a_model_of_other_features_is_refused() {
 }
 
 #[test]
-fn before_there_is_a_model_the_past_answers_and_says_so() {
+fn without_a_model_predictions_are_marked_as_cold_start() {
     let (store, clock) = store_of(12, 60.0, 2);
     let empty = PredictionService::new(
         Arc::new(SharedHistory::new()),
@@ -153,7 +153,7 @@ fn before_there_is_a_model_the_past_answers_and_says_so() {
 }
 
 #[test]
-fn a_task_out_of_range_is_refused_by_name() {
+fn a_task_out_of_range_is_rejected_by_field() {
     let served = two_versions();
     let mut task = served.task.clone();
     task.temperature = Some(-3.0);
@@ -164,7 +164,7 @@ fn a_task_out_of_range_is_refused_by_name() {
 
 /// The whole way over a disk: train, promote, open anew, serve the same.
 #[test]
-fn a_service_started_anew_serves_what_was_promoted() {
+fn a_restarted_service_serves_the_promoted_model() {
     let folder = tempfile::tempdir().unwrap();
     let (store, clock) = store_of(12, 60.0, 3);
     let engineer = FeatureEngineer::default();
@@ -203,7 +203,7 @@ impl Locale for Numbered {
 }
 
 #[test]
-fn reasons_are_said_in_the_hosts_words_and_summed_by_topic() {
+fn explanations_are_worded_by_the_locale_and_summed_by_topic() {
     let served = two_versions();
     served.promote(1);
     block_on(served.service.reload(&served.registry)).unwrap();
@@ -223,7 +223,7 @@ fn reasons_are_said_in_the_hosts_words_and_summed_by_topic() {
 
 /// Reading the task once changes nothing.
 #[test]
-fn ways_to_do_one_task_are_predicted_as_each_alone() {
+fn candidates_of_one_task_are_predicted_as_each_alone() {
     let served = two_versions();
     served.promote(1);
     block_on(served.service.reload(&served.registry)).unwrap();

@@ -53,7 +53,7 @@ fn names(tasks: &[NearestTask]) -> Vec<&str> {
 }
 
 #[test]
-fn the_nearest_come_with_what_came_of_them() {
+fn similar_tasks_come_with_their_outcomes() {
     let asked = task("new", "A login page with a password for clients");
     let found = service().similar_tasks(&asked, 10).unwrap();
     let mut alike = names(&found.tasks);
@@ -66,7 +66,7 @@ fn the_nearest_come_with_what_came_of_them() {
 }
 
 #[test]
-fn a_task_is_no_evidence_for_itself_and_nothing_alike_is_said_so() {
+fn a_task_is_not_similar_to_itself_and_no_match_is_reported() {
     let again = task("login-1", PAST[0].1);
     let found = service().similar_tasks(&again, 10).unwrap();
     assert!(!names(&found.tasks).contains(&"login-1"), "{found:?}");
@@ -81,7 +81,7 @@ fn a_task_is_no_evidence_for_itself_and_nothing_alike_is_said_so() {
 }
 
 #[test]
-fn they_are_features_and_evidence_of_a_prediction() {
+fn similar_tasks_are_features_and_explanations_of_a_prediction() {
     let asked = task("new", "A login page with a password for clients");
     let row = service().features(&asked).unwrap();
     let at = |name| row.values[index_of(name).unwrap()];
@@ -111,7 +111,7 @@ impl Embedder for Meaning {
 }
 
 #[test]
-fn a_hosts_embeddings_find_what_shares_no_word() {
+fn custom_embeddings_find_tasks_without_common_words() {
     let tasks = Arc::new(EmbeddedTasks::new(Arc::new(Meaning)));
     for (i, (id, description, _)) in PAST.iter().enumerate() {
         tasks.insert(&TaskId::new(*id).unwrap(), i as i64, description).unwrap();
@@ -144,7 +144,7 @@ impl Locale for Spanish {
 }
 
 #[test]
-fn a_locale_counts_them_in_its_own_words() {
+fn similar_tasks_are_worded_by_the_locale() {
     let service = service().with_locale(Arc::new(Spanish));
     let found = service.similar_tasks(&task("new", "A login page with a password"), 2).unwrap();
     assert_eq!(found.text, "2 tareas parecidas");

@@ -45,7 +45,7 @@ fn the_same_seed_gives_the_same_bytes() {
 }
 
 #[test]
-fn asking_what_if_disturbs_nothing() {
+fn counterfactual_queries_do_not_change_the_world() {
     let mut asked = Simulator::new(options(3, 100.0, 4)).unwrap();
     let plain = asked.clone();
     for expected in plain {
@@ -67,7 +67,7 @@ fn asking_what_if_disturbs_nothing() {
 
 /// 20,000 generations in sixty days, as the figures in the module's documentation.
 #[test]
-fn outcomes_follow_the_odds() {
+fn outcomes_follow_the_true_probabilities() {
     for seed in [7, 8, 9] {
         let all = world(60, 400.0, seed);
         let judged: Vec<_> =
@@ -111,7 +111,7 @@ fn events_are_valid_and_in_the_order_of_their_start() {
 }
 
 #[test]
-fn tasks_are_tried_again_after_the_answer() {
+fn tasks_are_retried_after_feedback() {
     let all = world(30, 100.0, 6);
     let by_id: BTreeMap<_, _> = all.iter().map(|g| (&g.event_id, g)).collect();
     let mut last = BTreeMap::new();
@@ -136,7 +136,7 @@ fn tasks_are_tried_again_after_the_answer() {
 }
 
 #[test]
-fn examples_come_from_approvals_known_by_then() {
+fn few_shot_examples_come_from_approvals_known_by_then() {
     let all = world(20, 100.0, 7);
     let by_id: BTreeMap<_, _> = all.iter().map(|g| (g.event_id.as_str(), g)).collect();
     let mut used = 0;
@@ -173,7 +173,7 @@ fn rejections_come_soonest_and_some_take_days() {
 }
 
 #[test]
-fn the_agent_gets_worse_and_the_new_model_comes_on_their_days() {
+fn the_agent_degrades_and_the_new_llm_arrives_on_their_days() {
     let all = world(60, 200.0, 9);
     let rate = |agent: &str, early: bool| {
         let of_agent = all.iter().filter(|g| g.context.agent_type.as_deref() == Some(agent));
@@ -239,7 +239,7 @@ fn options_out_of_range_are_named() {
 }
 
 #[test]
-fn options_at_their_edges_make_a_world() {
+fn options_at_their_limits_make_a_world() {
     let mut small = options(1, 1e5, 1);
     (small.projects, small.users, small.agents) = (1, 1, 1);
     (small.feedback_share, small.retry_share, small.new_model_share) = (1.0, 1.0, 0.999);

@@ -23,7 +23,7 @@ async fn the_store_in_memory_conforms_under_tokio() {
 }
 
 #[test]
-fn a_store_that_breaks_a_rule_is_told_which() {
+fn a_faulty_store_fails_with_the_rule() {
     for (fault, rule) in [
         (Fault::SaysNewToDuplicates, "the same record is kept once"),
         (Fault::SaysDuplicateToConflicts, "another record under the same key is refused"),
@@ -211,7 +211,7 @@ mod sqlite {
     }
 
     #[test]
-    fn a_store_serves_as_an_object() {
+    fn a_store_is_dyn_compatible() {
         let folder = Folder::new();
         let store: Arc<dyn EventStore> = Arc::new(folder.store());
         assert_eq!(futures_executor::block_on(store.erasures()).unwrap(), 0);

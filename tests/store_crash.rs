@@ -65,14 +65,14 @@ fn child_writes_until_it_is_killed() {
 }
 
 #[test]
-fn a_write_past_the_limit_of_file_size_is_refused_and_nothing_is_lost() {
+fn a_write_past_the_file_size_limit_fails_and_nothing_is_lost() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("events.db");
     // Ignoring SIGXFSZ makes the kernel refuse the write instead of ending the process.
     let script = "trap '' XFSZ; ulimit -f 1000; exec \"$0\" \"$@\"";
     let mut sh = Command::new("sh");
     sh.arg("-c").arg(script).arg(std::env::current_exe().unwrap());
-    let child = as_child(&mut sh, "child_writes_until_it_is_refused", &path, 0);
+    let child = as_child(&mut sh, "child_writes_until_writes_fail", &path, 0);
     let lines: Vec<_> = lines(child).into_iter().collect();
     let acknowledged: Vec<_> =
         lines.iter().filter_map(|l| l.strip_prefix("ack ")).map(str::to_owned).collect();
@@ -90,7 +90,7 @@ fn a_write_past_the_limit_of_file_size_is_refused_and_nothing_is_lost() {
 
 /// Not a test of its own: the child whose file may not grow.
 #[test]
-fn child_writes_until_it_is_refused() {
+fn child_writes_until_writes_fail() {
     let (Ok(path), Ok(run)) = (std::env::var(FILE), std::env::var(RUN)) else { return };
     let store = SqliteStore::open(path).unwrap();
     thread::scope(|scope| {
@@ -116,7 +116,7 @@ fn child_writes_until_it_is_refused() {
 }
 
 #[test]
-fn on_a_full_disk_writes_are_refused_until_there_is_space_again() {
+fn on_a_full_disk_writes_fail_until_there_is_space_again() {
     let folder = tempfile::tempdir().unwrap();
     let Some(disk) = Disk::mount(folder.path()) else {
         println!("skipped: a small disk cannot be mounted here (it takes root)");
@@ -149,7 +149,7 @@ fn on_a_full_disk_writes_are_refused_until_there_is_space_again() {
 }
 
 #[test]
-fn an_erasure_holds_on_a_nearly_full_disk_and_its_bytes_go_when_there_is_space() {
+fn an_erasure_takes_effect_on_a_nearly_full_disk_and_its_bytes_are_overwritten_later() {
     let folder = tempfile::tempdir().unwrap();
     let Some(disk) = Disk::mount(folder.path()) else {
         println!("skipped: a small disk cannot be mounted here (it takes root)");

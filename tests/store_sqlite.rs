@@ -52,7 +52,7 @@ fn a_changed_row_is_found_and_named() {
 }
 
 #[test]
-fn damage_to_the_other_tables_is_found_too() {
+fn damage_to_other_tables_is_found() {
     let (_folder, path) = file();
     let store = SqliteStore::open(&path).unwrap();
     write(&store, &[started("e", 0), feedback("e", 1), feedback("f", 2)]);
@@ -76,7 +76,7 @@ fn damage_to_the_other_tables_is_found_too() {
 }
 
 #[test]
-fn flipped_bytes_in_the_file_give_an_error_or_the_truth() {
+fn flipped_bytes_in_the_file_are_errors_or_harmless() {
     let (folder, path) = file();
     let records: Vec<_> = (0..200).map(|n| started(&format!("e{n:03}"), n)).collect();
     let store = SqliteStore::open(&path).unwrap();
@@ -108,7 +108,7 @@ fn flipped_bytes_in_the_file_give_an_error_or_the_truth() {
 }
 
 #[test]
-fn a_newer_schema_is_refused_and_left_as_it_is() {
+fn a_newer_schema_is_rejected_and_left_unchanged() {
     let (_folder, path) = file();
     drop(SqliteStore::open(&path).unwrap());
     Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
@@ -120,7 +120,7 @@ fn a_newer_schema_is_refused_and_left_as_it_is() {
 }
 
 #[test]
-fn what_is_not_ours_is_refused_with_the_path() {
+fn files_of_others_are_rejected_with_the_path() {
     let (folder, path) = file();
     std::fs::write(&path, "these are notes, not a database\n".repeat(100)).unwrap();
     assert_refused(&path, ErrorKind::Corrupt, "no SQLite database");
@@ -134,7 +134,7 @@ fn what_is_not_ours_is_refused_with_the_path() {
 }
 
 #[test]
-fn everything_is_there_after_opening_again() {
+fn everything_is_there_after_reopening() {
     let (_folder, path) = file();
     let records = [started("e", 0), completed_later("e"), feedback("e", 9), feedback("f", 3)];
     let vector = FeatureVector::new(id("e"), 3, &[1.0, f32::NAN]);
@@ -159,7 +159,7 @@ fn everything_is_there_after_opening_again() {
 }
 
 #[test]
-fn dropping_the_store_finishes_what_is_queued() {
+fn dropping_the_store_completes_queued_writes() {
     let (_folder, path) = file();
     let store = SqliteStore::open(&path).unwrap();
     for n in 0..50 {
@@ -174,7 +174,7 @@ fn dropping_the_store_finishes_what_is_queued() {
 }
 
 #[test]
-fn several_stores_share_one_file_and_no_cursor_skips_a_record() {
+fn stores_that_share_a_file_skip_no_record() {
     const STORES: usize = 4;
     const EACH: usize = 60;
     let (_folder, path) = file();
@@ -209,7 +209,7 @@ fn several_stores_share_one_file_and_no_cursor_skips_a_record() {
 }
 
 #[test]
-fn a_file_held_by_another_gives_an_error_and_then_works_on() {
+fn a_locked_file_is_an_error_until_it_is_released() {
     let (_folder, path) = file();
     let mut options = SqliteOptions::default();
     options.busy_timeout = Duration::from_millis(50);
@@ -224,7 +224,7 @@ fn a_file_held_by_another_gives_an_error_and_then_works_on() {
 }
 
 #[test]
-fn a_request_that_fails_does_not_fail_the_others_of_its_group() {
+fn a_failing_request_does_not_fail_others_of_its_group() {
     let (_folder, path) = file();
     let store = SqliteStore::open(&path).unwrap();
     write(&store, &[started("damaged", 0)]);
@@ -254,7 +254,7 @@ fn a_request_that_fails_does_not_fail_the_others_of_its_group() {
 }
 
 #[test]
-fn erased_text_is_not_in_the_files_any_more() {
+fn erased_text_is_overwritten_in_the_files() {
     let (folder, path) = file();
     let store = SqliteStore::open(&path).unwrap();
     // Enough, and in no order, to split and merge pages of every index.
@@ -282,7 +282,7 @@ fn erased_text_is_not_in_the_files_any_more() {
 }
 
 #[test]
-fn what_a_reader_keeps_from_being_overwritten_is_overwritten_later() {
+fn erased_text_that_a_reader_pins_is_overwritten_later() {
     let (folder, path) = file();
     let mut options = SqliteOptions::default();
     options.busy_timeout = Duration::from_millis(50);
@@ -301,7 +301,7 @@ fn what_a_reader_keeps_from_being_overwritten_is_overwritten_later() {
 }
 
 #[test]
-fn a_hundred_megabytes_of_description_come_back() {
+fn a_description_of_a_hundred_megabytes_round_trips() {
     let (_folder, path) = file();
     let store = SqliteStore::open(&path).unwrap();
     let mut context = TaskContext::new(TaskId::new("t").unwrap());

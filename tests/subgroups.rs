@@ -38,7 +38,7 @@ fn names_it(pattern: &Subgroup) -> bool {
 
 /// 20,000 outcomes: the combination is named, and its text says so.
 #[test]
-fn planted_patterns_are_found() {
+fn planted_subgroups_are_found() {
     let runs = runs(4);
     let found = (0..runs).filter(|seed| {
         let found = subgroups(&mut planted(*seed, 1.3), 20_000);
@@ -58,7 +58,7 @@ fn planted_patterns_are_found() {
 
 /// The parts have effects of their own, one of them changes on the way: that is no pattern.
 #[test]
-fn none_is_made_up() {
+fn no_subgroup_is_reported_without_an_effect() {
     let runs = runs(5);
     let mut wrong = 0;
     for seed in 0..runs {
@@ -74,7 +74,7 @@ fn none_is_made_up() {
 
 /// A pattern that begins half way is told to be new.
 #[test]
-fn what_has_just_begun_is_emerging() {
+fn a_recent_subgroup_is_emerging() {
     let mut stream = Stream::new(5);
     let mut monitor = Monitor::new(MonitorOptions::default()).unwrap();
     for i in 0..30_000 {

@@ -68,7 +68,7 @@ fn skill_of(world: &World, ranker: &TemplateRanker, history: &History, now: Date
 }
 
 #[test]
-fn five_thousand_generations_teach_nine_tenths_of_the_oracles_order() {
+fn five_thousand_generations_reach_nine_tenths_of_the_oracles_ndcg() {
     for (seed, template_fit) in [(7, 0.0), (8, 0.0), (7, 1.0), (8, 1.0)] {
         let world = world(seed, template_fit);
         let now = start_of(&world.after[0]);
@@ -122,7 +122,7 @@ fn on_held_out(catalogue: &TemplateCatalogue, generations: &[Generation]) -> (f6
 }
 
 #[test]
-fn shuffled_outcomes_teach_no_order() {
+fn shuffled_outcomes_leave_no_ranking_skill() {
     let mut mean = [0.0; 4];
     let seeds = [31, 32, 33, 34, 35, 36];
     for seed in seeds {
@@ -162,7 +162,7 @@ fn topical_share(
 }
 
 #[test]
-fn what_the_past_alone_does_not_show_is_learnt_from_the_profiles() {
+fn unseen_templates_are_ranked_by_their_profiles() {
     let (catalogue, records) = topics(1, 4_000);
     let now = records.last().unwrap().known_at();
     let past = replay(&catalogue, &records, now);
@@ -217,7 +217,7 @@ fn waits(world: &World, ranker: &TemplateRanker, newcomers: u32, related_to_fail
 }
 
 #[test]
-fn a_new_template_stands_first_within_fifty_eligible_tasks() {
+fn a_cold_start_template_is_ranked_first_within_fifty_eligible_tasks() {
     let world = world(41, 0.0);
     let fitted = TemplateTrainer::default().fit(&learned().data).unwrap();
     for ranker in [&fitted, &TemplateRanker::prior()] {

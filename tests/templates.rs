@@ -77,7 +77,7 @@ fn profiles() -> impl Strategy<Value = Vec<TemplateProfile>> {
 
 proptest! {
     #[test]
-    fn a_ranking_is_a_permutation_and_the_catalogues_order_changes_nothing(
+    fn a_ranking_is_a_permutation_and_independent_of_the_catalogues_order(
         profiles in profiles(),
         task in anything::context(),
     ) {
@@ -101,7 +101,7 @@ proptest! {
 }
 
 #[test]
-fn the_ladder_says_on_which_rung_it_stands() {
+fn each_cold_start_level_reports_its_status() {
     let (fitted, past) = &*LEARNT;
     let task = common::task("t");
     let catalogue = Simulator::new(SimulatorOptions::default()).unwrap().templates();
@@ -120,7 +120,7 @@ fn the_ladder_says_on_which_rung_it_stands() {
 }
 
 #[test]
-fn too_little_to_learn_from_is_said_with_numbers() {
+fn too_little_data_is_an_error_with_counts() {
     let data = learned().data;
     let fit = |rows: Vec<_>| {
         let data = TemplateDataset { rows, schema: data.schema };
@@ -144,7 +144,7 @@ fn too_little_to_learn_from_is_said_with_numbers() {
 }
 
 #[test]
-fn the_same_rows_give_the_same_bytes_on_any_number_of_threads() {
+fn the_artefact_is_the_same_on_any_number_of_threads() {
     let (ranker, data) = (&LEARNT.0, learned().data);
     let bytes = ranker.to_bytes().unwrap();
     for threads in [1, 4] {
@@ -161,7 +161,7 @@ fn the_same_rows_give_the_same_bytes_on_any_number_of_threads() {
 }
 
 #[test]
-fn damaged_bytes_are_an_error_or_a_ranker_that_ranks() {
+fn damaged_bytes_are_an_error_or_a_working_ranker() {
     let (ranker, past) = &*LEARNT;
     let bytes = ranker.to_bytes().unwrap();
     let kind = |bytes: &[u8]| TemplateRanker::from_bytes(bytes).unwrap_err().kind();
@@ -192,7 +192,7 @@ fn damaged_bytes_are_an_error_or_a_ranker_that_ranks() {
 }
 
 #[test]
-fn a_history_that_grows_shows_the_same() {
+fn incremental_and_replayed_histories_agree() {
     let (_, past) = &*LEARNT;
     let shared = SharedHistory::new();
     let (catalogue, records) = topics(2, 50);
@@ -208,7 +208,7 @@ fn a_history_that_grows_shows_the_same() {
 
 /// A row is made from what was known at its start: what comes later changes none of its features.
 #[test]
-fn rows_look_at_nothing_that_came_later() {
+fn rows_use_nothing_that_became_known_later() {
     let (catalogue, records) = topics(3, 120);
     let half = records[records.len() / 2].known_at();
     let end = records.last().unwrap().known_at();
@@ -222,7 +222,7 @@ fn rows_look_at_nothing_that_came_later() {
 }
 
 #[test]
-fn contributions_add_up_where_the_trees_count() {
+fn contributions_add_up_to_the_score() {
     let (catalogue, records) = topics(4, 3_000);
     let now = records.last().unwrap().known_at();
     let past = replay(&catalogue, &records, now);

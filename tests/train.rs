@@ -42,7 +42,7 @@ fn the_success_model_conforms() {
 }
 
 #[test]
-fn the_number_of_threads_changes_no_byte() {
+fn the_artefact_is_the_same_on_any_number_of_threads() {
     let data = dataset(12, 2);
     let bytes = |threads| {
         let mut params = SuccessParams::default();
@@ -53,7 +53,7 @@ fn the_number_of_threads_changes_no_byte() {
 }
 
 #[test]
-fn too_few_labels_are_a_typed_error_and_register_nothing() {
+fn too_few_labels_are_a_typed_error_without_a_registration() {
     let (store, clock) = store_of(1, 60.0, 3);
     let registry = MemoryRegistry::new();
     let error = run(&store, &registry, &clock, &relative()).unwrap_err();
@@ -64,7 +64,7 @@ fn too_few_labels_are_a_typed_error_and_register_nothing() {
 }
 
 #[test]
-fn a_run_registers_its_evidence() {
+fn a_run_registers_its_evaluation() {
     let (store, clock) = store_of(15, 60.0, 4);
     let registry = MemoryRegistry::new();
     let report = run(&store, &registry, &clock, &relative()).unwrap();
@@ -83,7 +83,7 @@ fn a_run_registers_its_evidence() {
 }
 
 #[test]
-fn the_designs_floors_refuse_and_say_why() {
+fn the_designs_floors_reject_with_a_reason() {
     let (store, clock) = store_of(15, 60.0, 5);
     let registry = MemoryRegistry::new();
     let report = run(&store, &registry, &clock, &TrainingOptions::default()).unwrap();
@@ -126,7 +126,7 @@ fn a_random_split_is_stratified() {
 }
 
 #[test]
-fn options_out_of_range_are_refused() {
+fn options_out_of_range_are_rejected() {
     let (store, clock) = store_of(2, 60.0, 8);
     let mut options = relative();
     options.test_fraction = f64::NAN;
@@ -152,7 +152,7 @@ fn contributions_add_up() {
 
 /// What the outcome hangs on matters; what cannot matter does not.
 #[test]
-fn importance_is_found_on_new_rows() {
+fn permutation_importance_is_measured_on_new_rows() {
     let data = dataset(20, 9);
     let (earlier, later) = data.split_by_time(0.3).unwrap();
     let trainer = SuccessTrainer::default();

@@ -70,7 +70,7 @@ fn alternating(i: usize) -> UserAction {
 }
 
 #[test]
-fn data_without_a_lesson_gets_a_reason() {
+fn degenerate_data_gets_a_reason() {
     let hour = TimeDelta::hours(1);
     let always = |_| UserAction::Approve;
     for (what, host) in [
@@ -143,7 +143,7 @@ fn options_out_of_range_are_named() {
 }
 
 #[test]
-fn a_schedule_answers_at_any_moment_of_the_calendar() {
+fn a_schedule_works_at_any_time_of_the_calendar() {
     let mut schedule = TrainingSchedule::default();
     let moments = [DateTime::<Utc>::MIN_UTC, DateTime::UNIX_EPOCH, DateTime::<Utc>::MAX_UTC];
     for zone in
@@ -177,7 +177,7 @@ fn a_schedule_answers_at_any_moment_of_the_calendar() {
 
 /// Versions that a host, an older release or nobody knows who put there, in production and on trial.
 #[test]
-fn foreign_versions_do_not_stop_training() {
+fn external_versions_do_not_stop_training() {
     let external = || NewVersion::new("success", b"by hand".to_vec());
     let mut with_report = external();
     with_report.report = serde_json::json!({ "run_id": 7 });
@@ -218,7 +218,7 @@ fn foreign_versions_do_not_stop_training() {
 }
 
 #[test]
-fn a_listener_that_panics_and_a_clock_that_goes_back_register_nothing_by_halves() {
+fn a_panicking_listener_and_a_clock_set_back_leave_no_partial_registration() {
     let host = Host::of(300, TimeDelta::hours(1), alternating);
     let work =
         ExecutionContext::new().with_progress(|p| assert!(p.stage != "registering", "the host's own fault"));
@@ -240,7 +240,7 @@ fn a_listener_that_panics_and_a_clock_that_goes_back_register_nothing_by_halves(
 }
 
 #[test]
-fn a_journal_that_is_none_is_refused() {
+fn an_invalid_trial_log_is_rejected() {
     let (store, clock) = store_of(12, 40.0, 3);
     let engineer = FeatureEngineer::default();
     let data = block_on(replay(store.as_ref(), &engineer, Target::Success, clock.now(), 5_000)).unwrap();
@@ -263,7 +263,7 @@ fn a_journal_that_is_none_is_refused() {
 }
 
 #[test]
-fn comparisons_of_nothing_are_refused_and_of_little_are_wide() {
+fn comparisons_of_no_rows_are_rejected_and_of_few_are_wide() {
     let nan = [f64::NAN, 1.0];
     assert!(compare_paired(&[], &[], &[], 0.9, 1).is_err());
     assert!(compare_paired(&nan, &[1.0, 1.0], &[0, 1], 0.9, 1).is_err());

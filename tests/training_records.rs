@@ -57,7 +57,7 @@ impl Host {
 }
 
 #[test]
-fn a_past_run_is_made_again_bit_for_bit() {
+fn a_past_run_is_reproduced_bit_for_bit() {
     let host = Host::new();
     let whole = host.clock.now();
     // As of ten days ago: what came since must not get into it.
@@ -81,7 +81,7 @@ fn a_past_run_is_made_again_bit_for_bit() {
 }
 
 #[test]
-fn a_run_is_recorded_whole() {
+fn a_run_record_is_complete() {
     let host = Host::new();
     let noted = host.training().with_note("search", serde_json::json!({ "trials": 7 }));
     let report = block_on(noted.run(&SuccessTrainer::default())).unwrap();
@@ -138,7 +138,7 @@ fn a_tracker_in_a_file_outlives_a_torn_line() {
 }
 
 #[test]
-fn a_card_says_what_it_is_how_good_for_whom_and_what_not_to_trust() {
+fn a_model_card_has_metrics_slices_calibration_and_limits() {
     let host = Host::new();
     let card = ModelCard::of(&host.train().version).unwrap();
     let text = card.to_markdown();
@@ -168,7 +168,7 @@ fn a_card_says_what_it_is_how_good_for_whom_and_what_not_to_trust() {
 }
 
 #[test]
-fn progress_goes_forward_and_a_cancelled_run_registers_nothing() {
+fn progress_is_monotone_and_a_cancelled_run_registers_nothing() {
     let host = Host::new();
     let told = Arc::new(Mutex::new(Vec::<Progress>::new()));
     let kept = told.clone();

@@ -83,7 +83,7 @@ fn dull() -> SuccessTrainer {
 }
 
 #[test]
-fn a_challenger_on_trial_has_no_effect_until_its_record_is_better() {
+fn a_challenger_on_trial_has_no_effect_until_it_is_better() {
     let mut host = Host::new(60, 60.0, |_| ());
     host.live_until(day(4));
     let mut options = relative();
@@ -141,7 +141,7 @@ fn a_challenger_on_trial_has_no_effect_until_its_record_is_better() {
 }
 
 #[test]
-fn a_challenger_that_is_worse_is_given_up() {
+fn a_worse_challenger_is_rejected() {
     let mut host = Host::new(60, 60.0, |_| ());
     host.live_until(day(15));
     assert!(block_on(host.training(relative()).run(&SuccessTrainer::default())).unwrap().promoted);
@@ -164,7 +164,7 @@ fn a_challenger_that_is_worse_is_given_up() {
 /// For ten days approvals and rejections are mixed up by the host; a model trained on those days alone
 /// goes live by hand; then the fault is mended.
 #[test]
-fn a_model_that_breaks_its_promise_is_rolled_back_and_nothing_follows_too_soon() {
+fn a_degraded_model_is_rolled_back_and_a_cooldown_follows() {
     let mut host = Host::new(60, 60.0, |event| {
         let start = event.started.known_at;
         if start >= day(20) && start < day(30) {
@@ -211,7 +211,7 @@ fn a_model_that_breaks_its_promise_is_rolled_back_and_nothing_follows_too_soon()
 }
 
 #[test]
-fn a_model_that_keeps_its_promise_stays() {
+fn a_model_without_degradation_stays() {
     let mut host = Host::new(50, 60.0, |_| ());
     host.live_until(day(25));
     assert!(block_on(host.training(relative()).run(&SuccessTrainer::default())).unwrap().promoted);

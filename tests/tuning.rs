@@ -50,7 +50,7 @@ fn poor() -> SuccessTrainer {
 }
 
 #[test]
-fn a_search_finds_the_same_on_one_and_two_threads() {
+fn a_search_is_deterministic_on_one_and_two_threads() {
     let data = dataset(20, Target::Success);
     let on = |threads: usize| {
         let work = ExecutionContext::new().with_threads(threads).unwrap();
@@ -67,7 +67,7 @@ fn a_search_finds_the_same_on_one_and_two_threads() {
 }
 
 #[test]
-fn a_search_of_a_number_goes_the_same_way() {
+fn a_search_for_a_regression_model_is_deterministic() {
     let data = dataset(12, Target::Time);
     let Study { trainer, record, .. } = tune(TimeTrainer::default(), &data, &few(3)).unwrap();
     assert_eq!(record.trials.len(), 3);
@@ -75,7 +75,7 @@ fn a_search_of_a_number_goes_the_same_way() {
 }
 
 #[test]
-fn what_is_not_better_leaves_the_defaults() {
+fn a_search_without_a_gain_keeps_the_defaults() {
     let data = dataset(15, Target::Success);
     let tuned = tune(SuccessTrainer::default(), &data, &few(1)).unwrap();
     assert!(!tuned.record.taken && tuned.record.best == 0 && tuned.record.against_defaults.is_none());
@@ -87,7 +87,7 @@ fn what_is_not_better_leaves_the_defaults() {
 }
 
 #[test]
-fn a_search_that_was_broken_off_goes_on_where_it_was() {
+fn an_interrupted_search_resumes_from_its_trial_log() {
     let data = dataset(15, Target::Success);
     let folder = tempfile::tempdir().unwrap();
     let mut options = few(6);
@@ -117,7 +117,7 @@ fn a_search_that_was_broken_off_goes_on_where_it_was() {
 }
 
 #[test]
-fn progress_is_told_and_time_ends_a_search() {
+fn progress_is_reported_and_the_time_limit_ends_a_search() {
     let data = dataset(12, Target::Success);
     let mut options = few(1000);
     options.seconds = Some(0.2);
@@ -132,7 +132,7 @@ fn progress_is_told_and_time_ends_a_search() {
 }
 
 #[test]
-fn options_and_spaces_out_of_range_are_refused() {
+fn options_and_search_spaces_out_of_range_are_rejected() {
     let data = dataset(8, Target::Success);
     let refused = |change: fn(&mut TuningOptions)| {
         let mut options = few(2);
@@ -156,7 +156,7 @@ fn options_and_spaces_out_of_range_are_refused() {
 
 /// Each fold learns from what was known when its rows began, and from nothing later.
 #[test]
-fn folds_are_in_the_order_of_time() {
+fn folds_are_in_time_order() {
     let data = dataset(20, Target::Success);
     let mut options = FoldOptions::default();
     options.gap = chrono::TimeDelta::days(1);

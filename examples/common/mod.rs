@@ -1,4 +1,4 @@
-//! What the examples share.
+//! Helpers that several examples share.
 
 use anyhow::Context;
 use devmatrix_ml::ErrorKind;
@@ -7,8 +7,8 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 
-/// Reads a JSONL file, compressed or not; a bad line is an error with its number, or is passed
-/// over with `skip_bad`.
+/// Reads a JSONL file, gzipped or not; a bad line is an error with its number, or is skipped with
+/// `skip_bad`.
 pub(crate) fn read_events(path: &Path, skip_bad: bool) -> anyhow::Result<JsonLines> {
     let file = File::open(path).with_context(|| format!("{}: cannot be opened", path.display()))?;
     let mut file = BufReader::new(file);
@@ -19,8 +19,7 @@ pub(crate) fn read_events(path: &Path, skip_bad: bool) -> anyhow::Result<JsonLin
         read_jsonl(file, skip_bad)
     };
     read.map_err(|error| {
-        let hint =
-            if error.kind() == ErrorKind::InvalidInput { " (--skip-bad passes over bad lines)" } else { "" };
+        let hint = if error.kind() == ErrorKind::InvalidInput { " (--skip-bad skips bad lines)" } else { "" };
         anyhow::anyhow!("{}: {error}{hint}", path.display())
     })
 }

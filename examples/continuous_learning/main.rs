@@ -1,15 +1,15 @@
-//! The whole loop: an orchestrator records every generation, predicts before each, learns every
-//! night at 02:00, promotes what is not worse, takes back what breaks its promise, and shows all that
-//! on one page.
+//! The whole loop: an orchestrator predicts before each generation and records it, trains every night at
+//! 02:00, promotes through the gate, rolls back a model that fails its post-deployment check, and renders
+//! the dashboard.
 //!
 //! ```sh
 //! cargo run --release --example continuous_learning                      # 60 simulated days
-//! cargo run --release --example continuous_learning -- EVENTS.jsonl[.gz] # a host's own events
+//! cargo run --release --example continuous_learning -- EVENTS.jsonl[.gz] # recorded events
 //! ```
 
-mod accident;
 #[path = "../common/mod.rs"]
 mod common;
+mod data_fault;
 mod moments;
 mod numbers;
 mod report;
@@ -40,10 +40,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Records, predicts, learns and promotes over simulated days or a host's own events.
+/// Records, predicts, trains and promotes over simulated days or recorded events.
 #[derive(Parser)]
 struct Args {
-    /// Events in JSON Lines, compressed with gzip or not; without it, a simulation
+    /// Events in JSON Lines, optionally gzipped; without it, a simulation
     events: Option<PathBuf>,
     /// Days to simulate
     #[arg(long, default_value_t = 60)]
@@ -51,16 +51,16 @@ struct Args {
     /// Seed of the simulation
     #[arg(long, default_value_t = 7)]
     seed: u64,
-    /// Write the events in JSON Lines here, for the backtest
+    /// Write the events to this JSON Lines file, for the backtest
     #[arg(long)]
     write_events: Option<PathBuf>,
     /// Keep events.db and the models in this folder
     #[arg(long)]
     keep: Option<PathBuf>,
-    /// Write the dashboard here, an HTML file; without it, to the folder for temporary files
+    /// Write the dashboard to this HTML file; by default to the folder for temporary files
     #[arg(long)]
     dashboard: Option<PathBuf>,
-    /// Pass over lines that cannot be read
+    /// Skip lines that cannot be read
     #[arg(long)]
     skip_bad: bool,
 }
@@ -77,7 +77,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(args: Args) -> anyhow::Result<()> {
-    let begun = Instant::now();
+    let timer = Instant::now();
     let moments = match &args.events {
         Some(path) => moments::of_events(common::read_events(path, args.skip_bad)?.events)?,
         None => moments::simulated(args.days, args.seed)?,
@@ -88,26 +88,26 @@ async fn run(args: Args) -> anyhow::Result<()> {
     }
     let temporary = std::env::temp_dir().join(format!("devmatrix-ml-{}", std::process::id()));
     let folder = args.keep.clone().unwrap_or_else(|| temporary.clone());
-    std::fs::create_dir_all(&folder).with_context(|| format!("{}: cannot be made", folder.display()))?;
+    std::fs::create_dir_all(&folder).with_context(|| format!("{}: cannot be created", folder.display()))?;
     let mut host = Host::open(&folder, moments.first().map(|m| m.at).context("there are no events")?).await?;
-    host.live(moments).await?;
+    host.replay(moments).await?;
     host.report.print(args.events.is_none());
     host.numbers.print();
     let page = args.dashboard.unwrap_or_else(|| std::env::temp_dir().join("devmatrix-ml-dashboard.html"));
     std::fs::write(&page, host.dashboard().await?)
         .with_context(|| format!("{}: cannot be written", page.display()))?;
     if args.events.is_none() {
-        accident::show(args.seed).await?;
+        data_fault::show(args.seed).await?;
     }
-    println!("the dashboard: {}", page.display());
-    println!("took {:.1} s", begun.elapsed().as_secs_f64());
+    println!("dashboard: {}", page.display());
+    println!("took {:.1} s", timer.elapsed().as_secs_f64());
     if args.keep.is_none() {
         std::fs::remove_dir_all(&temporary)?;
     }
     Ok(())
 }
 
-/// An orchestrator with everything it links.
+/// An orchestrator and the parts of this crate that it uses.
 struct Host {
     clock: ManualClock,
     last_start: DateTime<Utc>,
@@ -136,10 +136,10 @@ impl Host {
         Ok(Self { clock, last_start, store, registry, collector, replay, predictions, report, numbers })
     }
 
-    /// Lives through the moments, with a training each night at 02:00.
-    async fn live(&mut self, moments: Vec<Moment>) -> Result<()> {
+    /// Replays the moments, with a training cycle each night at 02:00.
+    async fn replay(&mut self, moments: Vec<Moment>) -> Result<()> {
         let schedule = TrainingSchedule::default();
-        let mut night = schedule.next(moments[0].at);
+        let mut next_cycle = schedule.next(moments[0].at);
         let last_week = moments.last().map_or(0, |moment| self.report.week_of(moment.at));
         let mut week = 0;
         for moment in moments {
@@ -147,10 +147,10 @@ impl Host {
                 self.report.print_progress(week, last_week);
                 week += 1;
             }
-            while moment.at >= night {
-                self.clock.set(night);
-                self.learn(&schedule, night).await?;
-                night = schedule.next(night);
+            while moment.at >= next_cycle {
+                self.clock.set(next_cycle);
+                self.learn(&schedule, next_cycle).await?;
+                next_cycle = schedule.next(next_cycle);
             }
             self.clock.set(moment.at);
             self.record(moment).await?;
@@ -160,12 +160,13 @@ impl Host {
         self.collector.flush().await.map(drop)
     }
 
-    /// Predicts before the generation starts, and records what comes of it.
+    /// Predicts before a generation starts, and records its start, its end and its feedback.
     async fn record(&mut self, moment: Moment) -> Result<()> {
         match moment.what {
             What::Start(mut started) => {
-                let said = self.predict(&moment.id, &started.context, moment.at, moment.odds)?;
-                started.predictions = said.shown();
+                let predictions =
+                    self.predict(&moment.id, &started.context, moment.at, moment.probability)?;
+                started.predictions = predictions.shown();
                 self.last_start = moment.at;
                 self.collector.start_as(moment.id, *started).await?;
             }
@@ -188,15 +189,15 @@ impl Host {
         id: &EventId,
         task: &TaskContext,
         now: DateTime<Utc>,
-        odds: Option<f64>,
+        probability: Option<f64>,
     ) -> Result<Predictions> {
         let predictions = self.predictions.predict_all(task)?;
-        self.report.predicted(id, now, &predictions.success, odds);
+        self.report.predicted(id, now, &predictions.success, probability);
         self.numbers.predicted(id, &predictions);
         Ok(predictions)
     }
 
-    /// All that there is to see as of the last start, as a page: after it there was only feedback.
+    /// Renders the dashboard as of the last start; after it there was only feedback.
     async fn dashboard(&self) -> Result<String> {
         let monitor = SharedMonitor::open(self.store.as_ref(), MonitorOptions::default()).await?;
         let models = ModelFacts::read(&self.registry).await?;
@@ -206,8 +207,8 @@ impl Host {
         Ok(dashboard::render(&seen))
     }
 
-    /// What the host's scheduler does when it wakes: where training is due and no other host is at it,
-    /// train (success each night, the numbers on Sundays), and serve what was promoted.
+    /// Runs a training cycle where one is due and no other host has claimed it (success each night, the
+    /// regression models on Sundays), and serves what was promoted.
     async fn learn(&mut self, schedule: &TrainingSchedule, now: DateTime<Utc>) -> Result<()> {
         let (store, registry) = (self.store.as_ref(), &self.registry);
         let signals = TrainingSignals::default();
@@ -238,7 +239,7 @@ impl Host {
     }
 }
 
-/// Nothing to learn from yet is no error here.
+/// Passes over too little data: that is no error here.
 fn too_little(trained: Result<TrainingReport>) -> Result<()> {
     match trained {
         Err(e) if !matches!(e.kind(), ErrorKind::NotEnoughData { .. }) => Err(e),

@@ -1,4 +1,4 @@
-//! What happens when: a simulated orchestrator's days, or a host's own events.
+//! Facts in the order in which they become known, simulated or recorded.
 
 use chrono::{DateTime, Utc};
 use devmatrix_ml::Result;
@@ -9,40 +9,40 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
-/// One thing that happens.
+/// A fact of a generation at the time when it becomes known.
 pub(crate) struct Moment {
-    /// When.
+    /// Time at which the fact becomes known.
     pub(crate) at: DateTime<Utc>,
-    /// To which generation.
+    /// Generation that the fact belongs to.
     pub(crate) id: EventId,
-    /// What.
+    /// The fact.
     pub(crate) what: What,
-    /// The true odds of success of a simulated start.
-    pub(crate) odds: Option<f64>,
+    /// True probability of success of a simulated generation.
+    pub(crate) probability: Option<f64>,
 }
 
-/// A start, an end or a judgement.
+/// A start, an end or feedback.
 pub(crate) enum What {
     Start(Box<Started>),
     Complete(Box<Completion>),
     Feedback(Box<Feedback>),
 }
 
-/// Simulated days.
+/// Simulates `days` days.
 pub(crate) fn simulated(days: u32, seed: u64) -> Result<Vec<Moment>> {
     let mut options = SimulatorOptions::default();
     (options.days, options.seed) = (days, seed);
     let mut moments = Vec::new();
     for generation in Simulator::new(options)? {
-        let odds = generation.probability;
+        let probability = generation.probability;
         for record in generation.into_event().into_records()? {
-            moments.push(moment(record, Some(odds)));
+            moments.push(moment(record, Some(probability)));
         }
     }
     Ok(in_order(moments))
 }
 
-/// A host's own events.
+/// Converts recorded events.
 pub(crate) fn of_events(events: Vec<GenerationEvent>) -> Result<Vec<Moment>> {
     let mut moments = Vec::new();
     for event in events {
@@ -79,17 +79,17 @@ impl What {
     }
 }
 
-fn moment(record: Record, odds: Option<f64>) -> Moment {
+fn moment(record: Record, probability: Option<f64>) -> Moment {
     let (id, at, fact) = record.into_parts();
     let what = match fact {
         Fact::Started(started) => What::Start(started),
         Fact::Completed(completion) => What::Complete(completion),
         Fact::Feedback(feedback) => What::Feedback(feedback),
     };
-    Moment { at, id, what, odds }
+    Moment { at, id, what, probability }
 }
 
-/// By time; what happens at one time to one generation stays in its order.
+/// Sorts by time; facts of one generation at the same time stay in their order.
 fn in_order(mut moments: Vec<Moment>) -> Vec<Moment> {
     moments.sort_by_key(|m| m.at);
     moments

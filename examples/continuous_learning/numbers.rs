@@ -1,11 +1,11 @@
-//! How good the predicted seconds and qualities were, beside the simplest guess.
+//! Errors and interval coverage of the predicted seconds and quality, beside a constant baseline.
 
 use devmatrix_ml::event::EventId;
 use devmatrix_ml::models::Estimate;
 use devmatrix_ml::serving::Predictions;
 use std::collections::HashMap;
 
-/// Predictions by models with what happened.
+/// Predictions by promoted models, with the observed values.
 #[derive(Default)]
 pub(crate) struct Numbers {
     open: HashMap<EventId, (Option<Estimate>, Option<Estimate>)>,
@@ -14,7 +14,7 @@ pub(crate) struct Numbers {
 }
 
 impl Numbers {
-    /// Predictions made before their generation started; those of the prior are not judged.
+    /// Keeps predictions made before their generation started; cold-start predictions are not evaluated.
     pub(crate) fn predicted(&mut self, id: &EventId, predictions: &Predictions) {
         let by_model = |e: &Estimate| Some(e.clone()).filter(|e| e.model_version > 0);
         let (time, quality) = (by_model(&predictions.time.estimate), by_model(&predictions.quality.estimate));
@@ -47,14 +47,14 @@ fn line(name: &str, rows: &[(Estimate, f64)]) {
     let median = actual[actual.len() / 2];
     let error = rows.iter().map(|(e, y)| (e.value - y).abs()).sum::<f64>() / n;
     let by_median = actual.iter().map(|y| (median - y).abs()).sum::<f64>() / n;
-    let held = |(low, high): (f64, f64), y: f64| (low..=high).contains(&y);
+    let covers = |(low, high): (f64, f64), y: f64| (low..=high).contains(&y);
     let share =
         |f: &dyn Fn(&Estimate, f64) -> bool| 100.0 * rows.iter().filter(|(e, y)| f(e, *y)).count() as f64 / n;
     println!(
-        "{name}: {} predicted by a model, mean absolute error {error:.2} (their own median {by_median:.2}), \
-         intervals of 80 and 90 % held {:.0} and {:.0} %",
+        "{name}: {} predicted by a model, mean absolute error {error:.2} (constant baseline {by_median:.2}), \
+         empirical coverage of 80 and 90 % intervals: {:.0} and {:.0} %",
         rows.len(),
-        share(&|e, y| held(e.interval_80, y)),
-        share(&|e, y| held(e.interval_90, y))
+        share(&|e, y| covers(e.interval_80, y)),
+        share(&|e, y| covers(e.interval_90, y))
     );
 }

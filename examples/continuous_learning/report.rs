@@ -1,4 +1,4 @@
-//! Week by week: how many, how good, what was promoted, held and refused, and why.
+//! Figures by week: generations, scores, and promoted, inconclusive and rejected models with the reason.
 
 use chrono::{DateTime, Utc};
 use devmatrix_ml::event::EventId;
@@ -7,7 +7,7 @@ use devmatrix_ml::models::SuccessPrediction;
 use devmatrix_ml::training::{DeploymentCheck, TrainingReport};
 use std::collections::{BTreeMap, HashMap};
 
-/// What is kept to be printed at the end.
+/// Predictions, outcomes and verdicts, printed at the end.
 pub(crate) struct Report {
     begin: DateTime<Utc>,
     weeks: BTreeMap<i64, Week>,
@@ -31,7 +31,7 @@ struct Week {
 struct Row {
     week: i64,
     predicted: f64,
-    odds: Option<f64>,
+    probability: Option<f64>,
     by_model: bool,
 }
 
@@ -41,26 +41,26 @@ impl Report {
         Self { begin, weeks, open, closed, promotion: None, rollbacks: Vec::new() }
     }
 
-    /// A prediction made before its generation started.
+    /// Records a prediction made before its generation started.
     pub(crate) fn predicted(
         &mut self,
         id: &EventId,
         now: DateTime<Utc>,
         prediction: &SuccessPrediction,
-        odds: Option<f64>,
+        probability: Option<f64>,
     ) {
         let week = self.week_of(now);
         self.weeks.entry(week).or_default().generations += 1;
         let row = Row {
             week,
             predicted: prediction.success_probability,
-            odds,
+            probability,
             by_model: prediction.model_version > 0,
         };
         self.open.insert(id.clone(), row);
     }
 
-    /// What came of it; a later judgement revises an earlier one.
+    /// Records an outcome; a later one revises it.
     pub(crate) fn outcome(&mut self, id: &EventId, success: Option<bool>) {
         let Some(success) = success else { return };
         if let Some(row) = self.open.remove(id).or_else(|| self.closed.get(id).map(|(row, _)| row.clone())) {
@@ -117,15 +117,23 @@ impl Report {
 
     pub(crate) fn print(&self, truth_known: bool) {
         println!(
-            "{:>4} {:>12} {:>9} {:>7} {:>7} {:>7} {:>9} {:>5} {:>8}  why not",
-            "week", "generations", "answered", "success", "AUC", "Brier", "promoted", "held", "refused"
+            "{:>4} {:>12} {:>9} {:>7} {:>7} {:>7} {:>9} {:>12} {:>8}  reason",
+            "week",
+            "generations",
+            "labelled",
+            "success",
+            "AUC",
+            "Brier",
+            "promoted",
+            "inconclusive",
+            "rejected"
         );
         for (number, week) in &self.weeks {
             let rows = self.rows(|row| row.week == *number);
             let rate = rows.iter().filter(|(_, y)| *y).count() as f64 / rows.len().max(1) as f64;
             let scores = scores(&rows, |row| row.predicted);
             println!(
-                "{:>4} {:>12} {:>9} {:>6.1}% {:>7} {:>7} {:>9} {:>5} {:>8}  {}",
+                "{:>4} {:>12} {:>9} {:>6.1}% {:>7} {:>7} {:>9} {:>12} {:>8}  {}",
                 number + 1,
                 week.generations,
                 rows.len(),
@@ -139,34 +147,39 @@ impl Report {
             );
         }
         if let Some((at, version, reasons)) = &self.promotion {
-            println!("\nthe last promotion, version {version} on {}:", at.date_naive());
+            println!("\nlast promotion: version {version} on {}:", at.date_naive());
             reasons.iter().for_each(|reason| println!("  {reason}"));
         }
         self.rollbacks.iter().for_each(|(at, why)| println!("rolled back on {}: {why}", at.date_naive()));
         self.summary(truth_known);
     }
 
-    /// The predictions made by models, against the truth where it is known.
+    /// Prints the scores of the promoted models, beside the base rate and, where it is known, the oracle.
     fn summary(&self, truth_known: bool) {
         let rows = self.rows(|row| row.by_model);
         let Some(ours) = scores(&rows, |row| row.predicted) else {
-            println!("\nno model was promoted: all answers came from the past's rates");
+            println!("\nno model was promoted: every prediction was a cold start");
             return;
         };
         println!(
-            "\n{} answered generations were predicted by a promoted model before they started:",
+            "\n{} labelled generations were predicted by a promoted model before they started:",
             rows.len()
         );
         line("predicted", &ours);
         let rate = rows.iter().filter(|(_, y)| *y).count() as f64 / rows.len() as f64;
         if let Some(constant) = scores(&rows, |_| rate) {
-            line("their own mean", &constant);
+            line("base rate", &constant);
         }
-        if truth_known && let Some(truth) = scores(&rows, |row| row.odds.unwrap_or(rate)) {
-            line("the true odds", &truth);
-            let error =
-                rows.iter().map(|(row, _)| (row.predicted - row.odds.unwrap_or(rate)).abs()).sum::<f64>();
-            println!("mean distance of the predictions from the true odds: {:.3}", error / rows.len() as f64);
+        if truth_known && let Some(truth) = scores(&rows, |row| row.probability.unwrap_or(rate)) {
+            line("oracle", &truth);
+            let error = rows
+                .iter()
+                .map(|(row, _)| (row.predicted - row.probability.unwrap_or(rate)).abs())
+                .sum::<f64>();
+            println!(
+                "mean absolute difference between prediction and true probability: {:.3}",
+                error / rows.len() as f64
+            );
         }
     }
 

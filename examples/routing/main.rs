@@ -1,5 +1,5 @@
-//! What routing is worth, in true expected success and cost: policies act in the simulated world beside
-//! the design's baseline (one good LLM for all), the best constant plan and the oracle.
+//! Compares routing policies by true expected success, cost and utility in the simulated world, beside the
+//! design's baseline (one good LLM for all tasks), the best constant plan and the oracle.
 //!
 //! ```sh
 //! cargo run --release --example routing -- --seeds 20 --generations 20000
@@ -16,30 +16,30 @@ use clap::Parser;
 use devmatrix_ml::routing::{Boosted, EpsilonGreedy, LinUcb, OnlineParams, Policy, Thompson, ThompsonParams};
 use std::path::PathBuf;
 
-/// What is asked for.
+/// Compares routing policies in simulated worlds or on recorded outcomes.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// Repetitions, each in a world of its own.
+    /// Repetitions, each in its own world.
     #[arg(long, default_value_t = 3)]
     seeds: u64,
-    /// The first world's seed; the others have those that follow.
+    /// Seed of the first world; the next ones follow.
     #[arg(long, default_value_t = 1)]
     first_seed: u64,
-    /// Generations in each.
+    /// Generations per repetition.
     #[arg(long, default_value_t = 20_000)]
     generations: usize,
     /// Policies: thompson, linucb, epsilon, boosted.
     #[arg(long, value_delimiter = ',', default_value = "thompson,linucb,epsilon")]
     policies: Vec<String>,
-    /// What to measure: success, cost, time, arrival, equal.
+    /// Scenarios: success, cost, floor, time, arrival, equal.
     #[arg(long, value_delimiter = ',', default_value = "success,cost,time,arrival,equal")]
     scenarios: Vec<String>,
-    /// Replays this file of tasks, submissions and tries instead.
+    /// Replay this gzipped file of recorded attempts instead.
     #[arg(long)]
     tasks: Option<PathBuf>,
 }
 
-/// A policy by its name.
+/// Creates a policy by its name.
 fn policy(name: &str, most_weights: usize) -> anyhow::Result<Box<dyn Policy>> {
     let mut online = OnlineParams::default();
     online.most_weights = most_weights;
@@ -77,11 +77,11 @@ fn main() -> anyhow::Result<()> {
         let scenario = scenarios::named(scenario, arguments.generations)?;
         println!("\n{}", scenario.title);
         for name in &arguments.policies {
-            let begun = std::time::Instant::now();
+            let timer = std::time::Instant::now();
             let runs: Vec<_> = (arguments.first_seed..arguments.first_seed + arguments.seeds)
                 .map(|seed| run::run(&scenario, name, seed, arguments.generations))
                 .collect::<anyhow::Result<_>>()?;
-            summary::print(name, &scenario, &runs, begun.elapsed());
+            summary::print(name, &scenario, &runs, timer.elapsed());
         }
     }
     Ok(())

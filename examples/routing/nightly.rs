@@ -1,4 +1,4 @@
-//! The success model, trained anew as it would be at night, for the policy that asks it.
+//! The success model, retrained regularly, for the policy that uses its predictions.
 
 use super::scenarios::PER_DAY;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -15,8 +15,8 @@ use devmatrix_ml::training::{Gate, TrainingOptions, train};
 use futures_executor::block_on;
 use std::sync::Arc;
 
-/// Generations between two trainings.
-const PAUSE: f64 = 2000.0;
+/// Generations between two training runs.
+const INTERVAL: f64 = 2000.0;
 
 pub(crate) struct Nightly {
     pub(crate) service: PredictionService,
@@ -37,15 +37,15 @@ impl Nightly {
         Ok(Self { service, store, registry, history, clock, due: None })
     }
 
-    /// Sets the clock, and trains where it is time.
+    /// Sets the clock, and trains where a run is due.
     pub(crate) fn train_if_due(&mut self, now: DateTime<Utc>) -> anyhow::Result<()> {
         self.clock.set(now);
-        let pause = TimeDelta::minutes((PAUSE / PER_DAY * 1440.0) as i64);
-        let due = *self.due.get_or_insert(now + pause / 2);
+        let interval = TimeDelta::minutes((INTERVAL / PER_DAY * 1440.0) as i64);
+        let due = *self.due.get_or_insert(now + interval / 2);
         if now < due {
             return Ok(());
         }
-        self.due = Some(now + pause);
+        self.due = Some(now + interval);
         let mut options = TrainingOptions::default();
         options.gate = Gate::refreshing();
         let (trainer, engineer) = (SuccessTrainer::default(), FeatureEngineer::default());
@@ -57,7 +57,7 @@ impl Nightly {
         Ok(())
     }
 
-    pub(crate) fn begun(&self, generation: &Generation, choice: &Choice) -> anyhow::Result<()> {
+    pub(crate) fn started(&self, generation: &Generation, choice: &Choice) -> anyhow::Result<()> {
         let mut event = generation.clone().into_event();
         event.started.value = choice.started();
         self.take(event.into_records()?.into_iter().take(1).collect())

@@ -1,4 +1,4 @@
-//! One policy in one world.
+//! Runs one policy in one simulated world.
 
 use super::nightly::Nightly;
 use super::scenarios::Scenario;
@@ -8,20 +8,20 @@ use devmatrix_ml::routing::{Candidate, Request, Router, RouterOptions};
 use devmatrix_ml::simulate::{Expected, Generation, Simulator};
 use std::collections::BTreeMap;
 
-/// The truth of each generation, choice by choice.
+/// True expectations of each generation, by policy.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Run {
-    /// What was chosen.
+    /// Those of the chosen candidate.
     pub(crate) policy: Vec<Truth>,
-    /// The design's baseline.
+    /// Those of the design's baseline.
     pub(crate) baseline: Vec<Truth>,
-    /// The best by the truth of each.
+    /// Those of the candidate with the highest utility.
     pub(crate) oracle: Vec<Truth>,
-    /// Each constant plan that is there from the start; `None` before the LLM arrived.
+    /// Those of each constant plan; shorter for plans of an LLM that arrives later.
     pub(crate) constants: Vec<Vec<Truth>>,
 }
 
-/// What a generation is expected to be worth, and why.
+/// True expected utility of a generation, and its parts.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Truth {
     pub(crate) utility: f64,
@@ -30,16 +30,16 @@ pub(crate) struct Truth {
     pub(crate) seconds: f64,
 }
 
-/// What becomes known of a generation.
-struct News {
-    /// Its end, or what the user says.
+/// An observation of a generation.
+struct Observation {
+    /// True for its end, false for its feedback.
     ended: bool,
     generation: Generation,
     predictions: Vec<ShownPrediction>,
 }
 
-/// News that nobody has heard yet, by when and of which generation.
-type Unheard = BTreeMap<(DateTime<Utc>, usize), News>;
+/// Observations in flight, by time and number of the generation.
+type Pending = BTreeMap<(DateTime<Utc>, usize), Observation>;
 
 pub(crate) fn run(scenario: &Scenario, policy: &str, seed: u64, generations: usize) -> anyhow::Result<Run> {
     let mut options = RouterOptions::default();
@@ -47,7 +47,7 @@ pub(crate) fn run(scenario: &Scenario, policy: &str, seed: u64, generations: usi
     let mut router = Router::new(super::policy(policy, 1024)?, options)?;
     let mut nightly = if policy == "boosted" { Some(Nightly::new()?) } else { None };
     let mut run = Run::default();
-    let mut unheard = Unheard::new();
+    let mut pending = Pending::new();
     let mut world = Simulator::new(Scenario::world(seed, generations))?;
     let mut degraded = false;
     for number in 0..generations {
@@ -57,11 +57,11 @@ pub(crate) fn run(scenario: &Scenario, policy: &str, seed: u64, generations: usi
             degraded = true;
             world = degrade(seed, generations, now, number)?;
         }
-        while let Some(due) = unheard.first_entry().filter(|due| due.key().0 <= now) {
-            let ((at, _), news) = due.remove_entry();
-            hear(&mut router, nightly.as_mut(), news, at)?;
+        while let Some(due) = pending.first_entry().filter(|due| due.key().0 <= now) {
+            let ((at, _), observation) = due.remove_entry();
+            observe(&mut router, nightly.as_mut(), observation, at)?;
         }
-        let task = bare(&generation);
+        let task = unassigned(&generation);
         let candidates = scenario.candidates(number);
         let request = Request::new(&task, &candidates, now);
         let choice = match &mut nightly {
@@ -83,33 +83,33 @@ pub(crate) fn run(scenario: &Scenario, policy: &str, seed: u64, generations: usi
             acted.completion.cost_usd = acted.completion.cost_usd.map(|_| truths[at].cost_usd);
         }
         if let Some(nightly) = &mut nightly {
-            nightly.begun(&acted, &choice)?;
+            nightly.started(&acted, &choice)?;
         }
         let ended = acted.completion.completed_at.unwrap_or(now);
         if let Some((at, _)) = acted.feedback {
             let (generation, predictions) = (acted.clone(), choice.predictions.clone());
-            unheard.insert((at, number), News { ended: false, generation, predictions });
+            pending.insert((at, number), Observation { ended: false, generation, predictions });
         }
         let predictions = choice.predictions;
-        unheard.insert((ended, number), News { ended: true, generation: acted, predictions });
+        pending.insert((ended, number), Observation { ended: true, generation: acted, predictions });
     }
     Ok(run)
 }
 
-/// The same world from here on, with the baseline's LLM worse from today.
+/// Creates the world again from here on, with the baseline's LLM degraded from today.
 fn degrade(seed: u64, generations: usize, now: DateTime<Utc>, number: usize) -> anyhow::Result<Simulator> {
     let mut options = Scenario::world(seed, generations);
     options.degraded_llm_day = Some((now - options.start).num_days() as u32);
     let mut world = Simulator::new(options)?;
-    // What was drawn does not hang on it.
+    // The random draws do not depend on it.
     for _ in 0..=number {
         world.next();
     }
     Ok(world)
 }
 
-/// The task as it comes to the router: nobody has been chosen.
-fn bare(generation: &Generation) -> TaskContext {
+/// Returns the task as the router receives it, without LLM and agent.
+fn unassigned(generation: &Generation) -> TaskContext {
     let mut task = generation.context.clone();
     (task.model_used, task.agent_type) = (None, None);
     task
@@ -132,13 +132,13 @@ fn truth(
     }
 }
 
-fn hear(
+fn observe(
     router: &mut Router,
     nightly: Option<&mut Nightly>,
-    news: News,
+    observation: Observation,
     at: DateTime<Utc>,
 ) -> anyhow::Result<()> {
-    let News { ended, generation, predictions } = news;
+    let Observation { ended, generation, predictions } = observation;
     if let Some(nightly) = nightly {
         nightly.known(&generation, ended)?;
     }

@@ -1,19 +1,19 @@
-//! What is measured.
+//! Scenarios: worlds, objectives and candidates.
 
 use devmatrix_ml::routing::{Candidate, Goal, Objective, Plan};
 use devmatrix_ml::simulate::SimulatorOptions;
 
-/// A world, what is wanted in it, and what may be chosen.
+/// A world, its objective and its candidates.
 pub(crate) struct Scenario {
     pub(crate) title: &'static str,
     pub(crate) objective: Objective,
-    /// The plan of the design's baseline, by its place among the candidates.
+    /// Index of the design's baseline among the candidates.
     pub(crate) baseline: usize,
-    /// Plans of an LLM that arrives at a generation; those before are there from the start.
+    /// Generation at which the last LLM becomes available; `None` where all are from the start.
     pub(crate) arrives: Option<usize>,
-    /// The generation from which the baseline's LLM is worse.
+    /// Generation from which the baseline's LLM is degraded.
     pub(crate) degrades: Option<usize>,
-    /// Whether all candidates succeed alike, each costing more than the one before.
+    /// Whether all candidates succeed equally often, each costing more than the one before.
     pub(crate) equal: bool,
 }
 
@@ -24,10 +24,10 @@ const LLMS: [(&str, f64); 4] =
     [("claude-sonnet-4.5", 0.009), ("deepseek-v3", 0.001), ("gpt-4.1-mini", 0.002), ("claude-opus-5", 0.020)];
 const AGENTS: [&str; 5] = ["generalist", "implementation", "frontend", "testing", "devops"];
 
-/// A scenario by its name.
+/// Returns a scenario by its name.
 pub(crate) fn named(name: &str, generations: usize) -> anyhow::Result<Scenario> {
     let plain = Scenario {
-        title: "success: one dollar each, less what the LLM costs",
+        title: "success: one dollar per success, minus the LLM's cost",
         objective: Objective::default(),
         baseline: 0,
         arrives: None,
@@ -42,35 +42,37 @@ pub(crate) fn named(name: &str, generations: usize) -> anyhow::Result<Scenario> 
     Ok(match name {
         "success" => plain,
         "cost" => Scenario {
-            title: "cost: a success is worth eight cents",
+            title: "cost: eight cents per success, minus the LLM's cost",
             objective: with(|o| o.usd_per_success = 0.08),
             ..plain
         },
         "floor" => Scenario {
-            title: "cost: the cheapest of what succeeds at least as likely as the baseline",
+            title: "floor: the cheapest candidate whose success probability is at least the baseline's",
             objective: with(|o| (o.goal, o.min_success) = (Goal::Cheapest, Some(0.72))),
             ..plain
         },
         "time" => Scenario {
-            title: "time: an hour of generating costs twenty dollars",
+            title: "time: an hour of generation costs twenty dollars",
             objective: with(|o| o.usd_per_hour = 20.0),
             ..plain
         },
         "arrival" => Scenario {
-            title: "an LLM arrives, the baseline's gets worse",
+            title: "arrival: a new LLM becomes available, the baseline's LLM degrades",
             arrives: Some(generations * 2 / 5),
             degrades: Some(generations * 7 / 10),
             ..plain
         },
-        "equal" => {
-            Scenario { title: "nothing to learn: all succeed alike, at several prices", equal: true, ..plain }
-        }
+        "equal" => Scenario {
+            title: "equal: all candidates succeed equally often, at different prices",
+            equal: true,
+            ..plain
+        },
         other => anyhow::bail!("there is no scenario {other:?}"),
     })
 }
 
 impl Scenario {
-    /// Every LLM with every agent; without the LLM that is still to arrive.
+    /// Returns every LLM with every agent; without the LLM that is not yet available.
     pub(crate) fn candidates(&self, generation: usize) -> Vec<Candidate> {
         if self.equal {
             let like = |n: u32| Candidate::by_llm(format!("llm{n}")).with_price(0.004 * f64::from(n + 1));

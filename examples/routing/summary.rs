@@ -1,15 +1,15 @@
-//! Figures over all repetitions, each with its 95 % interval.
+//! Means over all repetitions, each with its 95 % confidence interval.
 
 use super::run::{Run, Truth};
 use super::scenarios::Scenario;
 use std::time::Duration;
 
-/// Generations of a window.
+/// Generations per window.
 const WINDOW: usize = 1000;
-/// Windows in which a policy may still be finding its way.
-const LEARNING: usize = 3;
+/// First windows, left out of the worst-window figures: the policy is still exploring.
+const WARM_UP: usize = 3;
 
-/// What is looked at of a generation.
+/// A field of a generation's expectations.
 type Field = fn(&Truth) -> f64;
 
 pub(crate) fn print(policy: &str, scenario: &Scenario, runs: &[Run], took: Duration) {
@@ -23,34 +23,34 @@ pub(crate) fn print(policy: &str, scenario: &Scenario, runs: &[Run], took: Durat
         ("success", |t| t.success),
         ("US dollars", |t| t.cost_usd),
         ("utility", |t| t.utility),
-        ("seconds of generating to approval", |t| t.seconds / t.success),
+        ("seconds of generation per approval", |t| t.seconds / t.success),
     ];
     for (what, field) in fields {
-        for (who, of) in [("baseline", 0), ("policy", 1), ("best constant", 2), ("oracle", 3)] {
-            show(&format!("{what}, newest 5,000: {who}"), &|run| mean(&last(run.who(of)), field));
+        for (series, of) in [("baseline", 0), ("policy", 1), ("best constant", 2), ("oracle", 3)] {
+            show(&format!("{what}, newest 5,000: {series}"), &|run| mean(&last(run.series(of)), field));
         }
     }
     let utility = |t: &Truth| t.utility;
-    // Where the cheapest is the best for all there is nothing to close.
+    // Where the cheapest candidate is best for all tasks there is no gap.
     if !scenario.equal {
-        show("share closed of best constant to oracle, newest 5,000", &|run| closed(run, &last));
-        show("the same over all generations", &|run| closed(run, &|all| all.to_vec()));
+        show("gap from best constant to oracle closed, newest 5,000", &|run| closed(run, &last));
+        show("gap from best constant to oracle closed, all", &|run| closed(run, &|all| all.to_vec()));
     }
-    show("cost beside the baseline's, newest 5,000", &|run| {
+    show("cost relative to the baseline, newest 5,000", &|run| {
         mean(&last(&run.policy), |t| t.cost_usd) / mean(&last(&run.baseline), |t| t.cost_usd) - 1.0
     });
-    show("time to approval beside the baseline's, newest 5,000", &|run| {
+    show("time to approval relative to the baseline, newest 5,000", &|run| {
         let of = |all: &[Truth]| mean(&last(all), |t| t.seconds / t.success);
         of(&run.policy) / of(&run.baseline) - 1.0
     });
-    show("worst window after 3,000 beside the best constant, utility", &|run| worst(run, |t| t.utility));
-    show("the same, success", &|run| worst(run, |t| t.success));
-    show("runs with a window more than a point below it, utility", &|run| below(worst(run, |t| t.utility)));
-    show("the same, success", &|run| below(worst(run, |t| t.success)));
-    show("utility lost against the oracle, newest 5,000, share", &|run| {
+    show("worst window after 3,000 minus best constant, utility", &|run| worst(run, |t| t.utility));
+    show("worst window after 3,000 minus best constant, success", &|run| worst(run, |t| t.success));
+    show("share of runs with a window a point worse, utility", &|run| below(worst(run, |t| t.utility)));
+    show("share of runs with a window a point worse, success", &|run| below(worst(run, |t| t.success)));
+    show("relative regret to the oracle (utility), newest 5,000", &|run| {
         1.0 - mean(&last(&run.policy), utility) / mean(&last(&run.oracle), utility)
     });
-    for (what, at) in [("arrival", scenario.arrives), ("degrading", scenario.degrades)] {
+    for (what, at) in [("arrival", scenario.arrives), ("degradation", scenario.degrades)] {
         let Some(at) = at else { continue };
         let level = |run: &Run, from: usize, to: usize| {
             let part = |all: &[Truth]| mean(&all[from.min(all.len())..to.min(all.len())], utility);
@@ -68,7 +68,7 @@ pub(crate) fn print(policy: &str, scenario: &Scenario, runs: &[Run], took: Durat
 }
 
 impl Run {
-    fn who(&self, of: usize) -> &[Truth] {
+    fn series(&self, of: usize) -> &[Truth] {
         match of {
             0 => &self.baseline,
             1 => &self.policy,
@@ -77,7 +77,7 @@ impl Run {
         }
     }
 
-    /// The constant plan that is best over all.
+    /// Returns the constant plan with the highest total utility.
     fn best_constant(&self) -> &[Truth] {
         let total = |all: &&Vec<Truth>| all.iter().map(|t| t.utility).sum::<f64>();
         let longest = self.constants.iter().filter(|all| all.len() == self.policy.len());
@@ -91,16 +91,16 @@ fn closed(run: &Run, part: &dyn Fn(&[Truth]) -> Vec<Truth>) -> f64 {
     (of(&run.policy) - constant) / (oracle - constant)
 }
 
-/// The lowest difference of a window to the best constant.
+/// Returns the lowest mean difference of a window to the best constant.
 fn worst(run: &Run, field: fn(&Truth) -> f64) -> f64 {
     let windows = run.policy.chunks(WINDOW).zip(run.best_constant().chunks(WINDOW));
     windows
-        .skip(LEARNING)
+        .skip(WARM_UP)
         .map(|(ours, theirs)| mean(ours, field) - mean(theirs, field))
         .fold(f64::INFINITY, f64::min)
 }
 
-/// Whether a difference is more than a point below zero.
+/// Returns 1 where a difference is more than a point below zero, else 0.
 fn below(difference: f64) -> f64 {
     f64::from(u8::from(difference < -0.01))
 }
@@ -109,7 +109,7 @@ fn mean(all: &[Truth], field: impl Fn(&Truth) -> f64) -> f64 {
     all.iter().map(field).sum::<f64>() / all.len() as f64
 }
 
-/// Mean and half of the 95 % interval (normal).
+/// Returns the mean and half the width of its 95 % interval (normal).
 fn interval(values: &[f64]) -> (f64, f64) {
     let n = values.len() as f64;
     let mean = values.iter().sum::<f64>() / n;

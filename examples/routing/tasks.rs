@@ -1,5 +1,5 @@
-//! Tasks, submissions and tries known in full, as a bandit: each round one task, one submission is
-//! chosen, and what one of its tries came to is the reward.
+//! Replays recorded attempts as a bandit: each round has one task, the policy chooses a submission, and the
+//! outcome of one of its attempts is the reward.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use devmatrix_ml::event::{Completion, EventId, Feedback, GenerationEvent, Known, TaskContext, UserAction};
@@ -10,20 +10,21 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
 
-/// Outcomes by task, then submission.
-struct Known80 {
+/// Recorded outcomes by task and submission.
+struct Outcomes {
     tasks: Vec<TaskContext>,
     submissions: Vec<(String, Plan)>,
     outcomes: BTreeMap<(usize, usize), Vec<bool>>,
 }
 
 pub(crate) fn replay(file: &Path, policies: &[String], seeds: u64) -> anyhow::Result<()> {
-    let known = read(file)?;
-    println!("{} tasks, {} submissions", known.tasks.len(), known.submissions.len());
-    let rate = |t: usize, s: usize| known.rate(t, s);
-    let all =
-        |f: &dyn Fn(usize) -> f64| (0..known.tasks.len()).map(f).sum::<f64>() / known.tasks.len() as f64;
-    let count = known.submissions.len();
+    let recorded = read(file)?;
+    println!("{} tasks, {} submissions", recorded.tasks.len(), recorded.submissions.len());
+    let rate = |t: usize, s: usize| recorded.rate(t, s);
+    let all = |f: &dyn Fn(usize) -> f64| {
+        (0..recorded.tasks.len()).map(f).sum::<f64>() / recorded.tasks.len() as f64
+    };
+    let count = recorded.submissions.len();
     let constants: Vec<_> = (0..count).map(|s| all(&|t| rate(t, s))).collect();
     println!("random {:.4}", constants.iter().sum::<f64>() / count as f64);
     println!("best constant {:.4}", constants.iter().copied().fold(0.0, f64::max));
@@ -32,7 +33,7 @@ pub(crate) fn replay(file: &Path, policies: &[String], seeds: u64) -> anyhow::Re
     for policy in policies {
         for rounds in [400, 1600, 5200] {
             let runs: Vec<Vec<f64>> =
-                (1..=seeds).map(|seed| known.play(policy, seed, rounds)).collect::<anyhow::Result<_>>()?;
+                (1..=seeds).map(|seed| recorded.play(policy, seed, rounds)).collect::<anyhow::Result<_>>()?;
             let n = seeds as f64;
             let of = |part: &dyn Fn(&[f64]) -> f64| {
                 let each: Vec<_> = runs.iter().map(|run| part(run)).collect();
@@ -51,13 +52,13 @@ pub(crate) fn replay(file: &Path, policies: &[String], seeds: u64) -> anyhow::Re
     Ok(())
 }
 
-impl Known80 {
+impl Outcomes {
     fn rate(&self, task: usize, submission: usize) -> f64 {
-        let tries = self.outcomes.get(&(task, submission)).map_or(&[][..], Vec::as_slice);
-        tries.iter().filter(|y| **y).count() as f64 / tries.len().max(1) as f64
+        let attempts = self.outcomes.get(&(task, submission)).map_or(&[][..], Vec::as_slice);
+        attempts.iter().filter(|y| **y).count() as f64 / attempts.len().max(1) as f64
     }
 
-    /// The expected reward of each round's choice: the choice's rate at the round's task.
+    /// Returns the expected reward of each round: the success rate of the chosen submission on the task.
     fn play(&self, policy: &str, seed: u64, rounds: usize) -> anyhow::Result<Vec<f64>> {
         let mut options = RouterOptions::default();
         (options.seed, options.by_task) = (seed, true);
@@ -78,8 +79,8 @@ impl Known80 {
             let choice = router.choose(&Request::new(&self.tasks[task], &candidates, now))?;
             let at = candidates.iter().position(|c| c.name == choice.decision.chosen).unwrap_or(0);
             rewards.push(self.rate(task, at));
-            let tries = &self.outcomes[&(task, at)];
-            let success = tries[(round / self.tasks.len() + at) % tries.len()];
+            let attempts = &self.outcomes[&(task, at)];
+            let success = attempts[(round / self.tasks.len() + at) % attempts.len()];
             now += TimeDelta::minutes(1);
             let mut event = GenerationEvent::new(EventId::new(format!("e{round}"))?, now, choice.started());
             event.completion = Some(Known { known_at: now, value: Completion::default() });
@@ -91,7 +92,7 @@ impl Known80 {
     }
 }
 
-fn read(file: &Path) -> anyhow::Result<Known80> {
+fn read(file: &Path) -> anyhow::Result<Outcomes> {
     let mut text = String::new();
     flate2::read::GzDecoder::new(std::fs::File::open(file)?).read_to_string(&mut text)?;
     let (mut tasks, mut submissions) = (Vec::<TaskContext>::new(), Vec::<(String, Plan)>::new());
@@ -103,16 +104,16 @@ fn read(file: &Path) -> anyhow::Result<Known80> {
         let name = context.session_id.as_ref().map(ToString::to_string).unwrap_or_default();
         let mut plan = Plan::default();
         (plan.llm, plan.agent) = (context.model_used.clone(), context.agent_type.clone());
-        let submission = place(&mut submissions, |(known, _)| *known == name, || (name.clone(), plan));
+        let submission = index_of(&mut submissions, |(known, _)| *known == name, || (name.clone(), plan));
         let mut task = TaskContext::new(context.task_id.clone());
         task.task_description.clone_from(&context.task_description);
-        let task = place(&mut tasks, |known| known.task_id == context.task_id, || task);
+        let task = index_of(&mut tasks, |known| known.task_id == context.task_id, || task);
         outcomes.entry((task, submission)).or_default().push(success);
     }
-    Ok(Known80 { tasks, submissions, outcomes })
+    Ok(Outcomes { tasks, submissions, outcomes })
 }
 
-fn place<T>(all: &mut Vec<T>, is: impl Fn(&T) -> bool, make: impl FnOnce() -> T) -> usize {
+fn index_of<T>(all: &mut Vec<T>, is: impl Fn(&T) -> bool, make: impl FnOnce() -> T) -> usize {
     all.iter().position(is).unwrap_or_else(|| {
         all.push(make());
         all.len() - 1

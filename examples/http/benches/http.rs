@@ -1,8 +1,7 @@
-//! How soon the service answers a prediction at a steady thousand requests a second, its client on
-//! the same machine: `SECONDS=20 RATE=1000 cargo bench --bench http` in this folder.
+//! Latency of predictions at a steady thousand requests a second, the client on the same machine: `SECONDS=20 RATE=1000 cargo bench --bench http` in this folder.
 //!
-//! The client is open: requests are due at fixed moments, whether or not earlier ones were answered, and
-//! each is timed from when it was due. So a pause of the service counts for all that came in it.
+//! The load is open-loop: requests are due at fixed times, whether or not earlier ones were answered, and each
+//! is timed from when it was due. So a pause of the service counts for every request due in it.
 #![allow(clippy::unwrap_used)] // a bench may fail by unwrapping
 
 use chrono::Utc;
@@ -19,7 +18,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
-/// Connections that are kept open; a request goes to the one whose turn it is.
+/// Open connections, used in turn.
 const CONNECTIONS: usize = 32;
 
 fn main() {
@@ -30,7 +29,7 @@ fn main() {
     let (address, stop, ended) = server.block_on(serve(folder.path()));
     let client = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     client.block_on(load(address, 2.0, rate, false)); // to warm up
-    for (name, reasons) in [("intervals", false), ("intervals and reasons", true)] {
+    for (name, reasons) in [("intervals", false), ("intervals and explanations", true)] {
         let took = client.block_on(load(address, seconds, rate, reasons));
         report(&format!("predict with {name}, {rate} a second for {seconds} s"), &took);
     }
@@ -40,7 +39,7 @@ fn main() {
 
 type Ended = tokio::task::JoinHandle<devmatrix_ml::Result<()>>;
 
-/// Six simulated weeks on disk, all models trained, on a port of its own.
+/// Starts the service on six simulated weeks on disk, all models trained.
 async fn serve(folder: &std::path::Path) -> (SocketAddr, oneshot::Sender<()>, Ended) {
     let store = Arc::new(SqliteStore::open(folder.join("events.db")).unwrap());
     let registry = Arc::new(DiskRegistry::open(folder.join("models")).unwrap());
@@ -97,7 +96,7 @@ fn request(i: usize, reasons: bool) -> Vec<u8> {
     (head + &body).into_bytes()
 }
 
-/// Reads one answer, which must be a good one, and leaves the connection open.
+/// Reads one response, which must be 200, and leaves the connection open.
 async fn answered(stream: &mut TcpStream) {
     let (mut bytes, mut buffer) = (Vec::new(), vec![0; 16 << 10]);
     loop {

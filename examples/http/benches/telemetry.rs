@@ -1,4 +1,4 @@
-//! What counters, histograms and spans cost: a prediction without a recorder, and with one.
+//! Overhead of counters, histograms and spans: a prediction without a recorder, and with one.
 #![allow(clippy::unwrap_used)] // a bench may fail by unwrapping
 
 #[path = "../../../benches/common/mod.rs"]
@@ -24,12 +24,12 @@ fn cost(c: &mut Criterion) {
     let clock = ManualClock::at(records.last().unwrap().known_at());
     let service = PredictionService::new(history, FeatureEngineer::default(), Arc::new(clock));
     let mut group = c.benchmark_group("telemetry");
-    // The recorder is the process's: it can be installed once and not be taken out again.
+    // The recorder belongs to the process: it can be installed once and not be removed.
     for recorder in ["no recorder", "Prometheus"] {
         if recorder == "Prometheus" {
             metrics::set_global_recorder(PrometheusBuilder::new().build_recorder()).unwrap();
         }
-        // All that a call to all models counts.
+        // Everything that a prediction by all models records.
         group.bench_function(format!("{recorder}: a histogram and four counters"), |b| {
             b.iter(|| {
                 metrics::histogram!("seconds", "call" => "all").record(black_box(0.001));

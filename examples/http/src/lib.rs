@@ -1,5 +1,5 @@
 //! Predictions, feedback, training and the dashboard over HTTP, to be run beside an orchestrator that is not
-//! written in Rust. The library is what the tests and benches of this package share with its program.
+//! written in Rust. The library is shared by the program, the tests and the benches of this package.
 
 // Requests and answers: what is kept, the routes, connections.
 pub mod service;

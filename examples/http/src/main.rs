@@ -17,16 +17,16 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-/// The library over HTTP.
+/// Serves the library over HTTP.
 #[derive(Parser)]
 struct Args {
-    /// Where to listen; beyond this machine only with a token in `DEVMATRIX_ML_TOKEN`
+    /// Address to listen on; other than loopback only with a token in `DEVMATRIX_ML_TOKEN`
     #[arg(long, default_value = "127.0.0.1:8080")]
     address: SocketAddr,
-    /// Keeps events.db and the models
+    /// Folder of events.db and the models
     #[arg(long, default_value = "devmatrix-ml-data")]
     folder: PathBuf,
-    /// Learn from six simulated weeks, kept in a temporary folder, while the service already answers
+    /// Learn from six simulated weeks in a temporary folder, while the service already answers
     #[arg(long)]
     simulate: bool,
 }
@@ -46,26 +46,26 @@ async fn run(args: Args) -> anyhow::Result<()> {
     let token = Token::new(std::env::var("DEVMATRIX_ML_TOKEN").ok().as_deref());
     if !token.is_set() {
         if !args.address.ip().is_loopback() {
-            bail!("{} can be reached from elsewhere: set DEVMATRIX_ML_TOKEN", args.address);
+            bail!("{} can be reached from other machines: set DEVMATRIX_ML_TOKEN", args.address);
         }
-        println!("DEVMATRIX_ML_TOKEN is not set: whoever is on this machine may ask");
+        println!("DEVMATRIX_ML_TOKEN is not set: every process on this machine has access");
     }
     let temporary = std::env::temp_dir().join(format!("devmatrix-ml-http-{}", std::process::id()));
     let folder = if args.simulate { &temporary } else { &args.folder };
-    std::fs::create_dir_all(folder).with_context(|| format!("{}: cannot be made", folder.display()))?;
+    std::fs::create_dir_all(folder).with_context(|| format!("{}: cannot be created", folder.display()))?;
     let store = Arc::new(SqliteStore::open(folder.join("events.db"))?);
     let registry = Arc::new(DiskRegistry::open(folder.join("models"))?);
     let host = Host::open(store, registry, Arc::new(SystemClock)).await?;
     let server = Server::bind(host.clone(), args.address, token, Limits::default())
         .await
-        .with_context(|| format!("{}: cannot be listened at", args.address))?;
-    println!("http://{}/ is the dashboard; /openapi.json says the rest", server.address()?);
+        .with_context(|| format!("{}: cannot be listened on", args.address))?;
+    println!("dashboard: http://{}/ (API: /openapi.json)", server.address()?);
     if args.simulate {
         println!("learning from six simulated weeks: until then every prediction is a cold start");
         simulated::learn_beside(&host, 42, 30.0);
     }
     server.run(stopped()).await?;
-    println!("stopped: all is put away");
+    println!("stopped: everything is stored");
     if args.simulate {
         std::fs::remove_dir_all(&temporary)?;
     }
@@ -83,7 +83,7 @@ async fn stopped() {
             return;
         }
     }
-    // Without a handler the service runs until it is killed, which loses nothing either.
+    // Without a handler the service runs until it is killed, which loses nothing acknowledged.
     if interrupted.await.is_err() {
         std::future::pending::<()>().await;
     }

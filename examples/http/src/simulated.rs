@@ -1,4 +1,4 @@
-//! Simulated weeks that end now: predicted, recorded and learned from as a host does.
+//! Simulated weeks that end now: predicted, recorded and trained on as a host does.
 
 use crate::service::Host;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -15,9 +15,9 @@ use devmatrix_ml::training::{Gate, Training, TrainingOptions};
 use devmatrix_ml::{ErrorKind, Result};
 use std::sync::Arc;
 
-/// Begins to live through `days` simulated days with `per_day` generations each, on a thread beside the
-/// requests. Until it is done `host` says that it is learning, predicts as at a cold start and begins no
-/// other training; stopping the service ends it.
+/// Starts to record and learn from `days` simulated days with `per_day` generations each, on a background
+/// thread. Until it is done `host` reports that it is learning, gives cold-start predictions and starts no other
+/// training; stopping the service cancels it.
 pub fn learn_beside(host: &Arc<Host>, days: u32, per_day: f64) {
     let Some(learning) = host.begin_learning() else { return };
     let (host, runtime) = (Arc::clone(host), tokio::runtime::Handle::current());
@@ -30,13 +30,13 @@ pub fn learn_beside(host: &Arc<Host>, days: u32, per_day: f64) {
         match lived {
             Ok(()) => println!("learned from the simulated weeks"),
             Err(error) if error.kind() == ErrorKind::Cancelled => {}
-            Err(error) => eprintln!("the simulated weeks broke off: {error}"),
+            Err(error) => eprintln!("learning from the simulated weeks failed: {error}"),
         }
         drop(learning);
     });
 }
 
-/// Lives through `days` days before `now`, with a training of all models at the end of every week.
+/// Records `days` simulated days before `now`, with a training of all models at the end of every week.
 ///
 /// # Errors
 /// `Cancelled` by `execution`; those of the store and the registry.
@@ -83,7 +83,7 @@ pub async fn fill(
     collector.checkpoint().await
 }
 
-/// The facts of the simulated days, in the order in which they became known.
+/// Returns the facts of the simulated days, in the order in which they became known.
 fn records(start: DateTime<Utc>, days: u32, per_day: f64) -> Result<Vec<Record>> {
     let mut options = SimulatorOptions::default();
     (options.start, options.days, options.per_day) = (start, days, per_day);

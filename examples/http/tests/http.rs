@@ -1,4 +1,4 @@
-//! The service over real sockets: every route, hostile clients, learning beside requests, an orderly end.
+//! The service over real sockets: every route, hostile clients, learning in the background, graceful shutdown.
 #![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
 
 #[path = "http/client.rs"]
@@ -27,7 +27,7 @@ const TOKEN: &str = "a token that nobody guesses";
 /// Days with a training at the end of the first seven.
 const WEEK: u32 = 8;
 
-/// A service that listens on a port of its own.
+/// A service that listens on a free port.
 struct Running {
     address: SocketAddr,
     host: Arc<Host>,
@@ -37,7 +37,7 @@ struct Running {
 }
 
 impl Running {
-    /// With so many simulated days before it.
+    /// Starts a service with `days` simulated days of history.
     async fn after(days: u32, limits: Limits) -> Self {
         let (store, registry) = (Arc::new(MemoryStore::new()), Arc::new(MemoryRegistry::new()));
         if days > 0 {
@@ -75,9 +75,9 @@ fn task(i: usize) -> Value {
     json!({ "task_id": format!("TASK-{i}"), "task_description": "Add a page", "agent_type": "frontend" })
 }
 
-async fn finished(client: &Client, place: &str) -> Value {
+async fn finished(client: &Client, path: &str) -> Value {
     loop {
-        let run = client.get(place).await.json();
+        let run = client.get(path).await.json();
         if run["state"] != "running" {
             return run;
         }
@@ -86,22 +86,22 @@ async fn finished(client: &Client, place: &str) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_generation_is_predicted_recorded_judged_and_shown() {
+async fn a_generation_is_predicted_recorded_labelled_and_shown() {
     let running = Running::after(WEEK, Limits::default()).await;
     let client = running.client();
     let before = client.get("/api/ml/metrics").await.json();
     let started = client.post("/api/ml/generations", &json!({ "task": task(1), "id": "mine" })).await;
     assert_eq!(started.status, 201, "{started:?}");
-    let said = &started.json()["predictions"]["success"]["success_probability"];
-    assert!((0.0..=1.0).contains(&said.as_f64().unwrap()));
+    let probability = &started.json()["predictions"]["success"]["success_probability"];
+    assert!((0.0..=1.0).contains(&probability.as_f64().unwrap()));
     let done = json!({ "generated_code": "def f(): pass", "generation_time_seconds": 3.5 });
     assert_eq!(client.post("/api/ml/generations/mine/completion", &done).await.status, 204);
     let approve =
         json!({ "event_id": "mine", "feedback": { "user_action": "approve", "final_quality_score": 9 } });
     assert_eq!(client.post("/api/ml/feedback", &approve).await.status, 204);
     let seen = client.get("/api/ml/metrics").await.json();
-    let met = |seen: &Value| seen["prediction_accuracy"]["success"]["n"].as_u64().unwrap();
-    assert_eq!(met(&seen), met(&before) + 1);
+    let labelled = |seen: &Value| seen["prediction_accuracy"]["success"]["n"].as_u64().unwrap();
+    assert_eq!(labelled(&seen), labelled(&before) + 1);
     let event = running.store.event(&EventId::new("mine").unwrap()).await.unwrap();
     assert_eq!(event.outcome().unwrap().success, Some(true));
     assert_eq!(event.started.value.predictions.len(), 7);
@@ -116,16 +116,16 @@ async fn a_generation_is_predicted_recorded_judged_and_shown() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_training_at_a_time_goes_on_beside_requests() {
+async fn one_training_at_a_time_runs_beside_requests() {
     let running = Running::after(WEEK, Limits::default()).await;
     let client = running.client();
-    let begun = client.post("/api/ml/retrain", &json!({})).await;
-    assert_eq!(begun.status, 202, "{begun:?}");
-    let place = begun.json()["ask"].as_str().unwrap().to_owned();
+    let accepted = client.post("/api/ml/retrain", &json!({})).await;
+    assert_eq!(accepted.status, 202, "{accepted:?}");
+    let path = accepted.json()["ask"].as_str().unwrap().to_owned();
     let again = client.post("/api/ml/retrain", &json!({})).await;
     assert_eq!(again.status, 409, "{again:?}");
     assert_eq!(client.post("/api/ml/predict", &json!({ "task": task(1) })).await.status, 200);
-    let run = finished(&client, &place).await;
+    let run = finished(&client, &path).await;
     assert_eq!(run["state"], "done", "{run}");
     assert!(!run["models"]["success"]["reasons"].as_array().unwrap().is_empty());
     let models = client.get("/api/ml/models").await.json();
@@ -137,31 +137,31 @@ async fn one_training_at_a_time_goes_on_beside_requests() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_document_names_every_route_and_what_it_answers() {
+async fn the_openapi_document_lists_every_route_and_its_responses() {
     let running = Running::after(0, Limits::default()).await;
     let (client, stranger) = (running.client(), Client::new(running.address, None));
     let document = stranger.get("/openapi.json").await.json();
     let source = include_str!("../src/service/mod.rs");
     let paths = document["paths"].as_object().unwrap();
-    assert_eq!(source.matches(".route(").count(), paths.len(), "a route and its document belong together");
+    assert_eq!(source.matches(".route(").count(), paths.len(), "every route is documented");
     for (path, methods) in paths {
         assert!(source.contains(&format!(".route(\"{path}\"")), "{path} is no route");
         for (method, operation) in methods.as_object().unwrap() {
-            let place = path.replace("{id}", "nobody").replace("{run}", "7");
+            let url = path.replace("{id}", "nobody").replace("{run}", "7");
             let body = if method == "post" { Some(json!({})) } else { None };
-            let answer = client.ask(&method.to_uppercase(), &place, body.as_ref()).await;
-            let told = operation["responses"].as_object().unwrap();
-            assert!(told.contains_key(&answer.status.to_string()), "{method} {path}: {answer:?}");
+            let answer = client.ask(&method.to_uppercase(), &url, body.as_ref()).await;
+            let responses = operation["responses"].as_object().unwrap();
+            assert!(responses.contains_key(&answer.status.to_string()), "{method} {path}: {answer:?}");
             let open = operation["security"].as_array().is_some_and(Vec::is_empty);
-            let refused = stranger.ask(&method.to_uppercase(), &place, body.as_ref()).await;
-            assert_eq!(refused.status == 401, !open, "{method} {path}: {refused:?}");
+            let unauthorized = stranger.ask(&method.to_uppercase(), &url, body.as_ref()).await;
+            assert_eq!(unauthorized.status == 401, !open, "{method} {path}: {unauthorized:?}");
         }
     }
     running.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn faults_say_what_where_and_what_to_do() {
+async fn errors_have_a_detail_an_instance_and_a_hint() {
     let running = Running::after(0, Limits::default()).await;
     let client = running.client();
     let answer =
@@ -169,9 +169,9 @@ async fn faults_say_what_where_and_what_to_do() {
     let problem = |answer: &Answer, status: u16, says: &str| {
         assert_eq!(answer.status, status, "{answer:?}");
         assert!(answer.head.contains("application/problem+json"), "{answer:?}");
-        let told = answer.json();
-        assert!(told["detail"].as_str().unwrap().contains(says), "{told}");
-        assert!(!told["instance"].as_str().unwrap().is_empty() && !told["hint"].as_str().unwrap().is_empty());
+        let body = answer.json();
+        assert!(body["detail"].as_str().unwrap().contains(says), "{body}");
+        assert!(!body["instance"].as_str().unwrap().is_empty() && !body["hint"].as_str().unwrap().is_empty());
     };
     problem(&answer, 422, "temprature");
     let hot = json!({ "task": { "task_id": "t", "temperature": 9 } });
@@ -184,7 +184,7 @@ async fn faults_say_what_where_and_what_to_do() {
     assert_eq!(
         (again.status, &again.json()["id"]),
         (200, &json!("twice")),
-        "whoever had no answer asks again"
+        "a retry returns the first start"
     );
     let other = json!({ "task": task(2), "id": "twice" });
     problem(&client.post("/api/ml/generations", &other).await, 409, "twice");
@@ -196,7 +196,7 @@ async fn faults_say_what_where_and_what_to_do() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_browser_may_show_the_token_as_a_password() {
+async fn a_browser_may_send_the_token_as_a_password() {
     let running = Running::after(0, Limits::default()).await;
     let stranger = Client::new(running.address, None);
     assert!(stranger.get("/").await.head.contains("www-authenticate: bearer, basic"));
@@ -212,7 +212,7 @@ async fn a_browser_may_show_the_token_as_a_password() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn it_answers_while_it_learns_and_serves_what_it_learned() {
+async fn it_answers_while_it_learns_and_then_serves_the_new_models() {
     let running = Running::after(0, Limits::default()).await;
     let client = running.client();
     simulated::learn_beside(&running.host, WEEK, 20.0);
@@ -230,48 +230,48 @@ async fn it_answers_while_it_learns_and_serves_what_it_learned() {
     let store = running.stop().await;
     assert!(starts(store.as_ref()).await > 20, "the simulated days and the one start are there");
     let event = store.event(&EventId::new("mine").unwrap()).await.unwrap();
-    assert_eq!(event.outcome().unwrap().success, Some(true), "what was recorded meanwhile is kept");
+    assert_eq!(event.outcome().unwrap().success, Some(true), "facts recorded meanwhile are kept");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn stopping_ends_the_learning() {
+async fn stopping_cancels_learning() {
     let running = Running::after(0, Limits::default()).await;
     simulated::learn_beside(&running.host, 3_000, 200.0);
     assert_eq!(running.client().get("/health").await.json()["status"], "learning");
     let host = running.host.clone();
     running.stop().await;
-    assert!(format!("{host:?}").contains("learning: false"), "it was waited for: {host:?}");
+    assert!(format!("{host:?}").contains("learning: false"), "the learning thread was joined: {host:?}");
 }
 
 /// Ten thousand requests, good and bad, eight at a time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn hostile_clients_hang_nothing_and_break_nothing() {
+async fn hostile_clients_neither_hang_nor_break_the_service() {
     let requests = std::env::var("DEVMATRIX_HTTP_REQUESTS").map_or(10_000, |n| n.parse().unwrap());
     let limits = Limits { body_bytes: 64 << 10, request: Duration::from_secs(2), ..Limits::default() };
     let running = Running::after(WEEK, limits).await;
     let before = starts(running.store.as_ref()).await;
-    let (mut clients, mut tally) = (Vec::new(), hostile::Aggregates::default());
+    let (mut clients, mut counts) = (Vec::new(), hostile::Aggregates::default());
     for seed in 0..8 {
         let client = running.client();
         clients.push(tokio::spawn(async move { hostile::storm(&client, requests / 8, seed).await }));
     }
     for client in clients {
-        tally.add(client.await.unwrap());
+        counts.add(client.await.unwrap());
     }
-    println!("{tally}");
-    assert!(tally.unexpected.is_empty(), "{:#?}", tally.unexpected);
-    assert_eq!(tally.sent(), requests / 8 * 8);
-    assert!(tally.kinds() > 25, "all kinds were sent: {tally}");
+    println!("{counts}");
+    assert!(counts.unexpected.is_empty(), "{:#?}", counts.unexpected);
+    assert_eq!(counts.sent(), requests / 8 * 8);
+    assert!(counts.kinds() > 25, "all kinds were sent: {counts}");
     assert_eq!(running.client().get("/health").await.status, 200);
     let page = running.client().get("/").await;
     assert!(page.status == 200 && !page.body.contains("<script"), "{}", page.head);
     let store = running.stop().await;
-    assert_eq!(starts(store.as_ref()).await, before + tally.started, "what was acknowledged is there");
+    assert_eq!(starts(store.as_ref()).await, before + counts.started, "acknowledged starts are stored");
 }
 
-/// Those who ask while the service stops get an answer or none; what was answered is kept.
+/// Requests during shutdown are answered or not; what was acknowledged is stored.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_orderly_end_loses_nothing() {
+async fn a_graceful_shutdown_loses_nothing() {
     let running = Running::after(0, Limits::default()).await;
     let mut writers = Vec::new();
     for writer in 0..4 {
@@ -283,8 +283,8 @@ async fn an_orderly_end_loses_nothing() {
                 let start = json!({ "task": task(i), "id": id });
                 let Ok(answer) = client.try_post("/api/ml/generations", &start).await else { break };
                 assert!([201, 503].contains(&answer.status), "{answer:?}");
-                let judged = json!({ "event_id": id, "feedback": { "user_action": "reject" } });
-                let Ok(answer) = client.try_post("/api/ml/feedback", &judged).await else { break };
+                let feedback = json!({ "event_id": id, "feedback": { "user_action": "reject" } });
+                let Ok(answer) = client.try_post("/api/ml/feedback", &feedback).await else { break };
                 assert_eq!(answer.status, 204);
                 acknowledged.push(id);
             }
@@ -292,7 +292,7 @@ async fn an_orderly_end_loses_nothing() {
         }));
     }
     tokio::time::sleep(Duration::from_millis(300)).await;
-    // A request whose body is under way when the service stops is answered.
+    // A request whose body is in flight when the service stops is answered.
     let slow = running.client();
     let slow =
         tokio::spawn(async move { slow.slowly("/api/ml/predict", &json!({ "task": task(0) }), 400).await });

@@ -1,4 +1,4 @@
-//! Who may ask: whoever has the token.
+//! Authentication by token.
 
 use super::problem::Problem;
 use axum::extract::{Request, State};
@@ -12,8 +12,8 @@ use std::fmt;
 use std::sync::Arc;
 use subtle::ConstantTimeEq;
 
-/// The secret that a client must have; `None` lets everyone in. Kept and compared as its SHA-256, so
-/// that the time of a comparison tells neither the token nor its length.
+/// Secret that a client must present; `None` lets everyone in. It is compared as SHA-256, so that the time of
+/// a comparison leaks neither the token nor its length.
 #[derive(Clone)]
 pub struct Token(Option<[u8; 32]>);
 
@@ -23,7 +23,7 @@ impl Token {
         Self(secret.filter(|secret| !secret.is_empty()).map(|secret| Sha256::digest(secret).into()))
     }
 
-    /// Returns whether anything is asked for at all.
+    /// Returns whether a token is required.
     pub fn is_set(&self) -> bool {
         self.0.is_some()
     }
@@ -41,7 +41,7 @@ impl fmt::Debug for Token {
     }
 }
 
-/// Lets through who shows the token: `Authorization: Bearer TOKEN`, or, so that a browser can ask for
+/// Admits requests with the token: `Authorization: Bearer TOKEN`, or, so that a browser can ask for
 /// the dashboard, `Basic` with any name and the token as the password.
 pub(crate) async fn check(State(token): State<Arc<Token>>, request: Request, next: Next) -> Response {
     if token.admits(&request) {
@@ -56,7 +56,7 @@ pub(crate) async fn check(State(token): State<Arc<Token>>, request: Request, nex
     refused
 }
 
-/// The token in an `Authorization` header.
+/// Returns the token of an `Authorization` header.
 fn presented(header: &[u8]) -> Option<Vec<u8>> {
     let space = header.iter().position(|byte| *byte == b' ')?;
     let (scheme, rest) = (&header[..space], header[space..].trim_ascii());

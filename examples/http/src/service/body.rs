@@ -1,4 +1,4 @@
-//! JSON bodies, whose faults are told with their place.
+//! JSON bodies; errors name the field.
 
 use super::problem::Problem;
 use axum::Json;
@@ -27,21 +27,21 @@ fn refused(rejection: &JsonRejection, path: String) -> Problem {
     let hint = match rejection {
         JsonRejection::MissingJsonContentType(_) => "send `Content-Type: application/json`",
         JsonRejection::JsonSyntaxError(_) => "send well-formed JSON",
-        JsonRejection::JsonDataError(_) => "mend the field; see /openapi.json",
-        _ => "send a smaller body, whole",
+        JsonRejection::JsonDataError(_) => "correct the field; see /openapi.json",
+        _ => "send a complete body within the size limit",
     };
     Problem::new(rejection.status().as_u16(), rejection.body_text(), path, hint)
 }
 
-/// A value of the library's own type; a field that there is not is an error, lest a slip of the pen pass
-/// for something that is not known.
+/// Reads a value of a library type; an unknown field is an error, so that a typo does not pass for a missing
+/// value.
 pub(crate) fn strict<T: DeserializeOwned + Serialize>(
     value: Value,
     name: &str,
     path: &str,
 ) -> Result<T, Problem> {
     let wrong = |what: &dyn std::fmt::Display| {
-        Problem::new(422, format!("{name}: {what}"), path, "mend the field; see /openapi.json")
+        Problem::new(422, format!("{name}: {what}"), path, "correct the field; see /openapi.json")
     };
     let given: Vec<String> = match &value {
         Value::Object(fields) => fields.keys().cloned().collect(),

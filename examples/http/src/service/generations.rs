@@ -1,4 +1,4 @@
-//! What happens: a generation starts, ends, is judged.
+//! Start, completion and feedback of generations.
 
 use super::body::{Body, strict};
 use super::host::Host;
@@ -19,7 +19,7 @@ use std::sync::Arc;
 #[serde(deny_unknown_fields)]
 pub(crate) struct Start {
     task: Value,
-    /// The caller's own id: a repeated call with it records one start.
+    /// The caller's id: repeated calls with it record one start.
     id: Option<EventId>,
     decision: Option<Decision>,
     #[serde(default)]
@@ -32,7 +32,7 @@ pub(crate) struct StartedAs {
     predictions: Predictions,
 }
 
-/// Predicts, and records the start with what was predicted.
+/// Predicts, and records the start with the predictions.
 pub(crate) async fn start(
     State(host): State<Arc<Host>>,
     Body(start): Body<Start>,
@@ -61,8 +61,8 @@ pub(crate) async fn start(
     begin.await.map_err(|error| Problem::of(&error, path))
 }
 
-/// Whether the task under `id` is the same: the caller had no answer and asks once more. What was
-/// predicted the first time stays and is what will be judged.
+/// Returns whether the task under `id` is the same, so that the call is a retry. The first predictions stay
+/// and are the ones evaluated.
 async fn again(host: &Host, id: &EventId, mut asked: TaskContext) -> Result<bool, Error> {
     let stored = host.store.event(id).await?.started.value.context;
     asked.started_at = asked.started_at.or(stored.started_at);
@@ -77,7 +77,7 @@ pub(crate) async fn complete(
     Body(completion): Body<Value>,
 ) -> Result<StatusCode, Problem> {
     let path = uri.path();
-    let Path(id) = id.map_err(|e| Problem::new(400, e.body_text(), path, "mend the id"))?;
+    let Path(id) = id.map_err(|e| Problem::new(400, e.body_text(), path, "correct the id"))?;
     let completion: Completion = strict(completion, "completion", path)?;
     let record = async {
         let id = EventId::new(id)?;
@@ -94,7 +94,7 @@ pub(crate) struct Judgement {
     feedback: Value,
 }
 
-/// Records what a person said.
+/// Records feedback.
 pub(crate) async fn feedback(
     State(host): State<Arc<Host>>,
     Body(label_fact): Body<Judgement>,

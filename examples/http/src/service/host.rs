@@ -1,4 +1,4 @@
-//! What the service keeps: the library's parts, and what runs beside requests.
+//! State of the service: the library's parts, and background work.
 
 use super::retrain::Runs;
 use devmatrix_ml::clock::Clock;
@@ -20,7 +20,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::OwnedMutexGuard;
 
-/// Everything that requests share.
+/// State shared by all requests.
 pub struct Host {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) store: Arc<dyn EventStore>,
@@ -58,18 +58,18 @@ impl Drop for Learning {
     }
 }
 
-/// What the monitor is told with the next report: it is not to wait for one.
+/// Latencies for the monitor, handed over with the next report so that requests do not wait for one.
 #[derive(Default)]
 struct Noted {
     starts: u64,
     latencies: Vec<Duration>,
 }
 
-/// Latencies that are noted between two reports at most.
+/// Largest number of latencies buffered between two reports.
 const MOST_LATENCIES: usize = 100_000;
 
 impl Host {
-    /// Opens what `store` and `registry` hold.
+    /// Opens the service's state from `store` and `registry`.
     ///
     /// # Errors
     /// Those of reading the store and the registry.
@@ -104,7 +104,7 @@ impl Host {
         Ok(Arc::new(host))
     }
 
-    /// What all models say of `task`; how long it took is noted for the monitor.
+    /// Predicts `task` with all models; the latency is buffered for the monitor.
     pub(crate) fn predict(&self, task: &TaskContext, reasons: bool) -> Result<Predictions> {
         let begun = Instant::now();
         let predictions = if reasons {
@@ -119,19 +119,19 @@ impl Host {
         predictions
     }
 
-    /// Takes in what was written beside this host: facts, and the models that were promoted.
+    /// Reads facts and promotions that other hosts wrote.
     pub(crate) async fn catch_up(&self) -> Result<()> {
         self.collector.checkpoint().await?;
         self.predictions.reload(self.registry.as_ref()).await.map(drop)
     }
 
-    /// Returns what a training is run within: it ends when the service stops, and takes one thread, since
-    /// the others answer requests.
+    /// Returns the execution context of a training: it is cancelled when the service stops, and uses one
+    /// thread, since the others answer requests.
     pub(crate) fn execution(&self) -> Result<ExecutionContext> {
         ExecutionContext::new().with_cancel(self.runs.cancelled_by()).with_threads(1)
     }
 
-    /// Says from now on, until the guard is dropped, that the service learns; `None` while a training goes on.
+    /// Marks the service as learning until the guard is dropped; `None` while a training runs.
     pub(crate) fn begin_learning(self: &Arc<Self>) -> Option<Learning> {
         let turn = self.runs.take_turn()?;
         self.learning.store(true, Ordering::Relaxed);
@@ -142,18 +142,20 @@ impl Host {
         self.learning.load(Ordering::Relaxed)
     }
 
-    /// Notes that a generation is to start, whether or not it can be recorded.
+    /// Counts a start for the monitor, whether or not it can be recorded.
     pub(crate) fn count_start(&self) {
         lock(&self.noted).starts += 1;
     }
 
-    /// All that there is to see now, made on a thread of its own.
+    /// Computes the analytics on a blocking thread.
     pub(crate) async fn analytics(self: &Arc<Self>) -> Result<Analytics> {
         self.monitor.catch_up(self.store.as_ref()).await?;
         let models = ModelFacts::read(self.registry.as_ref()).await?;
         let host = Arc::clone(self);
         let seen = tokio::task::spawn_blocking(move || host.report(&models)).await;
-        seen.map_err(|error| Error::new(ErrorKind::Internal, "the report broke off").with_source(error))
+        seen.map_err(|error| {
+            Error::new(ErrorKind::Internal, "computing the report failed").with_source(error)
+        })
     }
 
     fn report(&self, models: &ModelFacts) -> Analytics {
@@ -167,15 +169,15 @@ impl Host {
         seen
     }
 
-    /// Once a minute: feature vectors that wait are written, old samples of the metrics put together.
+    /// Writes waiting feature vectors and compacts metric samples, once a minute.
     pub(crate) async fn tidy(&self) {
         self.prometheus.run_upkeep();
         if let Err(error) = self.collector.flush_if_due().await {
-            eprintln!("feature vectors wait: {error}");
+            eprintln!("feature vectors could not be written: {error}");
         }
     }
 
-    /// Says no more that it is ready, and stops what runs beside requests.
+    /// Marks the service as stopping, and stops background work.
     pub(crate) fn stop(&self) {
         self.stopping.store(true, Ordering::Relaxed);
         self.runs.cancel();
@@ -185,7 +187,7 @@ impl Host {
         self.stopping.load(Ordering::Relaxed)
     }
 
-    /// Puts away what the next start would have to make again; what was acknowledged is durable already.
+    /// Stores checkpoints, so that the next start need not recompute them; acknowledged facts are durable already.
     pub(crate) async fn close(&self) -> Result<()> {
         self.runs.ended().await;
         self.collector.flush().await?;
@@ -198,7 +200,7 @@ fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
     of.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The process's recorder: there can be but one.
+/// Returns the process's metrics recorder, of which there can be only one.
 fn recorder() -> PrometheusHandle {
     static RECORDER: OnceLock<PrometheusHandle> = OnceLock::new();
     let begin = || {

@@ -1,4 +1,4 @@
-//! The service: what it keeps, its routes, and how it starts and stops.
+//! The service: state, routes, start and shutdown.
 
 mod auth;
 mod body;
@@ -23,7 +23,7 @@ use axum::{Extension, Router};
 use problem::Problem;
 use std::sync::Arc;
 
-/// All routes; those that show or change anything ask for the token.
+/// Builds the routes; those that show or change data require the token.
 pub(crate) fn router(host: Arc<Host>, token: Token, limits: Limits) -> Router {
     let guarded = Router::new()
         .route("/", get(pages::dashboard))
@@ -56,6 +56,6 @@ async fn unknown(uri: Uri) -> Problem {
 }
 
 async fn wrong_method(method: Method, uri: Uri) -> Problem {
-    let what = format!("the route does not take {method}");
+    let what = format!("the route does not accept {method}");
     Problem::new(405, what, uri.path(), "use a method of the Allow header; see /openapi.json")
 }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 const MODELS: [&str; 5] = ["success", "complexity", "time", "quality", "template"];
 
-/// Newest versions of each model that are listed.
+/// Number of newest versions listed per model.
 const MOST: usize = 20;
 
 #[derive(Serialize)]
@@ -24,7 +24,7 @@ struct Listed {
     verdicts: Vec<Verdict>,
 }
 
-/// The versions of each model, the newest first.
+/// Lists the versions of each model, the newest first.
 pub(crate) async fn list(State(host): State<Arc<Host>>) -> Result<Json<Value>, Problem> {
     let mut models = serde_json::Map::new();
     for name in MODELS {

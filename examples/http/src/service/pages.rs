@@ -1,4 +1,4 @@
-//! What there is to see: the dashboard, the same as JSON, metrics, health, the document of the routes.
+//! Dashboard, analytics as JSON, metrics, health and the OpenAPI document.
 
 use super::host::Host;
 use super::problem::Problem;
@@ -11,10 +11,10 @@ use devmatrix_ml::monitoring::dashboard;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-/// The document of all routes; a test holds it against them.
+/// OpenAPI document; a test compares it to the routes.
 pub(crate) const OPENAPI: &str = include_str!("../../openapi.json");
 
-/// The dashboard.
+/// Renders the dashboard.
 pub(crate) async fn dashboard(State(host): State<Arc<Host>>) -> Result<impl IntoResponse, Problem> {
     let analytics = host.analytics().await.map_err(|error| Problem::of(&error, "/"))?;
     let headers = [
@@ -28,7 +28,7 @@ pub(crate) async fn dashboard(State(host): State<Arc<Host>>) -> Result<impl Into
     Ok((headers, Html(dashboard::render(&analytics))))
 }
 
-/// The design's four parts.
+/// Returns the analytics: the design's four parts.
 pub(crate) async fn analytics(State(host): State<Arc<Host>>) -> Result<Json<Value>, Problem> {
     let seen = host.analytics().await.map_err(|error| Problem::of(&error, "/api/ml/metrics"))?;
     let seen = json!(seen);
@@ -36,18 +36,18 @@ pub(crate) async fn analytics(State(host): State<Arc<Host>>) -> Result<Json<Valu
     Ok(Json(parts.map(|part| (part.to_owned(), seen[part].clone())).into_iter().collect()))
 }
 
-/// The metrics of this process as Prometheus reads them.
+/// Returns the metrics of this process in Prometheus' format.
 pub(crate) async fn prometheus(State(host): State<Arc<Host>>) -> impl IntoResponse {
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], host.prometheus.render())
 }
 
-/// The process runs.
+/// Answers that the process runs.
 pub(crate) async fn live() -> Json<Value> {
     Json(json!({ "status": "live" }))
 }
 
-/// Says whether it can record and predict: the store answers, and it is not about to stop. While it learns from
-/// its first history it can do both, and predicts as at a cold start.
+/// Returns whether the service can record and predict: the store answers, and it is not stopping. While it
+/// learns from its first history it can do both, with cold-start predictions.
 pub(crate) async fn ready(State(host): State<Arc<Host>>) -> (StatusCode, Json<Value>) {
     let store = host.store.erasures().await.map_err(|error| error.to_string());
     let model = host.predictions.success_version();
@@ -61,7 +61,7 @@ pub(crate) async fn ready(State(host): State<Arc<Host>>) -> (StatusCode, Json<Va
     }
 }
 
-/// The document of all routes.
+/// Returns the OpenAPI document.
 pub(crate) async fn openapi() -> impl IntoResponse {
     ([(CONTENT_TYPE, "application/json")], OPENAPI)
 }

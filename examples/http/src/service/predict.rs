@@ -16,13 +16,13 @@ const PATH: &str = "/api/ml/predict";
 #[serde(deny_unknown_fields)]
 pub(crate) struct Question {
     task: Value,
-    /// Why, too? That takes four times as long.
+    /// Whether to include explanations, which takes four times as long.
     #[serde(default)]
     reasons: bool,
 }
 
-/// What all models say of a task that has not started. It is computed here and now, in a tenth of a
-/// millisecond: handing it to another thread would take as long.
+/// Predicts a task that has not started, with all models. It is computed inline, in a tenth of a millisecond:
+/// a blocking thread would take as long.
 pub(crate) async fn predict(
     State(host): State<Arc<Host>>,
     Body(question): Body<Question>,

@@ -1,4 +1,4 @@
-//! Errors as `application/problem+json` (RFC 9457): what, where, what to do.
+//! Errors as `application/problem+json` (RFC 9457), with a hint.
 
 use axum::Json;
 use axum::http::StatusCode;
@@ -7,16 +7,16 @@ use axum::response::{IntoResponse, Response};
 use devmatrix_ml::{Error, ErrorKind};
 use serde::Serialize;
 
-/// An error as the client reads it.
+/// An error response.
 #[derive(Debug, Serialize)]
 pub(crate) struct Problem {
     title: &'static str,
     status: u16,
-    /// What is wrong.
+    /// Description of the error.
     detail: String,
-    /// Where: a path, a field.
+    /// Path of the request.
     instance: String,
-    /// What to do about it.
+    /// Advice to the client.
     hint: &'static str,
 }
 
@@ -32,17 +32,17 @@ impl Problem {
         Self { title, status: code.as_u16(), detail: detail.into(), instance: instance.into(), hint }
     }
 
-    /// What the library's error means to a client at `instance`.
+    /// Maps a library error of the request at `instance`.
     pub(crate) fn of(error: &Error, instance: &str) -> Self {
         let (status, hint) = match error.kind() {
-            ErrorKind::InvalidInput => (422, "mend the value"),
-            ErrorKind::NotFound => (404, "start the generation first, or mend the id"),
-            ErrorKind::Conflict => (409, "something else is recorded under this id, and stays: use another"),
+            ErrorKind::InvalidInput => (422, "correct the value"),
+            ErrorKind::NotFound => (404, "start the generation first, or correct the id"),
+            ErrorKind::Conflict => (409, "other data is recorded under this id: use another id"),
             ErrorKind::NotEnoughData { .. } => (409, "record more generations with feedback"),
             ErrorKind::Unavailable | ErrorKind::Cancelled => (503, "try again later"),
             _ => {
                 eprintln!("{instance}: {error}");
-                (500, "a fault of the service: see its log")
+                (500, "internal error: see the service's log")
             }
         };
         Self::new(status, error.to_string(), instance, hint)

@@ -1,4 +1,4 @@
-//! `POST /api/ml/retrain`: begins a training on a blocking thread and gives a run to ask after.
+//! `POST /api/ml/retrain`: starts a training on a blocking thread and returns the run to poll.
 
 use super::host::Host;
 use super::problem::Problem;
@@ -18,10 +18,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex as Turn, OwnedMutexGuard};
 
-/// Runs that are remembered.
+/// Number of runs kept.
 const KEPT: u64 = 100;
 
-/// The runs since the service started, of which one at a time goes on.
+/// Runs since the service started, of which one at a time is running.
 #[derive(Default)]
 pub(crate) struct Runs {
     turn: Arc<Turn<()>>,
@@ -29,7 +29,7 @@ pub(crate) struct Runs {
     cancel: CancellationToken,
 }
 
-/// A run as a client sees it.
+/// Status of a run.
 #[derive(Clone, Serialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 enum Run {
@@ -38,7 +38,7 @@ enum Run {
     Failed { error: String },
 }
 
-/// What came of a model.
+/// Result for one model.
 #[derive(Clone, Serialize)]
 struct Outcome {
     version: Option<u64>,
@@ -47,22 +47,22 @@ struct Outcome {
 }
 
 impl Runs {
-    /// Ends the run that goes on, soon.
+    /// Cancels the current run.
     pub(crate) fn cancel(&self) {
         self.cancel.cancel();
     }
 
-    /// Returns the switch that ends runs.
+    /// Returns the token that cancels runs.
     pub(crate) fn cancelled_by(&self) -> &CancellationToken {
         &self.cancel
     }
 
-    /// Takes the turn to train; `None` while another has it.
+    /// Claims the training slot; `None` while it is taken.
     pub(crate) fn take_turn(&self) -> Option<OwnedMutexGuard<()>> {
         self.turn.clone().try_lock_owned().ok()
     }
 
-    /// Returns when no run goes on.
+    /// Waits until no run is running.
     pub(crate) async fn ended(&self) {
         drop(self.turn.lock().await);
     }
@@ -85,24 +85,24 @@ impl Runs {
     }
 }
 
-/// Begins a run: 202 with its number, or 409 while one goes on.
+/// Starts a run: 202 with its number, or 409 while one is running.
 pub(crate) async fn begin(State(host): State<Arc<Host>>) -> Result<Response, Problem> {
     let path = "/api/ml/retrain";
     if host.is_stopping() {
         return Err(Problem::new(503, "the service is stopping", path, "try again later"));
     }
     let Some(turn) = host.runs.take_turn() else {
-        return Err(Problem::new(409, "a training goes on", path, "wait until it is done"));
+        return Err(Problem::new(409, "a training is running", path, "wait until it is done"));
     };
     let number = host.runs.next();
     let place = format!("{path}/{number}");
     let runtime = Handle::current();
     tokio::task::spawn_blocking(move || runtime.block_on(train(&host, number, turn)));
-    let told = json!({ "run": number, "ask": place });
-    Ok((StatusCode::ACCEPTED, [(LOCATION, place)], Json(told)).into_response())
+    let body = json!({ "run": number, "ask": place });
+    Ok((StatusCode::ACCEPTED, [(LOCATION, place)], Json(body)).into_response())
 }
 
-/// How far a run is, or what came of it.
+/// Returns the progress or the result of a run.
 pub(crate) async fn show(
     State(host): State<Arc<Host>>,
     uri: Uri,
@@ -110,7 +110,7 @@ pub(crate) async fn show(
 ) -> Result<Response, Problem> {
     let run = run.ok().and_then(|Path(number)| host.runs.lock().1.get(&number).cloned());
     let run = run.ok_or_else(|| {
-        let hint = "ask for a run of this process that POST /api/ml/retrain has begun";
+        let hint = "use the number of a run that POST /api/ml/retrain of this process returned";
         Problem::new(404, "no such run", uri.path(), hint)
     })?;
     Ok(Json(run).into_response())

@@ -1,4 +1,4 @@
-//! Connections: bounded in time, and brought to an end in order.
+//! Connections with timeouts and graceful shutdown.
 
 use super::host::Host;
 use super::problem::Problem;
@@ -17,17 +17,17 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time;
 
-/// What a client may take of the service.
+/// Limits per client.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// The largest body, in bytes.
     pub body_bytes: usize,
-    /// Until a request is answered, its body read included; a client that takes longer to send its
-    /// headers is cut off.
+    /// Timeout of a request, reading its body included; a client that takes longer to send its headers is
+    /// disconnected.
     pub request: Duration,
-    /// Connections at the same time; more wait.
+    /// Largest number of concurrent connections; more wait.
     pub connections: usize,
-    /// How long requests under way may take when the service stops.
+    /// Time that requests in flight may take when the service stops.
     pub drain: Duration,
 }
 
@@ -38,7 +38,7 @@ impl Default for Limits {
     }
 }
 
-/// A service that listens.
+/// A service bound to its address.
 #[derive(Debug)]
 pub struct Server {
     host: Arc<Host>,
@@ -48,10 +48,10 @@ pub struct Server {
 }
 
 impl Server {
-    /// Listens at an address; port 0 takes a free one.
+    /// Binds an address; port 0 takes a free one.
     ///
     /// # Errors
-    /// Those of the system, where the address cannot be listened at.
+    /// Errors of the system where the address cannot be bound.
     pub async fn bind(
         host: Arc<Host>,
         at: SocketAddr,
@@ -63,7 +63,7 @@ impl Server {
         Ok(Self { host, listener, routes, limits })
     }
 
-    /// Returns where it listens.
+    /// Returns the address that it listens on.
     ///
     /// # Errors
     /// Those of the system.
@@ -71,8 +71,7 @@ impl Server {
         self.listener.local_addr()
     }
 
-    /// Serves until `stop`; then takes no more connections, answers what is under way, and puts away
-    /// what was recorded.
+    /// Serves until `stop`; then takes no more connections, answers requests in flight, and stores checkpoints.
     ///
     /// # Errors
     /// Those of writing the store at the end.
@@ -93,12 +92,12 @@ impl Server {
                     Ok((stream, _)) => {
                         let connection = open.watch(connection(stream, &routes, limits));
                         tokio::spawn(async move {
-                            // A client that breaks off is its own affair.
+                            // A client may disconnect at any time.
                             let _ = connection.await;
                             drop(place);
                         });
                     }
-                    // Out of file handles: let some be closed.
+                    // Out of file handles: wait until some are closed.
                     Err(_) => time::sleep(Duration::from_millis(50)).await,
                 },
             }
@@ -106,7 +105,7 @@ impl Server {
         drop(listener);
         host.stop();
         if time::timeout(limits.drain, open.shutdown()).await.is_err() {
-            eprintln!("some clients were cut off after {:?}", limits.drain);
+            eprintln!("some clients were disconnected after {:?}", limits.drain);
         }
         host.close().await
     }
@@ -115,7 +114,7 @@ impl Server {
 type Connection = http1::Connection<TokioIo<TcpStream>, TowerToHyperService<axum::Router>>;
 
 fn connection(stream: TcpStream, routes: &axum::Router, limits: Limits) -> Connection {
-    // Small answers go out at once; where that cannot be set they go out a little later.
+    // Small responses are sent at once; where that cannot be set they are sent a little later.
     let _ = stream.set_nodelay(true);
     http1::Builder::new()
         .timer(TokioTimer::new())
@@ -123,7 +122,7 @@ fn connection(stream: TcpStream, routes: &axum::Router, limits: Limits) -> Conne
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes.clone()))
 }
 
-/// Answers 408 where the rest takes too long, a client that sends its body slowly included.
+/// Answers 408 where a request exceeds its timeout, a client that sends its body slowly included.
 pub(crate) async fn in_time(
     axum::Extension(limits): axum::Extension<Limits>,
     request: Request,
@@ -133,7 +132,7 @@ pub(crate) async fn in_time(
     match time::timeout(limits.request, next.run(request)).await {
         Ok(response) => response,
         Err(_) => {
-            Problem::new(408, "it took too long", path, "send the body faster, or ask again").into_response()
+            Problem::new(408, "the request timed out", path, "send the body faster, or retry").into_response()
         }
     }
 }

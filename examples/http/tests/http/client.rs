@@ -1,4 +1,4 @@
-//! A client that speaks as well or as badly as it is told to, and never waits for ever.
+//! A client that sends well-formed or malformed requests, with a timeout.
 
 use serde_json::Value;
 use std::io::{Error, ErrorKind, Result};
@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-/// Nothing may take longer.
+/// Timeout of every request.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Clone)]
@@ -17,11 +17,11 @@ pub(crate) struct Client {
     token: Option<&'static str>,
 }
 
-/// What came back.
+/// A response.
 #[derive(Debug, Clone)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
-    /// The headers in small letters.
+    /// Headers in lower case.
     pub(crate) head: String,
     pub(crate) body: String,
 }
@@ -65,7 +65,7 @@ impl Client {
         self.raw(&self.request(method, path, "application/json", body.as_bytes())).await.unwrap()
     }
 
-    /// The bytes of a request.
+    /// Returns the bytes of a request.
     pub(crate) fn request(&self, method: &str, path: &str, kind: &str, body: &[u8]) -> Vec<u8> {
         let token = self.token.map(|token| format!("authorization: Bearer {token}\r\n")).unwrap_or_default();
         let head = format!(
@@ -92,7 +92,7 @@ impl Client {
         self.in_pieces(&[bytes], Duration::ZERO, true).await
     }
 
-    /// Sends bytes and is gone.
+    /// Sends bytes and disconnects.
     pub(crate) async fn gone(&self, bytes: &[u8]) -> Result<()> {
         let mut stream = TcpStream::connect(self.address).await?;
         stream.write_all(bytes).await
@@ -107,7 +107,7 @@ impl Client {
                     if i > 0 {
                         tokio::time::sleep(pause).await;
                     }
-                    // Whoever is refused early cannot send the rest.
+                    // A client that is rejected early cannot send the rest.
                     if writer.write_all(piece).await.is_err() {
                         return;
                     }
@@ -118,7 +118,7 @@ impl Client {
             };
             let read = async {
                 let mut bytes = Vec::new();
-                // A reset after the answer does not take the answer back.
+                // A reset after the response does not invalidate it.
                 let _ = reader.read_to_end(&mut bytes).await;
                 bytes
             };

@@ -8,14 +8,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 use tokio::task::JoinSet;
 
-/// What came of many requests.
+/// Counts of responses to many requests.
 #[derive(Debug, Default)]
 pub(crate) struct Aggregates {
-    /// By kind: how many, and how often each status came; 0 stands for a connection without an answer.
+    /// Counts of statuses by kind; 0 stands for a connection without a response.
     by_kind: BTreeMap<&'static str, BTreeMap<u16, usize>>,
     /// Starts that were acknowledged.
     pub(crate) started: usize,
-    /// What should not have been.
+    /// Responses that were not expected.
     pub(crate) unexpected: Vec<String>,
 }
 
@@ -37,7 +37,7 @@ impl Aggregates {
         self.by_kind.len()
     }
 
-    /// Notes an answer, one of those that may be expected; 0 for none.
+    /// Counts a response and checks that its status is expected; 0 for none.
     fn note(&mut self, kind: &'static str, answer: Option<&Answer>, expected: &[u16]) {
         let status = answer.map_or(0, |answer| answer.status);
         *self.by_kind.entry(kind).or_default().entry(status).or_default() += 1;
@@ -57,7 +57,7 @@ const PREDICT: &str = "/api/ml/predict";
 const START: &str = "/api/ml/generations";
 const FEEDBACK: &str = "/api/ml/feedback";
 
-/// Names and texts that break what does not expect them.
+/// Names and texts that break unprepared programs.
 const NASTY: [&str; 12] = [
     "<script>alert(1)</script>",
     "\"><img src=x onerror=alert(1)>",
@@ -75,58 +75,58 @@ const NASTY: [&str; 12] = [
 
 /// One client's requests, one after the other; those that take seconds on purpose go on beside the others.
 pub(crate) async fn storm(client: &Client, requests: usize, seed: u64) -> Aggregates {
-    let (mut rng, mut tally) = (Pcg64Mcg::seed_from_u64(seed), Aggregates::default());
+    let (mut rng, mut counts) = (Pcg64Mcg::seed_from_u64(seed), Aggregates::default());
     let mut slow = JoinSet::new();
     for i in 0..requests {
-        one(client, &mut rng, &mut tally, &mut slow, format!("s{seed}-{i}")).await;
+        one(client, &mut rng, &mut counts, &mut slow, format!("s{seed}-{i}")).await;
     }
-    slow.join_all().await.into_iter().for_each(|other| tally.add(other));
-    tally
+    slow.join_all().await.into_iter().for_each(|other| counts.add(other));
+    counts
 }
 
 async fn one(
     client: &Client,
     rng: &mut Pcg64Mcg,
-    tally: &mut Aggregates,
+    counts: &mut Aggregates,
     slow: &mut JoinSet<Aggregates>,
     id: String,
 ) {
     let nasty = NASTY[rng.random_range(0..NASTY.len())];
     match rng.random_range(0..100_u32) {
-        0..=24 => good(client, tally, id).await,
-        25..=39 => hostile_texts(client, tally, nasty, id).await,
-        40..=64 => bad_json(client, rng, tally).await,
-        65..=79 => bad_values(client, rng, tally).await,
-        80..=93 => bad_requests(client, rng, tally, nasty).await,
-        94..=98 => bad_connections(client, rng, tally, id).await,
-        _ => rare(client, rng, tally, slow).await,
+        0..=24 => good(client, counts, id).await,
+        25..=39 => hostile_texts(client, counts, nasty, id).await,
+        40..=64 => bad_json(client, rng, counts).await,
+        65..=79 => bad_values(client, rng, counts).await,
+        80..=93 => bad_requests(client, rng, counts, nasty).await,
+        94..=98 => bad_connections(client, rng, counts, id).await,
+        _ => rare(client, rng, counts, slow).await,
     }
 }
 
-async fn good(client: &Client, tally: &mut Aggregates, id: String) {
+async fn good(client: &Client, counts: &mut Aggregates, id: String) {
     let task = json!({ "task_id": id, "task_description": "Add an endpoint", "agent_type": "backend" });
     let answer = client.try_post(PREDICT, &json!({ "task": task })).await.ok();
-    tally.note("predict", answer.as_ref(), &[200]);
+    counts.note("predict", answer.as_ref(), &[200]);
 }
 
-async fn hostile_texts(client: &Client, tally: &mut Aggregates, nasty: &str, id: String) {
+async fn hostile_texts(client: &Client, counts: &mut Aggregates, nasty: &str, id: String) {
     let long = nasty.repeat(200);
     let task = json!({ "task_id": id, "task_description": long, "agent_type": nasty, "language": nasty,
         "task_type": nasty, "framework": long, "model_used": nasty });
     let answer = client.try_post(START, &json!({ "task": task, "metadata": { nasty: nasty } })).await.ok();
-    tally.note("start, hostile texts", answer.as_ref(), &[201]);
+    counts.note("start, hostile texts", answer.as_ref(), &[201]);
     let Some(started) = answer.filter(|answer| answer.status == 201) else { return };
-    tally.started += 1;
+    counts.started += 1;
     let feedback = json!({ "user_action": "reject", "user_feedback": nasty });
-    let judged = json!({ "event_id": started.json()["id"], "feedback": feedback });
+    let feedback = json!({ "event_id": started.json()["id"], "feedback": feedback });
     // Follows the start, so it is not counted as a request of its own.
-    match client.try_post(FEEDBACK, &judged).await {
+    match client.try_post(FEEDBACK, &feedback).await {
         Ok(answer) if answer.status == 204 => {}
-        other => tally.unexpected.push(format!("feedback after a start: {other:?}")),
+        other => counts.unexpected.push(format!("feedback after a start: {other:?}")),
     }
 }
 
-async fn bad_json(client: &Client, rng: &mut Pcg64Mcg, tally: &mut Aggregates) {
+async fn bad_json(client: &Client, rng: &mut Pcg64Mcg, counts: &mut Aggregates) {
     let deep = "[".repeat(5_000);
     let bodies: [(&'static str, &[u8]); 9] = [
         ("nothing", b""),
@@ -142,11 +142,11 @@ async fn bad_json(client: &Client, rng: &mut Pcg64Mcg, tally: &mut Aggregates) {
     let (kind, body) = bodies[rng.random_range(0..bodies.len())];
     let path = [PREDICT, START, FEEDBACK][rng.random_range(0..3)];
     let answer = client.raw(&client.request("POST", path, "application/json", body)).await.ok();
-    // Which fault is met first, that of the JSON or that of a field, hangs on the route.
-    tally.note(kind, answer.as_ref(), &[400, 422]);
+    // Which fault is met first, that of the JSON or that of a field, depends on the route.
+    counts.note(kind, answer.as_ref(), &[400, 422]);
 }
 
-async fn bad_values(client: &Client, rng: &mut Pcg64Mcg, tally: &mut Aggregates) {
+async fn bad_values(client: &Client, rng: &mut Pcg64Mcg, counts: &mut Aggregates) {
     let ids = "x".repeat(2_000);
     let bodies: [(&'static str, Value); 9] = [
         ("wrong type", json!({ "task": { "task_id": "a", "temperature": "hot" } })),
@@ -162,10 +162,10 @@ async fn bad_values(client: &Client, rng: &mut Pcg64Mcg, tally: &mut Aggregates)
     let (kind, body) = &bodies[rng.random_range(0..bodies.len())];
     let path = [PREDICT, START][rng.random_range(0..2)];
     let answer = client.try_post(path, body).await.ok();
-    tally.note(kind, answer.as_ref(), &[422]);
+    counts.note(kind, answer.as_ref(), &[422]);
 }
 
-async fn bad_requests(client: &Client, rng: &mut Pcg64Mcg, tally: &mut Aggregates, nasty: &str) {
+async fn bad_requests(client: &Client, rng: &mut Pcg64Mcg, counts: &mut Aggregates, nasty: &str) {
     let encoded: String = nasty.bytes().map(|byte| format!("%{byte:02X}")).collect();
     let (kind, request, expected): (_, _, &[u16]) = match rng.random_range(0..9) {
         0 => ("wrong method", client.request("DELETE", PREDICT, "application/json", b"{}"), &[405]),
@@ -205,10 +205,10 @@ async fn bad_requests(client: &Client, rng: &mut Pcg64Mcg, tally: &mut Aggregate
         ),
     };
     let answer = client.raw(&request).await.ok();
-    tally.note(kind, answer.as_ref(), expected);
+    counts.note(kind, answer.as_ref(), expected);
 }
 
-async fn bad_connections(client: &Client, rng: &mut Pcg64Mcg, tally: &mut Aggregates, id: String) {
+async fn bad_connections(client: &Client, rng: &mut Pcg64Mcg, counts: &mut Aggregates, id: String) {
     let whole = client.request(
         "POST",
         PREDICT,
@@ -219,30 +219,30 @@ async fn bad_connections(client: &Client, rng: &mut Pcg64Mcg, tally: &mut Aggreg
         0 => {
             let cut = rng.random_range(0..whole.len());
             let answer = client.half_closed(&whole[..cut]).await.ok();
-            tally.note("half closed, cut off", answer.as_ref(), &[400, 408, 0]);
+            counts.note("half closed, cut off", answer.as_ref(), &[400, 408, 0]);
         }
         1 => {
-            // Whoever closes its own direction after a whole request may still be answered.
+            // A client that closes its own direction after a complete request may still be answered.
             let answer = client.half_closed(&whole).await.ok();
-            tally.note("half closed, whole", answer.as_ref(), &[200, 0]);
+            counts.note("half closed, whole", answer.as_ref(), &[200, 0]);
         }
         2 => {
             let cut = rng.random_range(0..=whole.len());
-            // Whether it could be sent at all says nothing.
+            // Sending may fail.
             let _ = client.gone(&whole[..cut]).await;
-            tally.note("gone", None, &[0]);
+            counts.note("gone", None, &[0]);
         }
         _ => {
             let body = json!({ "task": { "task_id": id, "task_description": "x".repeat(100_000) } });
             let answer = client.try_post(PREDICT, &body).await.ok();
             // The answer is lost where the rest of the body arrives after the connection was closed.
-            tally.note("a huge body", answer.as_ref(), &[413, 0]);
+            counts.note("a huge body", answer.as_ref(), &[413, 0]);
         }
     }
 }
 
-/// What takes long: pages, and clients that send too slowly.
-async fn rare(client: &Client, rng: &mut Pcg64Mcg, tally: &mut Aggregates, slow: &mut JoinSet<Aggregates>) {
+/// Sends slow requests: pages, and clients that send too slowly.
+async fn rare(client: &Client, rng: &mut Pcg64Mcg, counts: &mut Aggregates, slow: &mut JoinSet<Aggregates>) {
     if rng.random_bool(0.25) {
         slow.spawn(too_slow(client.clone(), rng.random_range(0..3)));
         return;
@@ -250,24 +250,24 @@ async fn rare(client: &Client, rng: &mut Pcg64Mcg, tally: &mut Aggregates, slow:
     let path = ["/", "/metrics", "/api/ml/metrics", "/api/ml/models", "/health", "/openapi.json"];
     let path = path[rng.random_range(0..path.len())];
     let answer = client.raw(&client.request("GET", path, "text/plain", b"")).await.ok();
-    tally.note("pages", answer.as_ref(), &[200]);
+    counts.note("pages", answer.as_ref(), &[200]);
 }
 
 async fn too_slow(client: Client, kind: u32) -> Aggregates {
-    let (mut tally, task) = (Aggregates::default(), json!({ "task": { "task_id": "slow" } }));
+    let (mut counts, task) = (Aggregates::default(), json!({ "task": { "task_id": "slow" } }));
     match kind {
         0 => {
             let answer = client.slowly(PREDICT, &task, 4_000).await.ok();
-            tally.note("too slow a body", answer.as_ref(), &[408]);
+            counts.note("too slow a body", answer.as_ref(), &[408]);
         }
         1 => {
             let answer = client.slowly(PREDICT, &task, 200).await.ok();
-            tally.note("a slow body", answer.as_ref(), &[200]);
+            counts.note("a slow body", answer.as_ref(), &[200]);
         }
         _ => {
             let answer = client.raw(b"GET /health HTTP/1.1\r\nhost: x\r\n").await.ok();
-            tally.note("headers without an end", answer.as_ref(), &[408, 400, 0]);
+            counts.note("headers without an end", answer.as_ref(), &[408, 400, 0]);
         }
     }
-    tally
+    counts
 }

@@ -1,5 +1,5 @@
-//! An accident: for ten days a fault mixes up approvals and rejections, a model learns from them and is
-//! put live past the gate. What the watch and the gate make of that.
+//! A data fault: for ten days approvals and rejections are swapped, and a model trained on them is deployed
+//! without the gate. The post-deployment check rolls it back; the gate rejects the next one.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use devmatrix_ml::clock::{Clock, ManualClock};
@@ -15,21 +15,21 @@ use std::sync::Arc;
 const FAULT: std::ops::Range<i64> = 20..30;
 const LAST_DAY: i64 = 50;
 
-/// Lives through the accident and prints what was done about it.
+/// Runs the scenario and prints each decision.
 pub(crate) async fn show(seed: u64) -> anyhow::Result<()> {
     let mut world = World::new(seed)?;
     println!(
-        "\nAn accident: from day {} to day {} approvals are recorded as rejections.",
+        "\nA data fault: from day {} to day {} approvals and rejections are swapped.",
         FAULT.start, FAULT.end
     );
-    world.live_until(FAULT.start).await?;
+    world.advance_to(FAULT.start).await?;
     world.train("trained through the gate", usual()).await?;
-    world.live_until(FAULT.end).await?;
-    world.train("trained on the faulty days, put live past the gate", past_the_gate()).await?;
+    world.advance_to(FAULT.end).await?;
+    world.train("trained on the faulty days, deployed without the gate", without_gate()).await?;
     for day in FAULT.end + 1..=LAST_DAY {
-        world.live_until(day).await?;
+        world.advance_to(day).await?;
         if world.watch().await? {
-            let mut again = past_the_gate();
+            let mut again = without_gate();
             again.gate = usual().gate;
             return world.train("trained on the faulty days again, through the gate", again).await;
         }
@@ -43,8 +43,8 @@ fn usual() -> TrainingOptions {
     options
 }
 
-/// The last week or so, and nothing asked.
-fn past_the_gate() -> TrainingOptions {
+/// Trains on about the last week, without comparing to the champion or the baselines.
+fn without_gate() -> TrainingOptions {
     let mut options = usual();
     (options.max_rows, options.gate.champion, options.gate.baselines) = (450, false, false);
     options
@@ -68,7 +68,7 @@ impl World {
         let (start, clock) = (options.start, ManualClock::at(options.start));
         let mut records = Vec::new();
         for event in Simulator::new(options)?.map(Generation::into_event) {
-            records.extend(mixed_up(event, start).into_records()?);
+            records.extend(with_fault(event, start).into_records()?);
         }
         records.sort_by_cached_key(|r| (r.known_at(), r.key()));
         let registry = MemoryRegistry::new().with_clock(Arc::new(clock.clone()));
@@ -77,7 +77,7 @@ impl World {
         Ok(Self { start, clock, store, registry, engineer, replay, records: records.into_iter().peekable() })
     }
 
-    async fn live_until(&mut self, day: i64) -> devmatrix_ml::Result<()> {
+    async fn advance_to(&mut self, day: i64) -> devmatrix_ml::Result<()> {
         self.clock.set(self.start + TimeDelta::days(day));
         let now = self.clock.now();
         let known: Vec<_> = std::iter::from_fn(|| self.records.next_if(|r| r.known_at() <= now)).collect();
@@ -91,20 +91,20 @@ impl World {
 
     async fn train(&self, how: &str, options: TrainingOptions) -> anyhow::Result<()> {
         let done = self.training(options).run(&SuccessTrainer::default()).await?;
-        let outcome = if done.promoted { "live" } else { "not live" };
+        let outcome = if done.promoted { "promoted" } else { "not promoted" };
         println!("  day {}: version {} {how}: {outcome}", self.day(), done.version.version);
         done.reasons.iter().for_each(|reason| println!("    {reason}"));
         Ok(())
     }
 
-    /// Whether the version in production was rolled back.
+    /// Checks the version in production; returns true where it was rolled back.
     async fn watch(&self) -> anyhow::Result<bool> {
-        let seen = self.training(usual()).watch(&SuccessTrainer::default()).await?;
-        let Some((seen, to)) = seen.and_then(|seen| seen.rolled_back_to.map(|to| (seen, to))) else {
+        let check = self.training(usual()).watch(&SuccessTrainer::default()).await?;
+        let Some((check, to)) = check.and_then(|check| check.rolled_back_to.map(|to| (check, to))) else {
             return Ok(false);
         };
-        println!("  day {}: version {} rolled back to version {to}", self.day(), seen.version);
-        seen.reasons.iter().for_each(|reason| println!("    {reason}"));
+        println!("  day {}: version {} rolled back to version {to}", self.day(), check.version);
+        check.reasons.iter().for_each(|reason| println!("    {reason}"));
         Ok(true)
     }
 
@@ -113,8 +113,8 @@ impl World {
     }
 }
 
-/// What the fault makes of an event.
-fn mixed_up(mut event: GenerationEvent, start: DateTime<Utc>) -> GenerationEvent {
+/// Swaps approval and rejection in feedback of events that start during the fault.
+fn with_fault(mut event: GenerationEvent, start: DateTime<Utc>) -> GenerationEvent {
     if FAULT.contains(&(event.started.known_at - start).num_days()) {
         for feedback in &mut event.feedback {
             let action = &mut feedback.value.user_action;
