@@ -169,7 +169,7 @@ fn asked(world: &World, options: LabelSamplerOptions) -> (Scores, usize) {
 }
 
 #[test]
-fn uncertainty_sampling_is_no_worse_than_random_sampling() {
+fn the_acquisition_function_is_no_worse_than_random_sampling() {
     let budget = |per_day: f64, random_share: f64| {
         let mut options = LabelSamplerOptions::default();
         (options.per_day, options.generations_per_day, options.random_share) = (per_day, 80.0, random_share);
