@@ -1,6 +1,15 @@
 //! The reference pages agree with the code: every field of an event, every feature. `DEVMATRIX_WRITE_DOCS=1` writes the pages anew.
 
 use devmatrix_ml::event::GenerationEvent;
+use devmatrix_ml::experimentation::ab_tests::AnalysisOptions;
+use devmatrix_ml::experimentation::active_learning::LabelSamplerOptions;
+use devmatrix_ml::experimentation::off_policy::OffPolicyOptions;
+use devmatrix_ml::features::FEATURES;
+use devmatrix_ml::models::{RegressionParams, SuccessParams, TemplateParams};
+use devmatrix_ml::monitoring::MonitorOptions;
+use devmatrix_ml::routing::RouterOptions;
+use devmatrix_ml::training::{TrainingOptions, TrainingSchedule};
+use serde::Serialize;
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -79,7 +88,7 @@ fn every_field_that_is_written_is_in_the_schema() {
 fn the_page_of_events_is_the_schema_in_words() {
     let schema = schema();
     let mut page = String::from(
-        "# Events: the flat form\n\nOne JSON object a generation, one a line. `event_id` and `task_id` are required; what is not known is absent or `null`;\nunknown fields go into `metadata`. Times are RFC 3339. The same as a [JSON Schema](events.schema.json).\n",
+        "# Events: the flat form\n\nOne JSON object a generation, one a line. `event_id` and `task_id` are required; what is not known is absent or `null`;\nunknown fields go into `metadata`. Times are RFC 3339. Also as a [JSON Schema](events.schema.json).\n",
     );
     for group in ["identity", "before the start", "at the end", "feedback"] {
         let mut heading = group.to_owned();
@@ -96,6 +105,48 @@ fn the_page_of_events_is_the_schema_in_words() {
         }
     }
     agrees("docs/reference/events.md", &page);
+}
+
+#[test]
+fn the_page_of_features_is_the_table() {
+    let mut page = format!(
+        "# Features\n\nAll {} features in their order, from the table in `src/features/table.rs`. Not known is missing (NaN). Beside them the\nmodels see hashed n-grams of the description. In a phrase `{{}}` stands for the value, `{{one|other}}` for the form by number.\n\n| Feature | Unit | Kind | Known | Topic | Phrase |\n|---|---|---|---|---|---|\n",
+        FEATURES.len()
+    );
+    for feature in FEATURES.iter() {
+        let phrase = feature.phrase.replace('|', "\\|");
+        let (kind, known, topic) = (feature.kind, feature.known, feature.topic);
+        let _ = writeln!(page, "| `{}` | {} | {kind:?} | {known:?} | {topic:?} | {phrase} |", feature.name, feature.unit);
+    }
+    agrees("docs/reference/features.md", &page);
+}
+
+fn options<T: Serialize + Default>(page: &mut String, name: &str, what: &str) {
+    let _ = write!(page, "\n## `{name}`\n\n{what}\n\n| Key | Default |\n|---|---|\n");
+    let all = serde_json::to_value(T::default()).unwrap();
+    for (key, default) in all.as_object().unwrap() {
+        let default = if default.is_null() { "none".to_owned() } else { format!("`{default}`") };
+        let _ = writeln!(page, "| `{key}` | {default} |");
+    }
+}
+
+#[test]
+fn the_page_of_options_has_their_defaults() {
+    let mut page = String::from(
+        "# Configuration\n\nOptions are plain structs with `Default`, `serde` and `validate()`; every key may be left out. A key that does not exist is an\nerror that names it and the nearest right one. Units and ranges are in the documentation of the fields (`cargo doc --open`).\n",
+    );
+    let all = &mut page;
+    options::<RouterOptions>(all, "routing::RouterOptions", "Objective, exploration, safety and budget of the router.");
+    options::<TrainingOptions>(all, "training::TrainingOptions", "Evaluation, gate, promotion and limits of training.");
+    options::<TrainingSchedule>(all, "training::TrainingSchedule", "When a training cycle is due.");
+    options::<MonitorOptions>(all, "monitoring::MonitorOptions", "Windows, slices and thresholds of the monitor.");
+    options::<SuccessParams>(all, "models::SuccessParams", "Hyperparameters of the success model.");
+    options::<RegressionParams>(all, "models::RegressionParams", "Hyperparameters of time, quality and complexity.");
+    options::<TemplateParams>(all, "models::TemplateParams", "Hyperparameters of template ranking.");
+    options::<AnalysisOptions>(all, "experimentation::ab_tests::AnalysisOptions", "Analysis of an A/B test.");
+    options::<OffPolicyOptions>(all, "experimentation::off_policy::OffPolicyOptions", "Off-policy evaluation.");
+    options::<LabelSamplerOptions>(all, "experimentation::active_learning::LabelSamplerOptions", "Which labels to request.");
+    agrees("docs/reference/configuration.md", &page);
 }
 
 /// Compares a page with what the code says; writes it where asked to.
