@@ -37,7 +37,7 @@
 //!
 //! The parts behind it are public. The modules below stand in the order of the data's flow.
 #![cfg_attr(docsrs, feature(doc_cfg))]
-// With it, one file calls LightGBM's C interface: `learn/boost/lightgbm/ffi.rs`.
+// With it, one file calls LightGBM's C interface: `ml/boosting/lightgbm/ffi.rs`.
 #![cfg_attr(not(feature = "lightgbm"), forbid(unsafe_code))]
 
 #[cfg(test)]
