@@ -107,7 +107,24 @@ pub use routing::{Candidate, Choice};
 pub use serving::Predictions;
 pub use store::Subject;
 
-/// The README's programs are tests too, where all that they show is compiled.
-#[cfg(all(doctest, feature = "mlflow", feature = "postgres"))]
-#[doc = include_str!("../README.md")]
-struct ReadmeDoctests;
+/// Compiles and runs the programs of the README and of the documentation's pages as tests.
+#[cfg(doctest)]
+mod pages {
+    macro_rules! pages {
+        ($($(#[$when:meta])? $name:ident: $path:literal,)*) => {
+            $($(#[$when])? #[doc = include_str!(concat!("../", $path))] struct $name;)*
+        };
+    }
+    pages! {
+        Readme: "README.md",
+        #[cfg(feature = "dashboard")]
+        Tutorial: "docs/tutorial.md",
+        Routing: "docs/how-to/routing.md",
+        Alerts: "docs/how-to/alerts.md",
+        Erasure: "docs/how-to/erasure.md",
+        #[cfg(feature = "postgres")]
+        Postgresql: "docs/how-to/postgresql.md",
+        #[cfg(feature = "mlflow")]
+        Mlflow: "docs/how-to/mlflow-and-python.md",
+    }
+}
