@@ -1,6 +1,5 @@
 use super::*;
 use crate::error::ErrorKind;
-use crate::stats::sigmoid;
 
 const JSON: &[u8] = include_bytes!("../../../../tests/external/xgboost-logistic.json");
 const UBJSON: &[u8] = include_bytes!("../../../../tests/external/xgboost-logistic.ubj");
