@@ -35,11 +35,13 @@ fn example(of: &Value) -> Value {
         "number" => of["maximum"].as_f64().unwrap_or(1.0).min(1.0).into(),
         "integer" => 1.into(),
         "boolean" => true.into(),
-        "array" => Value::Array(if of["items"]["properties"].is_object() || of["items"]["type"] != "object" {
-            vec![example(&of["items"])]
-        } else {
-            Vec::new()
-        }),
+        "array" => {
+            Value::Array(if of["items"]["properties"].is_object() || of["items"]["type"] != "object" {
+                vec![example(&of["items"])]
+            } else {
+                Vec::new()
+            })
+        }
         "object" => {
             let empty = Map::new();
             let mut all: Map<_, _> = of["properties"]
@@ -116,7 +118,11 @@ fn the_page_of_features_is_the_table() {
     for feature in FEATURES.iter() {
         let phrase = feature.phrase.replace('|', "\\|");
         let (kind, known, topic) = (feature.kind, feature.known, feature.topic);
-        let _ = writeln!(page, "| `{}` | {} | {kind:?} | {known:?} | {topic:?} | {phrase} |", feature.name, feature.unit);
+        let _ = writeln!(
+            page,
+            "| `{}` | {} | {kind:?} | {known:?} | {topic:?} | {phrase} |",
+            feature.name, feature.unit
+        );
     }
     agrees("docs/reference/features.md", &page);
 }
@@ -136,16 +142,40 @@ fn the_page_of_options_has_their_defaults() {
         "# Configuration\n\nOptions are plain structs with `Default`, `serde` and `validate()`; every key may be left out. A key that does not exist is an\nerror that names it and the nearest right one. Units and ranges are in the documentation of the fields (`cargo doc --open`).\n",
     );
     let all = &mut page;
-    options::<RouterOptions>(all, "routing::RouterOptions", "Objective, exploration, safety and budget of the router.");
-    options::<TrainingOptions>(all, "training::TrainingOptions", "Evaluation, gate, promotion and limits of training.");
+    options::<RouterOptions>(
+        all,
+        "routing::RouterOptions",
+        "Objective, exploration, safety and budget of the router.",
+    );
+    options::<TrainingOptions>(
+        all,
+        "training::TrainingOptions",
+        "Evaluation, gate, promotion and limits of training.",
+    );
     options::<TrainingSchedule>(all, "training::TrainingSchedule", "When a training cycle is due.");
-    options::<MonitorOptions>(all, "monitoring::MonitorOptions", "Windows, slices and thresholds of the monitor.");
+    options::<MonitorOptions>(
+        all,
+        "monitoring::MonitorOptions",
+        "Windows, slices and thresholds of the monitor.",
+    );
     options::<SuccessParams>(all, "models::SuccessParams", "Hyperparameters of the success model.");
-    options::<RegressionParams>(all, "models::RegressionParams", "Hyperparameters of time, quality and complexity.");
+    options::<RegressionParams>(
+        all,
+        "models::RegressionParams",
+        "Hyperparameters of time, quality and complexity.",
+    );
     options::<TemplateParams>(all, "models::TemplateParams", "Hyperparameters of template ranking.");
     options::<AnalysisOptions>(all, "experimentation::ab_tests::AnalysisOptions", "Analysis of an A/B test.");
-    options::<OffPolicyOptions>(all, "experimentation::off_policy::OffPolicyOptions", "Off-policy evaluation.");
-    options::<LabelSamplerOptions>(all, "experimentation::active_learning::LabelSamplerOptions", "Which labels to request.");
+    options::<OffPolicyOptions>(
+        all,
+        "experimentation::off_policy::OffPolicyOptions",
+        "Off-policy evaluation.",
+    );
+    options::<LabelSamplerOptions>(
+        all,
+        "experimentation::active_learning::LabelSamplerOptions",
+        "Which labels to request.",
+    );
     agrees("docs/reference/configuration.md", &page);
 }
 
@@ -156,5 +186,9 @@ fn agrees(path: &str, page: &str) {
         std::fs::write(&path, page).unwrap();
     }
     let found = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(found == page, "{} is not current: run DEVMATRIX_WRITE_DOCS=1 cargo test --test reference", path.display());
+    assert!(
+        found == page,
+        "{} is not current: run DEVMATRIX_WRITE_DOCS=1 cargo test --test reference",
+        path.display()
+    );
 }
