@@ -329,6 +329,24 @@ fn closing_cancels_the_cycle_and_another_host_takes_it() {
 }
 
 #[test]
+fn a_cycle_whose_future_is_dropped_gives_its_claim_back() {
+    fn shared<T: Clone + Send + Sync + 'static>(_: &T) {}
+    let clock = ManualClock::at(at("2025-03-03T09:00:00Z"));
+    let (_, _, builder) = in_memory(&clock);
+    let engine = block_on(builder.open()).unwrap();
+    shared(&engine);
+    block_on(record(&engine, &clock, 150)).unwrap();
+    let mut night = Box::pin(engine.run_nightly());
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    assert!(night.as_mut().poll(&mut context).is_pending());
+    assert!(block_on(engine.run_nightly()).unwrap().skipped.unwrap().contains("in this process"));
+    drop(night);
+    block_on(engine.close()).unwrap();
+    let summary = block_on(engine.run_nightly()).unwrap();
+    assert!(summary.skipped.is_none(), "{summary}");
+}
+
+#[test]
 fn under_tokio_another_task_goes_on_while_a_cycle_fits() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let clock = ManualClock::at(at("2025-03-03T09:00:00Z"));

@@ -32,12 +32,12 @@ impl Running {
 }
 
 /// Marks the cycle as running until it is dropped, also by a panic.
-struct Turn<'a> {
-    engine: &'a Engine,
+struct Turn {
+    engine: Engine,
     _ended: Sender<()>,
 }
 
-impl Drop for Turn<'_> {
+impl Drop for Turn {
     fn drop(&mut self) {
         *lock(&self.engine.0.running) = None;
     }
@@ -77,9 +77,15 @@ impl Engine {
     /// # Errors
     /// Those of [`run_nightly`](Self::run_nightly).
     pub async fn run_nightly_with(&self, execution: ExecutionContext) -> Result<NightlySummary> {
+        let Some(turn) = self.turn(&execution) else { return Ok(elsewhere()) };
         let (tell, told) = oneshot::channel();
-        let (engine, mut cancel) = (self.clone(), CancelOnDrop(Some(execution.cancellation().clone())));
-        let cycle = move || drop(tell.send(engine.run_nightly_blocking(&execution)));
+        let mut cancel = CancelOnDrop(Some(execution.cancellation().clone()));
+        let cycle = move || {
+            let summary = block_on(turn.engine.cycle(&execution));
+            // Before it is told, so that who hears of the end may begin another.
+            drop(turn);
+            drop(tell.send(summary));
+        };
         thread::Builder::new().name("devmatrix-nightly".to_owned()).spawn(cycle).map_err(|e| {
             Error::new(ErrorKind::Unavailable, "no thread can be started for training").with_source(e)
         })?;
@@ -94,20 +100,18 @@ impl Engine {
     /// # Errors
     /// Those of [`run_nightly`](Self::run_nightly).
     pub fn run_nightly_blocking(&self, execution: &ExecutionContext) -> Result<NightlySummary> {
-        let Some(_turn) = self.turn(execution) else {
-            return Ok(NightlySummary::skipped("a training cycle is running in this process"));
-        };
+        let Some(_turn) = self.turn(execution) else { return Ok(elsewhere()) };
         block_on(self.cycle(execution))
     }
 
-    fn turn(&self, execution: &ExecutionContext) -> Option<Turn<'_>> {
+    fn turn(&self, execution: &ExecutionContext) -> Option<Turn> {
         let mut running = lock(&self.0.running);
         if running.is_some() {
             return None;
         }
         let (sender, ended) = oneshot::channel();
         *running = Some(Running { cancel: execution.cancellation().clone(), ended: Some(ended) });
-        Some(Turn { engine: self, _ended: sender })
+        Some(Turn { engine: self.clone(), _ended: sender })
     }
 
     async fn cycle(&self, execution: &ExecutionContext) -> Result<NightlySummary> {
@@ -183,6 +187,10 @@ impl Engine {
         execution.check()?;
         Ok(models)
     }
+}
+
+fn elsewhere() -> NightlySummary {
+    NightlySummary::skipped("another one is running in this process")
 }
 
 async fn nightly<T: Trainer>(training: &Training<'_>, trainer: &T) -> Result<TrainedModel> {
