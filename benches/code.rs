@@ -1,4 +1,4 @@
-//! What measuring generated code costs: for a usual completion, with growing size, at its worst.
+//! Cost of code metrics: typical completions, growing size, and worst cases.
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use devmatrix_ml::code_metrics::{CodeOptions, analyze, analyze_with};
@@ -6,7 +6,7 @@ use devmatrix_ml::simulate::{Simulator, SimulatorOptions};
 use std::hint::black_box;
 use std::time::Duration;
 
-/// Code of about `bytes`, put together from the simulator's programs in the language of `ending`.
+/// Returns about `bytes` of code, composed of the simulator's programs in the language of `ending`.
 fn program(ending: &str, bytes: usize) -> String {
     let mut options = SimulatorOptions::default();
     options.days = 20;
@@ -24,7 +24,7 @@ fn program(ending: &str, bytes: usize) -> String {
 }
 
 fn completion(c: &mut Criterion) {
-    let mut group = c.benchmark_group("a completion of 3 KB");
+    let mut group = c.benchmark_group("completion of 3 KB");
     for ending in ["py", "ts", "js", "rs", "sql", "html"] {
         let code = program(&format!(".{ending}"), 3 << 10);
         group.throughput(Throughput::Bytes(code.len() as u64));
@@ -49,9 +49,9 @@ fn growth(c: &mut Criterion) {
     group.finish();
 }
 
-/// The budget is 100 ms: none of these may take more than a tenth longer.
+/// The time budget is 100 ms: none of these may exceed it by more than a tenth.
 fn worst(c: &mut Criterion) {
-    let mut group = c.benchmark_group("inputs that no parser likes");
+    let mut group = c.benchmark_group("worst-case inputs");
     group.sample_size(10);
     let inputs = [
         ("html", "<div>", 400_000),

@@ -1,4 +1,4 @@
-//! What a choice among twenty candidates costs, predictions of all of them included.
+//! Latency of a decision among twenty candidates, their predictions included.
 #![allow(clippy::unwrap_used)] // a bench may fail by unwrapping
 
 mod common;
@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 const GENERATIONS: usize = 10_000;
 const TIMED: usize = 5_000;
 
-/// Four LLMs with five agents.
+/// Returns four LLMs with five agents.
 fn candidates() -> Vec<Candidate> {
     let llms = ["claude-sonnet-4.5", "deepseek-v3", "gpt-4.1-mini", "claude-opus-5"];
     let agents = ["backend", "frontend", "implementation", "generalist", "testing"];
@@ -82,13 +82,13 @@ fn quantiles(what: &str, tasks: &[TaskContext], mut choose: impl FnMut(&TaskCont
         .cycle()
         .take(TIMED)
         .map(|task| {
-            let begun = Instant::now();
+            let timer = Instant::now();
             choose(task);
-            begun.elapsed()
+            timer.elapsed()
         })
         .collect();
     took.sort_unstable();
-    println!("{TIMED} choices by {what}: p50 {:?}, p99 {:?}", took[TIMED / 2], took[TIMED * 99 / 100]);
+    println!("{TIMED} decisions by {what}: p50 {:?}, p99 {:?}", took[TIMED / 2], took[TIMED * 99 / 100]);
 }
 
 criterion_group!(benches, all);

@@ -1,9 +1,9 @@
-//! hessboost and LightGBM side by side: the same simulated rows, the same parameters, for each kind of
-//! model. Every fit has a process of its own, so that the most memory that it took can be told.
+//! hessboost and LightGBM on the same simulated rows and parameters, for each kind of model. Every fit runs in its
+//! own process, to measure its peak memory.
 //!
 //! ```sh
 //! .ci/with_lightgbm cargo bench --features lightgbm --bench engines            # 10,000 and 300,000 rows
-//! .ci/with_lightgbm cargo bench --features lightgbm --bench engines -- 10000   # or as many as are given
+//! .ci/with_lightgbm cargo bench --features lightgbm --bench engines -- 10000   # or the given numbers
 //! ```
 #![allow(clippy::unwrap_used)] // a bench may fail by unwrapping
 
@@ -18,10 +18,10 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
-/// Rows of a group to be ranked.
+/// Rows per ranking group.
 const GROUP: usize = 10;
 
-/// A kind of model: what it is called, how its labels are made, and what it is fitted for.
+/// A kind of model: name, loss, objective, parameters and target.
 struct Kind {
     name: &'static str,
     loss: &'static str,
@@ -39,7 +39,7 @@ fn kinds() -> [Kind; 5] {
     };
     let kind = |name, loss, objective, params, target| Kind { name, loss, objective, params, target };
     [
-        kind("yes or no", "log loss", Objective::Logistic, BoostParams::default, Target::Success),
+        kind("binary", "log loss", Objective::Logistic, BoostParams::default, Target::Success),
         kind("mean", "squared error", Objective::SquaredError, numbers, Target::Time),
         kind("median", "absolute error", Objective::AbsoluteError, numbers, Target::Time),
         kind("quantile 0.9", "pinball loss", Objective::Quantile(0.9), numbers, Target::Time),
@@ -68,22 +68,22 @@ fn main() {
     println!("|---|---|---|---|---|---|---|---|---|");
     for rows in sizes {
         let data = simulated(rows);
-        for (place, kind) in kinds().iter().enumerate() {
+        for (index, kind) in kinds().iter().enumerate() {
             let folder = tempfile::tempdir().unwrap();
             let table = Table::of(&data, kind, rows);
             table.write(folder.path());
             let [ours, theirs] =
-                ["hessboost", "lightgbm"].map(|engine| Fit::of(engine, place, folder.path()));
+                ["hessboost", "lightgbm"].map(|engine| Fit::of(engine, index, folder.path()));
             table.compare(kind, rows, &ours, &theirs);
         }
     }
 }
 
-/// Rows that were learned from and, newer, a fifth as many (at least 5,000) that judge.
+/// Simulates the training set and a newer test set of a fifth of its size (at least 5,000).
 fn simulated(rows: usize) -> [Vec<Example>; 3] {
-    let wanted = rows + judging(rows);
+    let wanted = rows + test_rows(rows);
     let mut options = SimulatorOptions::default();
-    // Not all are answered, and fewer have a quality.
+    // Not all are labelled, and fewer have a quality.
     (options.days, options.per_day) = (365, wanted as f64 / 365.0 * 1.8);
     (options.projects, options.users) = (100, 200);
     let events = Simulator::new(options).unwrap().map(Generation::into_event);
@@ -100,11 +100,11 @@ fn simulated(rows: usize) -> [Vec<Example>; 3] {
     })
 }
 
-fn judging(rows: usize) -> usize {
+fn test_rows(rows: usize) -> usize {
     (rows / 5).max(5000)
 }
 
-/// What a fit gets: features known before a generation, labels and clusters.
+/// Input of a fit: features known before a generation, labels and clusters.
 struct Table {
     values: Vec<f32>,
     labels: Vec<f64>,
@@ -142,20 +142,20 @@ impl Table {
 
     fn compare(&self, kind: &Kind, rows: usize, ours: &Fit, theirs: &Fit) {
         let labels = &self.labels[rows..];
-        let losses = |said: &[f64]| -> Vec<f64> {
+        let losses = |predictions: &[f64]| -> Vec<f64> {
             if matches!(kind.objective, Objective::LambdaRank { .. }) {
-                let groups = said.chunks_exact(GROUP).zip(labels.chunks_exact(GROUP));
+                let groups = predictions.chunks_exact(GROUP).zip(labels.chunks_exact(GROUP));
                 return groups.filter_map(|(s, y)| Some(1.0 - ndcg(s, y, 10).unwrap()?)).collect();
             }
-            said.iter().zip(labels).map(|(said, y)| loss(kind.objective, *said, *y)).collect()
+            predictions.iter().zip(labels).map(|(p, y)| loss(kind.objective, *p, *y)).collect()
         };
-        let (first, second) = (losses(&ours.said), losses(&theirs.said));
+        let (first, second) = (losses(&ours.predictions), losses(&theirs.predictions));
         let clusters: Vec<u64> = match kind.objective {
-            // Groups hold rows of many projects.
+            // Groups have rows of many projects.
             Objective::LambdaRank { .. } => (0..first.len() as u64).collect(),
             _ => self.clusters[rows..].to_vec(),
         };
-        // Either end is passed by chance once in forty times.
+        // Each end is exceeded by chance in one of forty cases.
         let found = compare_paired(&first, &second, &clusters, 0.975, 1).unwrap();
         let mean = |losses: &[f64]| losses.iter().sum::<f64>() / losses.len() as f64;
         println!(
@@ -177,26 +177,26 @@ impl Table {
     }
 }
 
-fn loss(objective: Objective, said: f64, label: f64) -> f64 {
+fn loss(objective: Objective, prediction: f64, label: f64) -> f64 {
     match objective {
-        Objective::Logistic => log_loss(sigmoid(said), label >= 0.5),
-        Objective::SquaredError => (said - label).powi(2),
-        Objective::Quantile(level) => pinball(&[said], &[label], level).unwrap(),
-        _ => (said - label).abs(),
+        Objective::Logistic => log_loss(sigmoid(prediction), label >= 0.5),
+        Objective::SquaredError => (prediction - label).powi(2),
+        Objective::Quantile(level) => pinball(&[prediction], &[label], level).unwrap(),
+        _ => (prediction - label).abs(),
     }
 }
 
-/// What came of a fit.
+/// Result of a fit.
 struct Fit {
-    said: Vec<f64>,
+    predictions: Vec<f64>,
     seconds: f64,
-    /// Of all threads together: what else runs on the machine changes it little.
+    /// CPU seconds of all threads, hardly affected by other load.
     cpu: f64,
     megabytes: f64,
 }
 
 impl Fit {
-    /// In a process of its own.
+    /// Fits in a child process.
     fn of(engine: &str, kind: usize, folder: &Path) -> Self {
         let done = Command::new(std::env::current_exe().unwrap())
             .args(["fit", engine, &kind.to_string()])
@@ -204,15 +204,15 @@ impl Fit {
             .output()
             .unwrap();
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-        let told = String::from_utf8(done.stdout).unwrap();
-        let numbers: Vec<f64> = told.split_whitespace().map(|n| n.parse().unwrap()).collect();
-        let bytes = fs::read(folder.join("said")).unwrap();
-        let said = bytes.chunks(8).map(|b| f64::from_le_bytes(b.try_into().unwrap())).collect();
-        Self { said, seconds: numbers[0], cpu: numbers[1], megabytes: numbers[2] }
+        let printed = String::from_utf8(done.stdout).unwrap();
+        let numbers: Vec<f64> = printed.split_whitespace().map(|n| n.parse().unwrap()).collect();
+        let bytes = fs::read(folder.join("predictions")).unwrap();
+        let predictions = bytes.chunks(8).map(|b| f64::from_le_bytes(b.try_into().unwrap())).collect();
+        Self { predictions, seconds: numbers[0], cpu: numbers[1], megabytes: numbers[2] }
     }
 }
 
-/// Fits, writes what it predicts, and tells the seconds and the megabytes that it took beyond the rows.
+/// Fits, writes the predictions, and prints the seconds and the megabytes beyond the rows.
 fn one_fit(engine: &str, kind: usize, folder: &Path) {
     let kind = &kinds()[kind];
     let read = |name: &str| fs::read(folder.join(name)).unwrap();
@@ -221,7 +221,7 @@ fn one_fit(engine: &str, kind: usize, folder: &Path) {
     let values: Vec<f32> =
         read("values").chunks(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect();
     let width = values.len() / labels.len();
-    let rows = learned(labels.len());
+    let rows = train_rows(labels.len());
     let mut params = (kind.params)();
     params.library =
         if engine == "lightgbm" { BoostingLibrary::Lightgbm } else { BoostingLibrary::Hessboost };
@@ -230,24 +230,25 @@ fn one_fit(engine: &str, kind: usize, folder: &Path) {
     if matches!(kind.objective, Objective::LambdaRank { .. }) {
         sample = sample.grouped(&groups);
     }
-    // What reading took and gave back is not the fit's.
+    // Memory of reading does not count.
     fs::write("/proc/self/clear_refs", "5").unwrap();
     let before = peak_megabytes();
-    let (begun, cpu) = (Instant::now(), cpu_seconds());
+    let (timer, cpu) = (Instant::now(), cpu_seconds());
     let trees = Trees::fit(&params, &FitRequest::new(kind.objective, sample)).unwrap();
-    let (seconds, cpu) = (begun.elapsed().as_secs_f64(), cpu_seconds() - cpu);
+    let (seconds, cpu) = (timer.elapsed().as_secs_f64(), cpu_seconds() - cpu);
     let megabytes = peak_megabytes() - before;
-    let said = values[rows * width..].chunks(width).flat_map(|row| trees.margin(row).unwrap().to_le_bytes());
-    fs::write(folder.join("said"), said.collect::<Vec<u8>>()).unwrap();
+    let predictions =
+        values[rows * width..].chunks(width).flat_map(|row| trees.margin(row).unwrap().to_le_bytes());
+    fs::write(folder.join("predictions"), predictions.collect::<Vec<u8>>()).unwrap();
     println!("{seconds} {cpu} {megabytes}");
 }
 
-/// The rows that are learned from, of all.
-fn learned(all: usize) -> usize {
+/// Returns the number of training rows among all.
+fn train_rows(all: usize) -> usize {
     if all > 30_000 { all / 6 * 5 } else { all - 5000 }
 }
 
-/// The time that all threads of this process have run, in steps of a hundredth.
+/// Returns the CPU time of all threads of this process, in steps of a hundredth.
 fn cpu_seconds() -> f64 {
     let stat = fs::read_to_string("/proc/self/stat").unwrap();
     // The name of the program ends with the last bracket; user and system time are the 14th and 15th field.
@@ -255,7 +256,7 @@ fn cpu_seconds() -> f64 {
     fields[11..13].iter().map(|ticks| ticks.parse::<f64>().unwrap()).sum::<f64>() / 100.0
 }
 
-/// The most memory that this process has held.
+/// Returns the peak memory of this process.
 fn peak_megabytes() -> f64 {
     let status = fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();

@@ -1,4 +1,4 @@
-//! What a task's features cost.
+//! Latency of computing a task's features.
 
 mod common;
 
@@ -19,13 +19,13 @@ fn features(c: &mut Criterion) {
     group.throughput(Throughput::Elements(1));
     let mut next = tasks.iter().cycle();
     let mut task = || next.next().unwrap_or(&tasks[0]);
-    group.bench_function("everything, n-grams too", |b| {
+    group.bench_function("all, with n-grams", |b| {
         b.iter(|| {
             let task = task();
             black_box(engineer.row(task, &history.view(task, now)))
         });
     });
-    group.bench_function("the past alone", |b| b.iter(|| black_box(history.view(task(), now))));
+    group.bench_function("history alone", |b| b.iter(|| black_box(history.view(task(), now))));
     group.finish();
 }
 
@@ -36,7 +36,7 @@ fn text(c: &mut Criterion) {
     let mut group = c.benchmark_group("text");
     group.throughput(Throughput::Bytes(text.len() as u64));
     group.bench_function("facts", |b| b.iter(|| TextFacts::of(black_box(&text))));
-    group.bench_function("facts and n-grams", |b| b.iter(|| SparseText::read(black_box(&text))));
+    group.bench_function("text statistics and n-grams", |b| b.iter(|| SparseText::read(black_box(&text))));
     group.finish();
 }
 

@@ -1,5 +1,4 @@
-//! What it costs to judge a challenger, to search for better settings, and to wait for a computation
-//! that was cancelled.
+//! Cost of evaluating a challenger and of a hyperparameter search, and latency of cancellation.
 #![allow(clippy::unwrap_used)] // a bench may fail by unwrapping
 
 mod common;
@@ -28,38 +27,43 @@ fn dataset(generations: usize) -> Dataset {
     builder.rows(Target::Success, records.last().map(Record::known_at).unwrap(), 1_000_000)
 }
 
-/// Outcomes, and what two models and three baselines said of them.
-fn answers() -> (Vec<bool>, Vec<Vec<f64>>) {
+/// Simulates outcomes, and predictions of two models and three baselines.
+fn predictions() -> (Vec<bool>, Vec<Vec<f64>>) {
     let mut rng = Pcg64Mcg::seed_from_u64(42);
-    let odds: Vec<f64> = (0..ROWS).map(|_| rng.random_range(0.1..0.95)).collect();
-    let outcomes = odds.iter().map(|odds| rng.random_bool(*odds)).collect();
-    let mut said = |noise: f64| {
-        odds.iter().map(|p| (p + rng.random_range(-noise..noise)).clamp(0.01, 0.99)).collect::<Vec<_>>()
+    let probabilities: Vec<f64> = (0..ROWS).map(|_| rng.random_range(0.1..0.95)).collect();
+    let outcomes = probabilities.iter().map(|p| rng.random_bool(*p)).collect();
+    let mut predicted = |noise: f64| {
+        probabilities
+            .iter()
+            .map(|p| (p + rng.random_range(-noise..noise)).clamp(0.01, 0.99))
+            .collect::<Vec<_>>()
     };
-    (outcomes, [0.10, 0.12, 0.3, 0.4, 0.5].map(&mut said).into())
+    (outcomes, [0.10, 0.12, 0.3, 0.4, 0.5].map(&mut predicted).into())
 }
 
 fn gate(c: &mut Criterion) {
-    let (outcomes, said) = answers();
-    let clusters: Vec<u64> = (0..ROWS as u64).map(|row| row / 2).collect(); // a task's rows each
-    let losses: Vec<Vec<f64>> =
-        said.iter().map(|said| said.iter().zip(&outcomes).map(|(p, y)| log_loss(*p, *y)).collect()).collect();
-    let mut group = c.benchmark_group("the gate, 10,000 rows");
+    let (outcomes, predicted) = predictions();
+    let clusters: Vec<u64> = (0..ROWS as u64).map(|row| row / 2).collect(); // two rows per task
+    let losses: Vec<Vec<f64>> = predicted
+        .iter()
+        .map(|predicted| predicted.iter().zip(&outcomes).map(|(p, y)| log_loss(*p, *y)).collect())
+        .collect();
+    let mut group = c.benchmark_group("gate, 10,000 rows");
     group.sample_size(20);
-    group.bench_function("one look at a champion and three baselines", |b| {
+    group.bench_function("fixed-horizon test against a champion and three baselines", |b| {
         b.iter(|| {
             let against = |other: usize| {
                 AgainstChampion::once(&losses[0], &losses[other], &clusters, 0.95, 42).unwrap()
             };
-            let area = compare_auc(&said[0], &said[1], &outcomes).unwrap();
-            let champion = against(1).with_auc(area);
+            let auc = compare_auc(&predicted[0], &predicted[1], &outcomes).unwrap();
+            let champion = against(1).with_auc(auc);
             let baselines: BTreeMap<_, _> =
                 [2, 3, 4].map(|other| (other.to_string(), against(other).loss)).into();
-            let scores = BinaryScores::of(&said[0], &outcomes).unwrap().to_map();
+            let scores = BinaryScores::of(&predicted[0], &outcomes).unwrap().to_map();
             black_box(Gate::default().judge(&scores, &baselines, Champion::Compared(&champion)))
         });
     });
-    group.bench_function("one of many looks", |b| {
+    group.bench_function("anytime-valid test", |b| {
         b.iter(|| black_box(AgainstChampion::anytime(&losses[0], &losses[1], &clusters, 0.95).unwrap()));
     });
     group.finish();
@@ -67,10 +71,10 @@ fn gate(c: &mut Criterion) {
 
 fn search(c: &mut Criterion) {
     let data = dataset(3_000);
-    let mut group = c.benchmark_group("a search, 3,000 rows");
+    let mut group = c.benchmark_group("hyperparameter search, 3,000 rows");
     group.sample_size(10);
     let trainer = SuccessTrainer::default();
-    group.bench_function("a plain fit", |b| b.iter(|| trainer.fit(&data).unwrap()));
+    group.bench_function("one fit", |b| b.iter(|| trainer.fit(&data).unwrap()));
     let mut options = TuningOptions::default();
     (options.trials, options.folds) = (10, FoldOptions::default());
     group.bench_function("ten trials on three folds", |b| {
@@ -79,25 +83,25 @@ fn search(c: &mut Criterion) {
     group.finish();
 }
 
-/// From the moment in which a fit is cancelled to its end, at many moments of the fit.
+/// Measures the time from cancellation to the end of a fit, at many times of the fit.
 fn cancellation(_: &mut Criterion) {
     let data = dataset(ROWS);
     let trainer = SuccessTrainer::default();
-    let begun = Instant::now();
+    let timer = Instant::now();
     trainer.fit(&data).unwrap();
-    let whole = begun.elapsed();
+    let whole = timer.elapsed();
     let mut waits: Vec<_> =
         (0..40).filter_map(|at| wait(&trainer, &data, whole.mul_f64(f64::from(at) / 40.0))).collect();
     waits.sort_unstable();
     println!(
-        "a fit of 10,000 rows takes {whole:.2?}; cancelled at {} moments of it, it ends after p50 {:.1?}, at most {:.1?}",
+        "a fit of 10,000 rows takes {whole:.2?}; cancelled at {} times, it ends after p50 {:.1?}, at most {:.1?}",
         waits.len(),
         waits[waits.len() / 2],
         waits.last().unwrap()
     );
 }
 
-/// How long it took to end when cancelled `after` so long; `None` where it had ended.
+/// Returns the time to end after a cancellation `after` the start; `None` where the fit had ended.
 fn wait(trainer: &SuccessTrainer, data: &Dataset, after: Duration) -> Option<Duration> {
     let cancel = CancellationToken::new();
     thread::scope(|scope| {

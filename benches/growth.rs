@@ -1,4 +1,4 @@
-//! How training all five models grows with the number of generations.
+//! Growth of the training time of all five models with the number of generations.
 //!
 //! `cargo bench --bench growth -- 10000 30000 100000 300000`; by default 10,000 and 20,000.
 #![allow(clippy::unwrap_used)] // a bench may fail by unwrapping
@@ -28,14 +28,14 @@ fn main() {
         drop(records);
         let mut options = TrainingOptions::default();
         options.max_rows = size;
-        let begun = Instant::now();
+        let timer = Instant::now();
         let (registry, engineer) = (MemoryRegistry::new(), FeatureEngineer::default());
         for (_, report) in block_on(train_all(&store, &registry, &engineer, &clock, &options)).unwrap() {
             report.unwrap();
         }
         let (trainer, templates) = (TemplateTrainer::default(), common::simulator(size).templates());
         block_on(train_templates(&trainer, &store, &registry, &templates, &clock, &options)).unwrap();
-        let (seconds, n) = (begun.elapsed().as_secs_f64(), size as f64);
+        let (seconds, n) = (timer.elapsed().as_secs_f64(), size as f64);
         println!("{size:>12} {seconds:>10.1} {:>24.2}", 1e6 * seconds / (n * n.log2()));
     }
 }

@@ -1,6 +1,6 @@
-//! What monitoring adds to an event, and that its memory stays bounded over many.
+//! Overhead of monitoring per event, and its memory over many events.
 //!
-//! An event is a record: a start, an end or feedback. `cargo bench --bench monitor` takes in 900,000;
+//! An event is a record: a start, an end or feedback. `cargo bench --bench monitor` feeds 900,000;
 //! `EVENTS=10000000` as many as that. What it costs is the time of the processor (on Linux; elsewhere that
 //! of the wall) for making and taking in records, less that for making the same ones alone.
 #![allow(clippy::unwrap_used)] // a bench may fail by unwrapping
@@ -17,11 +17,11 @@ use monitored::Stream;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-/// Generations that are made before they are handed over.
+/// Generations created per batch.
 const CHUNK: usize = 100;
-/// Records of a generation.
+/// Records per generation.
 const RECORDS: usize = 3;
-/// Generations that the history beside it takes in: it keeps them all.
+/// Generations for the comparison with the history, which keeps them all.
 const BESIDE: usize = 50_000;
 
 fn main() {
@@ -30,17 +30,17 @@ fn main() {
     let mut stream = stream();
     let mut monitor = Monitor::new(MonitorOptions::default()).unwrap();
     let alone = cost(&mut self::stream(), generations, |record| _ = black_box(record), |_, _| ());
-    let held = |records: usize, bytes: i64| {
+    let on_chunk = |records: usize, bytes: i64| {
         if (records * 10).is_multiple_of(generations * RECORDS) {
-            println!("after {records:>10} records: {:>6.2} MB held", bytes as f64 / 1e6);
+            println!("after {records:>10} records: {:>6.2} MB", bytes as f64 / 1e6);
         }
     };
-    let with = cost(&mut stream, generations, |record| monitor.observe(record), held);
+    let with = cost(&mut stream, generations, |record| monitor.observe(record), on_chunk);
     let own = say("monitoring", alone, with, generations);
     let mut history = History::new();
     let alone = cost(&mut self::stream(), BESIDE, |record| _ = black_box(record), |_, _| ());
     let with = cost(&mut self::stream(), BESIDE, |record| history.apply(record), |_, _| ());
-    let beside = say("the history beside it", alone, with, BESIDE);
+    let beside = say("history, for comparison", alone, with, BESIDE);
     println!("monitoring costs {:.2} times what the history does", own / beside);
     report(&mut monitor, &stream);
 }
@@ -51,15 +51,15 @@ fn stream() -> Stream {
     stream
 }
 
-/// The time of the processor for making generations and handing their records over. `held` is told of the
-/// records so far and of the bytes that are held more than at first.
+/// The time of the processor for making generations and handing their records over. `on_chunk` is told of the
+/// records so far and of the bytes that are on_chunk more than at first.
 fn cost(
     stream: &mut Stream,
     generations: usize,
     mut take: impl FnMut(&Record),
-    held: impl Fn(usize, i64),
+    on_chunk: impl Fn(usize, i64),
 ) -> Duration {
-    let begun = processor_time();
+    let before = processor_time();
     let mut bytes = 0;
     for chunk in 1..=generations / CHUNK {
         let info = measure(|| {
@@ -68,12 +68,12 @@ fn cost(
             stream.shown.clear();
         });
         bytes += info.bytes_current;
-        held(chunk * CHUNK * RECORDS, bytes);
+        on_chunk(chunk * CHUNK * RECORDS, bytes);
     }
-    processor_time().saturating_sub(begun)
+    processor_time().saturating_sub(before)
 }
 
-/// Prints what was added, and returns that for a record in nanoseconds.
+/// Prints the added CPU time, and returns it per record in nanoseconds.
 fn say(what: &str, alone: Duration, with: Duration, generations: usize) -> f64 {
     let each = |spent: Duration| spent.as_secs_f64() * 1e9 / (generations * RECORDS) as f64;
     let own = each(with) - each(alone);
@@ -85,22 +85,22 @@ fn say(what: &str, alone: Duration, with: Duration, generations: usize) -> f64 {
     own
 }
 
-/// What this thread has had of the processor.
+/// Returns the CPU time of this thread.
 fn processor_time() -> Duration {
     let spent = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
     let nanos = spent.and_then(|spent| spent.split(' ').next()?.parse().ok());
     nanos.map_or_else(|| std::time::UNIX_EPOCH.elapsed().unwrap(), Duration::from_nanos)
 }
 
-/// What looking at it costs.
+/// Prints the cost of reports and serialization.
 fn report(monitor: &mut Monitor, stream: &Stream) {
-    let begun = Instant::now();
+    let timer = Instant::now();
     monitor.review(stream.now());
-    println!("subgroup discovery in {} outcomes: {:?}", MonitorOptions::default().recent, begun.elapsed());
-    let begun = Instant::now();
+    println!("subgroup discovery in {} outcomes: {:?}", MonitorOptions::default().recent, timer.elapsed());
+    let timer = Instant::now();
     let seen = monitor.analytics(stream.now(), &ModelFacts::default());
-    println!("a report over {} generations: {:?}", seen.total.generations, begun.elapsed());
-    let begun = Instant::now();
+    println!("a report over {} generations: {:?}", seen.total.generations, timer.elapsed());
+    let timer = Instant::now();
     let bytes = monitor.to_bytes().unwrap();
-    println!("written: {:.1} MB in {:?}", bytes.len() as f64 / 1e6, begun.elapsed());
+    println!("written: {:.1} MB in {:?}", bytes.len() as f64 / 1e6, timer.elapsed());
 }

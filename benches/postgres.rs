@@ -1,5 +1,5 @@
 //! Writing to PostgreSQL one record at a time and in batches, from one host and from several at once, and
-//! catching up with what others wrote. Needs a server:
+//! catching up with records of others. Needs a server:
 //!
 //! ```sh
 //! PG_FSYNC=on .ci/with_postgres cargo bench --features postgres --bench postgres
@@ -26,32 +26,32 @@ fn main() {
     };
     let write = |name: &str, batch: usize, count: usize| {
         let store = store(&url, name);
-        let begun = Instant::now();
+        let timer = Instant::now();
         records[..count]
             .chunks(batch)
             .for_each(|batch| drop(block_on(store.append(batch.to_vec())).unwrap()));
-        begun.elapsed()
+        timer.elapsed()
     };
     let single = rate("one at a time", 2_000, write("single", 1, 2_000));
     let batches = rate("batches of 500", 50_000, write("batches", 500, 50_000));
     println!("{:<44} {:>8.1} times", "batches beside single inserts", batches / single);
-    let begun = Instant::now();
+    let timer = Instant::now();
     let (monthly, months) = (store_by_month(&url, "months"), &records[..50_000]);
     months.chunks(500).for_each(|batch| drop(block_on(monthly.append(batch.to_vec())).unwrap()));
-    let partitioned = rate("batches of 500, a partition a month", 50_000, begun.elapsed());
+    let partitioned = rate("batches of 500, a partition a month", 50_000, timer.elapsed());
     println!("{:<44} {:>8.2} times", "beside one table", partitioned / batches);
     for (what, store) in [("one table", store(&url, "batches")), ("partitions", monthly)] {
-        let (history, begun) = (SharedHistory::new(), Instant::now());
+        let (history, timer) = (SharedHistory::new(), Instant::now());
         assert_eq!(block_on(history.catch_up(&store)).unwrap(), 50_000);
-        rate(&format!("catching up from {what}"), 50_000, begun.elapsed());
-        let begun = Instant::now();
+        rate(&format!("catching up from {what}"), 50_000, timer.elapsed());
+        let timer = Instant::now();
         let mut count = 0;
         let mut each = |_| {
             count += 1;
             Ok(())
         };
         block_on(store.for_each(ScanOrder::Known, &mut each)).unwrap();
-        rate(&format!("replay from {what}"), count, begun.elapsed());
+        rate(&format!("replay from {what}"), count, timer.elapsed());
     }
     rate("one at a time, eight hosts", 4_000, hosts(&url, &records[..4_000], 1));
     rate("batches of 500, four hosts", 48_000, hosts(&url, &records[..48_000], 500));
@@ -73,12 +73,12 @@ fn open(url: &str, name: &str, mut options: PostgresOptions) -> PostgresStore {
     PostgresStore::new(&block_on(Postgres::connect(url, options)).unwrap())
 }
 
-/// Hosts that write their shares at the same time: eight one at a time, or four in batches.
+/// Measures concurrent hosts: eight that write one record at a time, or four in batches.
 fn hosts(url: &str, records: &[Record], batch: usize) -> Duration {
     let count = if batch == 1 { 8 } else { 4 };
     let name = format!("hosts{batch}");
     let stores: Vec<_> = (0..count).map(|_| store(url, &name)).collect();
-    let begun = Instant::now();
+    let timer = Instant::now();
     std::thread::scope(|scope| {
         for (store, share) in stores.iter().zip(records.chunks(records.len() / count)) {
             scope.spawn(move || {
@@ -86,17 +86,17 @@ fn hosts(url: &str, records: &[Record], batch: usize) -> Duration {
             });
         }
     });
-    begun.elapsed()
+    timer.elapsed()
 }
 
-/// A host that starts, and one that hears of what another writes.
+/// Measures a host that starts, and one that is notified of what another writes.
 fn catch_up(url: &str, records: &[Record]) {
     let (writer, reader) = (store(url, "catch_up"), store(url, "catch_up"));
     let (all, last) = records.split_at(100_000);
     all.chunks(2_000).for_each(|batch| drop(block_on(writer.append(batch.to_vec())).unwrap()));
-    let (history, begun) = (SharedHistory::new(), Instant::now());
+    let (history, timer) = (SharedHistory::new(), Instant::now());
     assert_eq!(block_on(history.catch_up(&reader)).unwrap(), all.len());
-    println!("catching up with {} facts takes {:.2?}", all.len(), begun.elapsed());
+    println!("catching up with {} facts takes {:.2?}", all.len(), timer.elapsed());
     let mut waits: Vec<_> =
         last[..200].iter().map(|record| heard(&writer, &reader, &history, record)).collect();
     waits.sort_unstable();
@@ -106,7 +106,7 @@ fn catch_up(url: &str, records: &[Record]) {
     );
 }
 
-/// From the acknowledgement of a commit to its being in another host's history.
+/// Measures the time from the acknowledgement of a commit until it is in another host's history.
 fn heard(
     writer: &PostgresStore,
     reader: &PostgresStore,

@@ -1,4 +1,4 @@
-//! What one call to all models costs, and what training them all costs.
+//! Latency of a prediction by all models, and cost of training them.
 #![allow(clippy::unwrap_used)] // a bench may fail by unwrapping
 
 mod common;
@@ -26,7 +26,7 @@ fn simulator() -> Simulator {
     Simulator::new(options).unwrap()
 }
 
-/// The facts of 10,000 simulated generations, their code measured as the collector does.
+/// Simulates the facts of 10,000 generations, with the code measured as the collector does.
 fn records() -> Vec<Record> {
     let mut records: Vec<_> = simulator()
         .take(10_000)
@@ -50,12 +50,12 @@ fn all(c: &mut Criterion) {
     let (engineer, registry) = (FeatureEngineer::default(), MemoryRegistry::new());
     let mut options = TrainingOptions::default();
     options.gate = Gate::relative();
-    let begun = Instant::now();
+    let timer = Instant::now();
     let trained = block_on(train_all(&store, &registry, &engineer, &clock, &options)).unwrap();
     let (trainer, templates) = (TemplateTrainer::default(), simulator().templates());
     let ranking = train_templates(&trainer, &store, &registry, &templates, &clock, &options);
     let ranking = block_on(ranking).map(|report| report.promoted);
-    println!("training all five on 10,000 generations, evaluation and gate included: {:?}", begun.elapsed());
+    println!("training all five on 10,000 generations, evaluation and gate included: {:?}", timer.elapsed());
     println!("  templates ({}): promoted {ranking:?}", templates.len());
     for (target, report) in trained {
         println!("  {target}: promoted {}", report.is_ok_and(|report| report.promoted));
@@ -68,12 +68,12 @@ fn all(c: &mut Criterion) {
     group.bench_function("with intervals", |b| {
         b.iter(|| black_box(service.predict_all_only(next.next().unwrap()).unwrap()));
     });
-    group.bench_function("with intervals and reasons", |b| {
+    group.bench_function("with intervals and explanations", |b| {
         b.iter(|| black_box(service.predict_all(next.next().unwrap()).unwrap()));
     });
     group.finish();
     quantiles("with intervals", &tasks, |task| drop(black_box(service.predict_all_only(task).unwrap())));
-    quantiles("with reasons", &tasks, |task| drop(black_box(service.predict_all(task).unwrap())));
+    quantiles("with explanations", &tasks, |task| drop(black_box(service.predict_all(task).unwrap())));
 }
 
 fn quantiles(name: &str, tasks: &[TaskContext], predict: impl Fn(&TaskContext)) {
@@ -82,9 +82,9 @@ fn quantiles(name: &str, tasks: &[TaskContext], predict: impl Fn(&TaskContext)) 
         .cycle()
         .take(20_000)
         .map(|task| {
-            let begun = Instant::now();
+            let timer = Instant::now();
             predict(task);
-            begun.elapsed()
+            timer.elapsed()
         })
         .collect();
     took.sort_unstable();

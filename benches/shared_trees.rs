@@ -1,11 +1,11 @@
-//! Would one model of success, quality and seconds do better than three? The same trees are grown on the
-//! same rows for each target alone, for all of them at once (leaves that hold a value for each target),
-//! and in a chain (each target sees what out-of-fold models say of the others). The number of rounds is
-//! chosen on rows between those learned from and the newest fifth, which judges.
+//! Multi-output trees: compares one model of success, quality and seconds to three. Trees are grown on the same rows
+//! for each target alone, for all targets at once (leaves with a value per target), and in a chain (with
+//! out-of-fold predictions of the other targets as features). The number of rounds is chosen on a validation set
+//! between the training set and the newest fifth, which is the test set.
 //!
 //! ```sh
 //! cargo bench --bench shared_trees                        # simulated generations
-//! EVENTS=FILE.jsonl[.gz] cargo bench --bench shared_trees # a host's own
+//! EVENTS=FILE.jsonl[.gz] cargo bench --bench shared_trees # recorded events
 //! ```
 #![allow(clippy::unwrap_used)] // a bench may fail by unwrapping
 
@@ -38,7 +38,7 @@ fn main() {
     let rows = Rows::of(&dataset(&records));
     println!("{} generations with success, quality and seconds", rows.targets.len());
     if rows.targets.len() < 500 {
-        return println!("too few to tell");
+        return println!("too few rows to compare");
     }
     let newest = rows.targets.len() * 4 / 5;
     for learned in [newest / 8, newest / 2, newest] {
@@ -52,16 +52,21 @@ fn main() {
         let shared = fit(&[0, 1, 2], &rows.features);
         let chained = rows.chained(newest, from);
         let chain: Vec<_> = (0..3).map(|t| fit(&[t], &chained[t]).remove(0)).collect();
-        println!("learnt from {learned} rows, mean squared error on {} newer ones:", later.len());
+        println!("trained on {learned} rows, mean squared error on {} newer ones:", later.len());
         for (t, name) in TARGETS.iter().enumerate() {
-            let error = |said: &[f32]| {
-                later.clone().zip(said).map(|(row, p)| f64::from(p - rows.targets[row][t]).powi(2)).collect()
+            let error = |predicted: &[f32]| {
+                later
+                    .clone()
+                    .zip(predicted)
+                    .map(|(row, p)| f64::from(p - rows.targets[row][t]).powi(2))
+                    .collect()
             };
             let separate: Vec<f64> = error(&alone[t]);
             print!("  {name:<8} alone {:.4}", separate.iter().sum::<f64>() / separate.len() as f64);
-            for (how, said) in [("shared trees", &shared[t]), ("in a chain", &chain[t])] {
+            for (how, predicted) in [("multi-output", &shared[t]), ("in a chain", &chain[t])] {
                 let found =
-                    compare_paired(&error(said), &separate, &rows.clusters[later.clone()], 0.95, 42).unwrap();
+                    compare_paired(&error(predicted), &separate, &rows.clusters[later.clone()], 0.95, 42)
+                        .unwrap();
                 print!("; {how} {:+.4} ({:+.4} to {:+.4})", found.difference, found.lower, found.upper);
             }
             println!();
@@ -120,11 +125,11 @@ impl Rows {
         Self { features, targets, clusters }
     }
 
-    /// For each target the features with what models of the other two say: of rows before `newest` out
-    /// of fold, of later ones by a model of all since `from`.
+    /// Returns the features of each target with predictions of the other two: out of fold before `newest`, by a model
+    /// of all rows since `from` after it.
     fn chained(&self, newest: usize, from: usize) -> [Vec<Vec<f32>>; 3] {
         const FOLDS: usize = 5;
-        let mut said = vec![[f32::NAN; 3]; self.targets.len()];
+        let mut outputs = vec![[f32::NAN; 3]; self.targets.len()];
         let width = (newest - from).div_ceil(FOLDS);
         for (t, _) in TARGETS.iter().enumerate() {
             let mut fill = |rows: Vec<usize>, predicted: std::ops::Range<usize>| {
@@ -135,7 +140,7 @@ impl Rows {
                 let labels = [targets, self.targets[predicted.clone()].to_vec()].concat();
                 let parts = (0..learned * 3 / 4, learned * 3 / 4..learned, learned..all.len());
                 let values = grow(&all, &labels, &[t], parts).remove(0);
-                predicted.zip(values).for_each(|(row, value)| said[row][t] = value);
+                predicted.zip(values).for_each(|(row, value)| outputs[row][t] = value);
             };
             for fold in 0..FOLDS {
                 let held = from + fold * width..(from + (fold + 1) * width).min(newest);
@@ -146,7 +151,7 @@ impl Rows {
         std::array::from_fn(|t| {
             let others = |row: usize| (0..3).filter(move |o| *o != t).map(move |o| (row, o));
             let with = |(row, own): (usize, &Vec<f32>)| {
-                own.iter().copied().chain(others(row).map(|(row, o)| said[row][o])).collect()
+                own.iter().copied().chain(others(row).map(|(row, o)| outputs[row][o])).collect()
             };
             self.features.iter().enumerate().map(with).collect()
         })
@@ -155,8 +160,8 @@ impl Rows {
 
 type Parts = (std::ops::Range<usize>, std::ops::Range<usize>, std::ops::Range<usize>);
 
-/// What trees of `share` targets at once, grown on the first part and stopped by the second, say of the
-/// third, target by target.
+/// Returns predictions by target for the third part, of trees of the targets `share` at once, grown on the first
+/// part with early stopping on the second.
 fn grow(features: &[Vec<f32>], targets: &[[f32; 3]], share: &[usize], parts: Parts) -> Vec<Vec<f32>> {
     let matrix = |rows: std::ops::Range<usize>| {
         let values: Vec<f32> = features[rows.clone()].concat();
@@ -187,6 +192,8 @@ fn grow(features: &[Vec<f32>], targets: &[[f32; 3]], share: &[usize], parts: Par
     let model = trainer.early_stopping_rounds(NonZeroUsize::new(20).unwrap()).train().unwrap().model;
     let best = model.best_iteration().map_or(ROUNDS, |best| best + 1);
     let model = model.slice(..best, 1).unwrap_or(model);
-    let said = model.predict(&later, ..).unwrap();
-    (0..share.len()).map(|t| said.as_slice().iter().skip(t).step_by(share.len()).copied().collect()).collect()
+    let predicted = model.predict(&later, ..).unwrap();
+    (0..share.len())
+        .map(|t| predicted.as_slice().iter().skip(t).step_by(share.len()).copied().collect())
+        .collect()
 }

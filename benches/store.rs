@@ -1,4 +1,4 @@
-//! What writing to SQLite costs: one by one, by 64 recorders at once, and in batches.
+//! Throughput of writing to SQLite: one by one, by 64 concurrent recorders, and in batches.
 #![allow(clippy::unwrap_used)] // a bench may fail by unwrapping
 
 mod common;
@@ -10,20 +10,19 @@ use futures_executor::block_on;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// What each recorder writes, call by call.
+/// Records of one recorder, call by call.
 type Calls = Vec<Vec<Record>>;
 
-/// A store of its own for each measurement, and records that it has not seen; what is to be
-/// written is made before the clock starts.
+/// Measures writes to a fresh store; the records are created before the timer starts.
 fn measured(parts: Vec<Calls>, write: impl Fn(&Arc<SqliteStore>, Vec<Calls>)) -> Duration {
     let folder = tempfile::tempdir().unwrap();
     let store = Arc::new(SqliteStore::open(folder.path().join("events.db")).unwrap());
-    let begun = Instant::now();
+    let timer = Instant::now();
     write(&store, parts);
-    begun.elapsed()
+    timer.elapsed()
 }
 
-/// `records` for so many recorders, so many a call.
+/// Splits `records` among `recorders`, `a_call` per call.
 fn parts(records: &[Record], recorders: usize, a_call: usize) -> Vec<Calls> {
     let each = records.chunks(records.len().div_ceil(recorders));
     each.map(|part| part.chunks(a_call).map(<[Record]>::to_vec).collect()).collect()
@@ -38,7 +37,7 @@ fn by_threads(store: &Arc<SqliteStore>, parts: Vec<Calls>) {
     });
 }
 
-/// As many futures as recorders on two threads, as an async host would.
+/// Writes with one future per recorder on two threads, as an async host would.
 fn by_tasks(store: &Arc<SqliteStore>, parts: Vec<Calls>) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
     let tasks: Vec<_> = parts
@@ -55,7 +54,7 @@ fn by_tasks(store: &Arc<SqliteStore>, parts: Vec<Calls>) {
     tasks.into_iter().for_each(|task| runtime.block_on(task).unwrap());
 }
 
-/// The same rows, columns and indexes by rusqlite alone.
+/// Writes the same rows, columns and indexes by rusqlite alone.
 fn plain(records: &[Record]) -> Duration {
     let folder = tempfile::tempdir().unwrap();
     let mut db = rusqlite::Connection::open(folder.path().join("plain.db")).unwrap();
@@ -69,7 +68,7 @@ fn plain(records: &[Record]) -> Duration {
          CREATE INDEX facts_project ON facts (project_id) WHERE project_id IS NOT NULL;",
     )
     .unwrap();
-    let begun = Instant::now();
+    let timer = Instant::now();
     for batch in records.chunks(1000) {
         let transaction = db.transaction().unwrap();
         let sql = "INSERT INTO facts (event_id, kind, part, known_at, user_id, project_id, body, crc)
@@ -84,7 +83,7 @@ fn plain(records: &[Record]) -> Duration {
         }
         transaction.commit().unwrap();
     }
-    begun.elapsed()
+    timer.elapsed()
 }
 
 fn ingest(c: &mut Criterion) {

@@ -1,4 +1,4 @@
-//! What replay, training and prediction cost.
+//! Cost of replay, training and prediction.
 #![allow(clippy::unwrap_used)] // a bench may fail by unwrapping
 
 mod common;
@@ -32,7 +32,7 @@ fn training(c: &mut Criterion) {
     let trainer = SuccessTrainer::default();
     group.bench_function("fit", |b| b.iter(|| trainer.fit(&data).unwrap()));
     let options = TrainingOptions::default();
-    group.bench_function("fit, evaluate, judge", |b| {
+    group.bench_function("fit, evaluate, gate", |b| {
         b.iter(|| fit_and_evaluate(&trainer, &data, None, &options).unwrap());
     });
     group.finish();
@@ -72,7 +72,7 @@ fn prediction(c: &mut Criterion) {
     group.bench_function("from a ready row", |b| {
         b.iter(|| black_box(model.predict(&rows.next().unwrap().features)));
     });
-    group.bench_function("from a ready row, with reasons", |b| {
+    group.bench_function("from a ready row, with explanations", |b| {
         b.iter(|| {
             let row = &rows.next().unwrap().features;
             black_box((model.predict(row), model.reasons(row)))
@@ -82,7 +82,7 @@ fn prediction(c: &mut Criterion) {
     group.bench_function("from the task's text", |b| {
         b.iter(|| black_box(service.predict_success_only(texts.next().unwrap()).unwrap()));
     });
-    group.bench_function("from the task's text, with reasons", |b| {
+    group.bench_function("from the task's text, with explanations", |b| {
         b.iter(|| black_box(service.predict_success(texts.next().unwrap()).unwrap()));
     });
     group.finish();
@@ -91,13 +91,16 @@ fn prediction(c: &mut Criterion) {
         .cycle()
         .take(100_000)
         .map(|task| {
-            let begun = Instant::now();
+            let timer = Instant::now();
             black_box(service.predict_success(task).unwrap());
-            begun.elapsed()
+            timer.elapsed()
         })
         .collect();
     took.sort_unstable();
-    println!("100,000 from the task's text, with reasons: p50 {:?}, p99 {:?}", took[50_000], took[99_000]);
+    println!(
+        "100,000 from the task's text, with explanations: p50 {:?}, p99 {:?}",
+        took[50_000], took[99_000]
+    );
 }
 
 criterion_group!(benches, prediction, training, replays);

@@ -1,4 +1,4 @@
-//! Who answers, and who is asked.
+//! Selective feedback (IPW) and active learning (label sampling).
 #![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -13,7 +13,7 @@ use devmatrix_ml::simulate::{Generation, Simulator, SimulatorOptions};
 use proptest::prelude::*;
 use std::collections::HashMap;
 
-/// `DEVMATRIX_SEEDS=20 cargo test --release --test review -- --nocapture` for the full size.
+/// `DEVMATRIX_SEEDS=20 cargo test --release --test active_learning -- --nocapture` for the full size.
 fn seeds() -> u64 {
     std::env::var("DEVMATRIX_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(3)
 }
@@ -29,7 +29,8 @@ fn midnight(options: &SimulatorOptions, day: i64) -> DateTime<Utc> {
     options.start + TimeDelta::days(day)
 }
 
-/// How a model does on the generations after it: mean of p - odds, expected accuracy, expected log loss.
+/// Scores of a model on later generations: bias (mean of prediction - true probability), expected accuracy,
+/// expected log loss.
 #[derive(Debug, Clone, Copy, Default)]
 struct Scores {
     bias: f64,
@@ -40,12 +41,14 @@ struct Scores {
 impl Scores {
     fn of(rows: &[(f64, f64)]) -> Self {
         let mean = |f: &dyn Fn(f64, f64) -> f64| {
-            rows.iter().map(|(p, odds)| f(*p, *odds)).sum::<f64>() / rows.len() as f64
+            rows.iter().map(|(p, probability)| f(*p, *probability)).sum::<f64>() / rows.len() as f64
         };
         Self {
-            bias: mean(&|p, odds| p - odds),
-            accuracy: mean(&|p, odds| if p >= 0.5 { odds } else { 1.0 - odds }),
-            loss: mean(&|p, odds| -odds * p.max(1e-9).ln() - (1.0 - odds) * (1.0 - p).max(1e-9).ln()),
+            bias: mean(&|p, probability| p - probability),
+            accuracy: mean(&|p, probability| if p >= 0.5 { probability } else { 1.0 - probability }),
+            loss: mean(&|p, probability| {
+                -probability * p.max(1e-9).ln() - (1.0 - probability) * (1.0 - p).max(1e-9).ln()
+            }),
         }
     }
 
@@ -55,21 +58,21 @@ impl Scores {
     }
 }
 
-/// A world lived through: records in the order of knowledge, and the truth about each start.
+/// A simulated world: records in the order in which they become known, and the true probability of each start.
 struct World {
     records: Vec<Record>,
-    odds: HashMap<EventId, f64>,
+    probability: HashMap<EventId, f64>,
     options: SimulatorOptions,
 }
 
 impl World {
     fn new(options: SimulatorOptions) -> Self {
         let all: Vec<_> = Simulator::new(options.clone()).unwrap().collect();
-        let odds = all.iter().map(|g| (g.event_id.clone(), g.probability)).collect();
+        let probability = all.iter().map(|g| (g.event_id.clone(), g.probability)).collect();
         let mut records: Vec<_> =
             all.into_iter().flat_map(|g: Generation| g.into_records().unwrap()).collect();
         records.sort_by_cached_key(|r| (r.known_at(), r.key()));
-        Self { records, odds, options }
+        Self { records, probability, options }
     }
 
     /// Trains on what was known on day 42 and scores on the ten days after it. `keep` may change what is
@@ -83,18 +86,18 @@ impl World {
         let (mut model, mut trained) = (None::<SuccessModel>, self.options.start);
         let mut later = Vec::new();
         for record in &self.records {
-            for night in [first, last] {
-                if trained < night && record.known_at() >= night {
-                    let data = builder.rows(Target::Success, night, 50_000);
+            for cutoff in [first, last] {
+                if trained < cutoff && record.known_at() >= cutoff {
+                    let data = builder.rows(Target::Success, cutoff, 50_000);
                     model = SuccessTrainer::default().fit(&data).ok().or(model);
-                    trained = night;
+                    trained = cutoff;
                 }
             }
             if let Fact::Started(started) = record.fact()
                 && record.known_at() >= last
             {
                 let row = builder.look(&started.context, record.known_at()).0;
-                later.push((model.as_ref().unwrap().point(&row), self.odds[record.event_id()]));
+                later.push((model.as_ref().unwrap().point(&row), self.probability[record.event_id()]));
             }
             if let Some(record) = keep(&builder, model.as_ref(), record.clone()) {
                 builder.apply(&record);
@@ -104,8 +107,8 @@ impl World {
     }
 }
 
-/// The record without what is known of who was asked.
-fn unaware(record: Record) -> Record {
+/// Returns the record without its label request.
+fn without_request(record: Record) -> Record {
     let (id, known_at, mut fact) = record.into_parts();
     if let Fact::Completed(done) = &mut fact {
         done.review = None;
@@ -115,35 +118,36 @@ fn unaware(record: Record) -> Record {
 
 #[test]
 fn selective_feedback_does_not_bias_the_model() {
-    let (mut random, mut naive, mut weighed) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut random, mut naive, mut weighted) = (Vec::new(), Vec::new(), Vec::new());
     for seed in 1..=seeds() {
         let mut selective = options(seed);
         (selective.feedback_share, selective.failed_feedback_share) = (0.2, Some(0.8));
         selective.audit_share = 0.05;
         let mut fair = options(seed);
-        // As many answers, whatever the outcome.
+        // As many labels, independent of the outcome.
         (fair.feedback_share, fair.audit_share) = (0.39, 0.05);
         let selective = World::new(selective);
         random.push(World::new(fair).scores(|_, _, record| Some(record)));
-        naive.push(selective.scores(|_, _, record| Some(unaware(record))));
-        weighed.push(selective.scores(|_, _, record| Some(record)));
+        naive.push(selective.scores(|_, _, record| Some(without_request(record))));
+        weighted.push(selective.scores(|_, _, record| Some(record)));
     }
-    for (name, all) in [("random", &random), ("naive", &naive), ("weighed", &weighed)] {
+    for (name, all) in [("random", &random), ("naive", &naive), ("weighted", &weighted)] {
         println!("{name}: {:?}", Scores::mean(all));
         all.iter().for_each(|s| println!("    {s:?}"));
     }
-    let [random, naive, weighed] = [random, naive, weighed].map(|all| Scores::mean(&all));
+    let [random, naive, weighted] = [random, naive, weighted].map(|all| Scores::mean(&all));
     assert!(naive.bias < -0.1, "selection must matter: {naive:?}");
-    // Of three worlds the mean is less certain than of twenty.
+    // The mean of three worlds is less precise than that of twenty.
     let slack = if seeds() >= 20 { 1.0 } else { 2.0 };
-    assert!(weighed.bias.abs() <= 0.02 * slack, "{weighed:?}");
-    assert!(weighed.accuracy >= random.accuracy - 0.01 * slack, "{weighed:?} {random:?}");
+    assert!(weighted.bias.abs() <= 0.02 * slack, "{weighted:?}");
+    assert!(weighted.accuracy >= random.accuracy - 0.01 * slack, "{weighted:?} {random:?}");
 }
 
-/// A desk in the middle of the world: only what it asks about is ever judged.
-fn asked(world: &World, options: LabelSamplerOptions) -> (Scores, usize) {
-    let mut desk = LabelSampler::new(options).unwrap();
-    let (mut contexts, mut answers, mut count) = (HashMap::new(), HashMap::new(), 0);
+/// Runs a label sampler in the world: only requested generations are labelled. Returns the scores and the number
+/// of requests.
+fn sampled(world: &World, options: LabelSamplerOptions) -> (Scores, usize) {
+    let mut sampler = LabelSampler::new(options).unwrap();
+    let (mut contexts, mut requested, mut count) = (HashMap::new(), HashMap::new(), 0);
     let scores = world.scores(|builder, model, record| {
         let (id, known_at, mut fact) = record.into_parts();
         match &mut fact {
@@ -155,12 +159,12 @@ fn asked(world: &World, options: LabelSamplerOptions) -> (Scores, usize) {
                 let signals = model.map_or_else(AcquisitionSignals::default, |m| {
                     AcquisitionSignals::of(&m.predict(&row), &row)
                 });
-                let request = desk.consider(&id, &signals, known_at).unwrap();
+                let request = sampler.consider(&id, &signals, known_at).unwrap();
                 count += usize::from(request.requested);
-                answers.insert(id.clone(), request.requested);
+                requested.insert(id.clone(), request.requested);
                 done.review = Some(request);
             }
-            Fact::Feedback(_) if !answers[&id] => return None,
+            Fact::Feedback(_) if !requested[&id] => return None,
             Fact::Feedback(_) => {}
         }
         Some(Record::new(id, known_at, fact).unwrap())
@@ -184,20 +188,22 @@ fn the_acquisition_function_is_no_worse_than_random_sampling() {
             for (all, options) in
                 found.iter_mut().zip([budget(12.0, 1.0), budget(12.0, 0.5), budget(18.0, 1.0)])
             {
-                let (scores, count) = asked(&world, options);
-                // 52 days, a little over the budget at most.
+                let (scores, count) = sampled(&world, options);
+                // 52 days, at most slightly over the budget.
                 assert!(count as f64 <= 52.0 * 21.0, "{count}");
                 all.push(scores);
             }
         }
         let [random, active, more] = [0, 1, 2].map(|i| Scores::mean(&found[i]));
-        println!("{name}: 12 a day at random {random:?}, by value {active:?}; 18 at random {more:?}");
+        println!(
+            "{name}: 12 a day at random {random:?}, by acquisition function {active:?}; 18 at random {more:?}"
+        );
         let slack = if seeds() >= 20 { 1.0 } else { 3.0 };
         assert!(active.loss <= random.loss + 0.005 * slack, "{name}: {active:?} {random:?}");
     }
 }
 
-/// Recorded events in place of a simulated world, dealt evenly over its days in their order.
+/// Loads recorded events in place of a simulated world, spread evenly over its days in their order.
 fn recorded(file: &str) -> World {
     let options = options(0);
     let events: Vec<_> = std::fs::read_to_string(file)
@@ -207,7 +213,7 @@ fn recorded(file: &str) -> World {
         .filter_map(|event| Some((event.outcome()?.success?, event)))
         .collect();
     let pause = TimeDelta::days(i64::from(options.days)) / i32::try_from(events.len()).unwrap();
-    let (mut records, mut odds, mut now) = (Vec::new(), HashMap::new(), options.start);
+    let (mut records, mut probability, mut now) = (Vec::new(), HashMap::new(), options.start);
     for (success, event) in events {
         let action = if success { UserAction::Approve } else { UserAction::Reject };
         let facts = [
@@ -219,12 +225,12 @@ fn recorded(file: &str) -> World {
             now += pause / 3;
             records.push(Record::new(event.event_id.clone(), now, fact).unwrap());
         }
-        odds.insert(event.event_id, f64::from(u8::from(success)));
+        probability.insert(event.event_id, f64::from(u8::from(success)));
     }
-    World { records, odds, options }
+    World { records, probability, options }
 }
 
-/// `EVENTS=FILE.jsonl cargo test --release --test review recorded -- --nocapture --ignored`
+/// `EVENTS=FILE.jsonl cargo test --release --test active_learning recorded -- --nocapture --ignored`
 #[test]
 #[ignore = "needs recorded events, whose file `EVENTS` names"]
 fn label_efficiency_on_recorded_events() {
@@ -243,14 +249,14 @@ fn label_efficiency_on_recorded_events() {
         ("at random", 30.0, 1.0),
     ] {
         let all: Vec<_> =
-            (0..seeds()).map(|salt| asked(&world, budget(per_day, random_share, salt))).collect();
+            (0..seeds()).map(|salt| sampled(&world, budget(per_day, random_share, salt))).collect();
         let labels = all.iter().map(|(_, count)| count).sum::<usize>() as f64 / all.len() as f64;
         let scores: Vec<_> = all.into_iter().map(|(scores, _)| scores).collect();
         println!("{labels:.0} labels {name}: {:?}", Scores::mean(&scores));
     }
 }
 
-fn desk(per_day: f64) -> LabelSampler {
+fn sampler(per_day: f64) -> LabelSampler {
     let mut options = LabelSamplerOptions::default();
     options.per_day = per_day;
     LabelSampler::new(options).unwrap()
@@ -258,18 +264,18 @@ fn desk(per_day: f64) -> LabelSampler {
 
 #[test]
 fn the_budget_is_kept_and_the_propensities_are_exact() {
-    let mut desk = desk(20.0);
+    let mut sampler = sampler(20.0);
     let start: DateTime<Utc> = "2025-01-06T00:00:00Z".parse().unwrap();
     let (mut asked, mut expected, mut variance, mut most) = (0.0, 0.0, 0.0, 0);
     for day in 0..100 {
         let mut today = 0;
-        // Twice as many as foreseen, and ever more.
+        // Twice as many as expected, and increasing.
         for i in 0..200 + day {
             let mut signals = AcquisitionSignals::default();
             signals.novelty = if i % 10 == 0 { 0.8 } else { 0.1 };
             let id = EventId::new(format!("e{day}-{i}")).unwrap();
             let now = start + TimeDelta::days(day) + TimeDelta::minutes(i);
-            let request = desk.consider(&id, &signals, now).unwrap();
+            let request = sampler.consider(&id, &signals, now).unwrap();
             assert!(request.propensity > 0.0 && request.why.is_empty() != request.requested);
             today += usize::from(request.requested);
             expected += request.propensity;
@@ -291,18 +297,18 @@ fn informative_events_are_sampled_more_often_and_the_audit_comes_first() {
         signals.novelty = novelty;
         signals
     };
-    let odds = |mut desk: LabelSampler, signals| {
+    let probability = |mut sampler: LabelSampler, signals| {
         for i in 0..50 {
             let id = EventId::new(format!("e{i}")).unwrap();
-            desk.consider(&id, &novel(if i % 2 == 0 { 0.2 } else { 0.8 }), now).unwrap();
+            sampler.consider(&id, &novel(if i % 2 == 0 { 0.2 } else { 0.8 }), now).unwrap();
         }
-        desk.consider(&EventId::new("x").unwrap(), &signals, now).unwrap().propensity
+        sampler.consider(&EventId::new("x").unwrap(), &signals, now).unwrap().propensity
     };
-    assert!(odds(desk(40.0), novel(0.8)) > 1.5 * odds(desk(40.0), novel(0.2)));
-    // A budget that only pays for the audit asks at random.
-    assert_eq!(odds(desk(4.0), novel(0.8)), odds(desk(4.0), novel(0.2)));
-    let back: LabelSampler = serde_json::from_str(&serde_json::to_string(&desk(4.0)).unwrap()).unwrap();
-    assert_eq!(back, desk(4.0));
+    assert!(probability(sampler(40.0), novel(0.8)) > 1.5 * probability(sampler(40.0), novel(0.2)));
+    // A budget that only covers the audit samples at random.
+    assert_eq!(probability(sampler(4.0), novel(0.8)), probability(sampler(4.0), novel(0.2)));
+    let back: LabelSampler = serde_json::from_str(&serde_json::to_string(&sampler(4.0)).unwrap()).unwrap();
+    assert_eq!(back, sampler(4.0));
 }
 
 #[test]
@@ -311,7 +317,7 @@ fn invalid_signals_and_budgets_are_errors() {
     for bad in [f64::NAN, -0.1, 1.5] {
         let mut signals = AcquisitionSignals::default();
         signals.drift = bad;
-        assert!(desk(10.0).consider(&id, &signals, now).is_err());
+        assert!(sampler(10.0).consider(&id, &signals, now).is_err());
         let mut options = LabelSamplerOptions::default();
         options.audit_rate = bad;
         let error = LabelSampler::new(options).unwrap_err().to_string();
@@ -323,11 +329,11 @@ fn invalid_signals_and_budgets_are_errors() {
 }
 
 proptest! {
-    /// Whatever comes, every generation has a chance, and the same question has the same answer.
+    /// Every generation has a positive propensity, and repeated calls give the same decision.
     #[test]
     fn propensities_are_probabilities(signals in prop::collection::vec(0.0..=1.0_f64, 1..200), per_day in 0.1..50.0_f64) {
         let now: DateTime<Utc> = "2025-01-06T10:00:00Z".parse().unwrap();
-        let (mut one, mut two) = (desk(per_day), desk(per_day));
+        let (mut one, mut two) = (sampler(per_day), sampler(per_day));
         for (i, novelty) in signals.iter().enumerate() {
             let mut seen = AcquisitionSignals::default();
             (seen.novelty, seen.uncertainty) = (*novelty, 1.0 - novelty);

@@ -1,4 +1,4 @@
-//! An operator is told once, not again and again, and told when it has passed.
+//! Alerts are sent once, not repeatedly, and again when they resolve.
 #![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
 
 mod common;
@@ -35,13 +35,13 @@ fn office(rules: Vec<AlertRule>) -> Office {
 }
 
 impl Office {
-    /// Hours since the last training as told, at a check an hour after the one before.
+    /// Checks an hour after the previous check, with `hours` since the last training.
     fn check(&mut self, hours: i64) -> Vec<AlertState> {
         self.clock.advance(TimeDelta::hours(1));
         let mut host = HostFacts::default();
         host.last_training = Some(self.clock.now() - TimeDelta::hours(hours));
-        let said = self.alerts.check(&mut Analytics::default(), &host);
-        said.iter().map(|alert| alert.state).collect()
+        let sent = self.alerts.check(&mut Analytics::default(), &host);
+        sent.iter().map(|alert| alert.state).collect()
     }
 }
 
@@ -55,9 +55,9 @@ fn training(checks: u32, cool_down_minutes: u32) -> AlertRule {
 fn an_alert_opens_once_and_resolves_below_its_clear_threshold() {
     use AlertState::{Open, Passed};
     let mut office = office(vec![training(2, 0)]);
-    let said: Vec<_> = [27, 10, 27, 27, 30, 24, 21, 19, 25].map(|hours| office.check(hours)).into();
+    let sent: Vec<_> = [27, 10, 27, 27, 30, 24, 21, 19, 25].map(|hours| office.check(hours)).into();
     let wanted: [&[AlertState]; 9] = [&[], &[], &[], &[Open], &[], &[], &[], &[Passed], &[]];
-    assert_eq!(said, wanted);
+    assert_eq!(sent, wanted);
     let heard = office.heard.0.lock().unwrap();
     assert_eq!(heard.len(), 2);
     assert_eq!(
@@ -71,14 +71,14 @@ fn an_alert_opens_once_and_resolves_below_its_clear_threshold() {
 fn a_flapping_alert_is_sent_once_per_cooldown() {
     use AlertState::{Open, Passed};
     let mut office = office(vec![training(1, 5 * 60)]);
-    let said: Vec<_> = [30, 10, 30, 10, 30, 30, 30].map(|hours| office.check(hours)).into();
+    let sent: Vec<_> = [30, 10, 30, 10, 30, 30, 30].map(|hours| office.check(hours)).into();
     let wanted: [&[AlertState]; 7] = [&[Open], &[Passed], &[], &[], &[], &[Open], &[]];
-    assert_eq!(said, wanted);
+    assert_eq!(sent, wanted);
     let mut rule = training(1, 2 * 60);
     rule.repeat = true;
     let mut office = self::office(vec![rule]);
-    let said: Vec<_> = [30, 31, 32, 33, 34].map(|hours| office.check(hours).len()).into();
-    assert_eq!(said, [1, 0, 1, 0, 1], "what stays open is said again where that is asked for");
+    let sent: Vec<_> = [30, 31, 32, 33, 34].map(|hours| office.check(hours).len()).into();
+    assert_eq!(sent, [1, 0, 1, 0, 1], "an open alert is repeated where that is configured");
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn open_alerts_are_in_the_report_by_severity() {
     assert_eq!(office.alerts.open(), seen.alerts);
 }
 
-/// So many days of 400 generations each.
+/// Simulates `days` days of 400 generations each.
 fn lived(days: u32) -> (Monitor, DateTime<Utc>) {
     let mut stream = Stream::new(8);
     let mut monitor = Monitor::new(MonitorOptions::default()).unwrap();
@@ -105,12 +105,12 @@ fn lived(days: u32) -> (Monitor, DateTime<Utc>) {
     (monitor, stream.now())
 }
 
-fn said(monitor: &Monitor, now: DateTime<Utc>) -> Vec<String> {
+fn fired(monitor: &Monitor, now: DateTime<Utc>) -> Vec<String> {
     let mut office = office(AlertRule::defaults());
     office.clock.set(now);
     let mut seen = monitor.analytics(now, &ModelFacts::default());
-    let said = office.alerts.check(&mut seen, &HostFacts::default());
-    said.into_iter()
+    let sent = office.alerts.check(&mut seen, &HostFacts::default());
+    sent.into_iter()
         .map(|alert| alert.rule)
         .filter(|rule| ["feedback stalled", "fewer records"].contains(&rule.as_str()))
         .collect()
@@ -119,9 +119,9 @@ fn said(monitor: &Monitor, now: DateTime<Utc>) -> Vec<String> {
 #[test]
 fn a_stalled_feedback_stream_and_a_falling_record_rate_raise_alerts() {
     let (monitor, now) = lived(10);
-    assert!(said(&monitor, now).is_empty());
-    assert_eq!(said(&monitor, now + TimeDelta::hours(20)), ["fewer records"]);
-    // Ends come, judgements do not.
+    assert!(fired(&monitor, now).is_empty());
+    assert_eq!(fired(&monitor, now + TimeDelta::hours(20)), ["fewer records"]);
+    // Completions arrive, feedback does not.
     let (mut monitor, now) = lived(10);
     let mut silent = Stream::new(9);
     let shift = now - silent.now() + TimeDelta::minutes(5);
@@ -134,7 +134,7 @@ fn a_stalled_feedback_stream_and_a_falling_record_rate_raise_alerts() {
             monitor.observe(&devmatrix_ml::event::Record::new(id, known_at + shift, fact).unwrap());
         }
     }
-    assert_eq!(said(&monitor, silent.now() + shift), ["feedback stalled"]);
+    assert_eq!(fired(&monitor, silent.now() + shift), ["feedback stalled"]);
 }
 
 #[test]
@@ -160,10 +160,10 @@ fn rules_are_read_from_json_and_validated() {
     let json = serde_json::to_string(&rules).unwrap();
     assert_eq!(serde_json::from_str::<Vec<AlertRule>>(&json).unwrap(), rules);
     let clock = Arc::new(ManualClock::at(DateTime::UNIX_EPOCH));
-    let refused = |rules: Vec<AlertRule>| Alerts::new(rules, clock.clone()).unwrap_err().to_string();
+    let rejection = |rules: Vec<AlertRule>| Alerts::new(rules, clock.clone()).unwrap_err().to_string();
     let wrong_way = AlertRule::new("x", Signal::RecordRateBelow, 0.5, 0.4);
-    assert!(refused(vec![wrong_way]).contains("it would never be resolved"));
-    assert!(refused(vec![training(1, 0), training(1, 0)]).contains("two alert rules"));
-    assert!(refused(vec![training(0, 0)]).contains("checks is 0"));
-    assert!(refused(vec![AlertRule::new("x", Signal::Subgroup, f64::NAN, 1.0)]).contains("must be finite"));
+    assert!(rejection(vec![wrong_way]).contains("it would never be resolved"));
+    assert!(rejection(vec![training(1, 0), training(1, 0)]).contains("two alert rules"));
+    assert!(rejection(vec![training(0, 0)]).contains("checks is 0"));
+    assert!(rejection(vec![AlertRule::new("x", Signal::Subgroup, f64::NAN, 1.0)]).contains("must be finite"));
 }

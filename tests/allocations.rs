@@ -1,4 +1,4 @@
-//! How often a prediction asks for memory: so many times at most, however much past there is.
+//! Allocations of a prediction are bounded, independent of the length of the history.
 #![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
 
 mod common;
@@ -15,7 +15,7 @@ use devmatrix_ml::training::{Gate, TrainingOptions, train_all};
 use futures_executor::block_on;
 use std::sync::Arc;
 
-/// A service of all models after so many days, and tasks of its past.
+/// Creates a service of all models after `days` days, and tasks of its history.
 fn service(days: u32) -> (PredictionService, Vec<TaskContext>) {
     let (store, clock) = store_of(days, 20.0, 1);
     let (engineer, registry) = (FeatureEngineer::default(), MemoryRegistry::new());
@@ -35,7 +35,7 @@ fn service(days: u32) -> (PredictionService, Vec<TaskContext>) {
     (service, tasks.collect())
 }
 
-/// The most that one of the calls took, each made for the second time.
+/// Returns the largest allocation count of the calls, each after a warm-up call.
 fn most(tasks: &[TaskContext], call: impl Fn(&TaskContext)) -> AllocationInfo {
     tasks.iter().for_each(&call);
     let calls = tasks.iter().map(|task| measure(|| call(task)));
@@ -48,10 +48,10 @@ fn predictions_allocate_a_bounded_number_of_times() {
         let (service, tasks) = service(days);
         let plain = most(&tasks, |task| drop(service.predict_all_only(task).unwrap()));
         let explained = most(&tasks, |task| drop(service.predict_all(task).unwrap()));
-        println!("{days} days: {plain:?}, with reasons {explained:?}");
+        println!("{days} days: {plain:?}, with explanations {explained:?}");
         assert!(plain.count_total <= 200, "{plain:?}");
         assert!(explained.count_total <= 2500, "{explained:?}");
-        assert_eq!(plain.count_current, 0, "nothing stays: {plain:?}");
-        assert_eq!(explained.count_current, 0, "nothing stays: {explained:?}");
+        assert_eq!(plain.count_current, 0, "nothing leaks: {plain:?}");
+        assert_eq!(explained.count_current, 0, "nothing leaks: {explained:?}");
     }
 }

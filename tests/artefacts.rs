@@ -1,4 +1,4 @@
-//! Damaged and forged artefacts: an error, or a model that answers soundly.
+//! Damaged and forged artefacts: an error, or a model with sound predictions.
 #![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
 
 mod common;
@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
-/// A model as it is written, and rows to ask it about.
+/// A serialized model, and rows to predict.
 struct Original {
     payload: Vec<u8>,
     sealed: Vec<u8>,
@@ -40,11 +40,11 @@ fn open(bytes: &[u8]) -> devmatrix_ml::Result<SuccessModel> {
     open_artefact(&SuccessTrainer::default(), bytes)
 }
 
-fn answers(model: &SuccessModel) -> Vec<String> {
+fn predictions(model: &SuccessModel) -> Vec<String> {
     ORIGINAL.rows.iter().map(|row| format!("{:?} {:?}", model.predict(row), model.reasons(row))).collect()
 }
 
-/// Numbers that readers have tripped over.
+/// Numbers that have broken readers before.
 const EDGES: [[u8; 8]; 10] = [
     f64::NAN.to_le_bytes(),
     f64::INFINITY.to_le_bytes(),
@@ -76,7 +76,7 @@ fn mutated(bytes: &[u8], rng: &mut Pcg64Mcg) -> Vec<u8> {
             5 => {
                 let edge = EDGES[rng.random_range(0..EDGES.len())];
                 let width = run.min(edge.len());
-                // The high bytes make a float what it is, the low ones a count.
+                // High bytes change floats most, low bytes counts.
                 let edge = if rng.random_bool(0.5) { &edge[..width] } else { &edge[8 - width..] };
                 bytes[a..a + width].copy_from_slice(edge);
             }
@@ -88,7 +88,7 @@ fn mutated(bytes: &[u8], rng: &mut Pcg64Mcg) -> Vec<u8> {
     bytes
 }
 
-/// The most memory that this process ever had, in bytes, where the system tells.
+/// Returns the peak memory of this process in bytes, where the system reports it.
 fn peak() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmPeak:"))?;
@@ -99,13 +99,13 @@ fn peak() -> Option<u64> {
 fn a_sealed_model_predicts_the_same() {
     let model = open(&ORIGINAL.sealed).unwrap();
     assert_eq!(model.to_bytes().unwrap(), ORIGINAL.payload);
-    assert_eq!(answers(&model), answers(&model.clone()));
+    assert_eq!(predictions(&model), predictions(&model.clone()));
     assert!(ORIGINAL.rows.len() > 5 && ORIGINAL.payload.len() < 64 << 10, "{}", ORIGINAL.payload.len());
 }
 
 #[test]
 fn damage_is_found() {
-    let expected = answers(&open(&ORIGINAL.sealed).unwrap());
+    let expected = predictions(&open(&ORIGINAL.sealed).unwrap());
     let mut rng = Pcg64Mcg::seed_from_u64(1);
     for i in 0..100_000 {
         let bytes = mutated(&ORIGINAL.sealed, &mut rng);
@@ -116,7 +116,7 @@ fn damage_is_found() {
             }
             Ok(model) => {
                 assert_eq!(bytes, ORIGINAL.sealed, "{i}: damage went unnoticed");
-                assert_eq!(answers(&model), expected, "{i}");
+                assert_eq!(predictions(&model), expected, "{i}");
             }
         }
     }
@@ -137,8 +137,8 @@ fn another_kind_or_size_is_rejected() {
     }
 }
 
-/// Whoever can write the registry can seal anything: still no panic, no hang, no flood of memory,
-/// and every answer is a probability.
+/// A writer of the registry can seal anything: still no panic, no hang, bounded memory, and every prediction is a
+/// probability.
 #[test]
 fn forged_models_are_rejected_or_predict_soundly() {
     LazyLock::force(&ORIGINAL);
@@ -165,7 +165,7 @@ fn forged_models_are_rejected_or_predict_soundly() {
         slowest = slowest.max(started.elapsed());
     }
     println!("{opened} of 30,000 forged models opened, the slowest took {slowest:?}");
-    assert!(opened > 1000, "{opened}: the forgeries are too crude to prove anything");
+    assert!(opened > 1000, "{opened}: too few forgeries open to test anything");
     assert!(slowest < Duration::from_secs(5), "{slowest:?}");
     if let (Some(before), Some(after)) = (before, peak()) {
         assert!(after - before < 512 << 20, "{} MB of address space", (after - before) >> 20);
@@ -178,10 +178,13 @@ fn sound(i: usize, model: &SuccessModel, row: &FeatureRow) {
     assert!((0.0..=1.0).contains(&p), "{i}: probability {p}");
     assert!(0.0 <= low && low <= p && p <= high && high <= 1.0, "{i}: {low} {p} {high}");
     assert!((0.0..=1.0).contains(&found.confidence), "{i}: confidence {}", found.confidence);
-    assert!(model.reasons(row).iter().all(|r| r.contribution.is_finite()), "{i}: a reason without a number");
+    assert!(
+        model.reasons(row).iter().all(|r| r.contribution.is_finite()),
+        "{i}: an attribution that is not finite"
+    );
 }
 
-/// The layout of the payload, laid open.
+/// Layout of the payload.
 #[derive(Clone, Serialize, Deserialize)]
 struct Layout {
     new_task: PartLayout,
@@ -203,10 +206,10 @@ struct PartLayout {
     tree_places: Vec<usize>,
     blend: f64,
     wording: f64,
-    /// Always none here: forged abilities are in `abilities.rs`.
+    /// Always none here: forged abilities are in `item_response.rs`.
     ability: Option<()>,
     share: f64,
-    /// Which calibration: temperature scaling, of which the slope is all.
+    /// Kind of calibration: temperature scaling, with only a slope.
     calibration: u32,
     slope: f64,
     predicted: Vec<f32>,
@@ -230,7 +233,7 @@ fn alternate<'a>(weights: impl Iterator<Item = &'a mut f64>, v: f64) {
     weights.enumerate().for_each(|(i, w)| *w = if i % 2 == 0 { v } else { -v });
 }
 
-/// Forgeries that know the layout: each number where it hurts most.
+/// Forgeries by the layout: each number at its most harmful value.
 #[test]
 fn forged_numbers_are_rejected_or_harmless() {
     assert_eq!(postcard::to_stdvec(&layout()).unwrap(), ORIGINAL.payload);
@@ -283,7 +286,7 @@ fn forged_numbers_are_rejected_or_harmless() {
 
 #[test]
 fn forged_shapes_are_rejected_or_harmless() {
-    let refused: [&dyn Fn(&mut Layout); 16] = [
+    let rejected: [&dyn Fn(&mut Layout); 16] = [
         &|m| m.new_task.successes.clear(),
         &|m| m.new_task.predicted.truncate(3),
         &|m| m.new_task.successes[0] = 2,
@@ -301,7 +304,7 @@ fn forged_shapes_are_rejected_or_harmless() {
         &|m| m.new_task.idf.reverse(),
         &|m| m.new_task.venn_abers.iter_mut().for_each(|groups| groups.reverse()),
     ];
-    for (i, change) in refused.iter().enumerate() {
+    for (i, change) in rejected.iter().enumerate() {
         assert_eq!(open(&sealed_with(*change)).map(|_| ()).unwrap_err().kind(), ErrorKind::Corrupt, "{i}");
     }
     let harmless: [&dyn Fn(&mut Layout); 5] = [
@@ -317,7 +320,7 @@ fn forged_shapes_are_rejected_or_harmless() {
     }
 }
 
-/// The history's checkpoint is such a file too: forged, it is set aside or harmless.
+/// A forged checkpoint of the history is discarded or harmless.
 #[test]
 fn forged_checkpoints_do_not_prevent_opening() {
     block_on(async {

@@ -1,4 +1,4 @@
-//! The proof on a host's own past: it refuses nonsense, finds skill, and cannot see the future.
+//! Backtests reject invalid options, find skill, and do not leak the future.
 #![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
 
 mod common;
@@ -19,13 +19,13 @@ fn run(events: &[GenerationEvent], options: &BacktestOptions) -> BacktestReport 
     backtest(events.to_vec(), options).unwrap()
 }
 
-fn refused(events: &[GenerationEvent], options: &BacktestOptions) -> String {
+fn rejection(events: &[GenerationEvent], options: &BacktestOptions) -> String {
     let error = backtest(events.to_vec(), options).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
     error.to_string()
 }
 
-/// Everything but how long it took.
+/// Returns the report without its timing.
 fn essence(report: &BacktestReport) -> String {
     let mut json = serde_json::to_value(report).unwrap();
     json.as_object_mut().unwrap().remove("timing");
@@ -36,7 +36,7 @@ fn at(text: &str) -> DateTime<Utc> {
     text.parse().unwrap()
 }
 
-/// One event a day, judged an hour later.
+/// Creates one event a day, labelled an hour later.
 fn daily(days: i64, success: impl Fn(i64) -> bool) -> Vec<GenerationEvent> {
     let event = |i| {
         let start = at("2025-01-01T00:00:00Z") + TimeDelta::days(i);
@@ -107,21 +107,21 @@ fn options_out_of_range_are_named() {
         for split in [BacktestSplit::Time(share), BacktestSplit::Group("task_id".into(), share)] {
             let mut bad = BacktestOptions::default();
             bad.split = split;
-            let error = refused(&events, &bad);
+            let error = rejection(&events, &bad);
             assert!(error.contains("SHARE between 0 and 1"), "{share}: {error}");
         }
     }
     for deadline in [TimeDelta::zero(), TimeDelta::days(-3), TimeDelta::MIN] {
         let mut bad = options("time:0.5");
         bad.deadline = Some(deadline);
-        assert!(refused(&events, &bad).contains("deadline"));
+        assert!(rejection(&events, &bad).contains("deadline"));
     }
     let mut bad = options("time:0.5");
     bad.training.test_fraction = f64::NAN;
-    assert!(refused(&events, &bad).contains("test_fraction is NaN"));
+    assert!(rejection(&events, &bad).contains("test_fraction is NaN"));
     let mut bad = options("time:0.5");
     bad.training.max_rows = 0;
-    assert!(refused(&events, &bad).contains("max_rows is 0"));
+    assert!(rejection(&events, &bad).contains("max_rows is 0"));
 }
 
 #[test]
@@ -142,16 +142,16 @@ fn skill_is_found_and_shuffled_outcomes_have_none() {
     assert!((0.45..=0.55).contains(&mean), "{areas:?}");
 }
 
-/// The first training sees what was known at the cut, so no outcome known later can change the
-/// first prediction; and what was known must.
+/// The first training uses what was known at the cut, so outcomes known later must not change the first
+/// prediction; and outcomes known earlier must.
 #[test]
 fn outcomes_known_later_change_no_earlier_prediction() {
     let events = small::events(25, 30.0, 5);
     let plain = options("time:0.8");
     let report = run(&events, &plain);
     let cut = report.cut.unwrap();
-    // Judgements of what started before the cut arrive after it: turned round, the labels that
-    // are predicted stay what they are, and so must the model.
+    // Flips feedback that arrives after the cut for generations before it: the predicted labels stay the same, and so
+    // must the model.
     let mut turned = events.clone();
     let mut late = 0;
     for event in &mut turned {
@@ -167,7 +167,7 @@ fn outcomes_known_later_change_no_earlier_prediction() {
     assert_eq!((other.n_train, other.cut), (report.n_train, report.cut));
     assert_eq!(other.baselines["constant"], report.baselines["constant"]);
 
-    // A backtest whose only test event is the first after the cut predicts the same.
+    // A backtest with only the first test event after the cut predicts the same.
     let first_test = events.iter().position(|e| e.started.known_at == cut).unwrap();
     let only_first = |events: &[GenerationEvent]| {
         let mut few = events[..=first_test].to_vec();
@@ -184,12 +184,12 @@ fn outcomes_known_later_change_no_earlier_prediction() {
     assert_eq!(
         (ours.cut, &ours.metrics),
         (Some(cut), &theirs.metrics),
-        "the first prediction saw the future"
+        "the first prediction used the future"
     );
     for event in &mut turned[..first_test] {
         event.feedback.iter_mut().for_each(|f| f.value.success = Some(!f.value.succeeded()));
     }
-    assert_ne!(only_first(&turned).metrics, ours.metrics, "the check itself can see a difference");
+    assert_ne!(only_first(&turned).metrics, ours.metrics, "the comparison detects a difference");
 }
 
 #[test]
@@ -207,7 +207,7 @@ fn groups_and_fields_split_by_value() {
     for nowhere in
         ["field:metadata.split=nowhere", "field:metadata.none=val", "group:metadata.none:0.5", "field:...=x"]
     {
-        let error = refused(&events, &options(nowhere));
+        let error = rejection(&events, &options(nowhere));
         assert!(error.contains(nowhere) && error.contains("nothing to"), "{error}");
     }
 }
@@ -226,7 +226,7 @@ fn the_deadline_turns_late_approvals_into_failures_and_leaves_out_recent_events(
     assert!(run(&events, &with(TimeDelta::hours(2), None)).n_events == 59);
     let early = run(&events, &with(TimeDelta::hours(1), Some("2025-02-01T00:00:00Z")));
     assert_eq!(early.n_events, 31);
-    let error = refused(&events, &with(TimeDelta::days(36_500), None));
+    let error = rejection(&events, &with(TimeDelta::days(36_500), None));
     assert!(error.contains("nothing"), "{error}");
     for extreme in [DateTime::<Utc>::MAX_UTC, DateTime::<Utc>::MIN_UTC] {
         for deadline in [TimeDelta::MAX, TimeDelta::days(3_000_000), TimeDelta::nanoseconds(1)] {
@@ -252,18 +252,18 @@ fn events_without_times_keep_their_order() {
 
 #[test]
 fn too_few_events_are_an_error_or_an_unpromoted_model() {
-    let none = refused(&[], &options("time:0.8"));
+    let none = rejection(&[], &options("time:0.8"));
     assert!(none.contains("of 0 events with a known success"), "{none}");
     for split in ["time:0.8", "group:task_id:0.5", "field:event_id=e0"] {
-        assert!(refused(&daily(1, |_| true), &options(split)).contains("nothing"), "{split}");
+        assert!(rejection(&daily(1, |_| true), &options(split)).contains("nothing"), "{split}");
     }
     let mut open = daily(30, |_| true);
     open.iter_mut().for_each(|e| e.feedback.clear());
-    assert!(refused(&open, &options("time:0.8")).contains("of 0 events with a known success"));
-    assert!(refused(&open, &options("group:task_id:0.5")).contains("of 0 events with a known success"));
+    assert!(rejection(&open, &options("time:0.8")).contains("of 0 events with a known success"));
+    assert!(rejection(&open, &options("group:task_id:0.5")).contains("of 0 events with a known success"));
     let mut at_once = daily(30, |i| i % 2 == 0);
     at_once.iter_mut().for_each(|e| e.started.known_at = at("2025-01-01T00:00:00Z"));
-    assert!(refused(&at_once, &options("time:0.8")).contains("nothing to train on"));
+    assert!(rejection(&at_once, &options("time:0.8")).contains("nothing to train on"));
     let few = run(&daily(20, |i| i % 2 == 0), &options("time:0.8"));
     assert!(
         !few.models[0].promoted && few.models[0].reasons[0].contains("100 are needed"),
@@ -297,7 +297,7 @@ fn duplicate_ids_are_two_generations() {
     }
     let report = run(&events, &options("time:0.8"));
     assert_eq!((report.n_events, report.n_train, report.n_test), (200, 160, 40));
-    // The same id may stand on both sides of the cut: a label must not be mixed up.
+    // One id may be on both sides of the cut: labels must not be mixed up.
     assert!(report.metrics["auc"] > 0.95, "{:?}", report.metrics);
 }
 
@@ -309,9 +309,9 @@ fn dates_out_of_range_are_rejected_and_distant_ones_are_fast() {
     for shuffle in [false, true] {
         let mut options = options("time:0.5");
         options.shuffle = shuffle;
-        assert!(refused(&events, &options).contains("year"));
+        assert!(rejection(&events, &options).contains("year"));
     }
-    // A slip of the pen in one date must not mean three million nights of training.
+    // A typo in one date must not mean three million training cycles.
     let mut events = daily(150, |i| i % 2 == 0);
     let last = events.last_mut().unwrap();
     last.started.known_at = at("9999-12-30T00:00:00Z");

@@ -1,4 +1,4 @@
-//! Broken code is the normal case: any bytes get an answer, in bounded time, without a panic.
+//! Broken code is the normal case: any bytes are measured in bounded time, without a panic.
 #![allow(clippy::unwrap_used)]
 
 use devmatrix_ml::code_metrics::{Basis, CodeMetrics, CodeOptions, Syntax, analyze, analyze_with};
@@ -50,7 +50,7 @@ fn samples_cut_at_any_byte_are_measured() {
     }
 }
 
-/// A cut loses no function before it, as long as no bracket or string is open across it.
+/// Truncation loses no function before the cut, unless a bracket or string is open across it.
 #[test]
 fn functions_before_a_cut_keep_their_numbers() {
     let code = SAMPLES[0].1;
@@ -128,7 +128,7 @@ const PIECES: &[&str] = &[
     ";;;;",
 ];
 
-/// Mutated samples. `DEVMATRIX_FUZZ=1000000` runs as many.
+/// Measures mutated samples; `DEVMATRIX_FUZZ=1000000` sets their number.
 #[test]
 fn mutated_code_never_panics() {
     let runs: u32 = std::env::var("DEVMATRIX_FUZZ").ok().and_then(|n| n.parse().ok()).unwrap_or(60_000);
@@ -143,7 +143,7 @@ fn mutated_code_never_panics() {
 
 proptest! {
     #[test]
-    fn any_bytes_get_an_answer(code in proptest::collection::vec(any::<u8>(), 0..400), hint in proptest::option::of(".{0,12}")) {
+    fn any_bytes_are_measured(code in proptest::collection::vec(any::<u8>(), 0..400), hint in proptest::option::of(".{0,12}")) {
         hold(&analyze(&code, hint.as_deref()), &code);
         for (hint, _) in SAMPLES {
             hold(&analyze(&code, Some(hint)), &code);
@@ -198,7 +198,7 @@ fn oversized_code_is_rejected_by_limit() {
     }
 }
 
-/// Inputs on which parsers are slow end when the time does. The stack is a small one.
+/// Inputs on which parsers are slow end at the time limit, on a small stack.
 #[test]
 fn slow_inputs_end_in_time() {
     let slow = || {

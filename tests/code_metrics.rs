@@ -1,5 +1,4 @@
-//! What generated code is measured as: by the reference tools' numbers, in answers and patches, in
-//! every language.
+//! Code metrics against the reference tools, in plain code, Markdown and patches, in every language.
 #![allow(clippy::unwrap_used)]
 
 use devmatrix_ml::code_metrics::{
@@ -10,13 +9,13 @@ use std::time::Duration;
 
 fn sample(name: &str) -> CodeMetrics {
     let path = format!("{}/tests/code/{name}", env!("CARGO_MANIFEST_DIR"));
-    // A machine that tests on every core is slow now and then.
+    // A machine that runs tests on every core may be slow.
     let mut options = CodeOptions::default();
     options.time_budget = Duration::from_mins(1);
     analyze_with(&options, std::fs::read(path).unwrap(), Some(name))
 }
 
-/// What radon 6.0.1, lizard 1.24.3 and ESLint 10.15.0 gave (`benches/compare_code_metrics.sh samples`).
+/// Reads the figures of radon 6.0.1, lizard 1.24.3 and ESLint 10.15.0 (`benches/compare_code_metrics.sh samples`).
 fn reference() -> BTreeMap<String, Vec<(u32, u32)>> {
     let mut numbers = BTreeMap::<String, Vec<(u32, u32)>>::new();
     for line in include_str!("code/numbers.tsv").lines() {
@@ -45,7 +44,7 @@ fn the_complexity_of_every_function_equals_the_reference_tools() {
         let metrics = sample(name);
         assert_eq!((metrics.basis, metrics.syntax), (Basis::Parsed, Syntax::Valid), "{name}");
         let functions = metrics.structure.unwrap().functions;
-        // lizard gives the line of an annotated method's name.
+        // lizard reports the line of an annotated method's name.
         let key = |line: u32| if name == "Sample.java" { 0 } else { line };
         let mut ours: Vec<_> = functions.iter().map(|f| (key(f.line), f.complexity)).collect();
         let mut theirs: Vec<_> = reference[name].iter().map(|(line, c)| (key(*line), *c)).collect();
@@ -218,5 +217,5 @@ fn nesting_counts_control_structures_and_else_if_chains_once() {
     assert_eq!(depth("func f() { if a { } else if b { } else if c { } }", "go"), 1);
     assert_eq!(depth("class A { void f() { if (a) {} else if (b) {} } }", "java"), 1);
     assert_eq!(depth("fn f() { if a {} else if b {} else { loop {} } }", "rs"), 2);
-    assert_eq!(depth("if (a) { (() => { if (b) {} })() }", "js"), 1, "a function begins anew");
+    assert_eq!(depth("if (a) { (() => { if (b) {} })() }", "js"), 1, "a nested function starts at depth 0");
 }

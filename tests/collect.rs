@@ -1,4 +1,4 @@
-//! The collector: nothing is lost, nothing is written twice.
+//! The collector: nothing is lost or written twice.
 #![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
 
 mod common;
@@ -34,7 +34,7 @@ async fn on(store: Arc<dyn EventStore>, options: CollectorOptions) -> World {
 }
 
 impl World {
-    async fn judged(&self, i: usize, action: UserAction) -> EventId {
+    async fn record_labelled(&self, i: usize, action: UserAction) -> EventId {
         let id = self.collector.start(task(&format!("t{i}"))).await.unwrap();
         let mut done = Completion::default();
         done.generation_time_seconds = Some(3.0);
@@ -55,10 +55,10 @@ fn features_are_written_after_any_feedback_in_batches_of_fifty() {
         let actions = [UserAction::Approve, UserAction::Modify, UserAction::Reject];
         let mut ids = Vec::new();
         for i in 0..49 {
-            ids.push(world.judged(i, actions[i % 3]).await);
+            ids.push(world.record_labelled(i, actions[i % 3]).await);
         }
         assert_eq!(world.vectors(&ids).await, 0);
-        ids.push(world.judged(49, UserAction::Reject).await);
+        ids.push(world.record_labelled(49, UserAction::Reject).await);
         assert_eq!(world.vectors(&ids).await, 50);
         let vector = world.store.features(&ids[1..2]).await.unwrap().remove(0).unwrap();
         assert_eq!((vector.target_success, vector.target_time_seconds), (Some(false), Some(3.0)));
@@ -70,7 +70,7 @@ fn features_are_written_after_any_feedback_in_batches_of_fifty() {
 fn waiting_features_are_written_after_the_delay() {
     block_on(async {
         let world = world().await;
-        let id = world.judged(0, UserAction::Approve).await;
+        let id = world.record_labelled(0, UserAction::Approve).await;
         assert_eq!(world.collector.flush_if_due().await.unwrap(), 0);
         world.clock.advance(TimeDelta::seconds(61));
         assert_eq!(world.collector.flush_if_due().await.unwrap(), 1);
@@ -91,19 +91,19 @@ fn features_buffered_by_a_dead_process_are_recomputed() {
         {
             let first = on(Arc::new(SqliteStore::open(&path).unwrap()), patient.clone()).await;
             for i in 0..30 {
-                let id = first.judged(i, UserAction::Approve).await;
+                let id = first.record_labelled(i, UserAction::Approve).await;
                 first.clock.advance(TimeDelta::hours(5));
                 ids.push(id);
             }
-            // Another process, which does flush, shows what the vectors would have been.
-            let holdout_model = on(Arc::new(MemoryStore::new()), patient.clone()).await;
+            // A process that does flush gives the reference vectors.
+            let reference = on(Arc::new(MemoryStore::new()), patient.clone()).await;
             for i in 0..30 {
-                let id = holdout_model.judged(i, UserAction::Approve).await;
-                holdout_model.clock.advance(TimeDelta::hours(5));
+                let id = reference.record_labelled(i, UserAction::Approve).await;
+                reference.clock.advance(TimeDelta::hours(5));
                 kept.push(id);
             }
-            holdout_model.collector.flush().await.unwrap();
-            let vectors = holdout_model.store.features(&kept).await.unwrap();
+            reference.collector.flush().await.unwrap();
+            let vectors = reference.store.features(&kept).await.unwrap();
             assert_eq!(first.vectors(&ids).await, 0);
             drop(first);
             let second = on(Arc::new(SqliteStore::open(&path).unwrap()), patient.clone()).await;
@@ -121,7 +121,7 @@ fn features_buffered_by_a_dead_process_are_recomputed() {
 fn revised_feedback_revises_the_label() {
     block_on(async {
         let world = world().await;
-        let id = world.judged(0, UserAction::Reject).await;
+        let id = world.record_labelled(0, UserAction::Reject).await;
         world.collector.flush().await.unwrap();
         world.clock.advance(TimeDelta::days(3));
         world.collector.feedback(&id, approve()).await.unwrap();
@@ -163,7 +163,7 @@ fn repeated_calls_record_once() {
 fn regenerations_are_chained_to_the_first_attempt() {
     block_on(async {
         let world = world().await;
-        let first = world.judged(0, UserAction::Reject).await;
+        let first = world.record_labelled(0, UserAction::Reject).await;
         let second = world.collector.regenerate(&first, task("ignored")).await.unwrap();
         let third = world.collector.regenerate(&second, task("ignored")).await.unwrap();
         let context = world.store.event(&third).await.unwrap().started.value.context;
@@ -188,7 +188,7 @@ fn feedback_before_the_end_and_before_the_start_counts() {
             world.collector.history().view(&task("t"), world.clock.now()).get(GroupKey::Task).all.successes,
             1.0
         );
-        // Its features are made when they are asked for again.
+        // Its features are computed on request.
         assert_eq!(world.collector.recover().await.unwrap(), 1);
     });
 }
@@ -202,7 +202,7 @@ fn an_erased_user_is_removed() {
         theirs.user_id = Some(user.clone());
         let id = world.collector.start(theirs.clone()).await.unwrap();
         world.collector.feedback(&id, approve()).await.unwrap();
-        world.judged(5, UserAction::Approve).await;
+        world.record_labelled(5, UserAction::Approve).await;
         let erasure = world.collector.erase(&Subject::User(user)).await.unwrap();
         assert_eq!(erasure.events, 1);
         let view = world.collector.history().view(&theirs, world.clock.now());

@@ -1,5 +1,5 @@
-//! The dashboard against the store that it shows: every figure computed again by other means, hostile
-//! names, nothing at all. The pages are left in `target/tmp` for `.ci/check_dashboard`, which opens them.
+//! The dashboard against its store: every figure is recomputed independently, with hostile names and with an empty
+//! store. The pages are left in `target/tmp` for `.ci/check_dashboard`, which opens them.
 #![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
 
 use chrono::{Datelike, TimeDelta};
@@ -45,7 +45,7 @@ async fn lived() -> (Arc<MemoryStore>, Analytics) {
         let (id, at, fact) = record.into_parts();
         if at >= learns {
             clock.set(learns);
-            // Whether it is promoted is the gate's affair.
+            // Promotion is up to the gate.
             train(&SuccessTrainer::default(), store.as_ref(), &registry, &engineer, &clock, &options)
                 .await
                 .unwrap();
@@ -55,10 +55,10 @@ async fn lived() -> (Arc<MemoryStore>, Analytics) {
         clock.set(at);
         match fact {
             Fact::Started(started) => {
-                let said = service.predict_all_only(&started.context).unwrap();
+                let predictions = service.predict_all_only(&started.context).unwrap();
                 let mut started = *started;
-                started.predictions = said.shown();
-                let careful = said.success.success_probability < 0.6;
+                started.predictions = predictions.shown();
+                let careful = predictions.success.success_probability < 0.6;
                 let chosen = if careful { "careful" } else { "plain" };
                 let both = vec!["plain".into(), "careful".into()];
                 started.decision = Some(Decision::new("risk rule 1", both, chosen, 1.0).unwrap());
@@ -76,7 +76,7 @@ async fn lived() -> (Arc<MemoryStore>, Analytics) {
     (store, seen)
 }
 
-/// All generations, by another way than the monitor reads them.
+/// Reads all generations independently of the monitor.
 async fn events(store: &MemoryStore) -> Vec<GenerationEvent> {
     let records = store.scan(ScanOrder::Known, None, 1_000_000).await.unwrap().records;
     let ids: BTreeSet<EventId> = records.iter().map(|r| r.event_id().clone()).collect();
@@ -84,7 +84,7 @@ async fn events(store: &MemoryStore) -> Vec<GenerationEvent> {
     store.get(&ids).await.unwrap().into_iter().flatten().collect()
 }
 
-/// The attribute of the first element that has all of `marks`, as text.
+/// Returns the attribute of the first element that has all of `marks`, as text.
 fn attribute<'p>(page: &'p str, marks: &[&str], name: &str) -> &'p str {
     let elements = page.split('<').skip(1).map(|element| element.split('>').next().unwrap());
     let mut found = elements.filter(|element| marks.iter().all(|mark| element.contains(mark)));
@@ -113,7 +113,7 @@ fn keep(name: &str, page: &str) {
     std::fs::write(Path::new(env!("CARGO_TARGET_TMPDIR")).join(name), page).unwrap();
 }
 
-/// The predicted probability of success, and the outcome, of those that have both.
+/// Returns predicted probabilities of success with outcomes, of generations that have both.
 fn pairs(events: &[GenerationEvent]) -> Vec<(f64, bool)> {
     let pair = |event: &GenerationEvent| {
         let shown = event.started.value.predictions.iter().find(|shown| shown.target == "success")?;
@@ -155,31 +155,32 @@ fn the_dashboards_figures_equal_those_of_the_store() {
     let pairs = pairs(&events);
     let right = pairs.iter().filter(|(p, y)| (*p >= 0.5) == *y).count() as f64;
     near(kpi("prediction_accuracy"), right / pairs.len() as f64, "accuracy");
-    let came = pairs.iter().filter(|(_, y)| *y).count() as f64 / pairs.len() as f64;
-    near(figure(&page, &["data-baseline"], "data-baseline"), came.max(1.0 - came), "the likelier every time");
+    let rate = pairs.iter().filter(|(_, y)| *y).count() as f64 / pairs.len() as f64;
+    near(figure(&page, &["data-baseline"], "data-baseline"), rate.max(1.0 - rate), "majority baseline");
     let brier: Vec<f64> = pairs.iter().map(|(p, y)| (p - f64::from(u8::from(*y))).powi(2)).collect();
     near(figure(&page, &["data-scores=\"success\""], "data-brier"), mean(&brier), "Brier score");
-    near(figure(&page, &["data-scores=\"success\""], "data-n"), pairs.len() as f64, "predictions judged");
+    near(figure(&page, &["data-scores=\"success\""], "data-n"), pairs.len() as f64, "evaluated predictions");
 
     for (bin, row) in reliability(&pairs).into_iter().enumerate() {
-        let Some((n, said, came)) = row else { continue };
+        let Some((n, predicted, observed)) = row else { continue };
         let bin = format!("data-bin=\"{bin}\"");
         near(figure(&page, &[&bin], "data-n"), n, "predictions in a bin");
-        near(figure(&page, &[&bin], "data-predicted"), said, "mean prediction of a bin");
-        near(figure(&page, &[&bin], "data-actual"), came, "successes of a bin");
+        near(figure(&page, &[&bin], "data-predicted"), predicted, "mean prediction of a bin");
+        near(figure(&page, &[&bin], "data-actual"), observed, "successes of a bin");
     }
     by_agent(&page, &events);
     choices(&page, &events);
     weeks(&page, &events);
 }
 
-/// Ten equally wide bins: how many, their mean prediction, their share of successes.
+/// Returns ten equally wide bins: count, mean prediction and share of successes.
 fn reliability(pairs: &[(f64, bool)]) -> Vec<Option<(f64, f64, f64)>> {
     let bin = |i: usize| {
         let own: Vec<_> = pairs.iter().filter(|(p, _)| ((p * 10.0) as usize).min(9) == i).collect();
         let n = own.len() as f64;
-        let (said, came) = own.iter().fold((0.0, 0.0), |(s, c), (p, y)| (s + p, c + f64::from(u8::from(*y))));
-        (n > 0.0).then(|| (n, said / n, came / n))
+        let (predicted, observed) =
+            own.iter().fold((0.0, 0.0), |(s, c), (p, y)| (s + p, c + f64::from(u8::from(*y))));
+        (n > 0.0).then(|| (n, predicted / n, observed / n))
     };
     (0..10).map(bin).collect()
 }
@@ -196,10 +197,10 @@ fn by_agent(page: &str, events: &[GenerationEvent]) {
         }
     }
     assert!(agents.len() > 1);
-    for (agent, (generations, judged, hits)) in agents {
+    for (agent, (generations, labelled, hits)) in agents {
         let row = format!("data-slice=\"agent {agent}\"");
         near(figure(page, &[&row], "data-generations"), generations, &agent);
-        near(figure(page, &[&row], "data-n"), judged, &agent);
+        near(figure(page, &[&row], "data-n"), labelled, &agent);
         near(figure(page, &[&row], "data-hits"), hits, &agent);
     }
 }
@@ -215,7 +216,7 @@ fn choices(page: &str, events: &[GenerationEvent]) {
     }
 }
 
-/// By week of the start: successes, and intervals of the time that held.
+/// Checks successes and interval coverage of the time by week of the start.
 fn weeks(page: &str, events: &[GenerationEvent]) {
     let mut shares = BTreeMap::<String, (f64, f64)>::new();
     for event in events {
@@ -233,9 +234,9 @@ fn weeks(page: &str, events: &[GenerationEvent]) {
             continue;
         };
         for (name, level) in [("time@80", 80), ("time", 90)] {
-            let said = start.predictions.iter().find(|shown| shown.target == name).unwrap();
-            let held = (said.lower..=said.upper).contains(&took);
-            count(format!("data-target=\"time\" data-level=\"{level}\" data-week=\"{monday}\""), held);
+            let shown = start.predictions.iter().find(|shown| shown.target == name).unwrap();
+            let covered = (shown.lower..=shown.upper).contains(&took);
+            count(format!("data-target=\"time\" data-level=\"{level}\" data-week=\"{monday}\""), covered);
         }
     }
     assert!(shares.len() >= 9, "three weeks of each");
@@ -245,7 +246,7 @@ fn weeks(page: &str, events: &[GenerationEvent]) {
     }
 }
 
-/// A finding of each kind, about `who`.
+/// Creates a finding of each kind, about `who`.
 fn findings(who: &str) -> Vec<Finding> {
     let finding = |kind: &str, subject: &str, before: f64, after: f64, size: serde_json::Value| {
         let finding = serde_json::json!({ "kind": kind, "subject": subject,
@@ -280,7 +281,7 @@ fn experiment() -> ExperimentReport {
     serde_json::from_str(&report).unwrap()
 }
 
-/// Everything that a host may name, named as badly as can be.
+/// Hostile values in every name that a host may set.
 #[test]
 fn hostile_names_are_escaped() {
     let nasty = [
@@ -343,11 +344,11 @@ fn an_empty_page_names_missing_data_and_has_no_invalid_number() {
     for page in [empty, dashboard::render(&seen)] {
         assert!(
             !page.contains("NaN") && !page.contains(">inf") && !page.contains("\"inf"),
-            "a number that is none"
+            "no invalid number"
         );
         assert!(
             !page.contains("http://") && !page.contains("https://") && !page.contains("url("),
-            "nothing is loaded"
+            "nothing external is loaded"
         );
     }
 }

@@ -1,5 +1,5 @@
-//! Laws of choices: whatever the task, the candidates and the policy, odds are odds, what is chosen is a
-//! candidate, and what is recorded is what was drawn from.
+//! Laws of decisions: for any task, candidates and policy the propensities are probabilities, the chosen one is a
+//! candidate, and the recorded propensities are those drawn from.
 #![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
 
 mod common;
@@ -41,15 +41,15 @@ fn task() -> TaskContext {
     TaskContext::new(TaskId::new("t").unwrap())
 }
 
-/// What became of a task as it was done.
-fn judged(started: devmatrix_ml::event::Started, success: bool) -> GenerationEvent {
+/// Creates the event of a task with its outcome.
+fn labelled(started: devmatrix_ml::event::Started, success: bool) -> GenerationEvent {
     let mut event = GenerationEvent::new(EventId::new("e").unwrap(), now(), started);
     let action = if success { UserAction::Approve } else { UserAction::Reject };
     event.feedback = vec![Known { known_at: now(), value: Feedback::new(action) }];
     event
 }
 
-/// Candidates with any names, some of them alike but for the number.
+/// Candidates with any names, some of which differ only in the number.
 fn candidates() -> impl Strategy<Value = Vec<Candidate>> {
     let one = (anything::text(), proptest::option::of(0.0..2.0_f64), proptest::option::of(0.0..1e3_f64));
     prop::collection::vec(one, 1..6).prop_map(|all| {
@@ -80,7 +80,7 @@ proptest! {
             let mut router = Router::new(policy, options).unwrap();
             for success in &outcomes {
                 let choice = router.choose(&Request::new(&task, &candidates, now())).unwrap();
-                router.feedback(&judged(choice.started(), *success));
+                router.feedback(&labelled(choice.started(), *success));
             }
             let mut request = Request::new(&task, &candidates, now());
             request.critical = critical;
@@ -92,8 +92,8 @@ proptest! {
             prop_assert_eq!(decision.propensities[at], decision.propensity);
             prop_assert!(!critical || decision.propensity == 1.0);
             prop_assert_eq!(&choice.plan, &candidates[at].plan);
-            // It can be stored and read back.
-            let event = judged(choice.started(), true);
+            // It round-trips through JSON.
+            let event = labelled(choice.started(), true);
             let read = GenerationEvent::from_json(&serde_json::to_string(&event).unwrap()).unwrap();
             prop_assert_eq!(read.started.value.decision.unwrap().propensities, decision.propensities.clone());
             event.into_records().unwrap();
@@ -104,10 +104,10 @@ proptest! {
     fn draws_follow_the_propensities(weights in prop::collection::vec(0.0..1.0_f64, 1..9), at in 0.0..1.0_f64) {
         let sum: f64 = weights.iter().sum();
         prop_assume!(sum > 0.01);
-        let odds: Vec<_> = weights.iter().map(|w| w / sum).collect();
-        let chosen = draw(&odds, at).unwrap();
-        let before: f64 = odds[..chosen].iter().sum();
-        prop_assert!(odds[chosen] > 0.0 && at >= before - 1e-9 && at <= before + odds[chosen] + 1e-9);
+        let propensities: Vec<_> = weights.iter().map(|w| w / sum).collect();
+        let chosen = draw(&propensities, at).unwrap();
+        let before: f64 = propensities[..chosen].iter().sum();
+        prop_assert!(propensities[chosen] > 0.0 && at >= before - 1e-9 && at <= before + propensities[chosen] + 1e-9);
     }
 }
 
@@ -117,17 +117,17 @@ fn invalid_candidates_are_rejected() {
     let two = [Candidate::by_llm("a"), Candidate::by_llm("a")];
     let mut hot = Candidate::by_llm("a");
     hot.plan.temperature = Some(f64::NAN);
-    let refused = |candidates: &[Candidate], says: &str| {
+    let assert_rejected = |candidates: &[Candidate], says: &str| {
         let error = router(Box::new(Thompson::default()))
             .choose(&Request::new(&task, candidates, now()))
             .unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
         assert!(error.to_string().contains(says), "{error}");
     };
-    refused(&[], "no candidates");
-    refused(&two, "same name");
-    refused(&[hot], "temperature is NaN");
-    refused(&[Candidate::by_llm("a").with_price(f64::INFINITY)], "usd_per_1k_tokens is inf");
+    assert_rejected(&[], "no candidates");
+    assert_rejected(&two, "same name");
+    assert_rejected(&[hot], "temperature is NaN");
+    assert_rejected(&[Candidate::by_llm("a").with_price(f64::INFINITY)], "usd_per_1k_tokens is inf");
     let one = [Candidate::by_llm("a")];
     let error = router(Box::new(Thompson::default()))
         .choose(&Request::new(&task, &one, now()).with_default("b"))
@@ -154,7 +154,7 @@ fn one_candidate_is_certain_and_no_arms_have_no_propensities() {
 #[test]
 fn invalid_propensities_are_not_a_decision() {
     let names = || vec!["a".to_owned(), "b".to_owned()];
-    for (odds, chosen) in [
+    for (propensities, chosen) in [
         (vec![0.5, 0.6], 0),
         (vec![f64::NAN, 1.0], 1),
         (vec![1.5, -0.5], 0),
@@ -162,7 +162,10 @@ fn invalid_propensities_are_not_a_decision() {
         (vec![0.0, 1.0], 0),
         (vec![0.5, 0.5], 2),
     ] {
-        assert!(Decision::drawn("p", names(), odds.clone(), chosen).is_err(), "{odds:?} {chosen}");
+        assert!(
+            Decision::drawn("p", names(), propensities.clone(), chosen).is_err(),
+            "{propensities:?} {chosen}"
+        );
     }
     let mut decision = Decision::drawn("p", names(), vec![0.25, 0.75], 1).unwrap();
     decision.propensity = 0.25;
@@ -181,7 +184,7 @@ fn learned_state_is_restored() {
         for i in 0..60_i64 {
             let choice = first.choose(&Request::new(&task, &candidates, now())).unwrap();
             let success = choice.decision.chosen == "b-1" || i % 3 == 0;
-            first.feedback(&judged(choice.started(), success));
+            first.feedback(&labelled(choice.started(), success));
         }
         let mut second = router(fresh);
         second.restore(&first.save().unwrap()).unwrap();
@@ -219,7 +222,7 @@ fn a_router_opened_on_the_store_equals_the_live_one() {
             (done.cost_usd, done.generation_time_seconds) = (Some(0.01), Some(20.0));
             lived.completed(&choice.task, &done, moment(1));
             event.completion = Some(Known { known_at: moment(1), value: done });
-            // People answer when three more tasks were done, and one in seven never.
+            // Feedback arrives three tasks later, and never for one in seven.
             let action = if i % 3 == 0 { UserAction::Reject } else { UserAction::Approve };
             event.feedback = vec![Known { known_at: moment(32), value: Feedback::new(action) }];
             unheard.push_back((i % 7 != 6).then_some(event));
@@ -260,7 +263,7 @@ fn a_session_keeps_the_draw_of_its_first_task() {
         task.session_id = Some(SessionId::new(format!("s{n}")).unwrap());
         let first = router.choose(&Request::new(&task, &candidates, now())).unwrap().decision;
         assert!(!first.repeated);
-        router.feedback(&judged(task.clone().into(), n % 2 == 0));
+        router.feedback(&labelled(task.clone().into(), n % 2 == 0));
         let again = router.choose(&Request::new(&task, &candidates, now())).unwrap().decision;
         assert!(again.repeated);
         let unit = Some(format!("s{n}"));
@@ -269,7 +272,7 @@ fn a_session_keeps_the_draw_of_its_first_task() {
             (again.chosen, again.propensities, again.propensity),
             (first.chosen.clone(), first.propensities, first.propensity)
         );
-        // Where what was drawn is gone, it is drawn anew.
+        // Where the drawn candidate is gone, the draw is repeated.
         let rest: Vec<_> = candidates.iter().filter(|c| c.name != first.chosen).cloned().collect();
         let other = router.choose(&Request::new(&task, &rest, now())).unwrap().decision;
         assert!(!other.repeated && other.chosen != first.chosen);

@@ -1,4 +1,4 @@
-//! Intervals that go on holding while the world drifts away from what the model was trained on.
+//! Adaptive intervals keep their coverage while the world drifts away from the training set.
 #![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
 
 use devmatrix_ml::ErrorKind;
@@ -19,7 +19,7 @@ struct World {
     registry: MemoryRegistry,
     history: Arc<SharedHistory>,
     clock: ManualClock,
-    /// Generations that came after the training.
+    /// Generations after the training.
     later: Vec<Generation>,
 }
 
@@ -35,7 +35,7 @@ static WORLD: LazyLock<World> = LazyLock::new(|| {
     block_on(store.append(records)).unwrap();
     let mut options = TrainingOptions::default();
     options.gate = Gate::relative();
-    options.gate.baselines = false; // all are to answer: how well is not asked here
+    options.gate.baselines = false; // promotes every model: skill is not tested here
     block_on(train_all(&store, &registry, &FeatureEngineer::default(), &clock, &options)).unwrap();
     let history = Arc::new(block_on(SharedHistory::open(&store)).unwrap());
     World { registry, history, clock, later }
@@ -49,18 +49,18 @@ fn service() -> PredictionService {
 }
 
 /// Each generation takes longer than the one before, at the end three times as long as it would have:
-/// the shares of the 80 % and 90 % intervals that held.
+/// returns the empirical coverage of the 80 % and 90 % intervals.
 fn coverage(observed: bool) -> [f64; 2] {
     let service = service();
-    let mut held = [0.0; 2];
+    let mut covered = [0.0; 2];
     let mut n = 0.0;
     for (i, generation) in WORLD.later.iter().enumerate() {
         let Some(seconds) = generation.completion.generation_time_seconds else { continue };
         let drifted = seconds * (1.0 + 2.0 * i as f64 / WORLD.later.len() as f64);
         let given = service.predict_all_only(&generation.context).unwrap().time.estimate;
         assert_eq!(given.model_version, 1);
-        for (held, (low, high)) in held.iter_mut().zip([given.interval_80, given.interval_90]) {
-            *held += f64::from((low..=high).contains(&drifted));
+        for (covered, (low, high)) in covered.iter_mut().zip([given.interval_80, given.interval_90]) {
+            *covered += f64::from((low..=high).contains(&drifted));
         }
         n += 1.0;
         if observed {
@@ -68,7 +68,7 @@ fn coverage(observed: bool) -> [f64; 2] {
         }
     }
     assert!(n > 1000.0);
-    held.map(|held| held / n)
+    covered.map(|covered| covered / n)
 }
 
 #[test]
@@ -100,7 +100,7 @@ fn outcomes_without_a_prediction_of_the_model_change_nothing() {
     assert!(error.to_string().contains("complexity, time or quality"), "{error}");
 }
 
-/// Whatever is observed, the intervals stay in order and in their range.
+/// Any observation leaves the intervals ordered and within their range.
 #[test]
 fn misses_widen_intervals_within_the_range() {
     let service = service();

@@ -1,4 +1,4 @@
-//! What has changed is found, soon, and named rightly; where nothing changes, little is said.
+//! Drift is detected soon and attributed correctly, with few false alarms.
 #![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
 
 mod common;
@@ -12,14 +12,14 @@ fn monitor() -> Monitor {
     Monitor::new(MonitorOptions::default()).unwrap()
 }
 
-/// Takes in `n` generations.
+/// Feeds `n` generations to the monitor.
 fn live(stream: &mut Stream, monitor: &mut Monitor, n: u32) {
     (0..n).for_each(|_| {
         stream.observe_next(monitor);
     });
 }
 
-/// Of 10,000 generations in which nothing changes: false alarms by kind, on average.
+/// Counts false alarms by kind in 10,000 generations without drift.
 #[test]
 fn without_drift_false_alarms_are_rare() {
     let (runs, seeds) = (runs(10), seeds(10));
@@ -41,7 +41,7 @@ fn without_drift_false_alarms_are_rare() {
     assert!(alarms.values().all(|alarms| *alarms <= runs), "{alarms:?}");
 }
 
-/// One of four agents, at .80, falls by ten points: found within 500 of its outcomes and named.
+/// One of four agents, at .80, drops by ten points: detected within 500 of its outcomes and attributed.
 #[test]
 fn an_agents_degradation_is_detected_and_attributed() {
     let (runs, seeds) = (runs(12), seeds(12));
@@ -59,15 +59,15 @@ fn an_agents_degradation_is_detected_and_attributed() {
         let is_right = |f: &Finding| {
             f.slice.as_ref().is_some_and(|s| s.dimension == Dimension::Agent && s.value == "agent 0")
         };
-        let told = |monitor: &Monitor| {
+        let findings = |monitor: &Monitor| {
             monitor.findings()[before..].iter().find(|f| is_fall(f) && is_right(f)).cloned()
         };
-        while stream.of_agent[0] < of_agent + 500 && told(&monitor).is_none() {
+        while stream.of_agent[0] < of_agent + 500 && findings(&monitor).is_none() {
             live(&mut stream, &mut monitor, 1);
         }
         let falls: Vec<_> = monitor.findings()[before..].iter().filter(is_fall).collect();
         first += u64::from(falls.first().is_some_and(|f| is_right(f)));
-        if let Some(f) = told(&monitor) {
+        if let Some(f) = findings(&monitor) {
             found += 1;
             took += stream.of_agent[0] - of_agent;
             assert!(
@@ -82,13 +82,13 @@ fn an_agents_degradation_is_detected_and_attributed() {
     }
     let mean = f64::from(took) / found.max(1) as f64;
     println!(
-        "a fall from {base} by .10: found and named in {found} of {runs}, before any other fall in {first}; after \
+        "a fall from {base} by .10: detected and attributed in {found} of {runs}, before any other fall in {first}; after \
          {mean:.0} of its outcomes on average"
     );
     assert!(found * 100 >= runs * 85, "{found} of {runs}");
 }
 
-/// Descriptions become longer by half a standard deviation: found within 1,000 generations and named.
+/// Descriptions become longer by half a standard deviation: detected within 1,000 generations and attributed.
 #[test]
 fn a_feature_shift_is_detected_and_attributed() {
     let (runs, seeds) = (runs(12), seeds(12));
@@ -101,24 +101,24 @@ fn a_feature_shift_is_detected_and_attributed() {
         stream.longer = Some((stream.number(), 0.5));
         live(&mut stream, &mut monitor, 1_000);
         let all = monitor.findings();
-        let told: Vec<_> = all[before..].iter().filter(|f| f.kind == DriftKind::Feature).collect();
-        let right = told.iter().any(|f| f.subject == "description_length");
-        let others = told.iter().filter(|f| f.subject != "description_length").count();
-        if let Some(f) = told.first() {
+        let findings: Vec<_> = all[before..].iter().filter(|f| f.kind == DriftKind::Feature).collect();
+        let right = findings.iter().any(|f| f.subject == "description_length");
+        let others = findings.iter().filter(|f| f.subject != "description_length").count();
+        if let Some(f) = findings.first() {
             let size = serde_json::to_value(f).unwrap()["size"].clone();
             assert!(
                 size["psi"].as_f64() > Some(0.1) && size["ks"].as_f64() > Some(0.1) && !f.advice.is_empty()
             );
         }
-        println!("seed {seed}: {:?}", told.iter().map(|f| &f.text).collect::<Vec<_>>());
+        println!("seed {seed}: {:?}", findings.iter().map(|f| &f.text).collect::<Vec<_>>());
         found += u64::from(right && others == 0);
     }
-    println!("a feature moved by half a deviation: found and named in {found} of {runs}");
+    println!("a feature moved by half a deviation: detected and attributed in {found} of {runs}");
     assert!(found * 100 >= runs * 95, "{found} of {runs}");
 }
 
-/// The descriptions of one of four agents become longer by two standard deviations: found, and that agent is
-/// named; where those of all do, none is.
+/// The descriptions of one of four agents become longer by two standard deviations: the finding names that agent;
+/// where those of all agents do, it names none.
 #[test]
 fn a_feature_shift_is_attributed_to_its_slice() {
     let (runs, seeds) = (runs(12), seeds(12));
@@ -131,8 +131,8 @@ fn a_feature_shift_is_attributed_to_its_slice() {
             (stream.longer, stream.longer_for) = (Some((stream.number(), by)), agent);
             let before = monitor.findings().len();
             live(&mut stream, &mut monitor, 1_000);
-            let told = monitor.findings()[before..].iter().filter(|f| f.subject == "description_length");
-            told.map(|f| f.slice.clone()).collect()
+            let findings = monitor.findings()[before..].iter().filter(|f| f.subject == "description_length");
+            findings.map(|f| f.slice.clone()).collect()
         };
         let (one, all) = (slices(Some(2), 2.0), slices(None, 0.5));
         let agent = SliceKey::new(Dimension::Agent, "agent 2");
@@ -140,12 +140,12 @@ fn a_feature_shift_is_attributed_to_its_slice() {
         println!("seed {seed}: {one:?}, {all:?}");
         right += u64::from(named && all.iter().all(Option::is_none));
     }
-    println!("a feature of one agent moved by two deviations: found and located in {right} of {runs}");
+    println!("a feature of one agent moved by two deviations: detected and attributed in {right} of {runs}");
     assert!(right * 100 >= runs * 95, "{right} of {runs}");
 }
 
-/// Feedback lags by 3,000 generations while tasks become harder to tell apart: what the predictions alone
-/// let expect is within .03 of the area found later.
+/// Feedback lags by 3,000 generations while tasks become harder to separate: the CBPE estimate is within .03 of the
+/// AUC realized later.
 #[test]
 fn the_cbpe_estimate_is_near_the_realized_auc() {
     let mut far = Vec::new();

@@ -1,4 +1,4 @@
-//! One engine: each fact is told once and every part learns of it; a restart changes nothing.
+//! One engine: each fact is recorded once and reaches every component; a restart changes nothing.
 //!
 //! The child is this test binary itself, started again with a folder's path in the environment.
 #![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
@@ -23,7 +23,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-/// Tells a child which folder to work in.
+/// Variable with the folder of a child.
 const FOLDER: &str = "DEVMATRIX_TEST_FOLDER";
 
 fn at(time: &str) -> DateTime<Utc> {
@@ -52,11 +52,11 @@ fn done(cost: f64) -> Completion {
     done
 }
 
-fn said(i: u64) -> Feedback {
+fn feedback(i: u64) -> Feedback {
     Feedback::new(if i % 2 == 0 || i % 10 == 1 { UserAction::Approve } else { UserAction::Reject })
 }
 
-/// An engine in memory, for hosts that have a clock of their own.
+/// Creates an engine in memory with a manual clock.
 fn in_memory(clock: &ManualClock) -> (Arc<MemoryStore>, Arc<MemoryRegistry>, EngineBuilder) {
     let (store, registry) = (Arc::new(MemoryStore::new()), Arc::new(MemoryRegistry::new()));
     let builder = Engine::builder()
@@ -66,14 +66,14 @@ fn in_memory(clock: &ManualClock) -> (Arc<MemoryStore>, Arc<MemoryRegistry>, Eng
     (store, registry, builder)
 }
 
-/// `count` generations, each told in full.
+/// Records `count` complete generations.
 async fn record(engine: &Engine, clock: &ManualClock, count: u64) -> Result<()> {
     for i in 0..count {
         let event = engine.start_as(EventId::new(format!("e{i}"))?, task(i)).await?;
         clock.advance(TimeDelta::minutes(5));
         engine.complete(&event, done(0.01)).await?;
         clock.advance(TimeDelta::minutes(5));
-        engine.feedback(&event, said(i)).await?;
+        engine.feedback(&event, feedback(i)).await?;
         clock.advance(TimeDelta::minutes(20));
     }
     Ok(())
@@ -106,14 +106,14 @@ fn the_whole_loop_on_sqlite_survives_a_restart() {
         let again = engine.run_nightly().await.unwrap();
         assert!(again.skipped.unwrap().contains("due at 2025-03-10 02:00 UTC"), "trained twice in a day");
 
-        // What it shows from now on adapts its intervals.
+        // Predictions shown from now on adapt its intervals.
         for i in 300..320 {
             let event = engine.start_as(EventId::new(format!("e{i}")).unwrap(), task(i)).await.unwrap();
             clock.advance(TimeDelta::minutes(30));
             let mut slow = done(0.01);
             slow.generation_time_seconds = Some(900.0);
             engine.complete(&event, slow).await.unwrap();
-            engine.feedback(&event, said(i)).await.unwrap();
+            engine.feedback(&event, feedback(i)).await.unwrap();
         }
         let seconds = engine.predict(&task(1)).unwrap().time.estimate;
         engine.checkpoint().await.unwrap();
@@ -138,7 +138,7 @@ fn the_whole_loop_on_sqlite_survives_a_restart() {
     });
 }
 
-/// What was learned, to the bit: router, cost model, intervals and monitor; history.
+/// Returns the learned state: router, cost model, intervals, monitor and history.
 async fn checkpoints(folder: &Path) -> Vec<Option<Vec<u8>>> {
     let store = SqliteStore::open(folder.join("events.db")).unwrap();
     let mut all = Vec::new();
@@ -213,7 +213,7 @@ fn intervals_adapt_to_the_outcomes_of_what_was_shown() {
     });
 }
 
-/// A start at which these 90 % and 80 % intervals of its seconds were shown.
+/// Creates a start with shown 90 % and 80 % intervals of its seconds.
 fn shown_time(i: u64, version: u64, (low, high): (f64, f64)) -> Started {
     let mut started = Started::from(task(i));
     for (name, low, high) in [("time", low, high), ("time@80", low + 1.0, high - 1.0)] {
@@ -232,7 +232,7 @@ fn facts_are_accepted_in_any_order_and_unknown_ids_are_errors() {
         let nobody = EventId::new("nobody").unwrap();
         for error in [
             engine.complete(&nobody, Completion::default()).await.unwrap_err(),
-            engine.feedback(&nobody, said(0)).await.unwrap_err(),
+            engine.feedback(&nobody, feedback(0)).await.unwrap_err(),
         ] {
             assert_eq!(error.kind(), ErrorKind::NotFound);
             assert!(
@@ -249,7 +249,7 @@ fn facts_are_accepted_in_any_order_and_unknown_ids_are_errors() {
         assert_eq!(engine.leaderboard()[0].outcomes, 1);
         let analytics = engine.analytics().await.unwrap();
         assert!((analytics.total.total_cost_usd - 0.2).abs() < 1e-9);
-        // The user thinks better of it: the router learns that too.
+        // The user revises the feedback: the router is updated too.
         engine.feedback(&event, Feedback::new(UserAction::Reject)).await.unwrap();
         assert_eq!(engine.leaderboard()[0].outcomes, 2);
     });
@@ -269,7 +269,7 @@ fn what_another_process_records_is_learned_and_its_erasure_forgotten() {
         for i in 0..6 {
             let event = there.start(&there.choose(&task(i), &candidates()).unwrap()).await.unwrap();
             there.complete(&event, done(0.05)).await.unwrap();
-            there.feedback(&event, said(i)).await.unwrap();
+            there.feedback(&event, feedback(i)).await.unwrap();
             clock.advance(TimeDelta::minutes(1));
         }
         here.catch_up().await.unwrap();
@@ -318,10 +318,10 @@ fn closing_cancels_the_cycle_and_another_host_takes_it() {
         }
     });
     let training = engine.clone();
-    let night = std::thread::spawn(move || training.run_nightly_blocking(&execution));
+    let cycle = std::thread::spawn(move || training.run_nightly_blocking(&execution));
     fits.recv().unwrap();
     block_on(engine.close()).unwrap();
-    assert_eq!(night.join().unwrap().unwrap_err().kind(), ErrorKind::Cancelled);
+    assert_eq!(cycle.join().unwrap().unwrap_err().kind(), ErrorKind::Cancelled);
     let other = in_memory(&clock).2.with_store(store).with_registry(registry);
     let other = block_on(other.open()).unwrap();
     let summary = block_on(other.run_nightly()).unwrap();
@@ -354,14 +354,14 @@ fn under_tokio_another_task_goes_on_while_a_cycle_fits() {
     let summary: NightlySummary = runtime.block_on(async {
         let engine = builder.open().await.unwrap();
         record(&engine, &clock, 150).await.unwrap();
-        let (ticks, (told, fitting)) = (Arc::new(AtomicU64::new(0)), futures_channel::oneshot::channel());
-        let (seen, told) = (ticks.clone(), Mutex::new(Some(told)));
+        let (ticks, (signal, fitting)) = (Arc::new(AtomicU64::new(0)), futures_channel::oneshot::channel());
+        let (seen, signal) = (ticks.clone(), Mutex::new(Some(signal)));
         // The fit waits until the ticker has gone on: on one thread that holds only where it does not block.
         let execution = ExecutionContext::new().with_progress(move |progress| {
-            let told = told.lock().unwrap().take_if(|_| progress.stage.starts_with("fitting"));
-            if let Some(told) = told {
+            let signal = signal.lock().unwrap().take_if(|_| progress.stage.starts_with("fitting"));
+            if let Some(signal) = signal {
                 let before = seen.load(Ordering::SeqCst);
-                told.send(()).unwrap();
+                signal.send(()).unwrap();
                 while seen.load(Ordering::SeqCst) < before + 3 {
                     std::thread::yield_now();
                 }
@@ -373,13 +373,13 @@ fn under_tokio_another_task_goes_on_while_a_cycle_fits() {
                 tokio::task::yield_now().await;
             }
         });
-        let night = tokio::spawn({
+        let cycle = tokio::spawn({
             let engine = engine.clone();
             async move { engine.run_nightly_with(execution).await }
         });
         fitting.await.unwrap();
         assert!(engine.predict(&task(1)).is_ok(), "predictions go on");
-        let summary = night.await.unwrap().unwrap();
+        let summary = cycle.await.unwrap().unwrap();
         ticker.abort();
         summary
     });
@@ -392,13 +392,13 @@ fn an_engine_without_a_store_is_an_error() {
     assert!(error.to_string().contains("the engine has no store: give it one, or a folder"), "{error}");
 }
 
-/// The steps of the host that is killed: choices, starts, ends, judgements, a checkpoint, in an order of
-/// which each depends on what was learned before.
+/// Runs one step of the host that is killed: choice, start, completion, feedback or checkpoint, each dependent on
+/// the state learned before.
 const GENERATIONS: u64 = 60;
 
 async fn step(engine: &Engine, store: &dyn EventStore, clock: &ManualClock, number: u64) -> Result<()> {
     let (i, part) = (number / 3, number % 3);
-    // Judgements come four generations late.
+    // Feedback arrives four generations later.
     let i = if part == 2 { i.saturating_sub(4) } else { i };
     clock.set(at("2025-03-03T09:00:00Z") + TimeDelta::minutes(10 * number as i64));
     let id = EventId::new(format!("e{i}"))?;
@@ -414,7 +414,7 @@ async fn step(engine: &Engine, store: &dyn EventStore, clock: &ManualClock, numb
             done.generation_time_seconds = Some(4.0 + (i % 13) as f64);
             engine.complete(&id, done).await?;
         }
-        (2, Some(event)) if event.feedback.is_empty() => engine.feedback(&id, said(i)).await?,
+        (2, Some(event)) if event.feedback.is_empty() => engine.feedback(&id, feedback(i)).await?,
         _ => {}
     }
     if number == GENERATIONS {
@@ -429,7 +429,7 @@ async fn opened(folder: &Path, clock: &ManualClock) -> (Engine, SqliteStore) {
     (engine, SqliteStore::open(folder.join("events.db")).unwrap())
 }
 
-/// Runs all steps, saying each.
+/// Runs all steps and prints each.
 async fn live(folder: &Path, say: impl Fn(u64)) {
     let clock = ManualClock::at(at("2025-03-03T09:00:00Z"));
     let (engine, store) = opened(folder, &clock).await;
@@ -466,7 +466,7 @@ fn a_killed_host_recovers_the_state_of_an_uninterrupted_one() {
         assert_eq!(ended.success(), after == u64::MAX, "{ended}");
     }
     assert_eq!(runs, 7);
-    // Opened once more: what was learned is made from the last checkpoint and the store.
+    // Reopened: the learned state is rebuilt from the last checkpoint and the store.
     let clock = ManualClock::at(at("2025-03-04T20:00:00Z"));
     let (engine, store) = block_on(opened(killed.path(), &clock));
     let (other, _) = block_on(opened(lived.path(), &clock));

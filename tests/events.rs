@@ -1,4 +1,4 @@
-//! The flat JSON form: what goes in comes out, and what is wrong is named.
+//! The flat JSON format: events round-trip, and errors name the field.
 #![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
 
 mod common;
@@ -12,13 +12,13 @@ use serde_json::{Value, json};
 use std::io::BufReader;
 use std::path::Path;
 
-fn refused(json: &str) -> String {
+fn rejection(json: &str) -> String {
     let error = GenerationEvent::from_json(json).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput, "{json}: {error}");
     error.to_string()
 }
 
-/// The smallest event, with one field more.
+/// Returns the smallest event with one more field.
 fn with(field: &str, value: &Value) -> String {
     let mut event = json!({"event_id": "e", "task_id": "t"});
     event[field] = value.clone();
@@ -41,7 +41,7 @@ proptest! {
 
     #[test]
     fn an_event_is_restored_from_its_facts(event in anything::event()) {
-        // Two judgements without an id at one moment are one; here none are.
+        // Two feedbacks without an id at one time are one; here there are none.
         let records = event.into_records().unwrap();
         let whole = GenerationEvent::from_records(records.clone()).unwrap();
         let again = GenerationEvent::from_records(whole.clone().into_records().unwrap()).unwrap();
@@ -76,9 +76,9 @@ fn unknown_fields_go_to_metadata_and_nulls_are_missing() {
 
 #[test]
 fn missing_fields_are_named() {
-    assert!(refused("{}").contains("event_id is missing"));
-    assert!(refused(r#"{"event_id":null,"task_id":"t"}"#).contains("event_id is missing"));
-    let error = refused(r#"{"event_id":"e7"}"#);
+    assert!(rejection("{}").contains("event_id is missing"));
+    assert!(rejection(r#"{"event_id":null,"task_id":"t"}"#).contains("event_id is missing"));
+    let error = rejection(r#"{"event_id":"e7"}"#);
     assert!(error.contains("e7") && error.contains("task_id is missing"), "{error}");
 }
 
@@ -109,10 +109,10 @@ fn wrong_types_are_named() {
         ("tokens_used", json!(-3)),
         ("schema_version", json!("one")),
     ] {
-        let error = refused(&with(field, &value));
+        let error = rejection(&with(field, &value));
         assert!(error.contains(field), "{field} = {value}: {error}");
     }
-    let error = refused(r#"{"event_id":"e","event_id":"f","task_id":"t"}"#);
+    let error = rejection(r#"{"event_id":"e","event_id":"f","task_id":"t"}"#);
     assert!(error.contains("event_id"), "{error}");
 }
 
@@ -151,13 +151,13 @@ fn numbers_out_of_range_are_named_by_line() {
 fn malformed_json_is_rejected_with_its_position() {
     for json in ["", "{", "[]", "7", "null", "\"e\"", "{}}", r#"{"event_id":"e","task_id":"t",}"#, "{'a':1}"]
     {
-        refused(json);
+        rejection(json);
     }
-    let error = refused(r#"{"event_id":"e","task_id":"t","temperature":NaN}"#);
+    let error = rejection(r#"{"event_id":"e","task_id":"t","temperature":NaN}"#);
     assert!(error.contains("column 45"), "{error}");
     let deep =
         format!(r#"{{"event_id":"e","task_id":"t","x":{}1{}}}"#, "[".repeat(100_000), "]".repeat(100_000));
-    assert!(refused(&deep).contains("recursion"), "an attack on the stack");
+    assert!(rejection(&deep).contains("recursion"), "an attack on the stack");
 }
 
 #[test]
@@ -177,7 +177,7 @@ fn an_automatic_verdict_is_not_turned_into_feedback() {
     let event = GenerationEvent::from_json(json).unwrap();
     assert_eq!(event.completion.as_ref().unwrap().value.approved, None);
     let back = GenerationEvent::from_json(&serde_json::to_string(&event).unwrap()).unwrap();
-    assert_eq!(back, event, "an approval was made up");
+    assert_eq!(back, event, "no approval is invented");
 }
 
 #[test]
@@ -232,13 +232,13 @@ fn a_read_error_names_the_line() {
     assert!(error.to_string().contains("line 5") && error.to_string().contains("disk is gone"), "{error}");
 }
 
-/// Events as researchers published them, where they are at hand.
+/// Reads published data sets, where they are available.
 #[test]
 fn published_events_are_read() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
     for (name, lines) in [("agent_prs", 4637), ("terminal_tasks", 5200), ("story_points", 16_844)] {
         let Ok(file) = std::fs::File::open(folder.join(format!("{name}.jsonl.gz"))) else {
-            println!("{name} is not at hand: passed over");
+            println!("skipped: {name} is not available");
             continue;
         };
         let read = read_jsonl(BufReader::new(GzDecoder::new(BufReader::new(file))), false).unwrap();

@@ -1,4 +1,4 @@
-//! What leaves as Parquet comes back as it was.
+//! Export to Parquet and import round-trip.
 #![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
 
 mod common;
@@ -62,11 +62,11 @@ fn label_requests_are_exported_with_the_training_set() {
     (options.feedback_share, options.failed_feedback_share, options.audit_share) = (0.3, Some(0.8), 0.2);
     let (store, clock) = store_from(options);
     let data = rows(store.as_ref(), &clock, Target::Success);
-    assert!(data.examples.iter().any(|e| e.propensity < 0.9), "nobody's answer was weighed");
+    assert!(data.examples.iter().any(|e| e.propensity < 0.9), "no propensity is below 1");
     assert_same_training(store.as_ref(), &clock, Target::Success);
 }
 
-/// What is written and read back is the training set, and trains to the same artefact.
+/// Asserts that a training set round-trips, and trains to the same artefact.
 fn assert_same_training(store: &MemoryStore, clock: &ManualClock, target: Target) {
     let folder = tempdir().unwrap();
     let engineer = FeatureEngineer::default();
@@ -75,7 +75,7 @@ fn assert_same_training(store: &MemoryStore, clock: &ManualClock, target: Target
     write_dataset(&data, &path).unwrap();
     let read = read_dataset(&path, &engineer).unwrap();
     assert_eq!(read.fingerprint(), data.fingerprint());
-    // What was known earlier hangs on more than the fingerprint looks at.
+    // Earlier cutoffs depend on more than the fingerprint covers.
     let middle = data.examples[data.examples.len() / 2].started_at;
     assert_eq!(format!("{:?}", read.until(middle)), format!("{:?}", data.until(middle)));
     assert_eq!(format!("{read:?}"), format!("{data:?}"));
@@ -155,8 +155,8 @@ fn unreadable_files_are_errors_with_the_reason() {
     fs::write(folder.path().join("text"), "event_id,label\n").unwrap();
     is(&folder.path().join("text"), &engineer, ErrorKind::InvalidInput, "no Parquet file");
     let external = [&b"PAR1"[..], &[0; 40], &[40, 0, 0, 0], b"PAR1"].concat();
-    fs::write(folder.path().join("foreign"), external).unwrap();
-    is(&folder.path().join("foreign"), &engineer, ErrorKind::InvalidInput, "not written here");
+    fs::write(folder.path().join("external"), external).unwrap();
+    is(&folder.path().join("external"), &engineer, ErrorKind::InvalidInput, "not written here");
     let error = block_on(read_events(&data, &MemoryStore::new())).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Incompatible);
 }
@@ -211,7 +211,7 @@ fn fact() -> impl Strategy<Value = Fact> {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, cases: 48, ..ProptestConfig::default() })]
 
-    /// Whatever can be recorded: hostile texts, ends without a start, nested metadata.
+    /// Any facts: hostile texts, completions without a start, nested metadata.
     #[test]
     fn any_facts_round_trip(facts_in in vec((anything::id(EventId::new), anything::time(), fact()), 0..20)) {
         let records = facts_in.into_iter().filter_map(|(id, at, fact)| Record::new(id, at, fact).ok());
@@ -246,7 +246,7 @@ fn one_large_text_and_many_small_ones() {
 
 fn assert_same_artefact<T: Trainer>(trainer: &T, a: &Dataset, b: &Dataset) {
     let artefact = |data| trainer.fit(data).unwrap().to_bytes().unwrap();
-    assert!(artefact(a) == artefact(b), "{} from the file is another", trainer.name());
+    assert!(artefact(a) == artefact(b), "{} from the file differs", trainer.name());
 }
 
 fn facts(store: &dyn EventStore) -> Vec<Record> {

@@ -1,5 +1,5 @@
 //! Damaged and forged Parquet files: an error, never a panic, never other rows than were written.
-//! `DEVMATRIX_FUZZ=N` sets how many are tried.
+//! `DEVMATRIX_FUZZ=N` sets the number of files.
 #![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
 
 mod common;
@@ -53,7 +53,7 @@ fn a_truncated_file_is_rejected() {
         let ends = (0..64).chain((64..whole.len()).step_by(997)).chain(whole.len() - 64..whole.len());
         for end in ends {
             let errors = read_both(&folder, &whole[..end]);
-            errors.into_iter().for_each(|error| refused(&error.unwrap_err()));
+            errors.into_iter().for_each(|error| assert_rejected(&error.unwrap_err()));
         }
     }
 }
@@ -67,15 +67,15 @@ fn a_changed_byte_is_detected() {
             let mut bytes = whole.clone();
             let at = random.random_range(0..bytes.len());
             bytes[at] ^= 1 << random.random_range(0..8);
-            read_both(&folder, &bytes).into_iter().for_each(|error| refused(&error.unwrap_err()));
+            read_both(&folder, &bytes).into_iter().for_each(|error| assert_rejected(&error.unwrap_err()));
         }
     }
 }
 
-/// Who changes a file and gives it the right digest again gets an error, or rows that are sound.
+/// A changed file with a recomputed digest gives an error, or sound rows.
 #[test]
 fn forged_files_are_errors_or_sound_rows_in_bounded_memory() {
-    // The reader of Parquet may panic, which is contained: nothing needs to be printed.
+    // The Parquet reader may panic, which is caught: its messages are silenced.
     std::panic::set_hook(Box::new(|_| {}));
     let folder = tempdir().unwrap();
     let mut random = Pcg64Mcg::seed_from_u64(2);
@@ -101,7 +101,7 @@ fn forged_files_are_errors_or_sound_rows_in_bounded_memory() {
     drop(std::panic::take_hook());
 }
 
-/// Reads the bytes as events and as a training set; where they can be read, they are sound.
+/// Reads the bytes as events and as a training set; asserts that readable ones are sound.
 fn read_both(folder: &TempDir, bytes: &[u8]) -> Vec<Result<(), Error>> {
     let path = folder.path().join("damaged");
     fs::write(&path, bytes).unwrap();
@@ -119,7 +119,7 @@ fn dataset(path: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-fn refused(error: &Error) {
+fn assert_rejected(error: &Error) {
     let expected = [ErrorKind::Corrupt, ErrorKind::InvalidInput, ErrorKind::Incompatible];
     assert!(expected.contains(&error.kind()), "{error}");
 }
@@ -133,13 +133,13 @@ fn footer(bytes: &[u8]) -> usize {
     u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap()) as usize
 }
 
-/// Puts the right digest where one stands.
+/// Recomputes the digest where one is stored.
 fn seal(bytes: &mut [u8]) {
     let key = b"devmatrix_ml.sha256";
     let Some(at) = bytes.windows(key.len()).rposition(|window| window == key) else { return };
-    let place = at + key.len() + 2..at + key.len() + 66;
-    let Some(digits) = bytes.get_mut(place.clone()) else { return };
+    let range = at + key.len() + 2..at + key.len() + 66;
+    let Some(digits) = bytes.get_mut(range.clone()) else { return };
     digits.fill(b'0');
     let digest: String = Sha256::digest(&*bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-    bytes[place].copy_from_slice(digest.as_bytes());
+    bytes[range].copy_from_slice(digest.as_bytes());
 }

@@ -1,4 +1,4 @@
-//! The memory that exporting and importing take does not hang on how many events there are.
+//! Memory of export and import does not depend on the number of events.
 #![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
 
 use allocation_counter::measure;
@@ -10,8 +10,8 @@ use futures_executor::block_on;
 use std::time::{Duration, Instant};
 use tempfile::tempdir;
 
-/// The most bytes that were held at a time while so many generations were written, and while they were read
-/// into a store that has them, which keeps nothing of what is read.
+/// Returns the peak bytes allocated while `generations` generations are written, and while they are read into a
+/// store that already has them.
 fn most(generations: usize) -> (u64, u64) {
     let (folder, store) = (tempdir().unwrap(), MemoryStore::new());
     let mut options = SimulatorOptions::default();
@@ -28,15 +28,15 @@ fn most(generations: usize) -> (u64, u64) {
     let path = folder.path().join("events.parquet");
     let (mut written, mut took) = (None, [Duration::ZERO; 2]);
     let write = measure(|| {
-        let begun = Instant::now();
+        let timer = Instant::now();
         written = Some(block_on(write_events(&store, &path, &ExportOptions::default())).unwrap());
-        took[0] = begun.elapsed();
+        took[0] = timer.elapsed();
     });
     let written = written.unwrap();
     let read = measure(|| {
-        let begun = Instant::now();
+        let timer = Instant::now();
         assert_eq!(block_on(read_events(&path, &store)).unwrap().duplicates, written.rows);
-        took[1] = begun.elapsed();
+        took[1] = timer.elapsed();
     });
     println!(
         "{generations} generations, {} facts, {} bytes: written in {:.1?} with {} bytes of memory, read in {:.1?} with {}",
@@ -45,7 +45,7 @@ fn most(generations: usize) -> (u64, u64) {
     (write.bytes_max, read.bytes_max)
 }
 
-/// `DEVMATRIX_EXPORT=20000,200000` sets how many.
+/// `DEVMATRIX_EXPORT=20000,200000` sets the numbers of generations.
 #[test]
 fn memory_does_not_grow_with_the_number_of_events() {
     let sizes = std::env::var("DEVMATRIX_EXPORT").unwrap_or_else(|_| "6000,12000".to_owned());

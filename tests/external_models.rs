@@ -1,4 +1,4 @@
-//! Models that were trained elsewhere: the same predictions, registered with a verdict, or refused.
+//! External models: the same predictions as in their library, registered with a verdict, or rejected.
 #![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
 
 mod common;
@@ -22,8 +22,8 @@ use futures_executor::block_on;
 use std::fs;
 use std::path::PathBuf;
 
-/// The folder of models with rows and predictions of the libraries that trained them: those that the tests
-/// carry, or as many as `.ci/with_foreign_models` trained.
+/// Returns the folder of models with rows and predictions of the libraries that trained them: those of the
+/// repository, or those that `.ci/with_foreign_models` trained.
 fn folder() -> PathBuf {
     let carried = || concat!(env!("CARGO_MANIFEST_DIR"), "/tests/foreign").to_owned();
     std::env::var("DEVMATRIX_FOREIGN_MODELS").unwrap_or_else(|_| carried()).into()
@@ -67,14 +67,14 @@ fn predictions_equal_those_of_the_training_library() {
             (ours - theirs).abs() / theirs.abs().max(1.0)
         });
         let farthest = off.fold(0.0, f64::max);
-        println!("{name}: {} rows, farthest off by {farthest:.2e}", theirs.len());
+        println!("{name}: {} rows, largest difference {farthest:.2e}", theirs.len());
         assert!(farthest <= 1e-6, "{name}: {farthest:e}");
         models += 1;
     }
     assert!(models >= 6, "{models}");
 }
 
-/// What XGBoost itself makes of these is asked by `.ci/with_foreign_models`.
+/// `.ci/with_foreign_models` compares these with XGBoost's own predictions.
 #[test]
 fn trees_of_this_crate_are_exported_in_xgboosts_format() {
     let values = rows();
@@ -134,9 +134,9 @@ fn incompatible_models_are_rejected_with_the_reason() {
     let usual = ExternalModelOptions::default();
     let text = carried("lightgbm-logistic.txt");
     let says = |names: [&str; WIDTH]| refusal(&text, Target::Success, &named(names)).1;
-    let with = |place: usize, name| {
+    let with = |index: usize, name| {
         let mut names = NAMES;
-        names[place] = name;
+        names[index] = name;
         names
     };
     assert!(says(with(0, "agent_past_performence")).contains("the nearest is \"agent_past_performance\""));
@@ -167,7 +167,7 @@ fn incompatible_models_are_rejected_with_the_reason() {
     assert!(refusal(ranker.as_bytes(), Target::Success, &usual).1.contains("the model ranks"));
 }
 
-/// Trees as somebody else might train them: on some features of past rows of a host, in XGBoost's format.
+/// Trains trees in XGBoost's format on some features of a host's past rows.
 fn trained_elsewhere(data: &Dataset, names: &[&str], log_label: bool) -> Vec<u8> {
     let places: Vec<_> = names.iter().map(|name| index_of(name).unwrap()).collect();
     let values: Vec<f32> =
@@ -181,7 +181,7 @@ fn trained_elsewhere(data: &Dataset, names: &[&str], log_label: bool) -> Vec<u8>
     Trees::fit(&params, &FitRequest::new(objective, sample)).unwrap().to_bytes().unwrap()
 }
 
-/// Features of numbers that are known before a generation.
+/// Returns the numeric features that are known before a generation.
 fn before() -> Vec<&'static str> {
     let known = FEATURES.iter().filter(|f| f.known == KnownWhen::Before && f.kind != Kind::Category);
     known.map(|f| f.name).collect()
@@ -204,7 +204,7 @@ impl Host {
         block_on(replay(self.store.as_ref(), &self.engineer, target, self.clock.now(), 50_000)).unwrap()
     }
 
-    /// Past rows, and the moment when they ended.
+    /// Returns past rows, and the time at which they ended.
     fn past(&self, target: Target) -> (Dataset, DateTime<Utc>) {
         let all = self.rows(target);
         let until = all.examples[all.examples.len() * 3 / 5].started_at;
@@ -239,7 +239,7 @@ fn an_external_model_is_promoted_on_evidence_and_explains_its_predictions() {
     assert!(version.metrics["auc"] > 0.55 && version.metrics.contains_key("agent_prior.logloss"));
     assert_eq!(version.parameters["model"]["imported"]["format"], "XGBoost (UBJSON)");
     assert_eq!(version.parameters["model"]["imported"]["sha256"].as_str().unwrap().len(), 64);
-    assert!(version.data_from.unwrap() >= until, "only what it had not seen");
+    assert!(version.data_from.unwrap() >= until, "only rows that it was not trained on");
 
     let artefact = block_on(host.registry.artefact("success", version.version)).unwrap();
     let served = open_artefact(&SuccessTrainer::default(), &artefact).unwrap();
@@ -283,18 +283,18 @@ fn external_regression_models_get_calibrated_intervals() {
             block_on(host.registry.evaluation_artefact(target.name(), report.version.version));
         assert!(
             holdout_model.unwrap().is_some_and(|holdout_model| holdout_model != artefact),
-            "judged by what it was not calibrated on"
+            "evaluated on rows that it was not calibrated on"
         );
     }
     let model = devmatrix_ml::models::TimeTrainer::default();
     let holdout_model = block_on(host.registry.evaluation_artefact("time", 1)).unwrap().unwrap();
     let holdout_model = open_artefact(&model, &holdout_model).unwrap();
     let (_, newest) = host.rows(Target::Time).split_by_time(0.08).unwrap();
-    let held = newest.iter().filter(|e| {
+    let covered = newest.iter().filter(|e| {
         let [_, (low, high)] = holdout_model.intervals(&e.features).unwrap();
         (low..=high).contains(&e.label)
     });
-    let share = held.count() as f64 / newest.len() as f64;
+    let share = covered.count() as f64 / newest.len() as f64;
     assert!((0.8..=0.99).contains(&share), "{share} of {} within nine in ten", newest.len());
 }
 
@@ -305,7 +305,7 @@ fn a_worse_external_model_and_one_without_test_rows_are_not_promoted() {
     options.gate = Gate::relative();
     let training = Training::new(host.store.as_ref(), &host.registry, &host.engineer, &host.clock);
     block_on(training.with_options(options).run(&SuccessTrainer::default())).unwrap();
-    // One that learned the opposite.
+    // A model trained on inverted labels.
     let (past, until) = host.past(Target::Success);
     let mut upside_down = past.clone();
     upside_down.examples.iter_mut().for_each(|e| e.label = 1.0 - e.label);

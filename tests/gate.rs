@@ -1,7 +1,7 @@
-//! What the gate lets pass: nothing by chance but what was agreed, and what is better.
+//! Error rates and power of the promotion gate.
 //!
-//! Predictors are drawn whose information is known: the log-odds of an outcome are a sum of normal
-//! variables, of which each predictor sees some and predicts with the probability that follows.
+//! Predictors have known information: the log-odds of an outcome are a sum of normal variables, of which each
+//! predictor observes some and predicts the implied probability.
 #![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
 
 mod common;
@@ -30,9 +30,9 @@ struct Rows {
     outcomes: Vec<bool>,
 }
 
-/// How much of the truth, in log-odds, both see, only the champion, only the challenger, and neither.
+/// Standard deviations of the log-odds observed by both, the champion, the challenger, and neither.
 #[derive(Clone, Copy)]
-struct Sight {
+struct Information {
     both: f64,
     champion: f64,
     challenger: f64,
@@ -40,16 +40,17 @@ struct Sight {
 }
 
 impl Rows {
-    fn draw(&mut self, rng: &mut Pcg64Mcg, sight: Sight, rows: usize) {
+    fn draw(&mut self, rng: &mut Pcg64Mcg, information: Information, rows: usize) {
         for _ in 0..rows {
             let mut part = |size: f64| size * normal(rng);
-            let both = part(sight.both);
-            let (champion, challenger) = (part(sight.champion), part(sight.challenger));
-            let truth = 0.5 + both + champion + challenger + part(sight.neither);
+            let both = part(information.both);
+            let (champion, challenger) = (part(information.champion), part(information.challenger));
+            let truth = 0.5 + both + champion + challenger + part(information.neither);
             self.outcomes.push(rng.random::<f64>() < sigmoid(truth));
-            let blind = |hidden: [f64; 2]| hidden.iter().map(|s| s * s).sum::<f64>() + sight.neither.powi(2);
-            self.champion.push(expected(0.5 + both + champion, blind([sight.challenger, 0.0])));
-            self.challenger.push(expected(0.5 + both + challenger, blind([sight.champion, 0.0])));
+            let unobserved =
+                |hidden: [f64; 2]| hidden.iter().map(|s| s * s).sum::<f64>() + information.neither.powi(2);
+            self.champion.push(expected(0.5 + both + champion, unobserved([information.challenger, 0.0])));
+            self.challenger.push(expected(0.5 + both + challenger, unobserved([information.champion, 0.0])));
         }
     }
 
@@ -61,7 +62,7 @@ impl Rows {
         (0..self.outcomes.len() as u64).collect()
     }
 
-    /// What the gate says after one look.
+    /// Returns the gate's decision by the fixed-horizon test.
     fn once(&self, seed: u64) -> Decision {
         let (own, theirs) = (self.losses(&self.challenger), self.losses(&self.champion));
         let auc = compare_auc(&self.challenger, &self.champion, &self.outcomes).unwrap();
@@ -74,7 +75,7 @@ fn decision(with: &AgainstChampion) -> Decision {
     Gate::relative().judge(&BTreeMap::new(), &BTreeMap::new(), Champion::Compared(with)).decision
 }
 
-/// Two uniform variables make a normal one (Box and Muller 1958).
+/// Draws a standard normal number (Box and Muller 1958).
 fn normal(rng: &mut Pcg64Mcg) -> f64 {
     let (u, v) = (rng.random::<f64>(), rng.random::<f64>());
     (-2.0 * (1.0 - u).ln()).sqrt() * (std::f64::consts::TAU * v).cos()
@@ -84,12 +85,12 @@ fn sigmoid(x: f64) -> f64 {
     1.0 / (1.0 + (-x).exp())
 }
 
-/// The probability that follows from log-odds seen but for a normal part of this variance.
-fn expected(seen: f64, variance: f64) -> f64 {
-    sigmoid(seen / (1.0 + std::f64::consts::PI / 8.0 * variance).sqrt())
+/// Returns the probability implied by observed log-odds and the variance of the unobserved normal part.
+fn expected(observed: f64, variance: f64) -> f64 {
+    sigmoid(observed / (1.0 + std::f64::consts::PI / 8.0 * variance).sqrt())
 }
 
-const EQUAL: Sight = Sight { both: 0.8, champion: 0.4, challenger: 0.4, neither: 0.8 };
+const EQUAL: Information = Information { both: 0.8, champion: 0.4, challenger: 0.4, neither: 0.8 };
 
 #[test]
 fn false_promotions_of_the_fixed_horizon_test_stay_below_five_percent() {
@@ -100,12 +101,11 @@ fn false_promotions_of_the_fixed_horizon_test_stay_below_five_percent() {
         rows.once(*seed) == Decision::Promote
     });
     let passed = passed.count();
-    println!("one look at 400 rows: {passed} of 1,000 challengers no better were promoted");
+    println!("fixed-horizon test on 400 rows: {passed} of 1,000 challengers no better were promoted");
     assert!(passed <= 50, "{passed}");
 }
 
-/// Looking every night at all rows so far errs no more often than once; a test that is made for one look
-/// errs each night anew.
+/// The anytime-valid test keeps its level over 100 interim analyses; peeking with a fixed-horizon test does not.
 #[test]
 fn false_promotions_of_the_anytime_valid_test_stay_below_five_percent_under_peeking() {
     let mut rng = Pcg64Mcg::seed_from_u64(2);
@@ -124,32 +124,32 @@ fn false_promotions_of_the_anytime_valid_test_stay_below_five_percent_under_peek
         by_peeking += u32::from(peeked);
     }
     println!(
-        "100 looks: {passed} of 1,000 challengers no better were promoted; by a test for one look {by_peeking}"
+        "100 interim analyses: {passed} of 1,000 challengers no better were promoted; by peeking with the fixed-horizon test {by_peeking}"
     );
     assert!(passed <= 50, "{passed}");
-    assert!(by_peeking > 150, "the nights give chance enough: {by_peeking}");
+    assert!(by_peeking > 150, "peeking inflates the error: {by_peeking}");
 }
 
 #[test]
 fn a_challenger_better_by_three_points_of_auc_passes_four_times_in_five() {
-    let sights = [
-        ("it sees more", Sight { both: 0.85, champion: 0.0, challenger: 0.48, neither: 0.8 }),
-        ("it sees other things", Sight { both: 0.75, champion: 0.35, challenger: 0.62, neither: 0.7 }),
+    let cases = [
+        ("more information", Information { both: 0.85, champion: 0.0, challenger: 0.48, neither: 0.8 }),
+        ("other information", Information { both: 0.75, champion: 0.35, challenger: 0.62, neither: 0.7 }),
     ];
-    for (name, sight) in sights {
+    for (name, information) in cases {
         let mut rng = Pcg64Mcg::seed_from_u64(3);
         let mut large = Rows::default();
-        large.draw(&mut rng, sight, 200_000);
+        large.draw(&mut rng, information, 200_000);
         let area = |points: &[f64]| roc_auc(points, &large.outcomes).unwrap();
         let better = area(&large.challenger) - area(&large.champion);
         let passed = (0..300).filter(|seed| {
             let mut rows = Rows::default();
-            rows.draw(&mut rng, sight, 2000);
+            rows.draw(&mut rng, information, 2000);
             rows.once(*seed) == Decision::Promote
         });
         let share = passed.count() as f64 / 300.0;
         println!(
-            "{name}: area better by {better:.3}, promoted on 2,000 rows {:.1} % of the time",
+            "{name}: AUC higher by {better:.3}, promoted on 2,000 rows {:.1} % of the time",
             share * 100.0
         );
         assert!((0.025..0.035).contains(&better), "{better}");
@@ -157,7 +157,7 @@ fn a_challenger_better_by_three_points_of_auc_passes_four_times_in_five() {
     }
 }
 
-/// A trainer whose labels were tampered with before it fits.
+/// A trainer whose training set is corrupted before it fits.
 #[derive(Debug)]
 struct Tampered {
     honest: SuccessTrainer,
@@ -166,9 +166,9 @@ struct Tampered {
 
 #[derive(Debug, Clone, Copy)]
 enum How {
-    /// Successes and failures change places.
+    /// Successes and failures are swapped.
     Flipped,
-    /// Rates have the outcome in them, as means over all the data do, and have not when it counts.
+    /// Rates leak the outcome in the training set, as means over all data would, and not in the test set.
     Leaked,
 }
 

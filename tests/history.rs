@@ -28,7 +28,7 @@ fn views(history: &History, arrivals: &[Arrival]) -> Vec<HistoryView> {
     arrivals.iter().map(|a| history.view(&a.task, latest)).collect()
 }
 
-/// Plays the arrivals through a collector as they come; the features served for each start.
+/// Feeds the arrivals to a collector in order; returns the features served for each start.
 async fn live(arrivals: &[Arrival]) -> (Arc<MemoryStore>, Vec<(String, FeatureRow)>) {
     let store = Arc::new(MemoryStore::new());
     let clock = ManualClock::at(arrivals[0].at);
@@ -70,8 +70,7 @@ async fn replayed(store: &dyn EventStore) -> Vec<(String, FeatureRow)> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1000))]
 
-    /// Late, repeated and reordered arrivals: what was served live comes out of the replay, bit
-    /// for bit.
+    /// Late, repeated and reordered arrivals: the replay gives the features served live, bit for bit.
     #[test]
     fn replay_equals_live(arrivals in arrivals(40)) {
         block_on(async {
@@ -105,7 +104,7 @@ proptest! {
         prop_assert!(straight == other);
     }
 
-    /// Partial histories, split at random, merge to the whole, whichever is merged first.
+    /// Partial histories, split at random, merge to the whole in either order.
     #[test]
     fn partial_histories_merge(arrivals in arrivals(40), split in any::<u64>()) {
         let records = records_of(&arrivals);
@@ -134,7 +133,7 @@ proptest! {
         }
     }
 
-    /// A checkpoint and what came after it are the whole.
+    /// A checkpoint and later facts are the whole.
     #[test]
     fn a_checkpoint_and_later_facts_are_the_whole(arrivals in arrivals(40), share in 0.0..1.0_f64) {
         block_on(async {
@@ -157,12 +156,12 @@ proptest! {
 fn a_damaged_checkpoint_is_set_aside() {
     block_on(async {
         let store = MemoryStore::new();
-        store.put_checkpoint("history", Some(b"rubbish".to_vec())).await.unwrap();
+        store.put_checkpoint("history", Some(b"garbage".to_vec())).await.unwrap();
         assert!(SharedHistory::open(&store).await.unwrap().snapshot().is_empty());
     });
 }
 
-/// A second process's facts reach the history of the first.
+/// Facts of a second process reach the history of the first.
 #[test]
 fn facts_of_another_process_are_caught_up_with() {
     block_on(async {

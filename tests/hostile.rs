@@ -1,4 +1,4 @@
-//! Hostile input through the whole loop: refused with a reason, or kept as it is.
+//! Hostile input through the whole loop: rejected with a reason, or stored unchanged.
 #![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
 
 mod common;
@@ -37,7 +37,7 @@ fn on_each_store(test: impl Fn(Arc<dyn EventStore>)) {
     test(Arc::new(SqliteStore::open(folder.path().join("events.db")).unwrap()));
 }
 
-/// Every text of a generation is `text`.
+/// Creates a generation in which every text is `text`.
 fn full_of(text: &str) -> (Started, Completion, Feedback) {
     let mut context = TaskContext::new(TaskId::new("t").unwrap());
     text.clone_into(&mut context.task_description);
@@ -62,13 +62,13 @@ fn hostile_texts_are_stored_unchanged() {
             let clock = clock();
             let collector = collector(store.clone(), &clock).await;
             for text in hostile_texts() {
-                let (started, done, said) = full_of(&text);
+                let (started, done, feedback) = full_of(&text);
                 let id = collector.start(started).await.unwrap();
                 collector.complete(&id, done).await.unwrap();
-                collector.feedback(&id, said).await.unwrap();
+                collector.feedback(&id, feedback).await.unwrap();
                 clock.advance(TimeDelta::hours(1));
                 let event = store.event(&id).await.unwrap();
-                let (started, done, said) = full_of(&text.replace('\0', "\u{FFFD}"));
+                let (started, done, feedback) = full_of(&text.replace('\0', "\u{FFFD}"));
                 let kept = &event.started.value;
                 assert_eq!(kept.context.task_description, started.context.task_description);
                 assert_eq!(kept.context.rag_examples_ids, started.context.rag_examples_ids);
@@ -78,7 +78,7 @@ fn hostile_texts_are_stored_unchanged() {
                 );
                 let ended = &event.completion.as_ref().unwrap().value;
                 assert_eq!((&ended.generated_code, &ended.metadata), (&done.generated_code, &done.metadata));
-                assert_eq!(event.feedback[0].value.user_feedback, said.user_feedback);
+                assert_eq!(event.feedback[0].value.user_feedback, feedback.user_feedback);
                 let json = serde_json::to_string(&event).unwrap();
                 assert_eq!(GenerationEvent::from_json(&json).unwrap(), event);
             }
@@ -88,7 +88,7 @@ fn hostile_texts_are_stored_unchanged() {
     });
 }
 
-/// What is predicted for a text with NUL must be what is predicted once it is stored.
+/// The prediction for a text with NUL must equal the one after it is stored.
 #[test]
 fn features_before_and_after_recording_are_the_same() {
     block_on(async {
@@ -150,7 +150,7 @@ fn ids_are_validated() {
             TemplateId::new(&bad).unwrap_err(),
         ];
         assert!(errors.iter().all(|e| e.kind() == ErrorKind::InvalidInput && e.to_string().contains("Id ")));
-        assert!(errors.iter().all(|e| e.to_string().len() < 200), "a message is to be read");
+        assert!(errors.iter().all(|e| e.to_string().len() < 200), "a message is short");
     }
     on_each_store(|store| {
         block_on(async {
@@ -245,9 +245,9 @@ fn facts_in_any_order_and_number_lose_nothing() {
             );
             collector.flush().await.unwrap();
             collector.recover().await.unwrap();
-            assert!(store.features(&[id]).await.unwrap()[0].is_some(), "made again after the start came");
+            assert!(store.features(&[id]).await.unwrap()[0].is_some(), "computed after the start arrived");
             drop(collector);
-            // What was never started keeps no one from opening.
+            // Facts without a start do not prevent opening.
             let again = self::collector(store.clone(), &clock).await;
             assert_eq!(again.recover().await.unwrap(), 0);
         });
@@ -300,7 +300,7 @@ fn an_absurd_clock_is_rejected_and_does_not_persist() {
         ] {
             clock.set(insane);
             for _ in 0..3 {
-                // Going back is mended, going past the end of the calendar is refused.
+                // A step back is corrected, a step past the end of the calendar is rejected.
                 if let Err(error) = collector.start(task("b")).await {
                     assert!(
                         error.kind() == ErrorKind::InvalidInput && error.to_string().contains("year"),

@@ -1,4 +1,4 @@
-//! Hostile input to what decides: refused with a reason, nothing changed, nothing made up.
+//! Hostile input to routing, label sampling and templates: rejected with a reason, without side effects.
 #![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -49,7 +49,7 @@ fn approved(id: usize) -> GenerationEvent {
     .unwrap()
 }
 
-fn refused(router: &mut Router, candidates: &[Candidate]) -> String {
+fn rejection(router: &mut Router, candidates: &[Candidate]) -> String {
     let task = task();
     let error = router.choose(&Request::new(&task, candidates, now())).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
@@ -60,9 +60,9 @@ fn refused(router: &mut Router, candidates: &[Candidate]) -> String {
 fn nameless_and_too_many_candidates_are_rejected() {
     let mut router = router(Thompson::default());
     let nameless = [Candidate::new("", Plan::default()), Candidate::by_llm("a")];
-    assert!(refused(&mut router, &nameless).contains("name is empty"));
+    assert!(rejection(&mut router, &nameless).contains("name is empty"));
     let many: Vec<_> = (0..1_001).map(|i| Candidate::by_llm(format!("llm-{i}"))).collect();
-    assert!(refused(&mut router, &many).contains("1001 candidates, at most 1000"));
+    assert!(rejection(&mut router, &many).contains("1001 candidates, at most 1000"));
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn impossible_costs_are_ignored() {
     }
 }
 
-/// What choosing says after 2 $ of a day's 1 $ were spent, by a clock that was at `first` before.
+/// Returns the error of choosing after $2 of the day's $1 were spent, by a clock that was at `first` before.
 fn spent_by_a_clock(first: &str) -> String {
     let mut options = RouterOptions::default();
     options.objective.usd_per_day = Some(1.0);
@@ -97,12 +97,12 @@ fn spent_by_a_clock(first: &str) -> String {
 #[test]
 fn a_budget_is_kept_after_the_clock_was_set_back() {
     for first in ["2025-03-03T00:00:00Z", "9999-01-01T00:00:00Z"] {
-        let said = spent_by_a_clock(first);
-        assert!(said.contains("only $0.0000 are left"), "{said}");
+        let error = spent_by_a_clock(first);
+        assert!(error.contains("only $0.0000 are left"), "{error}");
     }
 }
 
-/// `bytes` cut off, with a bit turned and with more behind.
+/// Returns `bytes` truncated, with a flipped bit and with bytes appended.
 fn damaged(bytes: &[u8]) -> impl Iterator<Item = Vec<u8>> {
     let mut random = Pcg64::seed_from_u64(5);
     let cut = (0..bytes.len()).step_by(37).map(|at| bytes[..at].to_vec()).collect::<Vec<_>>();
@@ -139,7 +139,7 @@ fn policies_are_validated_when_they_are_read() {
     policy.learn(&arm, &TaskOutcome::new(true));
     let good = serde_json::to_value(&policy).unwrap();
     assert_eq!(serde_json::from_value::<Thompson>(good.clone()).unwrap(), policy);
-    for (place, value) in [
+    for (path, value) in [
         ("/params/samples", json!(4_000_000_000_u32)),
         ("/params/floor", json!(7.0)),
         ("/model/mean", json!([])),
@@ -150,8 +150,8 @@ fn policies_are_validated_when_they_are_read() {
         ("/model/params/most_weights", json!(1_000_000_000)),
     ] {
         let mut bad = good.clone();
-        *bad.pointer_mut(place).unwrap() = value;
-        assert!(serde_json::from_value::<Thompson>(bad).is_err(), "{place}");
+        *bad.pointer_mut(path).unwrap() = value;
+        assert!(serde_json::from_value::<Thompson>(bad).is_err(), "{path}");
     }
 }
 
@@ -160,7 +160,7 @@ fn label_samplers_are_validated_when_they_are_read() {
     let sampler = LabelSampler::new(LabelSamplerOptions::default()).unwrap();
     let good = serde_json::to_value(&sampler).unwrap();
     assert_eq!(serde_json::from_value::<LabelSampler>(good.clone()).unwrap(), sampler);
-    for (place, value) in [
+    for (path, value) in [
         ("/options/per_day", -5.0),
         ("/options/audit_rate", 7.0),
         ("/options/weights/novelty", -1.0),
@@ -171,9 +171,9 @@ fn label_samplers_are_validated_when_they_are_read() {
         ("/count/valued", -1.0),
     ] {
         let mut bad = good.clone();
-        *bad.pointer_mut(place).unwrap() = json!(value);
+        *bad.pointer_mut(path).unwrap() = json!(value);
         let error = serde_json::from_value::<LabelSampler>(bad).unwrap_err().to_string();
-        assert!(error.contains(place.rsplit('/').next().unwrap()), "{place}: {error}");
+        assert!(error.contains(path.rsplit('/').next().unwrap()), "{path}: {error}");
     }
 }
 
@@ -199,14 +199,14 @@ fn exhausted_version_numbers_of_templates_are_an_error() {
     let variant = registry.propose(&a, &SettingsSpace::default(), now(), 1).unwrap().unwrap();
     assert_eq!(registry.get(&variant).unwrap().settings.max_examples, Some(8));
     let mut all = serde_json::to_value(&registry).unwrap();
-    let place = all.as_array().unwrap().iter().position(|v| v["number"] == 1).unwrap();
-    all[place]["number"] = json!(u32::MAX);
+    let index = all.as_array().unwrap().iter().position(|v| v["number"] == 1).unwrap();
+    all[index]["number"] = json!(u32::MAX);
     let mut full: VariantRegistry = serde_json::from_value(all.clone()).unwrap();
     let mut space = SettingsSpace::default();
     space.max_examples = 6;
     let error = full.propose(&a, &space, now(), 1).unwrap_err().to_string();
     assert!(error.contains("no number is left"), "{error}");
-    all[place]["log"] = json!([]);
+    all[index]["log"] = json!([]);
     let error = serde_json::from_value::<VariantRegistry>(all).unwrap_err().to_string();
     assert!(error.contains("its log is empty"), "{error}");
 }

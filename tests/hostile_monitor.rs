@@ -1,4 +1,4 @@
-//! Hostile input to what watches: whatever clocks and counters say, figures stay figures.
+//! Hostile input to the monitor: extreme clocks and counters leave finite figures.
 #![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
@@ -11,7 +11,7 @@ fn now() -> DateTime<Utc> {
     "2025-03-03T09:00:00Z".parse().unwrap()
 }
 
-/// A monitor of thirty approved generations.
+/// Creates a monitor of thirty approved generations.
 fn seen() -> Monitor {
     let mut monitor = Monitor::new(MonitorOptions::default()).unwrap();
     for i in 0..30 {
@@ -58,7 +58,7 @@ fn monitors_are_validated_when_they_are_read() {
     }
 }
 
-/// Every count as large as can be and every day the first there is.
+/// Sets every count to its maximum and every day to the earliest.
 fn extreme(value: &mut Value) {
     match value {
         Value::Number(n) if n.is_u64() => *value = json!(u64::MAX),

@@ -1,10 +1,10 @@
-//! Many agents try the same tasks: their ability and the tasks' difficulty are told apart.
+//! Item response: the abilities of agents and the difficulties of tasks are separated.
 #![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
 
 mod common;
 
 use chrono::TimeDelta;
-use common::abilities::{AGENTS, context, odds, records};
+use common::abilities::{AGENTS, context, records, success_probability};
 use devmatrix_ml::dataset::{Dataset, DatasetBuilder, Target};
 use devmatrix_ml::features::{FeatureEngineer, FeatureRow, index_of};
 use devmatrix_ml::ml::logit;
@@ -13,11 +13,11 @@ use rand::{Rng, RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 use std::sync::LazyLock;
 
-/// A world of tasks that every agent tries, and what is true of tasks yet to come.
+/// A world of tasks that every agent attempts, and later tasks with known probabilities.
 struct World {
     data: Dataset,
-    /// Rows of tasks that nobody has tried, with their true odds.
-    coming: Vec<(FeatureRow, f64)>,
+    /// Rows of tasks without attempts, with their true probabilities.
+    later: Vec<(FeatureRow, f64)>,
 }
 
 static WORLD: LazyLock<World> = LazyLock::new(|| {
@@ -25,9 +25,10 @@ static WORLD: LazyLock<World> = LazyLock::new(|| {
     let mut builder = DatasetBuilder::new(FeatureEngineer::default());
     records.iter().for_each(|r| builder.apply(r));
     let now = records.last().unwrap().known_at() + TimeDelta::hours(1);
-    let coming = (100..140).flat_map(|task| (0..AGENTS.len()).map(move |agent| (task, agent)));
-    let coming = coming.map(|(task, agent)| (builder.look(&context(task, agent), now).0, odds(task, agent)));
-    World { data: builder.rows(Target::Success, now, 10_000), coming: coming.collect() }
+    let later = (100..140).flat_map(|task| (0..AGENTS.len()).map(move |agent| (task, agent)));
+    let later = later
+        .map(|(task, agent)| (builder.look(&context(task, agent), now).0, success_probability(task, agent)));
+    World { data: builder.rows(Target::Success, now, 10_000), later: later.collect() }
 });
 
 fn model() -> SuccessModel {
@@ -38,20 +39,20 @@ fn model() -> SuccessModel {
 fn new_tasks_are_predicted_from_their_text_and_the_agent() {
     let model = model();
     let off = |predicted: &dyn Fn(&FeatureRow) -> f64| {
-        let errors = WORLD.coming.iter().map(|(row, odds)| (predicted(row) - odds).abs());
-        errors.sum::<f64>() / WORLD.coming.len() as f64
+        let errors = WORLD.later.iter().map(|(row, truth)| (predicted(row) - truth).abs());
+        errors.sum::<f64>() / WORLD.later.len() as f64
     };
     let agent = index_of("agent_past_performance").unwrap();
     let (by_model, by_agent) = (off(&|row| model.point(row)), off(&|row| f64::from(row.values[agent])));
-    assert!(by_model < 0.5 * by_agent, "off by {by_model:.3}, the agent's rate by {by_agent:.3}");
+    assert!(by_model < 0.5 * by_agent, "mean error {by_model:.3}, of the agent's rate {by_agent:.3}");
 }
 
 #[test]
 fn the_log_odds_are_the_sum_of_their_parts() {
     let model = model();
-    for (row, _) in &WORLD.coming {
-        let (base, features, wording) = model.contributions(row);
-        let sum = base + features.iter().sum::<f64>() + wording;
+    for (row, _) in &WORLD.later {
+        let (base, features, text) = model.contributions(row);
+        let sum = base + features.iter().sum::<f64>() + text;
         assert!((sum - model.margin(row)).abs() < 1e-4, "{sum} for {}", model.margin(row));
     }
 }
@@ -59,7 +60,7 @@ fn the_log_odds_are_the_sum_of_their_parts() {
 #[test]
 fn one_of_two_probabilities_is_near_the_prediction() {
     let model = model();
-    for (row, _) in &WORLD.coming {
+    for (row, _) in &WORLD.later {
         let found = model.predict(row);
         let (p0, p1) = found.venn_abers.unwrap();
         assert!((0.0..=1.0).contains(&p0) && p0 <= p1 && p1 <= 1.0, "{p0} {p1}");
@@ -74,15 +75,15 @@ fn the_model_round_trips_and_fits_deterministically() {
     let bytes = model.to_bytes().unwrap();
     assert_eq!(SuccessTrainer::default().fit(&WORLD.data).unwrap().to_bytes().unwrap(), bytes);
     let back = SuccessTrainer::default().read(&bytes).unwrap();
-    assert!(WORLD.coming.iter().all(|(row, _)| back.predict(row) == model.predict(row)));
+    assert!(WORLD.later.iter().all(|(row, _)| back.predict(row) == model.predict(row)));
     let stored = String::from_utf8_lossy(&bytes);
     assert!(
         ["scheduler", "ledger", "novice"].iter().all(|word| !stored.contains(word)),
-        "a word is in clear"
+        "a word is stored in clear text"
     );
 }
 
-/// Damage behind a right checksum: an error, or a model that answers soundly.
+/// Damage behind a valid checksum: an error, or a model with sound predictions.
 #[test]
 fn forged_abilities_are_rejected_or_harmless() {
     let bytes = model().to_bytes().unwrap();
@@ -96,7 +97,7 @@ fn forged_abilities_are_rejected_or_harmless() {
         }
         let Ok(model) = SuccessTrainer::default().read(&forged) else { continue };
         opened += 1;
-        for (row, _) in WORLD.coming.iter().take(3) {
+        for (row, _) in WORLD.later.iter().take(3) {
             let found = model.predict(row);
             let (low, high) = found.interval;
             assert!(0.0 <= low && low <= found.success_probability, "{i}: {found:?}");
@@ -104,5 +105,5 @@ fn forged_abilities_are_rejected_or_harmless() {
             assert!(model.reasons(row).iter().all(|r| r.contribution.is_finite()), "{i}");
         }
     }
-    assert!(opened > 400, "{opened}: the forgeries are too crude to prove anything");
+    assert!(opened > 400, "{opened}: too few forgeries open to test anything");
 }

@@ -1,4 +1,4 @@
-//! The crate's own models with trees grown by LightGBM.
+//! Models of this crate on trees grown by LightGBM.
 #![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
 
 mod common;

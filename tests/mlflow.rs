@@ -1,4 +1,4 @@
-//! Runs and models in a real MLflow server, once, whatever fails on the way.
+//! Runs and models in a real MLflow server, exactly once under failures.
 #![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
 
 mod common;
@@ -27,7 +27,7 @@ fn url() -> Option<String> {
     url
 }
 
-/// An experiment and a prefix that no other test uses.
+/// Returns options with an experiment and a prefix that no other test uses.
 fn options() -> MlflowOptions {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let mut options = MlflowOptions::default();
@@ -68,17 +68,17 @@ impl Host {
     }
 }
 
-/// Asks the server without the crate.
+/// Queries the server without the crate.
 fn ask(url: &str, path: &str, body: Option<Value>) -> Value {
     let agent = ureq::Agent::new_with_defaults();
     let url = format!("{url}/api/2.0/{path}");
-    let mut answer = match body {
+    let mut response = match body {
         Some(body) => {
             agent.post(&url).header("Content-Type", "application/json").send(body.to_string()).unwrap()
         }
         None => agent.get(&url).call().unwrap(),
     };
-    let bytes = answer.body_mut().read_to_vec().unwrap();
+    let bytes = response.body_mut().read_to_vec().unwrap();
     serde_json::from_slice(&bytes).unwrap()
 }
 
@@ -95,7 +95,7 @@ fn versions(url: &str, options: &MlflowOptions) -> Vec<Value> {
     found["model_versions"].as_array().cloned().unwrap_or_default()
 }
 
-/// The crate's number of the version that has the alias.
+/// Returns the crate's number of the version that has the alias.
 fn champion(url: &str, options: &MlflowOptions) -> String {
     let path = format!("mlflow/registered-models/alias?name={}success&alias=champion", options.prefix);
     let found = ask(url, &path, None);
@@ -113,7 +113,7 @@ fn a_version_is_sent_completely_and_once() {
     let (host, options) = (Host::new(), options());
     let mlflow = Mlflow::new(&url, options.clone()).unwrap();
     let first = host.train(Some(&mlflow));
-    assert_eq!(runs(&url, &options).len(), 1, "a tracker is told at once");
+    assert_eq!(runs(&url, &options).len(), 1, "a run is sent at once");
     assert_eq!(host.mirror(&mlflow).unwrap(), [1]);
     assert_eq!(champion(&url, &options), "1");
     host.train(None);
@@ -124,7 +124,7 @@ fn a_version_is_sent_completely_and_once() {
     block_on(host.registry.roll_back("success")).unwrap();
     host.mirror(&mlflow).unwrap();
     assert_eq!(champion(&url, &options), "1");
-    // Without the note of what was sent it is looked for.
+    // Without the record of sent versions the server is searched.
     block_on(host.store.put_checkpoint("mlflow-success", None)).unwrap();
     assert_eq!(host.mirror(&mlflow).unwrap(), [1, 2]);
     let (runs, versions) = (runs(&url, &options), versions(&url, &options));
@@ -198,7 +198,7 @@ fn training_continues_while_the_server_is_down_and_runs_arrive_later() {
     assert_eq!((runs(&url, &options).len(), champion(&url, &options)), (2, "2".to_owned()));
 }
 
-/// Also where an answer is lost after the server has done what it was asked.
+/// Also where the response is lost after the server has processed the request.
 #[test]
 fn a_connection_cut_anywhere_duplicates_nothing() {
     let Some(url) = url() else { return };
@@ -208,7 +208,7 @@ fn a_connection_cut_anywhere_duplicates_nothing() {
     let proxy = Proxy::to(server.parse().unwrap());
     let mut failures = 0;
     for cut in 0..40 {
-        // Nothing is there yet, neither there nor in the note.
+        // Nothing is sent yet, neither on the server nor in the record.
         let options = options();
         block_on(host.store.put_checkpoint("mlflow-success", None)).unwrap();
         let mlflow = Mlflow::new(&format!("http://127.0.0.1:{}", proxy.port), options.clone()).unwrap();
@@ -223,7 +223,7 @@ fn a_connection_cut_anywhere_duplicates_nothing() {
         assert_eq!((runs(&url, &options).len(), versions(&url, &options).len()), (1, 1), "cut {cut}");
         assert_eq!(champion(&url, &options), "1");
     }
-    assert!(failures > 0, "nothing that is done once was cut off from its answer");
+    assert!(failures > 0, "no cut fell between a request and its response");
     println!("40 cuts, {failures} of which ended a mirroring");
 }
 

@@ -34,13 +34,13 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::LazyLock;
 
-/// A promoted model, and what it says of rows.
+/// A promoted model, and its predictions for rows.
 struct Case {
     model: &'static str,
-    /// One of several of the same name.
+    /// World of the model, where several have one name.
     world: &'static str,
     registry: MemoryRegistry,
-    /// What the model must have, lest the test pass it by.
+    /// Components that the model must have, so that the test covers them.
     parts: &'static [&'static str],
     expected: Vec<Vec<f64>>,
 }
@@ -49,7 +49,7 @@ struct Cases {
     /// Rows by their world, as Python reads them.
     rows: BTreeMap<&'static str, Vec<Value>>,
     models: Vec<Case>,
-    /// When all this is known.
+    /// Time at which all this is known.
     now: DateTime<Utc>,
 }
 
@@ -82,8 +82,8 @@ static CASES: LazyLock<Cases> = LazyLock::new(|| {
     Cases { rows: rows.into(), models: cases, now }
 });
 
-/// Six simulated weeks, and rows of every kind: tasks tried before and new ones, with their code and without,
-/// of categories never heard of, with things missing, without any past.
+/// Simulates six weeks, and rows of every kind: seen and new tasks, with and without code, with unknown categories,
+/// with missing values, without history.
 fn simulated() -> (DatasetBuilder, Vec<FeatureRow>, DateTime<Utc>) {
     let mut options = SimulatorOptions::default();
     (options.days, options.per_day) = (42, 20.0);
@@ -124,7 +124,7 @@ fn simulated() -> (DatasetBuilder, Vec<FeatureRow>, DateTime<Utc>) {
     (builder, rows, now)
 }
 
-/// A world in which agents share tasks, and rows of new tasks: of known agents, with an LLM that is new to
+/// Creates a world in which agents share tasks, and rows of new tasks: of known agents, with an LLM that is new to
 /// them, and of unknown agents.
 fn with_abilities() -> (Dataset, Vec<FeatureRow>) {
     let records = abilities::records();
@@ -150,11 +150,11 @@ fn with_abilities() -> (Dataset, Vec<FeatureRow>) {
 fn success(world: &'static str, data: &Dataset, rows: &[FeatureRow], parts: &'static [&'static str]) -> Case {
     let registry = promoted(&SuccessTrainer::default(), data);
     let model: SuccessModel = in_production(&SuccessTrainer::default(), &registry);
-    let answer = |row| {
+    let prediction = |row| {
         let found = model.predict(row);
         vec![found.success_probability, found.interval.0, found.interval.1]
     };
-    Case { model: "success", world, registry, parts, expected: rows.iter().map(answer).collect() }
+    Case { model: "success", world, registry, parts, expected: rows.iter().map(prediction).collect() }
 }
 
 fn number<Q: RegressionTarget, T: Trainer<Model = RegressionModel<Q>>>(
@@ -165,7 +165,7 @@ fn number<Q: RegressionTarget, T: Trainer<Model = RegressionModel<Q>>>(
 ) -> Case {
     let registry = promoted(trainer, data);
     let fitted = in_production(trainer, &registry);
-    let answer = |row| {
+    let prediction = |row| {
         let Estimate { value, interval_80, interval_90, .. } = fitted.predict(row);
         vec![value, interval_80.0, interval_80.1, interval_90.0, interval_90.1]
     };
@@ -174,7 +174,7 @@ fn number<Q: RegressionTarget, T: Trainer<Model = RegressionModel<Q>>>(
         world: "simulated",
         registry,
         parts,
-        expected: rows.iter().map(answer).collect(),
+        expected: rows.iter().map(prediction).collect(),
     }
 }
 
@@ -217,7 +217,7 @@ fn artefact(registry: &MemoryRegistry, name: &str) -> (ModelVersion, Vec<u8>) {
     (version, bytes)
 }
 
-/// What the margins of every file of trees are, by the crate's own reading of that file.
+/// Returns the margins of every file of trees, by the crate's own reader.
 fn trees(case: &Case, folder: &Path) -> Vec<Value> {
     let spec: Value = serde_json::from_slice(&fs::read(folder.join("data/model.json")).unwrap()).unwrap();
     let mut found = Vec::new();
@@ -257,7 +257,7 @@ fn each_trees(spec: &Value, found: &mut impl FnMut(&str, Vec<String>)) {
     }
 }
 
-/// Every way of calibrating, also those that the models above have not chosen.
+/// Returns every kind of calibration, also those that the models above do not use.
 fn calibrations() -> Vec<Value> {
     let margins: Vec<_> = (-60..60).map(|i| f64::from(i) / 10.0).collect();
     let labels: Vec<_> = (-60..60).map(|i: i32| i + 23 * (i % 3) > 4).collect();
@@ -282,7 +282,7 @@ fn python() -> Option<String> {
     python
 }
 
-/// Has Python compare the cases at these places.
+/// Compares the cases at these URIs in Python.
 fn compare(python: &str, folder: &Path, uris: &[String], trees: &[Value], server: Option<&str>) {
     for (world, rows) in &CASES.rows {
         let lines: String = rows.iter().map(|row| format!("{row}\n")).collect();

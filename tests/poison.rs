@@ -1,4 +1,4 @@
-//! Feedback turned round by one person or one agent: how much a model suffers, and whether it is told.
+//! Label noise: feedback flipped by one user or for one agent, its cost in AUC, and whether it is reported.
 #![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
 
 use devmatrix_ml::clock::ManualClock;
@@ -15,30 +15,30 @@ use devmatrix_ml::training::{Gate, Training, TrainingOptions, TrainingReport};
 use futures_executor::block_on;
 use std::collections::HashMap;
 
-/// Share of all feedback that is turned round.
+/// Share of all feedback that is flipped.
 const POISON: f64 = 0.10;
 
-/// Generations of a world with their true odds.
+/// Generations of a world with their true probabilities.
 struct World {
     events: Vec<GenerationEvent>,
-    odds: HashMap<EventId, f64>,
+    probabilities: HashMap<EventId, f64>,
 }
 
 fn world(seed: u64) -> World {
     let mut options = SimulatorOptions::default();
     (options.days, options.per_day, options.users, options.seed) = (70, 60.0, 10, seed);
     (options.drift_day, options.new_model_day) = (None, None);
-    let mut odds = HashMap::new();
+    let mut probabilities = HashMap::new();
     let events = Simulator::new(options)
         .unwrap()
         .map(|generation| {
             let truth = generation.probability;
             let event = generation.into_event();
-            odds.insert(event.event_id.clone(), truth);
+            probabilities.insert(event.event_id.clone(), truth);
             event
         })
         .collect();
-    World { events, odds }
+    World { events, probabilities }
 }
 
 fn name_of(event: &GenerationEvent, kind: SourceKind) -> Option<String> {
@@ -49,8 +49,7 @@ fn name_of(event: &GenerationEvent, kind: SourceKind) -> Option<String> {
     }
 }
 
-/// Turns approvals into rejections and the other way round, for the source with the most feedback, until
-/// a tenth of all is turned.
+/// Swaps approvals and rejections of the source with the most feedback, until a tenth of all feedback is flipped.
 fn poison(events: &mut [GenerationEvent], kind: SourceKind) -> Source {
     let mut counts = HashMap::<String, usize>::new();
     for event in events.iter().filter(|e| !e.feedback.is_empty()) {
@@ -83,22 +82,22 @@ fn records(events: &[GenerationEvent]) -> Vec<Record> {
     records
 }
 
-/// How well a model orders generations by their truth: all, and those of other sources.
-struct Order {
+/// Expected AUC of a model: on all generations, and on those of other sources.
+struct Auc {
     all: f64,
     others: f64,
 }
 
-/// Trains on the first four fifths as they are told, and says how well the rest is ordered.
-fn trained(world: &World, told: &[GenerationEvent], source: &Source) -> (TrainingReport, Order) {
-    let cut = told.len() * 4 / 5;
-    let learned = records(&told[..cut]);
-    let clock = ManualClock::at(learned.last().unwrap().known_at());
+/// Trains on the first four fifths of `events`, and scores on the rest.
+fn trained(world: &World, events: &[GenerationEvent], source: &Source) -> (TrainingReport, Auc) {
+    let cut = events.len() * 4 / 5;
+    let train = records(&events[..cut]);
+    let clock = ManualClock::at(train.last().unwrap().known_at());
     let (store, registry) = (MemoryStore::new(), MemoryRegistry::new());
     let engineer = FeatureEngineer::default();
     let mut builder = DatasetBuilder::new(engineer.clone());
-    records(told).iter().for_each(|record| builder.apply(record));
-    block_on(store.append(learned)).unwrap();
+    records(events).iter().for_each(|record| builder.apply(record));
+    block_on(store.append(train)).unwrap();
     let mut options = TrainingOptions::default();
     options.gate = Gate::relative();
     let training = Training::new(&store, &registry, &engineer, &clock).with_options(options);
@@ -112,36 +111,36 @@ fn trained(world: &World, told: &[GenerationEvent], source: &Source) -> (Trainin
     let own = |e: &&Example| {
         e.about.user.as_deref() == Some(&source.name) || e.about.agent.as_deref() == Some(&source.name)
     };
-    let order = |examples: &mut dyn Iterator<Item = &Example>| ordered(world, &model, examples);
-    let all = order(&mut later());
-    (report, Order { all, others: order(&mut later().filter(|e| !own(e))) })
+    let auc = |examples: &mut dyn Iterator<Item = &Example>| expected_auc(world, &model, examples);
+    let all = auc(&mut later());
+    (report, Auc { all, others: auc(&mut later().filter(|e| !own(e))) })
 }
 
-/// The area under the ROC curve where every generation counts as a success by its odds.
-fn ordered(world: &World, model: &SuccessModel, examples: &mut dyn Iterator<Item = &Example>) -> f64 {
+/// Returns the AUC with outcomes drawn from the true probabilities.
+fn expected_auc(world: &World, model: &SuccessModel, examples: &mut dyn Iterator<Item = &Example>) -> f64 {
     let (mut points, mut outcomes, mut state) = (Vec::new(), Vec::new(), 1_u64);
     for example in examples {
         let point = model.point(&example.features);
         for _ in 0..20 {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            let luck = (state >> 11) as f64 / (1_u64 << 53) as f64;
+            let uniform = (state >> 11) as f64 / (1_u64 << 53) as f64;
             points.push(point);
-            outcomes.push(luck < world.odds[&example.event_id]);
+            outcomes.push(uniform < world.probabilities[&example.event_id]);
         }
     }
     roc_auc(&points, &outcomes).unwrap()
 }
 
-/// What it costs on the mean of four worlds: on all generations, and on those of other sources. The
-/// source is named in each, and nobody where nothing was turned round.
-fn cost(kind: SourceKind) -> Order {
-    let mut cost = Order { all: 0.0, others: 0.0 };
+/// Returns the mean loss of AUC in four worlds. Asserts that the source is reported in each, and nobody without
+/// flipped feedback.
+fn cost(kind: SourceKind) -> Auc {
+    let mut cost = Auc { all: 0.0, others: 0.0 };
     for seed in 1..=4 {
         let world = world(seed);
-        let mut told = world.events.clone();
-        let source = poison(&mut told, kind);
+        let mut events = world.events.clone();
+        let source = poison(&mut events, kind);
         let (clean, before) = trained(&world, &world.events, &source);
-        let (poisoned, after) = trained(&world, &told, &source);
+        let (poisoned, after) = trained(&world, &events, &source);
         println!(
             "{source}: AUC {:.4} -> {:.4}, of others {:.4} -> {:.4}; {}",
             before.all,
@@ -165,20 +164,20 @@ fn flipped_feedback_of_one_user_costs_little_auc_and_is_reported() {
     assert!(cost.all <= 0.01 && cost.others <= 0.01);
 }
 
-/// An agent's own outcomes are what its feedback says: a third of it turned round, they are predicted as
-/// they were told. Others must not suffer.
+/// An agent's outcomes are defined by its feedback: with a third of it flipped, the model predicts the flipped
+/// labels. Other agents must not be affected.
 #[test]
 fn flipped_feedback_of_one_agent_costs_others_little_auc_and_is_reported() {
     assert!(cost(SourceKind::Agent).others <= 0.01);
 }
 
-/// What is stored of a suspect outlives the person's erasure, so it has no name.
+/// The stored report outlives the user's erasure, so it has no name.
 #[test]
 fn the_name_of_an_anomalous_labeler_is_reported_but_not_stored() {
     let world = world(1);
-    let mut told = world.events.clone();
-    let source = poison(&mut told, SourceKind::User);
-    let (report, _) = trained(&world, &told, &source);
+    let mut events = world.events.clone();
+    let source = poison(&mut events, SourceKind::User);
+    let (report, _) = trained(&world, &events, &source);
     assert_eq!(report.record.evaluation.anomalous_labelers[0].source, source);
     assert!(!report.version.report.to_string().contains(&source.name));
 }

@@ -92,7 +92,7 @@ async fn damage_is_found_and_named() {
     store.put_checkpoint("history", Some(vec![1, 2, 3])).await.unwrap();
     sql(&url, &format!("UPDATE {schema}.ml_checkpoints SET bytes = '\\x010204'")).await;
     assert_eq!(store.checkpoint("history").await.unwrap_err().kind(), ErrorKind::Corrupt);
-    // Written over, it is whole again.
+    // Overwritten, it is intact again.
     store.put_checkpoint("history", Some(vec![9])).await.unwrap();
     assert_eq!(store.checkpoint("history").await.unwrap(), Some(vec![9]));
 

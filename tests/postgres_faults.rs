@@ -1,4 +1,4 @@
-//! What becomes of records and models when the server, or the way there, fails.
+//! Records and models when the server or the connection fails.
 #![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
 
 mod common;
@@ -19,7 +19,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// A real server behind a way that fails on demand.
+/// A real server behind a proxy that fails on demand.
 struct Behind {
     url: String,
     proxy: Proxy,
@@ -43,7 +43,7 @@ impl Behind {
         PostgresStore::new(&self.database)
     }
 
-    /// What is stored, seen by another way.
+    /// Returns the stored records, read without the proxy.
     async fn stored(&self) -> Vec<Record> {
         let store = PostgresStore::new(&Postgres::connect(&self.url, self.options.clone()).await.unwrap());
         store.scan(ScanOrder::Known, None, usize::MAX).await.unwrap().records
@@ -62,8 +62,8 @@ fn records(batch: usize, count: usize) -> Vec<Record> {
 #[tokio::test]
 async fn a_connection_cut_anywhere_in_a_batch_neither_loses_nor_duplicates() {
     let Some(behind) = Behind::new(|_| ()).await else { return };
-    let (store, mut unsaid) = (behind.store(), 0);
-    // On the way there anywhere, on the way back so closely that the answer to a commit is among it.
+    let (store, mut unacknowledged) = (behind.store(), 0);
+    // Requests are cut anywhere, responses so densely that the response to a commit is among them.
     let there = (0..60).map(|cut| (cut * 7_919) % 40_000);
     let back = (300..2_400).step_by(12);
     let cuts: Vec<(i64, bool)> = there.map(|at| (at, false)).chain(back.map(|at| (at, true))).collect();
@@ -73,16 +73,16 @@ async fn a_connection_cut_anywhere_in_a_batch_neither_loses_nor_duplicates() {
         } else {
             behind.proxy.cut_after(*at);
         }
-        let answers = store.append(records(batch, 40)).await.unwrap();
+        let appended = store.append(records(batch, 40)).await.unwrap();
         // All or none were written before the cut.
-        assert!(answers.iter().all(|a| a == &answers[0]), "{answers:?}");
-        unsaid += usize::from(answers[0] == Appended::Duplicate);
+        assert!(appended.iter().all(|a| a == &appended[0]), "{appended:?}");
+        unacknowledged += usize::from(appended[0] == Appended::Duplicate);
     }
     behind.proxy.mend();
     let stored: BTreeSet<_> = behind.stored().await.iter().map(|r| r.event_id().to_string()).collect();
     assert_eq!(stored.len(), cuts.len() * 40);
-    assert!(unsaid > 0, "no commit was cut off from its answer");
-    println!("{} cuts: {unsaid} batches were written but not acknowledged before", cuts.len());
+    assert!(unacknowledged > 0, "no cut fell between a commit and its response");
+    println!("{} cuts: {unacknowledged} batches were written but not acknowledged before", cuts.len());
 }
 
 #[tokio::test]
@@ -155,7 +155,7 @@ async fn a_statement_timeout_writes_nothing() {
     client.batch_execute(&hold).await.unwrap();
     let error = store.append(records(0, 3)).await.unwrap_err();
     assert!(error.to_string().contains("longer than statement_timeout"), "{error}");
-    // Reading goes on meanwhile.
+    // Reads still work.
     assert_eq!(store.scan(ScanOrder::Known, None, 10).await.unwrap().records.len(), 0);
     client.batch_execute("ROLLBACK").await.unwrap();
     assert_eq!(store.append(records(0, 3)).await.unwrap(), vec![Appended::New; 3]);
@@ -175,7 +175,7 @@ async fn a_read_only_server_serves_reads_and_rejects_writes() {
     assert_eq!(store.scan(ScanOrder::Known, None, 10).await.unwrap().records.len(), 3);
 }
 
-/// The server's own error for a full disk, raised in the middle of a batch.
+/// Raises the server's error for a full disk in the middle of a batch.
 #[tokio::test]
 async fn a_full_disk_rolls_back_the_whole_batch() {
     let Some(url) = url() else { return };
@@ -197,7 +197,7 @@ async fn a_full_disk_rolls_back_the_whole_batch() {
     assert_eq!(store.append(records(0, 50)).await.unwrap(), vec![Appended::New; 50]);
 }
 
-/// Registering twice would be another version: where it is not known whether it was done, that is said.
+/// Registering twice would create another version: an unknown outcome is reported as such.
 #[tokio::test]
 async fn a_connection_cut_while_registering_leaves_complete_versions_or_none() {
     let Some(behind) = Behind::new(|_| ()).await else { return };
@@ -224,7 +224,7 @@ async fn a_connection_cut_while_registering_leaves_complete_versions_or_none() {
     for version in &versions {
         assert_eq!(registry.artefact("m", version.version).await.unwrap(), vec![7; 10_000]);
     }
-    assert!(unknown > 0, "no commit was cut off from its answer");
+    assert!(unknown > 0, "no cut fell between a commit and its response");
     println!("{done} registered, {unknown} of unknown outcome, {} there", versions.len());
 }
 
@@ -280,7 +280,7 @@ async fn a_dropped_future_leaves_complete_batches() {
     }
     store.append(records(99, 1)).await.unwrap();
     let stored = store.scan(ScanOrder::Arrival, None, usize::MAX).await.unwrap().records.len();
-    assert_eq!(stored % 100, 1, "half a batch");
+    assert_eq!(stored % 100, 1, "a partial batch");
     // A store dropped within a runtime does not bring it down.
     drop(store);
 }

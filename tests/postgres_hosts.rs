@@ -31,7 +31,7 @@ use std::time::Duration;
 const SCHEMA: &str = "DEVMATRIX_TEST_SCHEMA";
 const KILLS: u64 = 50;
 
-/// The world that the hosts live through, and the time after it.
+/// Simulates the facts of all hosts; the clock stands after them.
 fn world() -> (Vec<Record>, ManualClock) {
     let (memory, clock) = store_of(20, 40.0, 5);
     (block_on(memory.scan(ScanOrder::Known, None, usize::MAX)).unwrap().records, clock)
@@ -43,16 +43,16 @@ fn connect(schema: String) -> Postgres {
     block_on(Postgres::connect(&url().unwrap(), options)).unwrap()
 }
 
-/// The database that a child was given; none where the test is not run as a child.
+/// Connects to the database of the parent; `None` where the test is not run as a child.
 fn given() -> Option<Postgres> {
     std::env::var(SCHEMA).ok().map(connect)
 }
 
-/// Records from `from` on in batches; what others wrote meanwhile is there already.
+/// Appends `records` in batches; facts that others wrote meanwhile are duplicates.
 fn record(store: &PostgresStore, records: &[Record], batch: usize) {
     for records in records.chunks(batch) {
-        let answers = block_on(store.append(records.to_vec())).unwrap();
-        assert!(answers.iter().all(|a| matches!(a, Appended::New | Appended::Duplicate)), "{answers:?}");
+        let appended = block_on(store.append(records.to_vec())).unwrap();
+        assert!(appended.iter().all(|a| matches!(a, Appended::New | Appended::Duplicate)), "{appended:?}");
     }
 }
 
@@ -85,8 +85,8 @@ fn child_predicts_until_killed() {
         block_on(store.news(Duration::from_millis(20)));
         block_on(history.catch_up(&store)).unwrap();
         block_on(service.reload(&registry)).unwrap();
-        let said = service.predict_success(task).unwrap();
-        assert!((0.0..=1.0).contains(&said.success_probability));
+        let prediction = service.predict_success(task).unwrap();
+        assert!((0.0..=1.0).contains(&prediction.success_probability));
         block_on(history.checkpoint(&store)).unwrap();
     }
 }
@@ -147,8 +147,8 @@ fn child(name: &str, schema: &str) -> Child {
     command.stdout(Stdio::null()).spawn().unwrap()
 }
 
-/// Whether it is still at work; one that failed is a failure here.
-fn goes_on(child: &mut Child) -> bool {
+/// Returns whether the child still runs; asserts that it did not fail.
+fn is_running(child: &mut Child) -> bool {
     child.try_wait().unwrap().inspect(|end| assert!(end.success(), "a host failed: {end}")).is_none()
 }
 
@@ -161,21 +161,21 @@ fn killed_hosts_leave_the_state_of_a_single_host() {
     for kill in 0..KILLS {
         thread::sleep(Duration::from_millis(30 + kill * 7_919 % 170));
         for child in &mut children {
-            goes_on(child);
+            is_running(child);
         }
         let victim = (kill * 7 % 4) as usize;
-        // One that has ended begins again too: what it says twice is kept once.
+        // A child that has ended restarts too: repeated facts are stored once.
         let _ = children[victim].kill();
         children[victim].wait().unwrap();
         children[victim] = child(CHILDREN[victim], &schema);
     }
     let [first, last, predicts, trains] = &mut children;
-    while goes_on(first) | goes_on(last) {
+    while is_running(first) | is_running(last) {
         thread::sleep(Duration::from_millis(20));
     }
     thread::sleep(Duration::from_millis(500));
     for endless in [predicts, trains] {
-        assert!(goes_on(endless));
+        assert!(is_running(endless));
         endless.kill().unwrap();
         endless.wait().unwrap();
     }
@@ -196,7 +196,7 @@ fn assert_equal_to_a_single_host(database: &Postgres) {
     };
     assert_eq!(rows(&store).fingerprint(), rows(&serial).fingerprint());
 
-    // Whoever was killed, the models are whole and one serves.
+    // The models are intact and one serves, whichever host was killed.
     let versions = block_on(registry.versions("success")).unwrap();
     assert!(versions.iter().map(|v| v.version).eq(1..=versions.len() as u64));
     let serving = block_on(registry.production("success")).unwrap().unwrap();
@@ -209,7 +209,7 @@ fn assert_equal_to_a_single_host(database: &Postgres) {
         serving.version
     );
 
-    // A host that starts from a checkpoint, one that reads everything, and one that was there alone.
+    // A host that starts from a checkpoint, one that reads everything, and a single host.
     let from_checkpoint = Arc::new(block_on(SharedHistory::open(&store)).unwrap());
     let from_all = Arc::new(SharedHistory::new());
     block_on(from_all.catch_up(&store)).unwrap();
@@ -220,9 +220,9 @@ fn assert_equal_to_a_single_host(database: &Postgres) {
         service
     });
     for task in tasks(&records).iter().step_by(50) {
-        let said = hosts.each_ref().map(|host| host.predict_success(task).unwrap());
-        assert_eq!(said[0], said[1]);
-        assert_eq!(said[0], said[2]);
+        let predictions = hosts.each_ref().map(|host| host.predict_success(task).unwrap());
+        assert_eq!(predictions[0], predictions[1]);
+        assert_eq!(predictions[0], predictions[2]);
     }
     let ids: Vec<EventId> = records.iter().map(|r| r.event_id().clone()).collect();
     assert_eq!(block_on(store.get(&ids)).unwrap(), block_on(serial.get(&ids)).unwrap());

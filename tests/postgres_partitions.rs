@@ -1,4 +1,4 @@
-//! Facts in a partition a month of a real PostgreSQL.
+//! Monthly partitions of facts on a real PostgreSQL.
 #![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
 
 mod common;
@@ -40,7 +40,7 @@ async fn monthly_partitions_hold_the_same_facts_as_one_table() {
     let months = partitions(&url, &partitioned).await;
     assert!((4..=5).contains(&months), "{months}");
     assert_eq!(partitions(&url, &single).await, 0);
-    // A host that does not ask for partitions uses those that are there.
+    // A host without the option uses existing partitions.
     let mut plain = partitioned.clone();
     plain.monthly_partitions = false;
     let store = open(&url, &plain).await;
@@ -55,7 +55,7 @@ async fn a_duplicate_known_in_another_month_is_not_a_second_fact() {
     let [march, april] = ["2025-03-31T23:59:59.999999Z", "2025-04-01T00:00:00Z"];
     let first = [started("e", march), completed("e", april)];
     assert_eq!(store.append(first.to_vec()).await.unwrap(), vec![Appended::New; 2]);
-    // A fact's moment is not what makes it another: so it is in every store.
+    // The time is not part of a fact's key, as in every store.
     let late = store.append(vec![started("e", april), completed("e", march)]).await.unwrap();
     assert_eq!(late, vec![Appended::Duplicate; 2]);
     let mut other = task("another");
@@ -119,7 +119,7 @@ async fn an_archived_month_is_invisible_and_its_facts_are_not_accepted_again() {
     sql(&url, &format!("ALTER TABLE {schema}.ml_generation_events DETACH PARTITION {schema}.{month}")).await;
     assert_eq!(facts(&store, ScanOrder::Known).await.len(), 1);
     assert_eq!(facts(&store, ScanOrder::Arrival).await.len(), 1);
-    // While the table stands there under its name, nothing new of that month can be kept.
+    // While the detached table has the partition's name, no new facts of that month can be stored.
     let error = store.append(vec![started("g", "2025-03-11T00:00:00Z")]).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Incompatible);
     assert!(error.to_string().contains(month), "{error}");

@@ -1,4 +1,4 @@
-//! TLS to a real PostgreSQL: trusted, or an error, but never clear text.
+//! TLS to a real PostgreSQL: a trusted connection or an error, never clear text.
 #![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
 
 mod common;
@@ -18,7 +18,7 @@ fn trusting(roots: TlsRoots) -> PostgresOptions {
     options
 }
 
-/// The server by the name in its certificate, and the file that trusts it.
+/// Returns the server by the name in its certificate, and the trusted roots.
 fn server() -> Option<(String, TlsRoots)> {
     let Ok(authority) = std::env::var("DEVMATRIX_TEST_POSTGRES_CA") else {
         eprintln!("skipped: DEVMATRIX_TEST_POSTGRES_CA names no file");
@@ -39,14 +39,14 @@ async fn a_trusted_server_is_reached_over_tls() {
     assert_eq!(store.checkpoint("plaintext-canary").await.unwrap().unwrap(), b"plaintext-canary");
     store.news(Duration::from_secs(5)).await;
     let carried = proxy.carried();
-    assert!(carried.len() > 2_000, "nothing went that way");
+    assert!(carried.len() > 2_000, "the proxy forwarded nothing");
     assert!(!carried.windows(16).any(|bytes| bytes == b"plaintext-canary"), "it was sent in clear text");
 }
 
 #[tokio::test]
 async fn an_untrusted_server_is_rejected() {
     let Some((url, roots)) = server() else { return };
-    // Signed by nobody whom the system trusts; by the right one, but for another name.
+    // Signed by an authority that the system does not trust; by the right one, but for another name.
     let another_name = url.replacen("localhost", "127.0.0.1", 1);
     for (url, roots) in [(url, TlsRoots::System), (another_name, roots)] {
         let error = Postgres::connect(&url, trusting(roots)).await.unwrap_err();
@@ -77,14 +77,14 @@ async fn a_file_without_certificates_is_rejected() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ca.pem");
     let missing = TlsRoots::File(path.clone());
-    let refused = |roots: TlsRoots| async {
+    let rejection = |roots: TlsRoots| async {
         Postgres::connect("postgres://u:hunter2@localhost/d", trusting(roots)).await.unwrap_err()
     };
-    let error = refused(missing.clone()).await;
+    let error = rejection(missing.clone()).await;
     assert!(error.kind() == ErrorKind::InvalidInput && error.to_string().contains("ca.pem"), "{error}");
     for text in ["", "hello", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
         std::fs::write(&path, text).unwrap();
-        let error = refused(missing.clone()).await;
+        let error = rejection(missing.clone()).await;
         assert_eq!(error.kind(), ErrorKind::InvalidInput, "{text}: {error}");
     }
 }

@@ -1,4 +1,4 @@
-//! Whatever the task: an answer that is a probability, explains itself and repeats itself.
+//! Any task gets a valid probability, with an explanation, deterministically.
 #![allow(clippy::unwrap_used, clippy::type_complexity, clippy::single_match_else)] // helpers of tests may fail by unwrapping
 
 mod common;
@@ -28,7 +28,7 @@ use std::sync::{Arc, LazyLock};
 struct World {
     builder: DatasetBuilder,
     now: DateTime<Utc>,
-    /// With both parts, and with one.
+    /// Models with both components, and with one.
     models: [SuccessModel; 2],
 }
 
@@ -41,7 +41,7 @@ static WORLD: LazyLock<World> = LazyLock::new(|| {
     World { models: [small::model(&data), plain], builder, now }
 });
 
-/// Checks all that is promised of an answer.
+/// Checks the invariants of a prediction.
 fn sound(model: &SuccessModel, row: &FeatureRow) -> Result<(), TestCaseError> {
     let found = model.predict(row);
     let (p, (low, high)) = (found.success_probability, found.interval);
@@ -54,11 +54,11 @@ fn sound(model: &SuccessModel, row: &FeatureRow) -> Result<(), TestCaseError> {
     prop_assert!((sum - model.margin(row)).abs() < 1e-4, "{sum} against {}", model.margin(row));
     for reason in model.reasons(row) {
         prop_assert!(reason.contribution.is_finite() && !reason.text.contains("NaN"), "{reason:?}");
-        let Some(place) = index_of(&reason.feature) else {
+        let Some(index) = index_of(&reason.feature) else {
             prop_assert_eq!(&reason.feature, "task_description");
             continue;
         };
-        prop_assert!(!row.values[place].is_nan(), "{reason:?} names what is missing");
+        prop_assert!(!row.values[index].is_nan(), "{reason:?} names a missing feature");
     }
     prop_assert_eq!(&model.predict(row), &found);
     Ok(())
@@ -71,7 +71,7 @@ proptest! {
     fn every_task_has_a_sound_prediction(task in anything::context(), known in any::<bool>()) {
         let mut task = task;
         if known {
-            // A task, an agent and a project with a past.
+            // A task, an agent and a project with a history.
             task.task_id = devmatrix_ml::event::TaskId::new("TASK-3").unwrap();
             task.agent_type = Some("backend".into());
             task.project_id = Some(devmatrix_ml::event::ProjectId::new("project-1").unwrap());
@@ -139,13 +139,13 @@ fn hostile_texts_are_predicted_soundly_in_linear_time() {
         quickest.fold(f64::INFINITY, f64::min)
     };
     for unit in ["- ", "must s", "1. ", "https://", "s", "ai-", "```", "ñ"] {
-        // Sixteen times as long, and all of it within what is read.
+        // Sixteen times as long, within the limit of what is read.
         let ratio = seconds(unit, 64_000 / unit.len()) / seconds(unit, 4_000 / unit.len());
         assert!(ratio < 80.0, "{unit:?}: {ratio} times as long");
     }
 }
 
-/// A row is the host's to change: what does not fit counts as missing.
+/// A host may change a row: values that do not fit count as missing.
 #[test]
 fn rows_that_do_not_fit_are_predicted_soundly() {
     let (row, _) = WORLD.builder.look(&task("t"), WORLD.now);
@@ -238,7 +238,7 @@ fn numbers_out_of_range_are_rejected_everywhere_by_field() {
         }
         assert!(
             store.scan(ScanOrder::Arrival, None, 10).await.unwrap().records.is_empty(),
-            "nothing was kept"
+            "nothing was stored"
         );
     });
 }
@@ -310,7 +310,7 @@ fn learners_reject_invalid_training_sets() {
     let target =
         LinearTarget { labels: &[1.0], weights: &[1.0], offsets: &[0.0], loss: LinearLoss::Logistic };
     assert!(Linear::fit(&params, &[row], target, 4).is_err());
-    let text = SparseText::read("words that nobody has learnt").1;
+    let text = SparseText::read("words that nobody has learned").1;
     let (mut indices, mut values) = (vec![1], vec![1.0]);
     Tfidf::default().transform(&text, &mut indices, &mut values);
     assert!(indices.is_empty() && values.is_empty());

@@ -1,4 +1,4 @@
-//! The reference pages agree with the code: every field of an event, every feature. `DEVMATRIX_WRITE_DOCS=1` writes the pages anew.
+//! The reference pages agree with the code: every field of an event, every feature. `DEVMATRIX_WRITE_DOCS=1` rewrites the pages.
 
 use devmatrix_ml::event::GenerationEvent;
 use devmatrix_ml::experimentation::ab_tests::AnalysisOptions;
@@ -23,7 +23,7 @@ fn properties(schema: &Value) -> &Map<String, Value> {
     schema["properties"].as_object().unwrap()
 }
 
-/// A value that the schema allows.
+/// Returns a value that the schema allows.
 fn example(of: &Value) -> Value {
     if let Some(example) = of["examples"].get(0).or_else(|| of["enum"].get(0)) {
         return example.clone();

@@ -1,5 +1,4 @@
-//! The registries of this crate, by the suite that every registry must pass; then what only a
-//! folder can do wrong.
+//! The registries of this crate against the conformance suite; then faults of a folder.
 #![cfg(feature = "testing")]
 // In a test to unwrap is to assert.
 #![allow(clippy::unwrap_used)]
@@ -127,7 +126,7 @@ fn of_concurrent_promotions_by_threads_one_wins() {
         let won: Vec<u64> = std::thread::scope(|scope| {
             let run = |number| {
                 let (shared, barrier) = (&shared, &barrier);
-                // Half of them through a handle of their own, as another process would.
+                // Half of them through their own handle, as another process would.
                 let own = DiskRegistry::open(folder.path()).unwrap();
                 scope.spawn(move || {
                     let registry = if number % 2 == 0 { shared } else { &own };

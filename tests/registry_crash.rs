@@ -1,5 +1,4 @@
-//! What becomes of a registry in a folder when processes are killed, race each other, fill the
-//! disk, or may only read.
+//! A registry in a folder while processes are killed, race each other, fill the disk, or have only read access.
 //!
 //! The processes are this test program again: it runs one of its own ignored tests as a child.
 #![cfg(unix)]
@@ -23,7 +22,7 @@ const FOLDER: &str = "DEVMATRIX_TEST_REGISTRY";
 const NUMBER: &str = "DEVMATRIX_TEST_NUMBER";
 const NOBODY: u32 = 65534;
 
-/// The arguments with which this program runs only its test `name`.
+/// Returns the arguments to run only the test `name` of this program.
 fn only(name: &str) -> [&str; 4] {
     ["--exact", name, "--ignored", "--nocapture"]
 }
@@ -39,9 +38,9 @@ fn run(command: &mut Command, folder: &Path) -> bool {
             other => break other.unwrap(),
         }
     };
-    let said = String::from_utf8_lossy(&output.stdout);
+    let logged = String::from_utf8_lossy(&output.stdout);
     eprint!("{}", String::from_utf8_lossy(&output.stderr));
-    output.status.success() && said.contains("1 passed")
+    output.status.success() && logged.contains("1 passed")
 }
 
 fn child(name: &str, folder: &Path, number: u64) -> Child {
@@ -50,7 +49,7 @@ fn child(name: &str, folder: &Path, number: u64) -> Child {
     command.stdout(Stdio::null()).spawn().unwrap()
 }
 
-/// The folder to work in, inside a child.
+/// Returns the folder of a child.
 fn given_folder() -> Option<PathBuf> {
     std::env::var_os(FOLDER).map(PathBuf::from)
 }
@@ -67,7 +66,7 @@ fn production(registry: &dyn ModelRegistry) -> Option<u64> {
     block_on(registry.production("m")).unwrap().map(|version| version.version)
 }
 
-/// Every file and folder with its bytes, to see that nothing changed.
+/// Returns every file and folder with its bytes, to compare.
 fn contents(folder: &Path) -> Vec<(PathBuf, Option<Vec<u8>>)> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
@@ -95,7 +94,7 @@ fn child_registers_and_promotes_until_killed() {
     // In one write, so that being killed cannot tear a line.
     let mut say = |what: &str, number: u64| log.write_all(format!("{what} {number}\n").as_bytes()).unwrap();
     let mut champion = production(&registry);
-    // The one before may have died between its promotion and saying so.
+    // The previous child may have died between a promotion and its log line.
     if let Some(number) = champion {
         say("promoted", number);
     }
@@ -111,27 +110,27 @@ fn child_registers_and_promotes_until_killed() {
     }
 }
 
-/// What the children said before they died.
+/// Log lines of the children before they were killed.
 #[derive(Default)]
-struct Said {
+struct Logged {
     registered: BTreeSet<u64>,
     promoting: Option<u64>,
     promoted: Option<u64>,
 }
 
-impl Said {
+impl Logged {
     fn read(path: &Path) -> Self {
-        let mut said = Self::default();
+        let mut logged = Self::default();
         for line in fs::read_to_string(path).unwrap_or_default().lines() {
             let (what, number) = line.split_once(' ').unwrap();
             let number = number.parse().unwrap();
             match what {
-                "registered" => drop(said.registered.insert(number)),
-                "promoting" => said.promoting = Some(number),
-                _ => said.promoted = Some(number),
+                "registered" => drop(logged.registered.insert(number)),
+                "promoting" => logged.promoting = Some(number),
+                _ => logged.promoted = Some(number),
             }
         }
-        said
+        logged
     }
 }
 
@@ -149,15 +148,15 @@ fn a_registry_killed_at_any_moment_is_intact() {
         victim.wait().unwrap();
 
         halfway += u64::from(contents_hold_leftovers(&path.join("m")));
-        let said = Said::read(&folder.path().join("log"));
+        let logged = Logged::read(&folder.path().join("log"));
         let versions = block_on(registry.versions("m")).unwrap();
         let numbers: Vec<_> = versions.iter().map(|v| v.version).collect();
         assert!(numbers.iter().copied().eq(1..=numbers.len() as u64), "{numbers:?}");
-        let registered = said.registered.last().copied().unwrap_or(0);
+        let registered = logged.registered.last().copied().unwrap_or(0);
         assert!(numbers.len() as u64 >= registered, "an acknowledged version is gone");
         unsaid += u64::from(numbers.len() as u64 > registered);
         let champion = production(&registry);
-        assert!([said.promoted, said.promoting].contains(&champion), "{champion:?} was never promoted");
+        assert!([logged.promoted, logged.promoting].contains(&champion), "{champion:?} was never promoted");
         for number in numbers.iter().rev().take(3) {
             block_on(registry.artefact("m", *number)).unwrap();
             assert!(block_on(registry.evaluation_artefact("m", *number)).unwrap().is_some());
@@ -169,8 +168,8 @@ fn a_registry_killed_at_any_moment_is_intact() {
          not acknowledged",
         started.elapsed()
     );
-    assert!(count > 5, "the children did next to nothing: {count}");
-    // And it can go on: what the last one left is swept.
+    assert!(count > 5, "the children did too little: {count}");
+    // The registry still works: leftovers of the last child are deleted.
     let number = add(&registry, vec![3]);
     block_on(registry.promote("m", number, production(&registry))).unwrap();
     assert!(!contents_hold_leftovers(&path.join("m")));
@@ -192,11 +191,11 @@ fn child_promotes_once() {
     while !folder.join("go").exists() {
         std::thread::yield_now();
     }
-    let said = match block_on(registry.promote("m", given_number(), Some(1))) {
+    let logged = match block_on(registry.promote("m", given_number(), Some(1))) {
         Ok(()) => "won".to_owned(),
         Err(error) => format!("{:?}", error.kind()),
     };
-    fs::write(folder.join(format!("said-{}", given_number())), said).unwrap();
+    fs::write(folder.join(format!("logged-{}", given_number())), logged).unwrap();
 }
 
 #[test]
@@ -218,10 +217,10 @@ fn of_concurrent_promotions_by_processes_one_wins() {
         for mut child in children {
             assert!(child.wait().unwrap().success());
         }
-        let said = |n| fs::read_to_string(folder.path().join(format!("said-{n}"))).unwrap();
-        let (won, lost): (Vec<u64>, Vec<u64>) = incumbents.clone().partition(|n| said(*n) == "won");
+        let logged = |n| fs::read_to_string(folder.path().join(format!("logged-{n}"))).unwrap();
+        let (won, lost): (Vec<u64>, Vec<u64>) = incumbents.clone().partition(|n| logged(*n) == "won");
         assert_eq!(won.len(), 1, "{won:?}");
-        assert!(lost.iter().all(|n| said(*n) == "Conflict"), "{}", said(lost[0]));
+        assert!(lost.iter().all(|n| logged(*n) == "Conflict"), "{}", logged(lost[0]));
         assert_eq!(production(&registry), Some(won[0]));
     }
 }
@@ -244,7 +243,7 @@ fn child_writes_more_than_fits() {
     let error = block_on(registry.note_verdict("m", 1, wordy)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
     assert_eq!(contents(&folder), before);
-    // What fits still goes in.
+    // Smaller writes still succeed.
     assert_eq!(add(&registry, vec![3]), 2);
     block_on(registry.promote("m", 2, Some(1))).unwrap();
 }
@@ -263,7 +262,7 @@ fn a_write_that_does_not_fit_leaves_no_trace() {
     assert_eq!(production(&registry), Some(2));
 }
 
-// ---- only to be read ----------------------------------------------------------------------
+// ---- read-only ----- ----------------------------------------------------------------------
 
 #[test]
 #[ignore = "the child of `a_read_only_folder_can_be_read`"]
@@ -294,7 +293,7 @@ fn a_read_only_folder_can_be_read() {
         add(&registry, vec![1]);
     }
     block_on(registry.promote("m", 1, None)).unwrap();
-    // Where root runs the tests, permissions bind only somebody else, who must reach the program.
+    // Permissions do not bind root, so that another user runs the program, which it must be able to reach.
     let program = folder.path().join("program");
     fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
     permit(folder.path(), 0o755);

@@ -1,5 +1,4 @@
-//! Bytes from outside are hostile: damaged envelopes and damaged folders give errors, never a
-//! panic and never other bytes than were written.
+//! Damaged envelopes and damaged folders give errors, never a panic and never other bytes than were written.
 // In a test to unwrap is to assert.
 #![allow(clippy::unwrap_used)]
 
@@ -84,7 +83,7 @@ fn every_damaged_byte_of_an_envelope_is_corrupt() {
 #[test]
 fn mutated_envelopes_are_corrupt_or_as_they_were() {
     let mut random = Random(1);
-    let (mut same, mut refused) = (0, 0);
+    let (mut same, mut rejected) = (0, 0);
     for _ in 0..100_000 {
         let length = random.below(400);
         let payload: Vec<u8> = (0..length).map(|_| random.next() as u8).collect();
@@ -99,31 +98,31 @@ fn mutated_envelopes_are_corrupt_or_as_they_were() {
             }
             Err(error) => {
                 assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
-                refused += 1;
+                rejected += 1;
             }
         }
     }
-    println!("{refused} refused, {same} left as they were");
-    assert!(refused > 90_000, "{refused}");
+    println!("{rejected} rejected, {same} unchanged");
+    assert!(rejected > 90_000, "{rejected}");
 }
 
-/// A registry with two versions, the second in production, and all its answers.
+/// Creates a registry with two versions, the second in production; returns it with all its contents.
 fn prepared() -> (TempDir, String) {
     let folder = tempdir().unwrap();
     let registry = DiskRegistry::open(folder.path()).unwrap();
     for artefact in [b"first".to_vec(), vec![7; 300]] {
         let mut version = NewVersion::new("m", artefact);
-        version.evaluation_artefact = Some(b"twin".to_vec());
+        version.evaluation_artefact = Some(b"holdout model".to_vec());
         version.metrics.insert("auc".into(), 0.75);
         block_on(registry.register(version)).unwrap();
     }
     block_on(registry.promote("m", 1, None)).unwrap();
     block_on(registry.promote("m", 2, Some(1))).unwrap();
-    let answers = answers(folder.path()).unwrap();
-    (folder, answers)
+    let contents = contents(folder.path()).unwrap();
+    (folder, contents)
 }
 
-fn answers(folder: &Path) -> devmatrix_ml::Result<String> {
+fn contents(folder: &Path) -> devmatrix_ml::Result<String> {
     let registry = DiskRegistry::open(folder)?;
     block_on(async {
         Ok(format!(
@@ -147,8 +146,8 @@ fn mutated_files_of_a_registry_are_corrupt_or_as_they_were() {
             let mut bytes = original.clone();
             random.mutate(&mut bytes);
             fs::write(&path, &bytes).unwrap();
-            match answers(folder.path()) {
-                Ok(answers) => assert_eq!(answers, whole, "{name} was damaged and believed"),
+            match contents(folder.path()) {
+                Ok(contents) => assert_eq!(contents, whole, "{name} was damaged and accepted"),
                 Err(error) => {
                     assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
                     assert!(
@@ -160,10 +159,10 @@ fn mutated_files_of_a_registry_are_corrupt_or_as_they_were() {
         }
         fs::write(&path, &original).unwrap();
         fs::remove_file(&path).unwrap();
-        assert_eq!(answers(folder.path()).unwrap_err().kind(), ErrorKind::Corrupt, "{name} was lost");
+        assert_eq!(contents(folder.path()).unwrap_err().kind(), ErrorKind::Corrupt, "{name} was lost");
         fs::write(&path, &original).unwrap();
     }
-    assert_eq!(answers(folder.path()).unwrap(), whole);
+    assert_eq!(contents(folder.path()).unwrap(), whole);
 }
 
 #[test]
@@ -171,13 +170,13 @@ fn intact_files_of_another_version_are_rejected() {
     let (folder, _) = prepared();
     let model = folder.path().join("m");
     fs::copy(model.join("1/version.json"), model.join("2/version.json")).unwrap();
-    assert_eq!(answers(folder.path()).unwrap_err().kind(), ErrorKind::Corrupt);
+    assert_eq!(contents(folder.path()).unwrap_err().kind(), ErrorKind::Corrupt);
 
     let (folder, _) = prepared();
     let registry = DiskRegistry::open(folder.path()).unwrap();
     block_on(registry.register(NewVersion::new("other", vec![1]))).unwrap();
     fs::copy(folder.path().join("other/stages.json"), folder.path().join("m/stages.json")).unwrap();
-    assert_eq!(answers(folder.path()).unwrap_err().kind(), ErrorKind::Corrupt);
+    assert_eq!(contents(folder.path()).unwrap_err().kind(), ErrorKind::Corrupt);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Complexity, time and quality: numbers with intervals that hold, for any task.
+//! Complexity, time and quality: estimates whose intervals have their coverage, for any task.
 #![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
 
 mod common;
@@ -35,7 +35,7 @@ struct World {
     quality: RegressionModel<devmatrix_ml::models::Quality>,
 }
 
-/// Six simulated weeks, their code measured as the collector does.
+/// Simulates six weeks, with the code measured as the collector does.
 fn records() -> Vec<Record> {
     let mut options = SimulatorOptions::default();
     (options.days, options.per_day) = (42, 20.0);
@@ -87,8 +87,8 @@ fn explained<Q: RegressionTarget>(model: &RegressionModel<Q>, row: &FeatureRow) 
     prop_assert!((sum - model.raw(row)).abs() < 1e-4 * (1.0 + sum.abs()), "{sum} against {}", model.raw(row));
     for reason in model.reasons(row) {
         prop_assert!(reason.contribution.is_finite() && !reason.text.contains("NaN"), "{reason:?}");
-        let missing = index_of(&reason.feature).is_some_and(|place| row.values[place].is_nan());
-        prop_assert!(!missing, "{reason:?} names what is missing");
+        let missing = index_of(&reason.feature).is_some_and(|index| row.values[index].is_nan());
+        prop_assert!(!missing, "{reason:?} names a missing feature");
     }
     prop_assert_eq!(&model.predict(row), &model.predict(row));
     Ok(())
@@ -200,14 +200,14 @@ fn shuffled_labels_leave_no_skill() {
         (options.target, options.shuffle) = (target, true);
         let mut events = events();
         for event in &mut events {
-            // What the model could read off the description, were it not shuffled.
+            // The description would reveal the label, were it not shuffled.
             let length = event.started.value.context.task_description.len();
             event.started.value.complexity_label = Some((length % 40) as f64 / 4.0);
         }
         let explained = |options: &BacktestOptions| backtest(events.clone(), options).unwrap().metrics["r2"];
         let shuffled = explained(&options);
         assert!(shuffled < 0.03, "{target}: {shuffled}");
-        // Of the simulator's numbers only seconds can be told with so few generations.
+        // Of the simulator's targets only seconds can be learned from so few generations.
         if target == Target::Time {
             options.shuffle = false;
             assert!(explained(&options) > 0.5);
@@ -233,7 +233,7 @@ fn one_service_predicts_and_reloads_all_models() {
         assert_eq!((before.time.estimate.model_version, before.time.estimate.status), (0, Status::ColdStart));
         let mut options = TrainingOptions::default();
         options.gate = Gate::relative();
-        options.gate.baselines = false; // what is promoted is reloaded: whether it should be is tested elsewhere
+        options.gate.baselines = false; // promotes every model: the gate is tested elsewhere
         for (target, trained) in train_all(&store, &registry, &engineer, &clock, &options).await.unwrap() {
             let trained = trained.unwrap();
             assert_eq!(trained.version.model, target.name());

@@ -1,4 +1,4 @@
-//! Answers while models are swapped.
+//! Predictions while models are reloaded.
 #![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
 
 mod common;
@@ -30,7 +30,7 @@ struct Served {
     task: TaskContext,
 }
 
-/// A service with two registered versions that answer differently, none in production.
+/// Creates a service with two registered versions that predict differently, none in production.
 fn two_versions() -> Served {
     let (store, clock) = store_of(12, 60.0, 1);
     let engineer = FeatureEngineer::default();
@@ -104,7 +104,7 @@ fn an_unreadable_model_keeps_the_previous_one() {
     served.promote(1);
     block_on(served.service.reload(&served.registry)).unwrap();
     let before = served.service.predict_success(&served.task).unwrap();
-    let bad = block_on(served.registry.register(NewVersion::new("success", b"rubbish".to_vec()))).unwrap();
+    let bad = block_on(served.registry.register(NewVersion::new("success", b"garbage".to_vec()))).unwrap();
     served.promote(bad.version);
     let error = block_on(served.service.reload(&served.registry)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Corrupt);
@@ -162,7 +162,7 @@ fn a_task_out_of_range_is_rejected_by_field() {
     assert!(error.to_string().contains("temperature is -3"), "{error}");
 }
 
-/// The whole way over a disk: train, promote, open anew, serve the same.
+/// The whole way over a disk: train, promote, reopen, serve the same.
 #[test]
 fn a_restarted_service_serves_the_promoted_model() {
     let folder = tempfile::tempdir().unwrap();
@@ -171,13 +171,13 @@ fn a_restarted_service_serves_the_promoted_model() {
     let registry = DiskRegistry::open(folder.path()).unwrap();
     let mut options = TrainingOptions::default();
     options.gate = Gate::relative();
-    options.gate.baselines = false; // how good it is is not asked here
+    options.gate.baselines = false; // promotes the model: skill is not tested here
     let trained =
         block_on(train(&SuccessTrainer::default(), store.as_ref(), &registry, &engineer, &clock, &options));
     assert!(trained.unwrap().promoted);
     let history = Arc::new(block_on(SharedHistory::open(store.as_ref())).unwrap());
     let task = common::task("t");
-    let answers: Vec<_> = (0..2)
+    let predictions: Vec<_> = (0..2)
         .map(|_| {
             let registry = DiskRegistry::open(folder.path()).unwrap();
             let service = PredictionService::new(history.clone(), engineer.clone(), Arc::new(clock.clone()));
@@ -185,8 +185,8 @@ fn a_restarted_service_serves_the_promoted_model() {
             service.predict_success(&task).unwrap()
         })
         .collect();
-    assert_eq!(answers[0], answers[1]);
-    assert_eq!(answers[0].status, Status::Calibrated);
+    assert_eq!(predictions[0], predictions[1]);
+    assert_eq!(predictions[0].status, Status::Calibrated);
 }
 
 #[derive(Debug)]

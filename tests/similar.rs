@@ -1,4 +1,4 @@
-//! The past tasks most like a new one: found, counted and said, by words or by embeddings.
+//! Similar past tasks, found by text or by embeddings.
 #![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
 
 use devmatrix_ml::clock::ManualClock;
@@ -24,7 +24,7 @@ fn task(id: &str, description: &str) -> TaskContext {
     task
 }
 
-/// One generation a task, each with its outcome.
+/// Builds a history of one generation per task, each with its outcome.
 fn history() -> SharedHistory {
     let history = SharedHistory::new();
     let at = |minute: i64| chrono::DateTime::from_timestamp(1_740_000_000 + 60 * minute, 0).unwrap();
@@ -54,15 +54,15 @@ fn names(tasks: &[NearestTask]) -> Vec<&str> {
 
 #[test]
 fn similar_tasks_come_with_their_outcomes() {
-    let asked = task("new", "A login page with a password for clients");
-    let found = service().similar_tasks(&asked, 10).unwrap();
-    let mut alike = names(&found.tasks);
-    alike.sort_unstable();
-    assert_eq!(alike, ["login-1", "login-2", "login-3"]);
+    let new_task = task("new", "A login page with a password for clients");
+    let found = service().similar_tasks(&new_task, 10).unwrap();
+    let mut similar = names(&found.tasks);
+    similar.sort_unstable();
+    assert_eq!(similar, ["login-1", "login-2", "login-3"]);
     assert_eq!(found.text, "3 past tasks are similar: 2 of their 3 generations approved unmodified");
     assert!(found.tasks.is_sorted_by(|a, b| a.similarity >= b.similarity));
     assert!(found.tasks.iter().all(|t| t.outcomes.n == 1.0 && (t.seconds.unwrap() - 60.0).abs() < 1e-3));
-    assert_eq!(service().similar_tasks(&asked, 1).unwrap().tasks.len(), 1);
+    assert_eq!(service().similar_tasks(&new_task, 1).unwrap().tasks.len(), 1);
 }
 
 #[test]
@@ -82,21 +82,21 @@ fn a_task_is_not_similar_to_itself_and_no_match_is_reported() {
 
 #[test]
 fn similar_tasks_are_features_and_explanations_of_a_prediction() {
-    let asked = task("new", "A login page with a password for clients");
-    let row = service().features(&asked).unwrap();
+    let new_task = task("new", "A login page with a password for clients");
+    let row = service().features(&new_task).unwrap();
     let at = |name| row.values[index_of(name).unwrap()];
     assert_eq!(at("nearest_tasks_outcomes"), 3.0);
     assert!(at("nearest_task_similarity") > 0.3);
     assert!((at("nearest_tasks_avg_time") - 61_f32.ln()).abs() < 1e-4);
     // Two of three succeeded here, one of two elsewhere in the past.
     assert!(at("nearest_tasks_success_rate") > at("similar_tasks_success_rate"));
-    assert!(at("nearest_tasks_avg_quality").is_nan()); // nobody said how good they were
-    let explained = service().predict_success(&asked).unwrap();
-    assert_eq!(explained.similar_tasks.unwrap(), service().similar_tasks(&asked, 10).unwrap());
-    assert!(service().predict_success_only(&asked).unwrap().similar_tasks.is_none());
+    assert!(at("nearest_tasks_avg_quality").is_nan()); // no quality score was given
+    let explained = service().predict_success(&new_task).unwrap();
+    assert_eq!(explained.similar_tasks.unwrap(), service().similar_tasks(&new_task, 10).unwrap());
+    assert!(service().predict_success_only(&new_task).unwrap().similar_tasks.is_none());
 }
 
-/// As a host's model would: it knows that signing in is logging in.
+/// Embeds like a host's model that knows that signing in is logging in.
 #[derive(Debug)]
 struct Meaning;
 
@@ -116,10 +116,10 @@ fn custom_embeddings_find_tasks_without_common_words() {
     for (i, (id, description, _)) in PAST.iter().enumerate() {
         tasks.insert(&TaskId::new(*id).unwrap(), i as i64, description).unwrap();
     }
-    let asked = task("new", "Sign in with passkeys");
-    assert!(service().similar_tasks(&asked, 3).unwrap().tasks.is_empty());
+    let new_task = task("new", "Sign in with passkeys");
+    assert!(service().similar_tasks(&new_task, 3).unwrap().tasks.is_empty());
     let service = service().with_embedded_tasks(tasks);
-    let found = service.similar_tasks(&asked, 3).unwrap();
+    let found = service.similar_tasks(&new_task, 3).unwrap();
     assert_eq!(names(&found.tasks), ["login-1", "login-2", "login-3"]);
     assert_eq!(found.text, "3 past tasks are similar: 2 of their 3 generations approved unmodified");
     let error = service.similar_tasks(&task("new", ""), 3).unwrap_err();

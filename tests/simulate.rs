@@ -1,4 +1,4 @@
-//! The simulated world keeps its own promises.
+//! Properties of the simulated world.
 #![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
 
 use devmatrix_ml::code_metrics::{Basis, Syntax, analyze};
@@ -65,25 +65,25 @@ fn counterfactual_queries_do_not_change_the_world() {
     assert!(asked.next().is_none());
 }
 
-/// 20,000 generations in sixty days, as the figures in the module's documentation.
+/// 20,000 generations in sixty days, as in the module's documentation.
 #[test]
 fn outcomes_follow_the_true_probabilities() {
     for seed in [7, 8, 9] {
         let all = world(60, 400.0, seed);
-        let judged: Vec<_> =
+        let labelled: Vec<_> =
             all.iter().filter_map(|g| Some((g.probability, succeeded(g)?))).take(20_000).collect();
-        assert_eq!(judged.len(), 20_000);
+        assert_eq!(labelled.len(), 20_000);
         for bin in 0..10 {
-            let rows: Vec<_> = judged.iter().filter(|(p, _)| (p * 10.0) as usize == bin).collect();
+            let rows: Vec<_> = labelled.iter().filter(|(p, _)| (p * 10.0) as usize == bin).collect();
             let expected: f64 = rows.iter().map(|(p, _)| p).sum();
             let deviation = rows.iter().map(|(p, _)| p * (1.0 - p)).sum::<f64>().sqrt();
             let seen = rows.iter().filter(|(_, y)| *y).count() as f64;
             assert!((seen - expected).abs() <= 4.0 * deviation, "bin {bin}: {seen} against {expected}");
         }
-        let (odds, outcomes): (Vec<_>, Vec<_>) = judged.into_iter().unzip();
+        let (probabilities, outcomes): (Vec<_>, Vec<_>) = labelled.into_iter().unzip();
         let rate = mean(outcomes.iter().map(|y| f64::from(u8::from(*y))));
-        let auc = roc_auc(&odds, &outcomes).unwrap();
-        println!("seed {seed}: success rate {rate:.3}, AUC of the true odds {auc:.3}");
+        let auc = roc_auc(&probabilities, &outcomes).unwrap();
+        println!("seed {seed}: success rate {rate:.3}, AUC of the true probabilities (oracle) {auc:.3}");
         assert!((0.65..0.75).contains(&rate) && (0.78..0.85).contains(&auc), "{rate} {auc}");
     }
 }
@@ -262,7 +262,7 @@ fn options_at_their_limits_make_a_world() {
 #[test]
 #[ignore = "a measurement: run it with --release --nocapture"]
 fn speed() {
-    let begun = Instant::now();
+    let timer = Instant::now();
     let count = Simulator::new(options(365, 1000.0, 1)).unwrap().map(std::hint::black_box).count();
-    println!("{count} generations, {:.0} a second", count as f64 / begun.elapsed().as_secs_f64());
+    println!("{count} generations, {:.0} a second", count as f64 / timer.elapsed().as_secs_f64());
 }

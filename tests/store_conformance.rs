@@ -1,4 +1,4 @@
-//! The stores that come with the crate keep the rules that a host's own store must keep.
+//! The stores of this crate against the conformance suite, and the suite against faulty stores.
 #![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
 #![cfg(feature = "testing")]
 

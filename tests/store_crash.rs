@@ -1,5 +1,4 @@
-//! Nothing acknowledged is lost, nothing is half-written: not when the process is killed, not when
-//! the disk is full.
+//! Nothing acknowledged is lost and nothing is half-written when the process is killed or the disk is full.
 //!
 //! The children are this test binary itself, started again with a file's path in the environment.
 #![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
@@ -20,7 +19,7 @@ use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::Duration;
 
-/// Tells a child which file to write to, and under which name.
+/// Variable with the file that a child writes to, and its name.
 const FILE: &str = "DEVMATRIX_TEST_FILE";
 const RUN: &str = "DEVMATRIX_TEST_RUN";
 
@@ -77,12 +76,12 @@ fn a_write_past_the_file_size_limit_fails_and_nothing_is_lost() {
     let acknowledged: Vec<_> =
         lines.iter().filter_map(|l| l.strip_prefix("ack ")).map(str::to_owned).collect();
     assert!(acknowledged.len() > 10, "{lines:?}");
-    let refusals: Vec<_> = lines.iter().filter(|l| l.starts_with("refused ")).collect();
-    assert!(!refusals.is_empty(), "{lines:?}");
-    assert!(refusals.iter().all(|l| l.starts_with("refused Unavailable")), "{refusals:?}");
+    let failures: Vec<_> = lines.iter().filter(|l| l.starts_with("failed ")).collect();
+    assert!(!failures.is_empty(), "{lines:?}");
+    assert!(failures.iter().all(|l| l.starts_with("failed Unavailable")), "{failures:?}");
     let store = SqliteStore::open(&path).unwrap();
     assert_complete(&store, &acknowledged);
-    // The same events again: what was refused is taken now, what was not is known.
+    // The same events again: rejected ones are accepted now, the others are duplicates.
     block_on(store.append(event("0-0-0"))).unwrap();
     block_on(store.append(event("after"))).unwrap();
     assert_sound(&path);
@@ -97,16 +96,16 @@ fn child_writes_until_writes_fail() {
         for writer in 0..THREADS {
             let (store, run) = (&store, &run);
             scope.spawn(move || {
-                let mut refused = 0;
+                let mut failed = 0;
                 let mut n = 0;
-                while refused < 5 {
+                while failed < 5 {
                     let id = format!("{run}-{writer}-{n}");
                     n += 1;
                     match block_on(store.append(event(&id))) {
                         Ok(_) => say(&format!("ack {id}")),
                         Err(error) => {
-                            refused += 1;
-                            say(&format!("refused {:?} {error}", error.kind()));
+                            failed += 1;
+                            say(&format!("failed {:?} {error}", error.kind()));
                         }
                     }
                 }
@@ -127,13 +126,13 @@ fn on_a_full_disk_writes_fail_until_there_is_space_again() {
     std::fs::write(&ballast, vec![0; 3 << 20]).unwrap();
     let store = SqliteStore::open(&path).unwrap();
 
-    let (mut acknowledged, refusals) = fill(&store, "full");
+    let (mut acknowledged, failures) = fill(&store, "full");
     assert!(acknowledged.len() > 10);
-    for error in &refusals {
+    for error in &failures {
         assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
         assert!(error.to_string().contains("free space"), "{error}");
     }
-    // Reading goes on, and so does the counting of what is there.
+    // Reads still work.
     assert_complete(&store, &acknowledged);
 
     std::fs::remove_file(&ballast).unwrap();
@@ -161,7 +160,7 @@ fn an_erasure_takes_effect_on_a_nearly_full_disk_and_its_bytes_are_overwritten_l
     options.busy_timeout = Duration::from_millis(50);
     let store = SqliteStore::open_with(&path, options).unwrap();
     let secret = |n: usize| owned(&format!("secret-{n}"), "ann");
-    // Large enough that a second copy has no room beside the ballast.
+    // Large enough that a second copy does not fit beside the ballast.
     let rows: Vec<_> =
         (0..700).flat_map(|n| event(&format!("kept-{n}"))).chain((0..50).map(secret)).collect();
     block_on(store.append(rows)).unwrap();
@@ -176,7 +175,7 @@ fn an_erasure_takes_effect_on_a_nearly_full_disk_and_its_bytes_are_overwritten_l
         let sql = "SELECT EXISTS (SELECT 1 FROM meta WHERE name = 'overwrite')";
         rusqlite::Connection::open(&path).unwrap().query_row(sql, [], |row| row.get(0)).unwrap()
     };
-    // The rewriting has failed and has given its space back.
+    // The rewrite failed and released its space.
     assert!(must_rewrite());
     assert!(size(&disk.0) < (7 << 20) + (1 << 19), "{} bytes are taken", size(&disk.0));
     block_on(store.append(event("after"))).unwrap();
@@ -204,35 +203,35 @@ fn owned(id: &str, user: &str) -> Record {
     Record::new(EventId::new(id).unwrap(), known_at, Fact::Started(Box::new(context.into()))).unwrap()
 }
 
-/// Writes from several threads at once until each was refused several times.
+/// Writes from several threads at once until each has failed several times.
 fn fill(store: &SqliteStore, run: &str) -> (Vec<String>, Vec<Error>) {
     let write = |writer: usize| {
-        let (mut acknowledged, mut refusals) = (Vec::new(), Vec::new());
+        let (mut acknowledged, mut failures) = (Vec::new(), Vec::new());
         for n in 0.. {
             let id = format!("{run}-{writer}-{n}");
             match block_on(store.append(event(&id))) {
                 Ok(_) => acknowledged.push(id),
-                Err(error) => refusals.push(error),
+                Err(error) => failures.push(error),
             }
-            if refusals.len() == 5 {
+            if failures.len() == 5 {
                 break;
             }
         }
-        (acknowledged, refusals)
+        (acknowledged, failures)
     };
     thread::scope(|scope| {
         let writers: Vec<_> = (0..THREADS).map(|writer| scope.spawn(move || write(writer))).collect();
-        let (mut acknowledged, mut refusals) = (Vec::new(), Vec::new());
+        let (mut acknowledged, mut failures) = (Vec::new(), Vec::new());
         for writer in writers {
             let (a, r) = writer.join().unwrap();
             acknowledged.extend(a);
-            refusals.extend(r);
+            failures.extend(r);
         }
-        (acknowledged, refusals)
+        (acknowledged, failures)
     })
 }
 
-/// A small disk in memory, taken away with the test.
+/// A small disk in memory, unmounted on drop.
 struct Disk(std::path::PathBuf);
 
 impl Disk {
@@ -249,17 +248,20 @@ impl Drop for Disk {
     }
 }
 
-/// Kills a child some time after its first acknowledgement; what it had acknowledged.
+/// Kills a child some time after its first acknowledgement; returns the acknowledged events.
 fn kill_while_it_writes(path: &Path, run: usize) -> Vec<String> {
     let mut command = Command::new(std::env::current_exe().unwrap());
     let mut child = as_child(&mut command, "child_writes_until_it_is_killed", path, run);
-    let said = listen(&mut child);
-    let first = said.recv_timeout(Duration::from_secs(20)).unwrap();
+    let lines_of_child = listen(&mut child);
+    let first = lines_of_child.recv_timeout(Duration::from_secs(20)).unwrap();
     // 5 to 150 ms, spread evenly over the runs and without a pattern.
     thread::sleep(Duration::from_millis(5 + (run as u64 * 7919) % 146));
     child.kill().unwrap();
     child.wait().unwrap();
-    std::iter::once(first).chain(said).filter_map(|l| l.strip_prefix("ack ").map(str::to_owned)).collect()
+    std::iter::once(first)
+        .chain(lines_of_child)
+        .filter_map(|l| l.strip_prefix("ack ").map(str::to_owned))
+        .collect()
 }
 
 fn as_child(command: &mut Command, test: &str, path: &Path, run: usize) -> Child {
@@ -268,22 +270,22 @@ fn as_child(command: &mut Command, test: &str, path: &Path, run: usize) -> Child
     command.spawn().unwrap()
 }
 
-/// All that a child says until it ends.
+/// Returns the lines that a child prints until it exits.
 fn lines(mut child: Child) -> Receiver<String> {
-    let said = listen(&mut child);
+    let lines_of_child = listen(&mut child);
     child.wait().unwrap();
-    said
+    lines_of_child
 }
 
-/// The lines of a child as they come, but for those of the test harness and a last one cut short.
+/// Streams the lines of a child, without those of the test harness and a truncated last one.
 fn listen(child: &mut Child) -> Receiver<String> {
     let mut out = BufReader::new(child.stdout.take().unwrap());
-    let (tell, said) = mpsc::channel();
+    let (tell, lines_of_child) = mpsc::channel();
     thread::spawn(move || {
         let mut line = String::new();
         while out.read_line(&mut line).is_ok_and(|n| n > 0) && line.ends_with('\n') {
             // The harness writes "test name ... " before the first line.
-            let from = line.find("ack ").or_else(|| line.find("refused "));
+            let from = line.find("ack ").or_else(|| line.find("failed "));
             if from.is_some_and(|from| tell.send(line[from..].trim_end().to_owned()).is_err()) {
                 break;
             }
@@ -292,15 +294,15 @@ fn listen(child: &mut Child) -> Receiver<String> {
         // A child must not block on a full pipe.
         let _ = out.read_to_end(&mut Vec::new());
     });
-    said
+    lines_of_child
 }
 
-/// One write for one line, so that no two lines mix.
+/// Writes a line at once, so that no two lines mix.
 fn say(line: &str) {
     std::io::stdout().lock().write_all(format!("{line}\n").as_bytes()).unwrap();
 }
 
-/// Every acknowledged event is there with every fact, once; no other is there by half.
+/// Asserts that every acknowledged event has all its facts once, and that no other is partial.
 fn assert_complete(store: &SqliteStore, acknowledged: &[String]) {
     let ids: Vec<_> = acknowledged.iter().map(|id| EventId::new(id).unwrap()).collect();
     for (id, found) in acknowledged.iter().zip(block_on(store.get(&ids)).unwrap()) {
@@ -309,16 +311,16 @@ fn assert_complete(store: &SqliteStore, acknowledged: &[String]) {
     }
 }
 
-/// The file as a whole: SQLite finds no fault, every row's checksum is right, no batch is there by half.
+/// Asserts that SQLite finds no fault in the file, every row's checksum is right, and no batch is partial.
 fn assert_sound(path: &Path) {
     let store = SqliteStore::open(path).unwrap();
     let by_knowledge = scan(&store, ScanOrder::Known).unwrap();
     let by_arrival = scan(&store, ScanOrder::Arrival).unwrap();
     let keys: HashSet<_> = by_arrival.iter().map(Record::key).collect();
-    assert_eq!(keys.len(), by_arrival.len(), "a record is there twice");
+    assert_eq!(keys.len(), by_arrival.len(), "a record is stored twice");
     assert_eq!(by_knowledge.len(), by_arrival.len());
     let events: HashSet<_> = by_arrival.iter().map(|r| r.event_id().clone()).collect();
-    assert_eq!(events.len() * 3, by_arrival.len(), "a batch is there by half");
+    assert_eq!(events.len() * 3, by_arrival.len(), "a batch is partial");
     drop(store);
     let db = rusqlite::Connection::open(path).unwrap();
     let verdict: String = db.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
@@ -337,7 +339,7 @@ fn scan(store: &SqliteStore, order: ScanOrder) -> Result<Vec<Record>> {
     }
 }
 
-/// A batch: the three facts of one event.
+/// Returns a batch: the three facts of one event.
 fn event(id: &str) -> Vec<Record> {
     let mut context = TaskContext::new(TaskId::new("t").unwrap());
     context.task_description = format!("describes {id} ").repeat(20);

@@ -1,4 +1,4 @@
-//! What only a store in a file can get wrong: damage, other versions, other processes, erased bytes.
+//! Faults of a store in a file: damage, other versions, other processes, erased bytes.
 #![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
 #![cfg(feature = "sqlite")]
 
@@ -123,14 +123,14 @@ fn a_newer_schema_is_rejected_and_left_unchanged() {
 fn files_of_others_are_rejected_with_the_path() {
     let (folder, path) = file();
     std::fs::write(&path, "these are notes, not a database\n".repeat(100)).unwrap();
-    assert_refused(&path, ErrorKind::Corrupt, "no SQLite database");
+    assert_rejected(&path, ErrorKind::Corrupt, "no SQLite database");
     let other = folder.path().join("other.db");
     Connection::open(&other).unwrap().execute_batch("CREATE TABLE notes (text TEXT)").unwrap();
-    assert_refused(&other, ErrorKind::Incompatible, "another application");
-    assert_refused(&folder.path().join("missing/events.db"), ErrorKind::Unavailable, "folder exists");
-    assert_refused(folder.path(), ErrorKind::Unavailable, "cannot be opened");
-    assert_refused(Path::new(":memory:"), ErrorKind::InvalidInput, "MemoryStore");
-    assert_refused(Path::new(""), ErrorKind::InvalidInput, "path");
+    assert_rejected(&other, ErrorKind::Incompatible, "another application");
+    assert_rejected(&folder.path().join("missing/events.db"), ErrorKind::Unavailable, "folder exists");
+    assert_rejected(folder.path(), ErrorKind::Unavailable, "cannot be opened");
+    assert_rejected(Path::new(":memory:"), ErrorKind::InvalidInput, "MemoryStore");
+    assert_rejected(Path::new(""), ErrorKind::InvalidInput, "path");
 }
 
 #[test]
@@ -163,7 +163,7 @@ fn dropping_the_store_completes_queued_writes() {
     let (_folder, path) = file();
     let store = SqliteStore::open(&path).unwrap();
     for n in 0..50 {
-        // Polled once, so that it is queued; then nobody waits for it any more.
+        // Polled once, so that it is queued, and then dropped.
         let mut write = std::pin::pin!(store.append(vec![started(&format!("e{n}"), n)]));
         let mut context = std::task::Context::from_waker(std::task::Waker::noop());
         let _ = write.as_mut().poll(&mut context);
@@ -229,7 +229,7 @@ fn a_failing_request_does_not_fail_others_of_its_group() {
     let store = SqliteStore::open(&path).unwrap();
     write(&store, &[started("damaged", 0)]);
     Connection::open(&path).unwrap().execute("UPDATE facts SET crc = 0", []).unwrap();
-    // Held by another, the file lets everything queue up into one group.
+    // While the file is locked, requests queue up into one group.
     let other = Connection::open(&path).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     thread::scope(|scope| {
@@ -249,7 +249,7 @@ fn a_failing_request_does_not_fail_others_of_its_group() {
         }
         assert_eq!(bad.join().unwrap().unwrap_err().kind(), ErrorKind::Corrupt);
     });
-    // All or none: the sound half of the bad request is not there.
+    // Atomic: the valid half of the bad request is not stored.
     assert_eq!(block_on(store.get(&[id("new")])).unwrap(), [None]);
 }
 
@@ -257,7 +257,7 @@ fn a_failing_request_does_not_fail_others_of_its_group() {
 fn erased_text_is_overwritten_in_the_files() {
     let (folder, path) = file();
     let store = SqliteStore::open(&path).unwrap();
-    // Enough, and in no order, to split and merge pages of every index.
+    // Enough records, in random order, to split and merge pages of every index.
     for chunk in 0..30 {
         let batch: Vec<_> = (0..100)
             .flat_map(|n| {
@@ -310,14 +310,14 @@ fn a_description_of_a_hundred_megabytes_round_trips() {
     write(&store, std::slice::from_ref(&record));
     let found = block_on(store.scan(ScanOrder::Known, None, 10)).unwrap().records;
     assert!(found == [record], "the description changed");
-    // The log does not stay that large.
+    // The log shrinks again.
     write(&store, &[started("small", 1)]);
     write(&store, &[started("small2", 1)]);
     let log = std::fs::metadata(path.with_extension("db-wal")).unwrap().len();
     assert!(log < 80_000_000, "the log has {log} bytes");
 }
 
-fn assert_refused(path: &Path, kind: ErrorKind, why: &str) {
+fn assert_rejected(path: &Path, kind: ErrorKind, why: &str) {
     let error: Error = SqliteStore::open(path).unwrap_err();
     assert_eq!(error.kind(), kind, "{error}");
     assert!(error.to_string().contains(why), "{error}");
@@ -327,7 +327,7 @@ fn assert_refused(path: &Path, kind: ErrorKind, why: &str) {
     );
 }
 
-/// How often `text` stands in the files of `folder`.
+/// Counts occurrences of `text` in the files of `folder`.
 fn occurrences(folder: &Path, text: &str) -> usize {
     let files = std::fs::read_dir(folder).unwrap().map(|entry| std::fs::read(entry.unwrap().path()).unwrap());
     files.map(|bytes| bytes.windows(text.len()).filter(|w| *w == text.as_bytes()).count()).sum()

@@ -1,4 +1,4 @@
-//! Combinations that do better or worse than their parts: planted ones are found, others are not made up.
+//! Subgroup discovery: planted subgroups are found, and none is reported without an effect.
 #![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
 
 mod common;
@@ -6,7 +6,7 @@ mod common;
 use common::monitored::{Stream, runs};
 use devmatrix_ml::monitoring::{Condition, Dimension, ModelFacts, Monitor, MonitorOptions, Subgroup};
 
-/// All that is confirmed after `outcomes` of a stream, looking every 500.
+/// Returns the subgroups confirmed after `outcomes` of a stream, analyzed every 500.
 fn subgroups(stream: &mut Stream, outcomes: u32) -> Vec<Subgroup> {
     let mut monitor = Monitor::new(MonitorOptions::default()).unwrap();
     for i in 0..outcomes {
@@ -18,8 +18,8 @@ fn subgroups(stream: &mut Stream, outcomes: u32) -> Vec<Subgroup> {
     monitor.analytics(stream.now(), &ModelFacts::default()).subgroups
 }
 
-/// Tasks of agent "agent 2" in "language 3", 3 % of all, succeed `lift` times as often as their parts let
-/// expect.
+/// Plants a subgroup: tasks of "agent 2" in "language 3", 3 % of all, succeed `lift` times as often as the
+/// marginal effects imply.
 fn planted(seed: u64, lift: f64) -> Stream {
     let mut stream = Stream::new(seed);
     stream.lift = Some((2, 3, 0.03, lift));
@@ -36,7 +36,7 @@ fn names_it(pattern: &Subgroup) -> bool {
     has(Dimension::Agent, "agent 2") && has(Dimension::Language, "language 3")
 }
 
-/// 20,000 outcomes: the combination is named, and its text says so.
+/// 20,000 outcomes: the subgroup is reported and named in the text.
 #[test]
 fn planted_subgroups_are_found() {
     let runs = runs(4);
@@ -56,7 +56,7 @@ fn planted_subgroups_are_found() {
     assert!(found * 10 >= runs * 9, "{found} of {runs}");
 }
 
-/// The parts have effects of their own, one of them changes on the way: that is no pattern.
+/// Marginal effects, one of which changes over time, are no subgroup.
 #[test]
 fn no_subgroup_is_reported_without_an_effect() {
     let runs = runs(5);
@@ -72,7 +72,7 @@ fn no_subgroup_is_reported_without_an_effect() {
     assert!(wrong * 20 <= runs.max(20), "{wrong} of {runs}");
 }
 
-/// A pattern that begins half way is told to be new.
+/// A subgroup that starts half way is reported as new.
 #[test]
 fn a_recent_subgroup_is_emerging() {
     let mut stream = Stream::new(5);

@@ -1,4 +1,4 @@
-//! Skill on worlds whose truth is known, and the turns of new templates.
+//! Ranking skill in worlds with known probabilities, and exploration of cold-start templates.
 #![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
 
 mod common;
@@ -16,7 +16,7 @@ use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 use std::time::Instant;
 
-/// Generations that are learned from, and those that come after them.
+/// Generations of the training set, and later ones.
 struct World {
     simulator: Simulator,
     generations: Vec<Generation>,
@@ -38,25 +38,25 @@ fn start_of(generation: &Generation) -> DateTime<Utc> {
     generation.context.started_at.unwrap()
 }
 
-/// How well scores order the templates (ascending by id) by their true odds: NDCG@3 with relevances 0
-/// to 3 between the worst and the best template of each task. The oracle has 1.
+/// Returns the NDCG@3 of scores of the templates (ascending by id), with relevances 0 to 3 by true probability
+/// between the worst and the best template of each task. The oracle has 1.
 fn skill(world: &World, scores: impl Fn(&Generation) -> Vec<f64>) -> f64 {
     let ids: Vec<_> = world.simulator.templates().iter().map(|t| t.template_id.clone()).collect();
     let of_task = |generation: &Generation| {
-        let odds = |id: &TemplateId| {
+        let probabilities = |id: &TemplateId| {
             let mut context = generation.context.clone();
             context.template_id = Some(id.clone());
             world.simulator.probability(generation, &context)
         };
-        let odds: Vec<_> = ids.iter().map(odds).collect();
-        let (low, high) = odds.iter().fold((1.0_f64, 0.0_f64), |(l, h), p| (l.min(*p), h.max(*p)));
-        let relevances: Vec<_> = odds.iter().map(|p| 3.0 * (p - low) / (high - low)).collect();
+        let probabilities: Vec<_> = ids.iter().map(probabilities).collect();
+        let (low, high) = probabilities.iter().fold((1.0_f64, 0.0_f64), |(l, h), p| (l.min(*p), h.max(*p)));
+        let relevances: Vec<_> = probabilities.iter().map(|p| 3.0 * (p - low) / (high - low)).collect();
         ndcg(&scores(generation), &relevances, 3).unwrap().unwrap()
     };
     world.after[..400].iter().map(of_task).sum::<f64>() / 400.0
 }
 
-/// The skill of `ranker` with what was known when the learning ended.
+/// Returns the skill of `ranker` with the history at the end of the training set.
 fn skill_of(world: &World, ranker: &TemplateRanker, history: &History, now: DateTime<Utc>) -> f64 {
     let catalogue = world.simulator.templates();
     skill(world, |generation| {
@@ -86,7 +86,7 @@ fn five_thousand_generations_reach_nine_tenths_of_the_oracles_ndcg() {
     }
 }
 
-/// Generations with the verdicts of others: nothing can be learned from them.
+/// Permutes the verdicts of the generations: nothing can be learned from them.
 fn shuffled(generations: &[Generation], seed: u64) -> Vec<Generation> {
     let mut rng = Pcg64Mcg::seed_from_u64(seed);
     let mut verdicts: Vec<_> = generations.iter().map(|g| g.feedback.clone().map(|(_, f)| f)).collect();
@@ -103,7 +103,7 @@ fn shuffled(generations: &[Generation], seed: u64) -> Vec<Generation> {
     generations.iter().zip(verdicts).map(with).collect()
 }
 
-/// NDCG@3 on the last fifth of outcomes, learned from the rest: of the ranker, and of a random order.
+/// Returns NDCG@3 on the newest fifth of outcomes, of a ranker trained on the rest and of a random order.
 fn on_held_out(catalogue: &TemplateCatalogue, generations: &[Generation]) -> (f64, f64) {
     let records = records(generations);
     let then = start_of(&generations[generations.len() * 4 / 5]);
@@ -143,7 +143,7 @@ fn shuffled_outcomes_leave_no_ranking_skill() {
     assert!((mean[2] - mean[3]).abs() < 0.03, "{mean:?}");
 }
 
-/// The share of the first six templates that are about what the task is about.
+/// Returns the share of the first six templates that have the task's topic.
 fn topical_share(
     ranker: &TemplateRanker,
     catalogue: &TemplateCatalogue,
@@ -169,25 +169,25 @@ fn unseen_templates_are_ranked_by_their_profiles() {
     let ranker = TemplateTrainer::default().fit(&past.data).unwrap();
     let fitting = |ranker| topical_share(ranker, &catalogue, &past.history, now);
     let (fitted, prior) = (fitting(&ranker), fitting(&TemplateRanker::prior()));
-    println!("share of the first six that are about the task: fitted {fitted:.2}, prior {prior:.2}");
+    println!("share of the first six with the task's topic: fitted {fitted:.2}, prior {prior:.2}");
     assert!(ranker.correction_share() > 0.0 && fitted > 0.8 && fitted > prior + 0.2, "{fitted} {prior}");
 }
 
-/// A host that always uses the first template and gets new ones; how many eligible tasks each of them
-/// waits for its first place.
-fn waits(world: &World, ranker: &TemplateRanker, newcomers: u32, related_to_failure: bool) -> Vec<u32> {
+/// Simulates a host that always uses the first template and adds cold-start ones; returns how many eligible tasks
+/// each of them waits until it is ranked first.
+fn waits(world: &World, ranker: &TemplateRanker, cold_start: u32, related_to_failure: bool) -> Vec<u32> {
     let now = start_of(&world.after[0]);
     let created = start_of(&world.after[150]);
     let new_id = |i: u32| TemplateId::new(format!("a-new-{i}")).unwrap();
     let of_kind = |id| TemplateProfile::new(id).for_task_types(["database"]).tagged(["legacy"]);
-    let newcomers_profiles = (0..newcomers).map(|i| of_kind(new_id(i)).created_at(created));
+    let new_profiles = (0..cold_start).map(|i| of_kind(new_id(i)).created_at(created));
     let bad = TemplateId::new("legacy-schema").unwrap();
     let old = world.simulator.templates();
-    let all = old.iter().cloned().chain([of_kind(bad.clone())]).chain(newcomers_profiles);
+    let all = old.iter().cloned().chain([of_kind(bad.clone())]).chain(new_profiles);
     let catalogue = TemplateCatalogue::new(all).unwrap();
     let mut history = History::new();
     let mut known = world.generations.clone();
-    // Their closest relative fails always: nothing speaks for them but that they are new.
+    // Their most similar template always fails: only exploration favors them.
     if related_to_failure {
         for generation in
             known.iter_mut().filter(|g| g.context.task_type.as_deref() == Some("database")).take(200)
@@ -198,19 +198,19 @@ fn waits(world: &World, ranker: &TemplateRanker, newcomers: u32, related_to_fail
     }
     let known = records(&known).into_iter().filter(|r| r.known_at() < now);
     known.for_each(|record| history.apply(&record));
-    let mut waits = vec![None; newcomers as usize];
+    let mut waits = vec![None; cold_start as usize];
     let mut eligible = 0;
     for generation in &world.after {
         let (task, at) = (&generation.context, start_of(generation));
         let view = TemplateView::of(&history, task, &catalogue, at);
         let best = ranker.rank(task, &view, &catalogue).ranked[0].template_id.clone();
         eligible += u32::from(at >= created && task.task_type.as_deref() == Some("database"));
-        if let Some(i) = (0..newcomers).find(|i| new_id(*i) == best) {
+        if let Some(i) = (0..cold_start).find(|i| new_id(*i) == best) {
             waits[i as usize].get_or_insert(eligible);
         }
         let mut used = generation.clone();
         used.context.template_id = Some(best);
-        // Only its start: verdicts come later than all these tasks.
+        // Only its start: verdicts arrive after all these tasks.
         history.apply(&used.into_records().unwrap()[0]);
     }
     waits.into_iter().map(|wait| wait.unwrap_or(u32::MAX)).collect()
@@ -221,9 +221,11 @@ fn a_cold_start_template_is_ranked_first_within_fifty_eligible_tasks() {
     let world = world(41, 0.0);
     let fitted = TemplateTrainer::default().fit(&learned().data).unwrap();
     for ranker in [&fitted, &TemplateRanker::prior()] {
-        for (newcomers, related_to_failure) in [(1, false), (25, false), (1, true), (25, true)] {
-            let waits = waits(&world, ranker, newcomers, related_to_failure);
-            println!("{newcomers} new templates ({related_to_failure}) wait {waits:?} eligible tasks");
+        for (cold_start, related_to_failure) in [(1, false), (25, false), (1, true), (25, true)] {
+            let waits = waits(&world, ranker, cold_start, related_to_failure);
+            println!(
+                "{cold_start} cold-start templates ({related_to_failure}) wait {waits:?} eligible tasks"
+            );
             assert!(waits.iter().all(|wait| *wait <= 50), "{waits:?}");
             assert!(!related_to_failure || waits.iter().all(|wait| *wait > 10), "{waits:?}");
         }
@@ -236,21 +238,21 @@ fn speed() {
     let world = world(61, 0.0);
     let records = records(&world.generations);
     let now = start_of(&world.after[0]);
-    let begun = Instant::now();
+    let timer = Instant::now();
     let past = replay(&world.simulator.templates(), &records, now);
-    println!("replay of {} facts: {:.2} s", records.len(), begun.elapsed().as_secs_f64());
-    let begun = Instant::now();
+    println!("replay of {} facts: {:.2} s", records.len(), timer.elapsed().as_secs_f64());
+    let timer = Instant::now();
     let ranker = TemplateTrainer::default().fit(&past.data).unwrap();
-    println!("fit on {} rows: {:.2} s", past.data.rows.len(), begun.elapsed().as_secs_f64());
+    println!("fit on {} rows: {:.2} s", past.data.rows.len(), timer.elapsed().as_secs_f64());
     let many = (0..200)
         .map(|i| TemplateProfile::new(TemplateId::new(format!("t{i}")).unwrap()).for_task_types(["backend"]));
     for catalogue in [world.simulator.templates(), TemplateCatalogue::new(many).unwrap()] {
-        let begun = Instant::now();
+        let timer = Instant::now();
         for generation in &world.after {
             let view = TemplateView::of(&past.history, &generation.context, &catalogue, now);
             std::hint::black_box(ranker.rank(&generation.context, &view, &catalogue));
         }
-        let micros = begun.elapsed().as_secs_f64() * 1e6 / world.after.len() as f64;
+        let micros = timer.elapsed().as_secs_f64() * 1e6 / world.after.len() as f64;
         println!("ranking {} templates: {micros:.0} µs", catalogue.len());
     }
 }

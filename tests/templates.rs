@@ -1,4 +1,4 @@
-//! Laws that hold for any catalogue, task and past.
+//! Laws of template rankings for any catalogue, task and history.
 #![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
 
 mod common;
@@ -20,17 +20,17 @@ use rand_pcg::Pcg64Mcg;
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
-static LEARNT: LazyLock<(TemplateRanker, Replay)> = LazyLock::new(|| {
+static LEARNED: LazyLock<(TemplateRanker, Replay)> = LazyLock::new(|| {
     let past = learned();
     (TemplateTrainer::default().fit(&past.data).unwrap(), past)
 });
 
-/// After all that was learned.
+/// Returns a time after the training set.
 fn later() -> DateTime<Utc> {
     "2026-01-01T00:00:00Z".parse().unwrap()
 }
 
-/// What holds of every ranking.
+/// Checks the invariants of a ranking.
 fn check_law(ranking: &TemplateRanking, catalogue: &TemplateCatalogue, now: DateTime<Utc>) {
     let exist = |t: &&TemplateProfile| t.created_at.is_none_or(|at| at <= now);
     let expected: BTreeSet<_> = catalogue.iter().filter(exist).map(|t| &t.template_id).collect();
@@ -85,7 +85,7 @@ proptest! {
         let mut other: Vec<_> = profiles;
         other.reverse();
         let other = TemplateCatalogue::new(other).unwrap();
-        let (fitted, past) = &*LEARNT;
+        let (fitted, past) = &*LEARNED;
         for ranker in [fitted, &TemplateRanker::prior()] {
             for history in [&past.history, &History::new()] {
                 let rank = |catalogue: &TemplateCatalogue| {
@@ -102,7 +102,7 @@ proptest! {
 
 #[test]
 fn each_cold_start_level_reports_its_status() {
-    let (fitted, past) = &*LEARNT;
+    let (fitted, past) = &*LEARNED;
     let task = common::task("t");
     let catalogue = Simulator::new(SimulatorOptions::default()).unwrap().templates();
     let status = |ranker: &TemplateRanker, history: &History| {
@@ -114,7 +114,7 @@ fn each_cold_start_level_reports_its_status() {
     let empty = TemplateCatalogue::default();
     let none = fitted.rank(&task, &TemplateView::of(&past.history, &task, &empty, later()), &empty);
     assert!(none.best().is_none() && none.notes[0].contains("no template"));
-    // Asked about other templates than were looked up, it ranks them as unknown.
+    // Templates outside the view are ranked as unknown.
     let view = TemplateView::of(&past.history, &task, &empty, later());
     check_law(&fitted.rank(&task, &view, &catalogue), &catalogue, later());
 }
@@ -145,7 +145,7 @@ fn too_little_data_is_an_error_with_counts() {
 
 #[test]
 fn the_artefact_is_the_same_on_any_number_of_threads() {
-    let (ranker, data) = (&LEARNT.0, learned().data);
+    let (ranker, data) = (&LEARNED.0, learned().data);
     let bytes = ranker.to_bytes().unwrap();
     for threads in [1, 4] {
         let mut params = TemplateParams::default();
@@ -162,7 +162,7 @@ fn the_artefact_is_the_same_on_any_number_of_threads() {
 
 #[test]
 fn damaged_bytes_are_an_error_or_a_working_ranker() {
-    let (ranker, past) = &*LEARNT;
+    let (ranker, past) = &*LEARNED;
     let bytes = ranker.to_bytes().unwrap();
     let kind = |bytes: &[u8]| TemplateRanker::from_bytes(bytes).unwrap_err().kind();
     assert_eq!((kind(&[]), kind(&bytes[..bytes.len() / 2])), (ErrorKind::Corrupt, ErrorKind::Corrupt));
@@ -193,7 +193,7 @@ fn damaged_bytes_are_an_error_or_a_working_ranker() {
 
 #[test]
 fn incremental_and_replayed_histories_agree() {
-    let (_, past) = &*LEARNT;
+    let (_, past) = &*LEARNED;
     let shared = SharedHistory::new();
     let (catalogue, records) = topics(2, 50);
     shared.apply(&records);
@@ -206,7 +206,7 @@ fn incremental_and_replayed_histories_agree() {
     assert!(past.history.len() > 500);
 }
 
-/// A row is made from what was known at its start: what comes later changes none of its features.
+/// A row is built from what was known at its start: later facts change none of its features.
 #[test]
 fn rows_use_nothing_that_became_known_later() {
     let (catalogue, records) = topics(3, 120);

@@ -1,4 +1,4 @@
-//! From the store to the registry: what is trained, what is refused, what is kept.
+//! From the store to the registry: training, rejection and registration.
 #![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
 
 mod common;
@@ -137,7 +137,7 @@ fn options_out_of_range_are_rejected() {
     assert!(SuccessTrainer::new(params).unwrap_err().to_string().contains("l2 is -1"));
 }
 
-/// Contributions add up to the log-odds, and the answer to what they say.
+/// Contributions add up to the log-odds, and the prediction follows from them.
 #[test]
 fn contributions_add_up() {
     let data = dataset(15, 9);
@@ -150,7 +150,7 @@ fn contributions_add_up() {
     }
 }
 
-/// What the outcome hangs on matters; what cannot matter does not.
+/// Features that the outcome depends on are important, irrelevant ones are not.
 #[test]
 fn permutation_importance_is_measured_on_new_rows() {
     let data = dataset(20, 9);
@@ -159,12 +159,16 @@ fn permutation_importance_is_measured_on_new_rows() {
     let model = trainer.fit(&earlier).unwrap();
     let loss = |point: f64, label: f64| trainer.loss(point, label);
     let found = permutation_importance(&model, loss, &later, 3, 1).unwrap();
-    assert_eq!(found, permutation_importance(&model, loss, &later, 3, 1).unwrap(), "the seed decides");
+    assert_eq!(
+        found,
+        permutation_importance(&model, loss, &later, 3, 1).unwrap(),
+        "it depends on the seed alone"
+    );
     assert!(found.is_sorted_by(|a, b| a.increase >= b.increase));
     let of = |name: &str| found.iter().find(|f| f.feature == name).map(|f| f.increase);
     assert!(found[0].increase > 0.005, "{:?}", &found[..3]);
-    assert_eq!(of("lines_of_code"), None, "unknown before a generation, so the same everywhere");
-    assert_eq!(of("agent_type_encoded"), Some(0.0), "the model reads no codes here");
+    assert_eq!(of("lines_of_code"), None, "unknown before a generation, so constant");
+    assert_eq!(of("agent_type_encoded"), Some(0.0), "the model uses no codes here");
     let gains = model.gains();
     assert!((gains.iter().map(|(_, share)| share).sum::<f64>() - 1.0).abs() < 1e-9);
     assert!(gains.is_sorted_by(|a, b| a.1 >= b.1) && gains[0].1 > 0.0);

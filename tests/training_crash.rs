@@ -1,6 +1,6 @@
-//! What becomes of a host that is killed while it trains or promotes.
+//! A host that is killed while it trains or promotes.
 //!
-//! The victims are this test program again: it runs its own ignored test as a child.
+//! The children are this test program again: it runs its own ignored test.
 #![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
 #![cfg(all(feature = "sqlite", unix))]
 
@@ -26,14 +26,14 @@ const FOLDER: &str = "DEVMATRIX_TEST_TRAINING";
 const CHILD: &str = "child_trains_and_promotes_until_killed";
 const KILLS: u64 = 200;
 
-/// Fits in a moment, so that the other stages get their share of the kills.
+/// Creates a trainer that fits quickly, so that the other stages get their share of the kills.
 fn quick() -> SuccessTrainer {
     let mut params = SuccessParams::default();
     params.boost.rounds = 3;
     SuccessTrainer::new(params).unwrap()
 }
 
-/// Every model goes live: what is tried here is the way there.
+/// Returns options that promote every model.
 fn open_gate() -> TrainingOptions {
     let mut options = TrainingOptions::default();
     options.gate = Gate::relative();
@@ -41,8 +41,8 @@ fn open_gate() -> TrainingOptions {
     options
 }
 
-/// The version that came of it, which is live now.
-fn night(folder: &Path) -> u64 {
+/// Runs a training cycle; returns the promoted version.
+fn training_cycle(folder: &Path) -> u64 {
     let store = SqliteStore::open(folder.join("events.db")).unwrap();
     let registry = DiskRegistry::open(folder.join("models")).unwrap();
     let (engineer, tracker) = (FeatureEngineer::default(), JsonlTracker::new(folder.join("runs.jsonl")));
@@ -59,7 +59,7 @@ fn child_trains_and_promotes_until_killed() {
     let Some(folder) = std::env::var_os(FOLDER) else { return };
     let mut log = OpenOptions::new().append(true).open(Path::new(&folder).join("log")).unwrap();
     loop {
-        let version = night(Path::new(&folder));
+        let version = training_cycle(Path::new(&folder));
         // In one write, so that being killed cannot tear a line.
         log.write_all(format!("{version}\n").as_bytes()).unwrap();
     }
@@ -71,7 +71,7 @@ fn child(folder: &Path) -> Child {
     command.stdout(Stdio::null()).spawn().unwrap()
 }
 
-/// The version in production: readable, whole, with the record of how it came to be.
+/// Returns the version in production; asserts that it is readable and has its run record.
 fn champion(registry: &DiskRegistry) -> Option<u64> {
     let version = block_on(registry.production("success")).unwrap()?;
     let bytes = block_on(registry.artefact("success", version.version)).unwrap();
@@ -83,8 +83,8 @@ fn champion(registry: &DiskRegistry) -> Option<u64> {
 }
 
 fn acknowledged(folder: &Path) -> u64 {
-    let said = std::fs::read_to_string(folder.join("log")).unwrap();
-    said.lines().last().map_or(0, |line| line.parse().unwrap())
+    let log = std::fs::read_to_string(folder.join("log")).unwrap();
+    log.lines().last().map_or(0, |line| line.parse().unwrap())
 }
 
 #[test]
@@ -98,14 +98,14 @@ fn killed_at_any_moment_the_old_or_the_new_model_serves() {
     block_on(events.append(records)).unwrap();
     std::fs::write(folder.join("log"), "").unwrap();
     let registry = DiskRegistry::open(folder.join("models")).unwrap();
-    assert_eq!(night(folder), 1);
+    assert_eq!(training_cycle(folder), 1);
 
     let once = Instant::now();
-    let (mut before, mut moved, mut unsaid) = (night(folder), 0, 0);
+    let (mut before, mut moved, mut unacknowledged) = (training_cycle(folder), 0, 0);
     let (one_night, begun) = (once.elapsed(), Instant::now());
     for kill in 0..KILLS {
         let mut victim = child(folder);
-        // From its first breath to its second promotion.
+        // From its start to its second promotion.
         thread::sleep(
             one_night.mul_f64((kill * 7_919 % 197) as f64 / 197.0 * 2.0) + Duration::from_millis(5),
         );
@@ -116,19 +116,20 @@ fn killed_at_any_moment_the_old_or_the_new_model_serves() {
         let versions = block_on(registry.versions("success")).unwrap();
         assert!(versions.iter().map(|v| v.version).eq(1..=versions.len() as u64));
         assert!(versions.iter().all(|v| (v.version == now) == (v.stage == Stage::Production)));
-        (moved, unsaid) = (moved + u64::from(now > before), unsaid + u64::from(now > acknowledged(folder)));
+        (moved, unacknowledged) =
+            (moved + u64::from(now > before), unacknowledged + u64::from(now > acknowledged(folder)));
         before = now;
     }
     let trained = block_on(registry.versions("success")).unwrap().len() as u64;
     let recorded = JsonlTracker::new(folder.join("runs.jsonl")).runs().unwrap().len();
     println!(
-        "{KILLS} kills in {:.1?}: {trained} versions, the champion moved {moved} times, {unsaid} times unsaid, \
+        "{KILLS} kills in {:.1?}: {trained} versions, the champion moved {moved} times, {unacknowledged} times unacknowledged, \
          {recorded} runs in the tracker",
         begun.elapsed()
     );
-    assert!(moved > KILLS / 10, "the victims did next to nothing: {moved}");
-    // Nothing of what was learned from is gone, and the next night is like any other.
+    assert!(moved > KILLS / 10, "the children did too little: {moved}");
+    // The training set is intact, and the next training cycle works.
     let kept = block_on(events.scan(ScanOrder::Known, None, usize::MAX)).unwrap().records.len();
     assert_eq!(kept, count);
-    assert_eq!(night(folder), trained + 1);
+    assert_eq!(training_cycle(folder), trained + 1);
 }

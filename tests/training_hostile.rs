@@ -1,5 +1,5 @@
-//! Training on what nobody would train on, with options that nobody would give: an answer or an error
-//! that says what to do, never a panic and nothing half-registered.
+//! Training on degenerate data and with invalid options: a result or an error with advice, never a panic or a
+//! partial registration.
 #![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
 
 mod common;
@@ -31,19 +31,19 @@ struct Host {
 }
 
 impl Host {
-    /// So many generations, of which `judged` says what became of each, `step` apart.
-    fn of<R: Into<Option<UserAction>>>(count: usize, step: TimeDelta, judged: impl Fn(usize) -> R) -> Self {
+    /// Creates `count` generations, `step` apart, with the feedback that `label` returns.
+    fn of<R: Into<Option<UserAction>>>(count: usize, step: TimeDelta, label: impl Fn(usize) -> R) -> Self {
         let start: DateTime<Utc> = "2025-03-03T09:00:00Z".parse().unwrap();
         let mut records = Vec::new();
         for i in 0..count {
             let at = start + step * i as i32;
             let id = EventId::new(format!("e{i}")).unwrap();
             let mut task = task(&format!("t{i}"));
-            // Names that would break a table or pass for markup.
+            // Names that would break a table or be read as markup.
             task.agent_type =
                 Some(["a|b\n| c |", "<script>alert(1)</script>", "# *x* `y` [z](http://e)"][i % 3].into());
             records.push(Record::new(id.clone(), at, Fact::Started(Box::new(task.into()))).unwrap());
-            if let Some(action) = judged(i).into() {
+            if let Some(action) = label(i).into() {
                 let feedback = Fact::Feedback(Box::new(Feedback::new(action)));
                 records.push(Record::new(id, at + TimeDelta::seconds(1), feedback).unwrap());
             }
@@ -76,7 +76,7 @@ fn degenerate_data_gets_a_reason() {
     for (what, host) in [
         ("nothing", Host::of(0, hour, always)),
         ("one", Host::of(1, hour, always)),
-        ("no answers", Host::of(300, hour, |_| None::<UserAction>)),
+        ("no labels", Host::of(300, hour, |_| None::<UserAction>)),
         ("one class", Host::of(300, hour, always)),
         ("one moment", Host::of(300, TimeDelta::zero(), alternating)),
         (
@@ -120,7 +120,7 @@ fn degenerate_data_gets_a_reason() {
 #[test]
 fn options_out_of_range_are_named() {
     let host = Host::of(10, TimeDelta::hours(1), alternating);
-    let refused = |change: &dyn Fn(&mut TrainingOptions)| {
+    let rejection = |change: &dyn Fn(&mut TrainingOptions)| {
         let mut options = relative();
         change(&mut options);
         let error = block_on(host.training(options).run(&SuccessTrainer::default())).unwrap_err();
@@ -128,17 +128,17 @@ fn options_out_of_range_are_named() {
         error.to_string()
     };
     for value in [f64::NAN, f64::INFINITY, -1.0, 0.0, 1.0, 2.0] {
-        assert!(refused(&|o| o.test_fraction = value).contains("test_fraction"));
+        assert!(rejection(&|o| o.test_fraction = value).contains("test_fraction"));
         assert!(
-            refused(&|o| o.gate.confidence = if value == 0.0 { 1.0 } else { value }).contains("confidence")
+            rejection(&|o| o.gate.confidence = if value == 0.0 { 1.0 } else { value }).contains("confidence")
         );
     }
     for value in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
-        assert!(refused(&|o| o.gate.margin = value).contains("margin"));
-        assert!(refused(&|o| o.gate.floors = [("auc".to_owned(), value)].into()).contains("auc"));
+        assert!(rejection(&|o| o.gate.margin = value).contains("margin"));
+        assert!(rejection(&|o| o.gate.floors = [("auc".to_owned(), value)].into()).contains("auc"));
     }
-    assert!(refused(&|o| o.max_rows = 0).contains("max_rows"));
-    assert!(refused(&|o| o.cool_down_days = u32::MAX).contains("cool_down_days"));
+    assert!(rejection(&|o| o.max_rows = 0).contains("max_rows"));
+    assert!(rejection(&|o| o.cool_down_days = u32::MAX).contains("cool_down_days"));
     assert!(block_on(host.registry.versions("success")).unwrap().is_empty());
 }
 
@@ -175,7 +175,7 @@ fn a_schedule_works_at_any_time_of_the_calendar() {
     assert!(error.to_string().contains("lease_minutes is 0"), "{error}");
 }
 
-/// Versions that a host, an older release or nobody knows who put there, in production and on trial.
+/// Versions of a host, an older release or an unknown writer, in production and on trial.
 #[test]
 fn external_versions_do_not_stop_training() {
     let external = || NewVersion::new("success", b"by hand".to_vec());
@@ -221,7 +221,7 @@ fn external_versions_do_not_stop_training() {
 fn a_panicking_listener_and_a_clock_set_back_leave_no_partial_registration() {
     let host = Host::of(300, TimeDelta::hours(1), alternating);
     let work =
-        ExecutionContext::new().with_progress(|p| assert!(p.stage != "registering", "the host's own fault"));
+        ExecutionContext::new().with_progress(|p| assert!(p.stage != "registering", "a fault of the host"));
     let run =
         || block_on(host.training(relative()).with_execution(work.clone()).run(&SuccessTrainer::default()));
     assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).is_err());
@@ -256,7 +256,7 @@ fn an_invalid_trial_log_is_rejected() {
             "{error}"
         );
         assert!(error.to_string().contains("journal"), "{error}");
-        assert_eq!(std::fs::read(&path).unwrap(), bytes, "it was written over");
+        assert_eq!(std::fs::read(&path).unwrap(), bytes, "it was overwritten");
     }
     options.journal = Some(folder.path().to_owned());
     assert!(tune(SuccessTrainer::default(), &data, &options).is_err());
@@ -272,7 +272,7 @@ fn comparisons_of_no_rows_are_rejected_and_of_few_are_wide() {
         assert!(compare_paired(&[1.0], &[2.0], &[0], confidence, 1).is_err());
         assert!(compare_anytime_valid(&[1.0], &[2.0], &[0], confidence).is_err());
     }
-    // A single cluster says nothing of another.
+    // A single cluster has no variance between clusters.
     for rows in [1, 500] {
         let (first, second, one) = (vec![0.0; rows], vec![1.0; rows], vec![7; rows]);
         let error = compare_paired(&first, &second, &one, 0.9, 1).unwrap_err();

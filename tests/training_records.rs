@@ -1,5 +1,4 @@
-//! What is kept of a training run: enough to make it again, to read it, and nothing of one that was
-//! cancelled.
+//! Records of training runs: reproducible, readable, and absent for cancelled runs.
 #![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
 
 mod common;
@@ -60,19 +59,19 @@ impl Host {
 fn a_past_run_is_reproduced_bit_for_bit() {
     let host = Host::new();
     let whole = host.clock.now();
-    // As of ten days ago: what came since must not get into it.
+    // As of ten days ago: later facts must not leak into it.
     host.clock.set(whole - TimeDelta::days(10));
     let success = host.train().version;
     let time = block_on(host.training().run(&TimeTrainer::default())).unwrap().version;
     host.clock.set(whole);
     assert_eq!(host.again(&SuccessTrainer::default(), &success), (true, true));
     assert_eq!(host.again(&TimeTrainer::default(), &time), (true, true));
-    // A person's wish to be forgotten goes before it, and is seen.
+    // Erasure of a user takes precedence, and is detected.
     let user = UserId::new("user-1").unwrap();
     let erased = block_on(host.store.erase(&Subject::User(user))).unwrap();
     assert!(erased.events > 0, "{erased:?}");
     assert!(!host.again(&SuccessTrainer::default(), &success).0);
-    // Of other features it cannot be made, nor of a version that a host registered by hand.
+    // It cannot be reproduced with other features, nor for a version that a host registered by hand.
     let by_hand = devmatrix_ml::registry::NewVersion::new("success", b"by hand".to_vec());
     let by_hand = block_on(host.registry.register(by_hand)).unwrap();
     let trainer = SuccessTrainer::default();
@@ -101,7 +100,7 @@ fn a_run_record_is_complete() {
         (&kept.evaluation.metrics, &kept.parameters),
         (&record.evaluation.metrics, &record.parameters)
     );
-    // The next one tells how its importance differs from this one's.
+    // The next one records how its importances differ from this one's.
     host.clock.advance(TimeDelta::days(1));
     let next = host.train().record;
     assert_ne!(next.run_id, record.run_id);
@@ -130,7 +129,7 @@ fn a_tracker_in_a_file_outlives_a_torn_line() {
     let error = tracker.runs().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Corrupt);
     assert!(error.to_string().contains("line 4"), "{error}");
-    // A tracker that cannot take a run does not undo it.
+    // A failing tracker does not undo a run.
     let nowhere = JsonlTracker::new(folder.path().join("no/such/folder/runs.jsonl"));
     assert!(block_on(nowhere.record(&second)).is_err());
     let kept = block_on(host.training().with_tracker(&nowhere).run(&SuccessTrainer::default())).unwrap();
@@ -170,17 +169,17 @@ fn a_model_card_has_metrics_slices_calibration_and_limits() {
 #[test]
 fn progress_is_monotone_and_a_cancelled_run_registers_nothing() {
     let host = Host::new();
-    let told = Arc::new(Mutex::new(Vec::<Progress>::new()));
-    let kept = told.clone();
+    let reports = Arc::new(Mutex::new(Vec::<Progress>::new()));
+    let kept = reports.clone();
     let work = ExecutionContext::new().with_progress(move |p| kept.lock().unwrap().push(p.clone()));
     block_on(host.training().with_execution(work).run(&SuccessTrainer::default())).unwrap();
-    let told = told.lock().unwrap();
-    assert!(told.is_sorted_by(|a, b| a.fraction <= b.fraction), "{told:?}");
-    let stages: Vec<_> = told.iter().map(|p| p.stage.as_str()).collect();
+    let reports = reports.lock().unwrap();
+    assert!(reports.is_sorted_by(|a, b| a.fraction <= b.fraction), "{reports:?}");
+    let stages: Vec<_> = reports.iter().map(|p| p.stage.as_str()).collect();
     assert!(stages.first() == Some(&"reading") && stages.last() == Some(&"done"), "{stages:?}");
-    assert!(told.last().unwrap().remaining.is_some());
+    assert!(reports.last().unwrap().remaining.is_some());
 
-    // At each stage, and at moments within them.
+    // At each stage, and within them.
     for stage in ["reading", "fitting success", "scoring folds", "registering"] {
         let cancel = CancellationToken::new();
         let switch = cancel.clone();
@@ -191,7 +190,7 @@ fn progress_is_monotone_and_a_cancelled_run_registers_nothing() {
         });
         let run = host.training().with_execution(work);
         let done = block_on(run.run(&SuccessTrainer::default()));
-        // Once it is being registered it is carried through.
+        // Once registration has started it completes.
         assert_eq!(done.is_ok(), stage == "registering");
         assert!(done.err().is_none_or(|e| e.kind() == ErrorKind::Cancelled));
     }

@@ -1,4 +1,4 @@
-//! A challenger beside the model in production, and a model that breaks its promise.
+//! Challengers on trial beside the champion, and rollback of a degraded model.
 #![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -15,7 +15,7 @@ use devmatrix_ml::training::{Decision, Gate, ModelCard, Promotion, Training, Tra
 use futures_executor::block_on;
 use std::sync::Arc;
 
-/// A host whose days are known beforehand.
+/// A host with a fixed sequence of days.
 struct Host {
     store: Arc<MemoryStore>,
     registry: MemoryRegistry,
@@ -25,7 +25,7 @@ struct Host {
 }
 
 impl Host {
-    /// Days of a world in which `change` is done to every event.
+    /// Creates the days of a simulated world, with `change` applied to every event.
     fn new(days: u32, per_day: f64, change: impl Fn(&mut GenerationEvent)) -> Self {
         let mut options = SimulatorOptions::default();
         (options.days, options.per_day, options.seed) = (days, per_day, 11);
@@ -43,7 +43,7 @@ impl Host {
         Self { store, registry, clock, records: records.into_iter().peekable(), engineer }
     }
 
-    fn live_until(&mut self, moment: DateTime<Utc>) {
+    fn advance_to(&mut self, moment: DateTime<Utc>) {
         let mut due = Vec::new();
         while let Some(record) = self.records.next_if(|r| r.known_at() <= moment) {
             due.push(record);
@@ -75,8 +75,8 @@ fn relative() -> TrainingOptions {
     options
 }
 
-/// A model that has learned little: hardly more than the constant.
-fn dull() -> SuccessTrainer {
+/// Creates a trainer of weak models, hardly better than the constant.
+fn weak() -> SuccessTrainer {
     let mut params = SuccessParams::default();
     (params.l2, params.blend, params.boost.rounds) = (1e6, 0.0, 1);
     SuccessTrainer::new(params).unwrap()
@@ -85,17 +85,17 @@ fn dull() -> SuccessTrainer {
 #[test]
 fn a_challenger_on_trial_has_no_effect_until_it_is_better() {
     let mut host = Host::new(60, 60.0, |_| ());
-    host.live_until(day(4));
+    host.advance_to(day(4));
     let mut options = relative();
     options.gate.baselines = false;
-    assert!(block_on(host.training(options.clone()).run(&dull())).unwrap().promoted);
-    host.live_until(day(20));
+    assert!(block_on(host.training(options.clone()).run(&weak())).unwrap().promoted);
+    host.advance_to(day(20));
     options.promotion = Promotion::Trial;
     let trained = block_on(host.training(options.clone()).run(&SuccessTrainer::default())).unwrap();
     assert!(trained.on_trial && !trained.promoted, "{:?}", trained.reasons);
     assert_eq!((host.production(), host.stage(2)), (Some(1), Stage::Staging));
 
-    // The service answers from the model in production, and tells what the other says beside it.
+    // The service predicts with the champion, and returns the challenger's prediction beside it.
     let history = Arc::new(block_on(SharedHistory::open(host.store.as_ref())).unwrap());
     let service =
         || PredictionService::new(history.clone(), host.engineer.clone(), Arc::new(host.clock.clone()));
@@ -111,30 +111,30 @@ fn a_challenger_on_trial_has_no_effect_until_it_is_better() {
     let beside = plain.predict_challenger(&task(1)).unwrap().unwrap();
     assert_eq!((served.model_version, beside.success.model_version), (1, 2));
     assert_ne!(served.success_probability, beside.success.success_probability);
-    // As a canary it answers some tasks, always the same ones.
+    // As a canary it serves some tasks, always the same ones.
     let canary = service().with_canary(0.25).unwrap();
     block_on(canary.reload(&host.registry)).unwrap();
     let by = |i: usize| canary.predict_success_only(&task(i)).unwrap().model_version;
-    let answered: Vec<_> = (0..400).map(by).collect();
-    assert_eq!(answered, (0..400).map(by).collect::<Vec<_>>());
-    let share = answered.iter().filter(|v| **v == 2).count();
+    let served_by: Vec<_> = (0..400).map(by).collect();
+    assert_eq!(served_by, (0..400).map(by).collect::<Vec<_>>());
+    let share = served_by.iter().filter(|v| **v == 2).count();
     assert!((70..130).contains(&share), "{share} of 400");
     assert!(service().with_canary(f64::NAN).is_err());
 
-    // Night by night its record grows, until it tells.
-    let mut nights = 0;
+    // Its evidence grows with every training cycle, until it is significant.
+    let mut cycles = 0;
     let review = loop {
-        nights += 1;
-        host.live_until(day(20 + nights));
+        cycles += 1;
+        host.advance_to(day(20 + cycles));
         let review = block_on(host.training(options.clone()).review(&SuccessTrainer::default())).unwrap();
         match review {
-            Some(review) if review.verdict.decision == Decision::Hold && nights < 40 => {
+            Some(review) if review.verdict.decision == Decision::Hold && cycles < 40 => {
                 assert_eq!(host.production(), Some(1));
             }
             other => break other.unwrap(),
         }
     };
-    println!("after {nights} nights: {review:?}");
+    println!("after {cycles} cycles: {review:?}");
     assert!(review.promoted && review.outcomes >= 100);
     assert_eq!((host.production(), host.stage(1)), (Some(2), Stage::Archived));
     assert_eq!(block_on(host.training(options).review(&SuccessTrainer::default())).unwrap(), None);
@@ -143,26 +143,26 @@ fn a_challenger_on_trial_has_no_effect_until_it_is_better() {
 #[test]
 fn a_worse_challenger_is_rejected() {
     let mut host = Host::new(60, 60.0, |_| ());
-    host.live_until(day(15));
+    host.advance_to(day(15));
     assert!(block_on(host.training(relative()).run(&SuccessTrainer::default())).unwrap().promoted);
-    // Put on trial by hand: the gate would have refused it.
+    // Put on trial by hand: the gate would have rejected it.
     let mut options = relative();
     (options.gate.champion, options.gate.baselines, options.promotion) = (false, false, Promotion::Trial);
-    host.live_until(day(16));
-    assert!(block_on(host.training(options).run(&dull())).unwrap().on_trial);
-    // Another one waits.
+    host.advance_to(day(16));
+    assert!(block_on(host.training(options).run(&weak())).unwrap().on_trial);
+    // A second challenger waits.
     let mut trial = relative();
     trial.promotion = Promotion::Trial;
     let waiting = block_on(host.training(trial.clone()).run(&SuccessTrainer::default())).unwrap();
     assert!(!waiting.on_trial, "{:?}", waiting.reasons);
-    host.live_until(day(59));
+    host.advance_to(day(59));
     let review = block_on(host.training(trial).review(&SuccessTrainer::default())).unwrap().unwrap();
     assert_eq!(review.verdict.decision, Decision::Refuse, "{:?}", review.verdict.reasons);
     assert_eq!((host.production(), host.stage(2)), (Some(1), Stage::Archived));
 }
 
-/// For ten days approvals and rejections are mixed up by the host; a model trained on those days alone
-/// goes live by hand; then the fault is mended.
+/// For ten days approvals and rejections are swapped; a model trained on those days alone is promoted by hand;
+/// then the fault is fixed.
 #[test]
 fn a_degraded_model_is_rolled_back_and_a_cooldown_follows() {
     let mut host = Host::new(60, 60.0, |event| {
@@ -176,24 +176,24 @@ fn a_degraded_model_is_rolled_back_and_a_cooldown_follows() {
         }
     });
     let trainer = SuccessTrainer::default();
-    host.live_until(day(19));
+    host.advance_to(day(19));
     assert!(block_on(host.training(relative()).run(&trainer)).unwrap().promoted);
-    host.live_until(day(30));
+    host.advance_to(day(30));
     let mut hurried = relative();
     (hurried.max_rows, hurried.gate.champion, hurried.gate.baselines) = (450, false, false);
     assert!(block_on(host.training(hurried).run(&trainer)).unwrap().promoted);
     assert_eq!(host.production(), Some(2));
 
-    let mut nights = 0;
+    let mut cycles = 0;
     let watch = loop {
-        nights += 1;
-        host.live_until(day(30 + nights));
+        cycles += 1;
+        host.advance_to(day(30 + cycles));
         let watch = block_on(host.training(relative()).watch(&trainer)).unwrap().unwrap();
-        if watch.rolled_back_to.is_some() || nights > 25 {
+        if watch.rolled_back_to.is_some() || cycles > 25 {
             break watch;
         }
     };
-    println!("after {nights} nights: {:?}", watch.reasons);
+    println!("after {cycles} cycles: {:?}", watch.reasons);
     assert_eq!((watch.version, watch.rolled_back_to), (2, Some(1)), "{:?}", watch.reasons);
     assert_eq!((host.production(), host.stage(2)), (Some(1), Stage::Archived));
     let fallen = block_on(host.registry.version("success", 2)).unwrap();
@@ -201,22 +201,22 @@ fn a_degraded_model_is_rolled_back_and_a_cooldown_follows() {
     assert!(last.rolled_back && last.reasons.iter().any(|r| r.contains("fell below its evidence")));
     assert!(ModelCard::of(&fallen).unwrap().to_markdown().contains("rolled back"));
 
-    // Three days of cooling down, whatever the gate says.
+    // Three days of cooldown, whatever the gate decides.
     let mut open = relative();
     (open.gate.champion, open.gate.baselines) = (false, false);
     let soon = block_on(host.training(open.clone()).run(&trainer)).unwrap();
     assert!(!soon.promoted && soon.reasons.iter().any(|r| r.contains("cooling down")), "{:?}", soon.reasons);
-    host.live_until(day(30 + nights + 4));
+    host.advance_to(day(30 + cycles + 4));
     assert!(block_on(host.training(open).run(&trainer)).unwrap().promoted);
 }
 
 #[test]
 fn a_model_without_degradation_stays() {
     let mut host = Host::new(50, 60.0, |_| ());
-    host.live_until(day(25));
+    host.advance_to(day(25));
     assert!(block_on(host.training(relative()).run(&SuccessTrainer::default())).unwrap().promoted);
-    for night in 26..50 {
-        host.live_until(day(night));
+    for cycle in 26..50 {
+        host.advance_to(day(cycle));
         let found = block_on(host.training(relative()).nightly(&SuccessTrainer::default())).unwrap();
         let watch = found.watched.unwrap();
         assert_eq!(watch.rolled_back_to, None, "{:?}", watch.reasons);

@@ -1,4 +1,4 @@
-//! Searching settings and selecting features: what is found is found again, what is not there is not.
+//! Hyperparameter search and feature selection: deterministic, and without false gains.
 #![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
 
 mod common;
@@ -30,7 +30,7 @@ fn few(trials: usize) -> TuningOptions {
     options
 }
 
-/// All but how long it took.
+/// Returns the record without its times.
 fn timeless(record: &StudyRecord) -> StudyRecord {
     let mut record = record.clone();
     (record.seconds, record.options.journal) = (0.0, None);
@@ -41,7 +41,7 @@ fn bytes<T: Trainer>(trainer: &T, data: &Dataset) -> Vec<u8> {
     trainer.fit(data).unwrap().to_bytes().unwrap()
 }
 
-/// Settings that are bad on purpose.
+/// Creates a trainer with poor hyperparameters.
 fn poor() -> SuccessTrainer {
     let mut params = SuccessParams::default();
     (params.l2, params.blend) = (1e-4, 1.0);
@@ -80,7 +80,7 @@ fn a_search_without_a_gain_keeps_the_defaults() {
     let tuned = tune(SuccessTrainer::default(), &data, &few(1)).unwrap();
     assert!(!tuned.record.taken && tuned.record.best == 0 && tuned.record.against_defaults.is_none());
     assert_eq!(tuned.trainer.parameters(), SuccessTrainer::default().parameters());
-    // A worse setting may win on the folds by luck, but not be taken for that.
+    // A worse setting may win on the folds by chance, but must not be taken.
     let tuned = tune(SuccessTrainer::default(), &data, &few(6)).unwrap();
     let better = tuned.record.against_defaults.is_some_and(|c| c.is_better());
     assert_eq!(tuned.record.taken, better, "{:?}", tuned.record.reasons);
@@ -95,9 +95,9 @@ fn an_interrupted_search_resumes_from_its_trial_log() {
     options.journal = Some(folder.path().join("trials.jsonl"));
     // Cancelled when the fourth trial begins.
     let cancel = CancellationToken::new();
-    let (stop, begun) = (cancel.clone(), AtomicUsize::new(0));
+    let (stop, trials_started) = (cancel.clone(), AtomicUsize::new(0));
     let work = ExecutionContext::new().with_cancel(&cancel).with_progress(move |_| {
-        if begun.fetch_add(1, Ordering::Relaxed) == 3 {
+        if trials_started.fetch_add(1, Ordering::Relaxed) == 3 {
             stop.cancel();
         }
     });
@@ -105,11 +105,11 @@ fn an_interrupted_search_resumes_from_its_trial_log() {
     assert_eq!(error.kind(), ErrorKind::Cancelled);
     let journal = std::fs::read_to_string(options.journal.as_ref().unwrap()).unwrap();
     assert_eq!(journal.lines().count(), 1 + 3, "a head and three trials");
-    // As if the crash had cut off the line being written.
+    // A crash may truncate the line being written.
     std::fs::write(options.journal.as_ref().unwrap(), format!("{journal}{{\"numb")).unwrap();
     let resumed = tune(poor(), &data, &options).unwrap();
     assert_eq!(timeless(&resumed.record), timeless(&whole.record));
-    // Of another search it is no use.
+    // The log of another search is rejected.
     options.seed += 1;
     let error = tune(poor(), &data, &options).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Incompatible);
@@ -121,40 +121,40 @@ fn progress_is_reported_and_the_time_limit_ends_a_search() {
     let data = dataset(12, Target::Success);
     let mut options = few(1000);
     options.seconds = Some(0.2);
-    let told = Arc::new(Mutex::new(Vec::new()));
-    let kept = told.clone();
+    let reports = Arc::new(Mutex::new(Vec::new()));
+    let kept = reports.clone();
     let work = ExecutionContext::new().with_progress(move |p| kept.lock().unwrap().push(p.clone()));
     let tuned = work.run(|| tune(SuccessTrainer::default(), &data, &options)).unwrap();
     assert!(tuned.record.trials.len() < 1000 && tuned.record.reasons[0].contains("the time was up"));
-    let told = told.lock().unwrap();
-    assert!(told.iter().any(|p| p.stage.starts_with("trial ")));
-    assert!(told.is_sorted_by(|a, b| a.fraction <= b.fraction));
+    let reports = reports.lock().unwrap();
+    assert!(reports.iter().any(|p| p.stage.starts_with("trial ")));
+    assert!(reports.is_sorted_by(|a, b| a.fraction <= b.fraction));
 }
 
 #[test]
 fn options_and_search_spaces_out_of_range_are_rejected() {
     let data = dataset(8, Target::Success);
-    let refused = |change: fn(&mut TuningOptions)| {
+    let rejection = |change: fn(&mut TuningOptions)| {
         let mut options = few(2);
         change(&mut options);
         tune(SuccessTrainer::default(), &data, &options).unwrap_err().to_string()
     };
-    assert!(refused(|o| o.trials = 0).contains("trials is 0"));
-    assert!(refused(|o| o.seconds = Some(f64::NAN)).contains("seconds is NaN"));
-    assert!(refused(|o| o.validation_fraction = 1.0).contains("validation_fraction is 1"));
-    assert!(refused(|o| o.folds.folds = 0).contains("folds is 0"));
+    assert!(rejection(|o| o.trials = 0).contains("trials is 0"));
+    assert!(rejection(|o| o.seconds = Some(f64::NAN)).contains("seconds is NaN"));
+    assert!(rejection(|o| o.validation_fraction = 1.0).contains("validation_fraction is 1"));
+    assert!(rejection(|o| o.folds.folds = 0).contains("folds is 0"));
     let trainer = SuccessTrainer::default();
     let unknown = trainer.without(&BTreeSet::from(["colour".to_owned()])).unwrap_err();
     assert!(unknown.to_string().contains("colour"), "{unknown}");
     let mut parameters = trainer.parameters();
     parameters["blend"] = 7.into();
     assert!(trainer.with_parameters(&parameters).unwrap_err().to_string().contains("blend is 7"));
-    let paths: Vec<_> = trainer.space().into_iter().map(|knob: Hyperparameter| knob.path).collect();
+    let paths: Vec<_> = trainer.space().into_iter().map(|parameter: Hyperparameter| parameter.path).collect();
     assert!(paths.iter().all(|path| trainer.parameters().pointer(path).is_some()), "{paths:?}");
-    assert!(trainer.space().iter().any(|knob| matches!(&knob.range, Range::OneOf(_))));
+    assert!(trainer.space().iter().any(|parameter| matches!(&parameter.range, Range::OneOf(_))));
 }
 
-/// Each fold learns from what was known when its rows began, and from nothing later.
+/// Each fold is trained on what was known when its rows started, and on nothing later.
 #[test]
 fn folds_are_in_time_order() {
     let data = dataset(20, Target::Success);
@@ -181,13 +181,13 @@ fn features_that_show_no_gain_are_dropped_and_the_verdict_says_which() {
     println!("{}", selection.reason);
     let of = |name: &str| selection.features.iter().find(|f| f.feature == name).unwrap();
     assert!(of("agent_past_performance").gains || of("agent_model_success_rate").gains);
-    assert!(selection.features.iter().any(|f| !f.gains), "something is idle");
+    assert!(selection.features.iter().any(|f| !f.gains), "a feature without gain exists");
     assert!(!selection.dropped.is_empty(), "{}", selection.reason);
     assert!(selection.dropped.iter().all(|name| !of(name).gains));
     let model = trainer.fit(&data).unwrap();
     assert!(model.gains().iter().all(|(name, _)| !selection.dropped.contains(name)));
     let again = select_features(SuccessTrainer::default(), &data, &options).unwrap().1;
-    assert_eq!(selection, again, "the seed decides");
+    assert_eq!(selection, again, "it depends on the seed alone");
     let mut wrong = options;
     wrong.tolerance = f64::NAN;
     assert!(select_features(SuccessTrainer::default(), &data, &wrong).is_err());

@@ -4,7 +4,7 @@
 use devmatrix_ml::event::{Fact, Record, TaskContext};
 use devmatrix_ml::simulate::{Generation, Simulator, SimulatorOptions};
 
-/// The facts of the first `generations` generations, in the order in which they became known.
+/// Returns the facts of the first `generations` generations, in the order in which they became known.
 pub fn records(generations: usize) -> Vec<Record> {
     let events = simulator(generations).take(generations).map(Generation::into_event);
     let mut records: Vec<_> = events.flat_map(|e| e.into_records().unwrap()).collect();
@@ -12,14 +12,14 @@ pub fn records(generations: usize) -> Vec<Record> {
     records
 }
 
-/// A year in which at least so many generations begin.
+/// Creates a simulated year with at least `generations` generations.
 pub fn simulator(generations: usize) -> Simulator {
     let mut options = SimulatorOptions::default();
     (options.days, options.per_day) = (365, (generations as f64 / 365.0 * 1.6).max(1.0));
     Simulator::new(options).unwrap()
 }
 
-/// The tasks that these facts start.
+/// Returns the tasks that these facts start.
 pub fn tasks(records: &[Record]) -> Vec<TaskContext> {
     let started = records.iter().filter_map(|r| match r.fact() {
         Fact::Started(started) => Some(started.context.clone()),

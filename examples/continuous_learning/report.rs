@@ -21,10 +21,10 @@ pub(crate) struct Report {
 struct Week {
     generations: usize,
     promoted: usize,
-    held: usize,
-    refused: usize,
+    inconclusive: usize,
+    rejected: usize,
     not_trained: usize,
-    why_not: Option<String>,
+    reason: Option<String>,
 }
 
 #[derive(Clone)]
@@ -76,11 +76,11 @@ impl Report {
             week.promoted += 1;
             self.promotion = Some((now, trained.version.version, trained.reasons.clone()));
         } else if let Some(reason) = because("refused") {
-            week.refused += 1;
-            week.why_not = Some(reason);
+            week.rejected += 1;
+            week.reason = Some(reason);
         } else {
-            week.held += 1;
-            week.why_not = week.why_not.take().or(because("held"));
+            week.inconclusive += 1;
+            week.reason = week.reason.take().or(because("held"));
         }
     }
 
@@ -94,7 +94,7 @@ impl Report {
         let week = self.week_of(now);
         let week = self.weeks.entry(week).or_default();
         week.not_trained += 1;
-        week.why_not = Some(reason.to_owned());
+        week.reason = Some(reason.to_owned());
     }
 
     /// Returns the number of the week, from 0, that `now` falls in.
@@ -141,9 +141,9 @@ impl Report {
                 show(scores.and_then(|s| s.auc)),
                 show(scores.map(|s| s.brier)),
                 week.promoted,
-                week.held,
-                week.refused + week.not_trained,
-                week.why_not.as_deref().unwrap_or("-")
+                week.inconclusive,
+                week.rejected + week.not_trained,
+                week.reason.as_deref().unwrap_or("-")
             );
         }
         if let Some((at, version, reasons)) = &self.promotion {

@@ -1,4 +1,4 @@
-//! A world of tasks that every agent tries.
+//! A world of tasks that every agent attempts.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use devmatrix_ml::event::{GenerationEvent, Record, TaskContext};
@@ -10,7 +10,7 @@ use rand_pcg::Pcg64Mcg;
 pub const AGENTS: [(&str, f64); 6] =
     [("novice", -2.0), ("junior", -1.0), ("plain", 0.0), ("solid", 0.5), ("senior", 1.0), ("expert", 2.0)];
 
-/// What a description speaks of, and how hard that is.
+/// Subjects of descriptions, and their difficulties.
 pub const SUBJECTS: [(&str, f64); 8] = [
     ("rename a variable", -2.5),
     ("fix a typo in the docs", -2.0),
@@ -22,7 +22,7 @@ pub const SUBJECTS: [(&str, f64); 8] = [
     ("recover a corrupt ledger", 2.0),
 ];
 
-/// What became known of 64 tasks, each tried by every agent.
+/// Returns the facts of 64 tasks, each attempted by every agent.
 pub fn records() -> Vec<Record> {
     let mut rng = Pcg64Mcg::seed_from_u64(5);
     let begun: DateTime<Utc> = "2025-03-03T09:00:00Z".parse().unwrap();
@@ -31,7 +31,7 @@ pub fn records() -> Vec<Record> {
     tries.shuffle(&mut rng);
     let mut records: Vec<Record> = Vec::new();
     for (i, (task, agent)) in (0..).zip(tries) {
-        let success = rng.random::<f64>() < odds(task, agent);
+        let success = rng.random::<f64>() < success_probability(task, agent);
         records
             .extend(event(task, agent, begun + TimeDelta::minutes(20 * i), success).into_records().unwrap());
     }
@@ -39,7 +39,7 @@ pub fn records() -> Vec<Record> {
     records
 }
 
-pub fn odds(task: usize, agent: usize) -> f64 {
+pub fn success_probability(task: usize, agent: usize) -> f64 {
     sigmoid(AGENTS[agent].1 - SUBJECTS[task % SUBJECTS.len()].1)
 }
 

@@ -1,4 +1,4 @@
-//! Arbitrary values that are valid, and texts that are hostile.
+//! Strategies of arbitrary valid values, and hostile texts.
 
 use chrono::{DateTime, Utc};
 use devmatrix_ml::event::{
@@ -11,7 +11,7 @@ use proptest::option::of;
 use proptest::prelude::*;
 use serde_json::Value;
 
-/// Texts that have broken programs before; NUL only where `nul` is asked for.
+/// Returns texts that have broken programs before.
 pub fn hostile_texts() -> Vec<String> {
     let mut texts: Vec<String> = [
         "",
@@ -50,7 +50,7 @@ pub fn text() -> BoxedStrategy<String> {
     .boxed()
 }
 
-/// An identifier of any kind.
+/// Returns any identifier.
 pub fn id<T: std::fmt::Debug + 'static>(make: fn(String) -> devmatrix_ml::Result<T>) -> BoxedStrategy<T> {
     "\\PC{1,16}".prop_map(move |name| make(name).unwrap()).boxed()
 }
@@ -62,7 +62,7 @@ pub fn time() -> BoxedStrategy<DateTime<Utc>> {
     prop_oneof![3 => near, 1 => far].prop_map(|(s, n)| DateTime::from_timestamp(s, n).unwrap()).boxed()
 }
 
-/// A number in a range, often its end.
+/// Returns numbers in a range, often its ends.
 pub fn number(low: f64, high: f64) -> BoxedStrategy<f64> {
     prop_oneof![6 => low..=high, 1 => Just(low), 1 => Just(high)].boxed()
 }
@@ -125,7 +125,7 @@ pub fn context() -> BoxedStrategy<TaskContext> {
         .boxed()
 }
 
-/// A category: one that the simulator knows, or anything.
+/// Returns categories: known to the simulator, or any text.
 fn word() -> BoxedStrategy<String> {
     let known = vec!["python", "rust", "backend", "frontend", "claude-opus-5"];
     prop_oneof![prop::sample::select(known).prop_map(str::to_owned), text()].boxed()
@@ -194,18 +194,18 @@ pub fn completion() -> BoxedStrategy<Completion> {
         .boxed()
 }
 
-/// Any judgement.
+/// Any feedback.
 pub fn feedback() -> BoxedStrategy<Feedback> {
     let action = prop::sample::select(vec![UserAction::Approve, UserAction::Modify, UserAction::Reject]);
-    let said = (of(text()), of(text()), of(number(0.0, 10.0)), of(any::<bool>()), of(any::<bool>()));
-    (action, of(id(FeedbackId::new)), of(time()), said, of(decision()))
-        .prop_map(|(action, id, given_at, said, next_step)| {
+    let values = (of(text()), of(text()), of(number(0.0, 10.0)), of(any::<bool>()), of(any::<bool>()));
+    (action, of(id(FeedbackId::new)), of(time()), values, of(decision()))
+        .prop_map(|(action, id, given_at, values, next_step)| {
             let mut feedback = Feedback::new(action);
             feedback.next_step = next_step;
             (feedback.feedback_id, feedback.given_at) = (id, given_at);
-            (feedback.user_feedback, feedback.modifications_requested) = (said.0, said.1);
-            feedback.final_quality_score = said.2;
-            (feedback.success, feedback.approved) = (said.3, said.4);
+            (feedback.user_feedback, feedback.modifications_requested) = (values.0, values.1);
+            feedback.final_quality_score = values.2;
+            (feedback.success, feedback.approved) = (values.3, values.4);
             feedback
         })
         .boxed()
@@ -215,10 +215,10 @@ pub fn feedback() -> BoxedStrategy<Feedback> {
 pub fn event() -> BoxedStrategy<GenerationEvent> {
     let parts = (of((time(), completion())), vec((time(), feedback()), 0..4));
     (id(EventId::new), time(), started(), parts)
-        .prop_map(|(id, at, started, (done, said))| {
+        .prop_map(|(id, at, started, (done, values))| {
             let mut event = GenerationEvent::new(id, at, started);
             event.completion = done.map(|(known_at, value)| Known { known_at, value });
-            event.feedback = said.into_iter().map(|(known_at, value)| Known { known_at, value }).collect();
+            event.feedback = values.into_iter().map(|(known_at, value)| Known { known_at, value }).collect();
             event
         })
         .boxed()

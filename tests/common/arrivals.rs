@@ -11,13 +11,13 @@ use proptest::prelude::*;
 /// One delivery.
 #[derive(Debug, Clone)]
 pub struct Arrival {
-    /// When it is delivered.
+    /// Time of delivery.
     pub at: DateTime<Utc>,
-    /// Of which generation.
+    /// Its generation.
     pub id: EventId,
     /// The generation's task.
     pub task: TaskContext,
-    /// The same as a record known since then.
+    /// Converts it to a record known at that time.
     pub record: Option<Record>,
     what: What,
 }
@@ -30,7 +30,7 @@ enum What {
 }
 
 impl Arrival {
-    /// The task, where this is its start.
+    /// Returns the task of a start.
     pub fn start(&self) -> Option<TaskContext> {
         matches!(self.what, What::Start).then(|| self.task.clone())
     }
@@ -46,7 +46,7 @@ impl Arrival {
 }
 
 /// Up to `generations` generations of few tasks, agents and projects, over months, each with a
-/// start, perhaps a completion, perhaps several judgements, in any order, some twice.
+/// start, perhaps a completion, perhaps several feedbacks, in any order, some twice.
 pub fn arrivals(generations: usize) -> impl Strategy<Value = Vec<Arrival>> {
     prop::collection::vec(generation(), 1..generations).prop_map(|all| {
         let mut list: Vec<_> =

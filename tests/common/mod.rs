@@ -1,4 +1,4 @@
-//! What several tests share.
+//! Helpers that several tests share.
 #![allow(dead_code, unreachable_pub)] // each test uses its own part
 
 pub mod abilities;
@@ -15,7 +15,7 @@ pub mod world;
 use devmatrix_ml::event::{Feedback, RecordKey, TaskContext, TaskId, UserAction};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-/// A task with something in every category.
+/// Creates a task with every category set.
 pub fn task(id: &str) -> TaskContext {
     let mut task = TaskContext::new(TaskId::new(id).unwrap());
     task.task_type = Some("backend".into());
@@ -26,12 +26,12 @@ pub fn task(id: &str) -> TaskContext {
     task
 }
 
-/// Approval without a word.
+/// Creates an approval without comments.
 pub fn approve() -> Feedback {
     Feedback::new(UserAction::Approve)
 }
 
-/// A number that hangs on the salt and the key alone.
+/// Returns a hash of the salt and the key.
 pub fn mix(salt: u64, key: &RecordKey) -> u64 {
     let mut hasher = DefaultHasher::new();
     (salt, key).hash(&mut hasher);

@@ -1,4 +1,4 @@
-//! A stream of judged generations whose rates, features and changes are known.
+//! A stream of labelled generations with known rates, features and changes.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use devmatrix_ml::event::{
@@ -9,40 +9,40 @@ use devmatrix_ml::monitoring::Monitor;
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 
-/// How many seeded runs: `DEVMATRIX_RUNS`, or so many.
+/// Returns the number of seeded runs: `DEVMATRIX_RUNS`, or `usual`.
 pub fn runs(usual: u64) -> u64 {
     std::env::var("DEVMATRIX_RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(usual)
 }
 
-/// The seeds of those runs: from `DEVMATRIX_FIRST_SEED` on, or from 0.
+/// Returns the seeds of those runs: from `DEVMATRIX_FIRST_SEED` on, or from 0.
 pub fn seeds(usual: u64) -> std::ops::Range<u64> {
     let first = std::env::var("DEVMATRIX_FIRST_SEED").ok().and_then(|first| first.parse().ok()).unwrap_or(0);
     first..first + runs(usual)
 }
 
-/// Generations, each judged as soon as it has ended; every 216 seconds one (400 a day).
+/// Generations, each labelled as soon as it has ended; one every 216 seconds (400 a day).
 #[derive(Debug)]
 pub struct Stream {
     random: Pcg64,
     number: u32,
-    /// Success of agent 0.
+    /// Success probability of agent 0.
     pub base: f64,
-    /// The agent whose success falls, from which generation on, by how much.
+    /// Degrading agent, its first generation affected, and the drop in success probability.
     pub fall: Option<(usize, u32, f64)>,
-    /// From which generation on descriptions grow, by how many standard deviations.
+    /// First generation with longer descriptions, and by how many standard deviations.
     pub longer: Option<(u32, f64)>,
-    /// The one agent whose descriptions grow; `None` for all.
+    /// Agent whose descriptions grow; `None` for all.
     pub longer_for: Option<usize>,
-    /// An agent and a language, their share of all, and by what their success is multiplied.
+    /// Agent and language of a planted subgroup, its share of all, and its lift.
     pub lift: Option<(usize, usize, f64, f64)>,
-    /// Whether predictions are shown: the true odds before any change, with noise of this much in log-odds.
+    /// Noise in log-probability of shown predictions around the true probability before any change; `None` shows none.
     pub predicted: Option<f64>,
     /// Generations between start and feedback.
     pub delay: u32,
     waiting: std::collections::VecDeque<Vec<Record>>,
-    /// What was shown and came of it.
+    /// Shown predictions with their outcomes.
     pub shown: Vec<(f64, bool)>,
-    /// Agents, the last with generations numbered so.
+    /// Numbers of generations by agent.
     pub of_agent: Vec<u32>,
 }
 
@@ -97,7 +97,7 @@ impl Stream {
         DateTime::from_timestamp(START + STEP * i64::from(self.number) + 60, 0).unwrap()
     }
 
-    /// Hands the next generation to the monitor, and the feedback that is due.
+    /// Feeds the next generation to the monitor, and the feedback that is due.
     pub fn observe_next(&mut self, monitor: &mut Monitor) -> DateTime<Utc> {
         for record in self.step() {
             monitor.observe(&record);
@@ -105,11 +105,11 @@ impl Stream {
         self.now()
     }
 
-    /// The records that the next generation brings.
+    /// Returns the records of the next generation.
     pub fn step(&mut self) -> Vec<Record> {
         let mut at = EFFECTS.map(|effects| self.random.random_range(0..effects.len()));
         if let Some((agent, language, share, _)) = self.lift {
-            // As many as asked for, whatever chance brings.
+            // Keeps the share of the subgroup exact.
             if self.random.random_bool(share) {
                 (at[0], at[2]) = (agent, language);
             } else {
@@ -119,19 +119,19 @@ impl Stream {
             }
         }
         let usual = self.base + at.iter().zip(EFFECTS).map(|(at, effects)| effects[*at]).sum::<f64>();
-        let mut odds = usual;
+        let mut probability = usual;
         if let Some((agent, from, by)) = self.fall
             && at[0] == agent
             && self.number >= from
         {
-            odds -= by;
+            probability -= by;
         }
         if let Some((agent, language, _, lift)) = self.lift
             && (at[0], at[2]) == (agent, language)
         {
-            odds *= lift;
+            probability *= lift;
         }
-        let success = self.random.random_bool(odds.clamp(0.02, 0.98));
+        let success = self.random.random_bool(probability.clamp(0.02, 0.98));
         self.of_agent[at[0]] += 1;
         let start = self.start(at, usual, success);
         self.number += 1;
@@ -164,8 +164,8 @@ impl Stream {
         let started_at = DateTime::from_timestamp(START + STEP * i64::from(self.number), 0).unwrap();
         let mut started = Started::from(task);
         if let Some(noise) = self.predicted {
-            let odds = usual.clamp(0.02, 0.98);
-            let margin = (odds / (1.0 - odds)).ln() + noise * self.normal();
+            let probability = usual.clamp(0.02, 0.98);
+            let margin = (probability / (1.0 - probability)).ln() + noise * self.normal();
             let p = 1.0 / (1.0 + (-margin).exp());
             started.predictions = vec![ShownPrediction::new("success", p, (0.0, 1.0), "calibrated", 1)];
             self.shown.push((p, success));
@@ -196,7 +196,7 @@ impl Stream {
         text
     }
 
-    /// A standard normal number (Box and Muller 1958).
+    /// Draws a standard normal number (Box and Muller 1958).
     fn normal(&mut self) -> f64 {
         let (u, v): (f64, f64) = (self.random.random(), self.random.random());
         (-2.0 * (1.0 - u).ln()).sqrt() * (std::f64::consts::TAU * v).cos()

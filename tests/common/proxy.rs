@@ -1,4 +1,4 @@
-//! A way to a server that can be cut, closed or stopped.
+//! A proxy to a server that can cut, close or stop connections.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -7,30 +7,30 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-/// What the way does with what is sent.
+/// Mode of the proxy.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Mode {
-    /// Carries it.
+    /// Forwards bytes.
     Pass = 0,
     /// Closes every connection.
     Refuse = 1,
-    /// Keeps connections open and carries nothing.
+    /// Keeps connections open and forwards nothing.
     Stall = 2,
 }
 
 /// A proxy to one server.
 pub struct Proxy {
-    /// Where it listens.
+    /// Port that it listens on.
     pub port: u16,
     state: Arc<State>,
 }
 
 struct State {
     mode: AtomicU8,
-    /// Bytes that may still go to the server, and come back, before everything is cut, once.
+    /// Bytes that may still be sent in each direction before everything is cut, once.
     budgets: [AtomicI64; 2],
     open: Mutex<Vec<TcpStream>>,
-    /// What was sent either way, of which the beginning is kept.
+    /// First bytes sent in either direction.
     carried: Mutex<Vec<u8>>,
     refuse_tls: AtomicBool,
 }
@@ -79,7 +79,7 @@ impl Proxy {
         self.state.budgets[1].store(bytes, Ordering::SeqCst);
     }
 
-    /// What was sent either way.
+    /// Returns the first bytes sent in either direction.
     pub fn carried(&self) -> Vec<u8> {
         self.state.carried.lock().unwrap().clone()
     }
@@ -89,7 +89,7 @@ impl Proxy {
         self.state.refuse_tls.store(true, Ordering::SeqCst);
     }
 
-    /// Cuts nothing any more.
+    /// Restores normal forwarding.
     pub fn mend(&self) {
         self.state.budgets.iter().for_each(|budget| budget.store(i64::MAX, Ordering::SeqCst));
     }

@@ -4,7 +4,7 @@ use devmatrix_ml::postgres::{Postgres, PostgresOptions};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-/// Its URL; without one the tests that need it say so and pass.
+/// Returns its URL; without one the tests that need it are skipped.
 pub fn url() -> Option<String> {
     let url = std::env::var("DEVMATRIX_TEST_POSTGRES_URL").ok();
     if url.is_none() {
@@ -13,7 +13,7 @@ pub fn url() -> Option<String> {
     url
 }
 
-/// Options with a schema that no other test uses; `DEVMATRIX_TEST_POSTGRES_MONTHLY` asks for partitions.
+/// Returns options with a schema that no other test uses; `DEVMATRIX_TEST_POSTGRES_MONTHLY` sets partitions.
 pub fn options() -> PostgresOptions {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let mut options = PostgresOptions::default();
@@ -24,12 +24,12 @@ pub fn options() -> PostgresOptions {
     options
 }
 
-/// An empty database.
+/// Connects to an empty database.
 pub async fn fresh(url: &str) -> Postgres {
     Postgres::connect(url, options()).await.unwrap()
 }
 
-/// Runs SQL beside the crate.
+/// Runs SQL without the crate.
 pub async fn sql(url: &str, command: &str) {
     let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await.unwrap();
     let connection = tokio::spawn(connection);

@@ -7,14 +7,14 @@ use devmatrix_ml::features::FeatureEngineer;
 use devmatrix_ml::models::{SuccessModel, SuccessParams, SuccessTrainer, Trainer};
 use devmatrix_ml::simulate::{Generation, Simulator, SimulatorOptions};
 
-/// Simulated events in the order of their start.
+/// Simulates events in the order of their start.
 pub fn events(days: u32, per_day: f64, seed: u64) -> Vec<GenerationEvent> {
     let mut options = SimulatorOptions::default();
     (options.days, options.per_day, options.seed) = (days, per_day, seed);
     Simulator::new(options).unwrap().map(Generation::into_event).collect()
 }
 
-/// All that a world of 20 days has taught, and the moment after it.
+/// Builds the dataset of 20 simulated days, and the time after them.
 pub fn world() -> (DatasetBuilder, DateTime<Utc>) {
     let mut records: Vec<Record> =
         events(20, 25.0, 11).into_iter().flat_map(|e| e.into_records().unwrap()).collect();
@@ -24,7 +24,7 @@ pub fn world() -> (DatasetBuilder, DateTime<Utc>) {
     (builder, records.last().unwrap().known_at() + TimeDelta::hours(1))
 }
 
-/// A model with both of its parts, a few kilobytes large.
+/// Fits a model with both components, a few kilobytes large.
 pub fn model(data: &Dataset) -> SuccessModel {
     let mut params = SuccessParams::default();
     (params.min_samples, params.min_texts, params.boost.rounds) = (20, 12, 8);

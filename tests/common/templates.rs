@@ -1,4 +1,4 @@
-//! What the past teaches of templates.
+//! Histories and training sets of templates.
 
 use super::task;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -9,7 +9,7 @@ use devmatrix_ml::simulate::{Generation, Simulator, SimulatorOptions};
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 
-/// The facts of generations in the order in which they became known.
+/// Returns the facts of generations in the order in which they became known.
 pub fn records(generations: &[Generation]) -> Vec<Record> {
     let all = generations.iter().flat_map(|g| g.clone().into_records().unwrap());
     let mut records: Vec<_> = all.collect();
@@ -17,7 +17,7 @@ pub fn records(generations: &[Generation]) -> Vec<Record> {
     records
 }
 
-/// What `records` had taught by `now`: rows to learn from, and the past.
+/// Replays `records` up to `now`: training set and history.
 pub struct Replay {
     pub data: TemplateDataset,
     pub history: History,
@@ -32,8 +32,8 @@ pub fn replay(catalogue: &TemplateCatalogue, records: &[Record], now: DateTime<U
     Replay { data: builder.rows(now), history }
 }
 
-/// A host with many templates, each tried seldom: what counts is whether the task is about what the
-/// template is about.
+/// Simulates a host with many templates, each used seldom: success depends on whether the template's topic is
+/// the task's.
 pub fn topics(seed: u64, generations: u64) -> (TemplateCatalogue, Vec<Record>) {
     let mut rng = Pcg64Mcg::seed_from_u64(seed);
     let topic = |i: u32| format!("topic{i}");
@@ -55,13 +55,13 @@ pub fn topics(seed: u64, generations: u64) -> (TemplateCatalogue, Vec<Record>) {
         let id = EventId::new(format!("e{number}")).unwrap();
         let action = if success { UserAction::Approve } else { UserAction::Reject };
         records.push(Record::new(id.clone(), start, Fact::Started(Box::new(task.into()))).unwrap());
-        let said = Fact::Feedback(Box::new(Feedback::new(action)));
-        records.push(Record::new(id, start + TimeDelta::minutes(5), said).unwrap());
+        let feedback = Fact::Feedback(Box::new(Feedback::new(action)));
+        records.push(Record::new(id, start + TimeDelta::minutes(5), feedback).unwrap());
     }
     (catalogue, records)
 }
 
-/// What a small world teaches.
+/// Replays a small simulated world.
 pub fn learned() -> Replay {
     let mut options = SimulatorOptions::default();
     (options.days, options.per_day, options.seed) = (30, 30.0, 51);

@@ -8,14 +8,14 @@ use devmatrix_ml::store::{EventStore, MemoryStore};
 use futures_executor::block_on;
 use std::sync::Arc;
 
-/// About `per_day` times `days` generations, with everything that became known of them.
+/// Simulates about `per_day` times `days` generations, with all their facts.
 pub fn store_of(days: u32, per_day: f64, seed: u64) -> (Arc<MemoryStore>, ManualClock) {
     let mut options = SimulatorOptions::default();
     (options.days, options.per_day, options.seed) = (days, per_day, seed);
     store_from(options)
 }
 
-/// The same of any world.
+/// Simulates a world with any options.
 pub fn store_from(options: SimulatorOptions) -> (Arc<MemoryStore>, ManualClock) {
     let events = Simulator::new(options).unwrap().map(Generation::into_event);
     let mut records: Vec<Record> = events.flat_map(|e| e.into_records().unwrap()).collect();
