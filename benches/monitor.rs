@@ -51,8 +51,8 @@ fn stream() -> Stream {
     stream
 }
 
-/// The time of the processor for making generations and handing their records over. `on_chunk` is told of the
-/// records so far and of the bytes that are on_chunk more than at first.
+/// Returns the CPU time of creating generations and feeding their records. `on_chunk` gets the records so far and the
+/// bytes allocated since the start.
 fn cost(
     stream: &mut Stream,
     generations: usize,

@@ -37,7 +37,7 @@ fn main() -> Result<()> {
         block_on(store.append(event.into_records()?))?;
     }
 
-    // Every night, as often as one likes: outcomes known 14 days after the start count.
+    // Interim analyses are allowed at any time: outcomes known 14 days after the start count.
     let mut options = AnalysisOptions::default();
     options.guardrails = vec![GuardrailMetric { metric: Metric::Cost, tolerance: 0.25 }];
     let data = block_on(ExperimentData::read(&store, &spec, TimeDelta::days(14), None, end))?;

@@ -54,7 +54,7 @@ fn an_agents_degradation_is_detected_and_attributed() {
         live(&mut stream, &mut monitor, 10_000);
         let before = monitor.findings().len();
         stream.fall = Some((0, stream.number(), 0.1));
-        let (begun, of_agent) = (stream.now(), stream.of_agent[0]);
+        let (change, of_agent) = (stream.now(), stream.of_agent[0]);
         let is_fall = |f: &&Finding| f.kind == DriftKind::Outcome && f.after < f.before;
         let is_right = |f: &Finding| {
             f.slice.as_ref().is_some_and(|s| s.dimension == Dimension::Agent && s.value == "agent 0")
@@ -75,7 +75,7 @@ fn an_agents_degradation_is_detected_and_attributed() {
                 "{}",
                 f.text
             );
-            assert!((f.since - begun).num_days().abs() < 8, "{} {begun}", f.text);
+            assert!((f.since - change).num_days().abs() < 8, "{} {change}", f.text);
         } else {
             println!("seed {seed}: {:?}", falls.iter().map(|f| &f.text).collect::<Vec<_>>());
         }

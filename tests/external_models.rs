@@ -263,8 +263,8 @@ fn an_external_model_is_promoted_on_evidence_and_explains_its_predictions() {
     let service =
         PredictionService::new(history, host.engineer.clone(), std::sync::Arc::new(host.clock.clone()));
     block_on(service.reload(&host.registry)).unwrap();
-    let answer = service.predict_success(&common::task("TASK-9")).unwrap();
-    assert_eq!((answer.model_version, answer.status), (version.version, Status::Calibrated));
+    let prediction = service.predict_success(&common::task("TASK-9")).unwrap();
+    assert_eq!((prediction.model_version, prediction.status), (version.version, Status::Calibrated));
 }
 
 #[test]

@@ -102,7 +102,7 @@ fn killed_at_any_moment_the_old_or_the_new_model_serves() {
 
     let once = Instant::now();
     let (mut before, mut moved, mut unacknowledged) = (training_cycle(folder), 0, 0);
-    let (one_night, begun) = (once.elapsed(), Instant::now());
+    let (one_night, timer) = (once.elapsed(), Instant::now());
     for kill in 0..KILLS {
         let mut victim = child(folder);
         // From its start to its second promotion.
@@ -125,7 +125,7 @@ fn killed_at_any_moment_the_old_or_the_new_model_serves() {
     println!(
         "{KILLS} kills in {:.1?}: {trained} versions, the champion moved {moved} times, {unacknowledged} times unacknowledged, \
          {recorded} runs in the tracker",
-        begun.elapsed()
+        timer.elapsed()
     );
     assert!(moved > KILLS / 10, "the children did too little: {moved}");
     // The training set is intact, and the next training cycle works.

@@ -51,7 +51,7 @@ pub(crate) fn of_events(events: Vec<GenerationEvent>) -> Result<Vec<Moment>> {
     Ok(in_order(moments))
 }
 
-/// Writes the events that the moments make up, one a line.
+/// Writes the events of the moments as JSON Lines.
 pub(crate) fn write_events(moments: &[Moment], path: &Path) -> anyhow::Result<()> {
     let mut records = BTreeMap::<(DateTime<Utc>, &EventId), Vec<Record>>::new();
     let starts: HashMap<_, _> =

@@ -25,15 +25,16 @@ pub const SUBJECTS: [(&str, f64); 8] = [
 /// Returns the facts of 64 tasks, each attempted by every agent.
 pub fn records() -> Vec<Record> {
     let mut rng = Pcg64Mcg::seed_from_u64(5);
-    let begun: DateTime<Utc> = "2025-03-03T09:00:00Z".parse().unwrap();
+    let first_start: DateTime<Utc> = "2025-03-03T09:00:00Z".parse().unwrap();
     let mut tries: Vec<_> =
         (0..64).flat_map(|task| (0..AGENTS.len()).map(move |agent| (task, agent))).collect();
     tries.shuffle(&mut rng);
     let mut records: Vec<Record> = Vec::new();
     for (i, (task, agent)) in (0..).zip(tries) {
         let success = rng.random::<f64>() < success_probability(task, agent);
-        records
-            .extend(event(task, agent, begun + TimeDelta::minutes(20 * i), success).into_records().unwrap());
+        records.extend(
+            event(task, agent, first_start + TimeDelta::minutes(20 * i), success).into_records().unwrap(),
+        );
     }
     records.sort_by_cached_key(|r| (r.known_at(), r.key()));
     records

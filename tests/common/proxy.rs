@@ -84,7 +84,7 @@ impl Proxy {
         self.state.carried.lock().unwrap().clone()
     }
 
-    /// Answers PostgreSQL's question for TLS with no, in the server's place.
+    /// Declines PostgreSQL's TLS request in place of the server.
     pub fn refuse_tls(&self) {
         self.state.refuse_tls.store(true, Ordering::SeqCst);
     }

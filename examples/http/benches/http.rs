@@ -56,14 +56,14 @@ async fn serve(folder: &std::path::Path) -> (SocketAddr, oneshot::Sender<()>, En
 }
 
 async fn load(address: SocketAddr, seconds: f64, rate: f64, reasons: bool) -> Vec<Duration> {
-    let (requests, begun) = ((seconds * rate) as usize, Instant::now() + Duration::from_millis(50));
+    let (requests, timer) = ((seconds * rate) as usize, Instant::now() + Duration::from_millis(50));
     let connections = (0..CONNECTIONS).map(|first| {
         tokio::spawn(async move {
             let mut stream = TcpStream::connect(address).await.unwrap();
             stream.set_nodelay(true).unwrap();
             let mut took = Vec::new();
             for i in (first..requests).step_by(CONNECTIONS) {
-                let due = begun + Duration::from_secs_f64(i as f64 / rate);
+                let due = timer + Duration::from_secs_f64(i as f64 / rate);
                 tokio::time::sleep_until(due.into()).await;
                 stream.write_all(&request(i, reasons)).await.unwrap();
                 answered(&mut stream).await;

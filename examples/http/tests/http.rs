@@ -7,7 +7,7 @@ mod client;
 mod hostile;
 
 use chrono::Utc;
-use client::{Answer, Client};
+use client::{Client, Response};
 use devmatrix_ml::clock::SystemClock;
 use devmatrix_ml::event::EventId;
 use devmatrix_ml::execution::ExecutionContext;
@@ -149,9 +149,9 @@ async fn the_openapi_document_lists_every_route_and_its_responses() {
         for (method, operation) in methods.as_object().unwrap() {
             let url = path.replace("{id}", "nobody").replace("{run}", "7");
             let body = if method == "post" { Some(json!({})) } else { None };
-            let answer = client.ask(&method.to_uppercase(), &url, body.as_ref()).await;
+            let response = client.ask(&method.to_uppercase(), &url, body.as_ref()).await;
             let responses = operation["responses"].as_object().unwrap();
-            assert!(responses.contains_key(&answer.status.to_string()), "{method} {path}: {answer:?}");
+            assert!(responses.contains_key(&response.status.to_string()), "{method} {path}: {response:?}");
             let open = operation["security"].as_array().is_some_and(Vec::is_empty);
             let unauthorized = stranger.ask(&method.to_uppercase(), &url, body.as_ref()).await;
             assert_eq!(unauthorized.status == 401, !open, "{method} {path}: {unauthorized:?}");
@@ -164,16 +164,16 @@ async fn the_openapi_document_lists_every_route_and_its_responses() {
 async fn errors_have_a_detail_an_instance_and_a_hint() {
     let running = Running::after(0, Limits::default()).await;
     let client = running.client();
-    let answer =
+    let response =
         client.post("/api/ml/predict", &json!({ "task": { "task_id": "t", "temprature": 1 } })).await;
-    let problem = |answer: &Answer, status: u16, says: &str| {
-        assert_eq!(answer.status, status, "{answer:?}");
-        assert!(answer.head.contains("application/problem+json"), "{answer:?}");
-        let body = answer.json();
+    let problem = |response: &Response, status: u16, says: &str| {
+        assert_eq!(response.status, status, "{response:?}");
+        assert!(response.head.contains("application/problem+json"), "{response:?}");
+        let body = response.json();
         assert!(body["detail"].as_str().unwrap().contains(says), "{body}");
         assert!(!body["instance"].as_str().unwrap().is_empty() && !body["hint"].as_str().unwrap().is_empty());
     };
-    problem(&answer, 422, "temprature");
+    problem(&response, 422, "temprature");
     let hot = json!({ "task": { "task_id": "t", "temperature": 9 } });
     problem(&client.post("/api/ml/predict", &hot).await, 422, "temperature");
     let unknown = json!({ "event_id": "nobody", "feedback": { "user_action": "approve" } });
@@ -281,11 +281,11 @@ async fn a_graceful_shutdown_loses_nothing() {
             for i in 0.. {
                 let id = format!("w{writer}-{i}");
                 let start = json!({ "task": task(i), "id": id });
-                let Ok(answer) = client.try_post("/api/ml/generations", &start).await else { break };
-                assert!([201, 503].contains(&answer.status), "{answer:?}");
+                let Ok(response) = client.try_post("/api/ml/generations", &start).await else { break };
+                assert!([201, 503].contains(&response.status), "{response:?}");
                 let feedback = json!({ "event_id": id, "feedback": { "user_action": "reject" } });
-                let Ok(answer) = client.try_post("/api/ml/feedback", &feedback).await else { break };
-                assert_eq!(answer.status, 204);
+                let Ok(response) = client.try_post("/api/ml/feedback", &feedback).await else { break };
+                assert_eq!(response.status, 204);
                 acknowledged.push(id);
             }
             acknowledged

@@ -106,7 +106,7 @@ impl Host {
 
     /// Predicts `task` with all models; the latency is buffered for the monitor.
     pub(crate) fn predict(&self, task: &TaskContext, reasons: bool) -> Result<Predictions> {
-        let begun = Instant::now();
+        let timer = Instant::now();
         let predictions = if reasons {
             self.predictions.predict_all(task)
         } else {
@@ -114,7 +114,7 @@ impl Host {
         };
         let mut noted = lock(&self.noted);
         if noted.latencies.len() < MOST_LATENCIES {
-            noted.latencies.push(begun.elapsed());
+            noted.latencies.push(timer.elapsed());
         }
         predictions
     }

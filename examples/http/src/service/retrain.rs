@@ -95,11 +95,11 @@ pub(crate) async fn begin(State(host): State<Arc<Host>>) -> Result<Response, Pro
         return Err(Problem::new(409, "a training is running", path, "wait until it is done"));
     };
     let number = host.runs.next();
-    let place = format!("{path}/{number}");
+    let url = format!("{path}/{number}");
     let runtime = Handle::current();
     tokio::task::spawn_blocking(move || runtime.block_on(train(&host, number, turn)));
-    let body = json!({ "run": number, "ask": place });
-    Ok((StatusCode::ACCEPTED, [(LOCATION, place)], Json(body)).into_response())
+    let body = json!({ "run": number, "ask": url });
+    Ok((StatusCode::ACCEPTED, [(LOCATION, url)], Json(body)).into_response())
 }
 
 /// Returns the progress or the result of a run.

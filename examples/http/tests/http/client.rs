@@ -19,14 +19,14 @@ pub(crate) struct Client {
 
 /// A response.
 #[derive(Debug, Clone)]
-pub(crate) struct Answer {
+pub(crate) struct Response {
     pub(crate) status: u16,
     /// Headers in lower case.
     pub(crate) head: String,
     pub(crate) body: String,
 }
 
-impl Answer {
+impl Response {
     pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|e| panic!("{e}: {self:?}"))
     }
@@ -48,19 +48,19 @@ impl Client {
         Self { address, token }
     }
 
-    pub(crate) async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> Response {
         self.ask("GET", path, None).await
     }
 
-    pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Response {
         self.try_post(path, body).await.unwrap()
     }
 
-    pub(crate) async fn try_post(&self, path: &str, body: &Value) -> Result<Answer> {
+    pub(crate) async fn try_post(&self, path: &str, body: &Value) -> Result<Response> {
         self.raw(&self.request("POST", path, "application/json", body.to_string().as_bytes())).await
     }
 
-    pub(crate) async fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> Answer {
+    pub(crate) async fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> Response {
         let body = body.map(Value::to_string).unwrap_or_default();
         self.raw(&self.request(method, path, "application/json", body.as_bytes())).await.unwrap()
     }
@@ -76,19 +76,19 @@ impl Client {
     }
 
     /// Sends bytes and reads until the other side closes.
-    pub(crate) async fn raw(&self, bytes: &[u8]) -> Result<Answer> {
+    pub(crate) async fn raw(&self, bytes: &[u8]) -> Result<Response> {
         self.in_pieces(&[bytes], Duration::ZERO, false).await
     }
 
     /// Sends a request whose body comes in halves, with a pause of so many milliseconds.
-    pub(crate) async fn slowly(&self, path: &str, body: &Value, pause: u64) -> Result<Answer> {
+    pub(crate) async fn slowly(&self, path: &str, body: &Value, pause: u64) -> Result<Response> {
         let request = self.request("POST", path, "application/json", body.to_string().as_bytes());
         let (first, second) = request.split_at(request.len() - 5);
         self.in_pieces(&[first, second], Duration::from_millis(pause), false).await
     }
 
     /// Sends bytes and closes its own direction, or all, before it reads.
-    pub(crate) async fn half_closed(&self, bytes: &[u8]) -> Result<Answer> {
+    pub(crate) async fn half_closed(&self, bytes: &[u8]) -> Result<Response> {
         self.in_pieces(&[bytes], Duration::ZERO, true).await
     }
 
@@ -98,7 +98,7 @@ impl Client {
         stream.write_all(bytes).await
     }
 
-    async fn in_pieces(&self, pieces: &[&[u8]], pause: Duration, close: bool) -> Result<Answer> {
+    async fn in_pieces(&self, pieces: &[&[u8]], pause: Duration, close: bool) -> Result<Response> {
         let talk = async {
             let mut stream = TcpStream::connect(self.address).await?;
             let (mut reader, mut writer) = stream.split();
@@ -123,9 +123,9 @@ impl Client {
                 bytes
             };
             let ((), bytes) = tokio::join!(write, read);
-            Answer::read(&bytes)
+            Response::read(&bytes)
         };
-        timeout(PATIENCE, talk).await.unwrap_or_else(|_| panic!("no answer within {PATIENCE:?}"))
+        timeout(PATIENCE, talk).await.unwrap_or_else(|_| panic!("no response within {PATIENCE:?}"))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Requests of all kinds, most of them bad.
 
-use super::client::{Answer, Client};
+use super::client::{Client, Response};
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 use serde_json::{Value, json};
@@ -38,11 +38,11 @@ impl Aggregates {
     }
 
     /// Counts a response and checks that its status is expected; 0 for none.
-    fn note(&mut self, kind: &'static str, answer: Option<&Answer>, expected: &[u16]) {
-        let status = answer.map_or(0, |answer| answer.status);
+    fn note(&mut self, kind: &'static str, response: Option<&Response>, expected: &[u16]) {
+        let status = response.map_or(0, |response| response.status);
         *self.by_kind.entry(kind).or_default().entry(status).or_default() += 1;
         if !expected.contains(&status) && self.unexpected.len() < 20 {
-            self.unexpected.push(format!("{kind}: {answer:?}"));
+            self.unexpected.push(format!("{kind}: {response:?}"));
         }
     }
 }
@@ -105,23 +105,23 @@ async fn one(
 
 async fn good(client: &Client, counts: &mut Aggregates, id: String) {
     let task = json!({ "task_id": id, "task_description": "Add an endpoint", "agent_type": "backend" });
-    let answer = client.try_post(PREDICT, &json!({ "task": task })).await.ok();
-    counts.note("predict", answer.as_ref(), &[200]);
+    let response = client.try_post(PREDICT, &json!({ "task": task })).await.ok();
+    counts.note("predict", response.as_ref(), &[200]);
 }
 
 async fn hostile_texts(client: &Client, counts: &mut Aggregates, nasty: &str, id: String) {
     let long = nasty.repeat(200);
     let task = json!({ "task_id": id, "task_description": long, "agent_type": nasty, "language": nasty,
         "task_type": nasty, "framework": long, "model_used": nasty });
-    let answer = client.try_post(START, &json!({ "task": task, "metadata": { nasty: nasty } })).await.ok();
-    counts.note("start, hostile texts", answer.as_ref(), &[201]);
-    let Some(started) = answer.filter(|answer| answer.status == 201) else { return };
+    let response = client.try_post(START, &json!({ "task": task, "metadata": { nasty: nasty } })).await.ok();
+    counts.note("start, hostile texts", response.as_ref(), &[201]);
+    let Some(started) = response.filter(|response| response.status == 201) else { return };
     counts.started += 1;
     let feedback = json!({ "user_action": "reject", "user_feedback": nasty });
     let feedback = json!({ "event_id": started.json()["id"], "feedback": feedback });
     // Follows the start, so it is not counted as a request of its own.
     match client.try_post(FEEDBACK, &feedback).await {
-        Ok(answer) if answer.status == 204 => {}
+        Ok(response) if response.status == 204 => {}
         other => counts.unexpected.push(format!("feedback after a start: {other:?}")),
     }
 }
@@ -141,9 +141,9 @@ async fn bad_json(client: &Client, rng: &mut Pcg64Mcg, counts: &mut Aggregates) 
     ];
     let (kind, body) = bodies[rng.random_range(0..bodies.len())];
     let path = [PREDICT, START, FEEDBACK][rng.random_range(0..3)];
-    let answer = client.raw(&client.request("POST", path, "application/json", body)).await.ok();
+    let response = client.raw(&client.request("POST", path, "application/json", body)).await.ok();
     // Which fault is met first, that of the JSON or that of a field, depends on the route.
-    counts.note(kind, answer.as_ref(), &[400, 422]);
+    counts.note(kind, response.as_ref(), &[400, 422]);
 }
 
 async fn bad_values(client: &Client, rng: &mut Pcg64Mcg, counts: &mut Aggregates) {
@@ -161,8 +161,8 @@ async fn bad_values(client: &Client, rng: &mut Pcg64Mcg, counts: &mut Aggregates
     ];
     let (kind, body) = &bodies[rng.random_range(0..bodies.len())];
     let path = [PREDICT, START][rng.random_range(0..2)];
-    let answer = client.try_post(path, body).await.ok();
-    counts.note(kind, answer.as_ref(), &[422]);
+    let response = client.try_post(path, body).await.ok();
+    counts.note(kind, response.as_ref(), &[422]);
 }
 
 async fn bad_requests(client: &Client, rng: &mut Pcg64Mcg, counts: &mut Aggregates, nasty: &str) {
@@ -174,7 +174,7 @@ async fn bad_requests(client: &Client, rng: &mut Pcg64Mcg, counts: &mut Aggregat
         3 => (
             "end of nobody's",
             client.request("POST", &format!("{START}/{encoded}/completion"), "application/json", b"{}"),
-            // A path with slashes in it is no route; what is no text or no id is refused.
+            // A path with slashes is no route; invalid text and invalid ids are rejected.
             &[400, 404, 422],
         ),
         4 => (
@@ -204,8 +204,8 @@ async fn bad_requests(client: &Client, rng: &mut Pcg64Mcg, counts: &mut Aggregat
             &[400, 0],
         ),
     };
-    let answer = client.raw(&request).await.ok();
-    counts.note(kind, answer.as_ref(), expected);
+    let response = client.raw(&request).await.ok();
+    counts.note(kind, response.as_ref(), expected);
 }
 
 async fn bad_connections(client: &Client, rng: &mut Pcg64Mcg, counts: &mut Aggregates, id: String) {
@@ -218,13 +218,13 @@ async fn bad_connections(client: &Client, rng: &mut Pcg64Mcg, counts: &mut Aggre
     match rng.random_range(0..4) {
         0 => {
             let cut = rng.random_range(0..whole.len());
-            let answer = client.half_closed(&whole[..cut]).await.ok();
-            counts.note("half closed, cut off", answer.as_ref(), &[400, 408, 0]);
+            let response = client.half_closed(&whole[..cut]).await.ok();
+            counts.note("half closed, cut off", response.as_ref(), &[400, 408, 0]);
         }
         1 => {
             // A client that closes its own direction after a complete request may still be answered.
-            let answer = client.half_closed(&whole).await.ok();
-            counts.note("half closed, whole", answer.as_ref(), &[200, 0]);
+            let response = client.half_closed(&whole).await.ok();
+            counts.note("half closed, whole", response.as_ref(), &[200, 0]);
         }
         2 => {
             let cut = rng.random_range(0..=whole.len());
@@ -234,9 +234,9 @@ async fn bad_connections(client: &Client, rng: &mut Pcg64Mcg, counts: &mut Aggre
         }
         _ => {
             let body = json!({ "task": { "task_id": id, "task_description": "x".repeat(100_000) } });
-            let answer = client.try_post(PREDICT, &body).await.ok();
-            // The answer is lost where the rest of the body arrives after the connection was closed.
-            counts.note("a huge body", answer.as_ref(), &[413, 0]);
+            let response = client.try_post(PREDICT, &body).await.ok();
+            // The response is lost where the rest of the body arrives after the connection was closed.
+            counts.note("a huge body", response.as_ref(), &[413, 0]);
         }
     }
 }
@@ -249,24 +249,24 @@ async fn rare(client: &Client, rng: &mut Pcg64Mcg, counts: &mut Aggregates, slow
     }
     let path = ["/", "/metrics", "/api/ml/metrics", "/api/ml/models", "/health", "/openapi.json"];
     let path = path[rng.random_range(0..path.len())];
-    let answer = client.raw(&client.request("GET", path, "text/plain", b"")).await.ok();
-    counts.note("pages", answer.as_ref(), &[200]);
+    let response = client.raw(&client.request("GET", path, "text/plain", b"")).await.ok();
+    counts.note("pages", response.as_ref(), &[200]);
 }
 
 async fn too_slow(client: Client, kind: u32) -> Aggregates {
     let (mut counts, task) = (Aggregates::default(), json!({ "task": { "task_id": "slow" } }));
     match kind {
         0 => {
-            let answer = client.slowly(PREDICT, &task, 4_000).await.ok();
-            counts.note("too slow a body", answer.as_ref(), &[408]);
+            let response = client.slowly(PREDICT, &task, 4_000).await.ok();
+            counts.note("too slow a body", response.as_ref(), &[408]);
         }
         1 => {
-            let answer = client.slowly(PREDICT, &task, 200).await.ok();
-            counts.note("a slow body", answer.as_ref(), &[200]);
+            let response = client.slowly(PREDICT, &task, 200).await.ok();
+            counts.note("a slow body", response.as_ref(), &[200]);
         }
         _ => {
-            let answer = client.raw(b"GET /health HTTP/1.1\r\nhost: x\r\n").await.ok();
-            counts.note("headers without an end", answer.as_ref(), &[408, 400, 0]);
+            let response = client.raw(b"GET /health HTTP/1.1\r\nhost: x\r\n").await.ok();
+            counts.note("headers without an end", response.as_ref(), &[408, 400, 0]);
         }
     }
     counts
