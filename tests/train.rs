@@ -106,7 +106,10 @@ fn a_second_run_is_compared_with_the_first() {
     let second = run(&store, &registry, &clock, &relative()).unwrap();
     assert!(second.record.evaluation.against_champion.is_some());
     assert!(
-        second.reasons.iter().any(|r| r.contains("held: not better than the model in production")),
+        second
+            .reasons
+            .iter()
+            .any(|r| r.contains("held: not significantly better than the model in production")),
         "{:?}",
         second.reasons
     );

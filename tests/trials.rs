@@ -198,7 +198,7 @@ fn a_degraded_model_is_rolled_back_and_a_cooldown_follows() {
     assert_eq!((host.production(), host.stage(2)), (Some(1), Stage::Archived));
     let fallen = block_on(host.registry.version("success", 2)).unwrap();
     let last = fallen.verdicts.last().unwrap();
-    assert!(last.rolled_back && last.reasons.iter().any(|r| r.contains("fell below its evidence")));
+    assert!(last.rolled_back && last.reasons.iter().any(|r| r.contains("degraded since evaluation")));
     assert!(ModelCard::of(&fallen).unwrap().to_markdown().contains("rolled back"));
 
     // Three days of cooldown, whatever the gate decides.

@@ -1,4 +1,4 @@
-//! What a person should know of a model before trusting it.
+//! Model cards.
 
 use super::run_record::RunRecord;
 use crate::error::{Error, ErrorKind, Result};
@@ -6,8 +6,8 @@ use crate::registry::{ModelVersion, Stage, Verdict};
 use serde::{Deserialize, Serialize};
 use std::fmt::Write as _;
 
-/// A model card (Mitchell et al. 2019): what a version predicts, from what, how good it is and for whom,
-/// and where not to trust it. It is data (serde) and renders to Markdown.
+/// A model card (Mitchell et al. 2019): a version's target, inputs, evaluation, slices and limitations. It is
+/// data (serde) and renders to Markdown.
 ///
 /// ```
 /// # futures_executor::block_on(async {
@@ -25,24 +25,24 @@ pub struct ModelCard {
     pub model: String,
     /// Its version.
     pub version: u64,
-    /// Where it stands.
+    /// Its stage.
     pub stage: Stage,
-    /// What it answers.
+    /// Prediction target.
     pub predicts: String,
-    /// From what.
+    /// Inputs.
     pub reads: String,
     /// SHA-256 of its artefact.
     pub artefact_sha256: String,
-    /// All that is kept of its training.
+    /// Record of its training run.
     pub run: RunRecord,
-    /// Every verdict on it.
+    /// All verdicts on it.
     pub verdicts: Vec<Verdict>,
-    /// Where not to trust it.
+    /// Known limitations.
     pub limits: Vec<String>,
 }
 
 impl ModelCard {
-    /// The card of a version.
+    /// Creates the card of a version.
     ///
     /// # Errors
     /// `NotFound` when it has no training record; `Incompatible` when that cannot be read.
@@ -200,25 +200,31 @@ fn reads(run: &RunRecord) -> String {
 fn limits(run: &RunRecord) -> Vec<String> {
     let evaluation = &run.evaluation;
     let mut limits = vec![
-        "It knows tasks like those of the host that it was trained for, and no others.".to_owned(),
-        "It says what was found to go together, not what would become of another choice.".to_owned(),
+        "It is valid for tasks similar to those of the host that it was trained for.".to_owned(),
+        "It predicts associations, not the causal effect of another choice.".to_owned(),
     ];
     if evaluation.rows.1 < 200 {
-        limits.push(format!("Only {} outcomes judged it: its scores are rough.", evaluation.rows.1));
+        limits
+            .push(format!("The test set has only {} outcomes: its scores are imprecise.", evaluation.rows.1));
     }
     let off = evaluation
         .slices
         .iter()
         .filter(|s| s.auc.is_some_and(|(_, low, _)| low < 0.5) || s.loss_interval.0 > evaluation.loss.1);
-    limits.extend(off.map(|s| {
-        format!("It is of little use for {} {}: mean loss {:.3} on {} rows.", s.by, s.value, s.loss, s.rows)
-    }));
+    limits.extend(
+        off.map(|s| format!("Weak slice {} {}: mean loss {:.3} on {} rows.", s.by, s.value, s.loss, s.rows)),
+    );
     let bad =
         evaluation.calibration.iter().filter(|b| b.predicted < b.interval.0 || b.predicted > b.interval.1);
     limits.extend(bad.map(|b| {
-        format!("Where it says {:.0} %, it was {:.0} % of {}.", b.predicted * 100.0, b.actual * 100.0, b.rows)
+        format!(
+            "Miscalibrated: predicted {:.0} %, observed {:.0} % over {} generations.",
+            b.predicted * 100.0,
+            b.actual * 100.0,
+            b.rows
+        )
     }));
-    limits.extend(evaluation.anomalous_labelers.iter().map(|suspect| format!("Learnt from {suspect}.")));
+    limits.extend(evaluation.anomalous_labelers.iter().map(|labeler| format!("Label noise: {labeler}.")));
     limits
 }
 

@@ -1,4 +1,4 @@
-//! Fit, evaluate on rows that were never seen, and let the gate judge.
+//! Fits a model, evaluates it on a test set, and applies the gate.
 
 use super::gate::{AgainstChampion, Champion, Gate, GateVerdict};
 use super::label_noise::{self, AnomalousLabeler};
@@ -16,59 +16,60 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashSet};
 use std::thread;
 
-/// Fewer clusters than this say too little of how much they vary.
+/// Fewest clusters for a clustered bootstrap.
 pub(super) const FEWEST_CLUSTERS: usize = 10;
 
-/// How the rows that judge are chosen.
+/// Strategy for choosing the test set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Split {
-    /// The newest, as it will be in use.
+    /// The newest rows, as in production.
     Time,
-    /// At random, as many successes and failures on both sides, or as many of the labels' upper half.
+    /// A random sample stratified by outcome, or by the median of numeric labels.
     StratifiedRandom,
 }
 
-/// How a training run goes.
+/// Options of a training run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct TrainingOptions {
-    /// Share of the labelled generations that judge, in (0, 1).
+    /// Fraction of the labelled generations in the test set, in (0, 1).
     pub test_fraction: f64,
-    /// How they are chosen.
+    /// Strategy for choosing the test set.
     pub split: Split,
-    /// What the model must reach.
+    /// Quality gate that the model must pass.
     pub gate: Gate,
-    /// Generations to learn from, at most: the newest.
+    /// Maximum number of generations to train on; the newest are used.
     pub max_rows: usize,
-    /// Learn nothing from sources whose outcomes run against what all others teach
-    /// ([`Evaluation::anomalous_labelers`]); they are named either way.
+    /// True to exclude the users among [`Evaluation::anomalous_labelers`] from training; they are reported
+    /// either way.
     #[serde(alias = "exclude_suspects")]
     pub exclude_anomalous_labelers: bool,
-    /// Seed of every random choice.
+    /// Random seed.
     pub seed: u64,
-    /// What it takes to go live where a model is in production.
+    /// Rule for replacing a model in production.
     pub promotion: Promotion,
-    /// Outcomes after which a challenger on trial that is still not better is given up.
+    /// Outcomes after which a challenger on trial that is still not better is archived.
     pub trial_outcomes: usize,
-    /// Days after a rollback during which nothing is promoted or rolled back, up to 3,650.
+    /// Cool-down in days after a rollback without promotions or rollbacks, up to 3,650.
     pub cool_down_days: u32,
-    /// Folds in the order of time whose scores are recorded too; each costs a fit. `None` for none.
+    /// Time-ordered cross-validation whose scores are recorded too, at the cost of one fit per fold; `None`
+    /// for none.
     pub folds: Option<FoldOptions>,
 }
 
-/// What it takes to go live where a model is in production.
+/// Rule for replacing a model in production.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Promotion {
-    /// The gate's look at the rows held out. Each new model has its own look: over many nights some
-    /// that are no better pass, about one in twenty of them.
+    /// A fixed-horizon test on the test set. Each new model is tested anew, so over many training cycles
+    /// about one in twenty models that are no better is promoted (at the default confidence).
     #[default]
     OneLook,
-    /// A trial beside the model in production, without effect, on outcomes since both were trained,
-    /// compared in such a way that looking every night errs no more often than once. A model that the
-    /// gate does not refuse goes on trial unless another is.
+    /// A shadow deployment beside the model in production, compared by an anytime-valid test on outcomes
+    /// since both were trained. A model that the gate does not reject goes on trial unless another one is
+    /// on trial already.
     Trial,
 }
 
@@ -89,7 +90,7 @@ impl Default for TrainingOptions {
     }
 }
 
-/// How good a model was on the rows held out, beside the simplest predictors.
+/// Scores of a model and of the baselines on the test set.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Evaluation {
@@ -97,49 +98,49 @@ pub struct Evaluation {
     pub metrics: BTreeMap<String, f64>,
     /// The baselines' scores.
     pub baselines: BTreeMap<String, BTreeMap<String, f64>>,
-    /// Rows fitted on, and rows judged on.
+    /// Number of training rows and of test rows.
     pub rows: (usize, usize),
-    /// The mean loss, and the most that it is with the gate's confidence.
+    /// Mean loss and its upper confidence bound at the gate's confidence.
     pub loss: (f64, f64),
-    /// The loss against each baseline's.
+    /// Paired comparison of the loss with each baseline's.
     pub against_baselines: BTreeMap<String, PairedComparison>,
-    /// Beside the model in production, on the rows that are new to both.
+    /// Comparison with the model in production on the rows that neither was fitted on.
     pub against_champion: Option<AgainstChampion>,
-    /// Where there is a model in production: how many of the rows are new to it.
+    /// Number of test rows that the model in production was not fitted on; `None` without one.
     pub new_to_champion: Option<usize>,
-    /// The moment until which the twin learned: rows since then are new to it.
+    /// End of the holdout model's training data: it has not seen rows since then.
     #[serde(alias = "learnt_until")]
     pub trained_until: Option<DateTime<Utc>>,
-    /// For whom it is how good.
+    /// Scores by slice.
     pub slices: Vec<Slice>,
-    /// What happened to rows by what was predicted, where outcomes are yes or no.
+    /// Calibration table, for binary outcomes.
     pub calibration: Vec<CalibrationBin>,
-    /// Sources whose outcomes go against what all others teach.
+    /// Sources whose labels contradict the predictions of a model fitted on all sources.
     #[serde(alias = "suspects")]
     pub anomalous_labelers: Vec<AnomalousLabeler>,
 }
 
-/// The model in production, as a rival.
+/// The model in production, for comparison.
 #[derive(Debug, Clone, Copy)]
 pub struct Incumbent<'a, M> {
-    /// Its twin, which was fitted without the newest rows of its time.
+    /// Its holdout model, which was fitted without the test set of its training run.
     pub holdout_model: &'a M,
-    /// The moment until which the twin learned; `None` where every row that judges is new to it.
+    /// End of the holdout model's training data; `None` if it has seen no row of the test set.
     pub trained_until: Option<DateTime<Utc>>,
 }
 
-/// A fitted and judged model.
+/// A fitted and evaluated model.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Evaluated<M> {
-    /// Fitted on everything: the one to serve.
+    /// The model to serve, fitted on all rows.
     pub model: M,
-    /// Fitted without the rows that judged: the one to compare the next challenger with, on rows
-    /// that neither has seen.
+    /// The model fitted without the test set, with which the next challenger is compared on rows that
+    /// neither has seen.
     pub holdout_model: M,
-    /// How good the twin was.
+    /// Evaluation of the holdout model.
     pub evaluation: Evaluation,
-    /// What the gate says.
+    /// Verdict of the gate.
     pub verdict: GateVerdict,
 }
 
@@ -169,11 +170,11 @@ impl TrainingOptions {
     }
 }
 
-/// Fits on all but the rows that judge, and judges; meanwhile, where there are two threads, a second
-/// fits on everything.
+/// Fits on the training set and evaluates on the test set; with two threads, the model to serve is fitted
+/// on all rows in parallel.
 ///
 /// # Errors
-/// Those of the trainer; `NotEnoughData` when no rows are left to judge; `Cancelled`.
+/// Those of the trainer; `NotEnoughData` when the test set is empty; `Cancelled`.
 pub fn fit_and_evaluate<T: Trainer>(
     trainer: &T,
     data: &Dataset,
@@ -212,14 +213,14 @@ pub fn fit_and_evaluate<T: Trainer>(
     Ok(Evaluated { model, holdout_model, evaluation, verdict })
 }
 
-/// Runs both, at the same time where the work may take two threads.
+/// Runs both, in parallel if two threads are available.
 pub(super) fn with_both<A, B: Send>(
     first: impl FnOnce() -> Result<A>,
     second: impl FnOnce() -> Result<B> + Send,
 ) -> (Result<A>, Result<B>) {
     if execution::threads(2) < 2 {
         let first = first();
-        // What was cancelled or failed needs no second.
+        // If the first failed or was cancelled, the second is not needed.
         let second = if first.is_ok() { second() } else { Err(Error::internal("not tried")) };
         return (first, second);
     }
@@ -233,7 +234,7 @@ pub(super) fn with_both<A, B: Send>(
 }
 
 impl Evaluation {
-    /// What the gate compares with.
+    /// Returns the incumbent that the gate compares with.
     pub(crate) fn champion(&self) -> Champion<'_> {
         match (&self.against_champion, self.new_to_champion) {
             (Some(with), _) => Champion::Compared(with),
@@ -243,10 +244,10 @@ impl Evaluation {
     }
 }
 
-/// Fewer outcomes than this compare nothing.
+/// Fewest outcomes for a comparison with the incumbent.
 const FEWEST_ROWS: usize = 30;
 
-/// What a model is judged by.
+/// Inputs of an evaluation.
 struct Judge<'a, T> {
     trainer: &'a T,
     train: &'a Dataset,
@@ -300,7 +301,7 @@ impl<T: Trainer> Judge<'_, T> {
     }
 }
 
-/// Predictions beside those of the model in production.
+/// Compares predictions with those of the model in production.
 fn against<T: Trainer>(
     trainer: &T,
     rows: &[Example],
@@ -322,14 +323,14 @@ fn against<T: Trainer>(
     Ok(AgainstChampion::once(&own, &other, &clusters(rows), confidence, options.seed)?.with_auc(auc))
 }
 
-/// The mean of `losses`, and the most that it is with the gate's confidence.
+/// Returns the mean of `losses` and its upper confidence bound.
 fn at_most(losses: &[f64], clusters: &[u64], options: &TrainingOptions) -> Result<(f64, f64)> {
     let nothing = vec![0.0; losses.len()];
     let found = compare_paired(losses, &nothing, clusters, options.gate.confidence, options.seed)?;
     Ok((found.difference, found.upper))
 }
 
-/// What a model says of rows.
+/// Returns a model's predictions for rows.
 pub(super) fn points<P: Predictor>(model: &P, rows: &[Example]) -> Result<Vec<f64>> {
     rows.iter().map(|e| execution::check().map(|()| model.point(&e.features))).collect()
 }
@@ -338,14 +339,14 @@ pub(super) fn losses<T: Trainer>(trainer: &T, points: &[f64], labels: &[f64]) ->
     points.iter().zip(labels).map(|(p, y)| trainer.loss(*p, *y)).collect()
 }
 
-/// Losses of rows that count by these weights, 1 on average: their mean is that of all generations, not
-/// of those that were answered.
+/// Returns losses times inverse propensity weights (1 on average), so that their mean estimates the loss
+/// over all generations rather than over the labelled ones.
 fn weighted_losses<T: Trainer>(trainer: &T, points: &[f64], labels: &[f64], weights: &[f64]) -> Vec<f64> {
     losses(trainer, points, labels).iter().zip(weights).map(|(loss, weight)| loss * weight).collect()
 }
 
-/// Rows that rise and fall together: those of one project, or where there are few projects those of
-/// one task; where there are few tasks too, every row stands for itself.
+/// Returns each row's cluster: its project, or its task if there are too few projects; with too few tasks
+/// every row is a cluster of its own.
 pub(super) fn clusters(test: &[Example]) -> Vec<u64> {
     let project: Vec<_> = test.iter().map(|e| e.project).collect();
     let task: Vec<_> = test.iter().map(|e| e.task).collect();

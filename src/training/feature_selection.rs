@@ -1,4 +1,4 @@
-//! Which features earn their place.
+//! Feature selection by permutation importance and null importance.
 
 use super::evaluation::{clusters, losses, points};
 use super::search::Tunable;
@@ -14,57 +14,57 @@ use rand_pcg::Pcg64Mcg;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// How features are selected.
+/// Options of feature selection.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct SelectionOptions {
-    /// Share of the newest outcomes on which the fewer features must hold their own, in (0, 1).
+    /// Fraction of the newest outcomes used to validate the reduced feature set, in (0, 1).
     pub validation_fraction: f64,
-    /// Rows on which importance is measured, at most.
+    /// Maximum number of rows on which importance is measured.
     pub rows: usize,
-    /// How often each feature is dealt out anew, from 2.
+    /// Permutations of each feature, from 2.
     pub repeats: usize,
-    /// Fits to shuffled labels, which say what importance is worth nothing, from 1.
+    /// Fits to shuffled labels, which give the null distribution of importance, from 1.
     pub nulls: usize,
-    /// By how much the loss may be higher with fewer features, as a share, 0 to 1.
+    /// Non-inferiority margin: relative increase of the loss that is tolerated, 0 to 1.
     pub tolerance: f64,
-    /// How sure that must be, 0.5 to 0.999.
+    /// Confidence of the non-inferiority test, 0.5 to 0.999.
     pub confidence: f64,
-    /// Seed of every random choice.
+    /// Random seed.
     pub seed: u64,
 }
 
-/// What was found of one feature.
+/// Importance of one feature.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct FeatureVerdict {
-    /// The feature, or `task_description` for the wording.
+    /// The feature, or `task_description` for the text.
     pub feature: String,
-    /// By how much the loss rises when its values are dealt out anew (permutation importance).
+    /// Increase of the loss when its values are permuted (permutation importance).
     pub increase: f64,
-    /// The mean of its contributions, whatever their sign (SHAP), in the model's unit.
+    /// Mean absolute SHAP value, in the model's unit.
     pub shap: f64,
-    /// The largest such mean in a model of shuffled labels.
+    /// Largest mean absolute SHAP value over the models fitted to shuffled labels.
     pub null_shap: f64,
-    /// Whether it shows any gain over those.
+    /// True if its importance exceeds the null importance.
     pub gains: bool,
 }
 
-/// What a selection did.
+/// Result of a feature selection.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Selection {
     /// Every feature that varies, the most important first.
     pub features: Vec<FeatureVerdict>,
-    /// An increase of the loss that features of models of shuffled labels reach one time in twenty.
+    /// 95 % quantile of the permutation importance in models fitted to shuffled labels.
     pub null_increase: f64,
-    /// The loss without the features that show no gain against that with all, on newer outcomes;
-    /// `None` where all show some.
+    /// Paired comparison, on newer outcomes, of the loss without the features that show no gain with the loss
+    /// of all features; `None` if every feature shows a gain.
     pub without_them: Option<PairedComparison>,
-    /// The features that the trainer leaves out now.
+    /// Features that the trainer now leaves out.
     pub dropped: BTreeSet<String>,
-    /// Why, or why not.
+    /// Reason for the decision.
     pub reason: String,
 }
 
@@ -103,7 +103,7 @@ impl SelectionOptions {
 /// where the fewer features hold their own on outcomes newer still. Keep the [`Selection`] with the
 /// model: `training.with_note("selection", …)`.
 ///
-/// Run it within a [`ExecutionContext`](crate::execution::Work) to bound or cancel it.
+/// Run it within an [`ExecutionContext`](crate::execution::ExecutionContext) to bound or cancel it.
 ///
 /// # Errors
 /// `NotEnoughData`; `InvalidInput` for options out of range; `Cancelled`.
@@ -198,7 +198,7 @@ fn verdicts(seen: &Importances, nulls: &[Importances]) -> (Vec<FeatureVerdict>, 
     (seen.increases.iter().map(verdict).collect(), null_increase)
 }
 
-/// The same rows with their labels dealt out anew.
+/// Returns the rows with permuted labels.
 fn shuffled(data: &Dataset, seed: u64) -> Dataset {
     let mut labels: Vec<_> = data.examples.iter().map(|e| (e.label, e.known_at, e.labels)).collect();
     labels.shuffle(&mut Pcg64Mcg::seed_from_u64(seed));

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// What a new model must reach.
+/// Quality gate for new models.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
@@ -30,7 +30,7 @@ pub struct Gate {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Decision {
-    /// It is better beyond doubt: it may go live.
+    /// The improvement is statistically significant: the model may be promoted.
     Promote,
     /// It may be better, but there are too few outcomes to tell.
     Hold,
@@ -38,7 +38,7 @@ pub enum Decision {
     Refuse,
 }
 
-/// What the gate says of a model, and why.
+/// Decision of the gate on a model, with its reasons.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct GateVerdict {
@@ -62,7 +62,7 @@ pub struct AgainstChampion {
     pub auc: Option<AucComparison>,
 }
 
-/// What there is to compare a model with.
+/// The model in production, as far as it can be compared with.
 #[derive(Debug, Clone, Copy)]
 pub enum Champion<'a> {
     /// None is in production, or none that can be compared.
@@ -91,7 +91,7 @@ impl AgainstChampion {
         Ok(Self { loss, champion_loss: mean(champion), auc: None })
     }
 
-    /// The same in such a way that looking again and again errs no more often; `None` for too few rows.
+    /// Compares by an anytime-valid test, which allows interim analyses; `None` for too few rows.
     ///
     /// # Errors
     /// Those of [`compare_anytime_valid`].
@@ -100,7 +100,7 @@ impl AgainstChampion {
         Ok(loss.map(|loss| Self { loss, champion_loss: mean(champion), auc: None }))
     }
 
-    /// The same with the areas under their ROC curves.
+    /// Sets the comparison of the ROC AUCs.
     #[must_use]
     pub fn with_auc(self, auc: Option<AucComparison>) -> Self {
         Self { auc, ..self }
@@ -115,7 +115,7 @@ fn mean(losses: &[f64]) -> f64 {
 }
 
 impl GateVerdict {
-    /// Whether the model may go live.
+    /// Returns true if the model may be promoted.
     pub fn promotes(&self) -> bool {
         self.decision == Decision::Promote
     }
@@ -127,9 +127,9 @@ impl Gate {
         Self { floors: BTreeMap::new(), ..Self::default() }
     }
 
-    /// A gate without floors that lets a fresher model go live when it is, beyond doubt, not worse by
-    /// two hundredths of the loss: for a world that changes, where standing still is a risk too. A model
-    /// that is no better is then promoted often; one that is worse is not.
+    /// Returns a gate without floors that promotes a fresher model if it is non-inferior at a margin of 2 % of
+    /// the loss, for non-stationary data, where keeping an old model is a risk too. A model that is no better
+    /// is then promoted often; one that is worse is not.
     pub fn refreshing() -> Self {
         Self { margin: -0.02, ..Self::relative() }
     }
@@ -185,9 +185,7 @@ impl Gate {
             _ => checks.extend(without_a_champion(baselines).filter(|_| self.baselines)),
         }
         if checks.is_empty() {
-            checks.push(Check::pass(
-                "passed unasked: there was nothing that it had to be better than".to_owned(),
-            ));
+            checks.push(Check::pass("passed: there was no incumbent or baseline to compare with".to_owned()));
         }
         decide(checks)
     }
@@ -211,7 +209,7 @@ impl Gate {
             );
             Check::hold(
                 format!(
-                    "held: not better than the model in production beyond doubt: {figures}{wanted}; {more_text}"
+                    "held: not significantly better than the model in production: {figures}{wanted}; {more_text}"
                 ),
                 more,
             )
@@ -310,7 +308,7 @@ fn without_a_champion(baselines: &BTreeMap<String, PairedComparison>) -> Option<
         || "it does not seem better than any".to_owned(),
         |more| format!("about {more} more outcomes may tell"),
     );
-    Some(Check::hold(format!("held: not better than any baseline beyond doubt: {more_text}"), more))
+    Some(Check::hold(format!("held: not significantly better than any baseline: {more_text}"), more))
 }
 
 fn figures(c: &PairedComparison) -> String {

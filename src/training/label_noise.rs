@@ -1,4 +1,4 @@
-//! Feedback that goes against what all others teach.
+//! Detection of label noise: sources whose feedback contradicts everybody else's.
 
 use super::evaluation::points;
 use crate::dataset::{Dataset, Example, Source, SourceKind, Target};
@@ -9,49 +9,49 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// A source whose outcomes run against predictions learned from everybody, or hang on them far less than
-/// others' do: turned round by mistake, by malice or by a taste of its own, or at random. A person should
-/// look at it.
+/// A source whose outcomes contradict the predictions of a model fitted on all sources, or depend on them far
+/// less than others' do: labels inverted by mistake, by malice or by a different standard, or random labels.
+/// A person should review it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct AnomalousLabeler {
-    /// Who.
+    /// The source.
     pub source: Source,
-    /// Outcomes that were looked at.
+    /// Number of outcomes tested.
     pub outcomes: usize,
-    /// Area under the ROC curve of the predictions of its outcomes, made by models that had not seen
-    /// them; below 0.5 they run against them.
+    /// ROC AUC of out-of-sample predictions on its outcomes; below 0.5 the outcomes contradict them.
     pub auc: f64,
-    /// The same for the outcomes of everybody else.
+    /// ROC AUC on the outcomes of all other sources.
     pub others: f64,
-    /// By how many standard errors the first is below the second.
+    /// Difference of the two AUCs in standard errors (z score).
     pub z: f64,
 }
 
-/// Fewer outcomes than this say nothing of a source.
+/// Fewest outcomes for which a source is tested.
 const FEWEST_OUTCOMES: usize = 20;
 
-/// So many standard errors below the others, and with less than this share of their skill (the area
-/// above one half), a source is named: of 2,000 that are like all others one is, by chance.
+/// A source is reported if its AUC is this many standard errors below the others' and its skill (AUC above
+/// one half) is below this share of theirs. The false positive rate is about 1 in 2,000 sources.
 const FEWEST_ERRORS: f64 = 3.3;
 const SHARE_OF_SKILL: f64 = 0.5;
 
 impl fmt::Display for AnomalousLabeler {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { source, outcomes, auc, others, z } = self;
-        let how = if *auc < 0.5 { "run against" } else { "hang little on" };
+        let how = if *auc < 0.5 { "contradict" } else { "depend little on" };
         write!(
             f,
-            "{source}: {outcomes} outcomes {how} what others teach (area {auc:.2}, others {others:.2}, {z:.1} standard errors)"
+            "{source}: {outcomes} outcomes {how} the predictions of a model fitted on all sources (AUC {auc:.2}, others {others:.2}, {z:.1} standard errors)"
         )
     }
 }
 
-/// Share of the newest rows of a training set among which suspects are looked for.
+/// Fraction of a training set, the newest rows, that is searched for anomalous labelers.
 const LOOKED_AT: f64 = 0.4;
 
-/// The suspects among the sources of a training set with its model and of newer rows with what that says of them:
-/// the newest of the set are predicted from those before. None where outcomes are not yes or no.
+/// Finds anomalous labelers among the sources of a training set and of newer rows, given the set's model and
+/// its predictions for the newer rows. The newest rows of the set are predicted by a model fitted on the earlier
+/// ones. Returns none for numeric targets.
 pub(super) fn find<T: Trainer>(
     trainer: &T,
     (data, model): (&Dataset, &T::Model),
@@ -75,13 +75,13 @@ pub(super) fn find<T: Trainer>(
     Ok(among(&rows, &points))
 }
 
-/// The persons among them, of whom nothing is learned. An agent is only named: its outcomes are others'
-/// judgements, and that it is hard to predict is worth learning.
+/// Returns the users among them, whose labels are excluded from training. An agent is only reported: its
+/// outcomes are labelled by others, and the model should learn that it is hard to predict.
 pub(super) fn excluded(anomalous_labelers: &[AnomalousLabeler]) -> Vec<&Source> {
     anomalous_labelers.iter().map(|s| &s.source).filter(|source| source.kind == SourceKind::User).collect()
 }
 
-/// The rows that are not of these sources.
+/// Returns the rows that do not come from these sources.
 pub(super) fn without(data: &Dataset, sources: &[&Source]) -> Dataset {
     data.filter(|_, e| {
         Source::of(e)
@@ -89,8 +89,8 @@ pub(super) fn without(data: &Dataset, sources: &[&Source]) -> Dataset {
     })
 }
 
-/// The suspects among the sources of `rows`, of which a model that has not seen them says `points`,
-/// the clearest first.
+/// Returns the anomalous labelers among the sources of `rows`, given out-of-sample predictions `points`, in
+/// descending order of the z score.
 fn among(rows: &[Example], points: &[f64]) -> Vec<AnomalousLabeler> {
     let mut groups = BTreeMap::<(SourceKind, &str), Vec<usize>>::new();
     for (row, example) in rows.iter().enumerate() {

@@ -1,6 +1,6 @@
 //! Training that can prove its promotions, and the proof on a host's own past.
 //!
-//! [`Training`] reads the store, fits, judges and registers; the [`Gate`] promotes, holds or refuses
+//! [`Training`] reads the store, fits, evaluates and registers; the [`Gate`] promotes, holds or refuses
 //! with its reasons; a challenger on trial is compared on what came since, and a model whose record
 //! falls below its evidence is rolled back. [`TrainingSchedule`] says when; [`tune`] and
 //! [`select_features`] look for better settings within a budget; every run leaves a [`RunRecord`],

@@ -26,15 +26,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// What a training run did.
+/// Result of a training run.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct TrainingReport {
     /// The registered version, promoted or not.
     pub version: ModelVersion,
-    /// Whether it is in production now.
+    /// True if it is now in production.
     pub promoted: bool,
-    /// Whether it is on trial now, beside the model in production.
+    /// True if it is now on trial beside the model in production.
     pub on_trial: bool,
     /// Why, or why not.
     pub reasons: Vec<String>,
@@ -42,15 +42,15 @@ pub struct TrainingReport {
     pub record: RunRecord,
 }
 
-/// What a night's work on one model did.
+/// Result of a training cycle of one model.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct NightlyReport {
-    /// How the model in production has kept its promise, and whether it was rolled back.
+    /// Post-deployment check of the model in production, with any rollback.
     pub watched: Option<DeploymentCheck>,
     /// What became of the challenger on trial.
     pub reviewed: Option<ChallengerReview>,
-    /// What came of training.
+    /// Result of training.
     pub trained: Result<TrainingReport>,
 }
 
@@ -103,7 +103,7 @@ impl<'a> Training<'a> {
         Self { store, registry, engineer, clock, options, tracker: None, replay: None, work, notes }
     }
 
-    /// The same with these options.
+    /// Sets the training options.
     #[must_use]
     pub fn with_options(self, options: TrainingOptions) -> Self {
         Self { options, ..self }
@@ -127,7 +127,7 @@ impl<'a> Training<'a> {
         Self { work, ..self }
     }
 
-    /// The same with something else to be kept in every run's record, such as what a search found.
+    /// Adds a note to every run's record, such as the result of a hyperparameter search.
     #[must_use]
     pub fn with_note(mut self, name: impl Into<String>, note: Value) -> Self {
         self.notes.insert(name.into(), note);
@@ -172,8 +172,8 @@ impl<'a> Training<'a> {
         Box::pin(self.train(&trainer, &unseen, now, &mut steps)).await
     }
 
-    /// Success, complexity, time and quality from one reading of the store; each with what came of it.
-    /// A model that has too little to learn from is no reason not to train the others.
+    /// Trains the success, complexity, time and quality models from one reading of the store, and returns the
+    /// result of each. If one model has too little data, the others are trained nevertheless.
     ///
     /// # Errors
     /// Those of reading the store; `Cancelled`.
@@ -198,11 +198,11 @@ impl<'a> Training<'a> {
         ])
     }
 
-    /// What a host does every night, from one reading of the store: [`watch`](Self::watch) the model in
-    /// production, [`review`](Self::review) the challenger on trial, then train a new one.
+    /// Runs a training cycle from one reading of the store: [`watch`](Self::watch) the model in production,
+    /// [`review`](Self::review) the challenger on trial, then train a new model.
     ///
     /// # Errors
-    /// Those of watching and reviewing; what came of training is told apart.
+    /// Those of watching and reviewing; training errors are returned in the report.
     pub async fn nightly<T: Trainer>(&self, trainer: &T) -> Result<NightlyReport> {
         let now = self.clock.now();
         let mut steps = self.work.begin();
@@ -404,7 +404,8 @@ pub(super) fn seal<T: Trainer>(trainer: &T, model: &T::Model) -> Result<Vec<u8>>
     envelope::seal(trainer.name(), &model.to_bytes()?)
 }
 
-/// The champion's twin; a damaged or older one is no rival, and no reason to stop training.
+/// Returns the champion's holdout model; `None` if its artefact is missing, corrupt or of an older format, which
+/// does not stop training.
 async fn load_twin<T: Trainer>(
     trainer: &T,
     registry: &dyn ModelRegistry,

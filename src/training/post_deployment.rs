@@ -1,5 +1,5 @@
-//! What models that are already registered say of generations that started since: the record of a
-//! challenger on trial, and that of the model in production.
+//! Post-deployment checks of registered models on generations that started after their training: challenger
+//! review and degradation of the model in production.
 
 use super::evaluation::{TrainingOptions, clusters, losses, points};
 use super::gate::{AgainstChampion, Decision, GateVerdict, decide};
@@ -14,21 +14,21 @@ use crate::models::{Predictor, Trainer};
 use crate::registry::{ModelRegistry, ModelVersion, Stage, Verdict};
 use chrono::{DateTime, Utc};
 
-/// What a look at a challenger on trial found.
+/// Result of a review of the challenger on trial.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct ChallengerReview {
     /// The challenger.
     pub version: u64,
-    /// Outcomes that were new to it and to the model in production.
+    /// Number of outcomes that neither it nor the model in production was trained on.
     pub outcomes: usize,
-    /// What became of it, and why.
+    /// Decision and its reasons.
     pub verdict: GateVerdict,
-    /// Whether it is in production now.
+    /// True if it is now in production.
     pub promoted: bool,
 }
 
-/// What a look at the model in production found.
+/// Result of a post-deployment check of the model in production.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct DeploymentCheck {
@@ -36,16 +36,16 @@ pub struct DeploymentCheck {
     pub version: u64,
     /// Outcomes since it was trained.
     pub outcomes: usize,
-    /// Its mean loss on them, less the most that its evidence promised: above 0 it is worse; with ends
-    /// that hold however often one looks. `None` for too few outcomes.
+    /// Mean loss on them minus the upper confidence bound at evaluation, with an anytime-valid confidence
+    /// interval; above 0 the model has degraded. `None` for too few outcomes.
     pub against_evidence: Option<PairedComparison>,
-    /// The version that is in production instead, where it was rolled back.
+    /// The version restored to production by a rollback; `None` without one.
     pub rolled_back_to: Option<u64>,
-    /// What was seen and done, in words.
+    /// Findings and actions as text.
     pub reasons: Vec<String>,
 }
 
-/// A look at the rows since models were trained.
+/// Inputs of the checks on rows since models were trained.
 pub(super) struct Live<'a, T> {
     pub(super) trainer: &'a T,
     pub(super) registry: &'a dyn ModelRegistry,
@@ -109,8 +109,8 @@ impl<T: Trainer> Live<'_, T> {
         }
     }
 
-    /// Compares the record of the model in production with its evidence, and puts the model before it
-    /// back where the record has fallen below and that one does better.
+    /// Compares the loss of the model in production since its training with its evaluation, and rolls back
+    /// to the previous model if the loss is significantly higher and the previous model does better.
     pub(super) async fn watch(&self) -> Result<Option<DeploymentCheck>> {
         let name = self.trainer.name();
         let Some(champion) = self.registry.production(name).await? else { return Ok(None) };
@@ -122,7 +122,7 @@ impl<T: Trainer> Live<'_, T> {
             reasons: Vec::new(),
         };
         let Some(evidence) = RunRecord::of(&champion)?.map(|run| run.evaluation) else {
-            watch.reasons.push("it was registered without evidence".to_owned());
+            watch.reasons.push("it was registered without an evaluation".to_owned());
             return Ok(Some(watch));
         };
         let served = load(self.trainer, self.registry, &champion).await?;
@@ -143,21 +143,21 @@ impl<T: Trainer> Live<'_, T> {
             return Ok(Some(watch));
         };
         let figures = format!(
-            "loss {:.4} (at least {:.4}) on {} outcomes, its evidence promised at most {promised:.4}",
+            "loss {:.4} (lower bound {:.4}) on {} outcomes, upper bound at evaluation {promised:.4}",
             fallen.difference + promised,
             fallen.lower + promised,
             fallen.rows
         );
         if !fallen.is_worse() {
-            watch.reasons.push(format!("it keeps its promise: {figures}"));
+            watch.reasons.push(format!("no degradation: {figures}"));
             return Ok(Some(watch));
         }
-        watch.reasons.push(format!("its record fell below its evidence: {figures}"));
+        watch.reasons.push(format!("degraded since evaluation: {figures}"));
         self.roll_back(&champion, &rows, &own, &mut watch).await?;
         Ok(Some(watch))
     }
 
-    /// Puts the version before `champion` back where it does better on `rows`.
+    /// Rolls back to the version before `champion` if that one does better on `rows`.
     async fn roll_back(
         &self,
         champion: &ModelVersion,
@@ -174,16 +174,14 @@ impl<T: Trainer> Live<'_, T> {
         let promotion = champion.verdicts.iter().rev().find(|v| v.promoted);
         let before = promotion.and_then(|v| v.compared_with);
         let Some(before) = before.and_then(|number| versions.iter().find(|v| v.version == number)) else {
-            watch.reasons.push("not rolled back: none was in production before: train anew".to_owned());
+            watch.reasons.push("not rolled back: none was in production before: retrain".to_owned());
             return Ok(());
         };
         let model = match load(self.trainer, self.registry, before).await {
             Ok(model) if model.schema() == self.data.schema => model,
             Err(e) if is_unavailable(&e) => return Err(e),
             _ => {
-                watch
-                    .reasons
-                    .push("not rolled back: the version before cannot be read: train anew".to_owned());
+                watch.reasons.push("not rolled back: the version before cannot be read: retrain".to_owned());
                 return Ok(());
             }
         };
@@ -197,7 +195,7 @@ impl<T: Trainer> Live<'_, T> {
             mean(own)
         );
         if mean(&theirs) >= mean(own) {
-            watch.reasons.push(format!("not rolled back: {figures}: train anew"));
+            watch.reasons.push(format!("not rolled back: {figures}: retrain"));
             return Ok(());
         }
         match self.registry.promote(name, before.version, Some(champion.version)).await {
@@ -221,8 +219,8 @@ impl<T: Trainer> Live<'_, T> {
         self.work.run(|| Ok(losses(self.trainer, &points(model, rows)?, labels)))
     }
 
-    /// The matured outcomes of generations that started after all of `versions` had learned, in the
-    /// order in which they came to count.
+    /// Returns the outcomes, older than the attribution window, of generations that started after all of
+    /// `versions` were trained, in the order in which they became available.
     fn since<'v>(&self, versions: impl Iterator<Item = &'v ModelVersion>) -> Vec<Example> {
         let after = versions.filter_map(|v| v.data_until).max();
         let wait = self.data.wait();
@@ -271,7 +269,7 @@ impl<T: Trainer> Live<'_, T> {
     }
 }
 
-/// Until when nothing is promoted or rolled back, because something was rolled back not long ago.
+/// Returns the end of the cool-down after the latest rollback; `None` if none is in effect.
 pub(super) fn cooling_down(
     versions: &[ModelVersion],
     options: &TrainingOptions,

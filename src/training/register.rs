@@ -1,4 +1,4 @@
-//! What becomes of a judged version: registered, promoted, on trial, or nothing yet.
+//! Registration of an evaluated version, and its promotion or trial.
 
 use super::evaluation::{Promotion, TrainingOptions};
 use super::gate::{Decision, GateVerdict};
@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::registry::{ModelRegistry, ModelVersion, NewVersion, Stage, Verdict};
 use chrono::{DateTime, Utc};
 
-/// Registers judged versions.
+/// Registers evaluated versions.
 pub(super) struct Registering<'a> {
     pub(super) registry: &'a dyn ModelRegistry,
     pub(super) tracker: Option<&'a dyn ExperimentTracker>,
@@ -18,7 +18,7 @@ pub(super) struct Registering<'a> {
 }
 
 impl Registering<'_> {
-    /// Registers a version with its record, and does with it what the record's verdict says.
+    /// Registers a version with its record, and applies the record's verdict.
     pub(super) async fn register(
         &self,
         mut version: NewVersion,
@@ -49,7 +49,7 @@ impl Registering<'_> {
         Ok(TrainingReport { version, promoted, on_trial, reasons, record })
     }
 
-    /// Puts a version that was not refused into production, on trial, or nowhere yet.
+    /// Promotes a version that was not rejected, starts its trial, or leaves its stage unchanged.
     async fn place(
         &self,
         version: &ModelVersion,
@@ -92,7 +92,7 @@ impl Registering<'_> {
 }
 
 impl NewVersion {
-    /// The same with what a run's record says.
+    /// Returns the version with parameters, schema, data range and metrics of a run's record.
     pub(super) fn described_by(mut self, record: &RunRecord) -> Self {
         self.parameters = serde_json::json!({ "model": record.parameters, "training": record.options });
         self.feature_schema = record.data.schema;

@@ -1,4 +1,4 @@
-//! A past training run made again.
+//! Reproduction of a past training run.
 
 use super::evaluation::fit_and_evaluate;
 use super::pipeline::{replay, seal};
@@ -9,14 +9,14 @@ use crate::features::FeatureEngineer;
 use crate::registry::{ModelVersion, sha256_hex};
 use crate::store::EventStore;
 
-/// What making a run again found.
+/// Result of reproducing a training run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Reproduction {
-    /// Whether the store gives the same rows again, bit for bit. It does not where events were erased,
-    /// or brought in later with an earlier date.
+    /// True if the store yields bit-identical rows. Events erased, or imported later with an earlier date,
+    /// change them.
     pub same_data: bool,
-    /// Whether the same model came out of them, byte for byte.
+    /// True if the fitted model is byte-identical.
     pub same_artefact: bool,
 }
 

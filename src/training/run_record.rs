@@ -1,4 +1,4 @@
-//! What a training run did, to be kept with its version and beside it.
+//! The record of a training run, stored with the version that it registered.
 
 use super::evaluation::{Evaluation, TrainingOptions};
 use super::gate::GateVerdict;
@@ -10,58 +10,57 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// A training run: from what, how, how long, how good, and what became of it.
+/// A training run: data, parameters, options, duration, evaluation and verdict.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct RunRecord {
-    /// The model, the moment and the data: equal for equal runs.
+    /// Identifier made of the model, the time and the data: equal for equal runs.
     pub run_id: String,
     /// The model's name.
     pub model: String,
-    /// The version that it registered; `None` while it is not yet.
+    /// The version that it registered; `None` before registration.
     pub version: Option<u64>,
-    /// The moment as of which everything was looked at.
+    /// Point in time as of which the store was read.
     pub as_of: DateTime<Utc>,
-    /// What it learned from.
+    /// Training data.
     pub data: DataRecord,
     /// The trainer's parameters, its seeds among them.
     pub parameters: Value,
-    /// How it went.
+    /// Training options.
     pub options: TrainingOptions,
-    /// How good it was on rows that it had not seen.
+    /// Evaluation on the test set.
     pub evaluation: Evaluation,
-    /// Scores of each fold in the order of time, where [`TrainingOptions::folds`] asks for them.
+    /// Scores of each time-ordered fold, if [`TrainingOptions::folds`] is set.
     pub folds: Vec<BTreeMap<String, f64>>,
-    /// How much each feature's splits lessened the loss in training, as shares.
+    /// Gain importance of each feature, normalised to sum to 1.
     pub importance: Vec<(String, f64)>,
-    /// By how much those shares differ from the ones of the model in production, the largest change
-    /// first.
+    /// Change of the importance against the model in production, the largest change first.
     pub importance_drift: Vec<(String, f64)>,
-    /// What the gate said.
+    /// Verdict of the gate.
     pub verdict: GateVerdict,
     /// Seconds by stage.
     pub seconds: BTreeMap<String, f64>,
     /// The version of this crate.
     pub library_version: String,
-    /// What else is to be kept, such as what a search or a selection found.
+    /// Further notes, such as the result of a hyperparameter search or a feature selection.
     pub notes: BTreeMap<String, Value>,
 }
 
-/// What a run learned from.
+/// Training data of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct DataRecord {
-    /// When the first generation started.
+    /// Start of the first generation.
     pub from: Option<DateTime<Utc>>,
-    /// When the last generation started.
+    /// Start of the last generation.
     pub until: Option<DateTime<Utc>>,
-    /// Generations.
+    /// Number of generations.
     pub rows: usize,
-    /// Those whose outcome is known.
+    /// Number of generations whose outcome is known.
     pub certain: usize,
-    /// Fingerprint of the features' table.
+    /// Fingerprint of the feature schema.
     pub schema: u64,
-    /// SHA-256 of every row: [`Dataset::fingerprint`].
+    /// SHA-256 of all rows ([`Dataset::fingerprint`]).
     pub sha256: String,
 }
 
@@ -79,7 +78,7 @@ impl DataRecord {
 }
 
 impl RunRecord {
-    /// The record that a version was registered with; `None` where it has none.
+    /// Returns the record that a version was registered with; `None` if it has none.
     ///
     /// # Errors
     /// `Incompatible` when it was written by another version of this crate and cannot be read.
@@ -95,12 +94,12 @@ impl RunRecord {
         Ok(Some(record))
     }
 
-    /// The same with a number in place of each person's name.
+    /// Returns the record with each user's name replaced by a hash.
     pub(super) fn without_names(&self) -> Self {
         let mut record = self.clone();
-        for suspect in &mut record.evaluation.anomalous_labelers {
-            if suspect.source.kind == SourceKind::User {
-                suspect.source.name = format!("#{}", &sha256_hex(suspect.source.name.as_bytes())[..12]);
+        for labeler in &mut record.evaluation.anomalous_labelers {
+            if labeler.source.kind == SourceKind::User {
+                labeler.source.name = format!("#{}", &sha256_hex(labeler.source.name.as_bytes())[..12]);
             }
         }
         record
@@ -112,7 +111,7 @@ impl RunRecord {
     }
 }
 
-/// By how much the shares of features differ, the largest change first.
+/// Returns the change of each feature's importance, the largest change first.
 pub(super) fn drift(now: &[(String, f64)], before: &[(String, f64)]) -> Vec<(String, f64)> {
     let mut changes: BTreeMap<&str, f64> = now.iter().map(|(name, share)| (name.as_str(), *share)).collect();
     before.iter().for_each(|(name, share)| *changes.entry(name.as_str()).or_default() -= share);

@@ -42,7 +42,7 @@ pub struct TrainingSchedule {
     pub lease_minutes: u32,
 }
 
-/// What the host knows besides the time.
+/// Signals from the host besides the time.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TrainingSignals {
@@ -75,7 +75,7 @@ pub struct TrainingClaim {
     outcomes: u64,
 }
 
-/// What is kept of the last training, whether or not it registered a version.
+/// State of the last training run, recorded whether or not it registered a version.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct LastRun {
     at: DateTime<Utc>,

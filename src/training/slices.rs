@@ -1,4 +1,4 @@
-//! For whom predictions are good, and where they are off.
+//! Evaluation by slice, and the calibration table.
 
 use crate::dataset::Example;
 use crate::ml::metrics::{Z_95, auc_with_error};
@@ -6,50 +6,50 @@ use crate::ml::wilson;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// How good predictions were for some of the rows.
+/// Scores on a slice of the rows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Slice {
-    /// What they have in common: `agent`, `language`, `task_type`.
+    /// Dimension of the slice: `agent`, `language`, `task_type`.
     pub by: String,
-    /// Its value.
+    /// Value of the dimension.
     pub value: String,
-    /// How many there are.
+    /// Number of rows.
     pub rows: usize,
-    /// Mean prediction; like the other means, rows count by the inverse of the odds of their answers.
+    /// Mean prediction; like the other means, weighted by inverse response propensity.
     pub predicted: f64,
-    /// Mean of what happened.
+    /// Mean outcome.
     pub actual: f64,
     /// Mean loss.
     pub loss: f64,
     /// 90 % interval of the mean loss.
     pub loss_interval: (f64, f64),
-    /// Area under the ROC curve with its 90 % interval, where outcomes are yes or no and both occur. Who
-    /// answers how readily does not move it: it compares successes with failures.
+    /// ROC AUC with its 90 % interval, for binary outcomes if both classes occur. It is unweighted: it compares
+    /// successes with failures, so a response propensity that depends on the outcome alone does not change it.
     pub auc: Option<(f64, f64, f64)>,
 }
 
-/// What happened to rows that were predicted alike.
+/// Outcomes of rows with similar predictions.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct CalibrationBin {
-    /// Rows.
+    /// Number of rows.
     pub rows: usize,
-    /// Mean predicted probability; rows count by the inverse of the odds of their answers.
+    /// Mean predicted probability, weighted by inverse response propensity.
     pub predicted: f64,
-    /// Share of successes.
+    /// Observed success rate.
     pub actual: f64,
-    /// 90 % interval of that share (Wilson 1927).
+    /// 90 % interval of the success rate (Wilson 1927).
     pub interval: (f64, f64),
 }
 
 impl CalibrationBin {
-    /// `rows` predicted `predicted` on average, of which the share `actual` succeeded.
+    /// Creates a bin of `rows` rows with mean prediction `predicted` and success rate `actual`.
     pub(crate) fn new(rows: usize, predicted: f64, actual: f64) -> Self {
         Self { rows, predicted, actual, interval: wilson(actual, rows as f64) }
     }
 
-    /// The same of rows that count by `weights`; the interval is that of their effective number (Kish 1965).
+    /// Creates a bin of weighted rows; its interval uses the effective sample size (Kish 1965).
     fn weighted(points: &[f64], outcomes: &[f64], weights: &[f64]) -> Self {
         let (predicted, actual) = (mean(points, weights).0, mean(outcomes, weights).0);
         let (sum, squares) = weights.iter().fold((0.0, 0.0), |(s, q), w| (s + w, q + w * w));
@@ -57,10 +57,10 @@ impl CalibrationBin {
     }
 }
 
-/// Fewer rows than this say nothing of a slice.
+/// Fewest rows of a slice.
 const FEWEST_ROWS: usize = 20;
 
-/// Rows by agent, language and task type, the most first; those with too few rows are left out.
+/// Returns the slices by agent, language and task type, the largest first; slices with too few rows are left out.
 pub(crate) fn slices(
     rows: &[Example],
     points: &[f64],
@@ -105,7 +105,7 @@ pub(crate) fn slices(
     found
 }
 
-/// Rows in ten groups of equal size by what was predicted.
+/// Returns ten bins of equal size in the order of the predictions.
 pub(crate) fn calibration_table(points: &[f64], labels: &[f64], weights: &[f64]) -> Vec<CalibrationBin> {
     let mut order: Vec<_> = (0..points.len().min(labels.len())).collect();
     order.sort_by(|a, b| points[*a].total_cmp(&points[*b]));
@@ -117,7 +117,7 @@ pub(crate) fn calibration_table(points: &[f64], labels: &[f64], weights: &[f64])
     order.chunks(size).map(bin).collect()
 }
 
-/// The mean of values that count by `weights`, with its standard error.
+/// Returns the weighted mean and its standard error.
 fn mean(values: &[f64], weights: &[f64]) -> (f64, f64) {
     let (n, sum) = (values.len() as f64, weights.iter().sum::<f64>());
     let pairs = || values.iter().zip(weights);
@@ -138,7 +138,7 @@ mod tests {
         let [bin, twice] = [table[0], doubled[0]];
         assert_eq!((bin.rows, twice.rows), (3, 4));
         assert!((bin.predicted - twice.predicted).abs() < 1e-12 && (bin.actual - 0.5).abs() < 1e-12);
-        // Three rows of unequal weight say less than four of equal weight.
+        // Three rows of unequal weight have a smaller effective sample size than four of equal weight.
         assert!(bin.interval.0 < twice.interval.0 && twice.interval.1 < bin.interval.1);
     }
 

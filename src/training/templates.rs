@@ -134,7 +134,8 @@ fn evaluate(
     Ok(evaluation)
 }
 
-/// The twin of the ranking in production; a damaged or older one is no rival.
+/// Returns the holdout model of the ranking in production; `None` if its artefact is missing, corrupt or of an
+/// older format.
 async fn incumbent(
     trainer: &TemplateTrainer,
     registry: &dyn ModelRegistry,
@@ -153,13 +154,13 @@ async fn incumbent(
     }))
 }
 
-/// The loss, 1 - NDCG at 3, of a ranking in each group that can tell, with the groups' numbers.
+/// Returns the loss, 1 - NDCG@3, of a ranking on each group for which NDCG is defined, with the groups' numbers.
 fn losses(ranker: &TemplateRanker, data: &TemplateDataset) -> Result<(Vec<f64>, Vec<u64>)> {
     let (mut losses, mut groups) = (Vec::new(), Vec::new());
     for (number, group) in data.groups().iter().enumerate() {
         let relevances: Vec<_> = group.iter().map(|at| f64::from(data.rows[*at].relevance)).collect();
         let points: Vec<_> = group.iter().map(|at| ranker.point(&data.rows[*at].features)).collect();
-        // Whether a group can tell hangs on its relevances alone, so the groups are the same for all.
+        // Whether NDCG is defined depends on the relevances alone, so all rankings are compared on the same groups.
         if let Some(found) = ndcg(&points, &relevances, 3)? {
             losses.push(1.0 - found);
             groups.push(number as u64);

@@ -1,4 +1,4 @@
-//! Where training runs are kept beside the registry.
+//! Experiment tracking beside the registry.
 
 use super::run_record::RunRecord;
 use crate::error::{Error, ErrorKind, Result};
@@ -11,14 +11,14 @@ use std::sync::{Mutex, PoisonError};
 
 /// Keeps the records of training runs.
 ///
-/// It is told of every run after its version was registered. A run whose record it does not take is
-/// not undone: the version has the record too.
+/// [`record`](Self::record) is called for every run after its version was registered. A failure does not undo
+/// the run: the version holds the record too.
 #[async_trait]
 pub trait ExperimentTracker: Send + Sync + Debug {
-    /// Keeps a run, durably before it returns.
+    /// Stores a run durably before it returns.
     ///
     /// # Errors
-    /// `Unavailable` when it cannot be kept now.
+    /// `Unavailable` when it cannot be stored now.
     async fn record(&self, run: &RunRecord) -> Result<()>;
 }
 
@@ -38,13 +38,13 @@ pub struct JsonlTracker {
 }
 
 impl JsonlTracker {
-    /// A tracker on the file at `path`, which is made with the first run.
+    /// Creates a tracker on the file at `path`, which is created with the first run.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into(), writing: Mutex::default() }
     }
 
-    /// Every run in the file, in the order in which they were recorded. A line that a crash cut off is
-    /// passed over.
+    /// Returns all runs in the file in the order in which they were recorded. A line truncated by a crash is
+    /// skipped.
     ///
     /// # Errors
     /// `Unavailable` when the file cannot be read; `Corrupt` naming a line that is no run.
@@ -68,7 +68,7 @@ impl JsonlTracker {
 
     fn append(&self, line: &str) -> io::Result<()> {
         let mut file = OpenOptions::new().create(true).read(true).append(true).open(&self.path)?;
-        // What a crash cut off must not swallow this line.
+        // A line truncated by a crash must not swallow this one.
         let torn = ends_torn(&mut file)?;
         let line = format!("{}{line}\n", if torn { "\n" } else { "" });
         file.write_all(line.as_bytes())?;

@@ -73,7 +73,7 @@ fn distinguish(events: &mut [GenerationEvent]) {
     }
 }
 
-/// Applies deadline and end of record; `None` when the event is too young to be judged.
+/// Applies deadline and end of record; `None` if the event is younger than the attribution window.
 fn settle(mut event: GenerationEvent, deadline: Option<TimeDelta>, as_of: DateTime<Utc>) -> Option<Case> {
     let started = event.started.known_at;
     if started > as_of {

@@ -1,4 +1,4 @@
-//! How good would it have been? The whole loop, replayed on a host's own past.
+//! Backtests: the whole training loop replayed on a host's own event history.
 
 mod facts;
 mod options;
@@ -48,7 +48,7 @@ pub fn backtest(events: Vec<GenerationEvent>, options: &BacktestOptions) -> Resu
     }
 }
 
-/// The same for a host's own model.
+/// Backtests a host's own model.
 ///
 /// # Errors
 /// Those of [`backtest`].
@@ -71,7 +71,7 @@ pub(super) fn field_of(event: &GenerationEvent, path: &str) -> Result<Option<Str
     Ok(found.filter(|v| !v.is_null()).map(|v| v.as_str().map_or_else(|| v.to_string(), str::to_owned)))
 }
 
-/// A backtest under way.
+/// State of a running backtest.
 struct Run<'a, T: Trainer> {
     options: &'a BacktestOptions,
     trainer: T,
@@ -172,7 +172,7 @@ impl<'a, T: Trainer> Run<'a, T> {
         self.timing.looked += records.iter().filter(|r| matches!(r.fact(), Fact::Started(_))).count();
     }
 
-    /// Fits and judges on all that is known at `now`; a refused model is not served.
+    /// Fits and evaluates on all that is known at `now`; a rejected model is not served.
     fn train(&mut self, now: DateTime<Utc>) -> Result<()> {
         let data = self.builder.rows(self.trainer.target(), now, self.options.training.max_rows);
         if self.first.is_none() {

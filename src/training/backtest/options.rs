@@ -1,4 +1,4 @@
-//! What a backtest is to do.
+//! Options of a backtest.
 
 use super::field_of;
 use crate::dataset::Target;
@@ -9,25 +9,25 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sha2::{Digest, Sha256};
 use std::str::FromStr;
 
-/// What a backtest is to do.
+/// Options of a backtest.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct BacktestOptions {
-    /// What is predicted.
+    /// Prediction target.
     pub target: Target,
-    /// What is trained on and what is predicted.
+    /// Split into training and test events.
     pub split: BacktestSplit,
-    /// An approval later than this, or none, is a failure known by then.
+    /// Attribution window: without an approval within it, the outcome is a failure.
     pub deadline: Option<TimeDelta>,
-    /// The end of the record; by default its last date.
+    /// End of the event history; by default its last date.
     pub as_of: Option<DateTime<Utc>>,
-    /// Train again at each 02:00 UTC (a split by time only).
+    /// True to retrain at each 02:00 UTC (a split by time only).
     pub retrain_daily: bool,
-    /// Permute the outcomes: no skill must be left.
+    /// True to permute the outcomes, as a sanity check: no skill must be left.
     pub shuffle: bool,
-    /// Seed of every random choice.
+    /// Random seed.
     pub seed: u64,
-    /// How each training run goes; by default with [`Gate::refreshing`].
+    /// Options of each training run; by default with [`Gate::refreshing`].
     pub training: TrainingOptions,
 }
 
@@ -66,7 +66,7 @@ impl BacktestOptions {
     }
 }
 
-/// What is trained on; the rest is predicted.
+/// The training events; the rest is the test set.
 #[derive(Debug, Clone, PartialEq)]
 pub enum BacktestSplit {
     /// `time:0.8`: the earliest share of the events, as far as their outcomes were known at the cut.
@@ -118,7 +118,7 @@ impl std::fmt::Display for BacktestSplit {
 }
 
 impl BacktestSplit {
-    /// Whether `event` is to be predicted, where that does not hang on time.
+    /// Returns true if `event` belongs to the test set; always false for a split by time.
     pub(super) fn is_test(&self, event: &GenerationEvent, seed: u64) -> Result<bool> {
         match self {
             Self::Time(_) => Ok(false),

@@ -1,4 +1,4 @@
-//! What a backtest found.
+//! Report of a backtest.
 
 use crate::dataset::Example;
 use crate::error::Result;
@@ -7,45 +7,45 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// What a backtest found.
+/// Report of a backtest.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct BacktestReport {
-    /// What was predicted.
+    /// Prediction target.
     pub target: String,
-    /// How it was split.
+    /// Split into training and test events.
     pub split: String,
-    /// Events that could be judged or were still open.
+    /// Number of events, labelled or still open.
     pub n_events: usize,
-    /// Labelled events that the first model was trained on.
+    /// Number of labelled events that the first model was trained on.
     pub n_train: usize,
-    /// Events predicted and judged.
+    /// Number of test events, predicted and labelled.
     pub n_test: usize,
-    /// The start of the first predicted event, of a split by time.
+    /// Start of the first test event, for a split by time.
     pub cut: Option<DateTime<Utc>>,
-    /// How good the predictions were.
+    /// Scores of the predictions.
     pub metrics: BTreeMap<String, f64>,
-    /// How good the simplest predictors were on the same events.
+    /// Scores of the baselines on the same events.
     pub baselines: BTreeMap<String, BTreeMap<String, f64>>,
-    /// How long it took.
+    /// Durations.
     pub timing: BacktestTiming,
-    /// Every model trained, in order.
+    /// All trained models in order.
     pub models: Vec<NightlyModel>,
-    /// Predictions by what they rested on.
+    /// Number of predictions by status.
     pub status_counts: BTreeMap<String, usize>,
 }
 
-/// How long the parts took.
+/// Durations of the stages of a backtest.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct BacktestTiming {
-    /// Microseconds an event for features and history.
+    /// Microseconds per event for features and history.
     pub features_us_per_event: f64,
     /// Seconds of the longest training run, evaluation included.
     pub fit_s: f64,
-    /// Microseconds of one prediction from the task's text, median.
+    /// Median microseconds of one prediction from the task's text.
     pub predict_us_p50: f64,
-    /// The same, 99th percentile.
+    /// 99th percentile of the microseconds of one prediction.
     pub predict_us_p99: f64,
 }
 
@@ -53,17 +53,17 @@ pub struct BacktestTiming {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct NightlyModel {
-    /// Its number.
+    /// Version number.
     pub version: u64,
-    /// When it would have been trained.
+    /// Simulated time of training.
     pub trained_at: DateTime<Utc>,
-    /// Whether it would have gone live.
+    /// True if it would have been promoted.
     pub promoted: bool,
-    /// Why, or why not.
+    /// Reasons of the verdict.
     pub reasons: Vec<String>,
 }
 
-/// One prediction with what happened.
+/// A prediction and its outcome.
 pub(super) struct Scored {
     pub(super) point: f64,
     pub(super) label: f64,
@@ -72,7 +72,8 @@ pub(super) struct Scored {
     pub(super) example: Example,
 }
 
-/// The scores of all predictions, and how well their intervals held where all had one.
+/// Returns the scores of all predictions, and the empirical coverage and width of their intervals if all have
+/// them.
 pub(super) fn scores<T: Trainer>(trainer: &T, scored: &[Scored]) -> Result<BTreeMap<String, f64>> {
     let points: Vec<_> = scored.iter().map(|s| s.point).collect();
     let labels: Vec<_> = scored.iter().map(|s| s.label).collect();

@@ -1,5 +1,5 @@
-//! Looking for better settings within a budget: engine parameters, the family of the model and the
-//! features it looks at. This is the honest small form of architecture search.
+//! Hyperparameter search within a budget: engine parameters, the family of the model and its features, a small
+//! form of architecture search.
 
 mod sampler;
 mod search;
@@ -20,33 +20,33 @@ use std::time::Instant;
 
 /// A trainer whose parameters can be searched.
 pub trait Tunable: Trainer + Sized {
-    /// The same trainer with other parameters, in the form of [`Trainer::parameters`].
+    /// Returns the trainer with other parameters, in the form of [`Trainer::parameters`].
     ///
     /// # Errors
     /// `InvalidInput` naming the parameter that is out of range or unknown.
     fn with_parameters(&self, parameters: &Value) -> Result<Self>;
 
-    /// What may be searched.
+    /// Returns the search space.
     fn space(&self) -> Vec<Hyperparameter>;
 
-    /// The same trainer with its corrections blind to these features too.
+    /// Returns the trainer with these features left out of its correction as well.
     ///
     /// # Errors
-    /// `InvalidInput` naming a feature that there is not.
+    /// `InvalidInput` naming an unknown feature.
     fn without(&self, features: &BTreeSet<String>) -> Result<Self>;
 }
 
-/// A parameter, and from where to where to search it.
+/// A hyperparameter and its search range.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Hyperparameter {
-    /// Where it stands in the trainer's parameters, as a JSON pointer (`/boost/l2`; RFC 6901).
+    /// Its path in the trainer's parameters, as a JSON pointer (`/boost/l2`; RFC 6901).
     pub path: String,
-    /// What it may be.
+    /// Search range.
     pub range: Range,
 }
 
-/// What a parameter may be.
+/// Search range of a hyperparameter.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Range {
@@ -60,28 +60,28 @@ pub enum Range {
     OneOf(Vec<Value>),
 }
 
-/// How a search goes.
+/// Options of a hyperparameter search.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct TuningOptions {
-    /// Trials at most, the defaults among them, from 1 to 100,000.
+    /// Maximum number of trials, the defaults included, from 1 to 100,000.
     pub trials: usize,
-    /// Seconds after which no new trial begins; `None` for no bound. What is found then depends on the
-    /// machine; by trials alone it does not.
+    /// Time limit in seconds after which no new trial begins; `None` for none. With a limit the result depends
+    /// on the machine.
     pub seconds: Option<f64>,
-    /// Trials without a better one after which to stop.
+    /// Trials without improvement after which the search stops.
     pub patience: usize,
-    /// How trials are judged: each fold is predicted from what was known before it.
+    /// Time-ordered cross-validation of the trials: each fold is predicted from earlier data.
     pub folds: FoldOptions,
-    /// Share of the newest outcomes that no trial sees, in (0, 1): they decide whether the best one is
-    /// taken instead of the defaults.
+    /// Fraction of the newest outcomes held out from all trials, in (0, 1); on them the best trial is compared
+    /// with the defaults.
     pub validation_fraction: f64,
-    /// How sure that must be, 0.5 to 0.999.
+    /// Confidence of that comparison, 0.5 to 0.999.
     pub confidence: f64,
-    /// Seed of every random choice.
+    /// Random seed.
     pub seed: u64,
-    /// A file of the trials so far: a search that was broken off goes on from there.
+    /// Trial log from which an interrupted search resumes.
     #[serde(skip)]
     pub journal: Option<PathBuf>,
 }
@@ -92,51 +92,53 @@ pub struct TuningOptions {
 pub struct Trial {
     /// Its number; 0 for the defaults.
     pub number: usize,
-    /// What differs from the defaults, by path.
+    /// Values that differ from the defaults, by path.
     pub settings: BTreeMap<String, Value>,
     /// Mean loss on each fold, the newest first; fewer than the folds where it was stopped early.
     pub folds: Vec<f64>,
-    /// Whether it was stopped after the newest fold, being clearly worse than the best there.
+    /// True if it was pruned after the newest fold because its loss was more than two standard errors above
+    /// the best.
     pub stopped: bool,
 }
 
-/// What a search did.
+/// Record of a hyperparameter search.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct StudyRecord {
-    /// What was to be done.
+    /// Options of the search.
     pub options: TuningOptions,
-    /// What was searched.
+    /// Search space.
     pub space: Vec<Hyperparameter>,
-    /// Every trial in order.
+    /// All trials in order.
     pub trials: Vec<Trial>,
-    /// The number of the one with the least loss on the folds.
+    /// Number of the trial with the lowest loss on the folds.
     pub best: usize,
-    /// Its loss against that of the defaults on outcomes that no trial has seen; the upper end holds
-    /// with any one agent left out. `None` where the defaults are best.
+    /// Paired comparison of its loss with that of the defaults on held-out outcomes; the upper bound is the
+    /// largest over leaving out any one agent. `None` if the defaults are best.
     pub against_defaults: Option<PairedComparison>,
-    /// The loss of the defaults on those outcomes.
+    /// Loss of the defaults on those outcomes.
     pub defaults_loss: f64,
-    /// Whether it was taken.
+    /// True if the best trial replaces the defaults.
     pub taken: bool,
-    /// Why, or why not, and what ended the search.
+    /// Reasons of the decision, and the stopping criterion.
     pub reasons: Vec<String>,
-    /// How long it took in all, in seconds.
+    /// Total duration in seconds.
     pub seconds: f64,
 }
 
-/// What a search found.
+/// Result of a hyperparameter search.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Study<T> {
-    /// The trainer to train with: the best one, or the defaults where it is not better beyond doubt.
+    /// The trainer to use: that of the best trial, or the defaults if the improvement is not statistically
+    /// significant.
     pub trainer: T,
-    /// What was tried, and why it was taken or not.
+    /// Trials and the reasons of the decision.
     pub record: StudyRecord,
 }
 
 impl Hyperparameter {
-    /// A parameter to search.
+    /// Creates a hyperparameter.
     pub fn new(path: impl Into<String>, range: Range) -> Self {
         Self { path: path.into(), range }
     }
@@ -180,18 +182,17 @@ impl TuningOptions {
     }
 }
 
-/// Searches the trainer's space by tree-structured Parzen estimators (Bergstra et al. 2011), each trial
-/// on folds in the order of time, and takes the best one where it is better than the trainer as it is on
-/// newer outcomes that no trial has seen. Run it within a [`ExecutionContext`](crate::execution::Work) to
-/// watch, bound or
-/// cancel it.
+/// Searches the trainer's space by tree-structured Parzen estimators (Bergstra et al. 2011), scoring each
+/// trial by time-ordered cross-validation, and replaces the defaults by the best trial if that is significantly
+/// better on newer, held-out outcomes. Run it within an
+/// [`ExecutionContext`](crate::execution::ExecutionContext) to observe, bound or cancel it.
 ///
-/// With the same data, options and seed, and no bound of time, it finds the same, on any number of
+/// The result is deterministic for the same data, options and seed without a time limit, on any number of
 /// threads.
 ///
 /// # Errors
-/// `NotEnoughData`; `InvalidInput` for options out of range; `Cancelled`, and then the journal keeps
-/// what was done; `Unavailable` or `Incompatible` when the journal cannot be used.
+/// `NotEnoughData`; `InvalidInput` for options out of range; `Cancelled`, in which case the trial log
+/// keeps the finished trials; `Unavailable` or `Incompatible` when the trial log cannot be used.
 pub fn tune<T: Tunable>(trainer: T, data: &Dataset, options: &TuningOptions) -> Result<Study<T>> {
     options.verify()?;
     let (begun, space) = (Instant::now(), trainer.space());

@@ -55,7 +55,7 @@ impl Sampler {
             Range::OneOf(values) => values.iter().position(|v| v == value).map_or(f64::NAN, |at| at as f64),
         };
         self.optimizer.tell(at, loss).map_err(|e| {
-            Error::invalid(format!("a trial with {value} and loss {loss} cannot be learnt from"))
+            Error::invalid(format!("a trial with {value} and loss {loss} cannot be added to the study"))
                 .with_source(e)
         })
     }

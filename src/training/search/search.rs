@@ -1,4 +1,4 @@
-//! A search under way: trials asked for, scored on the folds, and learned from.
+//! State of a running search: trials are sampled, scored on the folds, and passed back to the samplers.
 
 use super::sampler::Sampler;
 use super::trial_log::Journal;
@@ -14,7 +14,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-/// A search under way.
+/// State of a running search.
 pub(super) struct Search<'a, T> {
     trainer: &'a T,
     folds: &'a [Fold],
@@ -23,7 +23,7 @@ pub(super) struct Search<'a, T> {
     defaults: Value,
     samplers: Vec<Sampler>,
     pub(super) trials: Vec<Trial>,
-    /// The row losses of the best trial on the newest fold.
+    /// Row losses of the best trial on the newest fold.
     bar: Vec<f64>,
 }
 
@@ -39,7 +39,7 @@ impl<'a, T: Tunable> Search<'a, T> {
         Ok(Self { trainer, folds, space, options, defaults, samplers, trials, bar })
     }
 
-    /// Tries until the budget is used up; what ended it.
+    /// Runs trials until the budget is used up; returns the reason for stopping.
     pub(super) fn run(&mut self, begun: Instant, key: &str) -> Result<String> {
         let (options, work) = (self.options, execution::current());
         let mut steps = work.begin();
@@ -124,7 +124,7 @@ impl<'a, T: Tunable> Search<'a, T> {
 
     fn learn(&mut self, trial: Trial) -> Result<()> {
         if trial.number > 0 {
-            // What was stopped is judged by how much worse it was than the best on the same fold.
+            // The loss of a pruned trial is estimated from its excess over the best on the newest fold.
             let best = &self.trials[self.best()];
             let loss = if trial.stopped {
                 best.loss() + (trial.folds[0] - best.folds[0]).max(0.0)
@@ -154,7 +154,7 @@ fn losses_on<T: Trainer>(trainer: &T, fold: &Fold) -> Result<Vec<f64>> {
     Ok(losses(trainer, &points(&trainer.fit(&fold.earlier)?, &fold.later)?, &labels))
 }
 
-/// Whether losses are above those of the best by two standard errors.
+/// Returns true if losses exceed those of the best by two standard errors.
 fn clearly_worse(losses: &[f64], best: &[f64]) -> bool {
     let n = losses.len() as f64;
     if best.len() != losses.len() {
