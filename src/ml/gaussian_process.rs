@@ -1,4 +1,4 @@
-//! A number guessed from how similar texts are, with what the guess is worth.
+//! Gaussian process regression on text similarity, with predictive uncertainty.
 
 use crate::error::{Error, Result};
 use crate::execution;
@@ -87,7 +87,7 @@ impl GaussianProcess {
         Ok(Self::of(best.1, &kernel))
     }
 
-    /// What to expect of a row.
+    /// Returns the posterior prediction for a row.
     pub fn guess(&self, indices: &[u32], values: &[f32]) -> GpPrediction {
         let Observed { amplitude, noise, .. } = self.observed;
         let mut similar = vec![0.0; self.weights.len()];
@@ -104,8 +104,8 @@ impl GaussianProcess {
         GpPrediction { mean, variance: (amplitude * f64::from(length) - known).max(0.0) + noise }
     }
 
-    /// What each row would be expected to be had it not been observed (Rasmussen and Williams 2006,
-    /// equation 5.12), with the mean as it is.
+    /// Returns the leave-one-out prediction of each row (Rasmussen and Williams 2006, equation 5.12), with the
+    /// mean function unchanged.
     pub fn left_out(&self) -> Vec<GpPrediction> {
         let n = self.weights.len();
         let noise = self.observed.noise;
@@ -160,7 +160,7 @@ impl From<GaussianProcess> for Observed {
     }
 }
 
-/// What follows from the observations under one amplitude and noise.
+/// Posterior quantities under one amplitude and noise.
 struct Solved {
     mean: f64,
     weights: Vec<f64>,

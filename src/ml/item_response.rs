@@ -7,20 +7,20 @@ use std::collections::BTreeMap;
 /// from who tried what, with normal priors that draw both to 0 where little was tried.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ItemResponse {
-    /// Log-odds of the average one who tries at the average task.
+    /// Log-odds of the average solver on the average task.
     pub mean: f64,
-    /// By who tries, log-odds over the average.
+    /// Ability by solver, in log-odds above the average.
     pub abilities: BTreeMap<u64, f64>,
     /// By task.
     pub difficulties: BTreeMap<u64, Difficulty>,
 }
 
-/// How hard a task is, in log-odds below the average.
+/// Difficulty of a task, in log-odds below the average.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Difficulty {
     /// The most likely value.
     pub value: f64,
-    /// How unsure it is (Laplace's approximation).
+    /// Posterior variance (Laplace approximation).
     pub variance: f64,
 }
 
@@ -37,7 +37,7 @@ const SWEEPS: usize = 200;
 const CLOSE: f64 = 1e-7;
 
 impl ItemResponse {
-    /// The most likely mean, abilities and difficulties, by coordinate-wise Newton steps.
+    /// Fits mean, abilities and difficulties by penalised maximum likelihood with coordinate-wise Newton steps.
     pub fn fit(attempts: &[Attempt]) -> Self {
         let (solvers, by_solver) = numbered(attempts.iter().map(|a| a.0));
         let (tasks, by_task) = numbered(attempts.iter().map(|a| a.1));
@@ -48,15 +48,15 @@ impl ItemResponse {
             if execution::check().is_err() {
                 break;
             }
-            let odds = |mean: f64, able: &[f64], hard: &[f64], number: fn(usize, usize) -> usize| {
+            let log_odds = |mean: f64, able: &[f64], hard: &[f64], number: fn(usize, usize) -> usize| {
                 let row = |(s, t, y): &(usize, usize, f64)| (number(*s, *t), mean + able[*s] - hard[*t], *y);
                 rows.iter().map(row).collect::<Vec<_>>()
             };
-            let now = odds(mean, &able, &hard, |_, _| 0);
+            let now = log_odds(mean, &able, &hard, |_, _| 0);
             let mut longest = stepped(std::slice::from_mut(&mut mean), &now, UNKNOWN, 1.0);
-            let now = odds(mean, &able, &hard, |solver, _| solver);
+            let now = log_odds(mean, &able, &hard, |solver, _| solver);
             longest = longest.max(stepped(&mut able, &now, OF_ABILITIES, 1.0));
-            let now = odds(mean, &able, &hard, |_, task| task);
+            let now = log_odds(mean, &able, &hard, |_, task| task);
             if longest.max(stepped(&mut hard, &now, OF_DIFFICULTIES, -1.0)) < CLOSE {
                 break;
             }
@@ -79,8 +79,8 @@ impl ItemResponse {
 /// the longest step.
 fn stepped(values: &mut [f64], rows: &[(usize, f64, f64)], precision: f64, sign: f64) -> f64 {
     let mut sums: Vec<_> = values.iter().map(|v| (precision * v, precision)).collect();
-    for (which, odds, label) in rows {
-        let p = sigmoid(*odds);
+    for (which, log_odds, label) in rows {
+        let p = sigmoid(*log_odds);
         sums[*which].0 += sign * (p - label);
         sums[*which].1 += p * (1.0 - p);
     }

@@ -17,7 +17,7 @@ pub struct LinearRow<'a> {
     pub values: &'a [f32],
 }
 
-/// What the regression is to learn: one value a row of each.
+/// Target of the regression; each slice has one value per row.
 #[derive(Debug, Clone, Copy)]
 pub struct LinearTarget<'a> {
     /// Probability of the outcome (0 or 1 where it is known), or the number itself.
@@ -26,11 +26,11 @@ pub struct LinearTarget<'a> {
     pub weights: &'a [f64],
     /// Log-odds, or the number, to start from.
     pub offsets: &'a [f64],
-    /// How an error counts.
+    /// Loss function.
     pub loss: LinearLoss,
 }
 
-/// How an error counts.
+/// Loss function of the regression.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LinearLoss {
     /// Negative log-likelihood of a yes-or-no outcome; margins are log-odds.
@@ -59,7 +59,7 @@ impl LinearLoss {
     }
 }
 
-/// How the regression is fitted.
+/// Hyperparameters of the regression.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct LinearParams {
     /// Half of it is the penalty on the square of a dense weight, above 0.
@@ -131,7 +131,7 @@ impl Linear {
         Ok(Self::from_weights(&solution, dense))
     }
 
-    /// What `row` adds to its offset, in log-odds.
+    /// Returns the margin of `row` without its offset, in log-odds.
     pub fn margin(&self, row: LinearRow<'_>) -> f64 {
         let dense: f64 = self.dense.iter().zip(row.dense).map(|(w, x)| w * f64::from(*x)).sum();
         let pairs = row.indices.iter().zip(row.values);

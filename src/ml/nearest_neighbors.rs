@@ -1,4 +1,4 @@
-//! What became of the texts most like this one.
+//! Nearest neighbours by text similarity, and their outcomes.
 
 use crate::error::{Error, Result};
 use crate::text::NGRAM_BUCKETS;
@@ -35,7 +35,7 @@ const NEAREST: usize = 80;
 /// A row counts half as much as one this many rows newer.
 const HALF_LIFE: f64 = 500.0;
 
-/// What a row that shares nothing counts beside one that is equal.
+/// Weight of a row of similarity 0, relative to an identical one.
 const LEAST: f32 = 1e-6;
 
 impl NearestNeighbors {
@@ -134,7 +134,7 @@ impl NearestNeighbors {
     }
 }
 
-/// The rows most alike, of equal ones the newest.
+/// Returns the nearest neighbours; ties are broken in favour of the newest.
 fn nearest(similar: &[f32], except: Option<usize>) -> impl Iterator<Item = usize> {
     // Numbers that are not negative are in the order of their bits: one integer is compared, not two
     // values by way of an index.

@@ -33,7 +33,7 @@ impl Matrix<'_> {
 }
 
 /// Fitted trees: their sum is a row's margin, in the unit of the objective (log-odds, the label's own
-/// unit, or a score that only orders).
+/// unit, or a ranking score).
 ///
 /// ```
 /// use devmatrix_ml::ml::{BoostParams, FitRequest, Matrix, Objective, Sample, Trees};
@@ -152,7 +152,7 @@ impl Trees {
         self.model.num_trees()
     }
 
-    /// Whether there are no trees.
+    /// Returns true if there are no trees.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -189,7 +189,7 @@ impl Trees {
     }
 }
 
-/// The same document with one attribute of the booster, of which hessboost writes none.
+/// Adds one booster attribute to the document; hessboost writes none.
 fn with_attribute(bytes: &[u8], (name, value): (&str, &str)) -> Result<Vec<u8>> {
     const NONE: &[u8] = b"attributes{}";
     let at = bytes.windows(NONE.len()).position(|window| window == NONE);

@@ -90,7 +90,7 @@ pub enum TreeFamily {
     Forest,
 }
 
-/// How a random forest is grown (Breiman 2001); verified when it is fitted.
+/// Parameters of a random forest (Breiman 2001), verified when it is fitted.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
@@ -130,7 +130,7 @@ impl Default for ForestParams {
 }
 
 impl BoostParams {
-    /// What suits labels in their own unit, without offsets: more trees, a weaker pull to 0.
+    /// Returns defaults for labels in their own unit, without offsets: more trees, weaker L2 regularisation.
     pub fn regression() -> Self {
         Self {
             rounds: 200,
@@ -143,9 +143,9 @@ impl BoostParams {
         }
     }
 
-    /// What suits [`Objective::LambdaRank`](super::Objective::LambdaRank), whose second derivatives
-    /// are far below one a row: leaves are held by rows and not by them. Chosen by cross-validation
-    /// on the training rows of LightGBM's ranking example, where much else came within chance of it.
+    /// Returns defaults for [`Objective::LambdaRank`](super::Objective::LambdaRank), whose second derivatives
+    /// are far below one per row: leaves are limited by rows and not by Hessian. Chosen by cross-validation
+    /// on the training rows of LightGBM's ranking example, where many other settings were not significantly different.
     pub fn ranking() -> Self {
         Self {
             rounds: 200,

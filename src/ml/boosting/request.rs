@@ -1,10 +1,10 @@
-//! What trees are fitted to.
+//! Training data and objective of a fit of boosted trees.
 
 use super::Matrix;
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 
-/// What the sum of the trees stands for, and the loss it is fitted by.
+/// Objective: unit of the raw margin, and the loss that is minimised.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Objective {
@@ -17,7 +17,7 @@ pub enum Objective {
     /// The quantile at this level, in (0, 1), by pinball loss (Koenker and Bassett 1978); every leaf
     /// is that quantile of its residuals.
     Quantile(f64),
-    /// A score that orders the rows of a group, by LambdaMART on NDCG (Burges 2010); labels are
+    /// A score that ranks the rows of a group, by LambdaMART on NDCG (Burges 2010); labels are
     /// whole relevances from 0 to 31, gains are 2^label - 1, and a group's rows share one weight.
     LambdaRank {
         /// Places from the top whose pairs are learned, 1 to 10,000.
@@ -25,7 +25,7 @@ pub enum Objective {
     },
 }
 
-/// Rows to learn from or to judge by.
+/// Training or validation rows.
 #[derive(Debug, Clone, Copy)]
 pub struct Sample<'a> {
     /// The features.
@@ -41,24 +41,24 @@ pub struct Sample<'a> {
 }
 
 impl<'a> Sample<'a> {
-    /// Rows that count the same and start from the same place.
+    /// Creates rows of equal weight without offsets.
     pub fn new(data: Matrix<'a>, labels: &'a [f64]) -> Self {
         Self { data, labels, weights: None, offsets: None, groups: None }
     }
 
-    /// The same with each row's weight.
+    /// Sets the row weights.
     #[must_use]
     pub fn weighted(self, weights: &'a [f64]) -> Self {
         Self { weights: Some(weights), ..self }
     }
 
-    /// The same with each row's offset.
+    /// Sets the row offsets.
     #[must_use]
     pub fn starting_from(self, offsets: &'a [f64]) -> Self {
         Self { offsets: Some(offsets), ..self }
     }
 
-    /// The same in groups of these many rows.
+    /// Sets the sizes of the groups for ranking.
     #[must_use]
     pub fn grouped(self, sizes: &'a [usize]) -> Self {
         Self { groups: Some(sizes), ..self }
@@ -105,33 +105,33 @@ pub struct Stopping<'a> {
     pub patience: usize,
 }
 
-/// A fit: what for, from which rows, and when to stop.
+/// Request for a fit: objective, training rows and early stopping.
 #[derive(Debug, Clone, Copy)]
 pub struct FitRequest<'a> {
-    /// What to fit.
+    /// Objective to minimise.
     pub objective: Objective,
-    /// The rows to learn from.
+    /// Training rows.
     pub sample: Sample<'a>,
     /// Features whose values are categories, split by sets of them: whole numbers from 0 to 65,535 (number
     /// the categories from 0 on), or missing.
     pub categorical: &'a [usize],
-    /// When to stop early; `None` for all rounds.
+    /// Early stopping; `None` for all rounds.
     pub stopping: Option<Stopping<'a>>,
 }
 
 impl<'a> FitRequest<'a> {
-    /// A fit of all rounds.
+    /// Creates a request without early stopping.
     pub fn new(objective: Objective, sample: Sample<'a>) -> Self {
         Self { objective, sample, categorical: &[], stopping: None }
     }
 
-    /// The same, stopped when `held_out` has not been fitted better for `patience` rounds.
+    /// Sets early stopping: training ends when the loss on `held_out` has not improved for `patience` rounds.
     #[must_use]
     pub fn stopping(self, held_out: Sample<'a>, patience: usize) -> Self {
         Self { stopping: Some(Stopping { held_out, patience }), ..self }
     }
 
-    /// The same with these features as categories.
+    /// Sets the categorical features.
     #[must_use]
     pub fn with_categories(self, categorical: &'a [usize]) -> Self {
         Self { categorical, ..self }

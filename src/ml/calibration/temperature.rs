@@ -1,4 +1,4 @@
-//! One factor on log-odds.
+//! Temperature scaling: one factor on log-odds.
 use crate::stats::sigmoid;
 use serde::{Deserialize, Serialize};
 
@@ -23,8 +23,8 @@ const PRECISION: f64 = 40.0;
 const STEPS: usize = 50;
 
 impl Scaling {
-    /// Fits the slope by Newton steps, drawn to 1; it is kept between 0.1 and 3. Rows that rise and
-    /// fall together should share the weight of one.
+    /// Fits the slope by Newton's method with shrinkage toward 1, clamped to [0.1, 3]. The weights of
+    /// correlated rows should sum to 1.
     pub fn fit(margins: &[f64], labels: &[bool], weights: &[f64]) -> Self {
         let mut slope = 1.0;
         for _ in 0..STEPS {

@@ -41,7 +41,7 @@ impl AdaptiveLevel {
         )))
     }
 
-    /// The same of values known to be in range.
+    /// Creates a level from values known to be in range.
     pub(crate) fn starting(target: f64, step: f64) -> Self {
         Self { target, step, level: target }
     }

@@ -39,7 +39,8 @@ impl Interval {
         self.upper - self.lower
     }
 
-    /// The same moved out by `amount` at both ends; below 0 inwards, at most to the middle.
+    /// Returns the interval widened by `amount` at both ends; a negative amount narrows it, at most to its
+    /// middle.
     #[must_use]
     pub fn widened(&self, amount: f64) -> Self {
         let half = (0.5 * self.width() + amount).max(0.0);

@@ -52,7 +52,7 @@ impl QuantileConformal {
         self.scores.iter().zip(&self.levels).map(|(scores, level)| scores.reach(*level)).collect()
     }
 
-    /// The intervals of a row: `bands` has one for every level, and so has the answer.
+    /// Returns the intervals of a row, one for every level like `bands`.
     ///
     /// # Errors
     /// `InvalidInput` when there are not as many bands as levels.
@@ -60,8 +60,8 @@ impl QuantileConformal {
         self.intervals_at(bands, &self.levels)
     }
 
-    /// The same at `levels` (0 to 2, one a band) that an [`AdaptiveLevel`](super::AdaptiveLevel) asks
-    /// for instead of the nominal ones.
+    /// Returns the intervals of a row at `levels` (0 to 2, one per band) set by an
+    /// [`AdaptiveLevel`](super::AdaptiveLevel) instead of the nominal ones.
     ///
     /// # Errors
     /// `InvalidInput` when there are not as many bands and levels as were fitted.

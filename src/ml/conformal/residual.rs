@@ -58,7 +58,7 @@ impl ResidualConformal {
         self.intervals_at(prediction, scale, &self.levels)
     }
 
-    /// The same at `levels` (0 to 2) that [`AdaptiveLevel`](super::AdaptiveLevel)s ask for instead of
+    /// Returns the intervals at `levels` (0 to 2) set by [`AdaptiveLevel`](super::AdaptiveLevel)s instead of
     /// the nominal ones.
     pub fn intervals_at(&self, prediction: f64, scale: f64, levels: &[f64]) -> Vec<Interval> {
         let around = |level: &f64| {

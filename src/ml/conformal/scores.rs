@@ -50,7 +50,7 @@ impl Scores {
         Ok(Self { totals: totals.collect(), values })
     }
 
-    /// The score that the next row stays within with a probability of at least `level`: the quantile
+    /// Returns the score that bounds the next row with a probability of at least `level`: the quantile
     /// of the scores and one more that is infinite (the finite-sample correction: of n rows of weight
     /// 1, the ⌈(n + 1) · level⌉-th). `None` where there are too few for it.
     pub fn quantile(&self, level: f64) -> Option<f64> {
@@ -59,9 +59,8 @@ impl Scores {
         self.values.get(place).copied()
     }
 
-    /// The same for any level from 0 to 2: beyond what the scores can tell, it goes on rising from
-    /// the largest, so that [`AdaptiveLevel`](super::AdaptiveLevel) can reach labels farther off
-    /// than any held out.
+    /// Returns the quantile for any level from 0 to 2. Beyond the largest score it keeps rising, so that an
+    /// [`AdaptiveLevel`](super::AdaptiveLevel) can cover labels farther off than any held-out one.
     pub fn reach(&self, level: f64) -> f64 {
         let last = self.values.last().copied().unwrap_or(0.0);
         let end = self.weight() / (self.weight() + 1.0);

@@ -44,8 +44,7 @@ impl BinaryScores {
         Self::weighted(probabilities, outcomes, &vec![1.0; probabilities.len()])
     }
 
-    /// The same where rows count by `weights`: by the inverse of the odds with which their outcomes
-    /// became known.
+    /// Computes the scores with row weights, such as inverse response propensities.
     ///
     /// # Errors
     /// Those of [`BinaryScores::of`]; `InvalidInput` when a weight is not above 0 or they differ in number.
@@ -62,7 +61,7 @@ impl BinaryScores {
         let count = |f: &dyn Fn(bool, bool) -> bool| mean(&|p, y| f64::from(u8::from(f(p >= 0.5, y))));
         let (hit, said, real) = (count(&|p, y| p && y), count(&|p, _| p), count(&|_, y| y));
         Ok(Self {
-            // Weights that hang on the outcome alone leave the area as it is.
+            // Weights that depend on the outcome alone do not change the AUC.
             auc: roc_auc(probabilities, outcomes),
             logloss: mean(&log_loss),
             brier: mean(&|p, y| (p - f64::from(u8::from(y))).powi(2)),

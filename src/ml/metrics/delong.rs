@@ -17,13 +17,13 @@ pub struct AucComparison {
 }
 
 impl AucComparison {
-    /// The difference in standard errors: above 0 the first is better; 0 where both order alike.
+    /// Returns the difference in standard errors: above 0 the first is better; 0 if both rank alike.
     pub fn z(&self) -> f64 {
         let difference = self.first - self.second;
         if difference == 0.0 { 0.0 } else { difference / self.standard_error.max(f64::MIN_POSITIVE) }
     }
 
-    /// Whether the first orders worse than the second by more than chance (one-sided, 5 %).
+    /// Returns true if the first ranks significantly worse than the second (one-sided, 5 %).
     pub fn is_worse(&self) -> bool {
         self.z() < -Z_95
     }

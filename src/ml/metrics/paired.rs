@@ -26,23 +26,23 @@ pub struct PairedComparison {
 }
 
 impl PairedComparison {
-    /// Whether the first is worse than the second by more than chance.
+    /// Returns true if the first is significantly worse than the second.
     pub fn is_worse(&self) -> bool {
         self.lower > 0.0
     }
 
-    /// Whether the first is better than the second by more than chance.
+    /// Returns true if the first is significantly better than the second.
     pub fn is_better(&self) -> bool {
         self.is_better_by(0.0)
     }
 
-    /// Whether the first is better than the second by `margin` and more than chance.
+    /// Returns true if the first is better than the second by significantly more than `margin`.
     pub fn is_better_by(&self, margin: f64) -> bool {
         self.upper < -margin
     }
 
-    /// About how many rows more it would take to find the first better by `margin` four times in
-    /// five, if the difference is what it seems; `None` where it seems no better than that.
+    /// Returns the approximate number of further rows for 80 % power to find the first better by `margin` at
+    /// the observed difference; `None` if the observed difference is not better than that.
     pub fn rows_to_decide(&self, margin: f64) -> Option<usize> {
         let beyond = -self.difference - margin;
         if beyond <= 0.0 || self.is_better_by(margin) {
@@ -139,7 +139,7 @@ pub(super) fn sums_by_cluster(
     Ok(groups.into_values().collect())
 }
 
-/// Refuses one cluster alone, which says nothing of how the next will be.
+/// Rejects a single cluster, from which the variance between clusters cannot be estimated.
 pub(super) fn several(groups: &[(f64, f64)]) -> Result<()> {
     if groups.len() < 2 {
         let kind = ErrorKind::NotEnoughData { have: groups.len(), need: 2 };

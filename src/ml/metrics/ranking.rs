@@ -19,17 +19,17 @@ use std::collections::BTreeMap;
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct RankingScores {
-    /// Normalised discounted cumulative gain of the first place.
+    /// NDCG@1, the normalised discounted cumulative gain of the first rank.
     pub ndcg_1: f64,
-    /// The same of the first three places.
+    /// NDCG@3.
     pub ndcg_3: f64,
-    /// The same of the first five places.
+    /// NDCG@5.
     pub ndcg_5: f64,
-    /// The same of the first ten places.
+    /// NDCG@10.
     pub ndcg_10: f64,
     /// Mean average precision; every relevance above 0 counts as relevant.
     pub map: f64,
-    /// Mean of 1 / the place of the first relevant row.
+    /// Mean reciprocal rank of the first relevant row.
     pub mrr: f64,
     /// Groups scored.
     pub groups: usize,
@@ -90,8 +90,8 @@ impl RankingScores {
     }
 }
 
-/// Normalised discounted cumulative gain of one group's first `k` places: gains 2^relevance − 1,
-/// discounts log2(place + 1) (Järvelin and Kekäläinen 2002; Burges et al. 2005). `None` when nothing
+/// Normalised discounted cumulative gain of one group's first `k` ranks: gains 2^relevance − 1,
+/// discounts log2(rank + 1) (Järvelin and Kekäläinen 2002; Burges et al. 2005). `None` when nothing
 /// is relevant.
 ///
 /// # Errors
@@ -136,12 +136,12 @@ impl Ties {
         found / ideal.iter().take(k).enumerate().map(|(i, gain)| gain * discount(i)).sum::<f64>()
     }
 
-    /// Each place of a tie is relevant with the same probability (McSherry and Najork 2008).
+    /// Each rank of a tie is relevant with the same probability (McSherry and Najork 2008).
     fn average_precision(&self) -> f64 {
         let (mut sum, mut before, mut hits) = (0.0, 0.0, 0.0);
         for tie in &self.gains {
             let (size, relevant) = (tie.len() as f64, tie.iter().filter(|g| **g > 0.0).count() as f64);
-            // Of the other rows of the tie, how many relevant ones stand before each place.
+            // Of the other rows of the tie, how many relevant ones stand before each rank.
             let share = if size > 1.0 { (relevant - 1.0) / (size - 1.0) } else { 0.0 };
             for i in 0..tie.len() {
                 let i = i as f64;

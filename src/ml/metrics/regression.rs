@@ -76,7 +76,7 @@ impl RegressionScores {
         })
     }
 
-    /// The same with the scores of intervals at 80 % and 90 %.
+    /// Adds the scores of prediction intervals at 80 % and 90 %.
     ///
     /// # Errors
     /// `InvalidInput` when intervals and labels differ in number, or a value is not finite.

@@ -22,7 +22,7 @@ const MOST_TREES: usize = 10_000;
 /// More nodes than this in all trees are refused.
 const MOST_NODES: usize = 4_000_000;
 
-/// What wrote a model.
+/// Library that wrote a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -35,7 +35,7 @@ pub enum ExternalFormat {
     LightgbmText,
 }
 
-/// What a sum of trees stands for.
+/// Unit of the raw margin, the sum of the trees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -46,7 +46,7 @@ pub enum Margin {
     Value,
     /// Its logarithm.
     LogValue,
-    /// A score that only orders.
+    /// A ranking score without a unit.
     Score,
 }
 
@@ -56,11 +56,11 @@ pub enum Margin {
 pub struct ExternalTrees {
     /// Its trees.
     pub trees: Trees,
-    /// What wrote it.
+    /// Library that wrote it.
     pub format: ExternalFormat,
     /// Its objective, by XGBoost's name.
     pub objective: String,
-    /// What the sum of its trees stands for.
+    /// Unit of its raw margin.
     pub margin: Margin,
     /// The features' names; none where it does not have them.
     pub names: Vec<String>,
@@ -128,7 +128,7 @@ fn sniff(bytes: &[u8]) -> Result<(ExternalFormat, ModelFormat)> {
     }
 }
 
-/// What the sum of a model's trees stands for, where it is one that can be served.
+/// Returns the unit of a model's raw margin, or an error if the model cannot be served.
 fn check(model: &BoostedModel) -> Result<Margin> {
     let refused = |why: String| Err(Error::incompatible(format!("the model {why}")));
     let trees = model.trees();

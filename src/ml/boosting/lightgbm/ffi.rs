@@ -245,7 +245,7 @@ fn too_large() -> Error {
     Error::invalid("boosted trees: LightGBM takes from 1 to 2^31 - 1 rows, of at least one feature")
 }
 
-/// What a call answered.
+/// Converts a call's return code to a result.
 fn done(code: c_int) -> Result<()> {
     if code == 0 {
         return Ok(());

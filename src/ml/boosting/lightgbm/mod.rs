@@ -62,8 +62,8 @@ fn loss(objective: Objective, score: f64) -> f64 {
 
 /// The parameters in LightGBM's own terms.
 ///
-/// One seed, columns binned one after the other and no sums that hang on the number of threads: the same
-/// trees for any.
+/// One seed, columns binned one after the other and no sums that depend on the number of threads: the trees
+/// are deterministic for any number of threads.
 fn settings(params: &BoostParams, request: &FitRequest<'_>) -> String {
     let mut text = String::from(
         "verbosity=-1 deterministic=true force_col_wise=true feature_pre_filter=false bagging_freq=1",

@@ -45,7 +45,7 @@ fn or_zero(v: f32) -> f64 {
     if v.is_nan() { 0.0 } else { f64::from(v) }
 }
 
-/// Labels that hang on numbers, on categories and on chance, 0 to 1.
+/// Returns labels in [0, 1] that depend on numbers, categories and noise.
 fn labels(values: &[f32], objective: Objective) -> Vec<f64> {
     let label = |(i, row): (usize, &[f32])| {
         let group = if or_zero(row[4]) as i32 % 3 == 1 { 0.3 } else { 0.0 };
