@@ -1,33 +1,33 @@
-//! The same task done another way.
+//! Counterfactual outcomes of a simulated task.
 
 use super::outcome::{self, SearchBudget};
 use super::random::{Draw, Purpose};
 use super::{Generation, Simulator};
 use crate::event::{Decision, TaskContext};
 
-/// The truth about a generation before it begins.
+/// True expected outcomes of a generation before it starts.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct Expected {
-    /// The probability of success.
+    /// Probability of success.
     pub success: f64,
-    /// US dollars on average.
+    /// Expected cost in US dollars.
     pub cost_usd: f64,
-    /// Seconds on average.
+    /// Expected seconds.
     pub seconds: f64,
-    /// Quality on average, 0 to 10.
+    /// Expected quality, 0 to 10.
     pub quality: f64,
 }
 
 impl Expected {
-    /// Seconds of generating until approval, were it tried in the same way until then.
+    /// Returns the expected seconds of generation until approval if it is retried with the same settings.
     pub fn seconds_to_approval(&self) -> f64 {
         self.seconds / self.success
     }
 }
 
 impl Simulator {
-    /// What to expect of `generation` had its context been `context`; it draws nothing.
+    /// Returns the true expected outcomes of `generation` under `context`; it consumes no random draws.
     ///
     /// ```
     /// use devmatrix_ml::simulate::{Simulator, SimulatorOptions};
@@ -46,8 +46,8 @@ impl Simulator {
         Expected { success, cost_usd, seconds, quality: outcome::quality(success, generation.difficulty) }
     }
 
-    /// `generation` as it goes when a host decides for `context` instead: the same task at the same
-    /// moment, with the same luck. What comes later in the world does not hang on it.
+    /// Returns the counterfactual outcome of `generation` under `context`: the same task, time and random draws.
+    /// Later events of the world do not depend on it.
     pub fn act(&self, generation: &Generation, context: TaskContext, decision: Decision) -> Generation {
         let number = generation.number;
         let start = context.started_at.or(generation.context.started_at).unwrap_or(self.options.start);

@@ -1,14 +1,13 @@
-//! An orchestrator's world whose truth is known: tasks, agents, LLMs, users who answer late or
-//! never, an LLM that arrives, an agent that gets worse.
+//! Simulated event stream with known ground truth: tasks, agents, LLMs, users who give feedback late or
+//! never, a new LLM, an agent that degrades.
 //!
-//! Whether a generation is approved is drawn from odds that are known, so predictions can be judged
-//! against the truth. Over 20,000 judged generations of the default seed 0.69 are approved, and the
-//! odds themselves reach an AUC of 0.83, which no predictor can beat on average; over thirty seeds
-//! the rate lies between 0.63 and 0.75, the AUC between 0.82 and 0.85
+//! Approval is drawn from a known probability, so predictions can be evaluated against the truth. Over
+//! 20,000 labelled generations of the default seed 69 % are approved, and the true probability (the oracle)
+//! reaches an AUC of 0.83, which no predictor can beat on average; over thirty seeds the success rate lies between 0.63 and 0.75, the AUC between 0.82 and 0.85
 //! (`cargo test --features testing,simulate --test simulate -- --nocapture` measures three).
 //!
-//! Each generation's draws come from streams of its own, made of the seed, their purpose and the
-//! generation's number; asking [`Simulator::probability`] draws nothing.
+//! Each generation has random streams of its own, derived from the seed, their purpose and the
+//! generation's number; [`Simulator::probability`] consumes no random draws.
 
 mod act;
 mod arrivals;
@@ -42,7 +41,7 @@ const LIBRARY: usize = 500;
 /// Tries of one task.
 const MOST_TRIES: u32 = 4;
 
-/// Generations in the order of their start.
+/// Iterator over simulated generations in the order of their start.
 ///
 /// ```
 /// use devmatrix_ml::simulate::{Simulator, SimulatorOptions};
@@ -59,38 +58,38 @@ pub struct Simulator {
     options: SimulatorOptions,
     arrivals: Arrivals,
     number: u64,
-    /// Tasks that will be tried again, by when at the earliest.
+    /// Tasks to be retried, by earliest time.
     again: BTreeMap<(DateTime<Utc>, u64), Task>,
-    /// Approvals that nobody knows of yet: number and quality, by when.
+    /// Approvals not yet known: number and quality, by the time when they become known.
     unheard: BTreeMap<(DateTime<Utc>, u64), f64>,
     /// Approved generations that may serve as examples: number and quality.
     library: VecDeque<(u64, f64)>,
 }
 
-/// One generation, with the truth about it.
+/// A generation with its ground truth.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Generation {
     /// The generation.
     pub event_id: EventId,
-    /// What the orchestrator knows at the start.
+    /// Task context at the start.
     pub context: TaskContext,
-    /// How its LLM was chosen, and with which odds.
+    /// Logged decision that chose its LLM, with its propensity.
     pub decision: Decision,
-    /// How hard the task is, in log-odds; only a part of it shows in the words.
+    /// Difficulty of the task in log-odds, only partly visible in its text.
     pub difficulty: f64,
     /// The true probability of success.
     pub probability: f64,
-    /// Its end.
+    /// Completion.
     pub completion: Completion,
-    /// What the user says and when; `None` where nobody answers.
+    /// Feedback of the user and its time; `None` without feedback.
     pub feedback: Option<(DateTime<Utc>, Feedback)>,
-    /// Its place among all, from which its draws come.
+    /// Its index, which selects its random streams.
     number: u64,
 }
 
 impl Simulator {
-    /// A world from `options`.
+    /// Creates a simulator from `options`.
     ///
     /// # Errors
     /// `InvalidInput` naming the option that is out of range.
@@ -106,17 +105,17 @@ impl Simulator {
         })
     }
 
-    /// The true odds of `generation` had its context been `context`: another agent, LLM, template
-    /// or temperature, or another moment.
+    /// Returns the true success probability of `generation` under `context`: another agent, LLM, template,
+    /// temperature or start.
     ///
-    /// They hang on the context, its start (the generation's own where it has none) and the hidden
-    /// difficulty, nothing else. The difficulty is the task's: other words do not change it.
+    /// It depends only on the context, its start (by default the generation's own) and the hidden difficulty.
+    /// The difficulty belongs to the task: another description does not change it.
     pub fn probability(&self, generation: &Generation, context: &TaskContext) -> f64 {
         let start = context.started_at.or(generation.context.started_at);
         world::probability(&self.options, context, generation.difficulty, start.unwrap_or(self.options.start))
     }
 
-    /// Takes into the library what was approved by `now`.
+    /// Adds generations approved by `now` to the library of examples.
     fn hear(&mut self, now: DateTime<Utc>) {
         while let Some(first) = self.unheard.first_entry().filter(|first| first.key().0 <= now) {
             let ((_, number), quality) = first.remove_entry();
@@ -126,7 +125,7 @@ impl Simulator {
         self.library.drain(..surplus);
     }
 
-    /// A task that is due to be tried again, or a new one.
+    /// Returns a task that is due for a retry, or a new one.
     fn next_task(&mut self, now: DateTime<Utc>) -> Task {
         match self.again.first_entry().filter(|first| first.key().0 <= now) {
             Some(due) => due.remove(),
@@ -134,7 +133,7 @@ impl Simulator {
         }
     }
 
-    /// Remembers what the user's answer leads to.
+    /// Records the consequences of the user's feedback.
     fn heed(&mut self, draw: &mut Draw, task: Task, at: DateTime<Utc>, feedback: &Feedback) {
         if feedback.user_action == UserAction::Approve {
             if let Some(quality) = feedback.final_quality_score {
@@ -186,7 +185,7 @@ impl Iterator for Simulator {
 }
 
 impl Generation {
-    /// The generation as an event, every part known since it happened.
+    /// Returns the generation as an event whose facts are known from the time when they happened.
     pub fn into_event(self) -> GenerationEvent {
         let known_at = self.context.started_at.unwrap_or(DateTime::UNIX_EPOCH);
         let mut started = Started::from(self.context);
@@ -199,7 +198,7 @@ impl Generation {
         event
     }
 
-    /// The generation's facts, ready to be stored.
+    /// Returns the generation's facts as records to be stored.
     ///
     /// # Errors
     /// `InvalidInput` where a field was set out of range after the simulation.

@@ -1,11 +1,11 @@
-//! What can be set of a simulation.
+//! Options of a simulation.
 
 use super::world::AGENTS;
 use crate::error::{Result, in_range};
 use chrono::{DateTime, Datelike, Utc};
 use serde::{Deserialize, Serialize};
 
-/// What can be set of a simulation; verified by [`Simulator::new`](super::Simulator::new).
+/// Options of a simulation, verified by [`Simulator::new`](super::Simulator::new).
 ///
 /// ```
 /// use devmatrix_ml::simulate::{Simulator, SimulatorOptions};
@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 #[serde(default)]
 #[non_exhaustive]
 pub struct SimulatorOptions {
-    /// The same seed gives the same generations.
+    /// Random seed; a seed determines all generations.
     pub seed: u64,
     /// The first day, of a year from 1900 to 9000.
     pub start: DateTime<Utc>,
@@ -32,14 +32,14 @@ pub struct SimulatorOptions {
     pub users: u32,
     /// Agents, 1 to 8.
     pub agents: u32,
-    /// Share of generations that a person judges unasked, 0 to 1.
+    /// Fraction of generations with spontaneous user feedback, 0 to 1.
     pub feedback_share: f64,
-    /// The same of generations that fail, where people answer those more or less readily; `None` for no
+    /// Feedback fraction of failed generations, if the response propensity depends on the outcome; `None` for no
     /// difference.
     pub failed_feedback_share: Option<f64>,
-    /// Share of generations that a person is asked to judge, and then does, 0 to 1.
+    /// Fraction of generations sampled for an audit, all of which are then labelled, 0 to 1.
     pub audit_share: f64,
-    /// Share of generations judged and not approved that are tried again, 0 to 1.
+    /// Fraction of the rejected generations that are retried, 0 to 1.
     pub retry_share: f64,
     /// The day on which the backend agent gets worse; `None` for never.
     pub drift_day: Option<u32>,

@@ -1,4 +1,4 @@
-//! What comes of a generation: its code and cost, and what the user says.
+//! Outcome of a generation: code, cost and user feedback.
 
 use super::code::program;
 use super::options::SimulatorOptions;
@@ -23,7 +23,7 @@ const REFUSALS: [&str; 4] = [
     "two of the requirements are missing",
 ];
 
-/// What is known at the end.
+/// Simulates the completion of a generation.
 pub(super) fn complete(
     options: &SimulatorOptions,
     number: u64,
@@ -43,18 +43,18 @@ pub(super) fn complete(
     effort.complete(options, number, start, success, written)
 }
 
-/// What a generation takes.
+/// Tokens and time of a generation.
 pub(super) struct SearchBudget {
-    /// Tokens that are sure, and those that thinking takes, on which chance works.
+    /// Deterministic tokens, and the expected reasoning tokens, which are random.
     tokens: (f64, f64),
     llm: &'static Llm,
-    /// How much longer it takes on a machine this busy.
+    /// Slowdown factor of a busy machine.
     slowed: f64,
     /// Seconds of waiting.
     waiting: f64,
 }
 
-/// Spread of the logarithm of the tokens that thinking takes.
+/// Standard deviation of the logarithm of the reasoning tokens.
 const THINKING_SPREAD: f64 = 0.3;
 
 impl SearchBudget {
@@ -130,17 +130,17 @@ pub(super) fn quality(probability: f64, difficulty: f64) -> f64 {
     (probability * QUALITY[0] + (1.0 - probability) * failed - 0.2 * difficulty).clamp(0.0, 10.0)
 }
 
-/// Whether a person is asked to judge it, at random; `None` where nobody ever is.
+/// Draws a random audit request; `None` if audits are disabled.
 fn audit(options: &SimulatorOptions, number: u64) -> Option<ReviewRequest> {
     let asked = Draw::new(options.seed, Purpose::Audit, number).chance(options.audit_share);
     ReviewRequest::new(asked, options.audit_share, "audit").ok().filter(|_| options.audit_share > 0.0)
 }
 
-/// What the user says, and when; `None` where nobody answers.
+/// Simulates the user's feedback and its time; `None` without feedback.
 ///
 /// Delays are log-normal, most of them from minutes to days: rejections come soonest, approvals
-/// last. Who is asked answers; whether anybody does unasked hangs on the outcome only where the options
-/// say so.
+/// last. Audited generations are always labelled; spontaneous feedback depends on the outcome only if the
+/// options set a separate fraction for failures.
 pub(super) fn judge(
     options: &SimulatorOptions,
     number: u64,
@@ -170,7 +170,7 @@ pub(super) fn judge(
     answers.then_some((ended + TimeDelta::microseconds(micros), feedback))
 }
 
-/// A score from 0 to 10 as people give it.
+/// Clamps a score to [0, 10] and rounds it to one decimal.
 fn tenths(score: f64) -> f64 {
     (score.clamp(0.0, 10.0) * 10.0).round() / 10.0
 }

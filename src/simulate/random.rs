@@ -1,11 +1,11 @@
-//! Random draws that hang on seed, purpose and number alone.
+//! Random draws that depend on seed, purpose and number alone.
 
 use crate::stats::fnv;
 use rand::Rng;
 use rand_pcg::Pcg64Mcg;
 
-/// What is drawn; each has a stream of its own for each generation, so that a change in one
-/// disturbs no other.
+/// Purpose of a draw. Each purpose has its own stream for each generation, so that a change in one leaves the
+/// others unchanged.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Purpose {
     Arrivals = 1,
@@ -29,12 +29,12 @@ impl Draw {
         Self(Pcg64Mcg::new((u128::from(high) << 64) | u128::from(scramble(high))))
     }
 
-    /// A number in [0, 1).
+    /// Draws a number in [0, 1).
     pub(super) fn unit(&mut self) -> f64 {
         unit_of(self.0.next_u64())
     }
 
-    /// A whole number below `n`.
+    /// Draws a whole number below `n`.
     pub(super) fn below(&mut self, n: u32) -> u32 {
         (((self.0.next_u64() >> 32) * u64::from(n)) >> 32) as u32
     }
@@ -47,13 +47,13 @@ impl Draw {
         &of[self.below(of.len() as u32) as usize]
     }
 
-    /// A standard normal number (Box and Muller 1958).
+    /// Draws a standard normal number (Box and Muller 1958).
     pub(super) fn normal(&mut self) -> f64 {
         let (u, v) = (1.0 - self.unit(), self.unit());
         (-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos()
     }
 
-    /// An exponential number of mean 1.
+    /// Draws an exponential number of mean 1.
     pub(super) fn exponential(&mut self) -> f64 {
         -(1.0 - self.unit()).ln()
     }

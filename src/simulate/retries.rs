@@ -1,4 +1,4 @@
-//! Tasks whose first try failed, and what helps them: a world in which what each step is worth is known.
+//! Simulated retries of failed tasks, with a known value of every retry policy.
 
 use super::random::{Draw, Purpose};
 use crate::error::Result;
@@ -11,13 +11,13 @@ use crate::experimentation::retry_policy::{
 use chrono::{DateTime, TimeDelta, Utc};
 use std::ops::Range;
 
-/// What can be set of the world of retries.
+/// Options of the retry simulation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RetryWorldOptions {
-    /// The same seed gives the same tasks.
+    /// Random seed; a seed determines all tasks.
     pub seed: u64,
-    /// Whether all tasks are alike and all steps but stopping come to the same.
+    /// True for identical tasks on which all actions but stopping have the same effect.
     pub all_equal: bool,
 }
 
@@ -44,7 +44,7 @@ pub struct RetryWorld {
     options: RetryWorldOptions,
 }
 
-/// What a task needs.
+/// Hidden condition for a task to succeed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Need {
     Chance,
@@ -60,7 +60,7 @@ const STRONG: &str = "claude-opus-5";
 /// Tries after which every policy must have stopped.
 const MOST_TRIES: u32 = 6;
 
-/// How one try of a task looks if it fails, and its score if it succeeds.
+/// Observations of one attempt if it fails, and its score if it succeeds.
 #[derive(Debug, Clone, Copy)]
 struct Look {
     modified: bool,
@@ -70,15 +70,15 @@ struct Look {
 }
 
 impl RetryWorld {
-    /// A world from `options`.
+    /// Creates a world from `options`.
     pub fn new(options: RetryWorldOptions) -> Self {
         Self { options }
     }
 
-    /// The stored episodes of these tasks, had `policy` chosen every step.
+    /// Returns the logged trajectories of these tasks under `policy`.
     ///
     /// # Errors
-    /// `InvalidInput` when the policy's odds do not add up to 1.
+    /// `InvalidInput` when the policy's propensities do not sum to 1.
     pub fn trajectories(&self, policy: &dyn RetryPolicy, tasks: Range<u64>) -> Result<Trajectories> {
         let mut events = Vec::new();
         for task in tasks {
@@ -87,10 +87,10 @@ impl RetryWorld {
         Trajectories::of(events, &TrajectoryOptions::default(), start() + TimeDelta::days(3000))
     }
 
-    /// The generations of one task, had `policy` chosen every step.
+    /// Returns the generations of one task under `policy`.
     ///
     /// # Errors
-    /// `InvalidInput` when the policy's odds do not add up to 1.
+    /// `InvalidInput` when the policy's propensities do not sum to 1.
     pub fn generations(&self, policy: &dyn RetryPolicy, task: u64) -> Result<Vec<GenerationEvent>> {
         let mut dice = Draw::new(self.options.seed ^ STEPS, Purpose::Outcome, task);
         let need = self.need(task);
@@ -118,14 +118,14 @@ impl RetryWorld {
         }
     }
 
-    /// What `policy` makes of these tasks on average, in US dollars a task: exact over what it might do
-    /// and what might come of it.
+    /// Returns the value of `policy` in US dollars per task, averaged over these tasks: the exact expectation over
+    /// actions and outcomes.
     pub fn value(&self, policy: &dyn RetryPolicy, reward: &TrajectoryReward, tasks: Range<u64>) -> f64 {
         let count = (tasks.end.saturating_sub(tasks.start)).max(1) as f64;
         tasks.map(|task| self.ahead(policy, reward, task, &self.first(task))).sum::<f64>() / count
     }
 
-    /// What is left to come of a task in a situation.
+    /// Returns the expected return of a task from a state onwards.
     fn ahead(&self, policy: &dyn RetryPolicy, reward: &TrajectoryReward, task: u64, now: &RetryState) -> f64 {
         let probability = policy.propensities(now);
         let strong = now.llm.as_deref() == Some(STRONG);
@@ -163,7 +163,7 @@ impl RetryWorld {
         self.looking(task, now)
     }
 
-    /// A situation with how its latest try looks.
+    /// Returns the state with the observations of its latest attempt.
     fn looking(&self, task: u64, now: RetryState) -> RetryState {
         let look = self.look(task, now.tries - 1);
         RetryState {
@@ -174,7 +174,7 @@ impl RetryWorld {
         }
     }
 
-    /// The odds that a try of a task succeeds.
+    /// Returns the probability that an attempt at a task succeeds.
     fn probability(&self, need: Need, strong: bool, asked: bool) -> f64 {
         if self.options.all_equal {
             return 0.35;
@@ -221,7 +221,7 @@ impl RetryWorld {
         }
     }
 
-    /// One more try, with what came of it.
+    /// Simulates a further attempt and its outcome.
     fn attempt(
         &self,
         task: u64,

@@ -1,4 +1,4 @@
-//! What the orchestrator knows at a start: the task, and how it is set up.
+//! Tasks and their context at the start.
 
 use super::Simulator;
 use super::options::SimulatorOptions;
@@ -118,7 +118,7 @@ impl Simulator {
     }
 }
 
-/// At random, so that any other policy can be judged on it afterwards.
+/// Chooses at random, so that any other policy can be evaluated off-policy afterwards.
 fn choose_llm(options: &SimulatorOptions, day: TimeDelta, draw: &mut Draw) -> (&'static Llm, Decision) {
     let arrived = options.new_model_day.is_some_and(|from| day >= TimeDelta::days(i64::from(from)));
     let known = LLMS.len() - 1;

@@ -1,4 +1,4 @@
-//! What people write when they ask.
+//! Task descriptions.
 
 use super::random::Draw;
 
@@ -9,9 +9,9 @@ pub(super) type Noun = (&'static str, &'static str, &'static str);
 #[derive(Debug)]
 pub(super) struct Description {
     pub(super) text: String,
-    /// What it is about.
+    /// Subject of the task.
     pub(super) noun: Noun,
-    /// As much of the difficulty as shows in the words.
+    /// Part of the difficulty that is visible in the text.
     pub(super) visible: f64,
     /// Requirements that it lists.
     pub(super) bullets: u32,
@@ -32,7 +32,7 @@ const NOUNS: [Noun; 12] = [
     ("coupon", "coupons", "cupones"),
 ];
 
-/// How a task of a type begins; `~` is what it is about.
+/// Returns the openings of descriptions of a task type; `~` stands for the subject.
 fn openings(kind: &str) -> &'static [&'static str] {
     match kind {
         "backend" => &[
@@ -85,7 +85,7 @@ fn spanish_openings(kind: &str) -> &'static [&'static str] {
     }
 }
 
-/// Why it is wanted: says nothing of how hard it is.
+/// Motivations, which carry no information about difficulty.
 const REASONS: [&str; 8] = [
     "The team in Madrid has asked for this since the last release and waits for it.",
     "At the moment people do this by hand, which takes them most of a morning.",

@@ -1,4 +1,4 @@
-//! The truth: what makes a generation succeed.
+//! Ground truth: the success probability of a generation.
 
 use super::options::SimulatorOptions;
 use super::random::place;
@@ -76,7 +76,7 @@ pub(super) const KINDS: [(&str, f64); 6] = [
     ("devops", -0.5),
 ];
 
-/// Templates with what they help where they fit.
+/// Templates with their effect in log-odds on a matching task.
 pub(super) const TEMPLATES: [Template; 12] = [
     template("rest-crud", "backend", 0.5),
     template("service-layer", "backend", -0.2),
@@ -92,14 +92,14 @@ pub(super) const TEMPLATES: [Template; 12] = [
     template("container-image", "devops", -0.2),
 ];
 
-/// The agent that gets worse.
+/// The agent that degrades.
 const DRIFTING: &str = "backend";
-/// What it loses, in log-odds; an LLM that degrades loses as much.
+/// Loss of skill by degradation of an agent or an LLM, in log-odds.
 const DRIFT: f64 = -2.0;
-/// Log-odds of a middling task.
+/// Log-odds of a medium task.
 const BASE: f64 = 1.4;
 
-/// The true probability that `task`, of a `difficulty` that nobody sees, succeeds at `now`.
+/// Returns the true probability that `task`, of a hidden `difficulty`, succeeds at `now`.
 pub(super) fn probability(
     options: &SimulatorOptions,
     task: &TaskContext,
@@ -184,7 +184,8 @@ fn examples(task: &TaskContext) -> f64 {
     0.3 * count * (task.rag_avg_similarity.unwrap_or(0.5) - 0.3)
 }
 
-/// Heat, a short leash and a full machine cost something; a second try has heard why.
+/// Returns the effect of the settings: a high temperature, a small token limit and a busy machine hurt; a retry
+/// has the earlier feedback.
 fn settings(task: &TaskContext) -> f64 {
     let heat = task.temperature.map_or(0.0, |t| -0.9 * t);
     let leash = task.max_tokens.map_or(0.0, |most| if most < 4000 { -0.3 } else { 0.0 });
@@ -197,7 +198,7 @@ mod tests {
     use super::*;
     use crate::event::{TaskId, TemplateId};
 
-    /// The odds of a middling task after one change.
+    /// Returns the success probability of a medium task after one change.
     fn after(change: impl Fn(&mut TaskContext)) -> f64 {
         let options = SimulatorOptions::default();
         let mut task = TaskContext::new(TaskId::new("t").unwrap());
