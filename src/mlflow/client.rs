@@ -1,4 +1,4 @@
-//! Requests and answers, and when to ask again.
+//! HTTP client of the MLflow REST API, with retries.
 
 use super::{Credentials, MlflowOptions};
 use crate::error::{Error, ErrorKind, Result};
@@ -9,32 +9,32 @@ use std::thread;
 use std::time::Duration;
 use ureq::http::{Method, Request};
 
-/// The largest answer that is read.
+/// Maximum size of a response.
 const MAX_ANSWER_BYTES: u64 = 16 << 20;
 
-/// How often something is asked at most.
+/// Maximum number of attempts of a request.
 const ATTEMPTS: u32 = 3;
 
-/// The way to a server.
+/// Connection to a server.
 pub(super) struct Client {
     agent: ureq::Agent,
     base: String,
     authorization: Option<String>,
 }
 
-/// What is sent along.
+/// Body of a request.
 pub(super) enum Body<'a> {
     None,
     Json(&'a Value),
     Bytes(&'a [u8]),
 }
 
-/// Why there is no answer.
+/// Failure of a request.
 #[derive(Debug)]
 pub(super) enum Fault {
-    /// The server says no, with its code.
+    /// The server rejected the request, with its error code.
     Refused(String, Error),
-    /// It cannot be reached, or is in trouble itself.
+    /// The server cannot be reached or has an internal error.
     Away(Error),
 }
 
@@ -77,23 +77,23 @@ impl Client {
         Ok(Self { agent, base: url.trim_end_matches('/').to_owned(), authorization })
     }
 
-    /// Asks MLflow's API.
+    /// Sends a read request to MLflow's API.
     pub(super) fn get(&self, path: &str, query: &[(&str, &str)]) -> std::result::Result<Value, Fault> {
         let query: String = url_encoded(query);
         self.patiently(&Method::GET, &format!("/api/2.0/mlflow/{path}?{query}"), &Body::None)
     }
 
-    /// Has MLflow's API do what may be done twice.
+    /// Sends an idempotent request to MLflow's API.
     pub(super) fn post(&self, path: &str, body: &Value) -> std::result::Result<Value, Fault> {
         self.patiently(&Method::POST, &format!("/api/2.0/mlflow/{path}"), &Body::Json(body))
     }
 
-    /// Has MLflow's API do what must not be done twice.
+    /// Sends a request that is not idempotent to MLflow's API.
     pub(super) fn post_once(&self, path: &str, body: &Value) -> std::result::Result<Value, Fault> {
         self.ask(&Method::POST, &format!("/api/2.0/mlflow/{path}"), &Body::Json(body))
     }
 
-    /// Puts a file beside a run, over an earlier one. `at` is MLflow's name of the folder of the run's files.
+    /// Uploads an artifact of a run, replacing an earlier one. `at` is MLflow's name of the folder of the run's files.
     pub(super) fn put(&self, at: &str, file: &str, bytes: &[u8]) -> std::result::Result<(), Fault> {
         let folder = at.strip_prefix("mlflow-artifacts:/").ok_or_else(|| {
             let why = "MLflow keeps files elsewhere than behind its server: start it with --serve-artifacts";
@@ -169,7 +169,7 @@ impl Client {
 }
 
 impl Fault {
-    /// Whether the server's code is this one.
+    /// Returns true if the server's error code is `wanted`.
     pub(super) fn says(&self, wanted: &str) -> bool {
         matches!(self, Self::Refused(code, _) if code == wanted)
     }

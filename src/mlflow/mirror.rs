@@ -1,4 +1,4 @@
-//! A registry's versions, sent to MLflow's.
+//! Mirroring of a registry's versions to MLflow.
 
 use super::Mlflow;
 use super::pyfunc;
@@ -13,23 +13,23 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-/// What was sent.
+/// Result of mirroring.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Mirrored {
-    /// Versions that MLflow did not have, or not as they are now.
+    /// Versions sent because MLflow lacked them or had an outdated state.
     pub sent: Vec<u64>,
-    /// Whether another host is at it, and nothing was done here.
+    /// True if another host is mirroring, so that nothing was done.
     pub busy: bool,
 }
 
-/// Minutes after which a host that is mirroring and did not come back has lost its turn.
+/// Duration of a host's mirroring lease in minutes.
 const LEASE_MINUTES: i64 = 10;
 
-/// What was sent, so that it need not be looked for.
+/// Cached record of what was sent, which saves queries to the server.
 #[derive(Default, Serialize, Deserialize)]
 struct Sent {
-    /// The state in which each version was sent.
+    /// State in which each version was sent.
     versions: BTreeMap<u64, String>,
     /// The version that an alias was moved to, with the names of model and alias.
     crowned: Option<(String, String, u64)>,
@@ -80,7 +80,7 @@ impl Mlflow {
         model: &str,
     ) -> Result<Vec<u64>> {
         let kept = store.checkpoint(note).await?;
-        // A note that cannot be read is none.
+        // An unreadable record counts as missing.
         let mut sent: Sent = kept.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
         let mut now = Vec::new();
         for version in registry.versions(model).await? {

@@ -33,32 +33,31 @@ pub use pyfunc::{pyfunc_row, write_pyfunc};
 use std::fmt;
 use std::time::Duration;
 
-/// How an MLflow server is used.
+/// Options of an MLflow client.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct MlflowOptions {
-    /// The experiment that runs go to, made where it is missing.
+    /// Experiment of the runs, created if it is missing.
     pub experiment: String,
-    /// What stands before a model's name among MLflow's registered models.
+    /// Prefix of the names of registered models.
     pub prefix: String,
-    /// The alias of the version in production.
+    /// Alias of the version in production.
     pub alias: String,
-    /// Who asks.
+    /// Credentials for the server.
     pub credentials: Option<Credentials>,
-    /// For how long to wait for each answer.
+    /// Timeout of each request.
     pub timeout: Duration,
-    /// Whether versions are also moved between MLflow's stages, which it has deprecated: for servers
-    /// before 2.9.
+    /// True to also set MLflow's stages, which are deprecated: for servers before 2.9.
     pub legacy_stages: bool,
-    /// How the host makes its features: models made of other ones are sent without what Python needs.
+    /// Feature options of the host; models fitted on other features are sent without the Python flavor.
     pub features: FeatureOptions,
 }
 
-/// Who asks; what is secret is never shown.
+/// Credentials for the server; secrets are redacted from debug output.
 #[derive(Clone)]
 #[non_exhaustive]
 pub enum Credentials {
-    /// A user's name and password.
+    /// User name and password.
     Basic(String, String),
     /// A token.
     Token(String),

@@ -1,4 +1,4 @@
-//! What MLflow is told of a training run.
+//! Logging of training runs to MLflow.
 
 use super::Mlflow;
 use crate::error::{Error, ErrorKind, Result};
@@ -6,16 +6,16 @@ use crate::training::RunRecord;
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
-/// The tag by which a run is found again, so that none is made twice.
+/// Tag that identifies a run, so that none is created twice.
 const KEY: &str = "devmatrix.run";
 
-/// What the server takes of one request.
+/// Limits of the server per request.
 const MAX_METRICS: usize = 500;
 const MAX_PARAMETERS: usize = 100;
 const MAX_PARAMETER_CHARS: usize = 6_000;
 const MAX_TAG_CHARS: usize = 5_000;
 
-/// A run as MLflow knows it.
+/// A run in MLflow.
 pub(super) struct Place {
     pub(super) run_id: String,
     /// MLflow's name of the folder of its files.
@@ -23,7 +23,7 @@ pub(super) struct Place {
 }
 
 impl Mlflow {
-    /// Tells of a run all that its record has, once however often it is called.
+    /// Logs a run's whole record, idempotently.
     pub(super) fn log_run(&self, run: &RunRecord) -> Result<Place> {
         let place = self.place(&key(run), &run.run_id, run.as_of)?;
         let mut parameters = Vec::new();
@@ -47,7 +47,7 @@ impl Mlflow {
         Ok(self.client.put(&place.files, name, bytes)?)
     }
 
-    /// The run with this key, made where there is none.
+    /// Returns the run with this key, created if it is missing.
     pub(super) fn place(&self, key: &str, name: &str, started: DateTime<Utc>) -> Result<Place> {
         let experiment = self.experiment()?;
         // The key is this crate's own but for the model's name, which has no quotes.
@@ -72,7 +72,7 @@ impl Mlflow {
             Err(fault) if fault.says("RESOURCE_DOES_NOT_EXIST") => {
                 match self.client.post_once("experiments/create", &json!({ "name": name })) {
                     Ok(made) => return id(&made["experiment_id"]),
-                    // Another host was quicker.
+                    // Another host created it first.
                     Err(fault) if fault.says("RESOURCE_ALREADY_EXISTS") => {
                         self.client.get("experiments/get-by-name", &[("experiment_name", name)])
                     }
@@ -147,7 +147,7 @@ fn metrics(run: &RunRecord) -> Vec<Value> {
     points
 }
 
-/// MLflow takes numbers that are none as text.
+/// Converts a number to JSON; MLflow accepts non-finite numbers as text.
 fn number(value: f64) -> Value {
     if value.is_finite() {
         return value.into();

@@ -1,4 +1,4 @@
-"""Numbers: what the past leads one to expect, or what became of similar texts, corrected by trees."""
+"""Numeric targets: a historical baseline or nearest neighbours by text, corrected by boosted trees."""
 
 import numpy as np
 
@@ -86,7 +86,7 @@ class Neighbours:
 
     def quantiles(self, text, levels, nothing):
         similar = np.maximum(self.texts.products(*text), np.float32(0))
-        # The most alike, of equal ones the newest.
+        # Nearest neighbours; ties are broken in favour of the newest.
         rows = np.lexsort((np.arange(len(similar)), similar))[-NEAREST:]
         if not len(rows):
             return nothing

@@ -1,4 +1,4 @@
-"""Success: log-odds from the past, corrected; where agents share tasks, their ability; then calibrated."""
+"""Success: historical log-odds, corrected by a model, with item response abilities; then calibrated."""
 
 import numpy as np
 
@@ -54,7 +54,7 @@ class Calibrated:
 
 
 def calibrated(calibrator, margin):
-    """The probability that a calibration makes of log-odds."""
+    """Maps log-odds to a calibrated probability."""
     [(method, fitted)] = [(calibrator, {})] if isinstance(calibrator, str) else calibrator.items()
     if method == "Isotonic":
         return np.interp(margin, fitted["margins"], fitted["probabilities"])
@@ -77,10 +77,10 @@ class Past:
         self.linear = Linear(spec["linear"], len(self.ngrams.buckets))
 
     def margin(self, rows):
-        def odds(name):
+        def log_odds(name):
             return logit(np.nan_to_num(rows[name], nan=0.5))
 
-        offset = odds(self.base) + sum(odds(to) - odds(since) for to, since in self.steps)
+        offset = log_odds(self.base) + sum(log_odds(to) - log_odds(since) for to, since in self.steps)
         linear = self.linear.wording([self.ngrams.numbered(text) for text in rows.texts])
         linear += self.scaled(rows).astype(np.float64) @ self.linear.dense
         return offset + (1 - self.share) * linear + self.share * self.trees.margin(rows)

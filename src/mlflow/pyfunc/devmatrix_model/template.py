@@ -17,6 +17,6 @@ class Template:
 
         margin = logit(share(self.similar, 0.5)) + self.alike_weight * share(self.alike, 0.0)
         if self.correction:
-            learnt = self.trees.margin(rows) - self.correction["centre"]
-            margin = self.correction["scaling"]["slope"] * (margin + self.correction["share"] * learnt)
+            learned = self.trees.margin(rows) - self.correction["centre"]
+            margin = self.correction["scaling"]["slope"] * (margin + self.correction["share"] * learned)
         return sigmoid(margin)[:, None]
