@@ -97,11 +97,10 @@ impl SelectionOptions {
     }
 }
 
-/// Drops what shows no gain: a feature whose values may be dealt out anew without the loss on newer
-/// outcomes rising more than it does for features of a model of shuffled labels, or whose contributions
-/// (SHAP) are no larger than in such a model (null importance; Altmann et al. 2010). It is dropped only
-/// where the fewer features hold their own on outcomes newer still. Keep the [`Selection`] with the
-/// model: `training.with_note("selection", …)`.
+/// Drops features that show no gain: those whose permutation importance on newer outcomes is not positive, or
+/// whose permutation importance and SHAP values do not exceed those of models fitted to shuffled labels (null
+/// importance; Altmann et al. 2010). They are dropped only if the reduced feature set is non-inferior on still
+/// newer outcomes. Store the [`Selection`] with the model: `training.with_note("selection", …)`.
 ///
 /// Run it within an [`ExecutionContext`](crate::execution::ExecutionContext) to bound or cancel it.
 ///
