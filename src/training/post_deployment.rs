@@ -149,7 +149,7 @@ impl<T: Trainer> Live<'_, T> {
             fallen.rows
         );
         if !fallen.is_worse() {
-            watch.reasons.push(format!("no degradation: {figures}"));
+            watch.reasons.push(format!("no significant degradation: {figures}"));
             return Ok(Some(watch));
         }
         watch.reasons.push(format!("degraded since evaluation: {figures}"));
