@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::event::{TaskContext, TemplateId};
 use serde::{Deserialize, Serialize};
 
-/// How a task is done. `None` leaves the setting of the task.
+/// The settings with which a task is generated. `None` leaves the task's own setting.
 ///
 /// ```
 /// use devmatrix_ml::routing::Plan;
@@ -29,13 +29,13 @@ pub struct Plan {
     pub temperature: Option<f64>,
     /// Most tokens the LLM may produce.
     pub max_tokens: Option<u32>,
-    /// Whether examples are retrieved.
+    /// True if examples are retrieved.
     pub use_rag: Option<bool>,
     /// How many examples are retrieved at most.
     pub max_examples: Option<u32>,
-    /// Whether the agent reviews its own code before it is shown.
+    /// True if the agent reviews its own code before it is shown.
     pub self_review: Option<bool>,
-    /// Whether a person reviews the code before it is used.
+    /// True if a person reviews the code before it is used.
     pub human_review: Option<bool>,
     /// Retries at most.
     pub retry_budget: Option<u32>,
@@ -56,7 +56,7 @@ pub struct Candidate {
     /// The family of its LLM, where the name does not tell: a cold-start LLM is shrunk toward its family.
     #[serde(default)]
     pub family: Option<String>,
-    /// Whether it is on trial, as template variants are: then it is not used for critical tasks.
+    /// True if the candidate is on trial, as template variants are; it is then not used for critical tasks.
     #[serde(default)]
     pub on_trial: bool,
 }

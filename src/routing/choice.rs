@@ -26,7 +26,7 @@ pub struct Choice {
     /// All five predictions of the task done this way, with explanations, where an
     /// [`Engine`](crate::Engine) chose.
     pub predicted: Option<Box<Predictions>>,
-    /// What the risk policy set otherwise than the candidate has it, and why.
+    /// The settings of the candidate that the risk policy changed, with the reasons.
     pub adjustments: Vec<Adjustment>,
 }
 

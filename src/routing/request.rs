@@ -21,7 +21,7 @@ pub struct Request<'a> {
     pub predictions: Option<&'a [CandidatePrediction]>,
     /// The candidate that is chosen where the router abstains.
     pub default: Option<&'a str>,
-    /// Whether the task is critical: no exploration.
+    /// True if the task is critical; critical tasks are never used for exploration.
     pub critical: bool,
 }
 

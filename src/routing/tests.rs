@@ -80,7 +80,7 @@ fn choices_are_as_frequent_as_their_propensities() {
     }
 }
 
-/// What the model in production predicts decides, until what it misses was seen.
+/// The production model's predictions decide until outcomes show where they are wrong.
 #[test]
 fn the_boosted_policy_starts_from_predictions_and_mends_them() {
     let arm = |feature: u64, success: f64| {

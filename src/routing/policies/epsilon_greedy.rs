@@ -17,18 +17,18 @@ pub struct EpsilonGreedy {
     outcomes: u64,
 }
 
-/// What can be set of [`EpsilonGreedy`].
+/// Parameters of [`EpsilonGreedy`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct EpsilonParams {
     /// Share that is chosen at random in the beginning, 0 to 1.
     pub first: f64,
-    /// The same in the long run, 0 to 1.
+    /// Share that is chosen at random in the long run, 0 to 1.
     pub last: f64,
     /// Outcomes after which the difference between the two has halved, above 0.
     pub half_life: f64,
-    /// How it learns.
+    /// Parameters of the online logistic regression.
     pub online: OnlineParams,
 }
 

@@ -8,8 +8,8 @@ use crate::error::{Error, Result};
 use crate::stats::sigmoid;
 use serde::{Deserialize, Serialize};
 
-/// `LinUCB` (Li, Chu, Langford and Schapire 2010) on a Bayesian logistic regression. By itself it has no
-/// odds; a share of all choices is made at random, so that it has.
+/// `LinUCB` (Li, Chu, Langford and Schapire 2010) on a Bayesian logistic regression. The policy itself
+/// is deterministic; a share of all choices is made at random, so that every propensity is above 0.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LinUcb {
     #[serde(deserialize_with = "verified")]
@@ -18,7 +18,7 @@ pub struct LinUcb {
     model: Online,
 }
 
-/// What can be set of [`LinUcb`].
+/// Parameters of [`LinUcb`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
@@ -27,7 +27,7 @@ pub struct UcbParams {
     pub alpha: f64,
     /// Share that is chosen at random, 0 to 1.
     pub floor: f64,
-    /// How it learns.
+    /// Parameters of the online logistic regression.
     pub online: OnlineParams,
 }
 

@@ -1,4 +1,4 @@
-//! Policies: from what is known of each candidate to its odds.
+//! Policies: bandit algorithms that map the features of each candidate to its propensity.
 
 mod boosted;
 mod epsilon_greedy;
@@ -19,14 +19,14 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// What a policy sees of one candidate for one task.
+/// Input of a policy for one candidate and one task.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct Arm {
     /// The candidate's name.
     pub name: String,
-    /// What is known of task and plan: hashed names with their values, ascending.
+    /// Features of the task and the plan: hashed names with their values, ascending.
     pub features: Vec<(u64, f64)>,
     /// Success as the model in production predicts it, where it was asked.
     pub predicted: Option<Posterior>,
@@ -48,30 +48,31 @@ pub struct Posterior {
     pub high: f64,
 }
 
-/// What became of a task that was done one way.
+/// The outcome of a task.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct TaskOutcome {
-    /// Whether it was approved as it was.
+    /// True if it was approved without modification.
     pub success: bool,
 }
 
-/// A way of choosing that learns, and that can always say its odds.
+/// A learning policy that states the propensity of every candidate.
 ///
-/// It does not draw: [`draw`] does, from the odds that were stated, so that what is recorded is what
-/// was drawn from.
+/// It does not choose by itself: [`draw`] samples from the stated propensities, so that the recorded
+/// propensities are exactly those of the choice.
 pub trait Policy: fmt::Debug + Send + Sync {
     /// Its name and version, as decisions record it.
     fn name(&self) -> &str;
 
-    /// The odds of each of `arms`, 0 to 1, together 1. `seed` stands for all that is random in them;
-    /// the same arms, state and seed give the same odds.
+    /// Returns the propensity of each of `arms`, 0 to 1, together 1. All randomness comes from `seed`:
+    /// the same arms, state and seed give the same propensities.
     fn propensities(&self, arms: &[Arm], objective: &Objective, seed: u64) -> Vec<f64>;
 
-    /// What it believes of each of `arms`.
+    /// Returns the posterior of the success probability of each of `arms`.
     fn posteriors(&self, arms: &[Arm]) -> Vec<Posterior>;
 
-    /// How likely the first of two arms is the better one, 0 to 1. `seed` as in [`Policy::propensities`].
+    /// Returns the probability that the first of two arms is the better one, 0 to 1. `seed` as in
+    /// [`Policy::propensities`].
     fn beats(&self, pair: &[Arm; 2], objective: &Objective, seed: u64) -> f64;
 
     /// Learns what became of a task that was done as `arm` says, however long ago that was.
@@ -93,12 +94,12 @@ pub trait Policy: fmt::Debug + Send + Sync {
 /// Draws from what is believed to compare two arms.
 const COMPARISONS: u32 = 100;
 
-/// Odds that leave no choice among `count`.
+/// Returns propensities that put all probability on the arm `at` of `count`.
 pub(super) fn all_on(at: usize, count: usize) -> Vec<f64> {
     (0..count).map(|index| if index == at { 1.0 } else { 0.0 }).collect()
 }
 
-/// These odds, with a share of `floor` given to all alike.
+/// Mixes the propensities with a uniform distribution of weight `floor`.
 fn above_floor(propensities: Vec<f64>, floor: f64) -> Vec<f64> {
     let even = floor / propensities.len() as f64;
     propensities.into_iter().map(|p| (1.0 - floor) * p + even).collect()
@@ -128,14 +129,16 @@ impl TaskOutcome {
     }
 }
 
-/// The candidate in whose share of the odds `at` falls, 0 to 1.
+/// Returns the index of the candidate whose interval of the cumulative propensities contains `at`.
 ///
 /// # Errors
-/// `InvalidInput` when the odds are not from 0 to 1 or do not add up to 1, or `at` is not in [0, 1).
+/// `InvalidInput` when the propensities are not from 0 to 1 or do not add up to 1, or `at` is not in [0, 1).
 pub fn draw(propensities: &[f64], at: f64) -> Result<usize> {
     let sum: f64 = propensities.iter().sum();
     if !propensities.iter().all(|p| (0.0..=1.0).contains(p)) || !(1.0 - 1e-6..=1.0 + 1e-6).contains(&sum) {
-        return Err(Error::invalid(format!("odds must be from 0 to 1 and add up to 1, here to {sum}")));
+        return Err(Error::invalid(format!(
+            "propensities must be 0 to 1 and add up to 1, they add up to {sum}"
+        )));
     }
     if !(0.0..1.0).contains(&at) {
         return Err(Error::invalid(format!("a draw is at {at}, expected 0 to below 1")));

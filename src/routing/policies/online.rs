@@ -14,7 +14,7 @@ use rand_pcg::Pcg64Mcg;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// How it learns.
+/// Parameters of the online logistic regression.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
@@ -88,7 +88,7 @@ impl Online {
         self.outcomes
     }
 
-    /// What it believes of each arm, on top of each one's offset.
+    /// Returns the posterior of each arm's log-odds, including its offset.
     pub(super) fn margins(&self, arms: &[Arm], offset: impl Fn(&Arm) -> f64) -> Margins {
         // The weights that any arm looks at, each once: a few dozen of all.
         let mut names: Vec<u64> =
@@ -220,7 +220,7 @@ impl Verify for Online {
 }
 
 impl Margins {
-    /// The same with standard deviations so many times as large.
+    /// Multiplies the standard deviations by `exploration_scale`.
     pub(super) fn spread_by(mut self, exploration_scale: f64) -> Self {
         let scale = exploration_scale * exploration_scale;
         self.covariance.iter_mut().flatten().for_each(|value| *value *= scale);

@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 
 /// Thompson sampling (Thompson 1933; Agrawal and Goyal 2013) from a Bayesian logistic regression.
 ///
-/// The odds that it states are exact: it first makes [`samples`](ThompsonParams::samples) draws from
-/// what it believes, by the seed; each candidate's odds are the share of these in which it is the
-/// best, raised by a floor. What is done is then drawn from those odds, so given what was drawn first
-/// they are the odds of the choice, not an estimate of them.
+/// The stated propensities are exact: the policy first takes [`samples`](ThompsonParams::samples) draws
+/// from the posterior, determined by the seed; each candidate's propensity is the share of draws in which
+/// it is the best, raised by a floor. The choice is then sampled from these propensities, so given the
+/// draws they are the true propensities of the choice, not an estimate.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Thompson {
     #[serde(deserialize_with = "verified")]
@@ -19,28 +19,29 @@ pub struct Thompson {
     model: Online,
 }
 
-/// What can be set of [`Thompson`].
+/// Parameters of [`Thompson`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct ThompsonParams {
-    /// Draws from what is believed, 1 to 100,000; by default 100.
+    /// Draws from the posterior, 1 to 100,000; by default 100.
     pub samples: u32,
-    /// By how much what is believed is spread beyond what theory says as long as nothing is known, above 0
-    /// and at most 10; by default 1, which is theory's. Less explores less.
+    /// Initial factor on the posterior's standard deviation, above 0 and at most 10; by default 1, which is
+    /// plain Thompson sampling. A smaller factor explores less.
     #[serde(alias = "spread")]
     pub exploration_scale: f64,
-    /// What that spread comes to in the end, above 0 and at most 10; by default 0.1. Tasks differ, so that
-    /// something is left to be tried for ever; in the long run it no longer pays (Chapelle and Li 2011).
+    /// Final exploration scale, above 0 and at most 10; by default 0.1. Tasks differ, so that exploration
+    /// would never end; in the long run it no longer pays (Chapelle and Li 2011).
     #[serde(alias = "settled_spread")]
     pub final_exploration_scale: f64,
-    /// Outcomes after which half the way from the one to the other is gone, above 0; by default 4,000.
+    /// Outcomes after which the scale is halfway from its initial to its final value, above 0; by default 4,000.
     #[serde(alias = "settling")]
     pub annealing: f64,
-    /// Odds that are shared out evenly, 0 to 1: what has no odds cannot be judged afterwards. By default
-    /// 0.002, which costs little; to judge policies much unlike this one it takes 0.1 to 0.3 for a while.
+    /// Probability that is spread evenly over the candidates, 0 to 1: an action with propensity 0 cannot be
+    /// evaluated off-policy. By default 0.002, which costs little; evaluating policies that differ strongly
+    /// from this one needs 0.1 to 0.3 for a while.
     pub floor: f64,
-    /// How it learns.
+    /// Parameters of the online logistic regression.
     pub online: OnlineParams,
 }
 
@@ -65,7 +66,7 @@ impl Default for Thompson {
 }
 
 impl Thompson {
-    /// A policy that knows nothing yet.
+    /// Creates a policy that has learned nothing yet.
     ///
     /// # Errors
     /// `InvalidInput` naming the parameter that is out of range.
@@ -80,7 +81,7 @@ impl Thompson {
 }
 
 impl ThompsonParams {
-    /// The odds of `arms`, of which so many outcomes have taught what `margins` says.
+    /// Returns the propensities of `arms`, given `margins` learned from this many `outcomes`.
     pub(super) fn propensities(
         &self,
         margins: Margins,
@@ -92,7 +93,7 @@ impl ThompsonParams {
         above_floor(exploration_scale.shares_best(arms, objective, self.samples, seed), self.floor)
     }
 
-    /// The spread after so many outcomes.
+    /// Returns the exploration scale after this many outcomes.
     fn spread_after(&self, outcomes: u64) -> f64 {
         let left = 1.0 / (1.0 + outcomes as f64 / self.annealing);
         self.final_exploration_scale + (self.exploration_scale - self.final_exploration_scale) * left
@@ -170,7 +171,7 @@ mod tests {
             change(&mut params);
             Thompson::new(params).unwrap_err().to_string()
         };
-        assert!(wrong(|p| p.final_exploration_scale = 0.0).contains("settled_spread 0"));
-        assert!(wrong(|p| p.annealing = f64::NAN).contains("settling is NaN"));
+        assert!(wrong(|p| p.final_exploration_scale = 0.0).contains("final_exploration_scale 0"));
+        assert!(wrong(|p| p.annealing = f64::NAN).contains("annealing is NaN"));
     }
 }
