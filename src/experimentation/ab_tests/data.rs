@@ -12,7 +12,7 @@ use std::collections::HashMap;
 /// The outcome of one generation.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Observation {
-    /// Whether it was approved without modification.
+    /// True if the generation was approved without modification.
     pub(super) success: bool,
     /// Its cost in US dollars.
     pub(super) cost: Option<f64>,

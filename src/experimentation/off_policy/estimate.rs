@@ -8,7 +8,7 @@ use crate::routing::Objective;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// How the value of a target policy is estimated.
+/// Estimator of the value of a target policy.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Estimator {

@@ -24,7 +24,7 @@ fn success(context: usize, arm: usize) -> f64 {
     [[0.55, 0.70, 0.40], [0.80, 0.60, 0.65], [0.30, 0.45, 0.70], [0.90, 0.85, 0.50]][context][arm]
 }
 
-/// What the target policy does: mostly the second arm, in the last context the first.
+/// Returns the target policy's probabilities: mostly the second arm, in the last context the first.
 fn target(context: usize) -> Vec<f64> {
     if context == 3 { vec![0.8, 0.1, 0.1] } else { vec![0.1, 0.8, 0.1] }
 }

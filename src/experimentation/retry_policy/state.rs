@@ -19,7 +19,7 @@ pub struct RetryState {
     pub asked: u32,
     /// US dollars spent so far, as far as they are known.
     pub cost_usd: f64,
-    /// Whether the latest attempt was approved after modification, not rejected.
+    /// True if the latest attempt was approved after modification, false if it was rejected.
     pub modified: bool,
     /// The quality of the latest attempt, 0 to 10.
     pub quality: Option<f64>,

@@ -69,7 +69,7 @@ pub(crate) enum SettingChange {
     Section {
         /// Its name.
         name: String,
-        /// Whether the variant has it.
+        /// True if the variant includes the section.
         on: bool,
     },
 }
