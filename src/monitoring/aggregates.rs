@@ -6,13 +6,13 @@ use crate::dataset::Target;
 use crate::ml::metrics::log_loss;
 use serde::{Deserialize, Serialize};
 
-/// What is known of a generation since its start.
+/// Contribution of a generation's start.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct StartPart {
     pub(super) regeneration: bool,
 }
 
-/// What is known of a generation since its end.
+/// Contribution of a generation's end.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct EndPart {
     pub(super) cost: Option<f64>,
@@ -20,7 +20,7 @@ pub(super) struct EndPart {
     pub(super) tokens: Option<f64>,
 }
 
-/// What is known of a generation since it was judged, and what had been predicted.
+/// Contribution of a generation's outcome, with the predicted probability of success.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct OutcomePart {
     pub(super) success: Option<bool>,
@@ -94,7 +94,7 @@ impl NumberPart {
     }
 }
 
-/// What came of the generations of one day and slice.
+/// Aggregated outcomes of the generations of one day and slice.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Cell {
     pub(super) generations: i64,

@@ -10,12 +10,12 @@ use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Whether what was said to happen 7 times in 10 did.
+/// Calibration of the predicted probabilities of success and coverage of the prediction intervals.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Calibration {
     /// Predictions in ten equally wide bins with what became of them; empty bins are left out.
     pub(crate) bins: Vec<CalibrationBin>,
-    /// The same summed up by week, the oldest first.
+    /// Calibration by week, the oldest first.
     pub(crate) weeks: Vec<CalibrationWeek>,
     /// How often shown intervals of numbers held, by week.
     pub(crate) coverage: Vec<CoverageWeek>,

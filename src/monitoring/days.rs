@@ -1,4 +1,4 @@
-//! What came of generations, by the day of their start and by slice.
+//! Aggregated outcomes of generations, by the day of their start and by slice.
 
 use super::aggregates::{Bin, Cell, SuccessCell, bin_of};
 use super::dimension::{DIMENSIONS, Dimension, Values};

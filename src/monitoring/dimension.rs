@@ -138,7 +138,7 @@ impl Names {
         })
     }
 
-    /// What a number stands for; `None` for an unknown value.
+    /// Returns the slice that a number encodes; `None` for an unknown value.
     pub(super) fn key(&self, dimension: Dimension, number: u16) -> Option<SliceKey> {
         let value = match number {
             UNKNOWN => return None,

@@ -63,7 +63,7 @@ pub(super) struct Verdict {
     quality: Option<f64>,
 }
 
-/// What a generation adds to its cells.
+/// Contributions of a generation to its aggregates.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(super) struct Parts {
     pub(super) start: Option<StartPart>,
@@ -72,7 +72,7 @@ pub(super) struct Parts {
     pub(super) numbers: [Option<NumberPart>; NUMBERS.len()],
 }
 
-/// The same as it is summed up.
+/// Contributions of a generation in the form in which they are summed.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Terms {
     pub(super) start: Option<StartPart>,
@@ -118,7 +118,7 @@ impl Generation {
         self.facts.resolve(|verdict| Some(verdict.success), |end| end.success)
     }
 
-    /// What it adds; nothing before its start is known.
+    /// Returns its contributions; they are empty until its start is known.
     pub(super) fn parts(&self) -> Parts {
         let Some(start) = self.start() else { return Parts::default() };
         let end = self.facts.completion.as_ref();

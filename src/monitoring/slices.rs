@@ -27,7 +27,7 @@ pub(crate) struct WorstSlice {
     pub(crate) gap: f64,
     /// 90 % interval of `gap`, widened for the number of slices.
     pub(crate) gap_interval: (f64, f64),
-    /// Whether the gap is beyond chance, whichever slice was picked.
+    /// True if the gap is statistically significant after correction for the number of slices.
     pub(crate) significant: bool,
     /// All that in a sentence.
     pub(crate) text: String,

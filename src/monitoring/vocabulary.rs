@@ -43,7 +43,7 @@ impl Words {
         found
     }
 
-    /// What a number stands for.
+    /// Returns the word that a number encodes.
     pub(super) fn text(&self, number: u16) -> &str {
         self.texts.get(usize::from(number).wrapping_sub(1)).map_or("", String::as_str)
     }

@@ -37,7 +37,7 @@ pub struct AlertRule {
     pub checks: u32,
     /// Minutes in which it is not sent again.
     pub cool_down_minutes: u32,
-    /// Whether it is sent again after the cool-down while it is open.
+    /// True if an open alert is sent again after the cool-down.
     pub repeat: bool,
     /// The least number of generations.
     pub least: u64,
@@ -180,7 +180,7 @@ impl Signal {
         )
     }
 
-    /// Whether it is an event that is young or old, rather than a figure.
+    /// Returns true if the signal is an event, which has an age, rather than a metric.
     pub(super) fn is_event(self) -> bool {
         matches!(self, Self::Drift(_) | Self::Subgroup)
     }

@@ -15,7 +15,7 @@ pub struct HostFacts {
     pub last_training: Option<DateTime<Utc>>,
 }
 
-/// What a rule reads of one subject.
+/// Value of a rule's signal for one subject.
 pub(super) struct Reading {
     pub(super) subject: String,
     pub(super) value: Option<f64>,
@@ -38,7 +38,7 @@ impl Reading {
         Self { subject: subject.to_owned(), value: None, certain: None, severity: None, text, advice }
     }
 
-    /// Whether it is beyond the limit.
+    /// Returns true if the value is beyond the rule's limit; for an event, if it is recent and severe enough.
     pub(super) fn crosses(&self, rule: &AlertRule) -> bool {
         let beyond = |value: f64| if rule.signal.is_low() { value < rule.limit } else { value > rule.limit };
         if rule.signal.is_event() {
@@ -74,7 +74,7 @@ impl Reading {
     }
 }
 
-/// What a rule reads, subject by subject.
+/// Returns the values of a rule's signal, one for each subject.
 pub(super) fn readings(
     rule: &AlertRule,
     seen: &Analytics,

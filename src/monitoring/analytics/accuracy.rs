@@ -1,11 +1,11 @@
-//! What was predicted before a generation started, against what happened.
+//! Accuracy of the predictions made before a generation started.
 
 use super::{Average, Rate};
 use crate::dataset::Target;
 use crate::monitoring::dimension::SliceKey;
 use serde::{Deserialize, Serialize};
 
-/// What was predicted before, against what happened.
+/// Accuracy of the predictions, measured against the observed outcomes.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct PredictionAccuracy {
     /// Of success, over all days counted; `None` where no prediction has met an outcome.
@@ -49,9 +49,9 @@ impl SuccessScores {
 /// How good predictions of a number were, in its unit.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(crate) struct NumberScores {
-    /// What was predicted.
+    /// The predicted target.
     pub(crate) target: Target,
-    /// Predictions that met what they predicted.
+    /// Number of predictions whose actual value is known.
     pub(crate) n: u64,
     /// Mean absolute error.
     pub(crate) mae: f64,

@@ -22,7 +22,7 @@ pub struct Kpi {
     pub n: u64,
     /// The target, if any.
     pub target: Option<f64>,
-    /// Whether the target is met; `None` without target or data.
+    /// True if the target is met; `None` without target or data.
     pub met: Option<bool>,
     /// Its value in as many days before; `None` without data.
     pub before: Option<f64>,

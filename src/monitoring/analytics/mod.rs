@@ -48,21 +48,21 @@ pub struct Analytics {
     pub kpis: Vec<Kpi>,
     /// The figures of all generations.
     pub total: Figures,
-    /// The same by day, the oldest first; days without a generation are left out.
+    /// The figures by day, the oldest first; days without a generation are left out.
     pub(crate) periods: Vec<Period>,
-    /// The same by slice: by dimension, the largest first.
+    /// The figures by slice: grouped by dimension, the largest first.
     pub(crate) slices: Vec<SliceFigures>,
     /// The models in production: how good they were in training, and how good they have been since.
     pub(crate) model_performance: Vec<ModelPerformance>,
-    /// What was predicted before, against what happened.
+    /// Accuracy of the predictions, measured against the observed outcomes.
     pub(crate) prediction_accuracy: PredictionAccuracy,
-    /// What the models in production look at.
+    /// Feature importance of the models in production.
     pub(crate) feature_importance: Vec<ModelImportance>,
     /// The registry's versions of each model, the newest first.
     pub(crate) versions: Vec<VersionSummary>,
     /// What tasks and generations are like.
     pub(crate) data_distribution: DataDistribution,
-    /// Whether what was said to happen 7 times in 10 did.
+    /// Calibration of the predicted probabilities of success.
     pub(crate) calibration: Calibration,
     /// For whom predictions are worst.
     pub(crate) worst_slices: Vec<WorstSlice>,
@@ -73,7 +73,7 @@ pub struct Analytics {
     /// Confirmed subgroups.
     #[serde(alias = "patterns")]
     pub subgroups: Vec<Subgroup>,
-    /// What was chosen, by day and policy.
+    /// Choices of the routing policies, by day and policy.
     pub(crate) routing: Vec<RoutingShare>,
     /// How much reaches the monitor.
     pub(crate) recording: Recording,
@@ -143,7 +143,7 @@ pub struct Figures {
 pub(crate) struct Period {
     /// The day, in UTC.
     pub(crate) day: NaiveDate,
-    /// What came of its generations.
+    /// The figures of its generations.
     pub(crate) figures: Figures,
     /// How good the predictions of success were.
     pub(crate) success: Option<SuccessScores>,
@@ -156,7 +156,7 @@ pub(crate) struct Period {
 pub(crate) struct SliceFigures {
     /// Which.
     pub(crate) slice: SliceKey,
-    /// What came of its generations.
+    /// The figures of its generations.
     pub(crate) figures: Figures,
 }
 
@@ -167,7 +167,7 @@ pub(crate) struct RoutingShare {
     pub(crate) day: NaiveDate,
     /// The policy and its version.
     pub(crate) policy: String,
-    /// What was chosen.
+    /// The chosen candidate.
     pub(crate) chosen: String,
     /// How often.
     pub(crate) n: u64,

@@ -15,11 +15,11 @@ pub(crate) struct ModelPerformance {
     pub(crate) model: String,
     /// The version.
     pub(crate) version: u64,
-    /// Whether it is the one in production.
+    /// True if this version is in production.
     pub(crate) in_production: bool,
     /// When it was registered; `None` where the registry was not asked.
     pub(crate) created_at: Option<DateTime<Utc>>,
-    /// What was measured in training, on rows that it had not seen.
+    /// Metrics measured in training, on held-out rows.
     pub(crate) training: BTreeMap<String, f64>,
     /// How good its predictions of success have been.
     pub(crate) success: Option<SuccessScores>,
@@ -27,7 +27,7 @@ pub(crate) struct ModelPerformance {
     pub(crate) number: Option<NumberScores>,
 }
 
-/// What a model looks at.
+/// Feature importance of a model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct ModelImportance {
     /// The model's name.
@@ -51,13 +51,13 @@ pub(crate) struct VersionSummary {
     pub(crate) stage: Stage,
     /// When it was registered.
     pub(crate) created_at: DateTime<Utc>,
-    /// What was measured in training, on rows that it had not seen.
+    /// Metrics measured in training, on held-out rows.
     pub(crate) metrics: BTreeMap<String, f64>,
     /// Every verdict on it, in order.
     pub(crate) verdicts: Vec<Verdict>,
 }
 
-/// What the registry knows of the models: read once for a report, so that making one does no I/O.
+/// The registry's facts about the models, read once in advance so that building a report does no I/O.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ModelFacts {
     pub(super) importance: Vec<ModelImportance>,
@@ -97,6 +97,6 @@ impl ModelFacts {
         Ok(facts)
     }
 
-    /// How many versions of a model are told of.
+    /// The largest number of versions reported for a model.
     pub(super) const MOST: usize = 30;
 }

@@ -130,7 +130,7 @@ fn goal(frame: &Frame, row: usize, at: f64) -> Markup {
     html! { path.goal d=(path(&[(x, y - 8.0), (x, y + 8.0)])) {} }
 }
 
-/// What it was before, or is since, in its unit.
+/// Formats a value of a finding, before or after the change, in its unit.
 fn value(found: &Finding, value: f64) -> String {
     match found.kind {
         DriftKind::Concept => show::signed(value, 3),

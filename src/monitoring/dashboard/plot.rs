@@ -10,9 +10,9 @@ pub(super) struct Frame {
     pub(super) height: f64,
     /// Room for what stands left, right, above and below.
     pub(super) room: (f64, f64, f64, f64),
-    /// What the left and the right edge stand for.
+    /// The data values at the left and the right edge.
     pub(super) x: (f64, f64),
-    /// What the lower and the upper edge stand for.
+    /// The data values at the lower and the upper edge.
     pub(super) y: (f64, f64),
 }
 

@@ -22,7 +22,7 @@ pub(super) fn number(value: impl Into<Option<f64>>, decimals: usize) -> String {
     format!("{}{}{rest}", if negative { "−" } else { "" }, grouped(whole))
 }
 
-/// The same with its sign in any case.
+/// Formats a number like [`number`], always with its sign.
 pub(super) fn signed(value: f64, decimals: usize) -> String {
     let text = number(value, decimals);
     if text.starts_with('−') || text == NOTHING { text } else { format!("+{text}") }

@@ -52,8 +52,8 @@ struct Side {
     alarm: Option<Alarm>,
 }
 
-/// What an outcome adds to the sum: as long as nothing that it hangs on changes, it need not be worked
-/// out anew.
+/// The increments that an outcome adds to the sum, cached as long as the hypotheses that they depend on stay
+/// the same.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 struct Steps {
     of: Hypotheses,
@@ -63,7 +63,7 @@ struct Steps {
     failure: f64,
 }
 
-/// What steps are worked out from.
+/// The hypotheses from which the increments are computed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 struct Hypotheses {
     usual: (f64, f64),
@@ -143,7 +143,7 @@ impl BernoulliCusum {
         (side.sum, side.since) = (0.0, (0.0, 0.0));
     }
 
-    /// What came before the last zero of the fall's sum is usual.
+    /// Adds the outcomes before the last zero of the fall's sum to the baseline.
     fn learn(&mut self) {
         let mut learned = (0.0, 0.0);
         for (i, side) in self.sides.iter_mut().enumerate() {

@@ -38,7 +38,7 @@ const LEAST_MICROS: i64 = 86_400_000_000;
 const LEAST_WINDOWS: u64 = 2;
 /// Windows after which those before fade.
 const MEMORY_WINDOWS: u64 = 20;
-/// A new value is told of once it makes up this share of a window.
+/// A new value is reported once it makes up this share of a window.
 const NEW_SHARE: f64 = 0.01;
 
 /// The numbers and categories of one kind of record.
@@ -57,14 +57,14 @@ pub(in crate::monitoring) struct FeatureWatch {
     weeks: Vec<(i32, Vec<Histogram>)>,
 }
 
-/// What is usual, and what is new.
+/// The reference distribution and the current window.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 struct Pair<T> {
     usual: T,
     window: T,
 }
 
-/// What a start says in numbers.
+/// Returns the numeric features of a start.
 pub(in crate::monitoring) fn at_start(
     started: &Started,
     predicted: Option<f64>,
@@ -89,7 +89,7 @@ pub(in crate::monitoring) fn at_start(
     ]
 }
 
-/// What an end says in numbers.
+/// Returns the numeric features of an end.
 pub(in crate::monitoring) fn at_end(end: &Completion) -> [f64; END_NUMBERS.len()] {
     let real = |v: Option<f64>| v.unwrap_or(f64::NAN);
     [

@@ -22,9 +22,9 @@ pub struct Finding {
     pub found_at: DateTime<Utc>,
     /// Events between the two, of those that the change is about.
     pub(crate) events: u64,
-    /// What it was before: a rate, a mean, a median, a loss, a share.
+    /// The value before the change: a rate, a mean, a median, a loss or a share.
     pub before: f64,
-    /// What it has been since.
+    /// The value since the change.
     pub after: f64,
     /// How large the change is by measures of its kind.
     pub(crate) size: ChangeSize,
@@ -120,6 +120,6 @@ pub(crate) struct CbpeEstimate {
     /// The area over those.
     #[serde(alias = "auc_of_judged")]
     pub(crate) auc_of_labelled: Option<f64>,
-    /// What it cannot see.
+    /// The limitations of the estimate, in a sentence.
     pub(crate) caveat: String,
 }

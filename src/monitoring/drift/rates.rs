@@ -10,7 +10,7 @@ use crate::monitoring::options::MonitorOptions;
 use crate::monitoring::recent::{Evaluated, Recent};
 use serde::{Deserialize, Serialize};
 
-/// How the false alarms of outcomes are spent: a tenth more is for rises.
+/// Split of the false-alarm budget among all generations and the slices; rises add a tenth.
 const ALL_SHARE: f64 = 0.05;
 const SHARES: [f64; DIMENSIONS] = [0.7, 0.1, 0.03, 0.03, 0.03, 0.03, 0.03];
 /// Rises matter less: one false alarm of a rise for so many of a fall.

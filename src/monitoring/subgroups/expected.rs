@@ -3,7 +3,7 @@ use crate::monitoring::dimension::DIMENSIONS;
 use crate::monitoring::recent::Evaluated;
 use crate::stats::sigmoid;
 
-/// Draws the effect of a rare value to none, as that many outcomes at even odds would.
+/// Ridge term added to the curvature of each Newton step: shrinks the effect of a rare value toward zero.
 const RIDGE: f64 = 1.0;
 /// Passes over all attributes; the effects hardly change after these.
 const PASSES: usize = 5;

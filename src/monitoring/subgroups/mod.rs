@@ -33,14 +33,14 @@ const KEPT: usize = 50;
 /// Fewer older outcomes than this say nothing.
 const FEWEST_BEFORE: f64 = 20.0;
 
-/// What is suspected, and what was confirmed.
+/// Suspected and confirmed subgroups.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Patterns {
     /// The number of the first outcome that was not looked at yet.
     seen: u64,
     suspected: Vec<Suspicion>,
     confirmed: Vec<Subgroup>,
-    /// What the confirmed ones have in common, in their order.
+    /// The conditions of the confirmed subgroups, in the same order.
     known: Vec<Items>,
 }
 

@@ -51,7 +51,7 @@ fn items(row: &Evaluated) -> impl Iterator<Item = Item> {
         .chain(words.map(|word| Item::new(WORD as usize, *word)))
 }
 
-/// Whether a row has all of them.
+/// Returns true if a row has all the items.
 pub(super) fn holds(items: &[Item], row: &Evaluated) -> bool {
     items.iter().all(|item| item.is_in(row))
 }
@@ -107,8 +107,8 @@ pub(super) fn surprise(rows: &[Evaluated], expected: &[f64], of: &[Item]) -> Sur
     sum
 }
 
-/// Moves what is expected of the rows of a known pattern to what came of them, so that its shadows (other
-/// combinations that hold many of the same rows) are no surprise.
+/// Shifts the expected rates in the rows of a known subgroup to the observed rate, so that overlapping
+/// combinations, which cover many of the same rows, are not reported again.
 pub(super) fn take_for_granted(rows: &[Evaluated], expected: &mut [f64], known: &[Item]) {
     let by = surprise(rows, expected, known).difference();
     for (_, expected) in rows.iter().zip(expected).filter(|(row, _)| holds(known, row)) {

@@ -26,9 +26,9 @@ pub struct Subgroup {
     pub(crate) p_value: f64,
     /// Of the outcomes that confirmed it.
     pub(crate) share_of_traffic: f64,
-    /// The same difference in the older outcomes, and from how many; `None` where there are too few.
+    /// `actual - expected` in the older outcomes, with their number; `None` where there are too few.
     pub(crate) before: Option<(f64, u64)>,
-    /// Whether it was not there before.
+    /// True if there are enough older outcomes and they do not show the subgroup.
     pub emerging: bool,
     /// When it was first suspected.
     pub suspected_at: DateTime<Utc>,
