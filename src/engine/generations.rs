@@ -20,14 +20,14 @@ pub(super) struct Generations {
     forgotten_until: Option<DateTime<Utc>>,
 }
 
-/// What is known of a generation, and what was learned from it.
+/// The records of a generation, and the parts of it that the learner has already used.
 #[derive(Debug, Default)]
 pub(super) struct Generation {
     facts: Vec<Record>,
     pub(super) observed: Observed,
 }
 
-/// What was learned from a generation, so that nothing counts twice.
+/// The parts of a generation that the learner has already used, so that nothing counts twice.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Observed {
     /// Its end.
@@ -53,7 +53,7 @@ impl Generation {
 }
 
 impl Generations {
-    /// Whether a start under `id` is remembered.
+    /// Returns true if a start under `id` is remembered.
     pub(super) fn has_started(&self, id: &EventId) -> bool {
         self.by_id.get(id).is_some_and(Generation::has_started)
     }

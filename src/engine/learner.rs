@@ -137,7 +137,7 @@ impl Learner {
         }
     }
 
-    /// Whether a generation of this id has started, as far as is remembered here.
+    /// Returns true if a generation with this id is remembered as started.
     pub(super) fn remembers(&self, id: &EventId) -> bool {
         self.progress().generations.has_started(id)
     }

@@ -65,13 +65,13 @@ impl Engine {
     /// as one that is cancelled by [`close`](Engine::close) does.
     ///
     /// # Errors
-    /// `Cancelled`; those of the store and the registry. A model that cannot be trained is told of in the
-    /// summary.
+    /// `Cancelled`; those of the store and the registry. A model that cannot be trained is reported in
+    /// the summary.
     pub async fn run_nightly(&self) -> Result<NightlySummary> {
         self.run_nightly_with(ExecutionContext::new()).await
     }
 
-    /// Runs a training cycle within `execution`, which bounds its threads, is told of its progress and may
+    /// Runs a training cycle within `execution`, which limits its threads, receives its progress and can
     /// cancel it.
     ///
     /// # Errors

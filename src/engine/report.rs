@@ -5,7 +5,7 @@ use crate::serving::ModelChange;
 use crate::training::{Due, NightlyReport};
 use std::fmt;
 
-/// What a training cycle did; it prints as a report of some lines.
+/// Summary of a training cycle; its `Display` form is a report of a few lines.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct NightlySummary {
@@ -19,7 +19,7 @@ pub struct NightlySummary {
     pub changes: Vec<ModelChange>,
 }
 
-/// What a training cycle did to one model.
+/// Result of a training cycle for one model.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct TrainedModel {
