@@ -218,7 +218,7 @@ fn label(example: &Example, target: Target, now: DateTime<Utc>, delay: Option<&D
     Some(Example { known_at, label, weight, propensity, ..example.clone() })
 }
 
-/// Whether a fit to either learns from the same rows; both must come from one builder.
+/// Returns true if both training sets hold the same rows; both must come from one builder.
 pub(crate) fn same_rows(a: &[Example], b: &[&Example]) -> bool {
     let number = |e: &Example| [e.label.to_bits(), e.weight.to_bits()];
     let same = |(a, b): (&Example, &&Example)| {
