@@ -63,16 +63,17 @@ fn all(c: &mut Criterion) {
     let history = Arc::new(block_on(SharedHistory::open(&store)).unwrap());
     let service = PredictionService::new(history, engineer, Arc::new(clock)).with_templates(templates);
     block_on(service.reload(&registry)).unwrap();
+    let quick = service.without_explanations();
     let mut group = c.benchmark_group("all models, from the task's text");
     let mut next = tasks.iter().cycle();
     group.bench_function("with intervals", |b| {
-        b.iter(|| black_box(service.predict_all_only(next.next().unwrap()).unwrap()));
+        b.iter(|| black_box(quick.predict_all(next.next().unwrap()).unwrap()));
     });
     group.bench_function("with intervals and explanations", |b| {
         b.iter(|| black_box(service.predict_all(next.next().unwrap()).unwrap()));
     });
     group.finish();
-    quantiles("with intervals", &tasks, |task| drop(black_box(service.predict_all_only(task).unwrap())));
+    quantiles("with intervals", &tasks, |task| drop(black_box(quick.predict_all(task).unwrap())));
     quantiles("with explanations", &tasks, |task| drop(black_box(service.predict_all(task).unwrap())));
 }
 

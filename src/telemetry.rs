@@ -7,7 +7,7 @@
 //!
 //! | Name | Kind | Labels | What |
 //! |---|---|---|---|
-//! | `devmatrix_ml_predict_seconds` | histogram | `call`: `success`, `all`, `what_if`, `code`, `templates` | seconds that a prediction took |
+//! | `devmatrix_ml_predict_seconds` | histogram | `call`: `success`, `all`, `candidates`, `custom`, `code`, `templates` | seconds that a prediction took |
 //! | `devmatrix_ml_predict_errors_total` | counter | `call` | predictions that ended in an error: the task was out of range |
 //! | `devmatrix_ml_answers_total` | counter | `model`: `success`, `complexity`, `time`, `quality`; `status`: `calibrated`, `cold_start`, `insufficient_evidence` | answers by what they rest on |
 //! | `devmatrix_ml_decide_seconds` | histogram | | seconds that a router's choice took |

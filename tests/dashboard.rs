@@ -55,7 +55,7 @@ async fn lived() -> (Arc<MemoryStore>, Analytics) {
         clock.set(at);
         match fact {
             Fact::Started(started) => {
-                let predictions = service.predict_all_only(&started.context).unwrap();
+                let predictions = service.predict_all(&started.context).unwrap();
                 let mut started = *started;
                 started.predictions = predictions.shown();
                 let careful = predictions.success.success_probability < 0.6;

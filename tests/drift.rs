@@ -51,13 +51,13 @@ fn service() -> PredictionService {
 /// Each generation takes longer than the one before, at the end three times as long as it would have:
 /// returns the empirical coverage of the 80 % and 90 % intervals.
 fn coverage(observed: bool) -> [f64; 2] {
-    let service = service();
+    let service = service().without_explanations();
     let mut covered = [0.0; 2];
     let mut n = 0.0;
     for (i, generation) in WORLD.later.iter().enumerate() {
         let Some(seconds) = generation.completion.generation_time_seconds else { continue };
         let drifted = seconds * (1.0 + 2.0 * i as f64 / WORLD.later.len() as f64);
-        let given = service.predict_all_only(&generation.context).unwrap().time.estimate;
+        let given = service.predict_all(&generation.context).unwrap().time.estimate;
         assert_eq!(given.model_version, 1);
         for (covered, (low, high)) in covered.iter_mut().zip([given.interval_80, given.interval_90]) {
             *covered += f64::from((low..=high).contains(&drifted));
@@ -81,9 +81,9 @@ fn adaptive_intervals_keep_their_coverage_under_drift_and_static_ones_do_not() {
 
 #[test]
 fn outcomes_without_a_prediction_of_the_model_change_nothing() {
-    let service = service();
+    let service = service().without_explanations();
     let task = &WORLD.later[0].context;
-    let before = service.predict_all_only(task).unwrap();
+    let before = service.predict_all(task).unwrap();
     let given = &before.time.estimate;
     let mut of_another = given.clone();
     of_another.model_version = 0;
@@ -95,7 +95,7 @@ fn outcomes_without_a_prediction_of_the_model_change_nothing() {
             assert_eq!(error.kind(), ErrorKind::InvalidInput);
         }
     }
-    assert_eq!(service.predict_all_only(task).unwrap().time, before.time);
+    assert_eq!(service.predict_all(task).unwrap().time, before.time);
     let error = service.observe(Target::Success, given, 1.0).unwrap_err();
     assert!(error.to_string().contains("complexity, time or quality"), "{error}");
 }
@@ -103,12 +103,12 @@ fn outcomes_without_a_prediction_of_the_model_change_nothing() {
 /// Any observation leaves the intervals ordered and within their range.
 #[test]
 fn misses_widen_intervals_within_the_range() {
-    let service = service();
+    let service = service().without_explanations();
     let task = &WORLD.later[0].context;
     let width = |e: &Estimate| e.interval_90.1 - e.interval_90.0;
     for target in [Target::Time, Target::Quality, Target::Complexity] {
         let estimate = || {
-            let all = service.predict_all_only(task).unwrap();
+            let all = service.predict_all(task).unwrap();
             match target {
                 Target::Time => all.time.estimate,
                 Target::Quality => all.quality.estimate,

@@ -182,10 +182,10 @@ fn template() -> (Case, Vec<Value>) {
     let replay = templates::learned();
     let ranker = TemplateTrainer::default().fit(&replay.data).unwrap();
     let registry = registered("template", &ranker.to_bytes().unwrap());
-    let rows = replay.data.rows.iter().map(|row| &row.features);
+    let rows = replay.data.examples.iter().map(|row| &row.features);
     let expected = rows.clone().map(|row| vec![sigmoid(ranker.point(row))]).collect();
     let written = rows.map(|row| {
-        let named = TEMPLATE_FEATURES.iter().zip(row.iter());
+        let named = TEMPLATE_FEATURES.iter().zip(&row.values);
         named
             .map(|(f, v)| (f.name.to_owned(), json!(f64::from(*v))))
             .collect::<serde_json::Map<_, _>>()

@@ -104,7 +104,7 @@ proptest! {
         prop_assert!(found.similar_tasks.take().is_some_and(|similar| similar.tasks.is_empty()));
         prop_assert!((0.0..=1.0).contains(&found.success_probability));
         prop_assert!(found.interval.0 <= found.success_probability && found.success_probability <= found.interval.1);
-        prop_assert_eq!(service.predict_success_only(&task).unwrap(), found);
+        prop_assert_eq!(service.without_explanations().predict_success(&task).unwrap(), found);
     }
 
     #[test]

@@ -234,9 +234,9 @@ fn one_service_predicts_and_reloads_all_models() {
         let mut options = TrainingOptions::default();
         options.gate = Gate::relative();
         options.gate.baselines = false; // promotes every model: the gate is tested elsewhere
-        for (target, trained) in train_all(&store, &registry, &engineer, &clock, &options).await.unwrap() {
+        for (name, trained) in train_all(&store, &registry, &engineer, &clock, &options).await.unwrap() {
             let trained = trained.unwrap();
-            assert_eq!(trained.version.model, target.name());
+            assert_eq!(trained.version.model, name);
         }
         let changed = service.reload(&registry).await.unwrap().changes;
         assert_eq!(changed.len(), 4, "{changed:?}");
@@ -244,7 +244,7 @@ fn one_service_predicts_and_reloads_all_models() {
         let all = service.predict_all(&task).unwrap();
         assert_eq!(all.success, service.predict_success(&task).unwrap());
         assert_eq!(all, service.predict_all(&task).unwrap());
-        let only = service.predict_all_only(&task).unwrap();
+        let only = service.without_explanations().predict_all(&task).unwrap();
         assert_eq!(only.time.estimate.value, all.time.estimate.value);
         assert!(only.complexity.complexity_factors.is_empty());
         let to_approval = all.time.expected_seconds_to_approval.unwrap();

@@ -61,11 +61,12 @@ fn a_million_predictions_during_a_thousand_reloads_mix_no_versions() {
     const THREADS: u64 = 4;
     const EACH: u64 = 250_000;
     let served = two_versions();
+    let quick = served.service.without_explanations();
     let mut expected = HashMap::new();
     for version in [1, 2] {
         served.promote(version);
         block_on(served.service.reload(&served.registry)).unwrap();
-        let prediction = served.service.predict_success_only(&served.task).unwrap();
+        let prediction = quick.predict_success(&served.task).unwrap();
         expected.insert(prediction.model_version, prediction.success_probability.to_bits());
     }
     assert!(expected.len() == 2 && expected[&1] != expected[&2]);
@@ -78,7 +79,7 @@ fn a_million_predictions_during_a_thousand_reloads_mix_no_versions() {
                     let mut count = 0;
                     while count < EACH || !done.load(Ordering::Relaxed) {
                         count += 1;
-                        let p = served.service.predict_success_only(&served.task).unwrap();
+                        let p = quick.predict_success(&served.task).unwrap();
                         if expected.get(&p.model_version) != Some(&p.success_probability.to_bits()) {
                             mixed.fetch_add(1, Ordering::Relaxed);
                         }
@@ -218,7 +219,14 @@ fn explanations_are_worded_by_the_locale_and_summed_by_topic() {
     let sum = |p: &SuccessPrediction| p.attributions_by_topic.iter().map(|g| g.contribution).sum::<f64>();
     assert_eq!(sum(&found), sum(&english));
     assert!(found.attributions_by_topic.iter().all(|g| g.text.starts_with(&format!("#{:?}: <", g.topic))));
-    assert!(service.predict_success_only(&served.task).unwrap().attributions_by_topic.is_empty());
+    assert!(
+        service
+            .without_explanations()
+            .predict_success(&served.task)
+            .unwrap()
+            .attributions_by_topic
+            .is_empty()
+    );
 }
 
 /// Reading the task once changes nothing.
@@ -227,24 +235,27 @@ fn candidates_of_one_task_are_predicted_as_each_alone() {
     let served = two_versions();
     served.promote(1);
     block_on(served.service.reload(&served.registry)).unwrap();
-    let way = |llm: &str, agent: &str| {
-        let mut way = served.task.clone();
-        way.task_description = "Add an endpoint with JWT authentication.\n- It must be quick.".into();
-        (way.model_used, way.agent_type) = (Some(llm.into()), Some(agent.into()));
-        way
+    let candidate = |llm: &str, agent: &str| {
+        let mut candidate = served.task.clone();
+        candidate.task_description = "Add an endpoint with JWT authentication.\n- It must be quick.".into();
+        (candidate.model_used, candidate.agent_type) = (Some(llm.into()), Some(agent.into()));
+        candidate
     };
-    let ways =
-        [way("claude-sonnet-4.5", "backend"), way("gpt-4.1-mini", "frontend"), way("new\0one", "backend")];
-    let together = served.service.predict_what_if(&ways).unwrap();
-    let predict_candidates = served.service.predict_candidates(&ways).unwrap();
-    for ((way, found), outlook) in ways.iter().zip(&together).zip(&predict_candidates) {
-        let alone = served.service.predict_all_only(way).unwrap();
-        assert_eq!(found, &alone);
-        assert_eq!((&outlook.success, &outlook.time), (&alone.success, &alone.time));
+    let candidates = [
+        candidate("claude-sonnet-4.5", "backend"),
+        candidate("gpt-4.1-mini", "frontend"),
+        candidate("new\0one", "backend"),
+    ];
+    let (together, quick) =
+        (served.service.predict_candidates(&candidates).unwrap(), served.service.without_explanations());
+    for (candidate, found) in candidates.iter().zip(&together) {
+        let alone = quick.predict_all(candidate).unwrap();
+        assert_eq!((&found.success, &found.time), (&alone.success, &alone.time));
         assert_eq!(found.success.model_version, 1);
     }
     assert_ne!(together[0].success.success_probability, together[1].success.success_probability);
-    assert!(served.service.predict_what_if(&[]).unwrap().is_empty());
-    let error = served.service.predict_candidates(&[ways[0].clone(), common::task("TASK-2")]).unwrap_err();
+    assert!(served.service.predict_candidates(&[]).unwrap().is_empty());
+    let error =
+        served.service.predict_candidates(&[candidates[0].clone(), common::task("TASK-2")]).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
 }

@@ -93,7 +93,7 @@ fn similar_tasks_are_features_and_explanations_of_a_prediction() {
     assert!(at("nearest_tasks_avg_quality").is_nan()); // no quality score was given
     let explained = service().predict_success(&new_task).unwrap();
     assert_eq!(explained.similar_tasks.unwrap(), service().similar_tasks(&new_task, 10).unwrap());
-    assert!(service().predict_success_only(&new_task).unwrap().similar_tasks.is_none());
+    assert!(service().without_explanations().predict_success(&new_task).unwrap().similar_tasks.is_none());
 }
 
 /// Embeds like a host's model that knows that signing in is logging in.

@@ -9,7 +9,7 @@ use devmatrix_ml::event::{Feedback, TemplateId, UserAction};
 use devmatrix_ml::history::History;
 use devmatrix_ml::ml::metrics::{RankingScores, ndcg};
 use devmatrix_ml::models::{
-    TemplateCatalogue, TemplateProfile, TemplateRanker, TemplateTrainer, TemplateView,
+    Predictor, TemplateCatalogue, TemplateProfile, TemplateRanker, TemplateTrainer, TemplateView, Trainer,
 };
 use devmatrix_ml::simulate::{Generation, Simulator, SimulatorOptions};
 use rand::{RngExt, SeedableRng};
@@ -80,7 +80,7 @@ fn five_thousand_generations_reach_nine_tenths_of_the_oracles_ndcg() {
         let random = skill(&world, |_| vec![0.0; 12]);
         println!(
             "seed {seed}, template_fit {template_fit}: {} rows, NDCG@3 {fitted:.3}, prior {prior:.3}, random {random:.3}",
-            data.rows.len()
+            data.examples.len()
         );
         assert!(fitted >= 0.9 && random < 0.5, "{fitted} {prior} {random}");
     }
@@ -111,11 +111,11 @@ fn on_held_out(catalogue: &TemplateCatalogue, generations: &[Generation]) -> (f6
     let ranker = TemplateTrainer::default().fit(&earlier).unwrap();
     let end = records.last().unwrap().known_at();
     let mut later = replay(catalogue, &records, end).data;
-    later.rows.retain(|row| row.started_at >= then);
+    later.examples.retain(|row| row.started_at >= then);
     let groups = later.groups();
-    let rows: Vec<_> = groups.iter().flatten().map(|at| &later.rows[*at]).collect();
+    let rows: Vec<_> = groups.iter().flatten().map(|at| &later.examples[*at]).collect();
     let sizes: Vec<_> = groups.iter().map(Vec::len).collect();
-    let relevances: Vec<_> = rows.iter().map(|row| f64::from(row.relevance)).collect();
+    let relevances: Vec<_> = rows.iter().map(|row| row.label).collect();
     let points: Vec<_> = rows.iter().map(|row| ranker.point(&row.features)).collect();
     let ndcg = |scores: &[f64]| RankingScores::of(scores, &relevances, &sizes).unwrap().ndcg_3;
     (ndcg(&points), ndcg(&vec![0.0; rows.len()]))
@@ -243,7 +243,7 @@ fn speed() {
     println!("replay of {} facts: {:.2} s", records.len(), timer.elapsed().as_secs_f64());
     let timer = Instant::now();
     let ranker = TemplateTrainer::default().fit(&past.data).unwrap();
-    println!("fit on {} rows: {:.2} s", past.data.rows.len(), timer.elapsed().as_secs_f64());
+    println!("fit on {} rows: {:.2} s", past.data.examples.len(), timer.elapsed().as_secs_f64());
     let many = (0..200)
         .map(|i| TemplateProfile::new(TemplateId::new(format!("t{i}")).unwrap()).for_task_types(["backend"]));
     for catalogue in [world.simulator.templates(), TemplateCatalogue::new(many).unwrap()] {

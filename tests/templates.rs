@@ -8,10 +8,11 @@ use common::anything;
 use common::templates::{Replay, learned, replay, topics};
 use devmatrix_ml::ErrorKind;
 use devmatrix_ml::event::TemplateId;
+use devmatrix_ml::features::FeatureRow;
 use devmatrix_ml::history::{History, SharedHistory};
 use devmatrix_ml::models::{
-    Status, TEMPLATE_FEATURES, TemplateCatalogue, TemplateDataset, TemplateParams, TemplateProfile,
-    TemplateRanker, TemplateRanking, TemplateTrainer, TemplateView,
+    Predictor, Status, TEMPLATE_FEATURES, TemplateCatalogue, TemplateParams, TemplateProfile, TemplateRanker,
+    TemplateRanking, TemplateTrainer, TemplateView, Trainer, conformance,
 };
 use devmatrix_ml::simulate::{Simulator, SimulatorOptions};
 use proptest::prelude::*;
@@ -122,21 +123,23 @@ fn each_cold_start_level_reports_its_status() {
 #[test]
 fn too_little_data_is_an_error_with_counts() {
     let data = learned().data;
-    let fit = |rows: Vec<_>| {
-        let data = TemplateDataset { rows, schema: data.schema };
-        TemplateTrainer::default().fit(&data).map_err(|e| e.kind())
+    let fit = |examples: Vec<_>| {
+        let mut some = data.clone();
+        some.examples = examples;
+        TemplateTrainer::default().fit(&some).map_err(|e| e.kind())
     };
     let kind = |have, need| Some(ErrorKind::NotEnoughData { have, need });
     assert_eq!(fit(Vec::new()).err(), kind(0, 100));
-    assert_eq!(fit(data.rows[..99].to_vec()).err(), kind(99, 100));
-    let one = data.rows[0].template_id.clone();
-    let mut rows = data.rows.clone();
-    rows.iter_mut().for_each(|row| row.template_id = one.clone());
+    assert_eq!(fit(data.examples[..99].to_vec()).err(), kind(99, 100));
+    let one = data.examples[0].about.template.clone();
+    let mut rows = data.examples.clone();
+    rows.iter_mut().for_each(|row| row.about.template = one.clone());
     assert_eq!(fit(rows).err(), kind(1, 2));
-    let mut rows = data.rows.clone();
-    rows.iter_mut().for_each(|row| row.relevance = 3);
+    let mut rows = data.examples.clone();
+    rows.iter_mut().for_each(|row| row.label = 3.0);
     assert_eq!(fit(rows).err(), kind(0, 1));
-    let other = TemplateDataset { rows: data.rows.clone(), schema: 1 };
+    let mut other = data.clone();
+    other.schema = 1;
     assert_eq!(TemplateTrainer::default().fit(&other).unwrap_err().kind(), ErrorKind::Incompatible);
     let mut params = TemplateParams::default();
     params.most_copies = 0;
@@ -153,18 +156,18 @@ fn the_artefact_is_the_same_on_any_number_of_threads() {
         let again = TemplateTrainer::new(params).unwrap().fit(&data).unwrap();
         assert!(again.to_bytes().unwrap() == bytes);
     }
-    let back = TemplateRanker::from_bytes(&bytes).unwrap();
+    let back = TemplateTrainer::default().read(&bytes).unwrap();
     assert!(back.to_bytes().unwrap() == bytes);
-    data.rows.iter().for_each(|row| assert_eq!(back.point(&row.features), ranker.point(&row.features)));
+    data.examples.iter().for_each(|row| assert_eq!(back.point(&row.features), ranker.point(&row.features)));
     let prior = TemplateRanker::prior().to_bytes().unwrap();
-    assert_eq!(TemplateRanker::from_bytes(&prior).unwrap().to_bytes().unwrap(), prior);
+    assert_eq!(TemplateTrainer::default().read(&prior).unwrap().to_bytes().unwrap(), prior);
 }
 
 #[test]
 fn damaged_bytes_are_an_error_or_a_working_ranker() {
     let (ranker, past) = &*LEARNED;
     let bytes = ranker.to_bytes().unwrap();
-    let kind = |bytes: &[u8]| TemplateRanker::from_bytes(bytes).unwrap_err().kind();
+    let kind = |bytes: &[u8]| TemplateTrainer::default().read(bytes).unwrap_err().kind();
     assert_eq!((kind(&[]), kind(&bytes[..bytes.len() / 2])), (ErrorKind::Corrupt, ErrorKind::Corrupt));
     assert_eq!(kind(&[bytes.as_slice(), &[0]].concat()), ErrorKind::Corrupt);
     let mut other = bytes.clone();
@@ -181,7 +184,7 @@ fn damaged_bytes_are_an_error_or_a_working_ranker() {
             let at = rng.random_range(0..bytes.len());
             bytes[at] = rng.next_u32() as u8;
         }
-        if let Ok(ranker) = TemplateRanker::from_bytes(&bytes) {
+        if let Ok(ranker) = TemplateTrainer::default().read(&bytes) {
             let ranking = ranker.rank(&task, &view, &catalogue);
             assert!(ranking.ranked.iter().all(|t| t.score.is_finite()));
             assert_eq!(ranking.ranked.len(), catalogue.len());
@@ -213,11 +216,11 @@ fn rows_use_nothing_that_became_known_later() {
     let half = records[records.len() / 2].known_at();
     let end = records.last().unwrap().known_at();
     let (early, late) = (replay(&catalogue, &records, half).data, replay(&catalogue, &records, end).data);
-    assert!(early.rows.len() > 40 && late.rows.len() == 120);
-    for (a, b) in early.rows.iter().zip(&late.rows) {
-        let bits = |row: &[f32]| row.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+    assert!(early.examples.len() > 40 && late.examples.len() == 120);
+    for (a, b) in early.examples.iter().zip(&late.examples) {
+        let bits = |row: &FeatureRow| row.values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
         assert_eq!((&a.event_id, bits(&a.features)), (&b.event_id, bits(&b.features)));
-        assert_eq!(a.features.len(), TEMPLATE_FEATURES.len());
+        assert_eq!(a.features.values.len(), TEMPLATE_FEATURES.len());
     }
 }
 
@@ -236,7 +239,13 @@ fn contributions_add_up_to_the_score() {
     let named: BTreeSet<_> =
         ranking.ranked.iter().flat_map(|t| &t.contributions).map(|c| c.feature.as_str()).collect();
     assert!(named.contains("semantic_similarity") || named.contains("tags_overlap"), "{named:?}");
-    let nothing = TemplateDataset { rows: Vec::new(), schema: past.data.schema };
+    let mut nothing = past.data.clone();
+    nothing.examples.clear();
     let prior = TemplateTrainer::default().fit_or_prior(&nothing).unwrap();
     assert_eq!(prior.to_bytes().unwrap(), TemplateRanker::prior().to_bytes().unwrap());
+}
+
+#[test]
+fn the_ranking_keeps_to_what_every_trainer_does() {
+    conformance::check(&TemplateTrainer::default(), &learned().data);
 }

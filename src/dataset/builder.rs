@@ -132,6 +132,7 @@ impl DatasetBuilder {
             user: name(task.user_id.as_ref().map(UserId::as_str)),
             language: name(task.language.as_deref()),
             task_type: name(task.task_type.as_deref()),
+            template: None,
         }
     }
 
@@ -155,6 +156,7 @@ impl DatasetBuilder {
             review: None,
             kind: category(context.task_type.as_deref()),
             attempt: f64::from(context.attempt),
+            shown: None,
         }
     }
 }

@@ -12,15 +12,18 @@ pub use builder::DatasetBuilder;
 pub use folds::{Fold, FoldOptions};
 pub(crate) use response_model::{MOST, ResponseModel, ResponsePropensity, Seen, response_weights};
 pub use sources::{Source, SourceKind};
+pub(crate) use target::LabelKind;
 pub use target::{Labels, Target};
 
 use crate::error::Result;
-use crate::event::EventId;
+use crate::event::{EventId, Record};
 use crate::features::FeatureRow;
 use crate::history::{Delay, GroupKey, HistoryView};
 use chrono::{DateTime, TimeDelta, Utc};
 use response_model::{MATURE, Review};
 use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::fmt::Debug;
 use std::sync::Arc;
 
 /// One generation to learn from.
@@ -60,6 +63,17 @@ pub struct Example {
     pub(crate) review: Review,
     pub(crate) kind: Option<u64>,
     pub(crate) attempt: f64,
+    /// In a ranking's rows, how the row was shown and what it competed with.
+    pub(crate) shown: Option<Shown>,
+}
+
+/// How a row of a ranking was shown.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Shown {
+    /// The group (query) in which it competed.
+    pub(crate) group: u64,
+    /// The propensity with which it was shown, where the decision was logged.
+    pub(crate) propensity: Option<f64>,
 }
 
 /// Agent, user, language and type of a generation, by name.
@@ -74,6 +88,8 @@ pub struct About {
     pub(crate) language: Option<Arc<str>>,
     /// The type of task.
     pub(crate) task_type: Option<Arc<str>>,
+    /// The template.
+    pub template: Option<Arc<str>>,
 }
 
 /// Baseline predictions of success at one moment.
@@ -185,8 +201,20 @@ impl Dataset {
                 row.values.iter().for_each(|v| hash.update(v.to_bits().to_le_bytes()));
                 hash.update(row.text.fingerprint().to_le_bytes());
             }
+            if let Some(shown) = example.shown {
+                hash.update(example.about.template.as_deref().unwrap_or_default());
+                hash.update([0]);
+                hash.update(shown.group.to_le_bytes());
+                hash.update(shown.propensity.unwrap_or(f64::NAN).to_bits().to_le_bytes());
+            }
         }
         hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// Returns the indices of a ranking's rows by the group in which they competed, each group in the order of
+    /// its rows' start; no groups for the rows of other models.
+    pub fn groups(&self) -> Vec<Vec<usize>> {
+        groups_of(&self.examples)
     }
 
     /// The certain examples older than [`wait`](Self::wait), in the order of their start: among
@@ -196,6 +224,24 @@ impl Dataset {
         let latest = newest.checked_sub_signed(self.wait()).unwrap_or(newest);
         self.certain().filter(|e| e.started_at <= latest).collect()
     }
+}
+
+/// Returns the indices of rows by the group in which they competed.
+pub(crate) fn groups_of(rows: &[Example]) -> Vec<Vec<usize>> {
+    let mut groups = BTreeMap::<_, Vec<_>>::new();
+    for (at, shown) in rows.iter().enumerate().filter_map(|(at, row)| Some((at, row.shown?))) {
+        groups.entry(shown.group).or_default().push(at);
+    }
+    groups.into_values().collect()
+}
+
+/// Gathers the training rows of a model whose rows are not those of [`DatasetBuilder`]: a ranking's.
+pub trait RowBuilder: Send + Sync + Debug {
+    /// Takes in the next fact; facts come in the order in which they became known.
+    fn apply(&mut self, record: &Record);
+
+    /// Returns the rows whose label was known at `now`: of more than `most` the newest.
+    fn rows(&self, now: DateTime<Utc>, most: usize) -> Dataset;
 }
 
 /// How open generations end, where that teaches anything: success alone, and only where who answers

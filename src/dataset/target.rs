@@ -1,12 +1,13 @@
 //! What is to be learned, and what is known of it.
 
 use crate::error::{Error, Result};
+use crate::event::GenerationEvent;
 use crate::history::GenerationResult;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::str::FromStr;
 
-/// Target of a model.
+/// A quantity that a model learns to predict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -21,13 +22,29 @@ pub enum Target {
     Quality,
     /// Tokens read and written.
     Tokens,
+    /// Relevance of the template that was used, 0 to 3, among those that competed with it.
+    Template,
+}
+
+/// A kind of label, and so of model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LabelKind {
+    /// Yes or no.
+    Binary,
+    /// A number.
+    Regression,
+    /// A relevance within a group of rows.
+    Ranking,
 }
 
 impl Target {
-    /// All of them.
+    /// All targets of which [`DatasetBuilder`](super::DatasetBuilder) makes rows.
     pub const ALL: [Self; 5] = [Self::Success, Self::Complexity, Self::Time, Self::Quality, Self::Tokens];
 
-    /// Its name: that of the model that predicts it.
+    /// The targets whose label is a number, in the order of stored aggregates.
+    pub(crate) const NUMBERS: [Self; 4] = [Self::Time, Self::Quality, Self::Complexity, Self::Tokens];
+
+    /// Returns its name: that of the model that predicts it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Success => "success",
@@ -35,6 +52,56 @@ impl Target {
             Self::Time => "time",
             Self::Quality => "quality",
             Self::Tokens => "tokens",
+            Self::Template => "template",
+        }
+    }
+
+    pub(crate) fn kind(self) -> LabelKind {
+        match self {
+            Self::Success => LabelKind::Binary,
+            Self::Template => LabelKind::Ranking,
+            _ => LabelKind::Regression,
+        }
+    }
+
+    pub(crate) fn is_binary(self) -> bool {
+        self.kind() == LabelKind::Binary
+    }
+
+    /// Returns the number that an exported event has of it, however late it became known.
+    pub(crate) fn number_of(self, event: &GenerationEvent) -> Option<f64> {
+        let done = event.completion.as_ref().map(|c| &c.value);
+        match self {
+            Self::Time => done?.generation_time_seconds,
+            Self::Complexity => event.started.value.complexity_label,
+            Self::Quality => event.outcome()?.final_quality_score,
+            Self::Tokens => done?.tokens_used.map(|tokens| tokens as f64),
+            Self::Success | Self::Template => None,
+        }
+    }
+
+    /// Replaces that number wherever the event has one.
+    pub(crate) fn set_number(self, event: &mut GenerationEvent, number: f64) {
+        let replace = |place: &mut Option<f64>| *place = place.map(|_| number);
+        let done = event.completion.as_mut().map(|c| &mut c.value);
+        match (self, done) {
+            (Self::Complexity, _) => replace(&mut event.started.value.complexity_label),
+            (Self::Time, Some(done)) => replace(&mut done.generation_time_seconds),
+            (Self::Tokens, Some(done)) => done.tokens_used = Some(number as u64),
+            (Self::Quality, done) => {
+                done.into_iter().for_each(|done| replace(&mut done.final_quality_score));
+                event.feedback.iter_mut().for_each(|f| replace(&mut f.value.final_quality_score));
+            }
+            (Self::Success | Self::Time | Self::Tokens | Self::Template, _) => {}
+        }
+    }
+
+    /// Returns whether an exported event's number was known at `moment`.
+    pub(crate) fn is_known(self, event: &GenerationEvent, moment: DateTime<Utc>) -> bool {
+        match self {
+            Self::Quality => event.outcome().is_some_and(|o| o.known_at <= moment),
+            Self::Complexity => true,
+            _ => event.completion.as_ref().is_some_and(|c| c.known_at <= moment),
         }
     }
 }
@@ -75,6 +142,8 @@ pub struct Labels {
     pub(crate) tokens: Since<f64>,
     /// Observed difficulty, 0 to 10.
     pub(crate) difficulty: Since<f64>,
+    /// Relevance of the template that was used, 0 to 3.
+    pub(crate) relevance: Since<u8>,
 }
 
 impl Labels {
@@ -89,6 +158,7 @@ impl Labels {
             quality: since(result.quality),
             tokens: since(result.tokens),
             difficulty: None,
+            relevance: None,
         }
     }
 
@@ -100,6 +170,7 @@ impl Labels {
             Target::Time => self.seconds,
             Target::Quality => self.quality,
             Target::Tokens => self.tokens,
+            Target::Template => self.relevance.map(|(at, relevance)| (at, f64::from(relevance))),
         };
         label.filter(|(at, _)| *at <= moment)
     }

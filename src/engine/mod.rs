@@ -332,7 +332,7 @@ impl Engine {
 
     fn with_predictions(&self, mut started: Started) -> Result<Started> {
         if started.predictions.is_empty() {
-            started.predictions = self.0.service.predict_all_only(&started.context)?.shown();
+            started.predictions = self.0.service.predict(&started.context, false)?.shown();
         }
         Ok(started)
     }

@@ -5,11 +5,9 @@ use super::report::{NightlySummary, TrainedModel};
 use super::{Engine, lock};
 use crate::error::{Error, ErrorKind, Result};
 use crate::execution::{CancellationToken, ExecutionContext};
-use crate::models::{
-    ComplexityTrainer, QualityTrainer, SuccessTrainer, TemplateTrainer, TimeTrainer, Trainer,
-};
+use crate::models::{SuccessTrainer, Trainer};
 use crate::monitoring::Severity;
-use crate::training::{NightlyReport, ReplayCache, Training, TrainingSignals, train_templates};
+use crate::training::{ReplayCache, Training, TrainingSignals};
 use futures_channel::oneshot::{self, Receiver, Sender};
 use std::thread;
 
@@ -170,29 +168,15 @@ impl Engine {
             Some(trackers) => training.with_tracker(trackers.as_ref()),
             None => training,
         };
-        let mut models = vec![
-            nightly(&training, &SuccessTrainer::default()).await?,
-            nightly(&training, &ComplexityTrainer::default()).await?,
-            nightly(&training, &TimeTrainer::default()).await?,
-            nightly(&training, &QualityTrainer::default()).await?,
-        ];
-        if let Some(catalogue) = &inner.catalogue {
-            let trainer = TemplateTrainer::default();
-            let (store, registry) = (inner.store.as_ref(), inner.registry.as_ref());
-            let trained =
-                train_templates(&trainer, store, registry, catalogue, inner.clock.as_ref(), &inner.training);
-            let report = NightlyReport { watched: None, reviewed: None, trained: trained.await };
-            models.push(TrainedModel::new(trainer.name(), report)?);
-        }
-        execution.check()?;
-        Ok(models)
+        let training = match &inner.catalogue {
+            Some(catalogue) => training.with_templates(catalogue.clone()),
+            None => training,
+        };
+        let cycles = Box::pin(training.run_nightly()).await?;
+        cycles.into_iter().map(|(model, report)| TrainedModel::new(model, report?)).collect()
     }
 }
 
 fn elsewhere() -> NightlySummary {
     NightlySummary::skipped("another one is running in this process")
-}
-
-async fn nightly<T: Trainer>(training: &Training<'_>, trainer: &T) -> Result<TrainedModel> {
-    TrainedModel::new(trainer.name(), Box::pin(training.nightly(trainer)).await?)
 }

@@ -41,6 +41,11 @@ const LABELS: [(&str, &str, Holds); 6] = [
 /// not those of this release; `Unavailable` when the file cannot be written; then there is none, or the old
 /// one.
 pub fn write_dataset(dataset: &Dataset, path: impl AsRef<Path>) -> Result<Exported> {
+    if dataset.target == Target::Template {
+        return Err(Error::invalid(
+            "a ranking's rows have features of their own: only other training sets are exported",
+        ));
+    }
     let mut file = FileWriter::create(path.as_ref(), KIND, specs())?;
     file.note(super::SCHEMA, super::digits(dataset.schema));
     file.note(TARGET, dataset.target.to_string());
@@ -210,7 +215,8 @@ fn example(mut row: Row<'_>, names: &mut HashSet<Arc<str>>) -> Result<Example> {
         project: number(row.double()?)?,
     };
     let mut name = || -> Result<Option<Arc<str>>> { Ok(row.text()?.map(|name| shared(names, &name))) };
-    let about = About { agent: name()?, user: name()?, language: name()?, task_type: name()? };
+    let about =
+        About { agent: name()?, user: name()?, language: name()?, task_type: name()?, template: None };
     let (truncated, completed) = (row.bool()?.unwrap_or_default(), row.bool()?.unwrap_or_default());
     let values: Vec<f32> =
         FEATURES.iter().map(|_| Ok(row.float()?.unwrap_or(f32::NAN))).collect::<Result<_>>()?;
@@ -241,6 +247,7 @@ fn example(mut row: Row<'_>, names: &mut HashSet<Arc<str>>) -> Result<Example> {
         review,
         kind,
         attempt,
+        shown: None,
     })
 }
 
@@ -257,6 +264,7 @@ fn labels(row: &mut Row<'_>) -> Result<Labels> {
         quality: next()?,
         tokens: next()?,
         difficulty: next()?,
+        relevance: None,
     })
 }
 

@@ -242,6 +242,18 @@ impl HistoryView {
         Self { nearest: self.nearest.clone(), ..history.groups_of(task, self.now) }
     }
 
+    /// Its group statistics without the similar tasks.
+    pub(crate) fn groups(&self) -> Self {
+        Self {
+            evidence: self.evidence,
+            known: self.known,
+            now: self.now,
+            rag_quality: self.rag_quality,
+            text: TextGrams::default(),
+            nearest: Vec::new(),
+        }
+    }
+
     /// The moment for which it holds.
     pub(crate) fn now(&self) -> DateTime<Utc> {
         self.now

@@ -1,6 +1,7 @@
 //! Models taken apart, for who predicts with them outside of this crate: numbers as JSON, trees as files of
 //! their own.
 
+use super::{Predictor, Trainer, open_artefact};
 use crate::error::{Error, Result};
 use crate::features::{FEATURES, KnownWhen};
 use crate::ml::Trees;
@@ -56,6 +57,44 @@ impl Export {
 pub(super) fn plain(part: &impl Serialize) -> Result<Value> {
     serde_json::to_value(part)
         .map_err(|e| Error::internal("a part of a model cannot be written as JSON").with_source(e))
+}
+
+/// A trainer whose models can be taken apart.
+pub(crate) trait Exportable: Trainer + Default {
+    /// Takes a model apart: its JSON, what that refers to in `to`.
+    fn export(model: &Self::Model, to: &mut Export) -> Result<Value>;
+}
+
+/// Takes the artefact of a model apart: made of features of this fingerprint, into this.
+pub(crate) type ExportArtefact = fn(&[u8], u64, &mut Export) -> Result<Value>;
+
+/// Takes models of one kind apart.
+#[derive(Debug)]
+pub(crate) struct Exporter(ExportArtefact);
+
+impl Exporter {
+    pub(super) const fn of<T: Exportable>() -> Self {
+        Self(|artefact, schema, to| T::export(&opened(&T::default(), artefact, schema)?, to))
+    }
+
+    pub(crate) fn export(&self, artefact: &[u8], host_schema: u64, to: &mut Export) -> Result<Value> {
+        (self.0)(artefact, host_schema, to)
+    }
+}
+
+/// The columns of predictions of a number.
+pub(super) const NUMBER_COLUMNS: &[&str] = &["value", "lower_80", "upper_80", "lower_90", "upper_90"];
+
+/// The model, whose features stand where the table of this release has them.
+fn opened<T: Trainer>(trainer: &T, artefact: &[u8], host_schema: u64) -> Result<T::Model> {
+    let model = open_artefact(trainer, artefact)?;
+    let (name, own, here) = (trainer.name(), model.schema(), trainer.schema(host_schema));
+    if own == here {
+        return Ok(model);
+    }
+    Err(Error::incompatible(format!(
+        "{name} was made from features {own:016x}, here they are {here:016x}: give the host's FeatureOptions"
+    )))
 }
 
 /// Why an imported model is not taken apart.

@@ -3,6 +3,7 @@
 mod attributions;
 #[cfg(feature = "testing")]
 pub mod conformance;
+mod erased;
 #[cfg(feature = "mlflow")]
 pub(crate) mod export;
 mod external;
@@ -12,13 +13,15 @@ pub(crate) mod prior;
 mod regression;
 mod similar_outcomes;
 mod success;
+pub(crate) mod targets;
 mod template_ranking;
 
 pub use attributions::{Attribution, AttributionGroup, English, Fact, Locale};
-pub(crate) use external::{Adopt, Importer};
+pub(crate) use erased::{AnyModel, AnyTrainer};
 pub use external::{ExternalModel, ExternalModelOptions};
 pub use permutation_importance::{FeatureImportance, permutation_importance};
 pub use prediction::{Answer, RiskLevel, Status, SuccessPrediction};
+use regression::LEVELS;
 pub use regression::{
     AdaptiveIntervals, Complexity, ComplexityPrediction, ComplexityTrainer, Estimate, Quality,
     QualityPrediction, QualityTrainer, RegressionModel, RegressionParams, RegressionTarget,
@@ -28,12 +31,12 @@ pub use similar_outcomes::SimilarOutcomes;
 pub(crate) use success::SUCCESS_FEATURE_SETS;
 pub use success::{SuccessModel, SuccessParams, SuccessTrainer};
 pub use template_ranking::{
-    RankedTemplate, TEMPLATE_FEATURES, TemplateCatalogue, TemplateContribution, TemplateDataset,
-    TemplateDatasetBuilder, TemplateFeature, TemplateParams, TemplateProfile, TemplateRanker,
-    TemplateRanking, TemplateRow, TemplateTrainer, TemplateView, template_relevance, template_schema,
+    RankedTemplate, TEMPLATE_FEATURES, TemplateCatalogue, TemplateContribution, TemplateDatasetBuilder,
+    TemplateFeature, TemplateParams, TemplateProfile, TemplateRanker, TemplateRanking, TemplateTrainer,
+    TemplateView, template_relevance, template_schema,
 };
 
-use crate::dataset::{Dataset, Example, Target};
+use crate::dataset::{Dataset, Example, RowBuilder, Target};
 use crate::error::Result;
 use crate::features::{FEATURES, FeatureRow};
 use crate::registry::envelope;
@@ -42,52 +45,73 @@ use std::fmt::Debug;
 
 /// A fitted model.
 pub trait Predictor: Send + Sync + Debug {
-    /// What it answers.
+    /// Its prediction.
     type Prediction;
 
-    /// Its answer for a row of features.
+    /// Predicts for a row of features.
     fn predict(&self, row: &FeatureRow) -> Self::Prediction;
 
-    /// Its answer as one number, to be scored against what happened.
+    /// Predicts one number, to be scored against the label.
     fn point(&self, row: &FeatureRow) -> f64;
 
-    /// From where to where eight and nine in ten labels lie, where the answer is a number.
+    /// Returns the 80 % and the 90 % prediction interval, where the prediction is a number.
     fn intervals(&self, _row: &FeatureRow) -> Option<[(f64, f64); 2]> {
         None
     }
 
-    /// Why it answers so, the strongest reason first.
+    /// Predicts a number with its intervals at these levels, as a service shows it: [`point`](Self::point) and
+    /// [`intervals`](Self::intervals) of a model that has no adaptive ones. Without intervals nothing is ruled
+    /// out: they reach from the least to the greatest number.
+    fn estimate(&self, row: &FeatureRow, _levels: [f64; 2]) -> Estimate {
+        let intervals = self.intervals(row).unwrap_or([(f64::MIN, f64::MAX); 2]);
+        Estimate::new(self.point(row), intervals, Status::Calibrated, self.schema())
+    }
+
+    /// Returns what the prediction is attributed to, the strongest first.
     fn reasons(&self, row: &FeatureRow) -> Vec<Attribution>;
 
-    /// How much each feature's splits lessened the loss in training, as shares that add up to 1, the
-    /// largest first; empty where a model has no such thing. What was learned in vain counts too:
-    /// [`permutation_importance`](crate::models::permutation_importance) tells on new rows.
+    /// Returns the gain importance of its features: how much each feature's splits lessened the loss in
+    /// training, as shares that add up to 1, the largest first; empty where a model has none. Overfitted splits
+    /// count too: [`permutation_importance`](crate::models::permutation_importance) evaluates on new rows.
     fn gains(&self) -> Vec<(String, f64)> {
         Vec::new()
     }
 
-    /// Fingerprint of the features that it was fitted on.
+    /// Returns the fingerprint of the features that it was fitted on.
     fn schema(&self) -> u64;
 
-    /// The model as bytes, the same for the same model.
+    /// Serializes the model: equal models give equal bytes.
     ///
     /// # Errors
     /// `Internal` when it cannot be written.
     fn to_bytes(&self) -> Result<Vec<u8>>;
 }
 
-/// A way of fitting a model. An unfitted model cannot predict, by type.
+/// An estimator: fits a model. An unfitted model cannot predict, by type.
 pub trait Trainer: Send + Sync + Debug {
-    /// What it fits.
+    /// The fitted model.
     type Model: Predictor;
 
-    /// The model's name in the registry: lower-case letters, digits, `-` and `_`.
+    /// Returns the model's name in the registry: lower-case letters, digits, `-` and `_`.
     fn name(&self) -> &'static str;
 
-    /// What it learns to predict: the labels that [`Trainer::fit`] expects.
+    /// Returns the target: the labels that [`Trainer::fit`] expects.
     fn target(&self) -> Target;
 
-    /// Fits a model: the same data give the same bytes, on any number of threads.
+    /// Returns what gathers its training rows, where they are not those of
+    /// [`DatasetBuilder`](crate::dataset::DatasetBuilder), one a generation: a ranking's have features of their
+    /// own, and compete in groups.
+    fn row_builder(&self) -> Option<Box<dyn RowBuilder>> {
+        None
+    }
+
+    /// Returns the fingerprint of the features that its models must have been fitted on, where the host's
+    /// features have the fingerprint `host`.
+    fn schema(&self, host: u64) -> u64 {
+        host
+    }
+
+    /// Fits a model: equal data give equal bytes, on any number of threads.
     ///
     /// # Errors
     /// `NotEnoughData`; `InvalidInput` for parameters out of range.
@@ -131,23 +155,43 @@ pub trait Trainer: Send + Sync + Debug {
     /// `Corrupt` or `Incompatible`.
     fn read(&self, bytes: &[u8]) -> Result<Self::Model>;
 
-    /// The answer before there is a model: what the past alone says, with what that is worth.
+    /// Predicts before there is a model: from group statistics alone, with what they rest on.
     fn prior(&self, row: &FeatureRow) -> (f64, Status);
 
-    /// How bad a prediction was.
+    /// Returns what the prediction before there is a model is attributed to, the strongest first.
+    fn prior_attributions(&self, _row: &FeatureRow) -> Vec<Attribution> {
+        Vec::new()
+    }
+
+    /// Predicts a number before there is a model as [`Predictor::estimate`] does after.
+    fn prior_estimate(&self, row: &FeatureRow, schema: u64) -> Estimate {
+        let (value, status) = self.prior(row);
+        Estimate::new(value, [(f64::MIN, f64::MAX); 2], status, schema)
+    }
+
+    /// Computes the loss of one prediction.
     fn loss(&self, point: f64, label: f64) -> f64;
 
-    /// What the simplest predictors say of `test`, by name; a model that is no better is of no use.
+    /// Computes the losses by which models are compared: one a row. A ranking's group has one loss, at one of its
+    /// rows; the others are `None`.
+    ///
+    /// # Errors
+    /// Those of [`Trainer::scores`].
+    fn losses(&self, points: &[f64], rows: &[Example]) -> Result<Vec<Option<f64>>> {
+        Ok(points.iter().zip(rows).map(|(point, row)| Some(self.loss(*point, row.label))).collect())
+    }
+
+    /// Predicts `test` with the simplest predictors, by name; a model that is no better is of no use.
     fn baselines(&self, train: &Dataset, test: &[Example]) -> Vec<(String, Vec<f64>)>;
 
-    /// Scores of predictions against labels, by name.
+    /// Computes the scores of predictions against labels, by name.
     ///
     /// # Errors
     /// `InvalidInput` when they differ in number or a prediction is out of range.
     fn scores(&self, points: &[f64], labels: &[f64]) -> Result<BTreeMap<String, f64>>;
 
-    /// The same where rows count by `weights`, 1 on average: by the inverse of the odds with which their
-    /// outcomes became known. A trainer that does not know how counts all alike.
+    /// Computes the scores of rows that count by `weights`, 1 on average: by the inverse of the propensity with
+    /// which their outcomes became known. A trainer without weighted scores counts all alike.
     ///
     /// # Errors
     /// Those of [`Trainer::scores`].
@@ -160,7 +204,24 @@ pub trait Trainer: Send + Sync + Debug {
         self.scores(points, labels)
     }
 
-    /// The parameters, to be kept with every version.
+    /// Computes the scores of predictions of `rows`, by name; a ranking's within its groups.
+    ///
+    /// # Errors
+    /// Those of [`Trainer::scores`].
+    fn scores_of_rows(
+        &self,
+        points: &[f64],
+        rows: &[Example],
+        weights: Option<&[f64]>,
+    ) -> Result<BTreeMap<String, f64>> {
+        let labels: Vec<_> = rows.iter().map(|row| row.label).collect();
+        match weights {
+            Some(weights) => self.weighted_scores(points, &labels, weights),
+            None => self.scores(points, &labels),
+        }
+    }
+
+    /// Returns the parameters, to be kept with every version.
     fn parameters(&self) -> serde_json::Value;
 }
 
@@ -176,11 +237,15 @@ pub fn open_artefact<T: Trainer>(trainer: &T, bytes: &[u8]) -> Result<T::Model> 
 }
 
 /// Gains by feature as shares of their sum, the largest first, those of nothing left out.
-fn shares(places: &[usize], gains: &[f64]) -> Vec<(String, f64)> {
-    let sum: f64 = gains.iter().filter(|gain| gain.is_finite()).sum();
-    let named = places.iter().zip(gains).filter(|(_, gain)| **gain > 0.0 && sum > 0.0);
-    let mut shares: Vec<_> =
-        named.filter_map(|(place, gain)| Some((FEATURES.get(*place)?.name.to_owned(), gain / sum))).collect();
+fn shares(gains: impl Iterator<Item = (&'static str, f64)>) -> Vec<(String, f64)> {
+    let gains: Vec<_> = gains.filter(|(_, gain)| gain.is_finite() && *gain > 0.0).collect();
+    let sum: f64 = gains.iter().map(|(_, gain)| gain).sum();
+    let mut shares: Vec<_> = gains.into_iter().map(|(name, gain)| (name.to_owned(), gain / sum)).collect();
     shares.sort_by(|a, b| b.1.total_cmp(&a.1));
     shares
+}
+
+/// Gains of columns of [`FEATURES`], as [`shares`].
+fn shares_of_columns(columns: &[usize], gains: &[f64]) -> Vec<(String, f64)> {
+    shares(columns.iter().zip(gains).filter_map(|(column, gain)| Some((FEATURES.get(*column)?.name, *gain))))
 }

@@ -30,7 +30,7 @@ pub struct FeatureImportance {
 /// Of features that say the same, each alone seems to matter little.
 ///
 /// # Errors
-/// `InvalidInput` when there are fewer than two examples or no repeats.
+/// `InvalidInput` when there are fewer than two examples or no repeats, or the examples are a ranking's.
 pub fn permutation_importance<P: Predictor>(
     model: &P,
     loss: impl Fn(f64, f64) -> f64,
@@ -40,6 +40,9 @@ pub fn permutation_importance<P: Predictor>(
 ) -> Result<Vec<FeatureImportance>> {
     if examples.len() < 2 || repeats == 0 {
         return Err(Error::invalid("permutation importance: give at least two examples and one repeat"));
+    }
+    if examples.iter().any(|e| e.features.values.len() != FEATURES.len()) {
+        return Err(Error::invalid("permutation importance: a ranking's rows have features of their own"));
     }
     let rows: Vec<Arc<FeatureRow>> = examples.iter().map(|e| Arc::clone(&e.features)).collect();
     let mean_loss = |row: &mut dyn FnMut(usize) -> FeatureRow| -> f64 {

@@ -117,7 +117,7 @@ pub(super) struct Cell {
 }
 
 /// The numbers that are predicted, in the order in which they are kept.
-pub(super) const NUMBERS: [Target; 4] = [Target::Time, Target::Quality, Target::Complexity, Target::Tokens];
+pub(super) const NUMBERS: [Target; 4] = Target::NUMBERS;
 
 impl Cell {
     pub(super) fn add_start(&mut self, part: StartPart, sign: i64) {

@@ -1,4 +1,4 @@
-//! The levels at which intervals are asked for, by what became of those that were given.
+//! The levels at which intervals are asked for, by the labels of predictions that were given.
 
 use crate::dataset::Target;
 use crate::error::{Error, Result};
@@ -16,8 +16,8 @@ impl Adapted {
         observed.unwrap_or_default().1.levels()
     }
 
-    /// The same with one outcome more. A new version, which was calibrated anew, begins anew; what
-    /// came of an older one, or of no model, says nothing of it.
+    /// Takes in one label. A new version, which was calibrated anew, is reset; labels of an older one, or of no
+    /// model, say nothing of it.
     pub(super) fn with(mut self, target: Target, estimate: &Estimate, actual: f64) -> Result<Self> {
         let place = place(target).ok_or_else(|| {
             Error::invalid(format!(

@@ -1,4 +1,4 @@
-//! What is answered of a task by several models at once.
+//! Predictions of a task by several models at once.
 
 use crate::dataset::Target;
 use crate::event::ShownPrediction;
@@ -6,8 +6,9 @@ use crate::models::{
     ComplexityPrediction, Estimate, QualityPrediction, SuccessPrediction, TemplateRanking, TimePrediction,
 };
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
-/// What all models say of a task, from one set of models and one row of features.
+/// The predictions of all models for a task, from one set of models and one row of features.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Predictions {
@@ -21,22 +22,27 @@ pub struct Predictions {
     pub quality: QualityPrediction,
     /// Which template fits it best? Empty where the host gave no catalogue.
     pub templates: Option<TemplateRanking>,
+    /// Predictions of further models, by their names: those that the host
+    /// [serves beside](super::PredictionService::with_model) the five.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub others: BTreeMap<String, Estimate>,
 }
 
 impl Predictions {
-    /// What is to be stored with the start of the generation, so that it can be judged later: each value
-    /// with its 90 % interval, and those of 80 % under names as `time@80`.
+    /// Returns what is to be stored with the start of the generation, so that the predictions can be evaluated
+    /// later: each value with its 90 % interval, and those of 80 % under names as `time@80`.
     pub fn shown(&self) -> Vec<ShownPrediction> {
         let numbers = [
-            (Target::Complexity, &self.complexity.estimate),
-            (Target::Time, &self.time.estimate),
-            (Target::Quality, &self.quality.estimate),
+            (Target::Complexity.name(), &self.complexity.estimate),
+            (Target::Time.name(), &self.time.estimate),
+            (Target::Quality.name(), &self.quality.estimate),
         ];
-        shown(&self.success, &numbers)
+        let others = self.others.iter().map(|(name, estimate)| (name.as_str(), estimate));
+        shown(&self.success, numbers.into_iter().chain(others))
     }
 }
 
-/// What a choice hangs on: is it likely to succeed, and how long will it take?
+/// The predictions that a choice depends on: is a candidate likely to succeed, and how long will it take?
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct CandidatePrediction {
@@ -47,9 +53,9 @@ pub struct CandidatePrediction {
 }
 
 impl CandidatePrediction {
-    /// What is to be stored with the start of the generation, as [`Predictions::shown`] has it.
+    /// Returns what is to be stored with the start of the generation, as [`Predictions::shown`] has it.
     pub fn shown(&self) -> Vec<ShownPrediction> {
-        shown(&self.success, &[(Target::Time, &self.time.estimate)])
+        shown(&self.success, [(Target::Time.name(), &self.time.estimate)].into_iter())
     }
 }
 
@@ -60,17 +66,19 @@ impl From<Predictions> for CandidatePrediction {
 }
 
 /// Each value with its 90 % interval, and those of 80 % under names as `time@80`.
-fn shown(success: &SuccessPrediction, numbers: &[(Target, &Estimate)]) -> Vec<ShownPrediction> {
+fn shown<'a>(
+    success: &SuccessPrediction,
+    numbers: impl Iterator<Item = (&'a str, &'a Estimate)>,
+) -> Vec<ShownPrediction> {
     let (value, status) = (success.success_probability, format!("{:?}", success.status));
     let mut shown =
         vec![ShownPrediction::new("success", value, success.interval, status, success.model_version)];
-    for (target, said) in numbers {
-        let name = target.name();
+    for (name, estimate) in numbers {
         for (name, interval) in
-            [(name.to_owned(), said.interval_90), (format!("{name}@80"), said.interval_80)]
+            [(name.to_owned(), estimate.interval_90), (format!("{name}@80"), estimate.interval_80)]
         {
-            let status = format!("{:?}", said.status);
-            shown.push(ShownPrediction::new(name, said.value, interval, status, said.model_version));
+            let status = format!("{:?}", estimate.status);
+            shown.push(ShownPrediction::new(name, estimate.value, interval, status, estimate.model_version));
         }
     }
     shown

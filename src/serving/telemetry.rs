@@ -2,9 +2,10 @@
 
 use super::{CandidatePrediction, ModelChange, Predictions};
 use crate::error::Result;
-use crate::models::{QualityPrediction, Status, SuccessPrediction, TemplateRanking};
+use crate::models::{QualityPrediction, Status, SuccessPrediction, TemplateRanking, targets};
 use crate::telemetry::{ANSWERS, MODEL_VERSION, PREDICT_ERRORS, PREDICT_SECONDS};
-use metrics::{Label, counter, gauge, histogram};
+use metrics::{Key, Label, Level, Metadata, counter, gauge, histogram};
+use std::sync::LazyLock;
 use std::time::Instant;
 
 /// A kind of prediction, as a label.
@@ -12,7 +13,8 @@ use std::time::Instant;
 pub(super) enum Call {
     Success,
     All,
-    WhatIf,
+    Candidates,
+    Custom,
     Code,
     Templates,
 }
@@ -24,24 +26,43 @@ macro_rules! by_call {
         match $call {
             Call::Success => $metric!($name, "call" => "success"),
             Call::All => $metric!($name, "call" => "all"),
-            Call::WhatIf => $metric!($name, "call" => "what_if"),
+            Call::Candidates => $metric!($name, "call" => "candidates"),
+            Call::Custom => $metric!($name, "call" => "custom"),
             Call::Code => $metric!($name, "call" => "code"),
             Call::Templates => $metric!($name, "call" => "templates"),
         }
     };
 }
 
-macro_rules! answered {
-    ($model:literal, $status:expr) => {
-        match $status {
-            Status::Calibrated => counter!(ANSWERS, "model" => $model, "status" => "calibrated"),
-            Status::ColdStart => counter!(ANSWERS, "model" => $model, "status" => "cold_start"),
-            Status::InsufficientEvidence => {
-                counter!(ANSWERS, "model" => $model, "status" => "insufficient_evidence")
-            }
-        }
-        .increment(1)
+/// Counts a prediction of a model. The keys of the served models are made once, so that counting allocates
+/// nothing.
+fn count(model: &'static str, status: Status) {
+    static KEYS: LazyLock<Vec<[Key; STATUSES.len()]>> =
+        LazyLock::new(|| targets::SERVED.iter().map(|served| keys(served.target.name())).collect());
+    let served = targets::SERVED.iter().position(|served| served.target.name() == model);
+    let at = STATUSES.iter().position(|(one, _)| *one == status).unwrap_or_default();
+    let increment = |key: &Key| {
+        metrics::with_recorder(|recorder| recorder.register_counter(key, &METADATA).increment(1));
     };
+    match served {
+        Some(served) => increment(&KEYS[served][at]),
+        None => increment(&keys(model)[at]),
+    }
+}
+
+const STATUSES: [(Status, &str); 3] = [
+    (Status::Calibrated, "calibrated"),
+    (Status::ColdStart, "cold_start"),
+    (Status::InsufficientEvidence, "insufficient_evidence"),
+];
+
+static METADATA: Metadata<'static> = Metadata::new(module_path!(), Level::INFO, Some(module_path!()));
+
+fn keys(model: &'static str) -> [Key; STATUSES.len()] {
+    STATUSES.map(|(_, status)| {
+        let labels = [("model", model), ("status", status)];
+        Key::from_parts(ANSWERS, labels.map(|(name, value)| Label::from_static_parts(name, value)).to_vec())
+    })
 }
 
 /// A prediction that is counted by its status.
@@ -51,15 +72,16 @@ pub(super) trait Answer {
 
 impl Answer for SuccessPrediction {
     fn count(&self) {
-        answered!("success", self.status);
+        count("success", self.status);
     }
 }
 
+/// The predictions of further models are counted where they are made, by names that live as long as the program.
 impl Answer for Predictions {
     fn count(&self) {
         self.success.count();
-        answered!("complexity", self.complexity.estimate.status);
-        answered!("time", self.time.estimate.status);
+        count("complexity", self.complexity.estimate.status);
+        count("time", self.time.estimate.status);
         self.quality.count();
     }
 }
@@ -67,7 +89,7 @@ impl Answer for Predictions {
 impl Answer for CandidatePrediction {
     fn count(&self) {
         self.success.count();
-        answered!("time", self.time.estimate.status);
+        count("time", self.time.estimate.status);
     }
 }
 
@@ -79,12 +101,24 @@ impl<T: Answer> Answer for Vec<T> {
 
 impl Answer for QualityPrediction {
     fn count(&self) {
-        answered!("quality", self.estimate.status);
+        count("quality", self.estimate.status);
     }
 }
 
 impl Answer for TemplateRanking {
-    fn count(&self) {}
+    fn count(&self) {
+        count("template", self.status);
+    }
+}
+
+/// A prediction of a further model, or none.
+#[derive(Debug)]
+pub(super) struct Of<T>(pub(super) &'static str, pub(super) Status, pub(super) T);
+
+impl<T> Answer for Of<T> {
+    fn count(&self) {
+        count(self.0, self.1);
+    }
 }
 
 /// Makes a prediction within its span, and counts it.

@@ -2,6 +2,7 @@
 
 use super::run_record::RunRecord;
 use crate::error::{Error, ErrorKind, Result};
+use crate::models::targets;
 use crate::registry::{ModelVersion, Stage, Verdict};
 use serde::{Deserialize, Serialize};
 use std::fmt::Write as _;
@@ -177,14 +178,7 @@ impl ModelCard {
 }
 
 fn predicts(model: &str) -> &'static str {
-    match model {
-        "success" => "The probability that a generation is approved without modification.",
-        "complexity" => "The complexity of a task, 0 to 10.",
-        "time" => "The seconds that a generation takes.",
-        "quality" => "The final quality of a generation, 0 to 10.",
-        "template" => "The order of a host's templates for a task.",
-        _ => "What its trainer says: a host's own model.",
-    }
+    targets::named(model).map_or("What its trainer says: a host's own model.", |served| served.predicts)
 }
 
 fn reads(run: &RunRecord) -> String {

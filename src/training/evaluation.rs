@@ -3,7 +3,7 @@
 use super::gate::{AgainstChampion, Champion, Gate, GateVerdict};
 use super::label_noise::{self, AnomalousLabeler};
 use super::slices::{CalibrationBin, Slice, calibration_table, slices};
-use crate::dataset::{Dataset, Example, FoldOptions, Target, response_weights};
+use crate::dataset::{Dataset, Example, FoldOptions, LabelKind, response_weights};
 use crate::error::{Error, Result};
 use crate::execution;
 use crate::ml::metrics::{PairedComparison, compare_auc, compare_paired};
@@ -205,9 +205,10 @@ pub fn fit_and_evaluate<T: Trainer>(
         Split::StratifiedRandom => data.examples.last().map(|e| e.started_at),
     };
     execution::check()?;
-    let gate = match trainer.target() {
-        Target::Success => options.gate.clone(),
-        _ => options.gate.without_probability_floors(),
+    let gate = if trainer.target().is_binary() {
+        options.gate.clone()
+    } else {
+        options.gate.without_probability_floors()
     };
     let verdict = gate.judge(&evaluation.metrics, &evaluation.against_baselines, evaluation.champion());
     Ok(Evaluated { model, holdout_model, evaluation, verdict })
@@ -258,29 +259,32 @@ struct Judge<'a, T> {
 impl<T: Trainer> Judge<'_, T> {
     fn evaluate(&self, model: &T::Model, champion: Option<Incumbent<'_, T::Model>>) -> Result<Evaluation> {
         let Self { trainer, train, test, options } = self;
-        let labels: Vec<_> = test.iter().map(|e| e.label).collect();
-        let clusters = clusters(test);
         let points = points(model, test)?;
         let weights = response_weights(test);
-        let plain = losses(*trainer, &points, &labels);
-        let own = weighted_losses(*trainer, &points, &labels, &weights);
-        let yes_or_no = trainer.target() == Target::Success;
+        let own = UnitLosses::of(*trainer, &points, test)?;
+        let (weighted, clusters) = (own.weighted(&weights), own.select(&clusters(test)));
+        let binary = trainer.target().is_binary();
         let mut evaluation = Evaluation {
-            metrics: trainer.weighted_scores(&points, &labels, &weights)?,
+            metrics: trainer.scores_of_rows(&points, test, Some(&weights))?,
             rows: (train.examples.len(), test.len()),
-            loss: at_most(&own, &clusters, options)?,
-            slices: slices(test, &points, &plain, &weights, yes_or_no),
+            loss: at_most(&weighted, &clusters, options)?,
             ..Evaluation::default()
         };
-        if yes_or_no {
+        // The rows of a ranking's group have one loss: no slice of them has its own.
+        if trainer.target().kind() != LabelKind::Ranking {
+            evaluation.slices = slices(test, &points, &own.losses, &weights, binary);
+        }
+        if binary {
+            let labels: Vec<_> = test.iter().map(|e| e.label).collect();
             evaluation.calibration = calibration_table(&points, &labels, &weights);
         }
         for (name, theirs) in trainer.baselines(train, test) {
             execution::check()?;
-            let scores = trainer.weighted_scores(&theirs, &labels, &weights)?;
+            let scores = trainer.scores_of_rows(&theirs, test, Some(&weights))?;
             evaluation.baselines.insert(name.clone(), scores);
-            let theirs = weighted_losses(*trainer, &theirs, &labels, &weights);
-            let compared = compare_paired(&own, &theirs, &clusters, options.gate.confidence, options.seed)?;
+            let theirs = UnitLosses::of(*trainer, &theirs, test)?.weighted(&weights);
+            let compared =
+                compare_paired(&weighted, &theirs, &clusters, options.gate.confidence, options.seed)?;
             evaluation.against_baselines.insert(name, compared);
         }
         if let Some(incumbent) = champion {
@@ -309,18 +313,18 @@ fn against<T: Trainer>(
     champion: &T::Model,
     options: &TrainingOptions,
 ) -> Result<AgainstChampion> {
-    let labels: Vec<_> = rows.iter().map(|e| e.label).collect();
     let theirs = self::points(champion, rows)?;
     let weights = response_weights(rows);
-    let own = weighted_losses(trainer, points, &labels, &weights);
-    let other = weighted_losses(trainer, &theirs, &labels, &weights);
-    let outcomes: Vec<_> = labels.iter().map(|y| *y >= 0.5).collect();
-    let auc = match trainer.target() {
-        Target::Success => compare_auc(points, &theirs, &outcomes)?,
-        _ => None,
+    let (own, other) = (UnitLosses::of(trainer, points, rows)?, UnitLosses::of(trainer, &theirs, rows)?);
+    let auc = if trainer.target().is_binary() {
+        let outcomes: Vec<_> = rows.iter().map(|e| e.label >= 0.5).collect();
+        compare_auc(points, &theirs, &outcomes)?
+    } else {
+        None
     };
-    let confidence = options.gate.confidence;
-    Ok(AgainstChampion::once(&own, &other, &clusters(rows), confidence, options.seed)?.with_auc(auc))
+    let (confidence, clusters) = (options.gate.confidence, own.select(&clusters(rows)));
+    let (own, other) = (own.weighted(&weights), other.weighted(&weights));
+    Ok(AgainstChampion::once(&own, &other, &clusters, confidence, options.seed)?.with_auc(auc))
 }
 
 /// Returns the mean of `losses` and its upper confidence bound.
@@ -335,14 +339,37 @@ pub(super) fn points<P: Predictor>(model: &P, rows: &[Example]) -> Result<Vec<f6
     rows.iter().map(|e| execution::check().map(|()| model.point(&e.features))).collect()
 }
 
-pub(super) fn losses<T: Trainer>(trainer: &T, points: &[f64], labels: &[f64]) -> Vec<f64> {
-    points.iter().zip(labels).map(|(p, y)| trainer.loss(*p, *y)).collect()
+/// The losses by which models are compared, with the rows that they stand at: one a row, or one a ranking's
+/// group.
+#[derive(Debug)]
+pub(super) struct UnitLosses {
+    pub(super) losses: Vec<f64>,
+    rows: Vec<usize>,
 }
 
-/// Returns losses times inverse propensity weights (1 on average), so that their mean estimates the loss
-/// over all generations rather than over the labelled ones.
-fn weighted_losses<T: Trainer>(trainer: &T, points: &[f64], labels: &[f64], weights: &[f64]) -> Vec<f64> {
-    losses(trainer, points, labels).iter().zip(weights).map(|(loss, weight)| loss * weight).collect()
+impl UnitLosses {
+    pub(super) fn of<T: Trainer>(trainer: &T, points: &[f64], rows: &[Example]) -> Result<Self> {
+        let found = trainer.losses(points, rows)?;
+        let found = found.into_iter().enumerate().filter_map(|(row, loss)| Some((row, loss?)));
+        let (rows, losses) = found.unzip();
+        Ok(Self { losses, rows })
+    }
+
+    /// The indices of the rows that they stand at.
+    pub(super) fn rows(&self) -> impl Iterator<Item = usize> {
+        self.rows.iter().copied()
+    }
+
+    /// What all rows have of something, of those rows alone.
+    pub(super) fn select<V: Copy>(&self, all: &[V]) -> Vec<V> {
+        self.rows.iter().map(|row| all[*row]).collect()
+    }
+
+    /// Losses of rows that count by these weights, 1 on average: their mean is that of all generations, not of
+    /// those that were labelled.
+    fn weighted(&self, weights: &[f64]) -> Vec<f64> {
+        self.losses.iter().zip(self.select(weights)).map(|(loss, weight)| loss * weight).collect()
+    }
 }
 
 /// Returns each row's cluster: its project, or its task if there are too few projects; with too few tasks
@@ -360,10 +387,8 @@ fn split_at_random(data: &Dataset, fraction: f64, seed: u64) -> Result<(Dataset,
     let mut chosen = HashSet::new();
     let mut labels: Vec<_> = data.certain().map(|e| e.label).collect();
     labels.sort_by(f64::total_cmp);
-    let middle = match data.target {
-        Target::Success => 0.5,
-        _ => labels.get(labels.len() / 2).copied().unwrap_or(0.0),
-    };
+    let middle =
+        if data.target.is_binary() { 0.5 } else { labels.get(labels.len() / 2).copied().unwrap_or(0.0) };
     for upper in [false, true] {
         let certain = data.examples.iter().enumerate().filter(|(_, e)| e.known_at.is_some());
         let mut rows: Vec<_> =

@@ -1,6 +1,6 @@
 //! Feature selection by permutation importance and null importance.
 
-use super::evaluation::{clusters, losses, points};
+use super::evaluation::{UnitLosses, clusters, points};
 use super::search::Tunable;
 use crate::dataset::{Dataset, Example};
 use crate::error::{Result, in_range};
@@ -134,12 +134,14 @@ pub fn select_features<T: Tunable>(
         return Ok((trainer, Selection { features, null_increase, without_them, dropped, reason }));
     }
     let fewer = trainer.without(&idle)?;
-    let labels: Vec<_> = validation.iter().map(|e| e.label).collect();
-    let score = |t: &&T| Ok(losses(*t, &points(&t.fit(&searched)?, &validation)?, &labels));
+    let score = |t: &&T| {
+        let losses = UnitLosses::of(*t, &points(&t.fit(&searched)?, &validation)?, &validation)?;
+        Ok(losses.losses)
+    };
     let scored: Vec<Vec<f64>> = execution::map(&[&trainer, &fewer], score)?;
     let compared =
         compare_paired(&scored[1], &scored[0], &clusters(&validation), options.confidence, options.seed)?;
-    let allowed = options.tolerance * scored[0].iter().sum::<f64>().abs() / labels.len() as f64;
+    let allowed = options.tolerance * scored[0].iter().sum::<f64>().abs() / scored[0].len() as f64;
     let holds = compared.is_better_by(-allowed);
     let reason = format!(
         "{} features show no gain; without them the loss changes by {:+.4} ({:+.4} to {:+.4}) on {} newer outcomes: {}",

@@ -1,7 +1,7 @@
 //! Detection of label noise: sources whose feedback contradicts everybody else's.
 
 use super::evaluation::points;
-use crate::dataset::{Dataset, Example, Source, SourceKind, Target};
+use crate::dataset::{Dataset, Example, Source, SourceKind};
 use crate::error::{ErrorKind, Result};
 use crate::ml::metrics::auc_with_error;
 use crate::models::Trainer;
@@ -57,7 +57,7 @@ pub(super) fn find<T: Trainer>(
     (data, model): (&Dataset, &T::Model),
     (newer, said): (&[Example], &[f64]),
 ) -> Result<Vec<AnomalousLabeler>> {
-    if trainer.target() != Target::Success {
+    if !trainer.target().is_binary() {
         return Ok(Vec::new());
     }
     let (mut rows, mut points) = (newer.to_vec(), said.to_vec());

@@ -8,15 +8,14 @@ use super::run_record::{DataRecord, RunRecord, drift};
 use super::telemetry;
 use super::tracker::ExperimentTracker;
 use crate::clock::Clock;
-use crate::dataset::{Dataset, DatasetBuilder, FoldOptions, Target};
+use crate::dataset::{Dataset, DatasetBuilder, FoldOptions, LabelKind, RowBuilder, Target};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Record;
 use crate::execution::{ExecutionContext, Steps};
 use crate::features::FeatureEngineer;
 use crate::models::open_artefact;
 use crate::models::{
-    Adopt, ComplexityTrainer, ExternalModel, Importer, Predictor, QualityTrainer, SuccessTrainer,
-    TimeTrainer, Trainer,
+    AnyTrainer, ExternalModel, Predictor, TemplateCatalogue, TemplateTrainer, Trainer, targets,
 };
 use crate::registry::{ModelRegistry, ModelVersion, NewVersion, envelope};
 use crate::store::{EventStore, EventStoreExt, ScanOrder};
@@ -89,6 +88,8 @@ pub struct Training<'a> {
     replay: Option<&'a ReplayCache>,
     work: ExecutionContext,
     notes: BTreeMap<String, Value>,
+    /// Of the models that are trained together.
+    trainers: Vec<AnyTrainer>,
 }
 
 impl<'a> Training<'a> {
@@ -100,7 +101,10 @@ impl<'a> Training<'a> {
         clock: &'a dyn Clock,
     ) -> Self {
         let (options, work, notes) = (TrainingOptions::default(), ExecutionContext::new(), BTreeMap::new());
-        Self { store, registry, engineer, clock, options, tracker: None, replay: None, work, notes }
+        // A ranking needs the host's templates.
+        let served = targets::SERVED.iter().filter(|served| served.target.kind() != LabelKind::Ranking);
+        let trainers = served.map(|served| (served.trainer)()).collect();
+        Self { store, registry, engineer, clock, options, tracker: None, replay: None, work, notes, trainers }
     }
 
     /// Sets the training options.
@@ -134,6 +138,21 @@ impl<'a> Training<'a> {
         self
     }
 
+    /// Sets the templates whose ranking [`run_all`](Self::run_all) and [`run_nightly`](Self::run_nightly) train too.
+    #[must_use]
+    pub fn with_templates(self, catalogue: TemplateCatalogue) -> Self {
+        self.with_model(TemplateTrainer::default().with_catalogue(catalogue))
+    }
+
+    /// Sets a trainer for [`run_all`](Self::run_all) and [`run_nightly`](Self::run_nightly): a host's own, or in
+    /// place of the usual one of its name.
+    #[must_use]
+    pub fn with_model<T: Trainer<Model: 'static> + 'static>(mut self, trainer: T) -> Self {
+        self.trainers.retain(|other| other.name() != trainer.name());
+        self.trainers.push(AnyTrainer::new(trainer));
+        self
+    }
+
     /// Trains on all that the store knows, registers the model, and promotes it, puts it on trial or
     /// refuses it, as the gate says.
     ///
@@ -142,8 +161,8 @@ impl<'a> Training<'a> {
     pub async fn run<T: Trainer>(&self, trainer: &T) -> Result<TrainingReport> {
         let now = self.clock.now();
         let mut steps = self.work.begin();
-        let builder = self.read(now, &mut steps).await?;
-        Box::pin(self.train(trainer, &self.rows(trainer, &builder, now), now, &mut steps)).await
+        let facts = self.read([trainer], now, &mut steps).await?;
+        Box::pin(self.train(trainer, &self.rows(trainer, &facts, now), now, &mut steps)).await
     }
 
     /// Registers a model that was trained elsewhere, and promotes it, puts it on trial or refuses it, as the
@@ -153,49 +172,37 @@ impl<'a> Training<'a> {
     /// # Errors
     /// `NotEnoughData` where too few started since (then nothing is registered); those of [`run`](Self::run).
     pub async fn import(&self, external: &ExternalModel) -> Result<TrainingReport> {
-        match external.target() {
-            Target::Success => self.import_as(SuccessTrainer::default(), external).await,
-            Target::Complexity => self.import_as(ComplexityTrainer::default(), external).await,
-            Target::Time => self.import_as(TimeTrainer::default(), external).await,
-            Target::Quality => self.import_as(QualityTrainer::default(), external).await,
-            Target::Tokens => Err(Error::internal("a model of tokens was read")),
-        }
-    }
-
-    async fn import_as<T: Adopt>(&self, usual: T, external: &ExternalModel) -> Result<TrainingReport> {
+        let target = external.target();
+        let import = targets::of(target).and_then(|served| served.import);
+        let trainer =
+            import.ok_or_else(|| Error::internal(format!("a model of {target} was read")))?(external);
         let now = self.clock.now();
         let mut steps = self.work.begin();
-        let builder = self.read(now, &mut steps).await?;
-        let trainer = Importer::new(usual, external);
+        let facts = self.read([&trainer], now, &mut steps).await?;
         let until = external.trained_until();
-        let unseen = self.rows(&trainer, &builder, now).filter(|_, e| e.started_at >= until);
+        let unseen = self.rows(&trainer, &facts, now).filter(|_, e| e.started_at >= until);
         Box::pin(self.train(&trainer, &unseen, now, &mut steps)).await
     }
 
-    /// Trains the success, complexity, time and quality models from one reading of the store, and returns the
-    /// result of each. If one model has too little data, the others are trained nevertheless.
+    /// Trains all models from one reading of the store: success, complexity, time and quality, the ranking where
+    /// there are [templates](Self::with_templates), and the host's [own](Self::with_model). A model that has too
+    /// little to learn from is no reason not to train the others.
     ///
     /// # Errors
     /// Those of reading the store; `Cancelled`.
-    pub async fn run_all(&self) -> Result<Vec<(Target, Result<TrainingReport>)>> {
+    pub async fn run_all(&self) -> Result<Vec<(&'static str, Result<TrainingReport>)>> {
         let now = self.clock.now();
         let mut steps = self.work.begin();
-        let builder = self.read(now, &mut steps).await?;
-        steps.part(0.0, 0.25);
-        let success = self.usual::<SuccessTrainer>(&builder, now, &mut steps).await;
-        steps.part(0.25, 0.5);
-        let complexity = self.usual::<ComplexityTrainer>(&builder, now, &mut steps).await;
-        steps.part(0.5, 0.75);
-        let time = self.usual::<TimeTrainer>(&builder, now, &mut steps).await;
-        steps.part(0.75, 1.0);
-        let quality = self.usual::<QualityTrainer>(&builder, now, &mut steps).await;
+        let facts = self.read(&self.trainers, now, &mut steps).await?;
+        let mut reports = Vec::new();
+        for (number, trainer) in self.trainers.iter().enumerate() {
+            let share = |number: usize| number as f64 / self.trainers.len() as f64;
+            steps.part(share(number), share(number + 1));
+            let data = self.rows(trainer, &facts, now);
+            reports.push((trainer.name(), Box::pin(self.train(trainer, &data, now, &mut steps)).await));
+        }
         self.work.check()?;
-        Ok(vec![
-            (Target::Success, success),
-            (Target::Complexity, complexity),
-            (Target::Time, time),
-            (Target::Quality, quality),
-        ])
+        Ok(reports)
     }
 
     /// Runs a training cycle from one reading of the store: [`watch`](Self::watch) the model in production,
@@ -206,13 +213,27 @@ impl<'a> Training<'a> {
     pub async fn nightly<T: Trainer>(&self, trainer: &T) -> Result<NightlyReport> {
         let now = self.clock.now();
         let mut steps = self.work.begin();
-        let builder = self.read(now, &mut steps).await?;
-        let data = self.rows(trainer, &builder, now);
-        let live = self.live(trainer, &data, now);
-        let watched = Box::pin(live.watch()).await?;
-        let reviewed = Box::pin(live.review()).await?;
-        let trained = Box::pin(self.train(trainer, &data, now, &mut steps)).await;
-        Ok(NightlyReport { watched, reviewed, trained })
+        let facts = self.read([trainer], now, &mut steps).await?;
+        self.cycle(trainer, &self.rows(trainer, &facts, now), now, &mut steps).await
+    }
+
+    /// Runs a training cycle of all models, as [`run_all`](Self::run_all) has them, from one reading of the store.
+    ///
+    /// # Errors
+    /// Those of reading the store; `Cancelled`. Each model has its own result.
+    pub async fn run_nightly(&self) -> Result<Vec<(&'static str, Result<NightlyReport>)>> {
+        let now = self.clock.now();
+        let mut steps = self.work.begin();
+        let facts = self.read(&self.trainers, now, &mut steps).await?;
+        let mut reports = Vec::new();
+        for (number, trainer) in self.trainers.iter().enumerate() {
+            let share = |number: usize| number as f64 / self.trainers.len() as f64;
+            steps.part(share(number), share(number + 1));
+            let data = self.rows(trainer, &facts, now);
+            reports.push((trainer.name(), Box::pin(self.cycle(trainer, &data, now, &mut steps)).await));
+        }
+        self.work.check()?;
+        Ok(reports)
     }
 
     /// Compares what the model in production says of generations since it was trained with what its
@@ -223,8 +244,8 @@ impl<'a> Training<'a> {
     /// Those of the store and the registry.
     pub async fn watch<T: Trainer>(&self, trainer: &T) -> Result<Option<DeploymentCheck>> {
         let now = self.clock.now();
-        let builder = self.read(now, &mut self.work.begin()).await?;
-        Box::pin(self.live(trainer, &self.rows(trainer, &builder, now), now).watch()).await
+        let facts = self.read([trainer], now, &mut self.work.begin()).await?;
+        Box::pin(self.live(trainer, &self.rows(trainer, &facts, now), now).watch()).await
     }
 
     /// Compares the challenger on trial with the model in production on generations since both were
@@ -234,35 +255,41 @@ impl<'a> Training<'a> {
     /// Those of the store and the registry.
     pub async fn review<T: Trainer>(&self, trainer: &T) -> Result<Option<ChallengerReview>> {
         let now = self.clock.now();
-        let builder = self.read(now, &mut self.work.begin()).await?;
-        Box::pin(self.live(trainer, &self.rows(trainer, &builder, now), now).review()).await
+        let facts = self.read([trainer], now, &mut self.work.begin()).await?;
+        Box::pin(self.live(trainer, &self.rows(trainer, &facts, now), now).review()).await
     }
 
     fn live<'b, T: Trainer>(&'b self, trainer: &'b T, data: &'b Dataset, now: DateTime<Utc>) -> Live<'b, T> {
         Live { trainer, registry: self.registry, data, options: &self.options, work: &self.work, now }
     }
 
-    fn rows<T: Trainer>(&self, trainer: &T, builder: &DatasetBuilder, now: DateTime<Utc>) -> Dataset {
-        builder.rows(trainer.target(), now, self.options.max_rows)
-    }
-
-    async fn read(&self, now: DateTime<Utc>, steps: &mut Steps) -> Result<Arc<DatasetBuilder>> {
-        self.options.verify()?;
-        steps.at("reading", 0.0);
-        match self.replay {
-            Some(replay) => replay.read(self.store, self.engineer, now, &self.work).await,
-            None => read_all(self.store, self.engineer, now, &self.work).await.map(Arc::new),
-        }
-    }
-
-    async fn usual<T: Trainer + Default>(
+    async fn cycle<T: Trainer>(
         &self,
-        builder: &DatasetBuilder,
+        trainer: &T,
+        data: &Dataset,
         now: DateTime<Utc>,
         steps: &mut Steps,
-    ) -> Result<TrainingReport> {
-        let trainer = T::default();
-        Box::pin(self.train(&trainer, &self.rows(&trainer, builder, now), now, steps)).await
+    ) -> Result<NightlyReport> {
+        let live = self.live(trainer, data, now);
+        let watched = Box::pin(live.watch()).await?;
+        let reviewed = Box::pin(live.review()).await?;
+        let trained = Box::pin(self.train(trainer, data, now, steps)).await;
+        Ok(NightlyReport { watched, reviewed, trained })
+    }
+
+    fn rows<T: Trainer>(&self, trainer: &T, facts: &TrainingFacts, now: DateTime<Utc>) -> Dataset {
+        facts.rows(trainer, now, self.options.max_rows)
+    }
+
+    async fn read<'t, T: Trainer + 't>(
+        &self,
+        trainers: impl IntoIterator<Item = &'t T>,
+        now: DateTime<Utc>,
+        steps: &mut Steps,
+    ) -> Result<TrainingFacts> {
+        self.options.verify()?;
+        steps.at("reading", 0.0);
+        TrainingFacts::read(trainers, self.store, self.engineer, self.replay, now, &self.work).await
     }
 
     async fn train<T: Trainer>(
@@ -285,7 +312,7 @@ impl<'a> Training<'a> {
         self.work.check()?;
         let champion = self.registry.production(trainer.name()).await?;
         let holdout_model = match &champion {
-            Some(version) => load_twin(trainer, self.registry, version).await?,
+            Some(version) => load_holdout_model(trainer, self.registry, version).await?,
             None => None,
         };
         let before = champion.as_ref().and_then(|version| RunRecord::of(version).ok().flatten());
@@ -355,7 +382,7 @@ pub async fn train_all(
     engineer: &FeatureEngineer,
     clock: &dyn Clock,
     options: &TrainingOptions,
-) -> Result<Vec<(Target, Result<TrainingReport>)>> {
+) -> Result<Vec<(&'static str, Result<TrainingReport>)>> {
     Training::new(store, registry, engineer, clock).with_options(options.clone()).run_all().await
 }
 
@@ -370,7 +397,15 @@ pub async fn replay(
     now: DateTime<Utc>,
     max_rows: usize,
 ) -> Result<Dataset> {
-    Ok(read_all(store, engineer, now, &ExecutionContext::new()).await?.rows(target, now, max_rows))
+    let mut builder = DatasetBuilder::new(engineer.clone());
+    let mut each = |record: Record| {
+        if record.known_at() <= now {
+            builder.apply(&record);
+        }
+        Ok(())
+    };
+    store.for_each(ScanOrder::Known, &mut each).await?;
+    Ok(builder.rows(target, now, max_rows))
 }
 
 /// The model that a version serves with.
@@ -383,21 +418,58 @@ pub(super) async fn load<T: Trainer>(
     open_artefact(trainer, &bytes)
 }
 
-async fn read_all(
-    store: &dyn EventStore,
-    engineer: &FeatureEngineer,
-    now: DateTime<Utc>,
-    work: &ExecutionContext,
-) -> Result<DatasetBuilder> {
-    let mut builder = DatasetBuilder::new(engineer.clone());
-    let mut each = |record: Record| {
-        if record.known_at() <= now {
-            builder.apply(&record);
+/// The facts of a store, as the training rows of some models are made from them.
+#[derive(Debug)]
+pub(super) struct TrainingFacts {
+    /// Of the models that have no rows of their own; `None` where all have.
+    shared: Option<Arc<DatasetBuilder>>,
+    /// By the models' names.
+    own: BTreeMap<&'static str, Box<dyn RowBuilder>>,
+}
+
+impl TrainingFacts {
+    /// Reads all that `store` knew at `now`.
+    pub(super) async fn read<'t, T: Trainer + 't>(
+        trainers: impl IntoIterator<Item = &'t T>,
+        store: &dyn EventStore,
+        engineer: &FeatureEngineer,
+        replay: Option<&ReplayCache>,
+        now: DateTime<Utc>,
+        work: &ExecutionContext,
+    ) -> Result<Self> {
+        let (mut shared, mut own) = (None, BTreeMap::new());
+        for trainer in trainers {
+            match trainer.row_builder() {
+                Some(builder) => drop(own.insert(trainer.name(), builder)),
+                None => shared = Some(DatasetBuilder::new(engineer.clone())),
+            }
         }
-        work.check()
-    };
-    store.for_each(ScanOrder::Known, &mut each).await?;
-    Ok(builder)
+        let cached = match replay.filter(|_| shared.is_some()) {
+            Some(replay) => Some(replay.read(store, engineer, now, work).await?),
+            None => None,
+        };
+        if cached.is_some() && own.is_empty() {
+            return Ok(Self { shared: cached, own });
+        }
+        let mut shared = shared.filter(|_| cached.is_none());
+        let mut each = |record: Record| {
+            if record.known_at() <= now {
+                shared.iter_mut().for_each(|builder| builder.apply(&record));
+                own.values_mut().for_each(|builder| builder.apply(&record));
+            }
+            work.check()
+        };
+        store.for_each(ScanOrder::Known, &mut each).await?;
+        Ok(Self { shared: cached.or(shared.map(Arc::new)), own })
+    }
+
+    pub(super) fn rows<T: Trainer>(&self, trainer: &T, now: DateTime<Utc>, most: usize) -> Dataset {
+        match (self.own.get(trainer.name()), &self.shared) {
+            (Some(own), _) => own.rows(now, most),
+            (None, Some(shared)) => shared.rows(trainer.target(), now, most),
+            (None, None) => DatasetBuilder::new(FeatureEngineer::default()).rows(trainer.target(), now, most),
+        }
+    }
 }
 
 pub(super) fn seal<T: Trainer>(trainer: &T, model: &T::Model) -> Result<Vec<u8>> {
@@ -406,7 +478,7 @@ pub(super) fn seal<T: Trainer>(trainer: &T, model: &T::Model) -> Result<Vec<u8>>
 
 /// Returns the champion's holdout model; `None` if its artefact is missing, corrupt or of an older format, which
 /// does not stop training.
-async fn load_twin<T: Trainer>(
+async fn load_holdout_model<T: Trainer>(
     trainer: &T,
     registry: &dyn ModelRegistry,
     version: &ModelVersion,
@@ -431,8 +503,7 @@ fn score_folds<T: Trainer>(
 ) -> Result<Vec<BTreeMap<String, f64>>> {
     let score = |fold: crate::dataset::Fold| {
         let model = trainer.fit(&fold.earlier)?;
-        let labels: Vec<_> = fold.later.iter().map(|e| e.label).collect();
-        trainer.scores(&points(&model, &fold.later)?, &labels)
+        trainer.scores_of_rows(&points(&model, &fold.later)?, &fold.later, None)
     };
     data.folds(options)?.into_iter().map(score).collect()
 }

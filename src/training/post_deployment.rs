@@ -1,7 +1,7 @@
 //! Post-deployment checks of registered models on generations that started after their training: challenger
 //! review and degradation of the model in production.
 
-use super::evaluation::{TrainingOptions, clusters, losses, points};
+use super::evaluation::{TrainingOptions, UnitLosses, clusters, points};
 use super::gate::{AgainstChampion, Decision, GateVerdict, decide};
 use super::pipeline::load;
 use super::run_record::RunRecord;
@@ -80,11 +80,11 @@ impl<T: Trainer> Live<'_, T> {
         if rows.is_empty() {
             return Ok(Some(held(challenger.version, 0, "held: no outcomes yet")));
         }
-        let labels: Vec<_> = rows.iter().map(|e| e.label).collect();
-        let theirs = self.losses(&served, &rows, &labels)?;
-        let own = self.losses(&tried, &rows, &labels)?;
+        let theirs = self.losses(&served, &rows)?.losses;
+        let own = self.losses(&tried, &rows)?;
+        let clusters = own.select(&clusters(&rows));
         let gate = &self.options.gate;
-        let compared = AgainstChampion::anytime(&own, &theirs, &clusters(&rows), gate.confidence)?;
+        let compared = AgainstChampion::anytime(&own.losses, &theirs, &clusters, gate.confidence)?;
         let Some(compared) = compared else {
             let why = format!("held: only {} outcomes since it was trained", rows.len());
             return Ok(Some(held(challenger.version, rows.len(), &why)));
@@ -132,12 +132,12 @@ impl<T: Trainer> Live<'_, T> {
             watch.reasons.push("no outcomes since it was trained can be compared".to_owned());
             return Ok(Some(watch));
         }
-        let labels: Vec<_> = rows.iter().map(|e| e.label).collect();
-        let own = self.losses(&served, &rows, &labels)?;
+        let own = self.losses(&served, &rows)?;
+        let (clusters, own) = (own.select(&clusters(&rows)), own.losses);
         let promised = evidence.loss.1;
         let confidence = self.options.gate.confidence;
         watch.against_evidence =
-            compare_anytime_valid(&own, &vec![promised; own.len()], &clusters(&rows), confidence)?;
+            compare_anytime_valid(&own, &vec![promised; own.len()], &clusters, confidence)?;
         let Some(fallen) = watch.against_evidence else {
             watch.reasons.push(format!("only {} outcomes since it was trained", rows.len()));
             return Ok(Some(watch));
@@ -185,8 +185,7 @@ impl<T: Trainer> Live<'_, T> {
                 return Ok(());
             }
         };
-        let labels: Vec<_> = rows.iter().map(|e| e.label).collect();
-        let theirs = self.losses(&model, rows, &labels)?;
+        let theirs = self.losses(&model, rows)?.losses;
         let mean = |losses: &[f64]| losses.iter().sum::<f64>() / losses.len() as f64;
         let figures = format!(
             "version {} has loss {:.4} on the same outcomes, this one {:.4}",
@@ -215,8 +214,8 @@ impl<T: Trainer> Live<'_, T> {
         self.registry.note_verdict(name, champion.version, verdict).await
     }
 
-    fn losses(&self, model: &T::Model, rows: &[Example], labels: &[f64]) -> Result<Vec<f64>> {
-        self.work.run(|| Ok(losses(self.trainer, &points(model, rows)?, labels)))
+    fn losses(&self, model: &T::Model, rows: &[Example]) -> Result<UnitLosses> {
+        self.work.run(|| UnitLosses::of(self.trainer, &points(model, rows)?, rows))
     }
 
     /// Returns the outcomes, older than the attribution window, of generations that started after all of

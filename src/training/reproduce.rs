@@ -1,10 +1,11 @@
 //! Reproduction of a past training run.
 
 use super::evaluation::fit_and_evaluate;
-use super::pipeline::{replay, seal};
+use super::pipeline::{TrainingFacts, seal};
 use super::run_record::RunRecord;
 use super::search::Tunable;
 use crate::error::{Error, ErrorKind, Result};
+use crate::execution::ExecutionContext;
 use crate::features::FeatureEngineer;
 use crate::registry::{ModelVersion, sha256_hex};
 use crate::store::EventStore;
@@ -35,15 +36,17 @@ pub async fn reproduce<T: Tunable>(
     let of = format!("{} version {}", version.model, version.version);
     let run = RunRecord::of(version)?
         .ok_or_else(|| Error::new(ErrorKind::NotFound, format!("{of}: it has no training record")))?;
-    if engineer.fingerprint() != run.data.schema {
+    let here = trainer.schema(engineer.fingerprint());
+    if here != run.data.schema {
         return Err(Error::incompatible(format!(
             "{of}: it was made from other features ({:016x}) than this engineer's ({:016x})",
-            run.data.schema,
-            engineer.fingerprint()
+            run.data.schema, here
         )));
     }
     let trainer = trainer.with_parameters(&run.parameters)?;
-    let data = replay(store, engineer, trainer.target(), run.as_of, run.options.max_rows).await?;
+    let work = ExecutionContext::new();
+    let facts = TrainingFacts::read([&trainer], store, engineer, None, run.as_of, &work).await?;
+    let data = facts.rows(&trainer, run.as_of, run.options.max_rows);
     let same_data = data.fingerprint() == run.data.sha256;
     let evaluated = fit_and_evaluate(&trainer, &data, None, &run.options)?;
     let artefact = seal(&trainer, &evaluated.model)?;

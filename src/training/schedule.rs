@@ -27,6 +27,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
+#[doc(alias = "TrainingScheduler")]
 pub struct TrainingSchedule {
     /// The time of day; 02:00 by default.
     pub at: NaiveTime,

@@ -4,7 +4,7 @@ use super::search::{Hyperparameter, Range, Tunable};
 use crate::error::{Error, Result};
 use crate::models::{
     RegressionParams, RegressionTarget, RegressionTrainer, SUCCESS_FEATURE_SETS, SuccessParams,
-    SuccessTrainer, Trainer,
+    SuccessTrainer, TemplateParams, TemplateTrainer, Trainer,
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -54,6 +54,33 @@ impl<Q: RegressionTarget> Tunable for RegressionTrainer<Q> {
 
     fn without(&self, features: &BTreeSet<String>) -> Result<Self> {
         self.with_parameters(&blind(self.parameters(), features)?)
+    }
+}
+
+impl Tunable for TemplateTrainer {
+    fn with_parameters(&self, parameters: &Value) -> Result<Self> {
+        self.with_params(read::<TemplateParams>(self.name(), parameters)?)
+    }
+
+    fn space(&self) -> Vec<Hyperparameter> {
+        let mut space = vec![
+            Hyperparameter::new("/most_copies", Range::Whole(1, 30)),
+            Hyperparameter::new("/top", Range::Whole(3, 100)),
+            Hyperparameter::new("/boost/rounds", Range::Whole(20, 200)),
+            Hyperparameter::new("/boost/learning_rate", Range::Log(0.01, 0.2)),
+            Hyperparameter::new("/boost/max_leaves", Range::Whole(4, 16)),
+            Hyperparameter::new("/boost/min_rows", Range::Whole(5, 50)),
+        ];
+        space.push(Hyperparameter::new("/boost/l2", Range::Log(0.1, 30.0)));
+        space
+    }
+
+    /// A ranking has few features, each of them wanted.
+    fn without(&self, features: &BTreeSet<String>) -> Result<Self> {
+        match features.first() {
+            None => Ok(self.clone()),
+            Some(name) => Err(Error::invalid(format!("{name}: a ranking's features are not selected"))),
+        }
     }
 }
 

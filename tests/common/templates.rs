@@ -2,9 +2,10 @@
 
 use super::task;
 use chrono::{DateTime, TimeDelta, Utc};
+use devmatrix_ml::dataset::{Dataset, RowBuilder};
 use devmatrix_ml::event::{EventId, Fact, Feedback, Record, TemplateId, UserAction};
 use devmatrix_ml::history::History;
-use devmatrix_ml::models::{TemplateCatalogue, TemplateDataset, TemplateDatasetBuilder, TemplateProfile};
+use devmatrix_ml::models::{TemplateCatalogue, TemplateDatasetBuilder, TemplateProfile};
 use devmatrix_ml::simulate::{Generation, Simulator, SimulatorOptions};
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
@@ -19,7 +20,7 @@ pub fn records(generations: &[Generation]) -> Vec<Record> {
 
 /// Replays `records` up to `now`: training set and history.
 pub struct Replay {
-    pub data: TemplateDataset,
+    pub data: Dataset,
     pub history: History,
 }
 
@@ -29,7 +30,7 @@ pub fn replay(catalogue: &TemplateCatalogue, records: &[Record], now: DateTime<U
         builder.apply(record);
         history.apply(record);
     }
-    Replay { data: builder.rows(now), history }
+    Replay { data: builder.rows(now, usize::MAX), history }
 }
 
 /// Simulates a host with many templates, each used seldom: success depends on whether the template's topic is

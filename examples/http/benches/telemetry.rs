@@ -22,7 +22,8 @@ fn cost(c: &mut Criterion) {
     block_on(store.append(records.clone())).unwrap();
     let history = Arc::new(block_on(SharedHistory::open(&store)).unwrap());
     let clock = ManualClock::at(records.last().unwrap().known_at());
-    let service = PredictionService::new(history, FeatureEngineer::default(), Arc::new(clock));
+    let service =
+        PredictionService::new(history, FeatureEngineer::default(), Arc::new(clock)).without_explanations();
     let mut group = c.benchmark_group("telemetry");
     // The recorder belongs to the process: it can be installed once and not be removed.
     for recorder in ["no recorder", "Prometheus"] {
@@ -41,7 +42,7 @@ fn cost(c: &mut Criterion) {
         });
         let mut next = tasks.iter().cycle();
         group.bench_function(format!("{recorder}: a prediction of all models"), |b| {
-            b.iter(|| black_box(service.predict_all_only(next.next().unwrap()).unwrap()));
+            b.iter(|| black_box(service.predict_all(next.next().unwrap()).unwrap()));
         });
     }
     group.finish();

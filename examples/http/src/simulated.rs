@@ -52,7 +52,8 @@ pub async fn fill(
     let clock = ManualClock::at(start);
     let (time, engineer) = (Arc::new(clock.clone()), FeatureEngineer::default());
     let collector = DataCollector::open(store.clone(), engineer.clone(), time.clone()).await?;
-    let predictions = PredictionService::new(collector.history(), engineer.clone(), time);
+    let predictions =
+        PredictionService::new(collector.history(), engineer.clone(), time).without_explanations();
     let mut options = TrainingOptions::default();
     options.gate = Gate::refreshing();
     let mut learns = start + TimeDelta::weeks(1);
@@ -72,7 +73,7 @@ pub async fn fill(
         clock.set(at);
         match fact {
             Fact::Started(mut started) => {
-                started.predictions = predictions.predict_all_only(&started.context)?.shown();
+                started.predictions = predictions.predict_all(&started.context)?.shown();
                 collector.start_as(id, *started).await?;
             }
             Fact::Completed(completion) => collector.complete(&id, *completion).await?,

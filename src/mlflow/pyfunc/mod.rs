@@ -4,15 +4,12 @@
 //! all numbers of the model (`devmatrix_model/FORMAT.md` says what each is); and `data/trees-N.ubj`, each of
 //! which `xgboost.Booster` loads on its own.
 
+use crate::dataset::Target;
 use crate::error::{Error, ErrorKind, Result};
 use crate::features::{FEATURES, FeatureEngineer, FeatureOptions, FeatureRow};
 use crate::models::export::Export;
-use crate::models::{
-    ComplexityTrainer, Predictor, QualityTrainer, SuccessTrainer, TEMPLATE_FEATURES, TemplateRanker,
-    TimeTrainer, Trainer, template_schema,
-};
-use crate::models::{MAX_MODEL_BYTES, open_artefact};
-use crate::registry::{ModelVersion, envelope};
+use crate::models::{TEMPLATE_FEATURES, Trainer, targets};
+use crate::registry::ModelVersion;
 use serde_json::{Map, Value, json};
 use std::fs;
 use std::path::Path;
@@ -48,7 +45,7 @@ pub(super) type File = (String, Vec<u8>);
 /// `mlflow.pyfunc.load_model(folder)` loads it in Python without a server.
 ///
 /// Its `predict` takes a `DataFrame` of rows as [`pyfunc_row`] writes them, with columns of floats, and answers
-/// as [`Predictor::predict`] does, but for reasons: of success `success_probability`, `lower_90`, `upper_90`; of
+/// as [`Predictor::predict`](crate::models::Predictor::predict) does, but for reasons: of success `success_probability`, `lower_90`, `upper_90`; of
 /// complexity, time and quality `value`, `lower_80`, `upper_80`, `lower_90`, `upper_90`; of templates, by rows
 /// of [`TEMPLATE_FEATURES`], `approval`, the estimated share of approvals without the bonus for what was tried
 /// seldom.
@@ -115,14 +112,18 @@ pub fn pyfunc_row(row: &FeatureRow) -> Value {
 /// The files of the folder.
 pub(super) fn files(version: &ModelVersion, artefact: &[u8], features: &FeatureOptions) -> Result<Vec<File>> {
     let mut export = Export::default();
-    let worded = version.model != "template";
-    let (schema, table): (_, Vec<_>) = if worded {
-        let schema = FeatureEngineer::new(features.clone()).fingerprint();
-        (schema, FEATURES.iter().map(|f| f.name).collect())
+    let served = targets::named(&version.model).ok_or_else(|| {
+        Error::invalid(format!("{} is no model of this crate: Python cannot run it", version.model))
+    })?;
+    let host_schema = FeatureEngineer::new(features.clone()).fingerprint();
+    let worded = served.target != Target::Template;
+    let table: Vec<_> = if worded {
+        FEATURES.iter().map(|f| f.name).collect()
     } else {
-        (template_schema(), TEMPLATE_FEATURES.iter().map(|f| f.name).collect())
+        TEMPLATE_FEATURES.iter().map(|f| f.name).collect()
     };
-    let (model, output) = taken_apart(&version.model, artefact, schema, &mut export)?;
+    let model = served.export.export(artefact, host_schema, &mut export)?;
+    let (schema, output) = ((served.trainer)().schema(host_schema), served.columns);
     let columns: Vec<_> = export.features().collect();
     let signature = Signature::new(&table, &columns, worded, output);
     let described = json!({
@@ -206,42 +207,6 @@ impl Signature {
             outputs: output.iter().map(|name| number(name, true)).collect(),
         }
     }
-}
-
-/// The JSON of a model made of features of `schema`, and the columns of its predictions.
-fn taken_apart(
-    model: &str,
-    artefact: &[u8],
-    schema: u64,
-    to: &mut Export,
-) -> Result<(Value, &'static [&'static str])> {
-    const NUMBER: &[&str] = &["value", "lower_80", "upper_80", "lower_90", "upper_90"];
-    Ok(match model {
-        "success" => {
-            let model = opened(&SuccessTrainer::default(), artefact, schema)?;
-            (model.export(to)?, &["success_probability", "lower_90", "upper_90"])
-        }
-        "complexity" => (opened(&ComplexityTrainer::default(), artefact, schema)?.export(to)?, NUMBER),
-        "time" => (opened(&TimeTrainer::default(), artefact, schema)?.export(to)?, NUMBER),
-        "quality" => (opened(&QualityTrainer::default(), artefact, schema)?.export(to)?, NUMBER),
-        "template" => {
-            let payload = envelope::open(artefact, model, MAX_MODEL_BYTES)?;
-            (TemplateRanker::from_bytes(payload)?.export(to)?, &["approval"])
-        }
-        _ => return Err(Error::invalid(format!("{model} is no model of this crate: Python cannot run it"))),
-    })
-}
-
-/// The model, whose features stand where the table of this release has them.
-fn opened<T: Trainer>(trainer: &T, artefact: &[u8], schema: u64) -> Result<T::Model> {
-    let model = open_artefact(trainer, artefact)?;
-    if model.schema() == schema {
-        return Ok(model);
-    }
-    let (name, own) = (trainer.name(), model.schema());
-    Err(Error::incompatible(format!(
-        "{name} was made from features {own:016x}, here they are {schema:016x}: give the host's FeatureOptions"
-    )))
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use super::{Attribution, Fact, Locale};
 use crate::dataset::Target;
 use crate::features::{FEATURES, FeatureId, Topic};
 use crate::history::NearestTask;
+use crate::models::targets;
 
 /// Explanations in English.
 #[derive(Debug, Clone, Copy, Default)]
@@ -91,13 +92,8 @@ fn outcomes(n: f64) -> String {
 }
 
 fn worded(target: Target, more: bool) -> &'static str {
-    let [less, more_of_it] = match target {
-        Target::Success => ["failed more often", "succeeded more often"],
-        Target::Complexity => ["were simpler", "were harder"],
-        Target::Time => ["took less time", "took longer"],
-        Target::Quality => ["turned out worse", "turned out better"],
-        Target::Tokens => ["took fewer tokens", "took more tokens"],
-    };
+    let served = targets::of(target).map(|model| model.compared);
+    let [less, more_of_it] = served.unwrap_or(["had lower values", "had higher values"]);
     if more { more_of_it } else { less }
 }
 

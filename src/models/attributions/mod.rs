@@ -96,7 +96,7 @@ pub trait Locale: Send + Sync + Debug {
 }
 
 /// Contributions smaller than this are not worth a sentence, in log-odds.
-const LEAST: f64 = 0.02;
+pub(super) const LEAST: f64 = 0.02;
 
 impl Attribution {
     /// A reason in English.
@@ -152,6 +152,13 @@ pub(super) fn reasons(
     }
     reasons.sort_by(|a, b| b.contribution.abs().total_cmp(&a.contribution.abs()));
     reasons
+}
+
+/// The attribution to one feature; `None` where it is missing.
+pub(super) fn attribution(row: &FeatureRow, column: usize, contribution: f64) -> Option<Attribution> {
+    let (feature, value) = (FEATURES.get(column)?, *row.values.get(column)?);
+    let fact = if value.is_nan() { None } else { fact(row, feature, f64::from(value)) };
+    Some(Attribution::new(feature.name, feature.topic, contribution, fact?))
 }
 
 /// Returns the feature that counts the outcomes of a rate.

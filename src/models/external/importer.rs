@@ -16,20 +16,20 @@ pub(crate) trait Adopt: Trainer {
     fn adopt(&self, trees: &ImportedTrees, rows: &[&Example], schema: u64) -> Result<Self::Model>;
 }
 
-/// Makes models of a foreign one that go through everything that those of the usual trainer go through.
+/// Makes models of an external one: what calibrates and evaluates those of the usual trainer does it for them.
 #[derive(Debug)]
-pub(crate) struct Importer<'a, T> {
+pub(crate) struct Importer<T> {
     usual: T,
-    external: &'a ExternalModel,
+    external: ExternalModel,
 }
 
-impl<'a, T: Adopt> Importer<'a, T> {
-    pub(crate) fn new(usual: T, external: &'a ExternalModel) -> Self {
-        Self { usual, external }
+impl<T: Adopt> Importer<T> {
+    pub(crate) fn new(usual: T, external: &ExternalModel) -> Self {
+        Self { usual, external: external.clone() }
     }
 }
 
-impl<T: Adopt> Trainer for Importer<'_, T> {
+impl<T: Adopt> Trainer for Importer<T> {
     type Model = T::Model;
 
     fn name(&self) -> &'static str {
@@ -74,6 +74,15 @@ impl<T: Adopt> Trainer for Importer<'_, T> {
 
     fn scores(&self, points: &[f64], labels: &[f64]) -> Result<BTreeMap<String, f64>> {
         self.usual.scores(points, labels)
+    }
+
+    fn weighted_scores(
+        &self,
+        points: &[f64],
+        labels: &[f64],
+        weights: &[f64],
+    ) -> Result<BTreeMap<String, f64>> {
+        self.usual.weighted_scores(points, labels, weights)
     }
 
     fn parameters(&self) -> serde_json::Value {

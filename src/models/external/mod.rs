@@ -13,6 +13,7 @@ use crate::dataset::Target;
 use crate::error::{Error, Result};
 use crate::features::{FEATURES, Kind, KnownWhen};
 use crate::ml::{ExternalTrees, Margin};
+use crate::models::targets;
 use crate::registry::sha256_hex;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -74,8 +75,8 @@ impl ExternalModel {
         trained_until: DateTime<Utc>,
         options: &ExternalModelOptions,
     ) -> Result<Self> {
-        if target == Target::Tokens {
-            return Err(Error::invalid("tokens are predicted by no model here"));
+        if targets::of(target).is_none_or(|model| model.import.is_none()) {
+            return Err(Error::invalid(format!("no model of {target} can be imported")));
         }
         let external = ExternalTrees::read(bytes)?;
         check_margin(&external, target, options)?;

@@ -12,11 +12,11 @@ use crate::features::{FEATURES, FeatureRow};
 use crate::ml::{
     FitRequest, Interval, Matrix, Objective, QuantileConformal, Sample, Tfidf, TreeFamily, Trees,
 };
-use crate::models::shares;
+use crate::models::shares_of_columns;
 use crate::models::success::WORDING;
 
 /// The levels of the intervals, and the quantiles that they begin from.
-pub(super) const LEVELS: [f64; 2] = [0.8, 0.9];
+pub(in crate::models) const LEVELS: [f64; 2] = [0.8, 0.9];
 pub(super) const QUANTILES: [f64; 4] = [0.1, 0.9, 0.05, 0.95];
 
 /// How far a part may be trusted.
@@ -215,7 +215,7 @@ impl ModelComponent {
 
     /// Shares of the trees' gain by feature.
     pub(super) fn gains(&self) -> Vec<(String, f64)> {
-        shares(&self.places, &self.value.importance())
+        shares_of_columns(&self.places, &self.value.importance())
     }
 
     pub(super) fn contributions(

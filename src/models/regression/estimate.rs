@@ -81,16 +81,29 @@ const MOST_TRIES: f64 = 20.0;
 impl Estimate {
     /// Restores an estimate from the two predictions under which it was stored: those of 90 % and 80 %.
     pub(crate) fn from_shown(wide: &ShownPrediction, narrow: &ShownPrediction) -> Self {
+        let intervals = [(narrow.lower, narrow.upper), (wide.lower, wide.upper)];
+        let model_version = wide.model_version;
+        Self { model_version, ..Self::new(wide.value, intervals, Status::Calibrated, 0) }
+    }
+
+    /// An estimate without attributions, of no version.
+    pub(crate) fn new(
+        value: f64,
+        [interval_80, interval_90]: [(f64, f64); 2],
+        status: Status,
+        feature_schema: u64,
+    ) -> Self {
+        let (factors, factors_by_topic, notes) = (Vec::new(), Vec::new(), Vec::new());
         Self {
-            value: wide.value,
-            interval_80: (narrow.lower, narrow.upper),
-            interval_90: (wide.lower, wide.upper),
-            status: Status::Calibrated,
-            factors: Vec::new(),
-            factors_by_topic: Vec::new(),
-            notes: Vec::new(),
-            model_version: wide.model_version,
-            feature_schema: 0,
+            value,
+            interval_80,
+            interval_90,
+            status,
+            factors,
+            factors_by_topic,
+            notes,
+            model_version: 0,
+            feature_schema,
         }
     }
 

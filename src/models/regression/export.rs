@@ -3,16 +3,16 @@
 use super::component::TAILS;
 use super::fitted::{Calibration, Fitted};
 use super::spec::{Scale, Spec};
-use super::{Body, Regimes, RegressionModel, RegressionTarget};
+use super::{Body, Regimes, RegressionModel, RegressionTarget, RegressionTrainer};
 use crate::error::Result;
-use crate::models::export::{Export, imported, plain};
+use crate::models::export::{Export, Exportable, imported, plain};
 use serde_json::{Value, json};
 
-impl<Q: RegressionTarget> RegressionModel<Q> {
-    /// All that a prediction takes but its reasons.
-    pub(crate) fn export(&self, to: &mut Export) -> Result<Value> {
+impl<Q: RegressionTarget> Exportable for RegressionTrainer<Q> {
+    /// All that a prediction takes but its attributions.
+    fn export(model: &RegressionModel<Q>, to: &mut Export) -> Result<Value> {
         let spec = Q::spec();
-        let Body::Learned(learned) = &self.body else { return Err(imported()) };
+        let Body::Learned(learned) = &model.body else { return Err(imported()) };
         let after = learned.after.as_ref().map(|regimes| regimes.export(to)).transpose()?;
         Ok(json!({
             "kind": "number",

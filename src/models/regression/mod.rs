@@ -15,16 +15,17 @@ mod target;
 mod text_component;
 
 pub use adaptive_intervals::AdaptiveIntervals;
+pub(super) use component::LEVELS;
 pub use estimate::{ComplexityPrediction, Estimate, QualityPrediction, TimePrediction};
 pub use params::RegressionParams;
 pub use target::{Complexity, Quality, RegressionTarget, Time};
 
-use super::attributions::{Attribution, reasons};
+use super::attributions::{Attribution, attribution, reasons};
 use super::external::{Adopt, ImportedTrees, is_imported, open_imported, seal_imported};
 use super::{Predictor, Status, Trainer};
 use crate::dataset::{Dataset, Example, Target};
 use crate::error::{Error, ErrorKind, Result};
-use crate::features::FeatureRow;
+use crate::features::{FeatureRow, index_of};
 use crate::ml::metrics::RegressionScores;
 use fitted::{Fitted, StoredFitted};
 use imported::{ImportedFit, StoredImportedFit};
@@ -97,23 +98,6 @@ impl<Q: RegressionTarget> RegressionTrainer<Q> {
     /// `InvalidInput` naming the parameter that is out of range.
     pub fn new(params: RegressionParams) -> Result<Self> {
         params.verify().map(|()| Self { params, quantity: PhantomData })
-    }
-
-    /// The answer before there is a model, with an interval as wide as ignorance.
-    pub(crate) fn prior_estimate(&self, row: &FeatureRow, schema: u64) -> Estimate {
-        let (value, status) = self.prior(row);
-        let [interval_80, interval_90] = Q::spec().around(value);
-        Estimate {
-            value,
-            interval_80,
-            interval_90,
-            status,
-            factors: Vec::new(),
-            factors_by_topic: Vec::new(),
-            notes: vec!["no model yet: the past alone".to_owned()],
-            model_version: 0,
-            feature_schema: schema,
-        }
     }
 
     fn fit_all(
@@ -244,6 +228,31 @@ impl<Q: RegressionTarget> Trainer for RegressionTrainer<Q> {
         expected.or_else(heuristic).unwrap_or((Q::UNKNOWN, Status::InsufficientEvidence))
     }
 
+    /// The feature that was expected, against the value that is predicted where nothing is known.
+    fn prior_attributions(&self, row: &FeatureRow) -> Vec<Attribution> {
+        let spec = Q::spec();
+        let mut columns = std::iter::once(spec.expected as usize).chain(Q::HEURISTIC.and_then(index_of));
+        let known = columns.find_map(|column| Some((column, spec.raw_feature_at(row, column)?)));
+        let raw = |(column, raw)| attribution(row, column, raw - spec.scale.to(Q::UNKNOWN));
+        known.and_then(raw).into_iter().collect()
+    }
+
+    /// Intervals as wide as ignorance.
+    fn prior_estimate(&self, row: &FeatureRow, schema: u64) -> Estimate {
+        let (value, status) = self.prior(row);
+        let mut estimate = Estimate::new(value, Q::spec().around(value), status, schema);
+        estimate.notes.push(match status {
+            Status::ColdStart => {
+                format!("no model yet: the {} that past generations lead one to expect", Q::TARGET)
+            }
+            _ if self.prior_attributions(row).is_empty() => {
+                format!("no model yet, and no {} is known: {value} is a default", Q::TARGET)
+            }
+            _ => format!("no model yet, and no {} is known: a guess from the task alone", Q::TARGET),
+        });
+        estimate
+    }
+
     /// The absolute error.
     fn loss(&self, point: f64, label: f64) -> f64 {
         (point - label).abs()
@@ -292,15 +301,6 @@ impl<Q: RegressionTarget> RegressionModel<Q> {
         }
     }
 
-    /// The prediction with intervals at other levels (0 to 2) than 0.8 and 0.9, as
-    /// [`AdaptiveIntervals`] asks for where the world drifts.
-    pub fn predict_at(&self, row: &FeatureRow, levels: [f64; 2]) -> Estimate {
-        match &self.body {
-            Body::Learned(learned) => learned.part::<Q>(row).estimate(row, levels, self.schema),
-            Body::Imported(fit) => fit.estimate(row, levels, self.schema),
-        }
-    }
-
     /// Together they are this.
     pub fn raw(&self, row: &FeatureRow) -> f64 {
         match &self.body {
@@ -322,13 +322,20 @@ impl<Q: RegressionTarget> Predictor for RegressionModel<Q> {
     type Prediction = Estimate;
 
     fn predict(&self, row: &FeatureRow) -> Estimate {
-        self.predict_at(row, component::LEVELS)
+        self.estimate(row, component::LEVELS)
     }
 
     fn point(&self, row: &FeatureRow) -> f64 {
         match &self.body {
             Body::Learned(learned) => learned.part::<Q>(row).point(row),
             Body::Imported(fit) => fit.point(row),
+        }
+    }
+
+    fn estimate(&self, row: &FeatureRow, levels: [f64; 2]) -> Estimate {
+        match &self.body {
+            Body::Learned(learned) => learned.part::<Q>(row).estimate(row, levels, self.schema),
+            Body::Imported(fit) => fit.estimate(row, levels, self.schema),
         }
     }
 

@@ -10,7 +10,7 @@ use crate::ml::{
     FitRequest, Linear, LinearLoss, LinearParams, LinearRow, LinearTarget, Matrix, Objective, Sample, Tfidf,
     TreeFamily, Trees,
 };
-use crate::models::shares;
+use crate::models::shares_of_columns;
 use crate::stats::logit;
 use serde::{Deserialize, Serialize};
 
@@ -176,7 +176,7 @@ impl ModelComponent {
 
     /// Shares of the trees' gain by feature.
     pub(super) fn gains(&self) -> Vec<(String, f64)> {
-        shares(&self.tree_places, &self.trees.importance())
+        shares_of_columns(&self.tree_places, &self.trees.importance())
     }
 
     fn tree_row(&self, row: &FeatureRow) -> Vec<f32> {

@@ -3,20 +3,20 @@
 use super::ability::{Ability, UNSURE_OF_NEW_AGENT, UNSURE_WITH_NEW_MODEL, WITH_NEW_MODEL, solver_places};
 use super::component::ModelComponent;
 use super::scorer::Past;
-use super::{Calibrated, SuccessModel, seen_place};
+use super::{Calibrated, SuccessModel, SuccessTrainer, seen_place};
 use crate::error::Result;
 use crate::features::FEATURES;
-use crate::models::export::{Export, imported, plain};
+use crate::models::export::{Export, Exportable, imported, plain};
 use serde_json::{Value, json};
 
-impl SuccessModel {
-    /// All that a prediction takes but its reasons.
-    pub(crate) fn export(&self, to: &mut Export) -> Result<Value> {
+impl Exportable for SuccessTrainer {
+    /// All that a prediction takes but its attributions.
+    fn export(model: &SuccessModel, to: &mut Export) -> Result<Value> {
         Ok(json!({
             "kind": "success",
             "seen_by": to.name(seen_place()),
-            "new_task": self.new_task.export(to)?,
-            "seen_task": self.seen_task.as_ref().map(|seen| seen.export(to)).transpose()?,
+            "new_task": model.new_task.export(to)?,
+            "seen_task": model.seen_task.as_ref().map(|seen| seen.export(to)).transpose()?,
         }))
     }
 }

@@ -37,6 +37,7 @@ use std::collections::BTreeMap;
 
 /// Fits [`SuccessModel`]s.
 #[derive(Debug, Clone, Default)]
+#[doc(alias = "SuccessPredictorTrainer")]
 pub struct SuccessTrainer {
     params: SuccessParams,
 }
@@ -209,6 +210,10 @@ impl Trainer for SuccessTrainer {
 
     fn prior(&self, row: &FeatureRow) -> (f64, Status) {
         super::prior::success(row)
+    }
+
+    fn prior_attributions(&self, row: &FeatureRow) -> Vec<Attribution> {
+        super::prior::attributions(row)
     }
 
     fn loss(&self, point: f64, label: f64) -> f64 {

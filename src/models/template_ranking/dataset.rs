@@ -9,49 +9,16 @@ use super::catalogue::{Prepared, TemplateCatalogue};
 use super::features::{Reading, row, template_schema};
 use super::profile::TemplateProfile;
 use super::view::TemplateView;
+use crate::dataset::{About, Dataset, Example, Labels, Priors, ResponseModel, RowBuilder, Shown, Target};
 use crate::event::{
     Completion, EventId, Fact, Feedback, Fold, Known, Outcome, Record, Started, TemplateId, UserAction,
 };
+use crate::features::FeatureRow;
 use crate::history::{History, category};
+use crate::text::SparseText;
 use chrono::{DateTime, Utc};
-use sha2::{Digest, Sha256};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
-
-/// One generation that used a template and was judged.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub struct TemplateRow {
-    /// The generation.
-    pub event_id: EventId,
-    /// Its template.
-    pub template_id: TemplateId,
-    /// What it competed in, as a number: tasks of the same type, language and framework (where no
-    /// type is known, tries of the same task) that started in the same week.
-    pub query: u64,
-    /// When it became known that it had started.
-    pub started_at: DateTime<Utc>,
-    /// From when on its outcome was known.
-    pub known_at: DateTime<Utc>,
-    /// One value a feature of [`TEMPLATE_FEATURES`](super::TEMPLATE_FEATURES), as it was at the
-    /// beginning of the week; missing is NaN.
-    pub features: Arc<[f32]>,
-    /// How good it was, 0 to 3; see [`template_relevance`].
-    pub relevance: u8,
-    /// Whether it was approved without modification.
-    pub success: bool,
-    /// The odds with which this template was shown, where the decision tells; above 0, at most 1.
-    pub propensity: Option<f64>,
-}
-
-/// Rows in the order of their start.
-#[derive(Debug, Clone, PartialEq)]
-pub struct TemplateDataset {
-    /// The rows.
-    pub rows: Vec<TemplateRow>,
-    /// Fingerprint of the features.
-    pub schema: u64,
-}
 
 /// Replays facts, in the order in which they became known, into rows.
 #[derive(Debug)]
@@ -89,9 +56,9 @@ pub fn template_relevance(outcome: &Outcome) -> Option<u8> {
 struct Start {
     event_id: EventId,
     template_id: TemplateId,
-    query: u64,
+    group: u64,
     known_at: DateTime<Utc>,
-    features: Arc<[f32]>,
+    features: Arc<FeatureRow>,
     propensity: Option<f64>,
 }
 
@@ -112,8 +79,66 @@ impl TemplateDatasetBuilder {
         }
     }
 
-    /// Takes in the next fact; facts must come in the order in which they became known.
-    pub fn apply(&mut self, record: &Record) {
+    /// At the beginning of a week everything known by then is taken in.
+    fn turn_to(&mut self, week: i64) {
+        if week != self.week {
+            self.week = week;
+            self.recent.drain(..).for_each(|record| self.history.apply(&record));
+        }
+    }
+
+    fn example(&self, start: &Start, now: DateTime<Utc>) -> Option<Example> {
+        let outcome = Outcome::of(&self.facts.get(&start.event_id)?.as_known())?;
+        (outcome.known_at <= now).then_some(())?;
+        let (relevance, success) = (template_relevance(&outcome)?, outcome.success?);
+        let mut labels = Labels::default();
+        labels.success = Some((outcome.known_at, success));
+        labels.relevance = Some((outcome.known_at, relevance));
+        let mut about = About::default();
+        about.template = Some(start.template_id.as_str().into());
+        Some(Example {
+            event_id: start.event_id.clone(),
+            project: 0,
+            task: start.group,
+            started_at: start.known_at,
+            known_at: Some(outcome.known_at),
+            features: Arc::clone(&start.features),
+            completed: None,
+            label: f64::from(relevance),
+            labels,
+            priors: Priors { constant: 0.5, agent: 0.5, project: 0.5 },
+            about,
+            weight: 1.0,
+            propensity: 1.0,
+            share: 1.0,
+            review: None,
+            kind: None,
+            attempt: 1.0,
+            shown: Some(Shown { group: start.group, propensity: start.propensity }),
+        })
+    }
+
+    fn start(&self, record: &Record, started: &Started) -> Option<Start> {
+        let task = &started.context;
+        let id = task.template_id.clone()?;
+        let unlisted = || Arc::new(Prepared::new(TemplateProfile::new(id.clone())));
+        let template = self.catalogue.prepared(&id).cloned().unwrap_or_else(unlisted);
+        let view = TemplateView::of_one(&self.history, task, &template, monday(self.week));
+        let reading = Reading::of(task);
+        let decision = started.decision.as_ref().filter(|decision| decision.chosen == id.as_str());
+        Some(Start {
+            event_id: record.event_id().clone(),
+            group: group(&reading, task.task_id.as_str(), self.week),
+            known_at: record.known_at(),
+            features: Arc::new(feature_row(row(&reading, &template, &view))),
+            propensity: decision.map(|decision| decision.propensity),
+            template_id: id,
+        })
+    }
+}
+
+impl RowBuilder for TemplateDatasetBuilder {
+    fn apply(&mut self, record: &Record) {
         let known_at = record.known_at();
         self.turn_to(week(known_at));
         let facts = self.facts.entry(record.event_id().clone()).or_default();
@@ -134,95 +159,26 @@ impl TemplateDatasetBuilder {
         self.recent.extend(without_code(record));
     }
 
-    /// The generations with a template whose outcome was known at `now`.
-    pub fn rows(&self, now: DateTime<Utc>) -> TemplateDataset {
-        let labelled = self.starts.iter().filter_map(|start| {
-            let outcome = Outcome::of(&self.facts.get(&start.event_id)?.as_known())?;
-            (outcome.known_at <= now).then_some(())?;
-            Some(TemplateRow {
-                event_id: start.event_id.clone(),
-                template_id: start.template_id.clone(),
-                query: start.query,
-                started_at: start.known_at,
-                known_at: outcome.known_at,
-                features: Arc::clone(&start.features),
-                relevance: template_relevance(&outcome)?,
-                success: outcome.success?,
-                propensity: start.propensity,
-            })
-        });
-        TemplateDataset { rows: labelled.collect(), schema: template_schema() }
-    }
-
-    /// At the beginning of a week everything known by then is taken in.
-    fn turn_to(&mut self, week: i64) {
-        if week != self.week {
-            self.week = week;
-            self.recent.drain(..).for_each(|record| self.history.apply(&record));
+    /// Returns the generations with a template whose outcome was known at `now`, labelled by
+    /// [`template_relevance`]. They compete in groups: tasks of the same type, language and framework (where no
+    /// type is known, tries of the same task) that started in the same week.
+    fn rows(&self, now: DateTime<Utc>, most: usize) -> Dataset {
+        let mut examples: Vec<_> =
+            self.starts.iter().rev().filter_map(|start| self.example(start, now)).take(most).collect();
+        examples.reverse();
+        Dataset {
+            examples,
+            schema: template_schema(),
+            target: Target::Template,
+            delay: self.history.delay(now),
+            answers: ResponseModel::default(),
         }
-    }
-
-    fn start(&self, record: &Record, started: &Started) -> Option<Start> {
-        let task = &started.context;
-        let id = task.template_id.clone()?;
-        let unlisted = || Arc::new(Prepared::new(TemplateProfile::new(id.clone())));
-        let template = self.catalogue.prepared(&id).cloned().unwrap_or_else(unlisted);
-        let view = TemplateView::of_one(&self.history, task, &template, monday(self.week));
-        let reading = Reading::of(task);
-        let decision = started.decision.as_ref().filter(|decision| decision.chosen == id.as_str());
-        Some(Start {
-            event_id: record.event_id().clone(),
-            query: query(&reading, task.task_id.as_str(), self.week),
-            known_at: record.known_at(),
-            features: row(&reading, &template, &view).into(),
-            propensity: decision.map(|decision| decision.propensity),
-            template_id: id,
-        })
     }
 }
 
-impl TemplateDataset {
-    /// SHA-256 over every row, in hexadecimal digits: equal for equal training sets, bit for bit.
-    pub(crate) fn fingerprint(&self) -> String {
-        let mut hash = Sha256::new();
-        hash.update(self.schema.to_le_bytes());
-        for row in &self.rows {
-            for name in [row.event_id.as_str(), row.template_id.as_str()] {
-                hash.update(name);
-                hash.update([0]);
-            }
-            hash.update(row.query.to_le_bytes());
-            hash.update([row.relevance, u8::from(row.success)]);
-            hash.update(row.propensity.unwrap_or(f64::NAN).to_bits().to_le_bytes());
-            row.features.iter().for_each(|v| hash.update(v.to_bits().to_le_bytes()));
-        }
-        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
-    }
-
-    /// The places of the rows that competed, each group in the order of start.
-    pub fn groups(&self) -> Vec<Vec<usize>> {
-        let mut groups = BTreeMap::<_, Vec<_>>::new();
-        for (at, row) in self.rows.iter().enumerate() {
-            groups.entry(row.query).or_default().push(at);
-        }
-        groups.into_values().collect()
-    }
-
-    /// How many templates there are rows of.
-    pub fn templates(&self) -> usize {
-        self.rows.iter().map(|row| &row.template_id).collect::<std::collections::BTreeSet<_>>().len()
-    }
-
-    /// The rows between two shares of all, in the order of their start, and what was known before
-    /// the first of them started.
-    pub(crate) fn split_by_time(&self, from: f64, to: f64) -> (Self, Self) {
-        let place = |share: f64| ((self.rows.len() as f64 * share) as usize).min(self.rows.len());
-        let later = self.rows.get(place(from)..place(to)).unwrap_or_default();
-        let first = later.first().map(|row| row.started_at);
-        let earlier = self.rows[..place(from)].iter().filter(|row| first.is_some_and(|at| row.known_at < at));
-        let with = |rows| Self { rows, schema: self.schema };
-        (with(earlier.cloned().collect()), with(later.to_vec()))
-    }
+/// A template's features as a row; the description is compared in them, and not read once more.
+pub(super) fn feature_row(values: Vec<f32>) -> FeatureRow {
+    FeatureRow { values, text: SparseText::default(), truncated: false }
 }
 
 /// Only what tells how good it was.
@@ -258,7 +214,7 @@ fn monday(week: i64) -> DateTime<Utc> {
     DateTime::from_timestamp(week * SECONDS_A_WEEK + FIRST_MONDAY, 0).unwrap_or_default()
 }
 
-fn query(task: &Reading, id: &str, week: i64) -> u64 {
+fn group(task: &Reading, id: &str, week: i64) -> u64 {
     let part = |hash: u64, value: u64| (hash.rotate_left(23) ^ value).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     let task = match task.kind {
         Some(kind) => [task.language, task.framework].into_iter().fold(kind, |h, v| part(h, v.unwrap_or(1))),
@@ -312,9 +268,9 @@ mod tests {
             let records = event.clone().into_records().unwrap();
             records.iter().chain(&records).for_each(|record| builder.apply(record));
             let known = records.last().unwrap().known_at();
-            assert!(builder.rows(known - chrono::TimeDelta::seconds(1)).rows.is_empty());
-            let rows = builder.rows(known).rows;
-            assert_eq!((rows.len(), rows[0].relevance, rows[0].propensity), (1, 3, propensity));
+            assert!(builder.rows(known - chrono::TimeDelta::seconds(1), 9).examples.is_empty());
+            let rows = builder.rows(known, 9).examples;
+            assert_eq!((rows.len(), rows[0].label, rows[0].shown.unwrap().propensity), (1, 3.0, propensity));
         }
     }
 }

@@ -2,20 +2,20 @@
 
 use super::features::{SEMANTIC_SIMILARITY, SIMILAR, TEMPLATE_FEATURES};
 use super::rates::ALIKE;
-use super::{Fitted, TemplateRanker};
+use super::{Fitted, TemplateRanker, TemplateTrainer};
 use crate::error::Result;
-use crate::models::export::{Export, plain};
+use crate::models::export::{Export, Exportable, plain};
 use serde_json::{Value, json};
 
-impl TemplateRanker {
-    /// All that [`TemplateRanker::point`] takes.
-    pub(crate) fn export(&self, to: &mut Export) -> Result<Value> {
+impl Exportable for TemplateTrainer {
+    /// All that the log-odds of a row take.
+    fn export(model: &TemplateRanker, to: &mut Export) -> Result<Value> {
         Ok(json!({
             "kind": "template",
             "similar": to.look_at(SIMILAR, TEMPLATE_FEATURES[SIMILAR].name),
             "alike": to.look_at(SEMANTIC_SIMILARITY, TEMPLATE_FEATURES[SEMANTIC_SIMILARITY].name),
             "alike_weight": ALIKE,
-            "correction": self.fitted.as_ref().map(|fitted| fitted.export(to)).transpose()?,
+            "correction": model.fitted.as_ref().map(|fitted| fitted.export(to)).transpose()?,
         }))
     }
 }

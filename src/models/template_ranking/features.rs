@@ -65,6 +65,7 @@ pub(super) const TASK_TYPE_MATCH: usize = 6;
 pub(super) const LANGUAGE_MATCH: usize = 7;
 pub(super) const FRAMEWORK_MATCH: usize = 8;
 pub(super) const SIMILAR: usize = 13;
+pub(super) const TYPE_OUTCOMES: usize = 14;
 
 /// What the meaning of a row hangs on; rows of different fingerprints do not mix.
 pub fn template_schema() -> u64 {
@@ -91,13 +92,18 @@ pub(super) struct Reading {
 impl Reading {
     pub(super) fn of(task: &TaskContext) -> Self {
         let (facts, text) = SparseText::read(&task.task_description);
+        Self::with_text(task, text, facts.truncated)
+    }
+
+    /// A task whose description was read before; n-grams are the same with any lexicon.
+    pub(super) fn with_text(task: &TaskContext, text: SparseText, truncated: bool) -> Self {
         let named = [&task.task_type, &task.language, &task.framework];
         let mut words: BTreeSet<_> = text.iter().map(|(bucket, _)| bucket).collect();
         for name in named.into_iter().flatten() {
             words.extend(SparseText::read(name).1.iter().map(|(bucket, _)| bucket));
         }
         let [kind, language, framework] = named.map(|name| category(name.as_deref()));
-        Self { square: text.square(), text, words, kind, language, framework, truncated: facts.truncated }
+        Self { square: text.square(), text, words, kind, language, framework, truncated }
     }
 }
 
@@ -171,6 +177,7 @@ mod tests {
             (LANGUAGE_MATCH, "language_match"),
             (FRAMEWORK_MATCH, "framework_match"),
             (SIMILAR, "template_similar_success_rate"),
+            (TYPE_OUTCOMES, "template_type_outcomes"),
         ];
         named.iter().for_each(|(place, name)| assert_eq!(TEMPLATE_FEATURES[*place].name, *name));
         let names: BTreeSet<_> = TEMPLATE_FEATURES.iter().map(|f| f.name).collect();

@@ -1,7 +1,7 @@
 //! How much the trees' correction is worth, judged on rows that they had not seen.
 
-use super::dataset::TemplateDataset;
 use super::{Fitted, rates};
+use crate::dataset::Dataset;
 use crate::error::Result;
 use crate::ml::Scaling;
 
@@ -39,13 +39,10 @@ struct HeldOut {
 /// Fits on what came before and judges on what came after. A share is taken when its pairs are
 /// told apart better than by the prior alone, by more than the standard error over the groups; of
 /// several such the one that does best.
-pub(super) fn judge(
-    data: &TemplateDataset,
-    fit: impl Fn(&TemplateDataset) -> Result<Option<Fitted>>,
-) -> Result<QFunction> {
+pub(super) fn judge(data: &Dataset, fit: impl Fn(&Dataset) -> Result<Option<Fitted>>) -> Result<QFunction> {
     let mut held_out = HeldOut::default();
     for (from, to) in FOLDS {
-        let (earlier, later) = data.split_by_time(from, to);
+        let (earlier, later) = between(data, from, to);
         if let Some(fitted) = fit(&earlier)? {
             held_out.add(&fitted, &later);
         }
@@ -59,13 +56,24 @@ pub(super) fn judge(
     Ok(QFunction { share, scaling: Scaling::fit(&margins, &held_out.successes, &weights) })
 }
 
+/// The rows between two shares of all, in the order of their start, and what was known before the first of
+/// them started.
+fn between(data: &Dataset, from: f64, to: f64) -> (Dataset, Dataset) {
+    let rows = &data.examples;
+    let index = |share: f64| ((rows.len() as f64 * share) as usize).min(rows.len());
+    let later = rows.get(index(from)..index(to)).unwrap_or_default();
+    let first = later.first().map(|row| row.started_at);
+    let earlier = rows[..index(from)].iter().filter(|row| row.known_at < first);
+    (data.with_examples(earlier.cloned().collect()), data.with_examples(later.to_vec()))
+}
+
 impl HeldOut {
-    fn add(&mut self, fitted: &Fitted, later: &TemplateDataset) {
+    fn add(&mut self, fitted: &Fitted, later: &Dataset) {
         let first = self.priors.len();
-        for row in &later.rows {
-            self.priors.push(rates::prior(&row.features));
-            self.corrections.push(fitted.correction(&row.features));
-            self.successes.push(row.success);
+        for row in &later.examples {
+            self.priors.push(rates::prior(&row.features.values));
+            self.corrections.push(fitted.correction(&row.features.values));
+            self.successes.push(row.labels.success.is_some_and(|(_, success)| success));
         }
         let groups = later.groups();
         let pairs = groups.iter().map(|group| pairs(later, group, first));
@@ -104,17 +112,17 @@ impl HeldOut {
 
 /// The places, from `first` on, of rows of a group with different templates and different
 /// relevances, the better one first.
-fn pairs(data: &TemplateDataset, group: &[usize], first: usize) -> Vec<(usize, usize)> {
+fn pairs(data: &Dataset, group: &[usize], first: usize) -> Vec<(usize, usize)> {
     let mut pairs = Vec::new();
     for (i, at) in group.iter().enumerate() {
-        let row = &data.rows[*at];
+        let row = &data.examples[*at];
         for other_at in group[i + 1..].iter().take(MOST_PAIRS) {
-            let other = &data.rows[*other_at];
-            if other.template_id == row.template_id || other.relevance == row.relevance {
+            let other = &data.examples[*other_at];
+            if other.about.template == row.about.template || other.label == row.label {
                 continue;
             }
             let (a, b) = (first + at, first + other_at);
-            pairs.push(if row.relevance > other.relevance { (a, b) } else { (b, a) });
+            pairs.push(if row.label > other.label { (a, b) } else { (b, a) });
         }
     }
     pairs

@@ -26,7 +26,7 @@ mod trainer;
 mod view;
 
 pub use catalogue::TemplateCatalogue;
-pub use dataset::{TemplateDataset, TemplateDatasetBuilder, TemplateRow, template_relevance};
+pub use dataset::{TemplateDatasetBuilder, template_relevance};
 pub use features::{TEMPLATE_FEATURES, TemplateFeature, template_schema};
 pub use params::TemplateParams;
 pub use profile::TemplateProfile;
@@ -34,9 +34,11 @@ pub use ranking::{RankedTemplate, TemplateContribution, TemplateRanking};
 pub use trainer::TemplateTrainer;
 pub use view::TemplateView;
 
-use super::Status;
+use super::attributions::LEAST;
+use super::{Attribution, Fact, Predictor, Status, shares};
 use crate::error::{Error, Result};
 use crate::event::TaskContext;
+use crate::features::{FeatureRow, Topic};
 use crate::history::GroupKey;
 use crate::ml::{Scaling, Trees};
 use crate::stats::logit;
@@ -67,6 +69,7 @@ use serde::{Deserialize, Serialize};
 /// # Ok::<(), devmatrix_ml::Error>(())
 /// ```
 #[derive(Debug, Clone)]
+#[doc(alias = "TemplateSelector")]
 pub struct TemplateRanker {
     fitted: Option<Fitted>,
     schema: u64,
@@ -101,7 +104,27 @@ impl TemplateRanker {
         catalogue: &TemplateCatalogue,
     ) -> TemplateRanking {
         let task = task.as_stored();
-        let reading = Reading::of(&task);
+        self.rank_read(&task, Reading::of(&task), view, catalogue)
+    }
+
+    /// Ranks for a task whose description was read before, with its n-grams in `row`.
+    pub(crate) fn rank_row(
+        &self,
+        task: &TaskContext,
+        row: &FeatureRow,
+        view: &TemplateView,
+        catalogue: &TemplateCatalogue,
+    ) -> TemplateRanking {
+        self.rank_read(task, Reading::with_text(task, row.text.clone(), row.truncated), view, catalogue)
+    }
+
+    fn rank_read(
+        &self,
+        task: &TaskContext,
+        reading: Reading,
+        view: &TemplateView,
+        catalogue: &TemplateCatalogue,
+    ) -> TemplateRanking {
         let base = logit(rates::task_type(view));
         let exists = |t: &&_| Prepared::exists(t, view.now());
         let candidates = catalogue.all().iter().map(AsRef::as_ref).filter(exists).map(|template| {
@@ -109,7 +132,7 @@ impl TemplateRanker {
             let past = view.past(&template.profile.template_id);
             Candidate { template, past, explained: self.explain(&features, base), features }
         });
-        let ranked = ranking::order(candidates, &task);
+        let ranked = ranking::order(candidates, task);
         let left_out = catalogue.len() - ranked.len();
         let mut notes = Vec::new();
         if ranked.is_empty() {
@@ -125,41 +148,17 @@ impl TemplateRanker {
         TemplateRanking { ranked, status, model_version: 0, schema: self.schema, notes }
     }
 
-    /// The log-odds with which a row is expected to be approved without modification, as far as its
-    /// template decides it: higher ranks higher.
-    pub fn point(&self, row: &[f32]) -> f64 {
-        let prior = rates::prior(row);
-        self.fitted
-            .as_ref()
-            .map_or(prior, |fitted| fitted.scaling.apply(prior + fitted.share * fitted.correction(row)))
-    }
-
     /// How much of what the trees learned counts beside the past alone, 0 to 1: 0 where they were no
     /// better than it on rows held out, and for the prior.
     pub fn correction_share(&self) -> f64 {
         self.fitted.as_ref().map_or(0.0, |fitted| fitted.share)
     }
 
-    /// Fingerprint of the features that it was fitted on.
-    pub fn schema(&self) -> u64 {
-        self.schema
-    }
-
-    /// The ranker as bytes, the same for the same ranker.
-    ///
-    /// # Errors
-    /// `Internal` when it cannot be written.
-    pub fn to_bytes(&self) -> Result<Vec<u8>> {
-        let fitted = self.fitted.as_ref().map(Fitted::store).transpose()?;
-        postcard::to_stdvec(&Stored { schema: self.schema, fitted })
-            .map_err(|e| Error::internal("the template ranker cannot be written").with_source(e))
-    }
-
     /// Reads a ranker back from verified bytes.
     ///
     /// # Errors
     /// `Corrupt` when they hold none; `Incompatible` when it was fitted on other features.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
+    pub(super) fn from_bytes(bytes: &[u8]) -> Result<Self> {
         let (stored, rest): (Stored, _) = postcard::take_from_bytes(bytes)
             .map_err(|e| Error::corrupt("the template ranker cannot be read").with_source(e))?;
         if !rest.is_empty() {
@@ -180,7 +179,7 @@ impl TemplateRanker {
         let mut parts = rates::prior_parts(row);
         parts[SIMILAR] -= base;
         let Some(fitted) = &self.fitted else {
-            return Explained { base, parts, margin: self.point(row) };
+            return Explained { base, parts, margin: self.margin(row) };
         };
         // What does not count needs no reasons, which take most of the time.
         let shap = (fitted.share > 0.0).then(|| fitted.trees.contributions(row).unwrap_or_default());
@@ -189,7 +188,16 @@ impl TemplateRanker {
         parts.iter_mut().zip(&shap).for_each(|(part, more)| *part += fitted.share * f64::from(*more));
         parts.iter_mut().for_each(|part| *part = fitted.scaling.apply(*part));
         let base = fitted.scaling.apply(base + fitted.share * (expected - fitted.centre));
-        Explained { base, parts, margin: self.point(row) }
+        Explained { base, parts, margin: self.margin(row) }
+    }
+
+    /// The log-odds with which a row is expected to be approved without modification, as far as its
+    /// template decides it: higher ranks higher.
+    fn margin(&self, row: &[f32]) -> f64 {
+        let prior = rates::prior(row);
+        self.fitted
+            .as_ref()
+            .map_or(prior, |fitted| fitted.scaling.apply(prior + fitted.share * fitted.correction(row)))
     }
 
     fn status(&self, view: &TemplateView) -> Status {
@@ -198,6 +206,48 @@ impl TemplateRanker {
             None if view.group(GroupKey::Global).all.n < FEW => Status::InsufficientEvidence,
             None => Status::ColdStart,
         }
+    }
+}
+
+impl Predictor for TemplateRanker {
+    /// The log-odds of approval without modification; [`TemplateRanker::rank`] orders a whole catalogue.
+    type Prediction = f64;
+
+    fn predict(&self, row: &FeatureRow) -> f64 {
+        self.margin(&row.values)
+    }
+
+    fn point(&self, row: &FeatureRow) -> f64 {
+        self.margin(&row.values)
+    }
+
+    fn reasons(&self, row: &FeatureRow) -> Vec<Attribution> {
+        let parts = self.explain(&row.values, 0.0).parts;
+        let named = TEMPLATE_FEATURES.iter().zip(&row.values).zip(parts);
+        let mut found: Vec<_> = named
+            .filter(|((_, value), part)| !value.is_nan() && part.abs() >= LEAST)
+            .map(|((feature, value), part)| {
+                let fact = Fact::Number(f64::from(*value), feature.unit.to_owned());
+                Attribution::new(feature.name, Topic::Task, part, fact)
+            })
+            .collect();
+        found.sort_by(|a, b| b.contribution.abs().total_cmp(&a.contribution.abs()));
+        found
+    }
+
+    fn gains(&self) -> Vec<(String, f64)> {
+        let Some(fitted) = &self.fitted else { return Vec::new() };
+        shares(TEMPLATE_FEATURES.iter().map(|feature| feature.name).zip(fitted.trees.importance()))
+    }
+
+    fn schema(&self) -> u64 {
+        self.schema
+    }
+
+    fn to_bytes(&self) -> Result<Vec<u8>> {
+        let fitted = self.fitted.as_ref().map(Fitted::store).transpose()?;
+        postcard::to_stdvec(&Stored { schema: self.schema, fitted })
+            .map_err(|e| Error::internal("the template ranker cannot be written").with_source(e))
     }
 }
 

@@ -34,13 +34,23 @@ impl TemplateView {
         now: DateTime<Utc>,
     ) -> Self {
         let task = task.as_stored();
+        Self::with_groups(history, &task, catalogue, history.groups_of(&task, now))
+    }
+
+    /// What `history` shows of the templates of `catalogue`, where `groups` are the task's group statistics.
+    pub(crate) fn with_groups(
+        history: &History,
+        task: &TaskContext,
+        catalogue: &TemplateCatalogue,
+        groups: HistoryView,
+    ) -> Self {
         let ids = catalogue.all().iter().map(|template| &template.profile.template_id);
-        let seen = history.templates(&task, ids, now);
+        let seen = history.templates(task, ids, groups.now());
         let past = catalogue.all().iter().zip(seen).map(|(template, seen)| {
             let eligible = if seen.all.all.n < NEW { eligible(history, template) } else { 0.0 };
             (template.profile.template_id.clone(), Past { seen, eligible })
         });
-        Self { past: past.collect(), task: history.groups_of(&task, now) }
+        Self { past: past.collect(), task: groups }
     }
 
     /// The same from a history that is read while it grows.

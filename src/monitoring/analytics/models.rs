@@ -2,6 +2,7 @@
 
 use super::accuracy::{NumberScores, SuccessScores};
 use crate::error::Result;
+use crate::models::targets;
 use crate::registry::{ModelRegistry, Stage, Verdict};
 use crate::training::RunRecord;
 use chrono::{DateTime, Utc};
@@ -65,14 +66,14 @@ pub struct ModelFacts {
 }
 
 impl ModelFacts {
-    /// The versions of the five models, the newest [`ModelFacts::MOST`] of each.
+    /// Reads the versions of the served models, the newest [`ModelFacts::MOST`] of each.
     ///
     /// # Errors
     /// Those of reading the registry; `Incompatible` when the record of a version in production was
     /// written by another version of this crate.
     pub async fn read(registry: &dyn ModelRegistry) -> Result<Self> {
         let mut facts = Self::default();
-        for model in ["success", "complexity", "time", "quality", "template"] {
+        for model in targets::SERVED.iter().map(|served| served.target.name()) {
             let versions = registry.versions(model).await?;
             for version in versions.iter().filter(|version| version.stage == Stage::Production) {
                 if let Some(record) = RunRecord::of(version)? {

@@ -103,52 +103,19 @@ fn number(success: bool) -> f64 {
 
 /// An event with the number that is to be predicted, as far as it was known at `as_of`.
 fn numbered(event: GenerationEvent, target: Target, as_of: DateTime<Utc>) -> Case {
-    let ended = event.completion.as_ref().is_some_and(|c| c.known_at <= as_of);
-    let known = match target {
-        Target::Quality => event.outcome().is_some_and(|o| o.known_at <= as_of),
-        Target::Complexity => true,
-        _ => ended,
-    };
-    Case { label: number_of(&event, target).filter(|_| known), event }
-}
-
-/// The number that is to be predicted.
-fn number_of(event: &GenerationEvent, target: Target) -> Option<f64> {
-    let done = event.completion.as_ref().map(|c| &c.value);
-    match target {
-        Target::Time => done?.generation_time_seconds,
-        Target::Complexity => event.started.value.complexity_label,
-        Target::Quality => event.outcome()?.final_quality_score,
-        Target::Tokens => done?.tokens_used.map(|tokens| tokens as f64),
-        Target::Success => None,
-    }
+    let known = target.is_known(&event, as_of);
+    Case { label: target.number_of(&event).filter(|_| known), event }
 }
 
 /// Gives each event the number of another.
 fn shuffle_numbers(events: &mut [GenerationEvent], target: Target, seed: u64) {
-    let mut numbers: Vec<_> = events.iter().filter_map(|event| number_of(event, target)).collect();
+    let mut numbers: Vec<_> = events.iter().filter_map(|event| target.number_of(event)).collect();
     numbers.shuffle(&mut Pcg64Mcg::seed_from_u64(seed));
     let mut next = numbers.into_iter();
-    for event in events.iter_mut().filter(|event| number_of(event, target).is_some()) {
+    for event in events.iter_mut().filter(|event| target.number_of(event).is_some()) {
         if let Some(number) = next.next() {
-            set_number(event, target, number);
+            target.set_number(event, number);
         }
-    }
-}
-
-/// Writes a number wherever the event has one of its kind.
-fn set_number(event: &mut GenerationEvent, target: Target, number: f64) {
-    let replace = |place: &mut Option<f64>| *place = place.map(|_| number);
-    let done = event.completion.as_mut().map(|c| &mut c.value);
-    match (target, done) {
-        (Target::Complexity, _) => replace(&mut event.started.value.complexity_label),
-        (Target::Time, Some(done)) => replace(&mut done.generation_time_seconds),
-        (Target::Tokens, Some(done)) => done.tokens_used = Some(number as u64),
-        (Target::Quality, done) => {
-            done.into_iter().for_each(|done| replace(&mut done.final_quality_score));
-            event.feedback.iter_mut().for_each(|f| replace(&mut f.value.final_quality_score));
-        }
-        (Target::Success | Target::Time | Target::Tokens, _) => {}
     }
 }
 

@@ -8,13 +8,11 @@ pub use options::{BacktestOptions, BacktestSplit};
 pub use report::{BacktestReport, BacktestTiming, NightlyModel};
 
 use super::evaluation::{Evaluated, Incumbent, fit_and_evaluate};
-use crate::dataset::{Dataset, DatasetBuilder, Target};
+use crate::dataset::{Dataset, DatasetBuilder, LabelKind, Target};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Fact, GenerationEvent, Record};
 use crate::features::FeatureEngineer;
-use crate::models::{
-    ComplexityTrainer, Predictor, QualityTrainer, Status, SuccessTrainer, TimeTrainer, Trainer,
-};
+use crate::models::{Predictor, Status, Trainer, targets};
 use chrono::{DateTime, TimeDelta, Timelike, Utc};
 use facts::Case;
 use report::Scored;
@@ -37,15 +35,14 @@ use std::time::Instant;
 pub fn backtest(events: Vec<GenerationEvent>, options: &BacktestOptions) -> Result<BacktestReport> {
     options.verify()?;
     let cases = facts::cases(events, options);
-    match options.target {
-        Target::Success => Run::of(SuccessTrainer::default(), &cases, options),
-        Target::Complexity => Run::of(ComplexityTrainer::default(), &cases, options),
-        Target::Time => Run::of(TimeTrainer::default(), &cases, options),
-        Target::Quality => Run::of(QualityTrainer::default(), &cases, options),
-        target @ Target::Tokens => Err(Error::invalid(format!(
-            "target {target}: no model of this crate predicts it; use train::backtest_with and your own trainer"
-        ))),
-    }
+    let target = options.target;
+    let served = targets::of(target).filter(|_| target.kind() != LabelKind::Ranking).ok_or_else(|| {
+        Error::invalid(format!(
+            "target {target}: no model of this crate predicts it for a backtest; use training::backtest_with and \
+             your own trainer"
+        ))
+    })?;
+    Run::of((served.trainer)(), &cases, options)
 }
 
 /// Backtests a host's own model.

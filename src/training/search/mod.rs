@@ -5,7 +5,7 @@ mod sampler;
 mod search;
 mod trial_log;
 
-use super::evaluation::{FEWEST_CLUSTERS, clusters, losses, points};
+use super::evaluation::{FEWEST_CLUSTERS, UnitLosses, clusters, points};
 use crate::dataset::{Dataset, Example, FoldOptions};
 use crate::error::{Error, ErrorKind, Result};
 use crate::execution;
@@ -241,13 +241,15 @@ pub(super) fn against_defaults<T: Trainer>(
     later: &[Example],
     options: &TuningOptions,
 ) -> Result<(f64, Option<PairedComparison>)> {
-    let labels: Vec<_> = later.iter().map(|e| e.label).collect();
-    let score = |trainer: &&T| Ok(losses(*trainer, &points(&trainer.fit(earlier)?, later)?, &labels));
+    let score = |trainer: &&T| UnitLosses::of(*trainer, &points(&trainer.fit(earlier)?, later)?, later);
     let both: Vec<&T> = std::iter::once(defaults).chain(chosen).collect();
-    let scored: Vec<Vec<f64>> = execution::map(&both, score)?;
-    let mean = scored[0].iter().sum::<f64>() / labels.len() as f64;
-    let compare =
-        |own: &Vec<f64>| compare_carefully(own, &scored[0], later, options.confidence, options.seed);
+    let scored: Vec<UnitLosses> = execution::map(&both, score)?;
+    let defaults = &scored[0];
+    let mean = defaults.losses.iter().sum::<f64>() / defaults.losses.len() as f64;
+    let rows: Vec<_> = defaults.rows().map(|row| later[row].clone()).collect();
+    let compare = |own: &UnitLosses| {
+        compare_carefully(&own.losses, &defaults.losses, &rows, options.confidence, options.seed)
+    };
     Ok((mean, scored.get(1).map(compare).transpose()?))
 }
 

@@ -7,7 +7,7 @@ use crate::dataset::Fold;
 use crate::error::{Error, Result};
 use crate::execution;
 use crate::models::Trainer;
-use crate::training::evaluation::{losses, points};
+use crate::training::evaluation::{UnitLosses, points};
 use rand::SeedableRng;
 use rand_pcg::Pcg64Mcg;
 use serde_json::Value;
@@ -150,8 +150,8 @@ impl Trial {
 }
 
 fn losses_on<T: Trainer>(trainer: &T, fold: &Fold) -> Result<Vec<f64>> {
-    let labels: Vec<_> = fold.later.iter().map(|e| e.label).collect();
-    Ok(losses(trainer, &points(&trainer.fit(&fold.earlier)?, &fold.later)?, &labels))
+    let points = points(&trainer.fit(&fold.earlier)?, &fold.later)?;
+    Ok(UnitLosses::of(trainer, &points, &fold.later)?.losses)
 }
 
 /// Returns true if losses exceed those of the best by two standard errors.

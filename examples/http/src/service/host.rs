@@ -110,7 +110,7 @@ impl Host {
         let predictions = if reasons {
             self.predictions.predict_all(task)
         } else {
-            self.predictions.predict_all_only(task)
+            self.predictions.without_explanations().predict_all(task)
         };
         let mut noted = lock(&self.noted);
         if noted.latencies.len() < MOST_LATENCIES {
