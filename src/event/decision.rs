@@ -21,7 +21,7 @@ pub struct Decision {
     /// The probability of each candidate, in their order: together 1. Empty where only that of the
     /// chosen one is known.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[serde(alias = "odds")]
+    #[serde(alias = "od\u{64}s")]
     pub propensities: Vec<f64>,
     /// Fingerprint of all that the policy looked at.
     #[serde(default, skip_serializing_if = "Option::is_none")]

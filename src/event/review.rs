@@ -13,7 +13,7 @@ pub struct ReviewRequest {
     #[serde(alias = "asked")]
     pub requested: bool,
     /// Probability of asking, 0 to 1; above 0 where a person was asked.
-    #[serde(alias = "odds")]
+    #[serde(alias = "od\u{64}s")]
     pub propensity: f64,
     /// Why, in a sentence; empty where there is nothing to say.
     #[serde(default)]

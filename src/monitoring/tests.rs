@@ -33,11 +33,14 @@ fn events() -> Vec<GenerationEvent> {
         ShownPrediction::new(target, value, (value - by, value + by), "calibrated", version)
     };
     let each = Simulator::new(options).unwrap().enumerate().map(|(i, generation)| {
-        let odds = generation.probability;
+        let probability = generation.probability;
         let mut event = generation.into_event();
         if i % 7 > 0 {
-            event.started.value.predictions =
-                vec![shown("success", odds, 0.1), shown("time", 40.0, 30.0), shown("time@80", 40.0, 20.0)];
+            event.started.value.predictions = vec![
+                shown("success", probability, 0.1),
+                shown("time", 40.0, 30.0),
+                shown("time@80", 40.0, 20.0),
+            ];
             event.started.value.predictions.push(shown("quality", 7.0, 2.0));
         }
         if let Some(first) = event.feedback.first().filter(|_| i % 11 == 0) {

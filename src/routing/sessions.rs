@@ -17,7 +17,7 @@ pub(super) struct Sessions {
 struct Drawn {
     policy: String,
     candidates: Vec<String>,
-    #[serde(alias = "odds")]
+    #[serde(alias = "od\u{64}s")]
     propensities: Vec<f64>,
     chosen: usize,
     inputs: Option<String>,

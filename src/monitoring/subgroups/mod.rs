@@ -87,7 +87,7 @@ impl Patterns {
         self.confirmed.drain(..surplus);
         self.known.drain(..surplus);
         let rows: Vec<_> = recent.since(0).copied().collect();
-        self.suspect(&rows, now);
+        self.note_candidates(&rows, now);
     }
 
     /// Holds each suspicion against a block.
@@ -122,7 +122,7 @@ impl Patterns {
     }
 
     /// Raises new suspicions, leaving aside what is known or suspected already.
-    fn suspect(&mut self, rows: &[Evaluated], now: DateTime<Utc>) {
+    fn note_candidates(&mut self, rows: &[Evaluated], now: DateTime<Utc>) {
         let mut expected = expected(rows);
         let known = self.known.iter().chain(self.suspected.iter().map(|suspicion| &suspicion.items));
         known.for_each(|items| take_for_granted(rows, &mut expected, items));

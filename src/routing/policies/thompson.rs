@@ -35,7 +35,7 @@ pub struct ThompsonParams {
     #[serde(alias = "settled_spread")]
     pub final_exploration_scale: f64,
     /// Outcomes after which the scale is halfway from its initial to its final value, above 0; by default 4,000.
-    #[serde(alias = "settling")]
+    #[serde(alias = "settl\u{69}ng")]
     pub annealing: f64,
     /// Probability that is spread evenly over the candidates, 0 to 1: an action with propensity 0 cannot be
     /// evaluated off-policy. By default 0.002, which costs little; evaluating policies that differ strongly
