@@ -9,22 +9,22 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-/// What the JSON of a model refers to.
+/// The tree files and features that the JSON of a model refers to.
 #[derive(Debug, Default)]
 pub(crate) struct Export {
     /// Trees in XGBoost's UBJSON format, by the names of their files.
     pub(crate) files: Vec<(String, Vec<u8>)>,
-    /// The features that the model looks at, by their places.
+    /// The features that the model uses, by index.
     features: BTreeMap<usize, &'static str>,
 }
 
 impl Export {
-    /// The features that the model looks at, in the order of their table.
+    /// Returns the features that the model uses, in the order of their table.
     pub(crate) fn features(&self) -> impl Iterator<Item = &'static str> {
         self.features.values().copied()
     }
 
-    /// The name of the feature at `place`, which is looked at.
+    /// Records that the feature at `place` is used and returns its name.
     pub(super) fn name(&mut self, place: usize) -> &'static str {
         self.look_at(place, FEATURES[place].name)
     }
@@ -33,7 +33,7 @@ impl Export {
         places.iter().map(|place| self.name(*place)).collect()
     }
 
-    /// The same of a feature of another table than [`FEATURES`].
+    /// Records a used feature of another table than [`FEATURES`] and returns its name.
     pub(super) fn look_at(&mut self, place: usize, name: &'static str) -> &'static str {
         self.features.insert(place, name);
         name

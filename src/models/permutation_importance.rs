@@ -16,10 +16,10 @@ use std::sync::Arc;
 pub struct FeatureImportance {
     /// The feature, or `task_description` for its wording.
     pub feature: String,
-    /// The mean loss with its values dealt out anew among the rows, less the loss as it is: about 0
-    /// where nothing hangs on it.
+    /// The mean loss with its values permuted among the rows, minus the original loss: about 0 where
+    /// the model does not depend on the feature.
     pub increase: f64,
-    /// The standard deviation of that from one dealing to the next.
+    /// The standard deviation of the increase over the permutations.
     pub deviation: f64,
 }
 

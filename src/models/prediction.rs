@@ -27,11 +27,11 @@ pub struct SuccessPrediction {
     /// where reasons were not asked for.
     #[serde(alias = "reasons_by_topic")]
     pub attributions_by_topic: Vec<AttributionGroup>,
-    /// The past tasks most like it, by their descriptions; `None` where reasons were not asked for.
+    /// Similar past tasks by description; `None` where explanations were not requested.
     pub similar_tasks: Option<SimilarOutcomes>,
-    /// What the answer rests on.
+    /// The basis of the prediction.
     pub status: Status,
-    /// What else to know: that the end of a long description was not read.
+    /// Further notes, such as that the end of a long description was not read.
     pub notes: Vec<String>,
     /// The version of the model, 0 for the prior.
     pub model_version: u64,
@@ -65,7 +65,7 @@ pub enum Answer {
     Unsure,
 }
 
-/// What a prediction rests on.
+/// The basis of a prediction: a fitted model or the prior.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]

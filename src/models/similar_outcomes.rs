@@ -4,7 +4,7 @@ use super::attributions::Locale;
 use crate::history::NearestTask;
 use serde::{Deserialize, Serialize};
 
-/// The past tasks most like one, with what came of them.
+/// Similar past tasks and their outcomes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct SimilarOutcomes {

@@ -17,9 +17,9 @@ use crate::dataset::Target;
 pub(crate) struct ServedModel {
     /// Its target, whose name is its name in the registry, in telemetry and in stored predictions.
     pub(crate) target: Target,
-    /// What it predicts, as a sentence of its model card.
+    /// The sentence of the model card that states the prediction.
     pub(crate) predicts: &'static str,
-    /// What tasks whose descriptions are worded alike did less and more, in attributions.
+    /// The verb phrases by which attributions say that similarly worded tasks had less or more.
     pub(crate) compared: [&'static str; 2],
     /// Makes its trainer with the usual parameters.
     pub(crate) trainer: fn() -> AnyTrainer,

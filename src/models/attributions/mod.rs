@@ -10,48 +10,48 @@ use crate::history::NearestTask;
 use serde::{Deserialize, Serialize};
 use std::fmt::Debug;
 
-/// One thing that speaks for or against.
+/// The contribution of one feature to a prediction.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Attribution {
     /// The feature, or `task_description` for its wording.
     pub feature: String,
-    /// What it is about.
+    /// The topic of the feature.
     pub topic: Topic,
-    /// What it adds against the average task: log-odds of success before calibration, points of
-    /// complexity or quality (on a logarithmic scale where it is learned so), ln of seconds.
+    /// The contribution relative to the average task: log-odds of success before calibration, points of
+    /// complexity or quality (on a logarithmic scale where the model learns so), ln of seconds.
     pub contribution: f64,
-    /// What it rests on.
+    /// The feature value behind it.
     pub fact: Fact,
     /// A sentence that names the value.
     pub text: String,
 }
 
-/// What a reason rests on.
+/// The feature value behind an attribution.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Fact {
-    /// A success rate, drawn to that of its parents, and the outcomes of its own where they are
+    /// A success rate, shrunk toward that of its parents, and its number of outcomes where they are
     /// counted.
     Rate(f64, Option<f64>),
-    /// A count of what the unit says.
+    /// A count, in its unit.
     Count(f64, String),
     /// Seconds.
     Seconds(f64),
-    /// Whether it is so.
+    /// A yes-or-no feature; true for yes.
     Flag(bool),
     /// Any other number, in its unit.
     Number(f64, String),
-    /// What the description's wording does to the target: more of it, or less.
+    /// The effect of the description's text on the target: true if it raises it.
     TextComponent(Target, bool),
 }
 
-/// What all reasons about one thing come to.
+/// The summed attributions of one topic.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct AttributionGroup {
-    /// What they are about.
+    /// The topic that they share.
     pub topic: Topic,
     /// The sum of their contributions.
     pub contribution: f64,
@@ -59,7 +59,7 @@ pub struct AttributionGroup {
     pub text: String,
 }
 
-/// Puts reasons into words; a host supplies its own for another language or house style
+/// Renders attributions as text; a host supplies its own for another language or house style
 /// ([`PredictionService::with_locale`](crate::serving::PredictionService::with_locale)).
 ///
 /// ```
@@ -82,14 +82,13 @@ pub struct AttributionGroup {
 /// }
 /// ```
 pub trait Locale: Send + Sync + Debug {
-    /// A sentence that names the value; [`Attribution::text`] is not to be read.
+    /// Returns a sentence that names the value; must not read [`Attribution::text`].
     fn sentence(&self, reason: &Attribution) -> String;
 
-    /// What a topic is called.
+    /// Returns the display name of a topic.
     fn topic(&self, topic: Topic) -> String;
 
-    /// A sentence that counts the outcomes of the past tasks most like one; English where a locale
-    /// does not say.
+    /// Returns a sentence that counts the outcomes of similar past tasks; defaults to English.
     fn similar(&self, tasks: &[NearestTask]) -> String {
         english::similar(tasks)
     }
@@ -178,7 +177,7 @@ fn counted_by(rate: FeatureId) -> Option<FeatureId> {
     })
 }
 
-/// What a feature's value says; nothing for a category's code, nor for a rate of no outcomes.
+/// Returns a feature's value as a fact; `None` for a category code or a rate without outcomes.
 fn fact(row: &FeatureRow, feature: &Feature, value: f64) -> Option<Fact> {
     let unit = || feature.unit.to_owned();
     match feature.kind {

@@ -18,7 +18,7 @@ use crate::registry::sha256_hex;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-/// What a model that was trained elsewhere does not say of itself.
+/// Metadata that an external model file does not contain.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
@@ -97,7 +97,7 @@ impl ExternalModel {
         Ok(Self { target, trained_until, trees, origin })
     }
 
-    /// What it predicts.
+    /// Returns the target that it predicts.
     pub fn target(&self) -> Target {
         self.target
     }
@@ -142,7 +142,7 @@ fn check_margin(external: &ExternalTrees, target: Target, options: &ExternalMode
     Ok(())
 }
 
-/// Whether each feature is known in time, and none is split as what it is not.
+/// Checks that each feature is known at prediction time and split according to its kind.
 fn check_features(places: &[usize], external: &ExternalTrees, target: Target) -> Result<()> {
     for (column, place) in places.iter().enumerate() {
         let feature = &FEATURES[*place];

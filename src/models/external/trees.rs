@@ -7,7 +7,7 @@ use crate::models::shares_of_columns;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-/// Trees with the features that they look at, and what they add up to.
+/// Imported trees with the features that they use and the scale of their sum.
 #[derive(Debug, Clone)]
 pub(crate) struct ImportedTrees {
     pub(super) trees: Trees,
@@ -16,7 +16,7 @@ pub(crate) struct ImportedTrees {
     pub(super) log_label: bool,
 }
 
-/// The same as they are written.
+/// The serialized form of [`ImportedTrees`].
 #[derive(Debug, Serialize, Deserialize)]
 pub(in crate::models) struct StoredTrees {
     trees: Vec<u8>,
@@ -87,12 +87,12 @@ impl StoredTrees {
     }
 }
 
-/// Whether the bytes are of a model of imported trees.
+/// Returns true if the bytes are of a model of imported trees.
 pub(in crate::models) fn is_imported(bytes: &[u8]) -> bool {
     bytes.starts_with(TAG)
 }
 
-/// The bytes of a model of imported trees.
+/// Serializes a model of imported trees.
 pub(in crate::models) fn seal_imported<T: Serialize>(stored: &T) -> Result<Vec<u8>> {
     postcard::to_extend(stored, TAG.to_vec())
         .map_err(|e| Error::internal("imported trees cannot be written").with_source(e))

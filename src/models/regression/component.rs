@@ -46,13 +46,13 @@ pub(super) struct ModelComponent {
     pub(super) quantiles: Vec<Trees>,
 }
 
-/// What a row shows a part.
+/// The inputs of a model component for one row.
 pub(super) struct Look {
     trees: Vec<f32>,
     expected: f64,
-    /// What the wording adds to it.
+    /// The correction of the text component.
     wording: f64,
-    /// What the trees add.
+    /// The correction of the trees.
     correction: f64,
     /// Quantiles of the neighbors' labels.
     near: Vec<f64>,
@@ -237,11 +237,11 @@ impl ModelComponent {
     }
 }
 
-/// Into so many parts tasks are divided, each worded by what the others teach.
+/// Number of folds of tasks in the cross-fitting of the text component.
 const FOLDS: u64 = 5;
 
-/// What the wording of each row adds as a row of a task not learned from: the trees, which start from
-/// it, would otherwise learn from residuals smaller than those that they will meet.
+/// Returns the out-of-fold correction of the text component for each row. The trees start from it and
+/// would otherwise learn from residuals smaller than those of new tasks.
 fn out_of_fold(
     tasks: &[u64],
     texts: &[SparseRow],

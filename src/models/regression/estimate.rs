@@ -14,13 +14,13 @@ pub struct Estimate {
     pub interval_80: (f64, f64),
     /// Holds nine in ten.
     pub interval_90: (f64, f64),
-    /// What the answer rests on.
+    /// The basis of the estimate.
     pub status: Status,
-    /// What made it so, the strongest first; empty where reasons were not asked for.
+    /// The attributions, the strongest first; empty where explanations were not requested.
     pub factors: Vec<Attribution>,
-    /// The same summed by what they are about.
+    /// The factors summed by topic.
     pub factors_by_topic: Vec<AttributionGroup>,
-    /// What else to know.
+    /// Further notes.
     pub notes: Vec<String>,
     /// The version of the model, 0 for the prior.
     pub model_version: u64,
@@ -69,7 +69,7 @@ pub struct QualityPrediction {
     pub confidence: f64,
     /// What contributes to it, the strongest first.
     pub quality_factors: Vec<Attribution>,
-    /// Whether the generated code was known.
+    /// True if the generated code was known.
     pub after_generation: bool,
     /// All of it.
     pub estimate: Estimate,
@@ -107,7 +107,7 @@ impl Estimate {
         }
     }
 
-    /// Whether the number is at least `threshold`; abstains where the 90 % interval holds it.
+    /// Returns whether the number is at least `threshold`; abstains where the 90 % interval contains it.
     pub fn is_at_least(&self, threshold: f64) -> Answer {
         Answer::of(self.interval_90, threshold, self.status)
     }

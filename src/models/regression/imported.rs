@@ -12,7 +12,7 @@ use crate::models::external::{ImportedTrees, StoredTrees};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
-/// Imported trees with what they are worth.
+/// Imported trees with their conformal intervals.
 #[derive(Debug, Clone)]
 pub(super) struct ImportedFit {
     spec: Spec,
@@ -20,7 +20,7 @@ pub(super) struct ImportedFit {
     intervals: ResidualConformal,
 }
 
-/// The same as it is written.
+/// The serialized form of [`ImportedFit`].
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct StoredImportedFit {
     trees: StoredTrees,

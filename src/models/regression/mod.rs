@@ -50,12 +50,12 @@ pub struct RegressionModel<Q> {
     quantity: PhantomData<fn() -> Q>,
 }
 
-/// What answers.
+/// The fitted model behind the predictions.
 #[derive(Debug, Clone)]
 enum Body {
-    /// What was learned here.
+    /// A model trained by this crate.
     Learned(Box<Learned>),
-    /// Trees that were learned elsewhere.
+    /// Trees of an imported model.
     Imported(Box<ImportedFit>),
 }
 
@@ -145,12 +145,12 @@ impl<Q: RegressionTarget> RegressionTrainer<Q> {
     }
 }
 
-/// Which of an example's rows is learned from.
+/// The row of an example to learn from.
 #[derive(Debug, Clone, Copy)]
 enum View {
-    /// What was known at the start.
+    /// The features known at the start.
     Before,
-    /// The code too.
+    /// Those of the generated code too.
     After,
 }
 

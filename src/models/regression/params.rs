@@ -6,12 +6,12 @@ use crate::models::success::known_features;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
-/// How a regression is fitted; verified when its trainer is built.
+/// Hyperparameters of a regression; validated when its trainer is built.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct RegressionParams {
-    /// Fewest generations with a label to fit on.
+    /// Minimum number of labelled generations to fit on.
     pub min_samples: usize,
     /// Penalty on the square of an n-gram's weight, above 0.
     pub l2: f64,
@@ -21,9 +21,9 @@ pub struct RegressionParams {
     pub boost: BoostParams,
     /// The forest.
     pub forest: ForestParams,
-    /// How the trees for the value are put together; complexity has a forest always.
+    /// The kind of tree ensemble for the value; complexity always uses a forest.
     pub trees: TreeFamily,
-    /// Features that the trees do not look at, by name; `task_description` for its wording.
+    /// Names of the features that the trees do not use; `task_description` for its text.
     pub without: BTreeSet<String>,
 }
 

@@ -4,16 +4,16 @@ use crate::dataset::Target;
 use crate::features::{FEATURES, FeatureId, FeatureRow, index_of};
 use serde::{Deserialize, Serialize};
 
-/// How a number is learned.
+/// The specification of a regression target.
 #[derive(Debug, Clone, Copy)]
 pub struct Spec {
     pub(super) target: Target,
     pub(super) scale: Scale,
-    /// Where it lies.
+    /// The range of the target.
     pub(super) range: (f64, f64),
-    /// The feature that says what the past leads one to expect.
+    /// The feature with the historical mean of the target.
     pub(super) expected: FeatureId,
-    /// The same without the task's own record.
+    /// The feature with the historical mean, excluding the task's own record.
     pub(super) expected_untried: FeatureId,
     /// The feature that counts how often the task was tried; `None` where tries make no difference.
     pub(super) tries: Option<FeatureId>,
@@ -78,7 +78,7 @@ impl Spec {
         self.raw_feature_at(row, id as usize).map(|raw| self.scale.from(raw))
     }
 
-    /// The same on the scale of learning.
+    /// Returns a feature's value on the scale of learning.
     pub(super) fn raw_feature(&self, row: &FeatureRow, name: &str) -> Option<f64> {
         self.raw_feature_at(row, index_of(name)?)
     }
@@ -88,12 +88,12 @@ impl Spec {
         Some(if Self::is_logged(place) { value } else { self.scale.to(value) }).filter(|v| v.is_finite())
     }
 
-    /// Whether the feature is given as a logarithm already.
+    /// Returns true if the feature is already a logarithm.
     pub(super) fn is_logged(place: usize) -> bool {
         FEATURES[place].unit.starts_with("ln(")
     }
 
-    /// Whether the task's own record says anything.
+    /// Returns true if the task was tried before.
     pub(super) fn is_tried(&self, row: &FeatureRow) -> bool {
         self.tries.and_then(|id| row.values.get(id as usize)).is_some_and(|n| *n > 0.0)
     }
@@ -112,7 +112,7 @@ impl Spec {
     }
 }
 
-/// Whether the task's own record is looked at.
+/// Cold start or warm start: without or with the task's own record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Regime {
     Untried,

@@ -20,11 +20,11 @@ pub trait RegressionTarget: Clone + std::fmt::Debug + Send + Sync + 'static {
     /// The answer where nothing is known at all.
     const UNKNOWN: f64;
 
-    /// How it is learned.
+    /// Returns the specification by which it is learned.
     #[doc(hidden)]
     fn spec() -> Spec;
 
-    /// The usual parameters.
+    /// Returns the default hyperparameters.
     fn params() -> RegressionParams {
         RegressionParams::default()
     }
@@ -42,7 +42,7 @@ pub struct Time;
 #[derive(Debug, Clone, Copy)]
 pub struct Quality;
 
-/// What a description mentions.
+/// Features of the concepts that a description mentions.
 const MENTIONS: &[&str] = &[
     "num_entities",
     "num_relationships",

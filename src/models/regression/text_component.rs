@@ -7,12 +7,12 @@ use crate::features::FeatureRow;
 use crate::ml::{Linear, LinearLoss, LinearParams, LinearRow, LinearTarget, NearestNeighbors, Tfidf};
 use serde::{Deserialize, Serialize};
 
-/// What is made of a description's wording.
+/// The model component that uses a description's text.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) enum TextComponent {
-    /// What it adds to what is expected.
+    /// A linear correction to the expected value.
     Linear(Linear),
-    /// What became of similar ones.
+    /// The labels of similar descriptions.
     NearestNeighbors(NearestNeighbors),
 }
 
@@ -37,7 +37,7 @@ impl TextComponent {
         Linear::fit(&l2, &rows, target, width).map(Self::Linear)
     }
 
-    /// What it adds to what is expected; a row that was learned from does not count for itself.
+    /// Returns the correction to the expected value; a training row is left out of its own neighbors.
     pub(super) fn value(&self, (indices, values): &SparseRow, start: f64, row: Option<usize>) -> f64 {
         match self {
             Self::Linear(linear) => linear.margin(LinearRow { dense: &[], indices, values }),

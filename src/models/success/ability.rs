@@ -27,7 +27,7 @@ pub(super) struct Ability {
     pub(super) agents: BTreeMap<u32, f64>,
     pub(super) tfidf: Tfidf,
     pub(super) difficulty: GaussianProcess,
-    /// What is added, and how much ability and difficulty count.
+    /// The intercept and the coefficients of ability and difficulty.
     pub(super) link: [f64; 3],
 }
 
@@ -50,14 +50,14 @@ const FEWEST_TRIES: usize = 3;
 /// Fewer such tasks say nothing of new ones.
 const FEWEST_TASKS: usize = 20;
 
-/// An agent's mean over its LLMs, for an LLM that it is new with, is drawn to the average by this;
-/// and how unsure that is, as that of an unknown agent: variances of log-odds.
+/// The factor by which an agent's mean over its LLMs is shrunk toward the average for an LLM that it is
+/// new with, then the variances, in log-odds, of that estimate and of an unknown agent's ability.
 pub(super) const WITH_NEW_MODEL: f64 = 0.7;
 pub(super) const UNSURE_WITH_NEW_MODEL: f64 = 0.3;
 pub(super) const UNSURE_OF_NEW_AGENT: f64 = 0.8;
 
-/// A logistic of a normal variable's expectation is close to that of its mean drawn to 0 by its
-/// variance times this (`MacKay` 1992).
+/// Factor of the variance in `MacKay`'s (1992) approximation: the expected logistic of a normal variable
+/// is close to the logistic of its mean divided by the square root of 1 + this times the variance.
 const PROBIT: f64 = std::f64::consts::PI / 8.0;
 
 impl Ability {

@@ -24,7 +24,7 @@ pub(super) const RATES: &[&str] = &[
     "nearest_tasks_success_rate",
 ];
 
-/// What the description looks like.
+/// Features of the description's form.
 pub(in crate::models) const SHAPE: &[&str] = &[
     "task_complexity_score",
     "task_description_length",
@@ -39,7 +39,7 @@ pub(in crate::models) const SHAPE: &[&str] = &[
     "num_numbers",
 ];
 
-/// How the generation is set up and what is going on.
+/// Features of the generation's settings and current context.
 pub(super) const SETTING: &[&str] = &[
     "rag_examples_count",
     "rag_avg_quality",
@@ -75,7 +75,7 @@ pub(super) const FOR_TREES: &[&str] = &[
     "nearest_task_similarity",
 ];
 
-/// What is known of a task that was tried before.
+/// Features of a task that was tried before.
 pub(super) const SEEN: &[&str] = &[
     "overall_success_rate",
     "agent_past_performance",
@@ -91,10 +91,10 @@ pub(super) const SEEN: &[&str] = &[
     "attempt",
 ];
 
-/// What a search may leave out together.
+/// Feature sets that a hyperparameter search may leave out as a whole.
 pub(crate) const SUCCESS_FEATURE_SETS: &[&[&str]] = &[&[super::WORDING], SHAPE, SETTING, FOR_TREES];
 
-/// The places of these features in a row.
+/// Returns the indices of these features in a row.
 pub(super) fn places(names: &[&[&str]]) -> Vec<usize> {
     names.iter().copied().flatten().filter_map(|name| index_of(name)).collect()
 }

@@ -14,12 +14,12 @@ use crate::models::shares_of_columns;
 use crate::stats::logit;
 use serde::{Deserialize, Serialize};
 
-/// Whether the task was tried before.
+/// Cold start or warm start: a new task or one that was tried before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Regime {
-    /// Judged by agent, project and LLM.
+    /// Predicted from agent, project and LLM.
     NewTask,
-    /// Judged by its own record too.
+    /// Predicted from its own record too.
     SeenTask,
 }
 

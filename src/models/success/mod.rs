@@ -1,11 +1,11 @@
 //! Will it be approved without modification?
 //!
-//! The past gives the offset: the log-odds of the success rate of this agent in this project with
-//! this LLM, each drawn to its parents by how little evidence it has, with open generations
-//! counted by how such ones end. A ridge regression over the description's n-grams and boosted
-//! trees over the features learn corrections to it. So what is new (an agent, a project) starts
-//! from what is known of its parents, and the correction never has to learn what counting knows.
-//! Tasks that were tried before have a part of their own, which looks at their record.
+//! The historical rates give the offset: the log-odds of the success rate of this agent in this
+//! project with this LLM, each rate shrunk toward its parent's, the more the fewer outcomes it has,
+//! with open generations counted at their expected outcome. A ridge regression over the description's
+//! n-grams and boosted trees over the features learn corrections to the offset. A new agent or project
+//! thus starts from its parent's rate, and the correction need not relearn historical rates. Tasks
+//! that were tried before have a model component of their own, which uses their record.
 
 mod ability;
 mod calibration;
@@ -313,8 +313,9 @@ impl SuccessModel {
         self.regime(row).scorer.margin(row)
     }
 
-    /// The same taken apart: of the average task, of each feature in the order of [`FEATURES`], and
-    /// of the description's wording. Together they are [`SuccessModel::margin`].
+    /// Returns the contributions to the margin: the base value of the average task, those of each
+    /// feature in the order of [`FEATURES`], and that of the description's text. They sum to
+    /// [`SuccessModel::margin`].
     ///
     /// Exact SHAP values for the trees (Lundberg and Lee 2017), weight times deviation from the
     /// mean for the linear parts, which is the same thing there.
@@ -388,7 +389,7 @@ fn sound(calibration: Calibration) -> Result<Calibration> {
     Err(Error::corrupt("success model: its calibration is out of range"))
 }
 
-/// Whether an outcome of the same task was known.
+/// Returns true if an outcome of the same task was known.
 fn is_seen(row: &FeatureRow) -> bool {
     row.values.get(FeatureId::TaskOutcomes as usize).is_some_and(|n| *n > 0.0)
 }

@@ -6,12 +6,12 @@ use crate::ml::{BoostParams, ForestParams, TreeFamily};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
-/// How the success model is fitted; verified when its trainer is built.
+/// Hyperparameters of the success model; validated when its trainer is built.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct SuccessParams {
-    /// Fewest labelled generations to fit on.
+    /// Minimum number of labelled generations to fit on.
     pub min_samples: usize,
     /// Penalty on the square of the linear model's weights, above 0.
     pub l2: f64,
@@ -21,9 +21,9 @@ pub struct SuccessParams {
     pub min_texts: u32,
     /// Share of the trees in the correction, 0 to 1.
     pub blend: f64,
-    /// The same for tasks that were tried before.
+    /// Share of the trees in the correction for tasks that were tried before, 0 to 1.
     pub seen_blend: f64,
-    /// How the trees are put together.
+    /// The kind of tree ensemble.
     pub trees: TreeFamily,
     /// The trees, where they are boosted.
     pub boost: BoostParams,

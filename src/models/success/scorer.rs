@@ -51,7 +51,7 @@ impl Scorer {
         }
     }
 
-    /// The same with this share of the ability.
+    /// Sets the mixing weight of the ability model.
     pub(super) fn with_share(self, share: f64) -> Self {
         let share = if self.ability.is_some() { share } else { 0.0 };
         Self { share, ..self }

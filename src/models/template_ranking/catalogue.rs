@@ -93,7 +93,7 @@ impl TemplateCatalogue {
         self.templates.len()
     }
 
-    /// Whether there are none.
+    /// Returns true if the catalogue has no templates.
     pub fn is_empty(&self) -> bool {
         self.templates.is_empty()
     }
@@ -158,7 +158,7 @@ impl Prepared {
         }
     }
 
-    /// Whether it may be used at `now`.
+    /// Returns true if the template exists at `now`.
     pub(super) fn exists(&self, now: DateTime<Utc>) -> bool {
         self.profile.created_at.is_none_or(|created| created <= now)
     }

@@ -1,4 +1,4 @@
-//! Rows to learn a ranking from: each generation that used a template, with what came of it.
+//! The training set of the ranking: each generation that used a template, with its outcome.
 //!
 //! What competes is looked at as things were at the beginning of its week, not at each one's own
 //! start. Else the later of two rows would have the outcome of the earlier among its rates, and an
@@ -30,7 +30,7 @@ pub struct TemplateDatasetBuilder {
     /// What has become known since.
     recent: Vec<Record>,
     starts: Vec<Start>,
-    /// What is known of the outcome of each generation.
+    /// The known facts on the outcome of each generation.
     facts: HashMap<EventId, Facts>,
 }
 

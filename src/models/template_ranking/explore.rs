@@ -35,8 +35,8 @@ pub(super) fn is_new(past: &Past) -> bool {
     past.seen.all.all.n < NEW
 }
 
-/// What a template's score (below 1) is raised by; 1 or more where it must come first, for which its
-/// date must be known.
+/// Returns the exploration bonus added to a template's score (below 1); 1 or more where it must rank
+/// first, which requires a known creation date.
 pub(super) fn bonus(past: &Past, row: &[f32], dated: bool) -> f64 {
     if !is_new(past) || !suits(row) {
         return 0.0;
@@ -48,8 +48,8 @@ pub(super) fn bonus(past: &Past, row: &[f32], dated: bool) -> f64 {
     HEIGHT * (past.eligible.ln_1p() / (1.0 + tries)).sqrt()
 }
 
-/// Whether the task is one that the template is made for: of its types, where it names any, and in
-/// no language or framework but those that it names.
+/// Returns true if the template is made for the task: no mismatch in task type, language or framework,
+/// as far as its profile names any.
 fn suits(row: &[f32]) -> bool {
     [TASK_TYPE_MATCH, LANGUAGE_MATCH, FRAMEWORK_MATCH].iter().all(|place| row.get(*place) != Some(&0.0))
 }

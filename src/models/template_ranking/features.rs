@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 pub struct TemplateFeature {
     /// Its name, as the design gives it where it does.
     pub name: &'static str,
-    /// What it counts in.
+    /// The unit of its values.
     pub unit: &'static str,
     make: fn(&Inputs<'_>) -> f32,
 }
@@ -28,9 +28,9 @@ const SHARE: &str = "share of outcomes";
 
 /// Every feature, in the order of a row's values; missing is NaN.
 ///
-/// Rates are drawn to those of their parents by how little evidence they have: the template's to
-/// the task type's, its recent one to its own, that for this type to that of its relatives, that
-/// for tasks of this type, language and framework to that for the type.
+/// Rates are shrunk toward those of their parents, the more the fewer outcomes they have: the template's
+/// toward the task type's, its recent rate toward its overall rate, its rate for this type toward that of
+/// its relatives, its rate for tasks of this type, language and framework toward that for the type.
 pub static TEMPLATE_FEATURES: &[TemplateFeature] = &[
     feature("template_complexity", "0 to 10", |i| {
         i.template.profile.complexity.map_or(f32::NAN, |complexity| complexity as f32)
@@ -67,7 +67,7 @@ pub(super) const FRAMEWORK_MATCH: usize = 8;
 pub(super) const SIMILAR: usize = 13;
 pub(super) const TYPE_OUTCOMES: usize = 14;
 
-/// What the meaning of a row hangs on; rows of different fingerprints do not mix.
+/// Returns the fingerprint of the feature schema; rows with different fingerprints must not be mixed.
 pub fn template_schema() -> u64 {
     let mut hash = Sha256::new();
     hash.update("template features 1");
@@ -76,7 +76,7 @@ pub fn template_schema() -> u64 {
     u64::from_be_bytes(std::array::from_fn(|i| digest[i]))
 }
 
-/// What is compared of a task.
+/// The parts of a task that are compared with template profiles.
 pub(super) struct Reading {
     /// The description's n-grams.
     text: SparseText,

@@ -1,14 +1,14 @@
 //! Which template fits a task best?
 //!
-//! The past gives the offset: the log-odds of the template's success rate for this type of task,
-//! drawn to that of its relatives (templates of the same task types or tags), then that for similar
-//! tasks drawn to it, moved by how its profile matches. Boosted trees (LambdaMART, Burges 2010) learn
-//! corrections to it from generations that competed: tasks of the same type, language and framework
-//! in the same week, by how good each outcome was. So a template of which nothing is known
-//! yet starts from its relatives, and exploring sees to it that it is tried (`explore.rs`).
+//! The historical rates give the offset: the log-odds of the template's success rate for this type of
+//! task, shrunk toward that of its relatives (templates of the same task types or tags); the rate for
+//! similar tasks is shrunk toward that and adjusted for the profile match. Boosted trees (LambdaMART,
+//! Burges 2010) learn corrections to the offset from groups of comparable generations: tasks of the
+//! same type, language and framework in the same week, graded by outcome. A template without history
+//! starts from its relatives, and exploration makes sure that it is tried (`explore.rs`).
 //!
-//! The ladder: with too few judged generations, or one template only, there is nothing to fit, and
-//! [`TemplateRanker::prior`] ranks by the past alone and says so in its status.
+//! Fallback: with too few labelled generations, or one template only, no model is fitted, and
+//! [`TemplateRanker::prior`] ranks by the historical rates alone and reports this in its status.
 
 mod catalogue;
 mod dataset;

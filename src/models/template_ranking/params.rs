@@ -1,17 +1,17 @@
-//! What can be set of the ranking of templates.
+//! Hyperparameters of the template ranking.
 
 use crate::error::{Error, Result};
 use crate::ml::BoostParams;
 use serde::{Deserialize, Serialize};
 
-/// How the ranking is fitted; verified when its trainer is built.
+/// Hyperparameters of the template ranking; validated when its trainer is built.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct TemplateParams {
-    /// Fewest judged generations with a template to fit on.
+    /// Minimum number of labelled generations with a template to fit on.
     pub min_samples: usize,
-    /// A row stands for at most so many others however small its odds, 1 to 100.
+    /// Upper limit of a row's inverse propensity weight within its group, 1 to 100.
     pub most_copies: u32,
     /// Places from the top whose pairs are learned, 1 to 10,000.
     pub top: usize,

@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 pub struct TemplateProfile {
     /// Its name in events.
     pub template_id: TemplateId,
-    /// What it makes, in words; compared with the task's description.
+    /// A description of its output, compared with the task's description.
     #[serde(default)]
     pub description: String,
     /// The task types that it is made for.
@@ -39,7 +39,7 @@ pub struct TemplateProfile {
     /// The frameworks that it is made for.
     #[serde(default)]
     pub frameworks: Vec<String>,
-    /// What it is about, in a word or two each.
+    /// Topic tags of a word or two each.
     #[serde(default)]
     pub tags: Vec<String>,
     /// How complex it is, 0 to 10.
@@ -69,13 +69,13 @@ impl TemplateProfile {
         }
     }
 
-    /// The same with this description.
+    /// Sets the description.
     #[must_use]
     pub fn described(self, description: impl Into<String>) -> Self {
         Self { description: description.into(), ..self }
     }
 
-    /// The same, made for these task types.
+    /// Sets the task types that the template is made for.
     #[must_use]
     pub fn for_task_types<S: Into<String>>(self, names: impl IntoIterator<Item = S>) -> Self {
         Self { task_types: names.into_iter().map(Into::into).collect(), ..self }
@@ -93,7 +93,7 @@ impl TemplateProfile {
         Self { frameworks: names.into_iter().map(Into::into).collect(), ..self }
     }
 
-    /// The same with these tags.
+    /// Sets the tags.
     #[must_use]
     pub fn tagged<S: Into<String>>(self, names: impl IntoIterator<Item = S>) -> Self {
         Self { tags: names.into_iter().map(Into::into).collect(), ..self }

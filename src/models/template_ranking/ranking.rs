@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 pub struct TemplateRanking {
     /// Every template that exists, each once.
     pub ranked: Vec<RankedTemplate>,
-    /// What the order rests on.
+    /// The basis of the ranking.
     pub status: Status,
     /// The version of the model, 0 for the prior and where nobody has set it.
     pub model_version: u64,
@@ -46,12 +46,12 @@ pub struct RankedTemplate {
     pub contributions: Vec<TemplateContribution>,
     /// Where its log-odds start, the same for all templates of the task.
     pub base: f64,
-    /// What is added to its score because it is new; 1 or more where it must be tried now.
+    /// The exploration bonus of a new template; 1 or more where it must be tried now.
     pub exploration: f64,
     /// How often it was tried, as far as that is known; generations of the last 14 days without an
     /// outcome count.
     pub tried: u64,
-    /// Whether fewer than 5 of its outcomes are known.
+    /// True if fewer than 5 of its outcomes are known.
     pub is_new: bool,
 }
 
@@ -63,7 +63,7 @@ pub struct TemplateContribution {
     pub feature: String,
     /// Its value; `None` where it is missing.
     pub value: Option<f32>,
-    /// What it adds to the log-odds of approval, against the task type's rate.
+    /// Its contribution to the log-odds of approval, relative to the task type's rate.
     pub contribution: f64,
 }
 

@@ -1,4 +1,4 @@
-//! Success rates of a template, each drawn to its parents, and the prior made of them.
+//! Success rates of a template, each shrunk toward its parents, and the prior made of them.
 
 use super::catalogue::Prepared;
 use super::features::{SEMANTIC_SIMILARITY, SIMILAR, TEMPLATE_FEATURES};
@@ -13,13 +13,13 @@ const STRENGTH: f64 = 5.0;
 /// Templates differ by less than agents: 20 suits success rates that spread by a tenth.
 const FIRM: f64 = 20.0;
 
-/// What a task type that the template is not made for takes, in log-odds, until outcomes tell.
+/// The prior effect of a task type that the template is not made for, in log-odds.
 const OTHER_TYPE: f64 = -0.7;
-/// The same of a language.
+/// The prior effect of a language that the template is not made for, in log-odds.
 const OTHER_LANGUAGE: f64 = -0.35;
-/// The same of a framework.
+/// The prior effect of a framework that the template is not made for, in log-odds.
 const OTHER_FRAMEWORK: f64 = -0.2;
-/// What a description just like the template's own gives, in log-odds.
+/// The prior effect of a description identical to the template's own, in log-odds.
 pub(super) const ALIKE: f64 = 0.5;
 
 /// Success rates seen from one task; open generations count by how they are expected to end.
@@ -62,17 +62,18 @@ impl Rates {
     }
 }
 
-/// What the past alone says of a row, in log-odds of success: the template's rate for tasks of this
-/// type, language and framework, moved by how alike the descriptions are.
+/// Returns the prior of a row, in log-odds of success: the template's rate for tasks of this type,
+/// language and framework, adjusted for the similarity of the descriptions.
 ///
-/// Each rate is drawn to its parent's by how little evidence it has: that for similar tasks to that
-/// for the type, moved as tasks of this language and framework go; that for the type to that of the
-/// template's relatives. Where the template is made for something else, parents are moved down.
+/// Each rate is shrunk toward its parent's, the more the fewer outcomes it has: the rate for similar
+/// tasks toward that for the type, adjusted for the language and framework; the rate for the type
+/// toward that of the template's relatives. Where the template is made for something else, the parent
+/// rates are lowered.
 pub(super) fn prior(row: &[f32]) -> f64 {
     parts(row).iter().sum()
 }
 
-/// The same by feature, in the order of [`TEMPLATE_FEATURES`].
+/// Returns the prior split by feature, in the order of [`TEMPLATE_FEATURES`].
 pub(super) fn prior_parts(row: &[f32]) -> Vec<f64> {
     let mut by_feature = vec![0.0; TEMPLATE_FEATURES.len()];
     [by_feature[SIMILAR], by_feature[SEMANTIC_SIMILARITY]] = parts(row);
@@ -90,7 +91,7 @@ fn similar(view: &TemplateView) -> f64 {
     drawn(view.group(GroupKey::TypeLanguageFramework), of_language, STRENGTH)
 }
 
-/// What is missing says nothing.
+/// Returns the two terms of the prior; a missing value contributes nothing.
 fn parts(row: &[f32]) -> [f64; 2] {
     let at = |place: usize| row.get(place).map(|v| f64::from(*v)).filter(|v| (0.0..=1.0).contains(v));
     [logit(at(SIMILAR).unwrap_or(0.5)), ALIKE * at(SEMANTIC_SIMILARITY).unwrap_or(0.0)]
@@ -112,7 +113,7 @@ fn relatives(view: &TemplateView, template: &Prepared, parent: f64) -> f64 {
     sum.rate(parent, STRENGTH)
 }
 
-/// The share of the user's approvals that used the template, drawn to that of everybody.
+/// Returns the share of the user's approvals that used the template, shrunk toward that of all users.
 fn preference(view: &TemplateView, past: &Past) -> f64 {
     let approved = view.group(GroupKey::Global).month.successes;
     let usual = past.seen.all.month.successes / approved.max(1.0);

@@ -20,7 +20,7 @@ pub(super) fn sentence(
     if parts.is_empty() { "nothing is known of it yet".to_owned() } else { parts.join("; ") }
 }
 
-/// What came of it for such tasks, else what came of it at all.
+/// Returns the template's approval record for tasks of this type, else its overall record.
 fn record(past: &Past, task: &TaskContext) -> Option<String> {
     let (here, all) = (past.seen.of_type.all, past.seen.all.all);
     let kind = task.task_type.as_deref().map(str::trim).unwrap_or_default();
@@ -37,7 +37,7 @@ fn share(of: Count) -> String {
     format!("{:.0} % of {:.0}", 100.0 * of.successes / of.n, of.n)
 }
 
-/// What its profile has in common with the task.
+/// Returns the matches between its profile and the task.
 fn fit(row: &[f32]) -> Option<String> {
     let named =
         [(TASK_TYPE_MATCH, "task type"), (LANGUAGE_MATCH, "language"), (FRAMEWORK_MATCH, "framework")];
@@ -50,7 +50,7 @@ fn fit(row: &[f32]) -> Option<String> {
     }
 }
 
-/// What it is made for instead.
+/// Returns the first mismatch between its profile and the task.
 fn misfit(profile: &TemplateProfile, row: &[f32], task: &TaskContext) -> Option<String> {
     let named = [
         (TASK_TYPE_MATCH, &profile.task_types, &task.task_type),

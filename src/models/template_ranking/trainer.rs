@@ -109,14 +109,14 @@ impl Trainer for TemplateTrainer {
 
     /// Fits a ranker: the same data give the same bytes, on any number of threads.
     ///
-    /// Fits on the oldest 40, 60 and 80 % are judged each on the fifth that follows: the correction is
+    /// Fits on the oldest 40, 60 and 80 % are evaluated each on the fifth that follows: the correction is
     /// kept only as far as it tells better from worse outcomes there than the prior does, and the
     /// whole is calibrated on the same rows. Then everything is learned from.
     ///
-    /// Only groups in which outcomes of different templates differ can teach an order. In a group
-    /// each row stands for as many others as it was unlikely to be shown: for 1 / odds, divided by
-    /// the least of its group and rounded, at most [`most_copies`](TemplateParams::most_copies)
-    /// (clipped inverse propensities); rows whose odds nobody recorded stand for one.
+    /// Only groups in which outcomes of different templates differ can teach an order. Each row of a
+    /// group is weighted by its clipped inverse propensity: 1 / propensity, divided by the least of
+    /// its group and rounded, at most [`most_copies`](TemplateParams::most_copies); a row without a
+    /// recorded propensity has weight one.
     ///
     /// # Errors
     /// `NotEnoughData` with fewer than [`min_samples`](TemplateParams::min_samples) rows, or where no

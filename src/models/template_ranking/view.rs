@@ -7,15 +7,15 @@ use crate::history::{GroupKey, GroupStatistics, History, HistoryView, SharedHist
 use chrono::{DateTime, Utc};
 use std::collections::{BTreeSet, HashMap};
 
-/// What was known of templates at one moment, seen from one task: all that a ranking looks at
-/// beside the task and the catalogue.
+/// A snapshot of the template statistics for one task at one moment: all inputs of a ranking besides
+/// the task and the catalogue.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TemplateView {
     task: HistoryView,
     past: HashMap<TemplateId, Past>,
 }
 
-/// What the past shows of one template.
+/// The historical statistics of one template.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(super) struct Past {
     pub(super) seen: TemplateStatistics,
@@ -37,7 +37,7 @@ impl TemplateView {
         Self::with_groups(history, &task, catalogue, history.groups_of(&task, now))
     }
 
-    /// What `history` shows of the templates of `catalogue`, where `groups` are the task's group statistics.
+    /// Creates the view of the templates of `catalogue` from `history`, given the task's group statistics.
     pub(crate) fn with_groups(
         history: &History,
         task: &TaskContext,
@@ -53,7 +53,7 @@ impl TemplateView {
         Self { past: past.collect(), task: groups }
     }
 
-    /// The same from a history that is read while it grows.
+    /// Creates the view from a shared history that may be updated concurrently.
     pub fn of_shared(
         history: &SharedHistory,
         task: &TaskContext,
@@ -68,7 +68,7 @@ impl TemplateView {
         self.task.now()
     }
 
-    /// The same of one template and its relatives, without what only exploring asks for.
+    /// Creates the view of one template and its relatives, without the counts that only exploration needs.
     pub(super) fn of_one(
         history: &History,
         task: &TaskContext,
