@@ -81,7 +81,7 @@ pub struct PredictionService {
     explains: bool,
 }
 
-/// What is read once for all models: the task, its past at one moment, and its features.
+/// The inputs read once for all models: feature row, nearest tasks and template statistics.
 struct Inputs {
     row: FeatureRow,
     nearest: Vec<NearestTask>,

@@ -70,7 +70,7 @@ impl ModelSet {
         self.slot(at).map(AsRef::as_ref)
     }
 
-    /// The same where it is an `M`, with its version.
+    /// Returns the model at `at` with its version, if it is an `M`.
     pub(super) fn typed<M: 'static>(&self, at: usize) -> Option<(u64, &M)> {
         let loaded = self.get(at)?;
         Some((loaded.version, loaded.model.downcast_ref()?))
