@@ -13,7 +13,7 @@ use devmatrix_ml::routing::{Boosted, Candidate, Plan, Policy, Request, Router, R
 use devmatrix_ml::serving::PredictionService;
 use devmatrix_ml::simulate::Generation;
 use devmatrix_ml::store::{EventStore, MemoryStore};
-use devmatrix_ml::training::{Gate, TrainingOptions, train_all};
+use devmatrix_ml::training::{Gate, Training, TrainingOptions};
 use futures_executor::block_on;
 use std::hint::black_box;
 use std::sync::Arc;
@@ -45,7 +45,7 @@ fn all(c: &mut Criterion) {
     let (engineer, registry) = (FeatureEngineer::default(), MemoryRegistry::new());
     let mut options = TrainingOptions::default();
     options.gate = Gate::relative();
-    block_on(train_all(&store, &registry, &engineer, &clock, &options)).unwrap();
+    block_on(Training::new(&store, &registry, &engineer, &clock).with_options(options).run_all()).unwrap();
     let history = Arc::new(block_on(SharedHistory::open(&store)).unwrap());
     let service = PredictionService::new(history, engineer, Arc::new(clock.clone()));
     block_on(service.reload(&registry)).unwrap();

@@ -60,7 +60,7 @@ fn gate(c: &mut Criterion) {
             let baselines: BTreeMap<_, _> =
                 [2, 3, 4].map(|other| (other.to_string(), against(other).loss)).into();
             let scores = BinaryScores::of(&predicted[0], &outcomes).unwrap().to_map();
-            black_box(Gate::default().judge(&scores, &baselines, Champion::Compared(&champion)))
+            black_box(Gate::with_floors().evaluate(&scores, &baselines, Champion::Compared(&champion)))
         });
     });
     group.bench_function("anytime-valid test", |b| {

@@ -10,7 +10,7 @@ use devmatrix_ml::features::FeatureEngineer;
 use devmatrix_ml::models::TemplateTrainer;
 use devmatrix_ml::registry::MemoryRegistry;
 use devmatrix_ml::store::{EventStore, MemoryStore};
-use devmatrix_ml::training::{TrainingOptions, train_all, train_templates};
+use devmatrix_ml::training::{Training, TrainingOptions, train_templates};
 use futures_executor::block_on;
 use std::time::Instant;
 
@@ -30,7 +30,11 @@ fn main() {
         options.max_rows = size;
         let timer = Instant::now();
         let (registry, engineer) = (MemoryRegistry::new(), FeatureEngineer::default());
-        for (_, report) in block_on(train_all(&store, &registry, &engineer, &clock, &options)).unwrap() {
+        for (_, report) in block_on(
+            Training::new(&store, &registry, &engineer, &clock).with_options(options.clone()).run_all(),
+        )
+        .unwrap()
+        {
             report.unwrap();
         }
         let (trainer, templates) = (TemplateTrainer::default(), common::simulator(size).templates());

@@ -14,7 +14,7 @@ use devmatrix_ml::registry::MemoryRegistry;
 use devmatrix_ml::serving::PredictionService;
 use devmatrix_ml::simulate::{Generation, Simulator, SimulatorOptions};
 use devmatrix_ml::store::{EventStore, MemoryStore};
-use devmatrix_ml::training::{Gate, TrainingOptions, train_all, train_templates};
+use devmatrix_ml::training::{Gate, Training, TrainingOptions, train_templates};
 use futures_executor::block_on;
 use std::hint::black_box;
 use std::sync::Arc;
@@ -51,7 +51,9 @@ fn all(c: &mut Criterion) {
     let mut options = TrainingOptions::default();
     options.gate = Gate::relative();
     let timer = Instant::now();
-    let trained = block_on(train_all(&store, &registry, &engineer, &clock, &options)).unwrap();
+    let trained =
+        block_on(Training::new(&store, &registry, &engineer, &clock).with_options(options.clone()).run_all())
+            .unwrap();
     let (trainer, templates) = (TemplateTrainer::default(), simulator().templates());
     let ranking = train_templates(&trainer, &store, &registry, &templates, &clock, &options);
     let ranking = block_on(ranking).map(|report| report.promoted);

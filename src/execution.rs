@@ -9,9 +9,11 @@ use crate::error::{Error, ErrorKind, Result};
 use std::cell::RefCell;
 use std::fmt;
 use std::num::NonZeroUsize;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
+use std::task::{Context, Poll, Wake};
+use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 /// Stops computations; clones share one state.
@@ -230,6 +232,28 @@ pub(crate) fn map<I: Sync, O: Send>(items: &[I], make: impl Fn(&I) -> Result<O> 
     });
     let made = made.into_inner().unwrap_or_else(PoisonError::into_inner);
     made.into_iter().map(|one| one.unwrap_or_else(|| Err(Error::internal("a part was not made")))).collect()
+}
+
+/// Wakes a thread that is parked.
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+/// Runs `future` to its end on the calling thread, which sleeps where there is nothing to do.
+pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
+    let mut future = pin!(future);
+    let waker = Arc::new(Unpark(thread::current())).into();
+    let mut context = Context::from_waker(&waker);
+    loop {
+        match future.as_mut().poll(&mut context) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => thread::park(),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use devmatrix_ml::history::SharedHistory;
 use devmatrix_ml::registry::MemoryRegistry;
 use devmatrix_ml::serving::PredictionService;
 use devmatrix_ml::store::{EventStore, ScanOrder};
-use devmatrix_ml::training::{Gate, TrainingOptions, train_all};
+use devmatrix_ml::training::{Gate, Training, TrainingOptions};
 use futures_executor::block_on;
 use std::sync::Arc;
 
@@ -22,8 +22,11 @@ fn service(days: u32) -> (PredictionService, Vec<TaskContext>) {
     let mut options = TrainingOptions::default();
     options.gate = Gate::relative();
     options.gate.baselines = false;
-    let trained = train_all(store.as_ref(), &registry, &engineer, &clock, &options);
-    block_on(trained).unwrap().into_iter().for_each(|(_, report)| assert!(report.unwrap().promoted));
+    let training = Training::new(store.as_ref(), &registry, &engineer, &clock).with_options(options);
+    block_on(training.run_all())
+        .unwrap()
+        .into_iter()
+        .for_each(|(_, report)| assert!(report.unwrap().promoted));
     let history = Arc::new(block_on(SharedHistory::open(store.as_ref())).unwrap());
     let service = PredictionService::new(history, engineer, Arc::new(clock));
     block_on(service.reload(&registry)).unwrap();

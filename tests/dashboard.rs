@@ -16,7 +16,7 @@ use devmatrix_ml::registry::{MemoryRegistry, ModelRegistry};
 use devmatrix_ml::serving::PredictionService;
 use devmatrix_ml::simulate::{Simulator, SimulatorOptions};
 use devmatrix_ml::store::{EventStore, MemoryStore, ScanOrder};
-use devmatrix_ml::training::{Gate, TrainingOptions, train};
+use devmatrix_ml::training::{Gate, Training, TrainingOptions};
 use futures_executor::block_on;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -46,7 +46,9 @@ async fn lived() -> (Arc<MemoryStore>, Analytics) {
         if at >= learns {
             clock.set(learns);
             // Promotion is up to the gate.
-            train(&SuccessTrainer::default(), store.as_ref(), &registry, &engineer, &clock, &options)
+            Training::new(store.as_ref(), &registry, &engineer, &clock)
+                .with_options(options.clone())
+                .run(&SuccessTrainer::default())
                 .await
                 .unwrap();
             service.reload(&registry).await.unwrap();

@@ -11,7 +11,7 @@ use devmatrix_ml::registry::MemoryRegistry;
 use devmatrix_ml::serving::PredictionService;
 use devmatrix_ml::simulate::{Generation, Simulator, SimulatorOptions};
 use devmatrix_ml::store::{EventStore, MemoryStore};
-use devmatrix_ml::training::{Gate, TrainingOptions, train_all};
+use devmatrix_ml::training::{Gate, Training, TrainingOptions};
 use futures_executor::block_on;
 use std::sync::{Arc, LazyLock};
 
@@ -36,7 +36,10 @@ static WORLD: LazyLock<World> = LazyLock::new(|| {
     let mut options = TrainingOptions::default();
     options.gate = Gate::relative();
     options.gate.baselines = false; // promotes every model: skill is not tested here
-    block_on(train_all(&store, &registry, &FeatureEngineer::default(), &clock, &options)).unwrap();
+    block_on(
+        Training::new(&store, &registry, &FeatureEngineer::default(), &clock).with_options(options).run_all(),
+    )
+    .unwrap();
     let history = Arc::new(block_on(SharedHistory::open(&store)).unwrap());
     World { registry, history, clock, later }
 });

@@ -14,7 +14,7 @@ use devmatrix_ml::features::{FEATURES, FeatureEngineer, FeatureRow, Kind, index_
 use devmatrix_ml::ml::metrics::{compare_auc, log_loss, roc_auc};
 use devmatrix_ml::models::{Status, SuccessModel, SuccessTrainer, Trainer};
 use devmatrix_ml::training::{
-    AgainstChampion, Champion, Decision, Gate, Incumbent, TrainingOptions, fit_and_evaluate, replay,
+    AgainstChampion, Champion, Gate, GateDecision, Incumbent, TrainingOptions, fit_and_evaluate, replay,
 };
 use futures_executor::block_on;
 use rand::{RngExt, SeedableRng};
@@ -63,7 +63,7 @@ impl Rows {
     }
 
     /// Returns the gate's decision by the fixed-horizon test.
-    fn once(&self, seed: u64) -> Decision {
+    fn once(&self, seed: u64) -> GateDecision {
         let (own, theirs) = (self.losses(&self.challenger), self.losses(&self.champion));
         let auc = compare_auc(&self.challenger, &self.champion, &self.outcomes).unwrap();
         let with = AgainstChampion::once(&own, &theirs, &self.clusters(), 0.95, seed).unwrap().with_auc(auc);
@@ -71,8 +71,8 @@ impl Rows {
     }
 }
 
-fn decision(with: &AgainstChampion) -> Decision {
-    Gate::relative().judge(&BTreeMap::new(), &BTreeMap::new(), Champion::Compared(with)).decision
+fn decision(with: &AgainstChampion) -> GateDecision {
+    Gate::relative().evaluate(&BTreeMap::new(), &BTreeMap::new(), Champion::Compared(with)).decision
 }
 
 /// Draws a standard normal number (Box and Muller 1958).
@@ -98,7 +98,7 @@ fn false_promotions_of_the_fixed_horizon_test_stay_below_five_percent() {
     let passed = (0..1000).filter(|seed| {
         let mut rows = Rows::default();
         rows.draw(&mut rng, EQUAL, 400);
-        rows.once(*seed) == Decision::Promote
+        rows.once(*seed) == GateDecision::Promote
     });
     let passed = passed.count();
     println!("fixed-horizon test on 400 rows: {passed} of 1,000 challengers no better were promoted");
@@ -117,7 +117,7 @@ fn false_promotions_of_the_anytime_valid_test_stay_below_five_percent_under_peek
             rows.draw(&mut rng, EQUAL, 20);
             let (own, theirs) = (rows.losses(&rows.challenger), rows.losses(&rows.champion));
             let found = AgainstChampion::anytime(&own, &theirs, &rows.clusters(), 0.95).unwrap();
-            promoted |= found.is_some_and(|with| decision(&with) == Decision::Promote);
+            promoted |= found.is_some_and(|with| decision(&with) == GateDecision::Promote);
             peeked |= found.is_some_and(|with| with.loss.difference < -1.645 * with.loss.standard_error);
         }
         passed += u32::from(promoted);
@@ -145,7 +145,7 @@ fn a_challenger_better_by_three_points_of_auc_passes_four_times_in_five() {
         let passed = (0..300).filter(|seed| {
             let mut rows = Rows::default();
             rows.draw(&mut rng, information, 2000);
-            rows.once(*seed) == Decision::Promote
+            rows.once(*seed) == GateDecision::Promote
         });
         let share = passed.count() as f64 / 300.0;
         println!(
@@ -253,7 +253,7 @@ fn a_challenger_on_flipped_or_leaked_labels_is_always_rejected() {
             let judged = fit_and_evaluate(&tampered, &data, Some(incumbent), &options).unwrap();
             assert_eq!(
                 judged.verdict.decision,
-                Decision::Refuse,
+                GateDecision::Reject,
                 "{how:?}, seed {seed}: {:?}",
                 judged.verdict.reasons
             );

@@ -104,19 +104,17 @@ fn child_trains_until_killed() {
     let trainer = quick();
     let mut schedule = TrainingSchedule::default();
     schedule.lease_minutes = 1;
-    let holder = std::process::id().to_string();
     loop {
         // Due every time, and the lease of a host that was killed has run out by then.
         clock.advance(chrono::TimeDelta::days(1));
-        let signals = TrainingSignals::default();
-        let claim = schedule.claim("success", &holder, &store, &registry, &clock, signals);
-        let Some(claim) = block_on(claim).unwrap() else { continue };
         let training = Training::new(&store, &registry, &engineer, &clock).with_options(options.clone());
-        match block_on(training.run(&trainer)) {
+        let claim = schedule.claim(&training, "success", TrainingSignals::default());
+        let Some(claim) = block_on(claim).unwrap() else { continue };
+        match block_on(training.with_claim(&claim).run(&trainer)) {
             Ok(report) => assert!(report.promoted, "{:?}", report.reasons),
             Err(e) => assert!(matches!(e.kind(), ErrorKind::NotEnoughData { .. }), "{e}"),
         }
-        block_on(claim.finish(&store, &clock)).unwrap();
+        block_on(claim.finish()).unwrap();
     }
 }
 

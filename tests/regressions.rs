@@ -21,7 +21,7 @@ use devmatrix_ml::registry::MemoryRegistry;
 use devmatrix_ml::serving::PredictionService;
 use devmatrix_ml::simulate::{Generation, Simulator, SimulatorOptions};
 use devmatrix_ml::store::{EventStore, MemoryStore};
-use devmatrix_ml::training::{BacktestOptions, Gate, TrainingOptions, backtest, train_all};
+use devmatrix_ml::training::{BacktestOptions, Gate, Training, TrainingOptions, backtest};
 use futures_executor::block_on;
 use proptest::prelude::*;
 use std::sync::{Arc, LazyLock};
@@ -234,7 +234,9 @@ fn one_service_predicts_and_reloads_all_models() {
         let mut options = TrainingOptions::default();
         options.gate = Gate::relative();
         options.gate.baselines = false; // promotes every model: the gate is tested elsewhere
-        for (name, trained) in train_all(&store, &registry, &engineer, &clock, &options).await.unwrap() {
+        for (name, trained) in
+            Training::new(&store, &registry, &engineer, &clock).with_options(options).run_all().await.unwrap()
+        {
             let trained = trained.unwrap();
             assert_eq!(trained.version.model, name);
         }

@@ -18,7 +18,7 @@ use devmatrix_ml::models::{
 use devmatrix_ml::registry::{DiskRegistry, MemoryRegistry, ModelRegistry, NewVersion, envelope};
 use devmatrix_ml::serving::PredictionService;
 use devmatrix_ml::text::Lexicon;
-use devmatrix_ml::training::{Gate, TrainingOptions, replay, train};
+use devmatrix_ml::training::{Gate, Training, TrainingOptions, replay};
 use futures_executor::block_on;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -173,8 +173,11 @@ fn a_restarted_service_serves_the_promoted_model() {
     let mut options = TrainingOptions::default();
     options.gate = Gate::relative();
     options.gate.baselines = false; // promotes the model: skill is not tested here
-    let trained =
-        block_on(train(&SuccessTrainer::default(), store.as_ref(), &registry, &engineer, &clock, &options));
+    let trained = block_on(
+        Training::new(store.as_ref(), &registry, &engineer, &clock)
+            .with_options(options)
+            .run(&SuccessTrainer::default()),
+    );
     assert!(trained.unwrap().promoted);
     let history = Arc::new(block_on(SharedHistory::open(store.as_ref())).unwrap());
     let task = common::task("t");

@@ -11,9 +11,15 @@ use devmatrix_ml::models::permutation_importance;
 use devmatrix_ml::models::{Predictor, SuccessParams, SuccessTrainer, Trainer, conformance};
 use devmatrix_ml::registry::{MemoryRegistry, ModelRegistry, Stage};
 use devmatrix_ml::store::MemoryStore;
-use devmatrix_ml::training::{Gate, Split, TrainingOptions, TrainingReport, replay, train};
+use devmatrix_ml::training::{Gate, Split, Training, TrainingOptions, TrainingReport, replay};
 use devmatrix_ml::{ErrorKind, Result};
 use futures_executor::block_on;
+
+fn with_floors() -> TrainingOptions {
+    let mut options = TrainingOptions::default();
+    options.gate = Gate::with_floors();
+    options
+}
 
 fn relative() -> TrainingOptions {
     let mut options = TrainingOptions::default();
@@ -33,7 +39,11 @@ fn run(
     clock: &dyn Clock,
     options: &TrainingOptions,
 ) -> Result<TrainingReport> {
-    block_on(train(&SuccessTrainer::default(), store, registry, &FeatureEngineer::default(), clock, options))
+    block_on(
+        Training::new(store, registry, &FeatureEngineer::default(), clock)
+            .with_options(options.clone())
+            .run(&SuccessTrainer::default()),
+    )
 }
 
 #[test]
@@ -86,10 +96,10 @@ fn a_run_registers_its_evaluation() {
 fn the_designs_floors_reject_with_a_reason() {
     let (store, clock) = store_of(15, 60.0, 5);
     let registry = MemoryRegistry::new();
-    let report = run(&store, &registry, &clock, &TrainingOptions::default()).unwrap();
+    let report = run(&store, &registry, &clock, &with_floors()).unwrap();
     assert!(!report.promoted);
     assert!(
-        report.reasons.iter().any(|r| r.contains("auc") && r.contains("not above the floor 0.800")),
+        report.reasons.iter().any(|r| r.contains("auc") && r.contains("not above its floor of 0.800")),
         "{:?}",
         report.reasons
     );
@@ -109,7 +119,7 @@ fn a_second_run_is_compared_with_the_first() {
         second
             .reasons
             .iter()
-            .any(|r| r.contains("held: not significantly better than the model in production")),
+            .any(|r| r.contains("inconclusive: not significantly better than the model in production")),
         "{:?}",
         second.reasons
     );

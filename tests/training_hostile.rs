@@ -164,14 +164,12 @@ fn a_schedule_works_at_any_time_of_the_calendar() {
     let none = TrainingSignals::default();
     for now in moments {
         host.clock.set(now);
-        let claim = schedule.claim("success", "h", &host.store, &host.registry, &host.clock, none);
-        if let Some(claim) = block_on(claim).unwrap() {
-            block_on(claim.finish(&host.store, &host.clock)).unwrap();
+        if let Some(claim) = block_on(schedule.claim(&host.training(relative()), "success", none)).unwrap() {
+            block_on(claim.finish()).unwrap();
         }
     }
     schedule.lease_minutes = 0;
-    let error =
-        block_on(schedule.claim("success", "h", &host.store, &host.registry, &host.clock, none)).unwrap_err();
+    let error = block_on(schedule.claim(&host.training(relative()), "success", none)).unwrap_err();
     assert!(error.to_string().contains("lease_minutes is 0"), "{error}");
 }
 

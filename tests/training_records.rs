@@ -155,7 +155,7 @@ fn a_model_card_has_metrics_slices_calibration_and_limits() {
     let about: std::collections::BTreeSet<_> =
         card.run.evaluation.slices.iter().map(|s| s.by.as_str()).collect();
     assert!(about.contains("agent"), "{about:?}");
-    assert!(text.contains("promoted\n  - passed: there was no incumbent"), "a promotion without a reason");
+    assert!(text.contains("promoted\n  - nothing to compare with"), "a promotion without a reason");
     assert!(card.run.evaluation.slices.iter().all(|s| s.rows > 0));
     let json = serde_json::to_string(&card).unwrap();
     assert_eq!(serde_json::from_str::<ModelCard>(&json).unwrap(), card);

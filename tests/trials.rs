@@ -11,7 +11,7 @@ use devmatrix_ml::registry::{MemoryRegistry, ModelRegistry, Stage};
 use devmatrix_ml::serving::PredictionService;
 use devmatrix_ml::simulate::{Simulator, SimulatorOptions};
 use devmatrix_ml::store::{EventStore, MemoryStore};
-use devmatrix_ml::training::{Decision, Gate, ModelCard, Promotion, Training, TrainingOptions};
+use devmatrix_ml::training::{Gate, GateDecision, ModelCard, Promotion, Training, TrainingOptions};
 use futures_executor::block_on;
 use std::sync::Arc;
 
@@ -128,7 +128,7 @@ fn a_challenger_on_trial_has_no_effect_until_it_is_better() {
         host.advance_to(day(20 + cycles));
         let review = block_on(host.training(options.clone()).review(&SuccessTrainer::default())).unwrap();
         match review {
-            Some(review) if review.verdict.decision == Decision::Hold && cycles < 40 => {
+            Some(review) if review.verdict.decision == GateDecision::Inconclusive && cycles < 40 => {
                 assert_eq!(host.production(), Some(1));
             }
             other => break other.unwrap(),
@@ -157,7 +157,7 @@ fn a_worse_challenger_is_rejected() {
     assert!(!waiting.on_trial, "{:?}", waiting.reasons);
     host.advance_to(day(59));
     let review = block_on(host.training(trial).review(&SuccessTrainer::default())).unwrap().unwrap();
-    assert_eq!(review.verdict.decision, Decision::Refuse, "{:?}", review.verdict.reasons);
+    assert_eq!(review.verdict.decision, GateDecision::Reject, "{:?}", review.verdict.reasons);
     assert_eq!((host.production(), host.stage(2)), (Some(1), Stage::Archived));
 }
 

@@ -211,13 +211,13 @@ impl Host {
     /// regression models on Sundays), and serves what was promoted.
     async fn learn(&mut self, schedule: &TrainingSchedule, now: DateTime<Utc>) -> Result<()> {
         let (store, registry) = (self.store.as_ref(), &self.registry);
-        let signals = TrainingSignals::default();
-        let claim = schedule.claim("success", "this-host", store, registry, &self.clock, signals).await?;
-        let Some(claim) = claim else { return Ok(()) };
         let (mut options, engineer) = (TrainingOptions::default(), FeatureEngineer::default());
         options.gate = Gate::refreshing();
         let training = Training::new(store, registry, &engineer, &self.clock);
         let training = training.with_options(options).with_replay(&self.replay);
+        let claim = schedule.claim(&training, "success", TrainingSignals::default()).await?;
+        let Some(claim) = claim else { return Ok(()) };
+        let training = training.with_claim(&claim);
         let night = training.nightly(&SuccessTrainer::default()).await?;
         match night.trained {
             Ok(trained) => self.report.trained(now, &trained),
@@ -233,7 +233,7 @@ impl Host {
             too_little(training.run(&TimeTrainer::default()).await)?;
             too_little(training.run(&QualityTrainer::default()).await)?;
         }
-        claim.finish(store, &self.clock).await?;
+        claim.finish().await?;
         self.predictions.reload(&self.registry).await?;
         self.collector.checkpoint().await
     }

@@ -75,12 +75,12 @@ impl Report {
         if trained.promoted {
             week.promoted += 1;
             self.promotion = Some((now, trained.version.version, trained.reasons.clone()));
-        } else if let Some(reason) = because("refused") {
+        } else if let Some(reason) = because("rejected") {
             week.rejected += 1;
             week.reason = Some(reason);
         } else {
             week.inconclusive += 1;
-            week.reason = week.reason.take().or(because("held"));
+            week.reason = week.reason.take().or(because("inconclusive"));
         }
     }
 

@@ -11,7 +11,7 @@ use devmatrix_ml::routing::Choice;
 use devmatrix_ml::serving::PredictionService;
 use devmatrix_ml::simulate::Generation;
 use devmatrix_ml::store::{EventStore, MemoryStore};
-use devmatrix_ml::training::{Gate, TrainingOptions, train};
+use devmatrix_ml::training::{Gate, Training, TrainingOptions};
 use futures_executor::block_on;
 use std::sync::Arc;
 
@@ -49,8 +49,9 @@ impl Nightly {
         let mut options = TrainingOptions::default();
         options.gate = Gate::refreshing();
         let (trainer, engineer) = (SuccessTrainer::default(), FeatureEngineer::default());
-        let trained = train(&trainer, &self.store, &self.registry, &engineer, &self.clock, &options);
-        if let Err(error) = block_on(trained) {
+        let training =
+            Training::new(&self.store, &self.registry, &engineer, &self.clock).with_options(options);
+        if let Err(error) = block_on(training.run(&trainer)) {
             eprintln!("not trained: {error}");
         }
         block_on(self.service.reload(&self.registry))?;

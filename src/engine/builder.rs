@@ -15,8 +15,6 @@ use crate::store::EventStore;
 use crate::training::{ExperimentTracker, Gate, RunRecord, TrainingOptions, TrainingSchedule};
 use async_trait::async_trait;
 use chrono_tz::Tz;
-use std::collections::hash_map::RandomState;
-use std::hash::{BuildHasher, Hasher};
 use std::sync::{Arc, Mutex};
 
 /// Makes an [`Engine`]: a store and a registry are needed, all else has a default.
@@ -236,7 +234,6 @@ impl EngineBuilder {
             training: self.training,
             schedule: self.schedule,
             trackers,
-            holder: format!("{}-{:016x}", std::process::id(), RandomState::new().build_hasher().finish()),
             alerts: Mutex::new(alerts),
             latencies: Mutex::default(),
             running: Mutex::default(),

@@ -4,7 +4,6 @@
 //! [`DataCollector`], a [`PredictionService`], a [`Router`](crate::routing::Router),
 //! [`Training`](crate::training::Training) and a [`Monitor`](crate::monitoring::Monitor).
 
-mod block_on;
 mod builder;
 mod generations;
 mod learner;
@@ -81,7 +80,6 @@ struct Inner {
     training: TrainingOptions,
     schedule: TrainingSchedule,
     trackers: Option<Arc<dyn ExperimentTracker>>,
-    holder: String,
     alerts: Mutex<Alerts>,
     /// How long predictions took since the last report.
     latencies: Mutex<Vec<Duration>>,

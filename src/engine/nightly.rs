@@ -1,10 +1,9 @@
 //! The training cycle: claim, check, review, train, serve.
 
-use super::block_on::block_on;
 use super::report::{NightlySummary, TrainedModel};
 use super::{Engine, lock};
 use crate::error::{Error, ErrorKind, Result};
-use crate::execution::{CancellationToken, ExecutionContext};
+use crate::execution::{CancellationToken, ExecutionContext, block_on};
 use crate::models::{SuccessTrainer, Trainer};
 use crate::monitoring::Severity;
 use crate::training::{ReplayCache, Training, TrainingSignals};
@@ -114,28 +113,23 @@ impl Engine {
 
     async fn cycle(&self, execution: &ExecutionContext) -> Result<NightlySummary> {
         let inner = &self.0;
-        let (store, registry, clock) = (inner.store.as_ref(), inner.registry.as_ref(), inner.clock.as_ref());
+        let (registry, clock) = (inner.registry.as_ref(), inner.clock.as_ref());
         self.catch_up().await?;
         let signals = TrainingSignals::new(inner.learner.outcomes(), self.has_drifted().await?);
-        let claim = inner.schedule.claim(CYCLE, &inner.holder, store, registry, clock, signals).await?;
-        let Some(claim) = claim else {
+        // Read once for all models, and let go of with the cycle.
+        let replay = ReplayCache::default();
+        let training = self.training(execution).with_replay(&replay);
+        let Some(claim) = inner.schedule.claim(&training, CYCLE, signals).await? else {
             let next = inner.schedule.next(clock.now()).format("%Y-%m-%d %H:%M UTC");
             return Ok(NightlySummary::skipped(format!(
                 "not due, or another host is at it; the next cycle is due at {next}"
             )));
         };
         let due = claim.due;
-        let trained = self.train(execution).await;
-        let models = match trained {
-            Ok(models) => {
-                claim.finish(store, clock).await?;
-                models
-            }
-            Err(error) => {
-                claim.release(store, clock).await?;
-                return Err(error);
-            }
-        };
+        let trained = train(&training.with_claim(&claim)).await;
+        let concluded = claim.conclude(&trained).await;
+        let models = trained?;
+        concluded?;
         let reloaded = inner.service.reload(registry).await?;
         self.checkpoint().await?;
         Ok(NightlySummary { due: Some(due), skipped: None, models, changes: reloaded.changes })
@@ -151,30 +145,26 @@ impl Engine {
         }))
     }
 
-    async fn train(&self, execution: &ExecutionContext) -> Result<Vec<TrainedModel>> {
+    fn training(&self, execution: &ExecutionContext) -> Training<'_> {
         let inner = &self.0;
-        // Read once for all models, and let go of with the cycle.
-        let replay = ReplayCache::default();
-        let training = Training::new(
-            inner.store.as_ref(),
-            inner.registry.as_ref(),
-            &inner.engineer,
-            inner.clock.as_ref(),
-        )
-        .with_options(inner.training.clone())
-        .with_replay(&replay)
-        .with_execution(execution.clone());
+        let (store, registry) = (inner.store.as_ref(), inner.registry.as_ref());
+        let training = Training::new(store, registry, &inner.engineer, inner.clock.as_ref())
+            .with_options(inner.training.clone())
+            .with_execution(execution.clone());
         let training = match &inner.trackers {
             Some(trackers) => training.with_tracker(trackers.as_ref()),
             None => training,
         };
-        let training = match &inner.catalogue {
+        match &inner.catalogue {
             Some(catalogue) => training.with_templates(catalogue.clone()),
             None => training,
-        };
-        let cycles = Box::pin(training.run_nightly()).await?;
-        cycles.into_iter().map(|(model, report)| TrainedModel::new(model, report?)).collect()
+        }
     }
+}
+
+async fn train(training: &Training<'_>) -> Result<Vec<TrainedModel>> {
+    let cycles = Box::pin(training.run_nightly()).await?;
+    cycles.into_iter().map(|(model, report)| TrainedModel::new(model, report?)).collect()
 }
 
 fn elsewhere() -> NightlySummary {

@@ -210,7 +210,7 @@ pub fn fit_and_evaluate<T: Trainer>(
     } else {
         options.gate.without_probability_floors()
     };
-    let verdict = gate.judge(&evaluation.metrics, &evaluation.against_baselines, evaluation.champion());
+    let verdict = gate.evaluate(&evaluation.metrics, &evaluation.against_baselines, evaluation.champion());
     Ok(Evaluated { model, holdout_model, evaluation, verdict })
 }
 

@@ -1,10 +1,12 @@
 //! From the store to the registry: replay, fit, evaluate, register, gate.
 
 use super::evaluation::{Evaluated, Incumbent, TrainingOptions, fit_and_evaluate, points};
+use super::lease::Lease;
 use super::post_deployment::{ChallengerReview, DeploymentCheck, Live};
 use super::register::Registering;
 use super::replay::ReplayCache;
 use super::run_record::{DataRecord, RunRecord, drift};
+use super::schedule::TrainingClaim;
 use super::telemetry;
 use super::tracker::ExperimentTracker;
 use crate::clock::Clock;
@@ -79,10 +81,12 @@ pub struct NightlyReport {
 /// ```
 #[derive(Debug)]
 pub struct Training<'a> {
-    store: &'a dyn EventStore,
-    registry: &'a dyn ModelRegistry,
+    pub(super) store: &'a dyn EventStore,
+    pub(super) registry: &'a dyn ModelRegistry,
     engineer: &'a FeatureEngineer,
-    clock: &'a dyn Clock,
+    pub(super) clock: &'a dyn Clock,
+    /// Renewed while it trains.
+    lease: Option<Lease<'a>>,
     options: TrainingOptions,
     tracker: Option<&'a dyn ExperimentTracker>,
     replay: Option<&'a ReplayCache>,
@@ -93,7 +97,7 @@ pub struct Training<'a> {
 }
 
 impl<'a> Training<'a> {
-    /// Training with default options.
+    /// Creates a training with default options.
     pub fn new(
         store: &'a dyn EventStore,
         registry: &'a dyn ModelRegistry,
@@ -104,7 +108,8 @@ impl<'a> Training<'a> {
         // A ranking needs the host's templates.
         let served = targets::SERVED.iter().filter(|served| served.target.kind() != LabelKind::Ranking);
         let trainers = served.map(|served| (served.trainer)()).collect();
-        Self { store, registry, engineer, clock, options, tracker: None, replay: None, work, notes, trainers }
+        let (lease, tracker, replay) = (None, None, None);
+        Self { store, registry, engineer, clock, lease, options, tracker, replay, work, notes, trainers }
     }
 
     /// Sets the training options.
@@ -113,22 +118,29 @@ impl<'a> Training<'a> {
         Self { options, ..self }
     }
 
-    /// The same, telling `tracker` of every run.
+    /// Sets the tracker that records every run.
     #[must_use]
     pub fn with_tracker(self, tracker: &'a dyn ExperimentTracker) -> Self {
         Self { tracker: Some(tracker), ..self }
     }
 
-    /// The same, reading only what is new since `replay` was last read.
+    /// Sets a cache of the replayed store, so that only facts since its last use are read.
     #[must_use]
     pub fn with_replay(self, replay: &'a ReplayCache) -> Self {
         Self { replay: Some(replay), ..self }
     }
 
-    /// The same, stopped, watched and bounded by `work`.
+    /// Sets the execution context: cancellation, progress and threads.
     #[must_use]
     pub fn with_execution(self, work: ExecutionContext) -> Self {
         Self { work, ..self }
+    }
+
+    /// Sets the claim that this training runs under: its lease is renewed while models are fitted, and a run
+    /// whose lease another host has taken meanwhile registers nothing.
+    #[must_use]
+    pub fn with_claim(self, claim: &TrainingClaim<'a>) -> Self {
+        Self { lease: Some(claim.lease.clone()), ..self }
     }
 
     /// Adds a note to every run's record, such as the result of a hyperparameter search.
@@ -209,7 +221,8 @@ impl<'a> Training<'a> {
     /// [`review`](Self::review) the challenger on trial, then train a new model.
     ///
     /// # Errors
-    /// Those of watching and reviewing; training errors are returned in the report.
+    /// Those of watching and reviewing; `Cancelled`, and `Conflict` where the claim was lost. Other training
+    /// errors are returned in the report.
     pub async fn nightly<T: Trainer>(&self, trainer: &T) -> Result<NightlyReport> {
         let now = self.clock.now();
         let mut steps = self.work.begin();
@@ -273,7 +286,13 @@ impl<'a> Training<'a> {
         let live = self.live(trainer, data, now);
         let watched = Box::pin(live.watch()).await?;
         let reviewed = Box::pin(live.review()).await?;
-        let trained = Box::pin(self.train(trainer, data, now, steps)).await;
+        let trained = match Box::pin(self.train(trainer, data, now, steps)).await {
+            // Then the cycle is to be repeated.
+            Err(error) if matches!(error.kind(), ErrorKind::Cancelled | ErrorKind::Conflict) => {
+                return Err(error);
+            }
+            trained => trained,
+        };
         Ok(NightlyReport { watched, reviewed, trained })
     }
 
@@ -310,6 +329,7 @@ impl<'a> Training<'a> {
         steps: &mut Steps,
     ) -> Result<TrainingReport> {
         self.work.check()?;
+        self.renew_lease().await?;
         let champion = self.registry.production(trainer.name()).await?;
         let holdout_model = match &champion {
             Some(version) => load_holdout_model(trainer, self.registry, version).await?,
@@ -321,11 +341,11 @@ impl<'a> Training<'a> {
         let incumbent = incumbent.map(|holdout_model| Incumbent { holdout_model, trained_until });
         steps.at(&format!("fitting {}", trainer.name()), 0.2);
         let begun = Instant::now();
-        let evaluated = self.work.run(|| fit_and_evaluate(trainer, data, incumbent, &self.options))?;
+        let evaluated = self.computing(|| fit_and_evaluate(trainer, data, incumbent, &self.options))?;
         let fitting = begun.elapsed().as_secs_f64();
         steps.at("scoring folds", 0.8);
         let (begun, folds) = (Instant::now(), self.options.folds.as_ref());
-        let folds = folds.map(|folds| self.work.run(|| score_folds(trainer, data, folds))).transpose()?;
+        let folds = folds.map(|folds| self.computing(|| score_folds(trainer, data, folds))).transpose()?;
         let seconds = [("fitting", fitting), ("folds", begun.elapsed().as_secs_f64())];
         let importance = evaluated.model.gains();
         let earlier = before.map(|run| run.importance).unwrap_or_default();
@@ -349,44 +369,30 @@ impl<'a> Training<'a> {
         };
         let version = new_version(trainer, &evaluated, &record)?;
         self.work.check()?;
+        self.renew_lease().await?;
         steps.at("registering", 0.95);
         let registering = Registering { registry: self.registry, tracker: self.tracker, now };
         let done = registering.register(version, record, champion.as_ref()).await?;
         steps.at("done", 1.0);
         Ok(done)
     }
+
+    async fn renew_lease(&self) -> Result<()> {
+        match &self.lease {
+            Some(lease) => lease.renew().await,
+            None => Ok(()),
+        }
+    }
+
+    fn computing<O>(&self, computation: impl FnOnce() -> O) -> O {
+        match &self.lease {
+            Some(lease) => lease.during(|| self.work.run(computation)),
+            None => self.work.run(computation),
+        }
+    }
 }
 
-/// [`Training::run`] with nothing but options.
-///
-/// # Errors
-/// `NotEnoughData` (then nothing is registered); those of the store and the registry.
-pub async fn train<T: Trainer>(
-    trainer: &T,
-    store: &dyn EventStore,
-    registry: &dyn ModelRegistry,
-    engineer: &FeatureEngineer,
-    clock: &dyn Clock,
-    options: &TrainingOptions,
-) -> Result<TrainingReport> {
-    Training::new(store, registry, engineer, clock).with_options(options.clone()).run(trainer).await
-}
-
-/// [`Training::run_all`] with nothing but options.
-///
-/// # Errors
-/// Those of reading the store.
-pub async fn train_all(
-    store: &dyn EventStore,
-    registry: &dyn ModelRegistry,
-    engineer: &FeatureEngineer,
-    clock: &dyn Clock,
-    options: &TrainingOptions,
-) -> Result<Vec<(&'static str, Result<TrainingReport>)>> {
-    Training::new(store, registry, engineer, clock).with_options(options.clone()).run_all().await
-}
-
-/// The rows for `target` of all that `store` knew at `now`.
+/// Reads the rows for `target` from all that `store` knew at `now`.
 ///
 /// # Errors
 /// Those of reading the store.

@@ -2,7 +2,7 @@
 //! review and degradation of the model in production.
 
 use super::evaluation::{TrainingOptions, UnitLosses, clusters, points};
-use super::gate::{AgainstChampion, Decision, GateVerdict, decide};
+use super::gate::{AgainstChampion, GateDecision, GateVerdict, decide};
 use super::pipeline::load;
 use super::run_record::RunRecord;
 use super::telemetry;
@@ -22,7 +22,7 @@ pub struct ChallengerReview {
     pub version: u64,
     /// Number of outcomes that neither it nor the model in production was trained on.
     pub outcomes: usize,
-    /// Decision and its reasons.
+    /// GateDecision and its reasons.
     pub verdict: GateVerdict,
     /// True if it is now in production.
     pub promoted: bool,
@@ -72,13 +72,18 @@ impl<T: Trainer> Live<'_, T> {
             (_, Err(e)) if is_unavailable(&e) => return Err(e),
             (Err(e), _) => return Err(e),
             (Ok(_), other) => {
-                let why = other.map_or_else(|e| e.to_string(), |_| "it reads other features".to_owned());
-                return self.give_up(challenger, 0, format!("refused: it cannot go on: {why}")).await;
+                let why = other.map_or_else(
+                    |e| e.to_string(),
+                    |_| "it was trained on another feature schema".to_owned(),
+                );
+                return self
+                    .reject(challenger, 0, format!("rejected: the trial cannot continue: {why}"))
+                    .await;
             }
         };
         let rows = self.since([&champion, challenger].into_iter());
         if rows.is_empty() {
-            return Ok(Some(held(challenger.version, 0, "held: no outcomes yet")));
+            return Ok(Some(inconclusive(challenger.version, 0, "inconclusive: no outcomes yet")));
         }
         let theirs = self.losses(&served, &rows)?.losses;
         let own = self.losses(&tried, &rows)?;
@@ -86,26 +91,28 @@ impl<T: Trainer> Live<'_, T> {
         let gate = &self.options.gate;
         let compared = AgainstChampion::anytime(&own.losses, &theirs, &clusters, gate.confidence)?;
         let Some(compared) = compared else {
-            let why = format!("held: only {} outcomes since it was trained", rows.len());
-            return Ok(Some(held(challenger.version, rows.len(), &why)));
+            let why = format!("inconclusive: only {} outcomes since it was trained", rows.len());
+            return Ok(Some(inconclusive(challenger.version, rows.len(), &why)));
         };
         let mut verdict = decide(gate.against_champion(&compared));
-        if rows.len() >= self.options.trial_outcomes && verdict.decision == Decision::Hold {
-            verdict.decision = Decision::Refuse;
-            verdict.reasons.push(format!("refused: still not better after {} outcomes on trial", rows.len()));
+        if rows.len() >= self.options.trial_outcomes && verdict.decision == GateDecision::Inconclusive {
+            verdict.decision = GateDecision::Reject;
+            verdict
+                .reasons
+                .push(format!("rejected: not significantly better after {} outcomes on trial", rows.len()));
         }
         match verdict.decision {
-            Decision::Hold => Ok(Some(ChallengerReview {
+            GateDecision::Inconclusive => Ok(Some(ChallengerReview {
                 version: challenger.version,
                 outcomes: rows.len(),
                 verdict,
                 promoted: false,
             })),
-            Decision::Refuse => {
+            GateDecision::Reject => {
                 let reasons = verdict.reasons.join("; ");
-                self.give_up(challenger, rows.len(), reasons).await
+                self.reject(challenger, rows.len(), reasons).await
             }
-            Decision::Promote => self.promote(challenger, &champion, rows.len(), verdict).await,
+            GateDecision::Promote => self.promote(challenger, &champion, rows.len(), verdict).await,
         }
     }
 
@@ -134,21 +141,21 @@ impl<T: Trainer> Live<'_, T> {
         }
         let own = self.losses(&served, &rows)?;
         let (clusters, own) = (own.select(&clusters(&rows)), own.losses);
-        let promised = evidence.loss.1;
+        let expected = evidence.loss.1;
         let confidence = self.options.gate.confidence;
         watch.against_evidence =
-            compare_anytime_valid(&own, &vec![promised; own.len()], &clusters, confidence)?;
-        let Some(fallen) = watch.against_evidence else {
+            compare_anytime_valid(&own, &vec![expected; own.len()], &clusters, confidence)?;
+        let Some(degradation) = watch.against_evidence else {
             watch.reasons.push(format!("only {} outcomes since it was trained", rows.len()));
             return Ok(Some(watch));
         };
         let figures = format!(
-            "loss {:.4} (lower bound {:.4}) on {} outcomes, upper bound at evaluation {promised:.4}",
-            fallen.difference + promised,
-            fallen.lower + promised,
-            fallen.rows
+            "loss {:.4} (lower bound {:.4}) on {} outcomes, upper bound at evaluation {expected:.4}",
+            degradation.difference + expected,
+            degradation.lower + expected,
+            degradation.rows
         );
-        if !fallen.is_worse() {
+        if !degradation.is_worse() {
             watch.reasons.push(format!("no significant degradation: {figures}"));
             return Ok(Some(watch));
         }
@@ -168,7 +175,7 @@ impl<T: Trainer> Live<'_, T> {
         let name = self.trainer.name();
         let versions = self.registry.versions(name).await?;
         if let Some(until) = cooling_down(&versions, self.options, self.now) {
-            watch.reasons.push(format!("not rolled back: cooling down until {until}"));
+            watch.reasons.push(format!("not rolled back: cool-down after a rollback until {until}"));
             return Ok(());
         }
         let promotion = champion.verdicts.iter().rev().find(|v| v.promoted);
@@ -188,7 +195,7 @@ impl<T: Trainer> Live<'_, T> {
         let theirs = self.losses(&model, rows)?.losses;
         let mean = |losses: &[f64]| losses.iter().sum::<f64>() / losses.len() as f64;
         let figures = format!(
-            "version {} has loss {:.4} on the same outcomes, this one {:.4}",
+            "on the same outcomes version {} has loss {:.4}, the model in production {:.4}",
             before.version,
             mean(&theirs),
             mean(own)
@@ -199,7 +206,7 @@ impl<T: Trainer> Live<'_, T> {
         }
         match self.registry.promote(name, before.version, Some(champion.version)).await {
             Err(e) if e.kind() == ErrorKind::Conflict => {
-                watch.reasons.push(format!("not rolled back: another version went live meanwhile ({e})"));
+                watch.reasons.push(format!("not rolled back: another version was promoted meanwhile ({e})"));
                 return Ok(());
             }
             done => done?,
@@ -241,8 +248,8 @@ impl<T: Trainer> Live<'_, T> {
         let promoted = match done {
             Ok(()) => true,
             Err(e) if e.kind() == ErrorKind::Conflict => {
-                verdict.reasons.push(format!("held: another version went live meanwhile ({e})"));
-                verdict.decision = Decision::Hold;
+                verdict.reasons.push(format!("not promoted: another version was promoted meanwhile ({e})"));
+                verdict.decision = GateDecision::Inconclusive;
                 false
             }
             Err(e) => return Err(e.context("promotion after a trial")),
@@ -253,7 +260,7 @@ impl<T: Trainer> Live<'_, T> {
         Ok(Some(ChallengerReview { version: challenger.version, outcomes, verdict, promoted }))
     }
 
-    async fn give_up(
+    async fn reject(
         &self,
         challenger: &ModelVersion,
         outcomes: usize,
@@ -263,7 +270,8 @@ impl<T: Trainer> Live<'_, T> {
         self.registry.set_stage(name, challenger.version, Stage::Archived).await?;
         let noted = Verdict::new(self.now, false, [reason.clone()]);
         self.registry.note_verdict(name, challenger.version, noted).await?;
-        let verdict = GateVerdict { decision: Decision::Refuse, reasons: vec![reason], more_outcomes: None };
+        let verdict =
+            GateVerdict { decision: GateDecision::Reject, reasons: vec![reason], more_outcomes: None };
         Ok(Some(ChallengerReview { version: challenger.version, outcomes, verdict, promoted: false }))
     }
 }
@@ -280,9 +288,12 @@ pub(super) fn cooling_down(
     last.checked_add_signed(chrono::TimeDelta::days(days)).filter(|until| *until > now)
 }
 
-fn held(version: u64, outcomes: usize, why: &str) -> ChallengerReview {
-    let verdict =
-        GateVerdict { decision: Decision::Hold, reasons: vec![why.to_owned()], more_outcomes: None };
+fn inconclusive(version: u64, outcomes: usize, why: &str) -> ChallengerReview {
+    let verdict = GateVerdict {
+        decision: GateDecision::Inconclusive,
+        reasons: vec![why.to_owned()],
+        more_outcomes: None,
+    };
     ChallengerReview { version, outcomes, verdict, promoted: false }
 }
 

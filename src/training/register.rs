@@ -1,7 +1,7 @@
 //! Registration of an evaluated version, and its promotion or trial.
 
 use super::evaluation::{Promotion, TrainingOptions};
-use super::gate::{Decision, GateVerdict};
+use super::gate::{GateDecision, GateVerdict};
 use super::pipeline::TrainingReport;
 use super::post_deployment::cooling_down;
 use super::run_record::RunRecord;
@@ -30,13 +30,13 @@ impl Registering<'_> {
         // Names of persons stay with the caller: what is stored outlives an erasure.
         let stored = record.without_names();
         version.report = stored.to_value()?;
-        if verdict.decision == Decision::Refuse {
+        if verdict.decision == GateDecision::Reject {
             version.verdicts.push(self.verdict(false, verdict.reasons.clone(), champion));
         }
         let version = self.registry.register(version).await?;
         record.version = Some(version.version);
         let (promoted, on_trial, reasons) = match verdict.decision {
-            Decision::Refuse => (false, false, verdict.reasons),
+            GateDecision::Reject => (false, false, verdict.reasons),
             _ => self.place(&version, verdict, champion, &record.options).await?,
         };
         if let Some(tracker) = self.tracker
@@ -61,20 +61,20 @@ impl Registering<'_> {
         let versions = self.registry.versions(&version.model).await?;
         let (mut promoted, mut on_trial) = (false, false);
         if let Some(until) = cooling_down(&versions, options, self.now) {
-            reasons.push(format!("held: cooling down after a rollback until {until}"));
+            reasons.push(format!("not promoted: cool-down after a rollback until {until}"));
         } else if options.promotion == Promotion::Trial && champion.is_some() {
             if let Some(other) = versions.iter().find(|v| v.stage == Stage::Staging) {
-                reasons.push(format!("held: version {} is on trial", other.version));
+                reasons.push(format!("not put on trial: version {} is on trial", other.version));
             } else {
                 self.registry.set_stage(&version.model, version.version, Stage::Staging).await?;
-                reasons.push("held: on trial beside the model in production from now on".to_owned());
+                reasons.push("on trial beside the model in production from now on".to_owned());
                 on_trial = true;
             }
-        } else if decision == Decision::Promote {
+        } else if decision == GateDecision::Promote {
             match self.registry.promote(&version.model, version.version, champion.map(|v| v.version)).await {
                 Ok(()) => promoted = true,
                 Err(e) if e.kind() == ErrorKind::Conflict => {
-                    reasons.push(format!("held: another version went live meanwhile ({e})"));
+                    reasons.push(format!("not promoted: another version was promoted meanwhile ({e})"));
                 }
                 Err(e) => return Err(Error::context(e, "promotion")),
             }

@@ -1,18 +1,19 @@
-//! When to train: answered from the clock, the registry and the store; the host asks and calls.
+//! Decides when to train from the clock, the registry and the store; the host's scheduler asks and trains.
 
+use super::lease::Lease;
+use super::pipeline::Training;
 use crate::clock::Clock;
-use crate::error::{Error, Result};
-use crate::registry::ModelRegistry;
+use crate::error::{Error, ErrorKind, Result};
 use crate::store::EventStore;
 use chrono::{DateTime, Days, LocalResult, NaiveDate, NaiveTime, TimeDelta, TimeZone, Utc};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
-/// When a model is to be trained: once a day at a time of the host's zone, and earlier after many new
+/// Schedule of a model's training cycles: daily at a time of the host's zone, and earlier after many new
 /// outcomes or on drift.
 ///
 /// Where the clocks go forward over that time, training is due at the first moment after; where they go
-/// back over it, at its first passing only. Nights that were missed are made up by one training.
+/// back over it, at its first passing only. Cycles that were missed are made up by one training.
 ///
 /// ```
 /// use devmatrix_ml::training::{TrainingSchedule, TrainingSignals};
@@ -20,12 +21,12 @@ use serde::{Deserialize, Serialize};
 /// schedule.zone = chrono_tz::Europe::Madrid;
 /// let (now, last) = ("2025-03-31T09:00:00Z".parse()?, "2025-03-29T01:00:05Z".parse()?);
 /// assert!(schedule.is_due(now, Some(last), 0, TrainingSignals::default()).is_some());
-/// // The nightly of 30 March had no 02:00 in Madrid: due at 03:00 summer time.
+/// // 30 March had no 02:00 in Madrid: due at 03:00 summer time.
 /// assert_eq!(schedule.next(last).to_string(), "2025-03-30 01:00:00 UTC");
 /// # Ok::<(), chrono::ParseError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 #[doc(alias = "TrainingScheduler")]
 pub struct TrainingSchedule {
@@ -39,11 +40,12 @@ pub struct TrainingSchedule {
     pub on_drift: bool,
     /// Least minutes between trainings that outcomes or drift ask for.
     pub pause_minutes: u32,
-    /// Minutes after which a host that claimed a training and did not come back has lost it, from 1.
+    /// Minutes after which a training whose process died is due again, from 1; 10 by default. A process
+    /// that lives renews its lease while it trains, however long that takes.
     pub lease_minutes: u32,
 }
 
-/// Signals from the host besides the time.
+/// Signals besides the time that make training due.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TrainingSignals {
@@ -53,30 +55,35 @@ pub struct TrainingSignals {
     pub drift: bool,
 }
 
-/// Why training is due.
+/// Reason for which training is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Due {
-    /// It was to be done at this time.
+    /// The scheduled time has passed.
     Since(DateTime<Utc>),
-    /// These many outcomes became known since the last.
+    /// So many outcomes became known since the last training.
     Outcomes(u64),
-    /// The world has drifted.
+    /// Drift was found.
     Drift,
 }
 
-/// The right to train, until its lease ends.
+/// Claim on a training cycle: while one holds it, no other host and no other thread trains.
+///
+/// It is held by a lease in the store. [`Training::with_claim`] renews the lease while it trains; a process
+/// that dies loses it after [`TrainingSchedule::lease_minutes`], and the cycle is due again.
 #[derive(Debug)]
-#[must_use = "finish or release it, or nobody trains until its lease ends"]
-pub struct TrainingClaim {
+#[must_use = "conclude it with the result of the training, or nobody trains until its lease ends"]
+pub struct TrainingClaim<'a> {
     /// Why training is due.
     pub due: Due,
+    pub(super) lease: Lease<'a>,
+    store: &'a dyn EventStore,
+    clock: &'a dyn Clock,
     model: String,
-    holder: String,
     outcomes: u64,
 }
 
-/// State of the last training run, recorded whether or not it registered a version.
+/// Record of the last training, whether or not it registered a version.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct LastRun {
     at: DateTime<Utc>,
@@ -91,13 +98,13 @@ impl Default for TrainingSchedule {
             after_outcomes: None,
             on_drift: true,
             pause_minutes: 60,
-            lease_minutes: 120,
+            lease_minutes: 10,
         }
     }
 }
 
 impl TrainingSignals {
-    /// So many outcomes known so far, and whether drift was found.
+    /// Creates signals from the number of outcomes known so far and whether drift was found.
     pub fn new(outcomes: u64, drift: bool) -> Self {
         Self { outcomes, drift }
     }
@@ -107,13 +114,13 @@ impl TrainingSignals {
 const CLOCK_STEP: TimeDelta = TimeDelta::days(1);
 
 impl TrainingSchedule {
-    /// The first time after `now` at which training is due; `now` itself at the end of the calendar.
+    /// Returns the first time after `now` at which training is due; `now` itself at the end of the calendar.
     pub fn next(&self, now: DateTime<Utc>) -> DateTime<Utc> {
         self.around(now).filter(|time| *time > now).min().unwrap_or(now)
     }
 
-    /// Why training is due at `now`, where the last one was at `last` with `outcomes` known; `None`
-    /// where it is not.
+    /// Returns why training is due at `now`, where the last one was at `last` with `outcomes` known; `None`
+    /// where it is not due.
     pub fn is_due(
         &self,
         now: DateTime<Utc>,
@@ -138,64 +145,55 @@ impl TrainingSchedule {
         (self.on_drift && signals.drift).then_some(Due::Drift)
     }
 
-    /// Claims the training of `model` for `holder` (a name that no other host has), if it is due and no
-    /// other host is at it. Who trained calls [`TrainingClaim::finish`]; who could not,
-    /// [`TrainingClaim::release`].
+    /// Claims the training of `model` (or of all models, under a name for them together) if it is due and
+    /// nobody else is at it. Train by [`Training::with_claim`], then [`conclude`](TrainingClaim::conclude).
     ///
     /// # Errors
     /// `InvalidInput` for a schedule out of range; those of the store and the registry.
-    pub async fn claim(
+    pub async fn claim<'a>(
         &self,
+        training: &Training<'a>,
         model: &str,
-        holder: &str,
-        store: &dyn EventStore,
-        registry: &dyn ModelRegistry,
-        clock: &dyn Clock,
         signals: TrainingSignals,
-    ) -> Result<Option<TrainingClaim>> {
+    ) -> Result<Option<TrainingClaim<'a>>> {
         if self.lease_minutes == 0 {
             return Err(Error::invalid("lease_minutes is 0, expected at least 1"));
         }
-        if self.due(model, store, registry, clock.now(), signals).await?.is_none() {
+        if self.due(training, model, signals).await?.is_none() {
             return Ok(None);
         }
-        let now = clock.now();
-        let until = now.checked_add_signed(TimeDelta::minutes(i64::from(self.lease_minutes))).unwrap_or(now);
-        if !store.lease(&lease_name(model), holder, now, until).await? {
+        let (store, clock) = (training.store, training.clock);
+        let lease = Lease::new(store, clock, model, self.lease_minutes);
+        if !lease.take().await? {
             return Ok(None);
         }
-        // Another may have finished between the look and the lease.
-        let due = self.due(model, store, registry, clock.now(), signals).await?;
-        if due.is_none() {
-            store.lease(&lease_name(model), holder, now, now).await?;
-        }
-        Ok(due.map(|due| TrainingClaim {
-            due,
-            model: model.to_owned(),
-            holder: holder.to_owned(),
-            outcomes: signals.outcomes,
-        }))
+        // Another may have finished since the first check.
+        let Some(due) = self.due(training, model, signals).await? else {
+            lease.give_back().await?;
+            return Ok(None);
+        };
+        let (model, outcomes) = (model.to_owned(), signals.outcomes);
+        Ok(Some(TrainingClaim { due, lease, store, clock, model, outcomes }))
     }
 
     async fn due(
         &self,
+        training: &Training<'_>,
         model: &str,
-        store: &dyn EventStore,
-        registry: &dyn ModelRegistry,
-        now: DateTime<Utc>,
         signals: TrainingSignals,
     ) -> Result<Option<Due>> {
-        let noted = store.checkpoint(&run_name(model)).await?;
+        let noted = training.store.checkpoint(&run_name(model)).await?;
         // A note that cannot be read is none: training once more does no harm.
         let noted: Option<LastRun> = noted.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        let versions = registry.versions(model).await?;
+        let versions = training.registry.versions(model).await?;
         let registered = versions.last().map(|version| version.created_at);
+        let now = training.clock.now();
         let run = noted.map(|run| run.at).filter(|at| *at - now < CLOCK_STEP);
         let last = run.max(registered.filter(|at| *at - now < CLOCK_STEP));
         Ok(self.is_due(now, last, noted.map_or(0, |run| run.outcomes), signals))
     }
 
-    /// The times of the days around `now`.
+    /// Returns the scheduled times of the days around `now`.
     fn around(&self, now: DateTime<Utc>) -> impl Iterator<Item = DateTime<Utc>> + '_ {
         // Zones are some hours off: at the ends of the calendar there is no room for them.
         let (first, last) =
@@ -205,7 +203,7 @@ impl TrainingSchedule {
         first.iter_days().take(5).filter_map(|date| self.on(date))
     }
 
-    /// The time of a day; `None` for a day that the zone left out.
+    /// Returns the scheduled time of a day; `None` for a day that the zone left out.
     fn on(&self, date: NaiveDate) -> Option<DateTime<Utc>> {
         const LONGEST_GAP_MINUTES: i64 = 180;
         let wanted = date.and_time(self.at);
@@ -221,30 +219,51 @@ impl TrainingSchedule {
     }
 }
 
-impl TrainingClaim {
-    /// Notes that training was done, also where there was too little to learn from, and lets go.
+impl TrainingClaim<'_> {
+    /// Ends the claim by the result of its training. A training that was cancelled, or that the store or the
+    /// registry could not serve, is released and due again at once; any other is finished until the next
+    /// cycle, also one with too little data, which would fail again.
     ///
     /// # Errors
     /// Those of the store.
-    pub async fn finish(self, store: &dyn EventStore, clock: &dyn Clock) -> Result<()> {
-        let run = LastRun { at: clock.now(), outcomes: self.outcomes };
-        let note = serde_json::to_vec(&run)
-            .map_err(|e| Error::internal("the last training cannot be noted").with_source(e))?;
-        store.put_checkpoint(&run_name(&self.model), Some(note)).await?;
-        self.release(store, clock).await
+    pub async fn conclude<T>(self, result: &Result<T>) -> Result<()> {
+        match result {
+            Err(e)
+                if matches!(
+                    e.kind(),
+                    ErrorKind::Cancelled | ErrorKind::Unavailable | ErrorKind::Conflict
+                ) =>
+            {
+                self.release().await
+            }
+            _ => self.finish().await,
+        }
     }
 
-    /// Lets go without having trained: another host, or this one, may try at once.
+    /// Records that training was done, also where there was too little to learn from, and gives the claim
+    /// back.
     ///
     /// # Errors
     /// Those of the store.
-    pub async fn release(self, store: &dyn EventStore, clock: &dyn Clock) -> Result<()> {
-        let now = clock.now();
-        store.lease(&lease_name(&self.model), &self.holder, now, now).await.map(drop)
+    pub async fn finish(self) -> Result<()> {
+        let run = LastRun { at: self.clock.now(), outcomes: self.outcomes };
+        let note = serde_json::to_vec(&run).map_err(|e| {
+            Error::internal("the record of the last training cannot be written").with_source(e)
+        })?;
+        self.store.put_checkpoint(&run_name(&self.model), Some(note)).await?;
+        self.release().await
+    }
+
+    /// Gives the claim back without having trained: training is due again at once, here or elsewhere.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn release(self) -> Result<()> {
+        self.lease.give_back().await
     }
 }
 
-fn lease_name(model: &str) -> String {
+pub(super) fn lease_name(model: &str) -> String {
     format!("training-{model}")
 }
 
@@ -261,7 +280,7 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn nights(zone: Tz, from: &str, count: usize) -> Vec<String> {
+    fn cycles(zone: Tz, from: &str, count: usize) -> Vec<String> {
         let schedule = TrainingSchedule { zone, ..TrainingSchedule::default() };
         let mut now = time(from);
         let mut step = || {
@@ -272,22 +291,22 @@ mod tests {
     }
 
     #[test]
-    fn clocks_that_change_lose_and_double_no_night() {
+    fn clock_changes_skip_and_double_no_cycle() {
         let madrid = chrono_tz::Europe::Madrid;
         // Forward on 30 March: there is no 02:00, so at 03:00 summer time, which is 01:00 UTC.
         assert_eq!(
-            nights(madrid, "2025-03-28T12:00:00Z", 3),
+            cycles(madrid, "2025-03-28T12:00:00Z", 3),
             ["2025-03-29T01:00", "2025-03-30T01:00", "2025-03-31T00:00"]
         );
         // Back on 26 October: 02:00 passes twice, and the first counts.
-        assert_eq!(nights(madrid, "2025-10-25T12:00:00Z", 2), ["2025-10-26T00:00", "2025-10-27T01:00"]);
+        assert_eq!(cycles(madrid, "2025-10-25T12:00:00Z", 2), ["2025-10-26T00:00", "2025-10-27T01:00"]);
         // Samoa had no 30 December 2011.
-        let apia = nights(chrono_tz::Pacific::Apia, "2011-12-29T00:00:00Z", 3);
+        let apia = cycles(chrono_tz::Pacific::Apia, "2011-12-29T00:00:00Z", 3);
         assert_eq!(apia, ["2011-12-29T12:00", "2011-12-30T12:00", "2011-12-31T12:00"]);
     }
 
     #[test]
-    fn missed_nights_are_made_up_once_and_a_wrong_clock_is_forgiven() {
+    fn missed_cycles_are_made_up_once_and_a_wrong_clock_is_corrected() {
         let schedule = TrainingSchedule::default();
         let due = |now: &str, last: Option<&str>| {
             schedule.is_due(time(now), last.map(time), 0, TrainingSignals::default())

@@ -227,7 +227,7 @@ fn versions(versions: &[VersionSummary]) -> Markup {
 /// The reason that decided: what refused or held it, else the first.
 fn leading(verdict: &Verdict) -> Option<&String> {
     let decided = |reason: &&String| {
-        ["rejected", "refused", "inconclusive", "held", "rolled back"]
+        ["rejected", "refused", "inconclusive", "held", "not promoted", "rolled back"]
             .iter()
             .any(|start| reason.starts_with(start))
     };
