@@ -3,7 +3,7 @@
 use super::aggregates::{Bin, Cell, SuccessCell};
 use super::analytics::Rate;
 use super::dimension::SliceKey;
-use super::drift::normal_above;
+use crate::stats::distributions::normal_quantile_above;
 use serde::{Deserialize, Serialize};
 
 /// A slice with the calibration error of its predictions: observed minus predicted success.
@@ -92,16 +92,6 @@ impl WorstSlice {
 fn expected_variance(cell: &SuccessCell) -> f64 {
     let of = |bin: &Bin| bin.n as f64 * bin.predicted() * (1.0 - bin.predicted());
     cell.bins().iter().map(of).sum::<f64>() / cell.brier.n.max(1) as f64
-}
-
-/// Returns the standard normal value with upper tail `share`, by bisection.
-pub(super) fn normal_quantile_above(share: f64) -> f64 {
-    let (mut low, mut high) = (-10.0, 10.0);
-    for _ in 0..60 {
-        let middle = f64::midpoint(low, high);
-        if normal_above(middle) > share { low = middle } else { high = middle }
-    }
-    low
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 pub(crate) mod bucket;
 pub(crate) mod calendar;
+pub(crate) mod distributions;
 pub(crate) mod fnv;
 mod logistic;
 

@@ -13,7 +13,6 @@ mod slice_sums;
 
 pub(super) use cbpe::estimate;
 pub(super) use detector::Context;
-pub(super) use distance::normal_above;
 pub(super) use features::{END_NUMBERS, FeatureWatch, START_NUMBERS, at_end, at_start};
 pub(crate) use finding::CbpeEstimate;
 pub use finding::{DriftKind, Finding, Severity};

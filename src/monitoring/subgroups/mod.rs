@@ -12,11 +12,10 @@ mod subgroup;
 pub use subgroup::{Condition, Subgroup};
 
 use super::dimension::{Dimension, Names};
-use super::drift::normal_above;
 use super::options::MonitorOptions;
 use super::recent::{Evaluated, Recent};
-use super::slices::normal_quantile_above;
 use super::vocabulary::Words;
+use crate::stats::distributions::{normal_above, normal_quantile_above};
 use chrono::{DateTime, Utc};
 use expected::expected;
 use search::{Item, Items, Surprise, WORD, holds, most_surprising, surprise, take_for_granted};
