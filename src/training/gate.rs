@@ -467,7 +467,7 @@ mod tests {
                     let any = |word: &str| reasons.iter().any(|reason| reason.starts_with(word));
                     assert_eq!(any("rejected"), decision == GateDecision::Reject, "{reasons:?}");
                     assert!(decision != GateDecision::Inconclusive || any("inconclusive"), "{reasons:?}");
-                    let better = reasons.iter().any(|r| r.contains("significantly better than the"));
+                    let better = reasons.iter().any(|r| r.starts_with("significantly better"));
                     assert!(!(better && shift >= 0.0), "{reasons:?}");
                 }
             }
