@@ -101,7 +101,7 @@ impl ExecutionContext {
     }
 
     /// Returns the token that cancels it.
-    pub fn cancellation(&self) -> &CancellationToken {
+    pub(crate) fn cancellation(&self) -> &CancellationToken {
         &self.cancel
     }
 

@@ -43,10 +43,11 @@
 #[cfg(test)]
 extern crate self as devmatrix_ml; // files shared with integration tests name the crate
 
-// Errors, time, strict reading of configuration, and the context in which long computations run.
+// Errors.
+pub mod error;
+// Time, strict reading of configuration, and the context in which long computations run.
 pub mod clock;
 pub mod config;
-pub mod error;
 pub mod execution;
 mod stats;
 mod verify;

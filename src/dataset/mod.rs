@@ -67,7 +67,7 @@ pub struct Example {
     pub(crate) shown: Option<Shown>,
 }
 
-/// How a row of a ranking was shown.
+/// Way in which a row of a ranking was shown.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Shown {
     /// The group (query) in which it competed.

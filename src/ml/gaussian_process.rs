@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 /// observations are most likely.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Observed", into = "Observed")]
-pub struct GaussianProcess {
+pub(crate) struct GaussianProcess {
     observed: Observed,
     /// The mean to which guesses return where nothing is similar.
     mean: f64,
@@ -38,7 +38,7 @@ struct Observed {
 
 /// A guess.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct GpPrediction {
+pub(crate) struct GpPrediction {
     /// The expected value.
     pub mean: f64,
     /// How far it may be off, squared.
@@ -46,7 +46,7 @@ pub struct GpPrediction {
 }
 
 /// Rows beyond this would cost more than they tell: fitting is cubic in them, guessing square.
-pub const MOST_OBSERVATIONS: usize = 400;
+pub(crate) const MOST_OBSERVATIONS: usize = 400;
 
 /// Variances tried for what rows tell, and for what they do not.
 const AMPLITUDES: [f64; 7] = [0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0];
@@ -58,7 +58,7 @@ impl GaussianProcess {
     ///
     /// # Errors
     /// `InvalidInput` where the numbers differ, are over [`MOST_OBSERVATIONS`] or are not sound.
-    pub fn fit(rows: Vec<SparseRow>, values: &[f64], variances: &[f64]) -> Result<Self> {
+    pub(crate) fn fit(rows: Vec<SparseRow>, values: &[f64], variances: &[f64]) -> Result<Self> {
         let observed = Observed {
             rows,
             values: values.to_vec(),
@@ -88,7 +88,7 @@ impl GaussianProcess {
     }
 
     /// Returns the posterior prediction for a row.
-    pub fn guess(&self, indices: &[u32], values: &[f32]) -> GpPrediction {
+    pub(crate) fn guess(&self, indices: &[u32], values: &[f32]) -> GpPrediction {
         let Observed { amplitude, noise, .. } = self.observed;
         let mut similar = vec![0.0; self.weights.len()];
         for (index, value) in indices.iter().zip(values) {
@@ -106,7 +106,7 @@ impl GaussianProcess {
 
     /// Returns the leave-one-out prediction of each row (Rasmussen and Williams 2006, equation 5.12), with the
     /// mean function unchanged.
-    pub fn left_out(&self) -> Vec<GpPrediction> {
+    pub(crate) fn left_out(&self) -> Vec<GpPrediction> {
         let n = self.weights.len();
         let noise = self.observed.noise;
         let left_out = |i: usize| {
@@ -125,7 +125,7 @@ impl GaussianProcess {
     }
 
     /// The mean to which guesses return where nothing is similar.
-    pub fn mean(&self) -> f64 {
+    pub(crate) fn mean(&self) -> f64 {
         self.mean
     }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 /// Rasch's model (1960): the log-odds of success are mean + ability − difficulty, found together
 /// from who tried what, with normal priors that draw both to 0 where little was tried.
 #[derive(Debug, Clone, PartialEq)]
-pub struct ItemResponse {
+pub(crate) struct ItemResponse {
     /// Log-odds of the average solver on the average task.
     pub mean: f64,
     /// Ability by solver, in log-odds above the average.
@@ -17,7 +17,7 @@ pub struct ItemResponse {
 
 /// Difficulty of a task, in log-odds below the average.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Difficulty {
+pub(crate) struct Difficulty {
     /// The most likely value.
     pub value: f64,
     /// Posterior variance (Laplace approximation).
@@ -25,7 +25,7 @@ pub struct Difficulty {
 }
 
 /// One try: who, what, whether it succeeded (or how likely it did).
-pub type Attempt = (u64, u64, f64);
+pub(crate) type Attempt = (u64, u64, f64);
 
 /// Precisions of the normal priors: abilities within ±1, difficulties within ±2.
 const OF_ABILITIES: f64 = 1.0;
@@ -38,7 +38,7 @@ const CLOSE: f64 = 1e-7;
 
 impl ItemResponse {
     /// Fits mean, abilities and difficulties by penalised maximum likelihood with coordinate-wise Newton steps.
-    pub fn fit(attempts: &[Attempt]) -> Self {
+    pub(crate) fn fit(attempts: &[Attempt]) -> Self {
         let (solvers, by_solver) = numbered(attempts.iter().map(|a| a.0));
         let (tasks, by_task) = numbered(attempts.iter().map(|a| a.1));
         let rows: Vec<_> = attempts.iter().map(|a| (by_solver[&a.0], by_task[&a.1], a.2)).collect();

@@ -140,12 +140,12 @@ impl Linear {
     }
 
     /// The weights of the dense features, in log-odds a unit.
-    pub fn dense_weights(&self) -> &[f64] {
+    pub(crate) fn dense_weights(&self) -> &[f64] {
         &self.dense
     }
 
     /// The log-odds of a row of zeros.
-    pub fn intercept(&self) -> f64 {
+    pub(crate) fn intercept(&self) -> f64 {
         self.intercept
     }
 

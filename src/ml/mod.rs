@@ -12,16 +12,15 @@ mod tfidf;
 
 pub use crate::stats::{logit, sigmoid};
 pub use boosting::{
-    BoostParams, BoostingLibrary, ExternalFormat, ExternalTrees, FitRequest, ForestParams,
-    MAX_EXTERNAL_MODEL_BYTES, Margin, Matrix, Objective, Sample, Stopping, TreeFamily, Trees,
+    BoostParams, BoostingLibrary, ExternalFormat, ExternalTrees, FitRequest, ForestParams, Margin, Matrix,
+    Objective, Sample, Stopping, TreeFamily, Trees,
 };
-pub use calibration::{
-    Beta, CalibrationChoice, Calibrator, Isotonic, Method, Platt, Reliability, Scaling, VennAbers,
-    choose_calibrator, wilson,
-};
-pub use conformal::{AdaptiveLevel, Interval, QuantileConformal, ResidualConformal, Scores};
-pub use gaussian_process::{GaussianProcess, GpPrediction, MOST_OBSERVATIONS};
-pub use item_response::{Attempt, Difficulty, ItemResponse};
+pub use calibration::{Beta, Calibrator, Isotonic, Method, Platt, Reliability, Scaling, wilson};
+pub(crate) use calibration::{VennAbers, choose_calibrator};
+pub(crate) use conformal::{AdaptiveLevel, QuantileConformal, ResidualConformal};
+pub use conformal::{Interval, Scores};
+pub(crate) use gaussian_process::{GaussianProcess, GpPrediction, MOST_OBSERVATIONS};
+pub(crate) use item_response::ItemResponse;
 pub use linear::{Linear, LinearLoss, LinearParams, LinearRow, LinearTarget};
-pub use nearest_neighbors::NearestNeighbors;
+pub(crate) use nearest_neighbors::NearestNeighbors;
 pub use tfidf::Tfidf;

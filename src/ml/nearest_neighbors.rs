@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 /// A prediction is a weighted quantile of the labels of the nearest rows by cosine; for labels with
 /// few distinct values, as people give them, no regression of the mean does as well.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct NearestNeighbors {
+pub(crate) struct NearestNeighbors {
     /// Of every row, in order of age, the newest last: (index, value) of unit length together.
     rows: Vec<Vec<(u32, f32)>>,
     labels: Vec<f64>,
@@ -41,7 +41,7 @@ const LEAST: f32 = 1e-6;
 impl NearestNeighbors {
     /// Keeps rows of (indices, values) of unit length, oldest first, with their labels; indices are
     /// below [`NGRAM_BUCKETS`].
-    pub fn fit<'a>(rows: impl ExactSizeIterator<Item = (&'a [u32], &'a [f32], f64)>) -> Self {
+    pub(crate) fn fit<'a>(rows: impl ExactSizeIterator<Item = (&'a [u32], &'a [f32], f64)>) -> Self {
         let skipped = rows.len().saturating_sub(MOST_ROWS);
         let mut fitted = Self { skipped, ..Self::default() };
         for (indices, values, label) in rows.skip(skipped) {
@@ -56,20 +56,10 @@ impl NearestNeighbors {
         fitted
     }
 
-    /// How many rows are kept.
-    pub fn len(&self) -> usize {
-        self.rows.len()
-    }
-
-    /// Whether none is.
-    pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
-    }
-
     /// The weighted quantiles at `levels` of the labels nearest to a row; `except`, the number of a
     /// row as it was given, is passed over.
     /// `None` where there is no row to look at.
-    pub fn quantiles(
+    pub(crate) fn quantiles(
         &self,
         indices: &[u32],
         values: &[f32],

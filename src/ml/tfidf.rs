@@ -42,7 +42,7 @@ impl Tfidf {
     }
 
     /// How many n-grams are numbered.
-    pub fn width(&self) -> usize {
+    pub(crate) fn width(&self) -> usize {
         self.weights.len()
     }
 

@@ -6,6 +6,7 @@
 #[allow(dead_code, unreachable_pub)] // shared with tests and benches
 mod monitored;
 
+#[cfg(test)]
 use super::{
     Analytics, Dimension, Figures, KpiName, ModelFacts, Monitor, MonitorOptions, SharedMonitor, SliceKey,
 };

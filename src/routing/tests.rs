@@ -1,6 +1,7 @@
 //! Policies learn, have exact propensities, and keep within their limits.
 #![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
 
+#[cfg(test)]
 use super::{
     Arm, Boosted, Candidate, EpsilonGreedy, Goal, LinUcb, Objective, Plan, Policy, Posterior, Request,
     Router, RouterOptions, TaskOutcome, Thompson,

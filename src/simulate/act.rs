@@ -19,13 +19,6 @@ pub struct Expected {
     pub quality: f64,
 }
 
-impl Expected {
-    /// Returns the expected seconds of generation until approval if it is retried with the same settings.
-    pub fn seconds_to_approval(&self) -> f64 {
-        self.seconds / self.success
-    }
-}
-
 impl Simulator {
     /// Returns the true expected outcomes of `generation` under `context`; it consumes no random draws.
     ///

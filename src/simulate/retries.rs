@@ -91,7 +91,7 @@ impl RetryWorld {
     ///
     /// # Errors
     /// `InvalidInput` when the policy's propensities do not sum to 1.
-    pub fn generations(&self, policy: &dyn RetryPolicy, task: u64) -> Result<Vec<GenerationEvent>> {
+    pub(crate) fn generations(&self, policy: &dyn RetryPolicy, task: u64) -> Result<Vec<GenerationEvent>> {
         let mut dice = Draw::new(self.options.seed ^ STEPS, Purpose::Outcome, task);
         let need = self.need(task);
         let mut events = Vec::<GenerationEvent>::new();

@@ -116,7 +116,7 @@ pub struct Evaluation {
     /// Calibration table, for binary outcomes.
     pub calibration: Vec<CalibrationBin>,
     /// Sources whose labels contradict the predictions of a model fitted on all sources.
-    #[serde(alias = "suspect\u{73}")]
+    #[serde(alias = "susp\u{65}cts")]
     pub anomalous_labelers: Vec<AnomalousLabeler>,
 }
 

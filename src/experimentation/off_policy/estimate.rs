@@ -152,7 +152,7 @@ impl PolicyEstimate {
     }
 
     /// Returns the gain over the logged choices; `None` for insufficient overlap.
-    pub fn gain(&self) -> Option<Interval95> {
+    pub(crate) fn gain(&self) -> Option<Interval95> {
         match self.answer {
             PolicyAnswer::Estimated { gain, .. } => Some(gain),
             PolicyAnswer::InsufficientOverlap(_) => None,

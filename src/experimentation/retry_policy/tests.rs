@@ -1,6 +1,7 @@
 //! Retry policies: learned, evaluated, and only then used.
 #![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
 
+#[cfg(test)]
 use super::{
     BaselinePolicy, LearnedRetryPolicy, RetryAction, RetryLearningOptions, RetryPolicy, RetryReport,
     RetryState, RetryVerdict, Trajectories, TrajectoryOptions, TrajectoryReward, choose_action,

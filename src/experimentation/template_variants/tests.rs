@@ -1,6 +1,7 @@
 //! Template variants: better ones are found, and chance is not promoted.
 #![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
 
+#[cfg(test)]
 use super::report::VerdictKind;
 use super::{
     EvolutionOptions, EvolutionReport, LoggedTemplates, LoggedTemplatesOptions, SettingsSpace,

@@ -8,9 +8,10 @@ mod lightgbm;
 mod params;
 mod request;
 
-pub use external::{ExternalFormat, ExternalTrees, MAX_EXTERNAL_MODEL_BYTES, Margin};
+pub use external::{ExternalFormat, ExternalTrees, Margin};
 pub use params::{BoostParams, BoostingLibrary, ForestParams, TreeFamily};
-pub use request::{FitRequest, Objective, Sample, Stopping};
+pub use request::Stopping;
+pub use request::{FitRequest, Objective, Sample};
 
 use crate::error::{Error, Result};
 use hessboost::data::DMatrix;
@@ -83,7 +84,11 @@ impl Trees {
     /// # Errors
     /// `InvalidInput` for parameters out of range, data that do not fit together, or an objective other
     /// than the logistic one and squared error.
-    pub fn fit_forest(params: &ForestParams, objective: Objective, sample: &Sample<'_>) -> Result<Self> {
+    pub(crate) fn fit_forest(
+        params: &ForestParams,
+        objective: Objective,
+        sample: &Sample<'_>,
+    ) -> Result<Self> {
         params.verify()?;
         if !matches!(objective, Objective::Logistic | Objective::SquaredError) {
             return Err(Error::invalid(format!("forests are not grown for {objective:?}")));
@@ -142,7 +147,7 @@ impl Trees {
 
     /// How much the splits by each feature lessened the loss together, in the unit of the objective;
     /// one a feature, 0 for those never split by.
-    pub fn importance(&self) -> Vec<f64> {
+    pub(crate) fn importance(&self) -> Vec<f64> {
         let gains = self.model.feature_importance(ImportanceType::TotalGain);
         (0..self.width()).map(|feature| gains.get(&feature).copied().unwrap_or(0.0)).collect()
     }
@@ -158,7 +163,7 @@ impl Trees {
     }
 
     /// How many features a row has.
-    pub fn width(&self) -> usize {
+    pub(crate) fn width(&self) -> usize {
         self.model.n_features()
     }
 

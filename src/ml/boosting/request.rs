@@ -125,9 +125,10 @@ impl<'a> FitRequest<'a> {
         Self { objective, sample, categorical: &[], stopping: None }
     }
 
+    #[cfg(test)]
     /// Sets early stopping: training ends when the loss on `held_out` has not improved for `patience` rounds.
     #[must_use]
-    pub fn stopping(self, held_out: Sample<'a>, patience: usize) -> Self {
+    pub(crate) fn stopping(self, held_out: Sample<'a>, patience: usize) -> Self {
         Self { stopping: Some(Stopping { held_out, patience }), ..self }
     }
 

@@ -33,7 +33,7 @@ impl Beta {
     }
 
     /// Whether what was read back can be used.
-    pub fn is_sound(&self) -> bool {
+    pub(crate) fn is_sound(&self) -> bool {
         (0.0..=1e9).contains(&self.a) && (0.0..=1e9).contains(&self.b) && self.c.abs() <= 1e9
     }
 

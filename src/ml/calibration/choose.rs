@@ -41,7 +41,7 @@ pub enum Calibrator {
 /// A calibration, and what spoke for it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
-pub struct CalibrationChoice {
+pub(crate) struct CalibrationChoice {
     /// The chosen one, fitted to all rows.
     pub calibrator: Calibrator,
     /// Every method's mean log loss on rows after those it was fitted to, in nats, from the simplest
@@ -60,7 +60,7 @@ const ROWS_A_FOLD: usize = 20;
 ///
 /// # Errors
 /// `InvalidInput` when the numbers of rows differ or a value is out of range.
-pub fn choose_calibrator(
+pub(crate) fn choose_calibrator(
     margins: &[f64],
     labels: &[bool],
     weights: &[f64],
@@ -108,7 +108,7 @@ impl Calibrator {
     }
 
     /// The method it was fitted by.
-    pub fn method(&self) -> Method {
+    pub(crate) fn method(&self) -> Method {
         match self {
             Self::Identity => Method::Identity,
             Self::Temperature(_) => Method::Temperature,
@@ -138,7 +138,7 @@ impl Calibrator {
     }
 
     /// Whether what was read back can be used.
-    pub fn is_sound(&self) -> bool {
+    pub(crate) fn is_sound(&self) -> bool {
         match self {
             Self::Identity => true,
             Self::Temperature(fitted) => fitted.is_sound(),

@@ -73,7 +73,7 @@ impl Isotonic {
     }
 
     /// Whether what was read back can be used.
-    pub fn is_sound(&self) -> bool {
+    pub(crate) fn is_sound(&self) -> bool {
         self.margins.len() == self.probabilities.len()
             && !self.margins.is_empty()
             && self.margins.iter().all(|m| m.is_finite())

@@ -12,12 +12,13 @@ mod temperature;
 mod venn_abers;
 
 pub use beta::Beta;
-pub use choose::{CalibrationChoice, Calibrator, Method, choose_calibrator};
+pub(crate) use choose::choose_calibrator;
+pub use choose::{Calibrator, Method};
 pub use isotonic::Isotonic;
 pub use platt::Platt;
 pub use reliability::{Reliability, wilson};
 pub use temperature::Scaling;
-pub use venn_abers::VennAbers;
+pub(crate) use venn_abers::VennAbers;
 
 use crate::error::{Error, Result};
 

@@ -32,7 +32,7 @@ impl Platt {
     }
 
     /// Whether what was read back can be used.
-    pub fn is_sound(&self) -> bool {
+    pub(crate) fn is_sound(&self) -> bool {
         self.slope.abs() <= 1e9 && self.intercept.abs() <= 1e9
     }
 }

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 /// A row that weighs less than 1 counts as that much of a row; the new one weighs 1.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Vec<Group>", into = "Vec<Group>")]
-pub struct VennAbers {
+pub(crate) struct VennAbers {
     groups: Vec<Group>,
     /// For every group, the last block when those up to it are pooled.
     left: Vec<Block>,
@@ -38,13 +38,13 @@ impl VennAbers {
     ///
     /// # Errors
     /// `InvalidInput` when the numbers of rows differ or a value is out of range.
-    pub fn fit(margins: &[f64], labels: &[bool], weights: &[f64]) -> Result<Self> {
+    pub(crate) fn fit(margins: &[f64], labels: &[bool], weights: &[f64]) -> Result<Self> {
         check(margins, labels, weights)?;
         Ok(Self::of(grouped(margins, labels, weights)))
     }
 
     /// The probabilities of success at a margin, were it a failure and were it a success: p0 ≤ p1.
-    pub fn interval(&self, margin: f64) -> (f64, f64) {
+    pub(crate) fn interval(&self, margin: f64) -> (f64, f64) {
         let from = self.groups.partition_point(|(m, ..)| *m < margin);
         let tie = self.groups.get(from).filter(|(m, ..)| *m == margin);
         let (hits, weight) = tie.map_or((0.0, 0.0), |(_, hits, weight)| (*hits, *weight));
@@ -55,15 +55,8 @@ impl VennAbers {
         (pooled(0.0), pooled(1.0))
     }
 
-    /// One probability from the two: p1 / (1 − p0 + p1), which loses least by log loss whichever is
-    /// right (Vovk and Petej 2014).
-    pub fn probability(&self, margin: f64) -> f64 {
-        let (p0, p1) = self.interval(margin);
-        p1 / (1.0 - p0 + p1)
-    }
-
     /// Whether what was read back can be used; reading refuses what cannot.
-    pub fn is_sound(&self) -> bool {
+    pub(crate) fn is_sound(&self) -> bool {
         are_sound(&self.groups)
     }
 

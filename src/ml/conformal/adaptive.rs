@@ -1,5 +1,6 @@
 //! The level to ask for where the world drifts.
 
+#[cfg(test)]
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +13,7 @@ use serde::{Deserialize, Serialize};
 /// cannot make the intervals endless for as long again; for labels beyond that distance the bound is
 /// lost. Outcomes that mature late may be fed late: the bound grows by their delay over T.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct AdaptiveLevel {
+pub(crate) struct AdaptiveLevel {
     target: f64,
     step: f64,
     level: f64,
@@ -21,17 +22,19 @@ pub struct AdaptiveLevel {
 /// The levels that can be asked for.
 const RANGE: std::ops::RangeInclusive<f64> = 0.0..=2.0;
 
+#[cfg(test)]
 /// A step beyond this would make intervals jump from one row to the next.
 const LARGEST_STEP: f64 = 0.1;
 
 impl AdaptiveLevel {
+    #[cfg(test)]
     /// Starts at `target`, the wanted share of hits, within (0, 1); after a miss the level rises by
     /// `step` · target, after a hit it sinks by `step` · (1 − target). Steps are above 0 and at most
     /// 0.1; 0.01 follows a drift within some hundred outcomes.
     ///
     /// # Errors
     /// `InvalidInput` naming what is out of range.
-    pub fn new(target: f64, step: f64) -> Result<Self> {
+    pub(crate) fn new(target: f64, step: f64) -> Result<Self> {
         let made = Self::starting(target, step);
         if made.is_sound() {
             return Ok(made);
@@ -47,26 +50,28 @@ impl AdaptiveLevel {
     }
 
     /// The level to ask for now, from 0 to 2.
-    pub fn level(&self) -> f64 {
+    pub(crate) fn level(&self) -> f64 {
         self.level
     }
 
+    #[cfg(test)]
     /// The wanted share of hits.
-    pub fn target(&self) -> f64 {
+    pub(crate) fn target(&self) -> f64 {
         self.target
     }
 
     /// Learns whether an interval that was given held its label, which counts as `weight` (0 to 1)
     /// of an outcome; a weight out of range is brought into it.
-    pub fn update(&mut self, hit: bool, weight: f64) {
+    pub(crate) fn update(&mut self, hit: bool, weight: f64) {
         let weight = if weight.is_nan() { 0.0 } else { weight.clamp(0.0, 1.0) };
         let missed = f64::from(u8::from(!hit));
         let level = self.level + weight * self.step * (missed - (1.0 - self.target));
         self.level = level.clamp(*RANGE.start(), *RANGE.end());
     }
 
+    #[cfg(test)]
     /// Whether what was read back can be used.
-    pub fn is_sound(&self) -> bool {
+    pub(crate) fn is_sound(&self) -> bool {
         self.target > 0.0
             && self.target < 1.0
             && self.step > 0.0

@@ -6,9 +6,9 @@ mod quantile;
 mod residual;
 mod scores;
 
-pub use adaptive::AdaptiveLevel;
-pub use quantile::QuantileConformal;
-pub use residual::ResidualConformal;
+pub(crate) use adaptive::AdaptiveLevel;
+pub(crate) use quantile::QuantileConformal;
+pub(crate) use residual::ResidualConformal;
 pub use scores::Scores;
 
 use crate::error::{Error, Result};
@@ -25,7 +25,7 @@ pub struct Interval {
 
 impl Interval {
     /// The interval between two ends, whichever is the lower.
-    pub fn between(a: f64, b: f64) -> Self {
+    pub(crate) fn between(a: f64, b: f64) -> Self {
         Self { lower: a.min(b), upper: a.max(b) }
     }
 
@@ -35,14 +35,14 @@ impl Interval {
     }
 
     /// How wide it is, in the label's unit.
-    pub fn width(&self) -> f64 {
+    pub(crate) fn width(&self) -> f64 {
         self.upper - self.lower
     }
 
     /// Returns the interval widened by `amount` at both ends; a negative amount narrows it, at most to its
     /// middle.
     #[must_use]
-    pub fn widened(&self, amount: f64) -> Self {
+    pub(crate) fn widened(&self, amount: f64) -> Self {
         let half = (0.5 * self.width() + amount).max(0.0);
         let middle = self.lower + 0.5 * self.width();
         Self { lower: middle - half, upper: middle + half }
@@ -50,7 +50,7 @@ impl Interval {
 
     /// The least interval that holds both.
     #[must_use]
-    pub fn hull(&self, other: &Self) -> Self {
+    pub(crate) fn hull(&self, other: &Self) -> Self {
         Self { lower: self.lower.min(other.lower), upper: self.upper.max(other.upper) }
     }
 

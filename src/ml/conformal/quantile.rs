@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 /// predicted quantiles is moved at both ends by as much as held-out labels ask for. Each level has
 /// its own band; the bands of higher levels hold those of lower ones.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct QuantileConformal {
+pub(crate) struct QuantileConformal {
     levels: Vec<f64>,
     scores: Vec<Scores>,
 }
@@ -22,7 +22,12 @@ impl QuantileConformal {
     /// # Errors
     /// `InvalidInput` when the numbers of rows or levels differ or a value is out of range;
     /// `NotEnoughData` when the rows are too few for the highest level.
-    pub fn fit(levels: &[f64], bands: &[&[Interval]], labels: &[f64], weights: &[f64]) -> Result<Self> {
+    pub(crate) fn fit(
+        levels: &[f64],
+        bands: &[&[Interval]],
+        labels: &[f64],
+        weights: &[f64],
+    ) -> Result<Self> {
         check_levels(levels)?;
         if bands.len() != levels.len() || bands.iter().any(|rows| rows.len() != labels.len()) {
             return Err(Error::invalid("quantile bands: one for every level and label"));
@@ -43,20 +48,16 @@ impl QuantileConformal {
     }
 
     /// The levels, ascending.
-    pub fn levels(&self) -> &[f64] {
+    pub(crate) fn levels(&self) -> &[f64] {
         &self.levels
     }
 
-    /// How far each level's band is moved at both ends, in the label's unit; below 0 inwards.
-    pub fn widenings(&self) -> Vec<f64> {
-        self.scores.iter().zip(&self.levels).map(|(scores, level)| scores.reach(*level)).collect()
-    }
-
+    #[cfg(test)]
     /// Returns the intervals of a row, one for every level like `bands`.
     ///
     /// # Errors
     /// `InvalidInput` when there are not as many bands as levels.
-    pub fn intervals(&self, bands: &[Interval]) -> Result<Vec<Interval>> {
+    pub(crate) fn intervals(&self, bands: &[Interval]) -> Result<Vec<Interval>> {
         self.intervals_at(bands, &self.levels)
     }
 
@@ -65,7 +66,7 @@ impl QuantileConformal {
     ///
     /// # Errors
     /// `InvalidInput` when there are not as many bands and levels as were fitted.
-    pub fn intervals_at(&self, bands: &[Interval], levels: &[f64]) -> Result<Vec<Interval>> {
+    pub(crate) fn intervals_at(&self, bands: &[Interval], levels: &[f64]) -> Result<Vec<Interval>> {
         if [bands.len(), levels.len()] != [self.levels.len(); 2] {
             return Err(Error::invalid(format!("quantile bands: {} are expected", self.levels.len())));
         }
@@ -78,7 +79,7 @@ impl QuantileConformal {
     }
 
     /// Whether what was read back can be used.
-    pub fn is_sound(&self) -> bool {
+    pub(crate) fn is_sound(&self) -> bool {
         are_levels(&self.levels)
             && self.scores.len() == self.levels.len()
             && self.scores.iter().all(Scores::is_sound)

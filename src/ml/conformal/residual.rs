@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 /// prediction ± scale × the held-out quantile of |label − prediction| / scale. A scale is any guess
 /// of how far off a row may be; the same for all rows gives intervals of one width.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ResidualConformal {
+pub(crate) struct ResidualConformal {
     levels: Vec<f64>,
     scores: Scores,
 }
@@ -22,7 +22,7 @@ impl ResidualConformal {
     /// # Errors
     /// `InvalidInput` when the numbers of rows differ or a value is out of range; `NotEnoughData`
     /// when the rows are too few for the highest level.
-    pub fn fit(
+    pub(crate) fn fit(
         levels: &[f64],
         predictions: &[f64],
         scales: &[f64],
@@ -44,23 +44,19 @@ impl ResidualConformal {
     }
 
     /// The levels, ascending.
-    pub fn levels(&self) -> &[f64] {
+    pub(crate) fn levels(&self) -> &[f64] {
         &self.levels
     }
 
-    /// How many scales each level's interval reaches from the prediction.
-    pub fn factors(&self) -> Vec<f64> {
-        self.levels.iter().map(|level| self.scores.reach(*level)).collect()
-    }
-
+    #[cfg(test)]
     /// The intervals of a row, one a level, each holding those before it.
-    pub fn intervals(&self, prediction: f64, scale: f64) -> Vec<Interval> {
+    pub(crate) fn intervals(&self, prediction: f64, scale: f64) -> Vec<Interval> {
         self.intervals_at(prediction, scale, &self.levels)
     }
 
     /// Returns the intervals at `levels` (0 to 2) set by [`AdaptiveLevel`](super::AdaptiveLevel)s instead of
     /// the nominal ones.
-    pub fn intervals_at(&self, prediction: f64, scale: f64, levels: &[f64]) -> Vec<Interval> {
+    pub(crate) fn intervals_at(&self, prediction: f64, scale: f64, levels: &[f64]) -> Vec<Interval> {
         let around = |level: &f64| {
             let reach = scale.max(0.0) * self.scores.reach(*level);
             Interval::between(prediction - reach, prediction + reach)
@@ -71,7 +67,7 @@ impl ResidualConformal {
     }
 
     /// Whether what was read back can be used.
-    pub fn is_sound(&self) -> bool {
+    pub(crate) fn is_sound(&self) -> bool {
         are_levels(&self.levels) && self.scores.is_sound() && self.scores.quantile(0.0) >= Some(0.0)
     }
 }

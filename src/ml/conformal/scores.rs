@@ -53,7 +53,7 @@ impl Scores {
     /// Returns the score that bounds the next row with a probability of at least `level`: the quantile
     /// of the scores and one more that is infinite (the finite-sample correction: of n rows of weight
     /// 1, the ⌈(n + 1) · level⌉-th). `None` where there are too few for it.
-    pub fn quantile(&self, level: f64) -> Option<f64> {
+    pub(crate) fn quantile(&self, level: f64) -> Option<f64> {
         let needed = level * (self.weight() + 1.0) - ROUNDING;
         let place = self.totals.partition_point(|total| *total < needed);
         self.values.get(place).copied()
@@ -61,7 +61,7 @@ impl Scores {
 
     /// Returns the quantile for any level from 0 to 2. Beyond the largest score it keeps rising, so that an
     /// [`AdaptiveLevel`](super::AdaptiveLevel) can cover labels farther off than any held-out one.
-    pub fn reach(&self, level: f64) -> f64 {
+    pub(crate) fn reach(&self, level: f64) -> f64 {
         let last = self.values.last().copied().unwrap_or(0.0);
         let end = self.weight() / (self.weight() + 1.0);
         self.quantile(level).unwrap_or_else(|| {
@@ -74,7 +74,7 @@ impl Scores {
     }
 
     /// How many exchangeable units the scores count as.
-    pub fn weight(&self) -> f64 {
+    pub(crate) fn weight(&self) -> f64 {
         self.totals.last().copied().unwrap_or(0.0)
     }
 
@@ -88,7 +88,7 @@ impl Scores {
     }
 
     /// Whether what was read back can be used.
-    pub fn is_sound(&self) -> bool {
+    pub(crate) fn is_sound(&self) -> bool {
         let rises = |values: &[f64]| values.is_sorted() && values.iter().all(|v| is_score(*v));
         !self.values.is_empty()
             && self.values.len() == self.totals.len()

@@ -18,13 +18,13 @@ pub struct AucComparison {
 
 impl AucComparison {
     /// Returns the difference in standard errors: above 0 the first is better; 0 if both rank alike.
-    pub fn z(&self) -> f64 {
+    pub(crate) fn z(&self) -> f64 {
         let difference = self.first - self.second;
         if difference == 0.0 { 0.0 } else { difference / self.standard_error.max(f64::MIN_POSITIVE) }
     }
 
     /// Returns true if the first ranks significantly worse than the second (one-sided, 5 %).
-    pub fn is_worse(&self) -> bool {
+    pub(crate) fn is_worse(&self) -> bool {
         self.z() < -Z_95
     }
 }

@@ -27,7 +27,7 @@ pub struct PairedComparison {
 
 impl PairedComparison {
     /// Returns true if the first is significantly worse than the second.
-    pub fn is_worse(&self) -> bool {
+    pub(crate) fn is_worse(&self) -> bool {
         self.lower > 0.0
     }
 
@@ -37,13 +37,13 @@ impl PairedComparison {
     }
 
     /// Returns true if the first is better than the second by significantly more than `margin`.
-    pub fn is_better_by(&self, margin: f64) -> bool {
+    pub(crate) fn is_better_by(&self, margin: f64) -> bool {
         self.upper < -margin
     }
 
     /// Returns the approximate number of further rows for 80 % power to find the first better by `margin` at
     /// the observed difference; `None` if the observed difference is not better than that.
-    pub fn rows_to_decide(&self, margin: f64) -> Option<usize> {
+    pub(crate) fn rows_to_decide(&self, margin: f64) -> Option<usize> {
         let beyond = -self.difference - margin;
         if beyond <= 0.0 || self.is_better_by(margin) {
             return None;

@@ -76,11 +76,17 @@ impl RegressionScores {
         })
     }
 
+    #[cfg(test)]
     /// Adds the scores of prediction intervals at 80 % and 90 %.
     ///
     /// # Errors
     /// `InvalidInput` when intervals and labels differ in number, or a value is not finite.
-    pub fn with_intervals(self, at_80: &[Interval], at_90: &[Interval], labels: &[f64]) -> Result<Self> {
+    pub(crate) fn with_intervals(
+        self,
+        at_80: &[Interval],
+        at_90: &[Interval],
+        labels: &[f64],
+    ) -> Result<Self> {
         let interval_80 = Some(IntervalScores::of(at_80, labels, 0.8)?);
         let interval_90 = Some(IntervalScores::of(at_90, labels, 0.9)?);
         Ok(Self { interval_80, interval_90, ..self })

@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 /// The largest model that is read, in bytes; reading takes up to thirty times as many.
-pub const MAX_EXTERNAL_MODEL_BYTES: usize = 32 << 20;
+pub(crate) const MAX_EXTERNAL_MODEL_BYTES: usize = 32 << 20;
 
 /// More trees than this are refused.
 const MOST_TREES: usize = 10_000;
