@@ -93,7 +93,7 @@ fn run(args: &Args) -> anyhow::Result<()> {
     }
     let read = common::read_events(&args.events, args.skip_bad)?;
     for (line, error) in &read.bad {
-        eprintln!("line {line} skipped: {error}");
+        eprintln!("line {line} skipped: {error:#}");
     }
     let mut events = read.events;
     let mut unit = 1.0;
@@ -160,7 +160,7 @@ fn by_value(
                 }
                 reports.insert(value, report);
             }
-            Err(error) => eprintln!("{field} = {value} is left out: {error}"),
+            Err(error) => eprintln!("{field} = {value} is left out: {error:#}"),
         }
     }
     if reports.is_empty() {

@@ -9,7 +9,15 @@ pub type Result<T> = std::result::Result<T, Error>;
 /// An error: its message says what went wrong and where, its [`kind`](Error::kind) what to do about it.
 ///
 /// The types of dependencies stay hidden; their messages are kept as
-/// [`source`](StdError::source).
+/// [`source`](StdError::source). `{}` prints the message alone, as error reporters expect, so that
+/// each cause is shown once; `{:#}` prints the message and all causes on one line.
+///
+/// ```
+/// use devmatrix_ml::{Error, ErrorKind};
+/// let error = Error::new(ErrorKind::Unavailable, "append failed").with_source("disk gone");
+/// assert_eq!(format!("{error}"), "append failed");
+/// assert_eq!(format!("{error:#}"), "append failed: disk gone");
+/// ```
 #[derive(Debug)]
 pub struct Error {
     kind: ErrorKind,
@@ -100,8 +108,10 @@ pub(crate) fn in_range(name: &str, value: f64, low: f64, high: f64) -> Result<()
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)?;
-        if let Some(source) = &self.source {
-            write!(f, ": {source}")?;
+        if f.alternate() {
+            for cause in std::iter::successors(self.source(), |cause| (*cause).source()) {
+                write!(f, ": {cause}")?;
+            }
         }
         Ok(())
     }
@@ -123,7 +133,16 @@ mod tests {
         let error =
             Error::new(ErrorKind::Unavailable, "append failed").with_source(cause).context("events.db");
         assert_eq!(error.kind(), ErrorKind::Unavailable);
-        assert_eq!(error.to_string(), "events.db: append failed: disk gone");
+        assert_eq!(error.to_string(), "events.db: append failed");
         assert_eq!(error.source().unwrap().to_string(), "disk gone");
+    }
+
+    #[test]
+    fn each_cause_is_shown_once() {
+        let inner = Error::corrupt("page 7").with_source(std::io::Error::other("disk gone"));
+        let outer = Error::new(ErrorKind::Unavailable, "append failed").with_source(inner);
+        let line = "append failed: page 7: disk gone";
+        assert_eq!(format!("{outer:#}"), line);
+        assert_eq!(format!("{:#}", anyhow::Error::new(outer)), line);
     }
 }

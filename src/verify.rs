@@ -15,6 +15,6 @@ pub(crate) fn verified<'de, D: Deserializer<'de>, T: Deserialize<'de> + Verify>(
     from: D,
 ) -> std::result::Result<T, D::Error> {
     let part = T::deserialize(from)?;
-    part.verify().map_err(D::Error::custom)?;
+    part.verify().map_err(|error| D::Error::custom(format_args!("{error:#}")))?;
     Ok(part)
 }

@@ -112,7 +112,7 @@ fn damage_is_found() {
         match open(&bytes) {
             Err(error) => {
                 assert_eq!(error.kind(), ErrorKind::Corrupt, "{i}: {error}");
-                assert!(error.to_string().contains("damaged"), "{i}: {error}");
+                assert!(format!("{error:#}").contains("damaged"), "{i}: {error}");
             }
             Ok(model) => {
                 assert_eq!(bytes, ORIGINAL.sealed, "{i}: damage went unnoticed");

@@ -22,7 +22,7 @@ fn run(events: &[GenerationEvent], options: &BacktestOptions) -> BacktestReport 
 fn rejection(events: &[GenerationEvent], options: &BacktestOptions) -> String {
     let error = backtest(events.to_vec(), options).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
-    error.to_string()
+    format!("{error:#}")
 }
 
 /// Returns the report without its timing.
@@ -94,7 +94,8 @@ fn splits_round_trip_through_text() {
         let error = text.parse::<BacktestSplit>().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
         assert!(
-            error.to_string().contains(&format!("{text:?}")) && error.to_string().contains("time:SHARE"),
+            format!("{error:#}").contains(&format!("{text:?}"))
+                && format!("{error:#}").contains("time:SHARE"),
             "{error}"
         );
     }

@@ -122,7 +122,7 @@ fn invalid_candidates_are_rejected() {
             .choose(&Request::new(&task, candidates, now()))
             .unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
-        assert!(error.to_string().contains(says), "{error}");
+        assert!(format!("{error:#}").contains(says), "{error}");
     };
     assert_rejected(&[], "no candidates");
     assert_rejected(&two, "same name");
@@ -132,7 +132,7 @@ fn invalid_candidates_are_rejected() {
     let error = router(Box::new(Thompson::default()))
         .choose(&Request::new(&task, &one, now()).with_default("b"))
         .unwrap_err();
-    assert!(error.to_string().contains("\"b\" is not among"), "{error}");
+    assert!(format!("{error:#}").contains("\"b\" is not among"), "{error}");
     for bad in [f64::NAN, -1.0, f64::INFINITY] {
         let mut options = RouterOptions::default();
         options.objective.usd_per_success = bad;

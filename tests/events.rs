@@ -15,7 +15,7 @@ use std::path::Path;
 fn rejection(json: &str) -> String {
     let error = GenerationEvent::from_json(json).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput, "{json}: {error}");
-    error.to_string()
+    format!("{error:#}")
 }
 
 /// Returns the smallest event with one more field.
@@ -193,7 +193,7 @@ fn lines_are_counted_whatever_ends_them() {
     let good = with("user_action", &json!("approve"));
     let text = format!("\u{FEFF}{good}\r\n\r\n  \t\n{good}\n\n{{\"event_id\":\r\n{good}");
     let error = read_jsonl(text.as_bytes(), false).unwrap_err();
-    assert!(error.to_string().starts_with("line 6: "), "{error}");
+    assert!(format!("{error:#}").starts_with("line 6: "), "{error}");
     let read = read_jsonl(text.as_bytes(), true).unwrap();
     assert_eq!((read.events.len(), read.bad.len(), read.bad[0].0), (3, 1, 6));
     let actions = read.events.iter().map(|e| e.outcome().unwrap().user_action);
@@ -229,7 +229,10 @@ fn a_read_error_names_the_line() {
     }
     let error = read_jsonl(BufReader::new(Broken(4)), true).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
-    assert!(error.to_string().contains("line 5") && error.to_string().contains("disk is gone"), "{error}");
+    assert!(
+        format!("{error:#}").contains("line 5") && format!("{error:#}").contains("disk is gone"),
+        "{error}"
+    );
 }
 
 /// Reads published data sets, where they are available.

@@ -145,7 +145,7 @@ fn unreadable_files_are_errors_with_the_reason() {
     let is = |path: &Path, engineer: &FeatureEngineer, kind, says: &str| {
         let error = read_dataset(path, engineer).unwrap_err();
         assert_eq!(error.kind(), kind, "{error}");
-        let text = error.to_string();
+        let text = format!("{error:#}");
         assert!(text.contains(says) && text.contains(path.to_str().unwrap()), "{text}");
     };
     let tokyo = FeatureEngineer::new(FeatureOptions::in_zone(chrono_tz::Asia::Tokyo));
@@ -171,7 +171,7 @@ fn a_failed_write_keeps_the_old_file() {
     Arc::make_mut(&mut data.examples.last_mut().unwrap().features).values.pop();
     let error = write_dataset(&data, &path).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
-    assert!(error.to_string().contains(data.examples.last().unwrap().event_id.as_str()), "{error}");
+    assert!(format!("{error:#}").contains(data.examples.last().unwrap().event_id.as_str()), "{error}");
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "only the old file");
     assert_eq!(fs::metadata(&path).unwrap().len(), old.bytes);
     let nowhere = folder.path().join("none/data");

@@ -111,7 +111,7 @@ fn long_ago() -> DateTime<Utc> {
 
 fn refusal(bytes: &[u8], target: Target, options: &ExternalModelOptions) -> (ErrorKind, String) {
     let error = ExternalModel::read(bytes, target, long_ago(), options).unwrap_err();
-    (error.kind(), error.to_string())
+    (error.kind(), format!("{error:#}"))
 }
 
 fn named<const N: usize>(names: [&str; N]) -> ExternalModelOptions {
@@ -250,7 +250,9 @@ fn an_external_model_is_promoted_on_evidence_and_explains_its_predictions() {
         let sum = base + features.iter().sum::<f64>() + wording;
         assert!((sum - served.margin(row)).abs() < 1e-4, "{sum} {}", served.margin(row));
         let found = served.predict(row);
-        assert!(found.status == Status::Calibrated && found.interval.0 <= found.success_probability);
+        let (p, (low, high), pair) = (found.success_probability, found.interval, found.venn_abers.unwrap());
+        assert!(found.status == Status::Calibrated && low <= p && p <= high, "{found:?}");
+        assert!(pair.0 <= p && p <= pair.1, "{found:?}");
     }
     assert!(served.gains().iter().map(|(_, share)| share).sum::<f64>() > 0.99);
     assert!(open_artefact(&SuccessTrainer::default(), &artefact[..artefact.len() - 1]).is_err());

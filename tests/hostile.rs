@@ -149,8 +149,10 @@ fn ids_are_validated() {
             SessionId::new(&bad).unwrap_err(),
             TemplateId::new(&bad).unwrap_err(),
         ];
-        assert!(errors.iter().all(|e| e.kind() == ErrorKind::InvalidInput && e.to_string().contains("Id ")));
-        assert!(errors.iter().all(|e| e.to_string().len() < 200), "a message is short");
+        assert!(
+            errors.iter().all(|e| e.kind() == ErrorKind::InvalidInput && format!("{e:#}").contains("Id "))
+        );
+        assert!(errors.iter().all(|e| format!("{e:#}").len() < 200), "a message is short");
     }
     on_each_store(|store| {
         block_on(async {
@@ -186,7 +188,7 @@ fn metadata_too_deep_is_rejected_and_the_deepest_allowed_round_trips() {
             for levels in [65, 128, 200] {
                 let error = collector.start(with(levels)).await.unwrap_err();
                 assert!(
-                    error.kind() == ErrorKind::InvalidInput && error.to_string().contains("nested deeper")
+                    error.kind() == ErrorKind::InvalidInput && format!("{error:#}").contains("nested deeper")
                 );
                 let mut done = Completion::default();
                 done.metadata = with(levels).metadata;
@@ -274,7 +276,7 @@ fn erased_users_stay_erased() {
                 collector.start_as(id.clone(), of_user.clone()).await.unwrap_err(),
             ] {
                 assert!(
-                    error.kind() == ErrorKind::NotFound && error.to_string().contains("erased"),
+                    error.kind() == ErrorKind::NotFound && format!("{error:#}").contains("erased"),
                     "{error}"
                 );
             }
@@ -303,7 +305,7 @@ fn an_absurd_clock_is_rejected_and_does_not_persist() {
                 // A step back is corrected, a step past the end of the calendar is rejected.
                 if let Err(error) = collector.start(task("b")).await {
                     assert!(
-                        error.kind() == ErrorKind::InvalidInput && error.to_string().contains("year"),
+                        error.kind() == ErrorKind::InvalidInput && format!("{error:#}").contains("year"),
                         "{error}"
                     );
                 }

@@ -53,7 +53,7 @@ fn rejection(router: &mut Router, candidates: &[Candidate]) -> String {
     let task = task();
     let error = router.choose(&Request::new(&task, candidates, now())).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
-    error.to_string()
+    format!("{error:#}")
 }
 
 #[test]
@@ -91,7 +91,7 @@ fn spent_by_a_clock(first: &str) -> String {
     router.completed(&task(), &done, now());
     let error = router.choose(&Request::new(&task(), &[Candidate::by_llm("a")], now())).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
-    error.to_string()
+    format!("{error:#}")
 }
 
 #[test]

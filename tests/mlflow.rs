@@ -192,7 +192,7 @@ fn training_continues_while_the_server_is_down_and_runs_arrive_later() {
     assert!(host.train(Some(&mlflow)).promoted);
     let error = host.mirror(&mlflow).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
-    assert!(error.to_string().contains("sent with the next mirroring"), "{error}");
+    assert!(format!("{error:#}").contains("sent with the next mirroring"), "{error}");
     proxy.set(Mode::Pass);
     assert_eq!(host.mirror(&mlflow).unwrap(), [1, 2]);
     assert_eq!((runs(&url, &options).len(), champion(&url, &options)), (2, "2".to_owned()));
@@ -241,7 +241,7 @@ fn a_version_registered_by_a_host_is_sent_and_a_deleted_experiment_is_an_error()
     host.train(None);
     let error = host.mirror(&mlflow).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Conflict);
-    assert!(error.to_string().contains("is deleted: restore it"), "{error}");
+    assert!(format!("{error:#}").contains("is deleted: restore it"), "{error}");
 }
 
 #[test]

@@ -48,7 +48,7 @@ async fn tables_of_a_newer_release_are_rejected() {
     sql(&url, &format!("INSERT INTO {}.ml_schema (version) VALUES (99)", options.schema)).await;
     let error = Postgres::connect(&url, options).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Incompatible);
-    assert!(error.to_string().contains("version 99"), "{error}");
+    assert!(format!("{error:#}").contains("version 99"), "{error}");
 }
 
 #[tokio::test]
@@ -101,7 +101,7 @@ async fn damage_is_found_and_named() {
     sql(&url, &format!("UPDATE {schema}.ml_model_versions SET artefact = '\\x00'")).await;
     let error = registry.promote("m", version, None).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Corrupt);
-    assert!(error.to_string().contains("model m, version 1: its artefact"), "{error}");
+    assert!(format!("{error:#}").contains("model m, version 1: its artefact"), "{error}");
     assert_eq!(registry.production("m").await.unwrap(), None);
     sql(&url, &format!("UPDATE {schema}.ml_models SET stages = '\\x00'")).await;
     assert_eq!(registry.versions("m").await.unwrap_err().kind(), ErrorKind::Corrupt);

@@ -102,7 +102,7 @@ async fn a_short_outage_is_retried_and_a_longer_one_is_an_error() {
     behind.proxy.set(Mode::Refuse);
     let error = store.append(records(1, 10)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
-    assert!(error.to_string().contains("cannot be reached or the connection was lost"), "{error}");
+    assert!(format!("{error:#}").contains("cannot be reached or the connection was lost"), "{error}");
     behind.proxy.set(Mode::Pass);
     assert_eq!(behind.stored().await.len(), 10);
     assert_eq!(store.append(records(1, 10)).await.unwrap(), vec![Appended::New; 10]);
@@ -136,7 +136,7 @@ async fn an_unresponsive_server_times_out() {
     let timer = Instant::now();
     let error = store.append(records(0, 1)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
-    assert!(error.to_string().contains("no answer within"), "{error}");
+    assert!(format!("{error:#}").contains("no answer within"), "{error}");
     assert!(timer.elapsed() < Duration::from_secs(30), "it hung");
     behind.proxy.set(Mode::Pass);
     store.append(records(0, 1)).await.unwrap();
@@ -154,7 +154,7 @@ async fn a_statement_timeout_writes_nothing() {
     let hold = format!("BEGIN; SELECT * FROM {}.ml_meta FOR UPDATE", behind.options.schema);
     client.batch_execute(&hold).await.unwrap();
     let error = store.append(records(0, 3)).await.unwrap_err();
-    assert!(error.to_string().contains("longer than statement_timeout"), "{error}");
+    assert!(format!("{error:#}").contains("longer than statement_timeout"), "{error}");
     // Reads still work.
     assert_eq!(store.scan(ScanOrder::Known, None, 10).await.unwrap().records.len(), 0);
     client.batch_execute("ROLLBACK").await.unwrap();
@@ -171,7 +171,7 @@ async fn a_read_only_server_serves_reads_and_rejects_writes() {
     let store = PostgresStore::new(&Postgres::connect(&read_only, options).await.unwrap());
     let error = store.append(records(1, 3)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
-    assert!(error.to_string().contains("read-only"), "{error}");
+    assert!(format!("{error:#}").contains("read-only"), "{error}");
     assert_eq!(store.scan(ScanOrder::Known, None, 10).await.unwrap().records.len(), 3);
 }
 
@@ -191,7 +191,7 @@ async fn a_full_disk_rolls_back_the_whole_batch() {
     sql(&url, &full).await;
     let error = store.append(records(0, 50)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
-    assert!(error.to_string().contains("disk is full; free space"), "{error}");
+    assert!(format!("{error:#}").contains("disk is full; free space"), "{error}");
     assert_eq!(store.scan(ScanOrder::Known, None, 10).await.unwrap().records.len(), 0);
     sql(&url, &format!("DROP TRIGGER full_disk ON {schema}.ml_generation_events")).await;
     assert_eq!(store.append(records(0, 50)).await.unwrap(), vec![Appended::New; 50]);
@@ -213,7 +213,7 @@ async fn a_connection_cut_while_registering_leaves_complete_versions_or_none() {
         match registry.register(NewVersion::new("m", vec![7; 10_000])).await {
             Ok(_) => done += 1,
             Err(error) => {
-                assert!(error.to_string().contains("whether it was done is not known"), "{error}");
+                assert!(format!("{error:#}").contains("whether it was done is not known"), "{error}");
                 unknown += 1;
             }
         }

@@ -122,7 +122,7 @@ async fn an_archived_month_is_invisible_and_its_facts_are_not_accepted_again() {
     // While the detached table has the partition's name, no new facts of that month can be stored.
     let error = store.append(vec![started("g", "2025-03-11T00:00:00Z")]).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Incompatible);
-    assert!(error.to_string().contains(month), "{error}");
+    assert!(format!("{error:#}").contains(month), "{error}");
     sql(&url, &format!("DROP TABLE {schema}.{month}")).await;
     let written = store.append(vec![old, started("g", "2025-03-11T00:00:00Z")]).await.unwrap();
     assert_eq!(written, vec![Appended::Duplicate, Appended::New]);
@@ -137,7 +137,7 @@ async fn partitioning_an_unpartitioned_table_is_an_error() {
     options.monthly_partitions = true;
     let error = Postgres::connect(&url, options).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Incompatible);
-    assert!(error.to_string().contains("one table"), "{error}");
+    assert!(format!("{error:#}").contains("one table"), "{error}");
 }
 
 fn monthly() -> PostgresOptions {

@@ -66,7 +66,7 @@ async fn a_server_without_tls_is_an_error_for_any_sslmode() {
         let error =
             Postgres::connect(&format!("{through}{mode}"), trusting(roots.clone())).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
-        assert!(error.to_string().contains("TLS"), "{error}");
+        assert!(format!("{error:#}").contains("TLS"), "{error}");
     }
     let carried = proxy.carried();
     assert!(!carried.windows(4).any(|bytes| bytes == b"test"), "the user's name was sent in clear text");
@@ -81,7 +81,7 @@ async fn a_file_without_certificates_is_rejected() {
         Postgres::connect("postgres://u:hunter2@localhost/d", trusting(roots)).await.unwrap_err()
     };
     let error = rejection(missing.clone()).await;
-    assert!(error.kind() == ErrorKind::InvalidInput && error.to_string().contains("ca.pem"), "{error}");
+    assert!(error.kind() == ErrorKind::InvalidInput && format!("{error:#}").contains("ca.pem"), "{error}");
     for text in ["", "hello", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
         std::fs::write(&path, text).unwrap();
         let error = rejection(missing.clone()).await;

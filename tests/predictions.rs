@@ -47,6 +47,8 @@ fn sound(model: &SuccessModel, row: &FeatureRow) -> Result<(), TestCaseError> {
     let (p, (low, high)) = (found.success_probability, found.interval);
     prop_assert!((0.0..=1.0).contains(&p), "probability {p}");
     prop_assert!(0.0 <= low && low <= p && p <= high && high <= 1.0, "{low} {p} {high}");
+    let (p0, p1) = found.venn_abers.unwrap();
+    prop_assert!(0.0 <= p0 && p0 <= p && p <= p1 && p1 <= 1.0, "{p0} {p} {p1}");
     prop_assert!((0.0..=1.0).contains(&found.confidence));
     prop_assert_eq!(found.risk_level, RiskLevel::of(p));
     let (base, features, wording) = model.contributions(row);
@@ -209,7 +211,7 @@ fn numbers_out_of_range_are_rejected_everywhere_by_field() {
         let service = PredictionService::new(collector.history(), engineer, clock);
         let id = EventId::new("e").unwrap();
         let named = |error: devmatrix_ml::Error, name: &str, v: f64| {
-            let text = error.to_string();
+            let text = format!("{error:#}");
             assert!(text.contains(&format!("{name} is {v}")), "{name} {v}: {text}");
             assert_eq!(error.kind(), devmatrix_ml::ErrorKind::InvalidInput);
         };

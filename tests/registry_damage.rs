@@ -151,7 +151,7 @@ fn mutated_files_of_a_registry_are_corrupt_or_as_they_were() {
                 Err(error) => {
                     assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
                     assert!(
-                        error.to_string().contains(path.file_name().unwrap().to_str().unwrap()),
+                        format!("{error:#}").contains(path.file_name().unwrap().to_str().unwrap()),
                         "{error}"
                     );
                 }

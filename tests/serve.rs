@@ -109,7 +109,7 @@ fn an_unreadable_model_keeps_the_previous_one() {
     served.promote(bad.version);
     let error = block_on(served.service.reload(&served.registry)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Corrupt);
-    assert!(error.to_string().starts_with("success version 3"), "{error}");
+    assert!(format!("{error:#}").starts_with("success version 3"), "{error}");
     assert_eq!(served.service.predict_success(&served.task).unwrap(), before);
     block_on(served.registry.roll_back("success")).unwrap();
     assert!(block_on(served.service.reload(&served.registry)).unwrap().changes.is_empty());
@@ -128,7 +128,7 @@ fn a_model_of_another_feature_schema_is_rejected() {
         let other = PredictionService::new(Arc::new(SharedHistory::new()), engineer, clock);
         let error = block_on(other.reload(&served.registry)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Incompatible);
-        assert!(error.to_string().contains("train anew"), "{error}");
+        assert!(format!("{error:#}").contains("train anew"), "{error}");
         assert_eq!(other.success_version(), None);
     }
 }
@@ -160,7 +160,7 @@ fn a_task_out_of_range_is_rejected_by_field() {
     task.temperature = Some(-3.0);
     let error = served.service.predict_success(&task).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
-    assert!(error.to_string().contains("temperature is -3"), "{error}");
+    assert!(format!("{error:#}").contains("temperature is -3"), "{error}");
 }
 
 /// The whole way over a disk: train, promote, reopen, serve the same.

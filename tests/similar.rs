@@ -123,7 +123,7 @@ fn custom_embeddings_find_tasks_without_common_words() {
     assert_eq!(names(&found.tasks), ["login-1", "login-2", "login-3"]);
     assert_eq!(found.text, "3 past tasks are similar: 2 of their 3 generations approved unmodified");
     let error = service.similar_tasks(&task("new", ""), 3).unwrap_err();
-    assert!(error.to_string().contains("nothing to embed"));
+    assert!(format!("{error:#}").contains("nothing to embed"));
 }
 
 #[derive(Debug)]

@@ -130,7 +130,7 @@ fn on_a_full_disk_writes_fail_until_there_is_space_again() {
     assert!(acknowledged.len() > 10);
     for error in &failures {
         assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
-        assert!(error.to_string().contains("free space"), "{error}");
+        assert!(format!("{error:#}").contains("free space"), "{error}");
     }
     // Reads still work.
     assert_complete(&store, &acknowledged);

@@ -45,7 +45,7 @@ fn a_changed_row_is_found_and_named() {
         ];
         for error in errors {
             assert_eq!(error.kind(), ErrorKind::Corrupt, "{change}: {error}");
-            assert!(error.to_string().contains(row) && error.to_string().contains("facts"), "{error}");
+            assert!(format!("{error:#}").contains(row) && format!("{error:#}").contains("facts"), "{error}");
         }
         assert!(block_on(store.event(&id("e0"))).is_ok());
     }
@@ -115,7 +115,10 @@ fn a_newer_schema_is_rejected_and_left_unchanged() {
     let before = std::fs::read(&path).unwrap();
     let error = SqliteStore::open(&path).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Incompatible);
-    assert!(error.to_string().contains("version 99") && error.to_string().contains("upgrade"), "{error}");
+    assert!(
+        format!("{error:#}").contains("version 99") && format!("{error:#}").contains("upgrade"),
+        "{error}"
+    );
     assert_eq!(std::fs::read(&path).unwrap(), before);
 }
 
@@ -218,7 +221,7 @@ fn a_locked_file_is_an_error_until_it_is_released() {
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     let error = block_on(store.append(vec![started("e", 0)])).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
-    assert!(error.to_string().contains("another process"), "{error}");
+    assert!(format!("{error:#}").contains("another process"), "{error}");
     other.execute_batch("ROLLBACK").unwrap();
     write(&store, &[started("e", 0)]);
 }
@@ -320,9 +323,9 @@ fn a_description_of_a_hundred_megabytes_round_trips() {
 fn assert_rejected(path: &Path, kind: ErrorKind, why: &str) {
     let error: Error = SqliteStore::open(path).unwrap_err();
     assert_eq!(error.kind(), kind, "{error}");
-    assert!(error.to_string().contains(why), "{error}");
+    assert!(format!("{error:#}").contains(why), "{error}");
     assert!(
-        kind == ErrorKind::InvalidInput || error.to_string().contains(&path.display().to_string()),
+        kind == ErrorKind::InvalidInput || format!("{error:#}").contains(&path.display().to_string()),
         "{error}"
     );
 }

@@ -69,7 +69,7 @@ fn too_few_labels_are_a_typed_error_without_a_registration() {
     let error = run(&store, &registry, &clock, &relative()).unwrap_err();
     let ErrorKind::NotEnoughData { have, need } = error.kind() else { panic!("{error}") };
     assert!(have < 100 && need == 100, "{error}");
-    assert!(error.to_string().contains(&have.to_string()));
+    assert!(format!("{error:#}").contains(&have.to_string()));
     assert!(block_on(registry.versions("success")).unwrap().is_empty());
 }
 
@@ -144,7 +144,7 @@ fn options_out_of_range_are_rejected() {
     let mut options = relative();
     options.test_fraction = f64::NAN;
     let error = run(&store, &MemoryRegistry::new(), &clock, &options).unwrap_err();
-    assert!(error.to_string().contains("test_fraction is NaN"), "{error}");
+    assert!(format!("{error:#}").contains("test_fraction is NaN"), "{error}");
     let mut params = SuccessParams::default();
     params.l2 = -1.0;
     assert!(SuccessTrainer::new(params).unwrap_err().to_string().contains("l2 is -1"));

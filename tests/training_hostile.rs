@@ -125,7 +125,7 @@ fn options_out_of_range_are_named() {
         change(&mut options);
         let error = block_on(host.training(options).run(&SuccessTrainer::default())).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
-        error.to_string()
+        format!("{error:#}")
     };
     for value in [f64::NAN, f64::INFINITY, -1.0, 0.0, 1.0, 2.0] {
         assert!(rejection(&|o| o.test_fraction = value).contains("test_fraction"));
@@ -170,7 +170,7 @@ fn a_schedule_works_at_any_time_of_the_calendar() {
     }
     schedule.lease_minutes = 0;
     let error = block_on(schedule.claim(&host.training(relative()), "success", none)).unwrap_err();
-    assert!(error.to_string().contains("lease_minutes is 0"), "{error}");
+    assert!(format!("{error:#}").contains("lease_minutes is 0"), "{error}");
 }
 
 /// Versions of a host, an older release or an unknown writer, in production and on trial.
@@ -253,7 +253,7 @@ fn an_invalid_trial_log_is_rejected() {
             matches!(error.kind(), ErrorKind::Incompatible | ErrorKind::Unavailable | ErrorKind::Corrupt),
             "{error}"
         );
-        assert!(error.to_string().contains("journal"), "{error}");
+        assert!(format!("{error:#}").contains("journal"), "{error}");
         assert_eq!(std::fs::read(&path).unwrap(), bytes, "it was overwritten");
     }
     options.journal = Some(folder.path().to_owned());
@@ -275,7 +275,7 @@ fn comparisons_of_no_rows_are_rejected_and_of_few_are_wide() {
         let (first, second, one) = (vec![0.0; rows], vec![1.0; rows], vec![7; rows]);
         let error = compare_paired(&first, &second, &one, 0.9, 1).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NotEnoughData { have: 1, need: 2 });
-        assert!(error.to_string().contains("1 cluster"), "{error}");
+        assert!(format!("{error:#}").contains("1 cluster"), "{error}");
         let anytime = compare_anytime_valid(&first, &second, &one, 0.9);
         assert!(if rows == 1 { anytime.unwrap().is_none() } else { anytime.is_err() });
     }

@@ -128,7 +128,7 @@ fn a_tracker_in_a_file_outlives_a_torn_line() {
     file.write_all(b"{\"run_id\": 7}\n").unwrap();
     let error = tracker.runs().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Corrupt);
-    assert!(error.to_string().contains("line 4"), "{error}");
+    assert!(format!("{error:#}").contains("line 4"), "{error}");
     // A failing tracker does not undo a run.
     let nowhere = JsonlTracker::new(folder.path().join("no/such/folder/runs.jsonl"));
     assert!(block_on(nowhere.record(&second)).is_err());

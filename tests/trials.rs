@@ -117,6 +117,10 @@ fn a_challenger_on_trial_has_no_effect_until_it_is_better() {
     let by = |i: usize| canary.predict_success(&task(i)).unwrap().model_version;
     let served_by: Vec<_> = (0..400).map(by).collect();
     assert_eq!(served_by, (0..400).map(by).collect::<Vec<_>>());
+    for found in (0..400).map(|i| canary.predict_success_only(&task(i)).unwrap()) {
+        let (p, pair) = (found.success_probability, found.venn_abers.unwrap());
+        assert!(found.interval.0 <= p && p <= found.interval.1 && pair.0 <= p && p <= pair.1, "{found:?}");
+    }
     let share = served_by.iter().filter(|v| **v == 2).count();
     assert!((70..130).contains(&share), "{share} of 400");
     assert!(service().with_canary(f64::NAN).is_err());

@@ -113,7 +113,7 @@ fn an_interrupted_search_resumes_from_its_trial_log() {
     options.seed += 1;
     let error = tune(poor(), &data, &options).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Incompatible);
-    assert!(error.to_string().contains("another search"), "{error}");
+    assert!(format!("{error:#}").contains("another search"), "{error}");
 }
 
 #[test]
@@ -145,7 +145,7 @@ fn options_and_search_spaces_out_of_range_are_rejected() {
     assert!(rejection(|o| o.folds.folds = 0).contains("folds is 0"));
     let trainer = SuccessTrainer::default();
     let unknown = trainer.without(&BTreeSet::from(["colour".to_owned()])).unwrap_err();
-    assert!(unknown.to_string().contains("colour"), "{unknown}");
+    assert!(format!("{unknown:#}").contains("colour"), "{unknown}");
     let mut parameters = trainer.parameters();
     parameters["blend"] = 7.into();
     assert!(trainer.with_parameters(&parameters).unwrap_err().to_string().contains("blend is 7"));

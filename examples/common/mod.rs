@@ -20,6 +20,6 @@ pub(crate) fn read_events(path: &Path, skip_bad: bool) -> anyhow::Result<JsonLin
     };
     read.map_err(|error| {
         let hint = if error.kind() == ErrorKind::InvalidInput { " (--skip-bad skips bad lines)" } else { "" };
-        anyhow::anyhow!("{}: {error}{hint}", path.display())
+        anyhow::anyhow!("{}: {error:#}{hint}", path.display())
     })
 }

@@ -222,7 +222,7 @@ impl Host {
         match night.trained {
             Ok(trained) => self.report.trained(now, &trained),
             Err(e) if matches!(e.kind(), ErrorKind::NotEnoughData { .. }) => {
-                self.report.not_trained(now, &e.to_string());
+                self.report.not_trained(now, &format!("{e:#}"));
             }
             Err(e) => return Err(e),
         }

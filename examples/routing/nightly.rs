@@ -52,7 +52,7 @@ impl Nightly {
         let training =
             Training::new(&self.store, &self.registry, &engineer, &self.clock).with_options(options);
         if let Err(error) = block_on(training.run(&trainer)) {
-            eprintln!("not trained: {error}");
+            eprintln!("not trained: {error:#}");
         }
         block_on(self.service.reload(&self.registry))?;
         Ok(())

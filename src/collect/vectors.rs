@@ -88,7 +88,7 @@ impl DataCollector {
         }
         // The feedback itself is durable: a failure here only makes its features wait.
         if let Err(error) = self.flush_if_due().await {
-            tracing::warn!(%error, "feature vectors could not be written: they wait");
+            tracing::warn!(error = %format_args!("{error:#}"), "feature vectors could not be written: they wait");
         }
         Ok(())
     }

@@ -98,7 +98,7 @@ impl Learner {
         if let Some(bytes) = store.checkpoint(CHECKPOINT).await?
             && let Err(error) = learner.restore(&bytes)
         {
-            tracing::warn!(%error, "the engine's checkpoint is of no use: reading all events");
+            tracing::warn!(error = %format_args!("{error:#}"), "the engine's checkpoint is of no use: reading all events");
             learner.begin_anew(0)?;
         }
         learner.catch_up(store).await?;
@@ -258,7 +258,7 @@ impl Learner {
         if let (Some(wide), Some(narrow), Some(actual)) = (wide, narrow, actual)
             && let Err(error) = self.service.observe(target, &Estimate::from_shown(wide, narrow), actual)
         {
-            tracing::warn!(%error, %target, "an outcome did not adapt the intervals");
+            tracing::warn!(error = %format_args!("{error:#}"), %target, "an outcome did not adapt the intervals");
         }
     }
 

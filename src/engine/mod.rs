@@ -353,7 +353,7 @@ impl Engine {
     /// the next fact.
     async fn learn(&self) {
         if let Err(error) = self.0.learner.catch_up(self.0.store.as_ref()).await {
-            tracing::warn!(%error, "what was recorded will be learned with the next fact");
+            tracing::warn!(error = %format_args!("{error:#}"), "what was recorded will be learned with the next fact");
         }
     }
 }

@@ -98,7 +98,7 @@ impl fmt::Display for TrainedModel {
                     trained.reasons.join("; ")
                 )?;
             }
-            Err(error) => write!(f, "{model}: not trained: {error}")?,
+            Err(error) => write!(f, "{model}: not trained: {error:#}")?,
         }
         if let Some(review) = &report.reviewed {
             let state = if review.promoted { "promoted" } else { "not promoted" };

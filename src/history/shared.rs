@@ -43,7 +43,7 @@ impl SharedHistory {
                 Some(Self { history: RwLock::new(history), position: Mutex::new(position) })
             }
             Err(error) => {
-                tracing::warn!(%error, "the history's checkpoint is of no use: reading all events");
+                tracing::warn!(error = %format_args!("{error:#}"), "the history's checkpoint is of no use: reading all events");
                 None
             }
         });

@@ -21,6 +21,7 @@ pub(crate) use conformal::{AdaptiveLevel, QuantileConformal, ResidualConformal};
 pub use conformal::{Interval, Scores};
 pub(crate) use gaussian_process::{GaussianProcess, GpPrediction, MOST_OBSERVATIONS};
 pub(crate) use item_response::ItemResponse;
+pub(crate) use calibration::{Influence, posterior_mode};
 pub use linear::{Linear, LinearLoss, LinearParams, LinearRow, LinearTarget};
 pub(crate) use nearest_neighbors::NearestNeighbors;
 pub use tfidf::Tfidf;

@@ -107,7 +107,9 @@ impl Client {
         let mut pause = Duration::from_millis(100);
         for _ in 1..ATTEMPTS {
             match self.ask(method, path, body) {
-                Err(Fault::Away(error)) => tracing::debug!(%error, "MLflow: asking again"),
+                Err(Fault::Away(error)) => {
+                    tracing::debug!(error = %format_args!("{error:#}"), "MLflow: asking again")
+                }
                 done => return done,
             }
             thread::sleep(pause.mul_f64(rand::RngExt::random_range(&mut rand::rng(), 0.5..1.5)));

@@ -135,7 +135,7 @@ impl Mlflow {
         let files = match pyfunc::files(version, artefact, &self.options.features) {
             Ok(files) => files,
             Err(error) => {
-                tracing::info!(%error, version.model, version.version, "MLflow: Python cannot run it");
+                tracing::info!(error = %format_args!("{error:#}"), version.model, version.version, "MLflow: Python cannot run it");
                 // What an earlier release sent stays as it is.
                 if known.is_none() { pyfunc::files_without_python(version, artefact) } else { Vec::new() }
             }

@@ -16,11 +16,11 @@ use crate::features::{FeatureRow, index_of};
 /// With the rule that is broken: it is meant for tests.
 pub fn check<T: Trainer>(trainer: &T, data: &Dataset) {
     let name = trainer.name();
-    let model = trainer.fit(data).unwrap_or_else(|e| panic!("{name}: must fit on the data given: {e}"));
+    let model = trainer.fit(data).unwrap_or_else(|e| panic!("{name}: must fit on the data given: {e:#}"));
     let bytes = bytes_of(name, &model);
-    let again = trainer.fit(data).unwrap_or_else(|e| panic!("{name}: must fit again: {e}"));
+    let again = trainer.fit(data).unwrap_or_else(|e| panic!("{name}: must fit again: {e:#}"));
     assert!(bytes == bytes_of(name, &again), "{name}: the same data must give the same bytes");
-    let back = trainer.read(&bytes).unwrap_or_else(|e| panic!("{name}: must be read back: {e}"));
+    let back = trainer.read(&bytes).unwrap_or_else(|e| panic!("{name}: must be read back: {e:#}"));
     assert!(bytes == bytes_of(name, &back), "{name}: reading and writing must change no byte");
     assert_eq!(model.schema(), data.schema, "{name}: must know the features it was fitted on");
     for example in &data.examples {
@@ -40,12 +40,12 @@ fn shared_fits<T: Trainer>(trainer: &T, data: &Dataset, bytes: &[u8]) {
         assert!(alone.point(row) == points.point(row), "{name}: fit_points must give the points of fit");
     }
     let beside = trainer.fit_beside(data, &earlier, &points);
-    let beside = beside.unwrap_or_else(|e| panic!("{name}: must fit beside an earlier model: {e}"));
+    let beside = beside.unwrap_or_else(|e| panic!("{name}: must fit beside an earlier model: {e:#}"));
     assert!(bytes == bytes_of(name, &beside), "{name}: fit_beside must give the bytes of fit");
 }
 
 fn bytes_of<P: Predictor>(name: &str, model: &P) -> Vec<u8> {
-    model.to_bytes().unwrap_or_else(|e| panic!("{name}: must be written: {e}"))
+    model.to_bytes().unwrap_or_else(|e| panic!("{name}: must be written: {e:#}"))
 }
 
 fn same_answers<P: Predictor>(name: &str, model: &P, back: &P, row: &FeatureRow) {

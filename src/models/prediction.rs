@@ -13,11 +13,14 @@ pub struct SuccessPrediction {
     pub success_probability: f64,
     /// One minus the entropy in bits: 0 at a probability of one half, 1 at certainty.
     pub confidence: f64,
-    /// The 90 % interval of the success rate of predictions like this one; it holds the
-    /// probability.
+    /// The 90 % interval of the true success rate of tasks predicted like this one: not of this one
+    /// task's outcome, which is 0 or 1, and not of how this task differs from others predicted like it.
+    /// It holds the probability.
     pub interval: (f64, f64),
-    /// Two probabilities of which one is right, whatever comes (Venn–Abers; Vovk and Petej 2014): far
-    /// apart where little is known. `None` where no model was calibrated.
+    /// The probability as it were calibrated with this task among the held-out rows, once as a failure
+    /// and once as a success (a Venn predictor; with isotonic calibration the Venn-Abers pair of Vovk
+    /// and Petej 2014): far apart where little is known. It holds the probability. `None` where no model was
+    /// calibrated.
     pub venn_abers: Option<(f64, f64)>,
     /// How much risk that is.
     pub risk_level: RiskLevel,

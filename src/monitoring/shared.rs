@@ -57,7 +57,7 @@ impl SharedMonitor {
             Ok(state) if state.monitor.options() == fresh.monitor.options() => Some(state),
             Ok(_) => None,
             Err(error) => {
-                tracing::warn!(%error, "the monitor's checkpoint is of no use: reading all events");
+                tracing::warn!(error = %format_args!("{error:#}"), "the monitor's checkpoint is of no use: reading all events");
                 None
             }
         });

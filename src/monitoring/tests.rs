@@ -334,7 +334,7 @@ fn options_out_of_range_are_named() {
     options.success_fall = f64::NAN;
     let error = Monitor::new(options).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
-    assert!(error.to_string().contains("success_fall is NaN"), "{error}");
+    assert!(format!("{error:#}").contains("success_fall is NaN"), "{error}");
 }
 
 #[test]

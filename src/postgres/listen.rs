@@ -76,7 +76,9 @@ where
         match begun {
             // Keeps the connection open, for as long as anybody waits for news.
             Ok(()) => tell.closed().await,
-            Err(error) => tracing::warn!(%error, "PostgreSQL: cannot listen, polling instead"),
+            Err(error) => {
+                tracing::warn!(error = %format_args!("{error:#}"), "PostgreSQL: cannot listen, polling instead")
+            }
         }
     };
     future::select(Box::pin(hear), Box::pin(begin)).await;

@@ -107,7 +107,7 @@ async fn of_rivals_one_wins(registry: &dyn ModelRegistry) -> Result<()> {
         match outcome {
             Ok(()) => won.push(number),
             Err(error) => {
-                assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
+                assert_eq!(error.kind(), ErrorKind::Conflict, "{error:#}");
                 lost += 1;
             }
         }
@@ -261,7 +261,7 @@ async fn stands(
 fn fails<T: Debug>(outcome: Result<T>, kind: ErrorKind) {
     match outcome {
         Ok(value) => panic!("expected {kind:?}, got {value:?}"),
-        Err(error) => assert_eq!(error.kind(), kind, "{error}"),
+        Err(error) => assert_eq!(error.kind(), kind, "{error:#}"),
     }
 }
 

@@ -52,7 +52,7 @@ impl DiskRegistry {
         let registry = Self { folder, clock: Arc::new(SystemClock) };
         if let Err(error) = registry.sweep() {
             // Leftovers are ignored anyway, and who may only read must be able to open.
-            tracing::debug!(%error, "did not look for what interrupted writes had left");
+            tracing::debug!(error = %format_args!("{error:#}"), "did not look for what interrupted writes had left");
         }
         Ok(registry)
     }

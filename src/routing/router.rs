@@ -184,9 +184,10 @@ impl Router {
         let started = &event.started.value;
         let shown = started.predictions.iter().find(|shown| shown.target == "success");
         let predicted = shown.filter(|shown| shown.model_version > 0);
+        let model_version = predicted.map_or(0, |shown| shown.model_version);
         let predicted = predicted.map(|shown| Posterior::new(shown.value, (shown.lower, shown.upper)));
         let text = TextFeatures::of(&started.context.task_description);
-        let arm = Arm { predicted, ..self.arm_of(&started.context, &text) };
+        let arm = Arm { predicted, model_version, ..self.arm_of(&started.context, &text) };
         self.policy.learn(&arm, &TaskOutcome::new(success));
         self.state.records.learn(&started.context, success);
         true
@@ -239,7 +240,8 @@ impl Router {
             .map_err(|e| Error::corrupt("the router's state cannot be read").with_source(e))?;
         if saved.policy != self.policy.name() {
             return Err(Error::incompatible(format!(
-                "the router's state is that of {:?}, its policy is {:?}",
+                "the router's state is that of {:?}, its policy is {:?}: open the router from its store to \
+                 learn anew",
                 saved.policy,
                 self.policy.name()
             )));
@@ -272,6 +274,7 @@ impl Router {
                 predicted: predicted
                     .filter(|p| p.success.model_version > 0)
                     .map(|p| Posterior::new(p.success.success_probability, p.success.interval)),
+                model_version: predicted.map_or(0, |p| p.success.model_version),
                 cost_usd,
                 seconds: time.map_or(seconds, |p| p.time.estimated_seconds),
                 ..self.arm_in(&task, &text, candidate.family.as_deref().or_else(|| self.family_of(&task)))

@@ -203,7 +203,7 @@ fn a_budget_is_kept_by_the_day() {
     assert!((4..=5).contains(&spent), "{spent}");
     let error = spend(&mut router, now()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
-    assert!(error.to_string().contains("midnight"), "{error}");
+    assert!(format!("{error:#}").contains("midnight"), "{error}");
     spend(&mut router, now() + TimeDelta::days(1)).unwrap();
 }
 

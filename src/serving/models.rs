@@ -126,7 +126,7 @@ async fn on_trial(
     match load(registry, trainer, version, schema).await {
         Ok(loaded) => Ok(Some(loaded)),
         Err(error) => {
-            tracing::warn!(model = name, version, %error, "the challenger on trial cannot be loaded");
+            tracing::warn!(model = name, version, error = %format_args!("{error:#}"), "the challenger on trial cannot be loaded");
             Ok(None)
         }
     }

@@ -496,7 +496,7 @@ async fn load_holdout_model<T: Trainer>(
     match bytes.and_then(|bytes| bytes.map(|b| open_artefact(trainer, &b)).transpose()) {
         Ok(model) => Ok(model),
         Err(error) => {
-            tracing::warn!(version = version.version, %error, "the model in production cannot be compared with");
+            tracing::warn!(version = version.version, error = %format_args!("{error:#}"), "the model in production cannot be compared with");
             Ok(None)
         }
     }

@@ -73,7 +73,7 @@ impl<T: Trainer> Live<'_, T> {
             (Err(e), _) => return Err(e),
             (Ok(_), other) => {
                 let why = other.map_or_else(
-                    |e| e.to_string(),
+                    |e| format!("{e:#}"),
                     |_| "it was trained on another feature schema".to_owned(),
                 );
                 return self

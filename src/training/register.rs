@@ -42,7 +42,7 @@ impl Registering<'_> {
         if let Some(tracker) = self.tracker
             && let Err(error) = tracker.record(&RunRecord { version: record.version, ..stored }).await
         {
-            tracing::warn!(run = record.run_id, %error, "the tracker did not take the run's record");
+            tracing::warn!(run = record.run_id, error = %format_args!("{error:#}"), "the tracker did not take the run's record");
         }
         let version = self.registry.version(&version.model, version.version).await?;
         tracing::info!(model = version.model, version = version.version, promoted, ?reasons, "trained");
@@ -74,7 +74,7 @@ impl Registering<'_> {
             match self.registry.promote(&version.model, version.version, champion.map(|v| v.version)).await {
                 Ok(()) => promoted = true,
                 Err(e) if e.kind() == ErrorKind::Conflict => {
-                    reasons.push(format!("not promoted: another version was promoted meanwhile ({e})"));
+                    reasons.push(format!("not promoted: another version was promoted meanwhile ({e:#})"));
                 }
                 Err(e) => return Err(Error::context(e, "promotion")),
             }

@@ -30,7 +30,7 @@ pub fn learn_beside(host: &Arc<Host>, days: u32, per_day: f64) {
         match lived {
             Ok(()) => println!("learned from the simulated weeks"),
             Err(error) if error.kind() == ErrorKind::Cancelled => {}
-            Err(error) => eprintln!("learning from the simulated weeks failed: {error}"),
+            Err(error) => eprintln!("learning from the simulated weeks failed: {error:#}"),
         }
         drop(learning);
     });

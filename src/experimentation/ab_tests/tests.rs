@@ -208,7 +208,7 @@ fn experiments_of_one_layer_never_share_a_unit() {
     }
     assert!((counts[0] - 2_000_i32).abs() < 150, "{counts:?}");
     let error = Experiments::new(vec![a.clone(), part("d", slot(0.3, 0.5))]).unwrap_err();
-    assert!(error.to_string().contains("share a part of layer"), "{error}");
+    assert!(format!("{error:#}").contains("share a part of layer"), "{error}");
     assert!(Experiments::new(vec![a.clone(), a]).is_err());
 }
 

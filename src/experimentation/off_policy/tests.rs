@@ -174,7 +174,7 @@ fn invalid_rows_are_errors() {
         change(&mut rows[7]);
         let error = estimate_policy(&rows, Estimator::Ips, &OffPolicyOptions::default()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
-        let message = error.to_string();
+        let message = format!("{error:#}");
         assert!(message.contains("logged choice 7") && message.contains(expected), "{message}");
     }
     let options = OffPolicyOptions::default();

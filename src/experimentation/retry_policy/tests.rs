@@ -276,7 +276,7 @@ fn bad_input_is_named() {
         change(&mut options);
         let error = learn_retry_policy(&past.trajectories, &rule(), &options).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
-        assert!(error.to_string().contains(what), "{error}");
+        assert!(format!("{error:#}").contains(what), "{error}");
     };
     refuse(|o| o.explore = f64::NAN, "explore is NaN");
     refuse(|o| o.min_steps = 0, "min_steps is 0");

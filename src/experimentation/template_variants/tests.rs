@@ -236,7 +236,7 @@ fn a_loser_is_retired_and_the_last_of_a_kind_is_not() {
     assert_eq!(registry, once, "a report applied twice");
     let error = registry.retire(&id("house"), "", now()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Conflict);
-    assert!(error.to_string().contains("the last active one for backend"), "{error}");
+    assert!(format!("{error:#}").contains("the last active one for backend"), "{error}");
     registry.restore(&id("other"), "the library it needs is back", now()).unwrap();
     assert_eq!(registry.get(&id("other")).unwrap().status(), VariantStatus::Promoted);
     // No difference: nobody is retired.
@@ -300,7 +300,7 @@ fn bad_input_is_named() {
         let mut options = EvolutionOptions::default();
         change(&mut options);
         let error = registry().evaluate(&LoggedTemplates::default(), &options).unwrap_err();
-        assert!(error.kind() == ErrorKind::InvalidInput && error.to_string().contains(what), "{error}");
+        assert!(error.kind() == ErrorKind::InvalidInput && format!("{error:#}").contains(what), "{error}");
     };
     refuse(|o| o.alpha = f64::NAN, "alpha is NaN");
     refuse(|o| o.effect = 0.0, "effect is 0");
@@ -316,7 +316,7 @@ fn bad_input_is_named() {
     let mut wide = space();
     wide.temperature_step = f64::INFINITY;
     let error = registry().propose(&id("house"), &wide, now(), 1).unwrap_err();
-    assert!(error.to_string().contains("temperature_step is inf"), "{error}");
+    assert!(format!("{error:#}").contains("temperature_step is inf"), "{error}");
     assert_eq!(registry().propose(&id("none"), &space(), now(), 1).unwrap_err().kind(), ErrorKind::NotFound);
     let hot = TemplateSettings::default().with_temperature(3.0);
     let error = VariantRegistry::of(&catalogue(), |_| hot.clone(), now()).unwrap_err().to_string();

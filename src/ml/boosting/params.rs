@@ -227,7 +227,7 @@ mod tests {
     fn a_missing_library_is_named_and_older_parameters_are_read() {
         let asked: BoostParams = serde_json::from_str(r#"{"engine":"lightgbm"}"#).unwrap();
         assert_eq!(asked.library, BoostingLibrary::Lightgbm);
-        let refusal = asked.verify().err().map(|e| e.to_string());
+        let refusal = asked.verify().err().map(|e| format!("{e:#}"));
         assert_eq!(refusal.is_none(), cfg!(feature = "lightgbm"));
         assert!(refusal.is_none_or(|r| r.contains("feature `lightgbm`")));
         let older: BoostParams = serde_json::from_str(r#"{"rounds":7,"seed":1}"#).unwrap();

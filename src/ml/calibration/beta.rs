@@ -32,6 +32,12 @@ impl Beta {
         self.a * yes + self.b * no + self.c
     }
 
+    /// Derivatives of the log-odds by the factors and the shift; a factor of 0 was left out.
+    pub(super) fn basis(&self, margin: f64) -> [f64; 3] {
+        let [yes, no] = sides(margin);
+        [if self.a > 0.0 { yes } else { 0.0 }, if self.b > 0.0 { no } else { 0.0 }, 1.0]
+    }
+
     /// Whether what was read back can be used.
     pub(crate) fn is_sound(&self) -> bool {
         (0.0..=1e9).contains(&self.a) && (0.0..=1e9).contains(&self.b) && self.c.abs() <= 1e9

@@ -137,6 +137,21 @@ impl Calibrator {
         }
     }
 
+    /// Derivatives of the calibrated log-odds by the coefficients; none move where there are none.
+    pub(super) fn basis(&self, margin: f64) -> [f64; 3] {
+        match self {
+            Self::Identity | Self::Isotonic(_) => [0.0; 3],
+            Self::Temperature(_) => [margin, 0.0, 0.0],
+            Self::Platt(_) => [margin, 1.0, 0.0],
+            Self::Beta(fitted) => fitted.basis(margin),
+        }
+    }
+
+    /// Precision of the first coefficient before any row was seen.
+    pub(super) fn prior_precision(&self) -> f64 {
+        if let Self::Temperature(_) = self { Scaling::PRECISION } else { 0.0 }
+    }
+
     /// Whether what was read back can be used.
     pub(crate) fn is_sound(&self) -> bool {
         match self {

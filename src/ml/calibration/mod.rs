@@ -4,6 +4,7 @@ mod beta;
 mod choose;
 #[cfg(test)]
 mod golden;
+mod influence;
 mod isotonic;
 mod newton;
 mod platt;
@@ -14,7 +15,9 @@ mod venn_abers;
 pub use beta::Beta;
 pub(crate) use choose::choose_calibrator;
 pub use choose::{Calibrator, Method};
+pub(crate) use influence::Influence;
 pub use isotonic::Isotonic;
+pub(crate) use newton::posterior_mode;
 pub use platt::Platt;
 pub use reliability::{Reliability, wilson};
 pub use temperature::Scaling;

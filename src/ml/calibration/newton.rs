@@ -39,6 +39,25 @@ pub(super) fn fit<const K: usize>(
     at
 }
 
+/// Log-odds beyond this are as good as certain.
+const MOST_MARGIN: f64 = 12.0;
+
+/// Returns the mode of log-odds that were believed normal with this mean and variance (above 0), after an
+/// outcome of 0 or 1 (Newton's method).
+pub(crate) fn posterior_mode(mean: f64, variance: f64, outcome: f64) -> f64 {
+    let mut z = mean.clamp(-MOST_MARGIN, MOST_MARGIN);
+    for _ in 0..12 {
+        let p = sigmoid(z);
+        let slope = (z - mean) / variance + p - outcome;
+        let step = slope / (1.0 / variance + p * (1.0 - p));
+        z -= step.clamp(-3.0, 3.0);
+        if step.abs() < 1e-10 {
+            break;
+        }
+    }
+    z
+}
+
 fn newton_step<const K: usize>(
     rows: &[[f64; K]],
     targets: &[f64],
@@ -55,13 +74,18 @@ fn newton_step<const K: usize>(
             }
         }
     }
+    solve(with_ridge(curvature), gradient)
+}
+
+/// Returns a curvature whose equations can be solved.
+pub(super) fn with_ridge<const K: usize>(mut curvature: [[f64; K]; K]) -> [[f64; K]; K] {
     let trace: f64 = (0..K).map(|i| curvature[i][i]).sum();
     (0..K).for_each(|i| curvature[i][i] += RIDGE * (1.0 + trace));
-    solve(curvature, gradient)
+    curvature
 }
 
 /// Solves `a x = b` by elimination; `a` is symmetric and positive.
-fn solve<const K: usize>(mut a: [[f64; K]; K], mut b: [f64; K]) -> [f64; K] {
+pub(super) fn solve<const K: usize>(mut a: [[f64; K]; K], mut b: [f64; K]) -> [f64; K] {
     for i in 0..K {
         for row in i + 1..K {
             let factor = a[row][i] / a[i][i];
@@ -77,6 +101,6 @@ fn solve<const K: usize>(mut a: [[f64; K]; K], mut b: [f64; K]) -> [f64; K] {
     b
 }
 
-fn dot<const K: usize>(a: &[f64; K], b: &[f64; K]) -> f64 {
+pub(super) fn dot<const K: usize>(a: &[f64; K], b: &[f64; K]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }

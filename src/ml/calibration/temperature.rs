@@ -18,17 +18,18 @@ impl Default for Scaling {
     }
 }
 
-/// How sure it is beforehand that the slope is 1: a normal prior's precision.
-const PRECISION: f64 = 40.0;
 const STEPS: usize = 50;
 
 impl Scaling {
+    /// Prior precision of the slope around 1 (normal prior).
+    pub(super) const PRECISION: f64 = 40.0;
+
     /// Fits the slope by Newton's method with shrinkage toward 1, clamped to [0.1, 3]. The weights of
     /// correlated rows should sum to 1.
     pub fn fit(margins: &[f64], labels: &[bool], weights: &[f64]) -> Self {
         let mut slope = 1.0;
         for _ in 0..STEPS {
-            let (mut gradient, mut curvature) = (PRECISION * (slope - 1.0), PRECISION);
+            let (mut gradient, mut curvature) = (Self::PRECISION * (slope - 1.0), Self::PRECISION);
             for ((m, y), weight) in margins.iter().zip(labels).zip(weights) {
                 let p = sigmoid(slope * m);
                 gradient += weight * (p - f64::from(u8::from(*y))) * m;

@@ -60,6 +60,11 @@ impl VennAbers {
         are_sound(&self.groups)
     }
 
+    /// The held-out rows: distinct log-odds, ascending, the weight of the successes there and of all rows.
+    pub(super) fn groups(&self) -> &[(f64, f64, f64)] {
+        &self.groups
+    }
+
     fn of(groups: Vec<Group>) -> Self {
         let left = chain(groups.iter(), |before, block| before >= block);
         let right = chain(groups.iter().rev(), |after, block| after <= block);

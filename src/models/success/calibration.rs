@@ -4,17 +4,44 @@ use super::scorer::Scorer;
 use crate::dataset::Example;
 use crate::error::Result;
 use crate::ml::metrics::log_loss;
-use crate::ml::{Calibrator, Method, Reliability, VennAbers, choose_calibrator};
+use crate::ml::{Calibrator, Influence, Method, Reliability, VennAbers, choose_calibrator};
 use crate::stats::sigmoid;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
 /// Turns log-odds into probabilities that held on rows not learned from.
+///
+/// The probability, its interval and its pair all come from one calibrator: the interval lies around the
+/// calibrated probability, and the pair is that calibrator fitted with one more row.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(from = "StoredCalibration", into = "StoredCalibration")]
 pub(super) struct Calibration {
     calibrator: Calibrator,
     reliability: Reliability,
+    /// The held-out rows, and how firmly they hold the calibrator; `None` where no row was held out.
+    held_out: Option<(VennAbers, Influence)>,
+}
+
+/// A calibration as it is written.
+#[derive(Debug, Serialize, Deserialize)]
+struct StoredCalibration {
+    calibrator: Calibrator,
+    reliability: Reliability,
     venn_abers: Option<VennAbers>,
+}
+
+impl From<StoredCalibration> for Calibration {
+    fn from(stored: StoredCalibration) -> Self {
+        let StoredCalibration { calibrator, reliability, venn_abers } = stored;
+        Self::new(calibrator, reliability, venn_abers)
+    }
+}
+
+impl From<Calibration> for StoredCalibration {
+    fn from(calibration: Calibration) -> Self {
+        let Calibration { calibrator, reliability, held_out } = calibration;
+        Self { calibrator, reliability, venn_abers: held_out.map(|(rows, _)| rows) }
+    }
 }
 
 /// Rows not learned from, with what was said of them.
@@ -70,11 +97,8 @@ impl<'a> HeldOut<'a> {
         };
         let predicted: Vec<_> = margins.iter().map(|m| calibrator.probability(*m)).collect();
         let weight = weights.iter().sum::<f64>() / weights.len() as f64;
-        Ok(Calibration {
-            reliability: Reliability::new(&predicted, &labels, weight),
-            venn_abers: Some(VennAbers::fit(&margins, &labels, &weights)?),
-            calibrator,
-        })
+        let rows = VennAbers::fit(&margins, &labels, &weights)?;
+        Ok(Calibration::new(calibrator, Reliability::new(&predicted, &labels, weight), Some(rows)))
     }
 
     /// All tries of a task weigh together as much as one row: they rise and fall together.
@@ -88,26 +112,35 @@ impl<'a> HeldOut<'a> {
 impl Calibration {
     /// Where no row was held out.
     fn none() -> Self {
-        Self { calibrator: Calibrator::Identity, reliability: Reliability::default(), venn_abers: None }
+        Self::new(Calibrator::Identity, Reliability::default(), None)
+    }
+
+    fn new(calibrator: Calibrator, reliability: Reliability, rows: Option<VennAbers>) -> Self {
+        let held_out = rows.map(|rows| {
+            let influence = Influence::of(&calibrator, &rows);
+            (rows, influence)
+        });
+        Self { calibrator, reliability, held_out }
     }
 
     pub(super) fn probability(&self, margin: f64) -> f64 {
         self.calibrator.probability(margin)
     }
 
-    /// The 90 % interval of the success rate of predictions like `p`.
+    /// The 90 % interval of the success rate of tasks predicted like `p`.
     pub(super) fn interval(&self, p: f64) -> (f64, f64) {
         self.reliability.interval(p)
     }
 
     pub(super) fn venn_abers(&self, margin: f64) -> Option<(f64, f64)> {
-        self.venn_abers.as_ref().map(|fitted| fitted.interval(margin))
+        let (rows, influence) = self.held_out.as_ref()?;
+        Some(influence.pair(&self.calibrator, rows, margin))
     }
 
     pub(super) fn is_sound(&self) -> bool {
         self.calibrator.is_sound()
             && self.reliability.is_sound()
-            && self.venn_abers.as_ref().is_none_or(VennAbers::is_sound)
+            && self.held_out.as_ref().is_none_or(|(rows, _)| rows.is_sound())
     }
 }
 

@@ -30,6 +30,8 @@ pub struct Arm {
     pub features: Vec<(u64, f64)>,
     /// Success as the model in production predicts it, where it was asked.
     pub predicted: Option<Posterior>,
+    /// The version of the model that predicted it, 0 where it is not known.
+    pub model_version: u64,
     /// Expected US dollars.
     pub cost_usd: f64,
     /// Expected seconds.

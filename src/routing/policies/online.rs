@@ -8,6 +8,7 @@
 
 use super::{Arm, Objective, Posterior, Verify};
 use crate::error::{Error, Result};
+use crate::ml::posterior_mode;
 use crate::stats::sigmoid;
 use rand::Rng;
 use rand_pcg::Pcg64Mcg;
@@ -75,8 +76,6 @@ const NEW_RESIDUAL: f64 = 0.02;
 const JUMP: f64 = 0.3;
 /// A row beyond this is no row of features.
 const MOST_VARIANCE: f64 = 1e9;
-/// Log-odds beyond this are as good as certain.
-const MOST_MARGIN: f64 = 12.0;
 
 impl Online {
     pub(super) fn new(params: OnlineParams) -> Self {
@@ -86,6 +85,21 @@ impl Online {
     /// How many outcomes it has learned.
     pub(super) fn outcomes(&self) -> u64 {
         self.outcomes
+    }
+
+    /// Returns the mean of each weight, by index.
+    pub(super) fn means(&self) -> &[f64] {
+        &self.mean
+    }
+
+    pub(super) fn means_mut(&mut self) -> &mut [f64] {
+        &mut self.mean
+    }
+
+    /// Returns the log-odds that `weights`, by index, give an arm.
+    pub(super) fn project(&self, weights: &[f64], arm: &Arm) -> f64 {
+        let weight = |name| self.places.get(name).and_then(|at| weights.get(*at as usize));
+        arm.features.iter().filter_map(|(name, x)| Some(weight(name)? * x)).sum()
     }
 
     /// Returns the posterior of each arm's log-odds, including its offset.
@@ -144,7 +158,7 @@ impl Online {
             return;
         }
         let y = f64::from(u8::from(success));
-        let after = mode(margin, variance, y);
+        let after = posterior_mode(margin, variance, y);
         let p = sigmoid(after);
         let weight = p * (1.0 - p);
         let step = (after - margin) / variance;
@@ -256,21 +270,6 @@ impl Margins {
         }
         wins.into_iter().map(|n| f64::from(n) / f64::from(count)).collect()
     }
-}
-
-/// The mode of a Gaussian belief of log-odds after an outcome (Newton's method).
-fn mode(margin: f64, variance: f64, y: f64) -> f64 {
-    let mut z = margin.clamp(-MOST_MARGIN, MOST_MARGIN);
-    for _ in 0..12 {
-        let p = sigmoid(z);
-        let slope = (z - margin) / variance + p - y;
-        let step = slope / (1.0 / variance + p * (1.0 - p));
-        z -= step.clamp(-3.0, 3.0);
-        if step.abs() < 1e-10 {
-            break;
-        }
-    }
-    z
 }
 
 /// The mean probability over a Gaussian belief of log-odds (`MacKay` 1992).

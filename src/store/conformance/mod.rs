@@ -485,7 +485,7 @@ async fn scan_all(rule: &str, store: &dyn EventStore, order: ScanOrder, limit: u
 }
 
 fn ok<T>(rule: &str, result: Result<T>) -> T {
-    result.unwrap_or_else(|error| panic!("store breaks the rule \"{rule}\": it failed with {error}"))
+    result.unwrap_or_else(|error| panic!("store breaks the rule \"{rule}\": it failed with {error:#}"))
 }
 
 fn same<T: PartialEq + std::fmt::Debug>(rule: &str, found: &T, expected: &T) {

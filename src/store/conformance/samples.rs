@@ -24,7 +24,7 @@ pub(super) fn project(id: &str) -> Subject {
 
 /// The suite's own values are valid; where they are not, the suite is at fault.
 fn valid<T>(value: Result<T>) -> T {
-    value.unwrap_or_else(|error| panic!("the suite itself is wrong: {error}"))
+    value.unwrap_or_else(|error| panic!("the suite itself is wrong: {error:#}"))
 }
 
 pub(super) fn at(micros: i64) -> DateTime<Utc> {

@@ -144,7 +144,7 @@ impl Session {
         let last = group.pop();
         for job in group {
             // An error cannot be cloned: the others get its words, the last one its source too.
-            let words = |error: &Error| Error::new(error.kind(), error.to_string());
+            let words = |error: &Error| Error::new(error.kind(), format!("{error:#}"));
             job.answer(outcome.as_ref().copied().map_err(words));
         }
         if let Some(job) = last {
@@ -199,7 +199,7 @@ impl Session {
         let done = self.try_overwrite();
         self.wipe.set(done.is_err());
         self.tried.set(done.err().map(|error| {
-            tracing::warn!(path = %self.path.display(), %error, "erased bytes are not overwritten yet");
+            tracing::warn!(path = %self.path.display(), error = %format_args!("{error:#}"), "erased bytes are not overwritten yet");
             Instant::now()
         }));
     }

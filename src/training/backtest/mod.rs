@@ -192,7 +192,7 @@ impl<'a, T: Trainer> Run<'a, T> {
                 (verdict.promotes(), verdict.reasons)
             }
             Err(error) if matches!(error.kind(), ErrorKind::NotEnoughData { .. }) => {
-                (false, vec![error.to_string()])
+                (false, vec![format!("{error:#}")])
             }
             Err(error) => return Err(error),
         };

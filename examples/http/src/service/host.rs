@@ -173,7 +173,7 @@ impl Host {
     pub(crate) async fn tidy(&self) {
         self.prometheus.run_upkeep();
         if let Err(error) = self.collector.flush_if_due().await {
-            eprintln!("feature vectors could not be written: {error}");
+            eprintln!("feature vectors could not be written: {error:#}");
         }
     }
 

@@ -49,7 +49,7 @@ pub(crate) async fn live() -> Json<Value> {
 /// Returns whether the service can record and predict: the store answers, and it is not stopping. While it
 /// learns from its first history it can do both, with cold-start predictions.
 pub(crate) async fn ready(State(host): State<Arc<Host>>) -> (StatusCode, Json<Value>) {
-    let store = host.store.erasures().await.map_err(|error| error.to_string());
+    let store = host.store.erasures().await.map_err(|error| format!("{error:#}"));
     let model = host.predictions.success_version();
     match (host.is_stopping(), store) {
         (false, Ok(_)) => {

@@ -41,11 +41,11 @@ impl Problem {
             ErrorKind::NotEnoughData { .. } => (409, "record more generations with feedback"),
             ErrorKind::Unavailable | ErrorKind::Cancelled => (503, "try again later"),
             _ => {
-                eprintln!("{instance}: {error}");
+                eprintln!("{instance}: {error:#}");
                 (500, "internal error: see the service's log")
             }
         };
-        Self::new(status, error.to_string(), instance, hint)
+        Self::new(status, format!("{error:#}"), instance, hint)
     }
 }
 

@@ -136,7 +136,7 @@ async fn train(host: &Arc<Host>, number: u64, turn: OwnedMutexGuard<()>) {
             let models = models.into_iter().map(|(target, report)| (target.to_string(), outcome(report)));
             Run::Done { models: models.collect() }
         }
-        Err(error) => Run::Failed { error: error.to_string() },
+        Err(error) => Run::Failed { error: format!("{error:#}") },
     };
     host.runs.set(number, run);
     drop(turn);
@@ -148,6 +148,6 @@ fn outcome(report: Result<TrainingReport, Error>) -> Outcome {
             let version = Some(report.version.version);
             Outcome { version, promoted: report.promoted, reasons: report.reasons }
         }
-        Err(error) => Outcome { version: None, promoted: false, reasons: vec![error.to_string()] },
+        Err(error) => Outcome { version: None, promoted: false, reasons: vec![format!("{error:#}")] },
     }
 }

@@ -28,8 +28,8 @@ class Calibrated:
         calibration = spec["calibration"]
         self.calibrator, reliability = calibration["calibrator"], calibration["reliability"]
         self.weight = reliability["weight"]
-        self.predicted = np.array(reliability["predicted"], dtype=np.float64)
-        self.successes = np.array([0] + reliability["successes"])
+        self.predicted = np.array(reliability["predicted"], dtype=np.float32)
+        self.successes = np.array([0] + reliability["successes"], dtype=np.float64)
 
     def predict(self, rows):
         margin = self.past.margin(rows)
@@ -39,18 +39,34 @@ class Calibrated:
         return np.column_stack([p, *self.interval(p)])
 
     def interval(self, p):
-        """The 90 % interval of the success rate of predictions like these (Wilson 1927)."""
+        """The 90 % interval of the success rate of tasks predicted like these: around the prediction, as wide as a
+        rate seen in as many outcomes as similar rows were held out (Wilson 1927), wider in the proportion in which
+        their own rate is further off than chance (Birge 1932)."""
+        rate, width = self.similar(p) if len(self.predicted) else (p, np.zeros(len(p)))
+        n = np.maximum(width * self.weight, 1.0)
+        excess = (rate - p) ** 2 / np.maximum(p * (1 - p) / n, np.finfo(np.float64).tiny)
+        n = np.maximum(n / np.maximum(excess, 1.0), 1.0)
+        centre = (p + Z_90**2 / (2 * n)) / (1 + Z_90**2 / n)
+        half = Z_90 / (1 + Z_90**2 / n) * np.sqrt(p * (1 - p) / n + Z_90**2 / (4 * n * n))
+        return np.clip(centre - half, 0, p), np.clip(centre + half, p, 1)
+
+    def similar(self, p):
+        """The success rate of the rows predicted closest to each, and their number: at least all that were
+        predicted exactly so, which are in no order."""
         n = len(self.predicted)
-        width = min(ALIKE, n)
-        middle = np.searchsorted(self.predicted, p)
-        begin = np.minimum(np.maximum(middle - width // 2, 0), n - width)
-        hits = self.successes[begin + width] - self.successes[begin]
-        rate = hits / width if n else np.clip(p, 0, 1)
-        n = max(width * self.weight, 1.0)
-        centre = (rate + Z_90**2 / (2 * n)) / (1 + Z_90**2 / n)
-        half = Z_90 / (1 + Z_90**2 / n) * np.sqrt(rate * (1 - rate) / n + Z_90**2 / (4 * n * n))
-        lower, upper = np.clip(centre - half, 0, rate), np.clip(centre + half, rate, 1)
-        return np.minimum(lower, p), np.maximum(upper, p)
+        begin, end = self.equal(p.astype(np.float32))
+        width = np.minimum(np.maximum(ALIKE, end - begin), n)
+        begin = np.minimum(np.maximum((begin + end) // 2 - width // 2, 0), n - width)
+        return (self.successes_before(begin + width) - self.successes_before(begin)) / width, width
+
+    def equal(self, p):
+        return np.searchsorted(self.predicted, p, "left"), np.searchsorted(self.predicted, p, "right")
+
+    def successes_before(self, end):
+        """Where rows were predicted the same, they share their successes evenly."""
+        begin, after = self.equal(self.predicted[np.minimum(end, len(self.predicted) - 1)])
+        share = np.where(end < len(self.predicted), (end - begin) / (after - begin), 1.0)
+        return self.successes[begin] + share * (self.successes[after] - self.successes[begin])
 
 
 def calibrated(calibrator, margin):
