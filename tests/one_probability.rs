@@ -74,7 +74,7 @@ impl Host {
         let service = PredictionService::new(collector.history(), FeatureEngineer::default(), time);
         let router = Router::new(Box::new(Boosted::default()), RouterOptions::default()).unwrap();
         let llms = [("claude-sonnet-4.5", 0.009), ("claude-opus-5", 0.020), ("gpt-4.1-mini", 0.002)];
-        let candidates = llms.map(|(llm, price)| Candidate::by_llm(llm).priced(price)).into();
+        let candidates = llms.map(|(llm, price)| Candidate::by_llm(llm).with_price(price)).into();
         let registry = MemoryRegistry::new();
         Self {
             collector,
@@ -91,7 +91,8 @@ impl Host {
 
     fn choose(&mut self) -> Choice {
         let task = task(self.done);
-        let request = Request::new(&task, &self.candidates, self.clock.now()).or_else("claude-sonnet-4.5");
+        let request =
+            Request::new(&task, &self.candidates, self.clock.now()).with_default("claude-sonnet-4.5");
         self.router.choose_predicted(&self.service, &request).unwrap()
     }
 
@@ -108,7 +109,7 @@ impl Host {
             let lucky = luck(self.done) < truth(&choice.task);
             let said = Feedback::new(if lucky { UserAction::Approve } else { UserAction::Reject });
             block_on(self.collector.feedback(&event, said)).unwrap();
-            self.router.judged(&block_on(self.store.event(&event)).unwrap());
+            self.router.feedback(&block_on(self.store.event(&event)).unwrap());
             self.done += 1;
         }
     }
