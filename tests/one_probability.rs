@@ -19,7 +19,7 @@ use devmatrix_ml::routing::{Boosted, Candidate, Choice, Posterior, Request, Rout
 use devmatrix_ml::serving::PredictionService;
 use devmatrix_ml::simulate::{Generation, Simulator, SimulatorOptions};
 use devmatrix_ml::store::{EventStore, EventStoreExt, MemoryStore};
-use devmatrix_ml::training::{Gate, TrainingOptions, train};
+use devmatrix_ml::training::{Gate, Training, TrainingOptions};
 use futures_executor::block_on;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -118,7 +118,9 @@ impl Host {
     fn train(&self) {
         let options = TrainingOptions::default();
         let (trainer, engineer) = (SuccessTrainer::default(), FeatureEngineer::default());
-        let trained = train(&trainer, self.store.as_ref(), &self.registry, &engineer, &self.clock, &options);
+        let training =
+            Training::new(self.store.as_ref(), &self.registry, &engineer, &self.clock).with_options(options);
+        let trained = training.run(&trainer);
         let (version, before) = (block_on(trained).unwrap().version.version, self.production());
         if before != Some(version) {
             block_on(self.registry.promote("success", version, before)).unwrap();
@@ -284,11 +286,11 @@ fn service(trained: bool) -> PredictionService {
         let (registry, engineer) = (MemoryRegistry::new(), FeatureEngineer::default());
         let mut options = TrainingOptions::default();
         options.gate = Gate::refreshing();
-        block_on(train(&SuccessTrainer::default(), &store, &registry, &engineer, &clock, &options)).unwrap();
-        block_on(train(&ComplexityTrainer::default(), &store, &registry, &engineer, &clock, &options))
-            .unwrap();
-        block_on(train(&TimeTrainer::default(), &store, &registry, &engineer, &clock, &options)).unwrap();
-        block_on(train(&QualityTrainer::default(), &store, &registry, &engineer, &clock, &options)).unwrap();
+        let training = Training::new(&store, &registry, &engineer, &clock).with_options(options);
+        block_on(training.run(&SuccessTrainer::default())).unwrap();
+        block_on(training.run(&ComplexityTrainer::default())).unwrap();
+        block_on(training.run(&TimeTrainer::default())).unwrap();
+        block_on(training.run(&QualityTrainer::default())).unwrap();
         block_on(service.reload(&registry)).unwrap();
     }
     service
@@ -303,7 +305,7 @@ proptest! {
     fn every_point_lies_in_its_intervals(task in anything::context(), own in any::<bool>(), at in 0_usize..500) {
         let task = if own { WORLD.coming[at].context.clone() } else { task };
         for service in SERVICES.iter() {
-            let found = service.predict_all_only(&task).unwrap();
+            let found = service.without_explanations().predict_all(&task).unwrap();
             within(&found.success)?;
             nested(&found.complexity.estimate)?;
             nested(&found.time.estimate)?;

@@ -117,7 +117,7 @@ fn a_challenger_on_trial_has_no_effect_until_it_is_better() {
     let by = |i: usize| canary.predict_success(&task(i)).unwrap().model_version;
     let served_by: Vec<_> = (0..400).map(by).collect();
     assert_eq!(served_by, (0..400).map(by).collect::<Vec<_>>());
-    for found in (0..400).map(|i| canary.predict_success_only(&task(i)).unwrap()) {
+    for found in (0..400).map(|i| canary.without_explanations().predict_success(&task(i)).unwrap()) {
         let (p, pair) = (found.success_probability, found.venn_abers.unwrap());
         assert!(found.interval.0 <= p && p <= found.interval.1 && pair.0 <= p && p <= pair.1, "{found:?}");
     }

@@ -16,12 +16,12 @@ pub use boosting::{
     Objective, Sample, Stopping, TreeFamily, Trees,
 };
 pub use calibration::{Beta, Calibrator, Isotonic, Method, Platt, Reliability, Scaling, wilson};
+pub(crate) use calibration::{Influence, posterior_mode};
 pub(crate) use calibration::{VennAbers, choose_calibrator};
 pub(crate) use conformal::{AdaptiveLevel, QuantileConformal, ResidualConformal};
 pub use conformal::{Interval, Scores};
 pub(crate) use gaussian_process::{GaussianProcess, GpPrediction, MOST_OBSERVATIONS};
 pub(crate) use item_response::ItemResponse;
-pub(crate) use calibration::{Influence, posterior_mode};
 pub use linear::{Linear, LinearLoss, LinearParams, LinearRow, LinearTarget};
 pub(crate) use nearest_neighbors::NearestNeighbors;
 pub use tfidf::Tfidf;
