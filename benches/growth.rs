@@ -7,10 +7,9 @@ mod common;
 
 use devmatrix_ml::clock::ManualClock;
 use devmatrix_ml::features::FeatureEngineer;
-use devmatrix_ml::models::TemplateTrainer;
 use devmatrix_ml::registry::MemoryRegistry;
 use devmatrix_ml::store::{EventStore, MemoryStore};
-use devmatrix_ml::training::{Training, TrainingOptions, train_templates};
+use devmatrix_ml::training::{Training, TrainingOptions};
 use futures_executor::block_on;
 use std::time::Instant;
 
@@ -30,15 +29,11 @@ fn main() {
         options.max_rows = size;
         let timer = Instant::now();
         let (registry, engineer) = (MemoryRegistry::new(), FeatureEngineer::default());
-        for (_, report) in block_on(
-            Training::new(&store, &registry, &engineer, &clock).with_options(options.clone()).run_all(),
-        )
-        .unwrap()
-        {
+        let training = Training::new(&store, &registry, &engineer, &clock).with_options(options);
+        let training = training.with_templates(common::simulator(size).templates());
+        for (_, report) in block_on(training.run_all()).unwrap() {
             report.unwrap();
         }
-        let (trainer, templates) = (TemplateTrainer::default(), common::simulator(size).templates());
-        block_on(train_templates(&trainer, &store, &registry, &templates, &clock, &options)).unwrap();
         let (seconds, n) = (timer.elapsed().as_secs_f64(), size as f64);
         println!("{size:>12} {seconds:>10.1} {:>24.2}", 1e6 * seconds / (n * n.log2()));
     }

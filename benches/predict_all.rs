@@ -14,7 +14,7 @@ use devmatrix_ml::registry::MemoryRegistry;
 use devmatrix_ml::serving::PredictionService;
 use devmatrix_ml::simulate::{Generation, Simulator, SimulatorOptions};
 use devmatrix_ml::store::{EventStore, MemoryStore};
-use devmatrix_ml::training::{Gate, Training, TrainingOptions, train_templates};
+use devmatrix_ml::training::{Gate, Training, TrainingOptions};
 use futures_executor::block_on;
 use std::hint::black_box;
 use std::sync::Arc;
@@ -51,11 +51,11 @@ fn all(c: &mut Criterion) {
     let mut options = TrainingOptions::default();
     options.gate = Gate::relative();
     let timer = Instant::now();
-    let trained =
-        block_on(Training::new(&store, &registry, &engineer, &clock).with_options(options.clone()).run_all())
-            .unwrap();
-    let (trainer, templates) = (TemplateTrainer::default(), simulator().templates());
-    let ranking = train_templates(&trainer, &store, &registry, &templates, &clock, &options);
+    let templates = simulator().templates();
+    let trainer = TemplateTrainer::default().with_catalogue(templates.clone());
+    let training = Training::new(&store, &registry, &engineer, &clock).with_options(options.clone());
+    let trained = block_on(training.run_all()).unwrap();
+    let ranking = training.run(&trainer);
     let ranking = block_on(ranking).map(|report| report.promoted);
     println!("training all five on 10,000 generations, evaluation and gate included: {:?}", timer.elapsed());
     println!("  templates ({}): promoted {ranking:?}", templates.len());

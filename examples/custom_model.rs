@@ -1,16 +1,23 @@
 //! A custom model beside the five: predicts how many tokens a generation will use. It passes the public
-//! conformance check and the backtest.
+//! conformance check and the backtest, is trained from a store through the gate, and is served beside the five.
 
+use devmatrix_ml::clock::ManualClock;
 use devmatrix_ml::dataset::{Dataset, DatasetBuilder, Example, Target};
-use devmatrix_ml::event::{GenerationEvent, Record};
+use devmatrix_ml::event::{GenerationEvent, Record, TaskContext};
 use devmatrix_ml::features::{self, FeatureEngineer, FeatureId, FeatureRow};
+use devmatrix_ml::history::SharedHistory;
 use devmatrix_ml::ml::metrics::RegressionScores;
 use devmatrix_ml::ml::{BoostParams, FitRequest, Matrix, Objective, Sample, Trees};
 use devmatrix_ml::models::{Attribution, Predictor, Status, Trainer, conformance};
+use devmatrix_ml::registry::MemoryRegistry;
+use devmatrix_ml::serving::PredictionService;
 use devmatrix_ml::simulate::{Generation, Simulator, SimulatorOptions};
-use devmatrix_ml::training::{BacktestOptions, backtest_with};
+use devmatrix_ml::store::{EventStore, MemoryStore};
+use devmatrix_ml::training::{BacktestOptions, Gate, Training, TrainingOptions, backtest_with};
 use devmatrix_ml::{Error, ErrorKind, Result};
+use futures_executor::block_on;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Features of the model.
 const FEATURES: [FeatureId; 5] = [
@@ -107,6 +114,37 @@ impl Predictor for TokensModel {
     }
 }
 
+/// Trains it from a store through the gate, and serves it beside the five.
+async fn serve(records: Vec<Record>, task: TaskContext) -> Result<()> {
+    let clock = ManualClock::at(records.last().map_or_else(Default::default, Record::known_at));
+    let (store, registry, engineer) = (MemoryStore::new(), MemoryRegistry::new(), FeatureEngineer::default());
+    store.append(records).await?;
+    let mut options = TrainingOptions::default();
+    options.gate = Gate::relative();
+    // Simulated tokens are mostly noise: no model is significantly better than the baselines here.
+    options.gate.baselines = false;
+    let training = Training::new(&store, &registry, &engineer, &clock).with_options(options);
+    let report = training.run(&TokensTrainer).await?;
+    println!(
+        "version {}: promoted {}, {}",
+        report.version.version,
+        report.promoted,
+        report.reasons.join("; ")
+    );
+
+    let history = Arc::new(SharedHistory::open(&store).await?);
+    let service = PredictionService::new(history, engineer, Arc::new(clock)).with_model(TokensTrainer)?;
+    service.reload(&registry).await?;
+    let estimate = service.predict_custom("tokens", &task)?;
+    println!("served by version {}: {:.0} tokens", estimate.model_version, estimate.value);
+    let typed = service.predict_with(&TokensTrainer, &task)?;
+    println!(
+        "in the model's own type: {typed:?}; beside the five: {:?}",
+        service.predict_all(&task)?.others.keys()
+    );
+    Ok(())
+}
+
 fn main() -> Result<()> {
     let events: Vec<_> = Simulator::new(SimulatorOptions::default())?.map(Generation::into_event).collect();
     let mut builder = DatasetBuilder::new(FeatureEngineer::default());
@@ -116,10 +154,11 @@ fn main() -> Result<()> {
     records.iter().for_each(|record| builder.apply(record));
     let now = records.last().map_or_else(Default::default, Record::known_at);
     conformance::check(&TokensTrainer, &builder.rows(Target::Tokens, now, 2000));
+    let task = events.last().map(|event| event.started.value.context.clone());
     let report = backtest_with(TokensTrainer, events, &BacktestOptions::default())?;
     println!("mean absolute error: {:.0} tokens", report.metrics["mae"]);
     for (name, scores) in report.baselines {
         println!("  {name}: {:.0}", scores["mae"]);
     }
-    Ok(())
+    task.map_or(Ok(()), |task| block_on(serve(records, task)))
 }

@@ -2,17 +2,25 @@
 #![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
 
 use chrono::{DateTime, TimeDelta, Utc};
+use devmatrix_ml::ErrorKind;
 use devmatrix_ml::clock::ManualClock;
-use devmatrix_ml::event::{GenerationEvent, Record, TaskContext, TaskId, UserAction};
+use devmatrix_ml::event::{
+    EventId, Fact, Feedback, GenerationEvent, Record, TaskContext, TaskId, TemplateId, UserAction,
+};
+use devmatrix_ml::execution::{CancellationToken, ExecutionContext};
 use devmatrix_ml::features::FeatureEngineer;
 use devmatrix_ml::history::SharedHistory;
-use devmatrix_ml::models::{SuccessParams, SuccessTrainer};
+use devmatrix_ml::models::{
+    SuccessParams, SuccessTrainer, TemplateCatalogue, TemplateProfile, TemplateTrainer,
+};
 use devmatrix_ml::registry::{MemoryRegistry, ModelRegistry, Stage};
 use devmatrix_ml::serving::PredictionService;
 use devmatrix_ml::simulate::{Simulator, SimulatorOptions};
 use devmatrix_ml::store::{EventStore, MemoryStore};
 use devmatrix_ml::training::{Gate, GateDecision, ModelCard, Promotion, Training, TrainingOptions};
 use futures_executor::block_on;
+use rand::{RngExt, SeedableRng};
+use rand_pcg::Pcg64Mcg;
 use std::sync::Arc;
 
 /// A host with a fixed sequence of days.
@@ -226,4 +234,81 @@ fn a_model_without_degradation_stays() {
         assert_eq!(watch.rolled_back_to, None, "{:?}", watch.reasons);
         found.trained.unwrap();
     }
+}
+
+/// Creates a host whose templates fit one topic each, every quarter of an hour one generation: where `misled`,
+/// what fits is rejected more often.
+fn topics(days: i64, misled: bool) -> Host {
+    let mut rng = Pcg64Mcg::seed_from_u64(7);
+    let mut host = Host::new(1, 1.0, |_| ());
+    let mut records = Vec::new();
+    for number in 0..days * 96 {
+        let (template, topic) = (rng.random_range(0..60), rng.random_range(0..10));
+        let mut task = TaskContext::new(TaskId::new(format!("task{number}")).unwrap());
+        task.task_description = format!("Please add what we need for topic{topic}");
+        task.task_type = Some(format!("type{}", number % 40));
+        task.template_id = Some(TemplateId::new(format!("t{template:02}")).unwrap());
+        let approved = rng.random_bool(if template % 10 == topic { 0.9 } else { 0.3 }) != misled;
+        let (id, start) =
+            (EventId::new(format!("e{number}")).unwrap(), day(0) + TimeDelta::minutes(15 * number));
+        let feedback = Feedback::new(if approved { UserAction::Approve } else { UserAction::Reject });
+        records.push(Record::new(id.clone(), start, Fact::Started(Box::new(task.into()))).unwrap());
+        let known = start + TimeDelta::minutes(5);
+        records.push(Record::new(id, known, Fact::Feedback(Box::new(feedback))).unwrap());
+    }
+    host.records = records.into_iter().peekable();
+    host
+}
+
+/// The ranking goes through trial, promotion, rollback and cancellation as the other models do.
+#[test]
+fn a_ranking_is_tried_promoted_rolled_back_and_cancelled() {
+    let profile = |i: u32| {
+        let topic = format!("topic{}", i % 10);
+        TemplateProfile::new(TemplateId::new(format!("t{i:02}")).unwrap())
+            .described(topic.clone())
+            .tagged([topic])
+    };
+    let catalogue = TemplateCatalogue::new((0..60).map(profile)).unwrap();
+    let trainer = TemplateTrainer::default().with_catalogue(catalogue);
+    let (mut host, mut misled) = (topics(84, false), topics(28, true));
+    let mut options = relative();
+    (options.gate.baselines, options.cool_down_days) = (false, 0);
+    let production = |host: &Host| block_on(host.registry.production("template")).unwrap().map(|v| v.version);
+
+    // A cancelled run registers nothing.
+    host.advance_to(day(28));
+    let cancel = CancellationToken::new();
+    cancel.cancel();
+    let work = ExecutionContext::new().with_cancel(&cancel);
+    let error = block_on(host.training(options.clone()).with_execution(work).run(&trainer)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Cancelled);
+    assert!(block_on(host.registry.versions("template")).unwrap().is_empty());
+    assert!(block_on(host.training(options.clone()).run(&trainer)).unwrap().promoted);
+
+    // A version learned from misled feedback is live: the next outcomes roll it back.
+    misled.advance_to(day(28));
+    misled.registry = std::mem::take(&mut host.registry);
+    let learned = block_on(misled.training(options.clone()).run(&trainer)).unwrap();
+    assert!(learned.promoted, "{:?}", learned.reasons);
+    host.registry = std::mem::take(&mut misled.registry);
+    host.advance_to(day(56));
+    let check = block_on(host.training(options.clone()).watch(&trainer)).unwrap().unwrap();
+    assert_eq!((check.rolled_back_to, production(&host)), (Some(1), Some(1)), "{:?}", check.reasons);
+
+    // Live once more, it loses to a challenger on trial.
+    block_on(host.registry.promote("template", 2, Some(1))).unwrap();
+    options.promotion = Promotion::Trial;
+    let trained = block_on(host.training(options.clone()).run(&trainer)).unwrap();
+    assert!(trained.on_trial, "{:?}", trained.reasons);
+    host.advance_to(day(84));
+    let review = block_on(host.training(options.clone()).review(&trainer)).unwrap().unwrap();
+    assert_eq!((review.promoted, production(&host)), (true, Some(3)), "{:?}", review.verdict.reasons);
+
+    // A training cycle of all models has it beside the others.
+    let cycles = block_on(host.training(options).with_model(trainer).run_nightly()).unwrap();
+    let names: Vec<_> = cycles.iter().map(|(name, _)| *name).collect();
+    assert_eq!(names, ["success", "complexity", "time", "quality", "template"]);
+    let ranking = cycles.into_iter().find(|(name, _)| *name == "template").unwrap().1.unwrap();
+    assert!(ranking.trained.unwrap().on_trial && ranking.watched.is_some());
 }

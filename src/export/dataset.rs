@@ -4,7 +4,7 @@ use super::Exported;
 use super::column::{Cell, Holds, Spec};
 use super::features::{ngram_cells, ngrams};
 use super::file::{FileReader, FileWriter, Row};
-use crate::dataset::{About, Dataset, Example, Labels, Priors, ResponseModel, Seen};
+use crate::dataset::{About, Dataset, Example, Labels, Priors, ResponseModel, Seen, Target};
 use crate::error::{Error, Result};
 use crate::event::EventId;
 use crate::features::{FEATURES, FeatureEngineer, FeatureRow, KnownWhen};

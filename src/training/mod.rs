@@ -24,7 +24,6 @@ mod search;
 mod search_spaces;
 mod slices;
 mod telemetry;
-mod templates;
 mod tracker;
 
 pub use backtest::{
@@ -43,5 +42,4 @@ pub use run_record::{DataRecord, RunRecord};
 pub use schedule::{Due, TrainingClaim, TrainingSchedule, TrainingSignals};
 pub use search::{Hyperparameter, Range, Study, StudyRecord, Trial, Tunable, TuningOptions, tune};
 pub use slices::{CalibrationBin, Slice};
-pub use templates::train_templates;
 pub use tracker::{ExperimentTracker, JsonlTracker};

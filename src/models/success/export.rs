@@ -3,9 +3,9 @@
 use super::ability::{Ability, UNSURE_OF_NEW_AGENT, UNSURE_WITH_NEW_MODEL, WITH_NEW_MODEL, solver_places};
 use super::component::ModelComponent;
 use super::scorer::Past;
-use super::{Calibrated, SuccessModel, SuccessTrainer, seen_place};
+use super::{Calibrated, SuccessModel, SuccessTrainer};
 use crate::error::Result;
-use crate::features::FEATURES;
+use crate::features::{FEATURES, FeatureId};
 use crate::models::export::{Export, Exportable, imported, plain};
 use serde_json::{Value, json};
 
@@ -14,7 +14,7 @@ impl Exportable for SuccessTrainer {
     fn export(model: &SuccessModel, to: &mut Export) -> Result<Value> {
         Ok(json!({
             "kind": "success",
-            "seen_by": to.name(seen_place()),
+            "seen_by": to.name(FeatureId::TaskOutcomes as usize),
             "new_task": model.new_task.export(to)?,
             "seen_task": model.seen_task.as_ref().map(|seen| seen.export(to)).transpose()?,
         }))

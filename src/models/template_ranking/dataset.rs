@@ -91,11 +91,12 @@ impl TemplateDatasetBuilder {
         let outcome = Outcome::of(&self.facts.get(&start.event_id)?.as_known())?;
         (outcome.known_at <= now).then_some(())?;
         let (relevance, success) = (template_relevance(&outcome)?, outcome.success?);
-        let mut labels = Labels::default();
-        labels.success = Some((outcome.known_at, success));
-        labels.relevance = Some((outcome.known_at, relevance));
-        let mut about = About::default();
-        about.template = Some(start.template_id.as_str().into());
+        let labels = Labels {
+            success: Some((outcome.known_at, success)),
+            relevance: Some((outcome.known_at, relevance)),
+            ..Labels::default()
+        };
+        let about = About { template: Some(start.template_id.as_str().into()), ..About::default() };
         Some(Example {
             event_id: start.event_id.clone(),
             project: 0,

@@ -104,7 +104,7 @@ impl TemplateRanker {
         catalogue: &TemplateCatalogue,
     ) -> TemplateRanking {
         let task = task.as_stored();
-        self.rank_read(&task, Reading::of(&task), view, catalogue)
+        self.rank_read(&task, &Reading::of(&task), view, catalogue)
     }
 
     /// Ranks for a task whose description was read before, with its n-grams in `row`.
@@ -115,20 +115,20 @@ impl TemplateRanker {
         view: &TemplateView,
         catalogue: &TemplateCatalogue,
     ) -> TemplateRanking {
-        self.rank_read(task, Reading::with_text(task, row.text.clone(), row.truncated), view, catalogue)
+        self.rank_read(task, &Reading::with_text(task, row.text.clone(), row.truncated), view, catalogue)
     }
 
     fn rank_read(
         &self,
         task: &TaskContext,
-        reading: Reading,
+        reading: &Reading,
         view: &TemplateView,
         catalogue: &TemplateCatalogue,
     ) -> TemplateRanking {
         let base = logit(rates::task_type(view));
         let exists = |t: &&_| Prepared::exists(t, view.now());
         let candidates = catalogue.all().iter().map(AsRef::as_ref).filter(exists).map(|template| {
-            let features = row(&reading, template, view);
+            let features = row(reading, template, view);
             let past = view.past(&template.profile.template_id);
             Candidate { template, past, explained: self.explain(&features, base), features }
         });
