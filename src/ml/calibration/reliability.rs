@@ -20,7 +20,7 @@ pub struct Reliability {
 }
 
 /// Rows looked up around a prediction: wide enough to tell 70 % from 80 %, narrow enough that they were
-/// predicted alike. Checked by `tests/intervals.rs`, which prints the empirical coverage.
+/// predicted alike. Checked by `tests/one_probability.rs`, which prints the empirical coverage.
 const NEIGHBORS: usize = 100;
 
 impl Reliability {
