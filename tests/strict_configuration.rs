@@ -1,5 +1,6 @@
 //! A misspelt key in configuration that a host writes by hand is an error that names the key and the right one.
 
+use devmatrix_ml::config;
 use devmatrix_ml::experimentation::ab_tests::{
     AnalysisOptions, Arm, ExperimentSpec, GuardrailMetric, Layer, RampStep,
 };
@@ -16,12 +17,11 @@ fn refuses<T: DeserializeOwned>(json: &str, wrong: &str, right: &str) {
     let name = std::any::type_name::<T>();
     let quoted = format!("\"{wrong}\"");
     assert!(json.contains(&quoted), "{name}: {json}");
-    let error = serde_json::from_str::<T>(json).err().map(|error| error.to_string());
+    let error = config::from_json::<T>(json).err().map(|error| error.to_string());
     let error = error.unwrap_or_else(|| panic!("{name} takes {wrong}"));
-    assert!(error.contains(&format!("unknown field `{wrong}`")), "{name}: {error}");
-    assert!(error.contains(&format!("`{right}`")), "{name}: {error}");
+    assert!(error.contains(&format!("unknown field `{wrong}`, did you mean `{right}`?")), "{name}: {error}");
     let mended = json.replace(&quoted, &format!("\"{right}\""));
-    if let Err(error) = serde_json::from_str::<T>(&mended) {
+    if let Err(error) = config::from_json::<T>(&mended) {
         panic!("{name}: {mended}: {error}");
     }
 }
