@@ -52,6 +52,12 @@ impl QuantileConformal {
         &self.levels
     }
 
+    /// Returns by how much each level's band is moved at both ends, in the label's unit; below 0 inwards.
+    #[cfg(feature = "mlflow")]
+    pub(crate) fn widenings(&self) -> Vec<f64> {
+        self.scores.iter().zip(&self.levels).map(|(scores, level)| scores.reach(*level)).collect()
+    }
+
     #[cfg(test)]
     /// Returns the intervals of a row, one for every level like `bands`.
     ///
