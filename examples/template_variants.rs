@@ -75,7 +75,7 @@ fn nightly(
     let logged = block_on(LoggedTemplates::read(store, candidates, &options, now))?;
     let report = registry.evaluate(&logged, &EvolutionOptions::default())?;
     for changed in registry.apply(&report, now)? {
-        println!("{}: {report}", changed);
+        println!("{changed}: {report}");
     }
     if let Some(active) = registry.active(root).map(|variant| variant.id.clone())
         && let Some(new) =

@@ -2,7 +2,7 @@
 //!
 //! A computation is run within a [`ExecutionContext`]. Whatever fits or searches inside calls [`check`] in
 //! its
-//! loops, so that a cancelled one ends soon, and asks [`threads`] how many it may take. Outside of
+//! loops, so that a cancelled one ends soon, and asks `threads` how many it may take. Outside of
 //! any context nothing is cancelled and nothing bounded.
 
 use crate::error::{Error, ErrorKind, Result};

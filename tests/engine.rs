@@ -53,7 +53,7 @@ fn done(cost: f64) -> Completion {
 }
 
 fn feedback(i: u64) -> Feedback {
-    Feedback::new(if i % 2 == 0 || i % 10 == 1 { UserAction::Approve } else { UserAction::Reject })
+    Feedback::new(if i.is_multiple_of(2) || i % 10 == 1 { UserAction::Approve } else { UserAction::Reject })
 }
 
 /// Creates an engine in memory with a manual clock.
@@ -454,7 +454,8 @@ fn a_killed_host_recovers_the_state_of_an_uninterrupted_one() {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(|line| line.ok());
+        let mut lines =
+            BufReader::new(child.stdout.take().unwrap()).lines().map_while(std::result::Result::ok);
         let reached = |line: &String| {
             let number = line.rsplit_once("did ").and_then(|(_, number)| number.parse::<u64>().ok());
             number.is_some_and(|number| number >= after)

@@ -1,4 +1,5 @@
 //! The reference pages agree with the code: every field of an event, every feature. `DEVMATRIX_WRITE_DOCS=1` rewrites the pages.
+#![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
 
 use devmatrix_ml::event::GenerationEvent;
 use devmatrix_ml::experimentation::ab_tests::AnalysisOptions;
@@ -115,7 +116,7 @@ fn the_page_of_features_is_the_table() {
         "# Features\n\nAll {} features in their order, from the table in `src/features/table.rs`. Not known is missing (NaN). Beside them the\nmodels see hashed n-grams of the description. In a phrase `{{}}` stands for the value, `{{one|other}}` for the form by number.\n\n| Feature | Unit | Kind | Known | Topic | Phrase |\n|---|---|---|---|---|---|\n",
         FEATURES.len()
     );
-    for feature in FEATURES.iter() {
+    for feature in FEATURES {
         let phrase = feature.phrase.replace('|', "\\|");
         let (kind, known, topic) = (feature.kind, feature.known, feature.topic);
         let _ = writeln!(

@@ -14,7 +14,7 @@ use std::path::Path;
 struct Outcomes {
     tasks: Vec<TaskContext>,
     submissions: Vec<(String, Plan)>,
-    outcomes: BTreeMap<(usize, usize), Vec<bool>>,
+    by_pair: BTreeMap<(usize, usize), Vec<bool>>,
 }
 
 pub(crate) fn replay(file: &Path, policies: &[String], seeds: u64) -> anyhow::Result<()> {
@@ -54,7 +54,7 @@ pub(crate) fn replay(file: &Path, policies: &[String], seeds: u64) -> anyhow::Re
 
 impl Outcomes {
     fn rate(&self, task: usize, submission: usize) -> f64 {
-        let attempts = self.outcomes.get(&(task, submission)).map_or(&[][..], Vec::as_slice);
+        let attempts = self.by_pair.get(&(task, submission)).map_or(&[][..], Vec::as_slice);
         attempts.iter().filter(|y| **y).count() as f64 / attempts.len().max(1) as f64
     }
 
@@ -79,7 +79,7 @@ impl Outcomes {
             let choice = router.choose(&Request::new(&self.tasks[task], &candidates, now))?;
             let at = candidates.iter().position(|c| c.name == choice.decision.chosen).unwrap_or(0);
             rewards.push(self.rate(task, at));
-            let attempts = &self.outcomes[&(task, at)];
+            let attempts = &self.by_pair[&(task, at)];
             let success = attempts[(round / self.tasks.len() + at) % attempts.len()];
             now += TimeDelta::minutes(1);
             let mut event = GenerationEvent::new(EventId::new(format!("e{round}"))?, now, choice.started());
@@ -96,7 +96,7 @@ fn read(file: &Path) -> anyhow::Result<Outcomes> {
     let mut text = String::new();
     flate2::read::GzDecoder::new(std::fs::File::open(file)?).read_to_string(&mut text)?;
     let (mut tasks, mut submissions) = (Vec::<TaskContext>::new(), Vec::<(String, Plan)>::new());
-    let mut outcomes: BTreeMap<(usize, usize), Vec<bool>> = BTreeMap::new();
+    let mut by_pair: BTreeMap<(usize, usize), Vec<bool>> = BTreeMap::new();
     for line in text.lines() {
         let event = GenerationEvent::from_json(line)?;
         let Some(success) = event.outcome().and_then(|outcome| outcome.success) else { continue };
@@ -108,9 +108,9 @@ fn read(file: &Path) -> anyhow::Result<Outcomes> {
         let mut task = TaskContext::new(context.task_id.clone());
         task.task_description.clone_from(&context.task_description);
         let task = index_of(&mut tasks, |known| known.task_id == context.task_id, || task);
-        outcomes.entry((task, submission)).or_default().push(success);
+        by_pair.entry((task, submission)).or_default().push(success);
     }
-    Ok(Outcomes { tasks, submissions, outcomes })
+    Ok(Outcomes { tasks, submissions, by_pair })
 }
 
 fn index_of<T>(all: &mut Vec<T>, is: impl Fn(&T) -> bool, make: impl FnOnce() -> T) -> usize {

@@ -8,8 +8,7 @@
 //!   bit for bit. [Columns](#events)
 //! - [`write_features`]: a row a generation, a column a feature. [Columns](#features)
 //! - [`write_dataset`], [`read_dataset`]: the rows of a [`Dataset`](crate::dataset::Dataset). Training from
-//! the
-//!   file gives the artefact that training from the store gives, byte for byte. [Columns](#training-sets)
+//!   the file gives the artefact that training from the store gives, byte for byte. [Columns](#training-sets)
 //!
 //! Rows are written in groups of at most 16,384 rows or some 8 MB, and only one of them is held in memory.
 //! Pages are compressed by Snappy. A file is written under another name, synced and renamed.

@@ -78,6 +78,7 @@ pub struct Feature {
 }
 
 /// A feature without its names.
+#[derive(Clone, Copy)]
 struct Column {
     unit: &'static str,
     kind: Kind,

@@ -108,7 +108,7 @@ impl Client {
         for _ in 1..ATTEMPTS {
             match self.ask(method, path, body) {
                 Err(Fault::Away(error)) => {
-                    tracing::debug!(error = %format_args!("{error:#}"), "MLflow: asking again")
+                    tracing::debug!(error = %format_args!("{error:#}"), "MLflow: asking again");
                 }
                 done => return done,
             }

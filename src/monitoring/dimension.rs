@@ -76,7 +76,7 @@ impl Dimension {
 pub struct SliceKey {
     /// Of what.
     pub dimension: Dimension,
-    /// Its value, control characters replaced and cut after 80 characters; [`SliceKey::OTHER`] stands for
+    /// Its value, control characters replaced and cut after 80 characters; `(other)` stands for
     /// all that came after the first so many.
     pub value: String,
 }

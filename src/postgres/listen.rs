@@ -77,7 +77,7 @@ where
             // Keeps the connection open, for as long as anybody waits for news.
             Ok(()) => tell.closed().await,
             Err(error) => {
-                tracing::warn!(error = %format_args!("{error:#}"), "PostgreSQL: cannot listen, polling instead")
+                tracing::warn!(error = %format_args!("{error:#}"), "PostgreSQL: cannot listen, polling instead");
             }
         }
     };

@@ -50,7 +50,7 @@ use std::fmt::Debug;
 /// so an implementation may block on file I/O. It must work under any async runtime, or none.
 /// `conformance::check` (feature `testing`) proves an implementation right.
 ///
-/// Every method answers `InvalidInput` for a name that [`check_name`] refuses, and `Unavailable`
+/// Every method answers `InvalidInput` for a name that is not 1 to 64 lower-case letters, digits, `-` and `_`, and `Unavailable`
 /// when the storage cannot serve now.
 #[async_trait]
 pub trait ModelRegistry: Send + Sync + Debug {
@@ -60,7 +60,7 @@ pub trait ModelRegistry: Send + Sync + Debug {
     /// [promoted](Self::promote).
     ///
     /// # Errors
-    /// `InvalidInput` where [`NewVersion::validate`] refuses it; `Unavailable`, and then nothing
+    /// `InvalidInput` for a name or a number out of range; `Unavailable`, and then nothing
     /// was registered unless only the last acknowledgement of the storage is missing.
     async fn register(&self, version: NewVersion) -> Result<ModelVersion>;
 

@@ -178,7 +178,7 @@ impl NewVersion {
     /// Times are cut to microseconds, which is what every backend keeps.
     ///
     /// # Errors
-    /// Those of [`validate`](Self::validate).
+    /// `InvalidInput` for a name or a number out of range.
     pub fn record(&self, number: u64, created_at: DateTime<Utc>) -> Result<ModelVersion> {
         self.validate()?;
         Ok(ModelVersion {

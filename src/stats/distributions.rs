@@ -43,7 +43,7 @@ mod tests {
         close(normal_above(1.0), 0.158_655_253_931_457_05);
         close(normal_above(1.96), 0.024_997_895_148_220_435);
         close(normal_above(3.5), 2.326_290_790_355_250_4e-4);
-        close(normal_above(6.0), 9.865_876_450_376_981e-10);
+        close(normal_above(6.0), 9.865_876_450_376_98e-10);
         close(normal_above(10.0), 7.619_853_024_160_527e-24);
         close(normal_above(-1.0), 0.841_344_746_068_542_9);
         close(normal_cdf(1.0), 0.841_344_746_068_542_9);

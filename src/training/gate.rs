@@ -115,7 +115,7 @@ impl AgainstChampion {
     }
 }
 
-/// Loss of ROC AUC that is tolerated. DeLong's test finds differences that do not matter significant where
+/// Loss of ROC AUC that is tolerated. Its test (`compare_auc`) finds differences that do not matter significant where
 /// two models rank nearly alike; a larger value lets worse rankings pass, and `cargo test --test gate` counts
 /// how often.
 const AUC_MARGIN: f64 = 0.005;

@@ -22,7 +22,7 @@ pub(super) struct Lease<'a> {
 }
 
 /// The longest pause between two renewals.
-const RENEWAL: Duration = Duration::from_secs(60);
+const RENEWAL: Duration = Duration::from_mins(1);
 
 impl<'a> Lease<'a> {
     /// Creates a lease that nobody holds yet.

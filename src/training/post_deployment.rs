@@ -22,7 +22,7 @@ pub struct ChallengerReview {
     pub version: u64,
     /// Number of outcomes that neither it nor the model in production was trained on.
     pub outcomes: usize,
-    /// GateDecision and its reasons.
+    /// Decision and its reasons.
     pub verdict: GateVerdict,
     /// True if it is now in production.
     pub promoted: bool,

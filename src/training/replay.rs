@@ -164,6 +164,10 @@ impl Arrivals {
 }
 
 #[cfg(all(test, feature = "simulate"))]
+#[allow(
+    clippy::unwrap_used,
+    reason = "lints do not see that this is a test where a feature is asked for too"
+)]
 mod tests {
     use super::*;
     use crate::dataset::Target;

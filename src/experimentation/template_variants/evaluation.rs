@@ -77,10 +77,10 @@ impl VariantRegistry {
         for variant in self.iter() {
             match variant.status() {
                 VariantStatus::Trial => {
-                    verdicts.push(self.evaluate_trial(variant, &rewarded, &contexts, options))
+                    verdicts.push(self.evaluate_trial(variant, &rewarded, &contexts, options));
                 }
                 VariantStatus::Promoted => {
-                    verdicts.push(self.evaluate_active(variant, &rewarded, &contexts, options))
+                    verdicts.push(self.evaluate_active(variant, &rewarded, &contexts, options));
                 }
                 VariantStatus::Proposed | VariantStatus::Retired => {}
             }

@@ -95,7 +95,9 @@ mod tests {
                     pair(method, &(margins.clone(), labels.clone(), weights.clone()), margin);
                 for (label, told) in [(false, low), (true, high)] {
                     let (mut m, mut y, mut w) = (margins.clone(), labels.clone(), weights.clone());
-                    (m.push(margin), y.push(label), w.push(1.0));
+                    m.push(margin);
+                    y.push(label);
+                    w.push(1.0);
                     let refitted = Calibrator::fit(method, &m, &y, &w).unwrap().probability(margin);
                     let off = (told - refitted).abs();
                     assert!(

@@ -314,7 +314,7 @@ impl SuccessModel {
     }
 
     /// Returns the contributions to the margin: the base value of the average task, those of each
-    /// feature in the order of [`FEATURES`], and that of the description's text. They sum to
+    /// feature in the order of [`FEATURES`](crate::features::FEATURES), and that of the description's text. They sum to
     /// [`SuccessModel::margin`].
     ///
     /// Exact SHAP values for the trees (Lundberg and Lee 2017), weight times deviation from the

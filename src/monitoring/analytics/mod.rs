@@ -6,7 +6,9 @@ mod kpi;
 mod models;
 mod report;
 
-pub(crate) use accuracy::{NumberScores, PredictionAccuracy, SliceAccuracy, SuccessScores};
+#[cfg(feature = "dashboard")]
+pub(crate) use accuracy::SliceAccuracy;
+pub(crate) use accuracy::{NumberScores, PredictionAccuracy, SuccessScores};
 #[cfg(feature = "dashboard")]
 pub(crate) use distribution::CategoryDistribution;
 pub(crate) use distribution::DataDistribution;

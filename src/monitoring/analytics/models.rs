@@ -66,7 +66,7 @@ pub struct ModelFacts {
 }
 
 impl ModelFacts {
-    /// Reads the versions of the served models, the newest [`ModelFacts::MOST`] of each.
+    /// Reads the versions of the served models, the newest 30 of each.
     ///
     /// # Errors
     /// Those of reading the registry; `Incompatible` when the record of a version in production was

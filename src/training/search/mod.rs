@@ -2,7 +2,7 @@
 //! form of architecture search.
 
 mod sampler;
-mod search;
+mod study;
 mod trial_log;
 
 use super::evaluation::{FEWEST_CLUSTERS, UnitLosses, clusters, points};
@@ -11,12 +11,12 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::execution;
 use crate::ml::metrics::{PairedComparison, compare_paired};
 use crate::models::Trainer;
-use search::Search;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Instant;
+use study::Search;
 
 /// A trainer whose parameters can be searched.
 pub trait Tunable: Trainer + Sized {

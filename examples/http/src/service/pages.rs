@@ -1,4 +1,4 @@
-//! Dashboard, analytics as JSON, metrics, health and the OpenAPI document.
+//! Dashboard, analytics as JSON, metrics, health and the API document.
 
 use super::host::Host;
 use super::problem::Problem;
@@ -11,7 +11,7 @@ use devmatrix_ml::monitoring::dashboard;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-/// OpenAPI document; a test compares it to the routes.
+/// `OpenAPI` document; a test compares it to the routes.
 pub(crate) const OPENAPI: &str = include_str!("../../openapi.json");
 
 /// Renders the dashboard.
@@ -61,7 +61,7 @@ pub(crate) async fn ready(State(host): State<Arc<Host>>) -> (StatusCode, Json<Va
     }
 }
 
-/// Returns the OpenAPI document.
+/// Returns the `OpenAPI` document.
 pub(crate) async fn openapi() -> impl IntoResponse {
     ([(CONTENT_TYPE, "application/json")], OPENAPI)
 }
