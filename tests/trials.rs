@@ -217,7 +217,11 @@ fn a_degraded_model_is_rolled_back_and_a_cooldown_follows() {
     let mut open = relative();
     (open.gate.champion, open.gate.baselines) = (false, false);
     let soon = block_on(host.training(open.clone()).run(&trainer)).unwrap();
-    assert!(!soon.promoted && soon.reasons.iter().any(|r| r.contains("cool-down after a rollback")), "{:?}", soon.reasons);
+    assert!(
+        !soon.promoted && soon.reasons.iter().any(|r| r.contains("cool-down after a rollback")),
+        "{:?}",
+        soon.reasons
+    );
     host.advance_to(day(30 + cycles + 4));
     assert!(block_on(host.training(open).run(&trainer)).unwrap().promoted);
 }

@@ -40,9 +40,9 @@ struct Observed {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct GpPrediction {
     /// The expected value.
-    pub mean: f64,
+    pub(crate) mean: f64,
     /// How far it may be off, squared.
-    pub variance: f64,
+    pub(crate) variance: f64,
 }
 
 /// Rows beyond this would cost more than they tell: fitting is cubic in them, guessing square.

@@ -8,11 +8,11 @@ use std::collections::BTreeMap;
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct ItemResponse {
     /// Log-odds of the average solver on the average task.
-    pub mean: f64,
+    pub(crate) mean: f64,
     /// Ability by solver, in log-odds above the average.
-    pub abilities: BTreeMap<u64, f64>,
+    pub(crate) abilities: BTreeMap<u64, f64>,
     /// By task.
-    pub difficulties: BTreeMap<u64, Difficulty>,
+    pub(crate) difficulties: BTreeMap<u64, Difficulty>,
 }
 
 /// Difficulty of a task, in log-odds below the average.
@@ -21,7 +21,7 @@ pub(crate) struct Difficulty {
     /// The most likely value.
     pub value: f64,
     /// Posterior variance (Laplace approximation).
-    pub variance: f64,
+    pub(crate) variance: f64,
 }
 
 /// One try: who, what, whether it succeeded (or how likely it did).

@@ -16,7 +16,7 @@ pub struct Expected {
     /// Expected seconds.
     pub seconds: f64,
     /// Expected quality, 0 to 10.
-    pub quality: f64,
+    pub(crate) quality: f64,
 }
 
 impl Simulator {

@@ -23,7 +23,7 @@ use std::fmt::Write as _;
 #[non_exhaustive]
 pub struct ModelCard {
     /// The model's name.
-    pub model: String,
+    pub(crate) model: String,
     /// Its version.
     pub version: u64,
     /// Its stage.
@@ -31,15 +31,15 @@ pub struct ModelCard {
     /// Prediction target.
     pub predicts: String,
     /// Inputs.
-    pub reads: String,
+    pub(crate) reads: String,
     /// SHA-256 of its artefact.
-    pub artefact_sha256: String,
+    pub(crate) artefact_sha256: String,
     /// Record of its training run.
     pub run: RunRecord,
     /// All verdicts on it.
-    pub verdicts: Vec<Verdict>,
+    pub(crate) verdicts: Vec<Verdict>,
     /// Known limitations.
-    pub limits: Vec<String>,
+    pub(crate) limits: Vec<String>,
 }
 
 impl ModelCard {

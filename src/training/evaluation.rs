@@ -97,24 +97,24 @@ pub struct Evaluation {
     /// The model's scores by name.
     pub metrics: BTreeMap<String, f64>,
     /// The baselines' scores.
-    pub baselines: BTreeMap<String, BTreeMap<String, f64>>,
+    pub(crate) baselines: BTreeMap<String, BTreeMap<String, f64>>,
     /// Number of training rows and of test rows.
     pub rows: (usize, usize),
     /// Mean loss and its upper confidence bound at the gate's confidence.
-    pub loss: (f64, f64),
+    pub(crate) loss: (f64, f64),
     /// Paired comparison of the loss with each baseline's.
-    pub against_baselines: BTreeMap<String, PairedComparison>,
+    pub(crate) against_baselines: BTreeMap<String, PairedComparison>,
     /// Comparison with the model in production on the rows that neither was fitted on.
     pub against_champion: Option<AgainstChampion>,
     /// Number of test rows that the model in production was not fitted on; `None` without one.
-    pub new_to_champion: Option<usize>,
+    pub(crate) new_to_champion: Option<usize>,
     /// End of the holdout model's training data: it has not seen rows since then.
     #[serde(alias = "learnt_until")]
-    pub trained_until: Option<DateTime<Utc>>,
+    pub(crate) trained_until: Option<DateTime<Utc>>,
     /// Scores by slice.
     pub slices: Vec<Slice>,
     /// Calibration table, for binary outcomes.
-    pub calibration: Vec<CalibrationBin>,
+    pub(crate) calibration: Vec<CalibrationBin>,
     /// Sources whose labels contradict the predictions of a model fitted on all sources.
     #[serde(alias = "susp\u{65}cts")]
     pub anomalous_labelers: Vec<AnomalousLabeler>,

@@ -44,9 +44,9 @@ pub struct FeatureVerdict {
     /// Increase of the loss when its values are permuted (permutation importance).
     pub increase: f64,
     /// Mean absolute SHAP value, in the model's unit.
-    pub shap: f64,
+    pub(crate) shap: f64,
     /// Largest mean absolute SHAP value over the models fitted to shuffled labels.
-    pub null_shap: f64,
+    pub(crate) null_shap: f64,
     /// True if its importance exceeds the null importance.
     pub gains: bool,
 }
@@ -61,7 +61,7 @@ pub struct Selection {
     pub null_increase: f64,
     /// Paired comparison, on newer outcomes, of the loss without the features that show no gain with the loss
     /// of all features; `None` if every feature shows a gain.
-    pub without_them: Option<PairedComparison>,
+    pub(crate) without_them: Option<PairedComparison>,
     /// Features that the trainer now leaves out.
     pub dropped: BTreeSet<String>,
     /// Reason for the decision.

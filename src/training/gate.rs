@@ -66,7 +66,7 @@ pub struct AgainstChampion {
     /// The new model's loss minus that of the model in production.
     pub loss: PairedComparison,
     /// Mean loss of the model in production on these rows.
-    pub champion_loss: f64,
+    pub(crate) champion_loss: f64,
     /// Their ROC AUC, where outcomes are binary.
     pub auc: Option<AucComparison>,
 }

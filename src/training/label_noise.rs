@@ -18,13 +18,13 @@ pub struct AnomalousLabeler {
     /// The source.
     pub source: Source,
     /// Number of outcomes tested.
-    pub outcomes: usize,
+    pub(crate) outcomes: usize,
     /// ROC AUC of out-of-sample predictions on its outcomes; below 0.5 the outcomes contradict them.
     pub auc: f64,
     /// ROC AUC on the outcomes of all other sources.
-    pub others: f64,
+    pub(crate) others: f64,
     /// Difference of the two AUCs in standard errors (z score).
-    pub z: f64,
+    pub(crate) z: f64,
 }
 
 /// Fewest outcomes for which a source is tested.

@@ -50,7 +50,7 @@ pub struct NightlyReport {
     /// Post-deployment check of the model in production, with any rollback.
     pub watched: Option<DeploymentCheck>,
     /// What became of the challenger on trial.
-    pub reviewed: Option<ChallengerReview>,
+    pub(crate) reviewed: Option<ChallengerReview>,
     /// Result of training.
     pub trained: Result<TrainingReport>,
 }

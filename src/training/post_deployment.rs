@@ -35,10 +35,10 @@ pub struct DeploymentCheck {
     /// The model that was in production.
     pub version: u64,
     /// Outcomes since it was trained.
-    pub outcomes: usize,
+    pub(crate) outcomes: usize,
     /// Mean loss on them minus the upper confidence bound at evaluation, with an anytime-valid confidence
     /// interval; above 0 the model has degraded. `None` for too few outcomes.
-    pub against_evidence: Option<PairedComparison>,
+    pub(crate) against_evidence: Option<PairedComparison>,
     /// The version restored to production by a rollback; `None` without one.
     pub rolled_back_to: Option<u64>,
     /// Findings and actions as text.

@@ -17,7 +17,7 @@ pub struct RunRecord {
     /// Identifier made of the model, the time and the data: equal for equal runs.
     pub run_id: String,
     /// The model's name.
-    pub model: String,
+    pub(crate) model: String,
     /// The version that it registered; `None` before registration.
     pub version: Option<u64>,
     /// Point in time as of which the store was read.
@@ -27,7 +27,7 @@ pub struct RunRecord {
     /// The trainer's parameters, its seeds among them.
     pub parameters: Value,
     /// Training options.
-    pub options: TrainingOptions,
+    pub(crate) options: TrainingOptions,
     /// Evaluation on the test set.
     pub evaluation: Evaluation,
     /// Scores of each time-ordered fold, if [`TrainingOptions::folds`] is set.
@@ -37,11 +37,11 @@ pub struct RunRecord {
     /// Change of the importance against the model in production, the largest change first.
     pub importance_drift: Vec<(String, f64)>,
     /// Verdict of the gate.
-    pub verdict: GateVerdict,
+    pub(crate) verdict: GateVerdict,
     /// Seconds by stage.
     pub seconds: BTreeMap<String, f64>,
     /// The version of this crate.
-    pub library_version: String,
+    pub(crate) library_version: String,
     /// Further notes, such as the result of a hyperparameter search or a feature selection.
     pub notes: BTreeMap<String, Value>,
 }

@@ -17,13 +17,13 @@ pub struct Slice {
     /// Number of rows.
     pub rows: usize,
     /// Mean prediction; like the other means, weighted by inverse response propensity.
-    pub predicted: f64,
+    pub(crate) predicted: f64,
     /// Mean outcome.
-    pub actual: f64,
+    pub(crate) actual: f64,
     /// Mean loss.
-    pub loss: f64,
+    pub(crate) loss: f64,
     /// 90 % interval of the mean loss.
-    pub loss_interval: (f64, f64),
+    pub(crate) loss_interval: (f64, f64),
     /// ROC AUC with its 90 % interval, for binary outcomes if both classes occur. It is unweighted: it compares
     /// successes with failures, so a response propensity that depends on the outcome alone does not change it.
     pub auc: Option<(f64, f64, f64)>,
@@ -36,11 +36,11 @@ pub struct CalibrationBin {
     /// Number of rows.
     pub rows: usize,
     /// Mean predicted probability, weighted by inverse response propensity.
-    pub predicted: f64,
+    pub(crate) predicted: f64,
     /// Observed success rate.
-    pub actual: f64,
+    pub(crate) actual: f64,
     /// 90 % interval of the success rate (Wilson 1927).
-    pub interval: (f64, f64),
+    pub(crate) interval: (f64, f64),
 }
 
 impl CalibrationBin {

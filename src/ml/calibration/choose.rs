@@ -43,10 +43,10 @@ pub enum Calibrator {
 #[non_exhaustive]
 pub(crate) struct CalibrationChoice {
     /// The chosen one, fitted to all rows.
-    pub calibrator: Calibrator,
+    pub(crate) calibrator: Calibrator,
     /// Every method's mean log loss on rows after those it was fitted to, in nats, from the simplest
     /// on; empty where the rows were too few to compare.
-    pub losses: Vec<(Method, f64)>,
+    pub(crate) losses: Vec<(Method, f64)>,
 }
 
 /// With fewer rows a fold, the folds' losses would be chance.

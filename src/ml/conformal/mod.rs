@@ -18,9 +18,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Interval {
     /// The lower end.
-    pub lower: f64,
+    pub(crate) lower: f64,
     /// The upper end, not below the lower.
-    pub upper: f64,
+    pub(crate) upper: f64,
 }
 
 impl Interval {

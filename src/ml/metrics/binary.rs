@@ -26,7 +26,7 @@ pub struct BinaryScores {
     /// Share of outcomes on the predicted side of one half.
     pub accuracy: f64,
     /// Harmonic mean of precision and recall of success; 0 where neither was right.
-    pub f1: f64,
+    pub(crate) f1: f64,
     /// Rows scored.
     pub n: usize,
 }

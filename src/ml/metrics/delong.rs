@@ -9,11 +9,11 @@ use serde::{Deserialize, Serialize};
 #[non_exhaustive]
 pub struct AucComparison {
     /// The area of the first.
-    pub first: f64,
+    pub(crate) first: f64,
     /// The area of the second.
-    pub second: f64,
+    pub(crate) second: f64,
     /// Standard error of the difference.
-    pub standard_error: f64,
+    pub(crate) standard_error: f64,
 }
 
 impl AucComparison {

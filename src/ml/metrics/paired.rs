@@ -22,7 +22,7 @@ pub struct PairedComparison {
     /// Rows compared.
     pub rows: usize,
     /// Clusters that they fall into.
-    pub clusters: usize,
+    pub(crate) clusters: usize,
 }
 
 impl PairedComparison {

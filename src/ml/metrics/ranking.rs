@@ -24,15 +24,15 @@ pub struct RankingScores {
     /// NDCG@3.
     pub ndcg_3: f64,
     /// NDCG@5.
-    pub ndcg_5: f64,
+    pub(crate) ndcg_5: f64,
     /// NDCG@10.
-    pub ndcg_10: f64,
+    pub(crate) ndcg_10: f64,
     /// Mean average precision; every relevance above 0 counts as relevant.
-    pub map: f64,
+    pub(crate) map: f64,
     /// Mean reciprocal rank of the first relevant row.
     pub mrr: f64,
     /// Groups scored.
-    pub groups: usize,
+    pub(crate) groups: usize,
     /// Rows of these groups.
     pub n: usize,
 }

@@ -19,18 +19,18 @@ pub struct RegressionScores {
     /// Mean absolute error.
     pub mae: f64,
     /// Root of the mean squared error.
-    pub rmse: f64,
+    pub(crate) rmse: f64,
     /// Median absolute error.
     pub median_ae: f64,
     /// Share of the labels' variance that is explained, at most 1; `None` when all labels are the
     /// same.
-    pub r2: Option<f64>,
+    pub(crate) r2: Option<f64>,
     /// Mean of prediction minus label: above 0 too much is predicted.
-    pub bias: f64,
+    pub(crate) bias: f64,
     /// The intervals that should hold 80 % of the labels, if there were any.
-    pub interval_80: Option<IntervalScores>,
+    pub(crate) interval_80: Option<IntervalScores>,
     /// The intervals that should hold 90 % of the labels, if there were any.
-    pub interval_90: Option<IntervalScores>,
+    pub(crate) interval_90: Option<IntervalScores>,
     /// Rows scored.
     pub n: usize,
 }
@@ -40,12 +40,12 @@ pub struct RegressionScores {
 #[non_exhaustive]
 pub struct IntervalScores {
     /// Share of the labels that lie within their interval.
-    pub coverage: f64,
+    pub(crate) coverage: f64,
     /// Mean width, in the label's unit.
-    pub mean_width: f64,
+    pub(crate) mean_width: f64,
     /// Mean interval score, in the label's unit, the less the better: the width and, for a label
     /// outside, 2 / (1 − level) times how far (Winkler 1972; Gneiting and Raftery 2007).
-    pub winkler: f64,
+    pub(crate) winkler: f64,
 }
 
 impl RegressionScores {

@@ -91,14 +91,14 @@ pub struct TuningOptions {
 #[non_exhaustive]
 pub struct Trial {
     /// Its number; 0 for the defaults.
-    pub number: usize,
+    pub(crate) number: usize,
     /// Values that differ from the defaults, by path.
     pub settings: BTreeMap<String, Value>,
     /// Mean loss on each fold, the newest first; fewer than the folds where it was stopped early.
-    pub folds: Vec<f64>,
+    pub(crate) folds: Vec<f64>,
     /// True if it was pruned after the newest fold because its loss was more than two standard errors above
     /// the best.
-    pub stopped: bool,
+    pub(crate) stopped: bool,
 }
 
 /// Record of a hyperparameter search.
@@ -108,7 +108,7 @@ pub struct StudyRecord {
     /// Options of the search.
     pub options: TuningOptions,
     /// Search space.
-    pub space: Vec<Hyperparameter>,
+    pub(crate) space: Vec<Hyperparameter>,
     /// All trials in order.
     pub trials: Vec<Trial>,
     /// Number of the trial with the lowest loss on the folds.
@@ -117,7 +117,7 @@ pub struct StudyRecord {
     /// largest over leaving out any one agent. `None` if the defaults are best.
     pub against_defaults: Option<PairedComparison>,
     /// Loss of the defaults on those outcomes.
-    pub defaults_loss: f64,
+    pub(crate) defaults_loss: f64,
     /// True if the best trial replaces the defaults.
     pub taken: bool,
     /// Reasons of the decision, and the stopping criterion.

@@ -57,15 +57,15 @@ pub struct ExternalTrees {
     /// Its trees.
     pub trees: Trees,
     /// Library that wrote it.
-    pub format: ExternalFormat,
+    pub(crate) format: ExternalFormat,
     /// Its objective, by XGBoost's name.
     pub objective: String,
     /// Unit of its raw margin.
     pub margin: Margin,
     /// The features' names; none where it does not have them.
-    pub names: Vec<String>,
+    pub(crate) names: Vec<String>,
     /// Features that splits by sets of categories look at.
-    pub categorical: BTreeSet<usize>,
+    pub(crate) categorical: BTreeSet<usize>,
 }
 
 impl fmt::Display for ExternalFormat {
