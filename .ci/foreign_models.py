@@ -3,7 +3,7 @@
 
 foreign_models.py train FOLDER    trains models and writes them with rows and their own predictions
 foreign_models.py verify FOLDER   compares what this crate exported into FOLDER with its predictions
-foreign_models.py small FOLDER    trains the small models that the tests carry (tests/foreign)
+foreign_models.py small FOLDER    trains the small models that the tests carry (tests/external)
 """
 
 import sys

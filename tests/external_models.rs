@@ -25,12 +25,12 @@ use std::path::PathBuf;
 /// Returns the folder of models with rows and predictions of the libraries that trained them: those of the
 /// repository, or those that `.ci/with_foreign_models` trained.
 fn folder() -> PathBuf {
-    let carried = || concat!(env!("CARGO_MANIFEST_DIR"), "/tests/foreign").to_owned();
+    let carried = || concat!(env!("CARGO_MANIFEST_DIR"), "/tests/external").to_owned();
     std::env::var("DEVMATRIX_FOREIGN_MODELS").unwrap_or_else(|_| carried()).into()
 }
 
 fn carried(name: &str) -> Vec<u8> {
-    fs::read(PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/foreign")).join(name)).unwrap()
+    fs::read(PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/external")).join(name)).unwrap()
 }
 
 fn rows() -> Vec<f32> {

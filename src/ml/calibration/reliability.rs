@@ -115,14 +115,19 @@ mod tests {
         // Everything above one half comes true, nothing below.
         let labels: Vec<_> = predicted.iter().map(|p| *p > 0.5).collect();
         let seen = Reliability::new(&predicted, &labels, 1.0);
-        let fewer = Reliability::new(&predicted, &labels, 0.1);
-        assert!(fewer.interval(0.9).0 < seen.interval(0.9).0);
         assert!(seen.is_sound());
-        assert!(seen.interval(0.9).1 > 0.99 && seen.interval(0.1).0 < 0.01);
+        // At .9 all come true: the interval reaches further than chance over 100 rows explains.
+        assert!(seen.interval(0.9).1 > 0.97 && seen.interval(0.1).0 < 0.03);
+        assert!(wilson(0.9, 100.0).1 < 0.95);
         for p in [0.0, 0.3, 0.5, 0.7, 1.0] {
             let (low, high) = seen.interval(p);
             assert!((0.0..=p).contains(&low) && (p..=1.0).contains(&high));
         }
+        // Where half of the rows predicted .5 come true, the interval is as wide as the rows are few.
+        let even: Vec<_> = (0..1000).map(|i| i % 2 == 0).collect();
+        let [all, tenth] =
+            [1.0, 0.1].map(|weight| Reliability::new(&[0.5; 1000], &even, weight).interval(0.5));
+        assert!(tenth.0 < all.0 && all.0 < 0.5 && 0.5 < all.1 && all.1 < tenth.1, "{all:?} {tenth:?}");
     }
 
     #[test]

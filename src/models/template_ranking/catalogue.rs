@@ -192,7 +192,7 @@ mod tests {
     }
 
     fn refusal(profiles: Vec<TemplateProfile>) -> String {
-        TemplateCatalogue::new(profiles).unwrap_err().to_string()
+        format!("{:#}", TemplateCatalogue::new(profiles).unwrap_err())
     }
 
     #[test]
@@ -210,7 +210,7 @@ mod tests {
         assert!(refusal(vec![wrong]).contains("template a: created_at is"));
         assert!(refusal((0..2_001).map(|i| profile(&i.to_string())).collect()).contains("2001 templates"));
         let error = TemplateCatalogue::from_json(r#"[{"template_id": ""}]"#).unwrap_err();
-        assert!(error.to_string().contains("TemplateId is empty"), "{error}");
+        assert!(format!("{error:#}").contains("TemplateId is empty"), "{error:#}");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::{changes, show};
 use crate::monitoring::{Alert, AlertState, Analytics, Finding, Severity};
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use maud::{Markup, html};
 
 /// Alerts that are shown at once, the most severe; the others are folded.
@@ -43,7 +43,8 @@ pub(super) fn section(analytics: &Analytics) -> Markup {
 /// Critical drift of the days of the KPIs that no open alert is about, and after which the same slice has not changed
 /// again: alerts of drift are resolved by their age, the change itself is not.
 fn open_drift(analytics: &Analytics) -> Vec<&Finding> {
-    let oldest = analytics.at - TimeDelta::days(i64::from(analytics.options.kpi_days));
+    let days = TimeDelta::days(i64::from(analytics.options.kpi_days));
+    let oldest = analytics.at.checked_sub_signed(days).unwrap_or(DateTime::<Utc>::MIN_UTC);
     let is_open = |(at, found): &(usize, &Finding)| {
         let same = |other: &Finding| other.kind == found.kind && other.slice == found.slice;
         found.severity == Severity::Critical

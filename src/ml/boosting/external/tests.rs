@@ -14,7 +14,7 @@ fn changed(bytes: &[u8], from: &str, to: &str) -> Vec<u8> {
 
 fn refusal(bytes: &[u8]) -> (ErrorKind, String) {
     let error = ExternalTrees::read(bytes).unwrap_err();
-    (error.kind(), error.to_string())
+    (error.kind(), format!("{error:#}"))
 }
 
 #[test]
