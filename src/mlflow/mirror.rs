@@ -20,7 +20,7 @@ pub struct Mirrored {
     /// Versions sent because MLflow lacked them or had an outdated state.
     pub sent: Vec<u64>,
     /// True if another host is mirroring, so that nothing was done.
-    pub(crate) busy: bool,
+    pub busy: bool,
 }
 
 /// Duration of a host's mirroring lease in minutes.
