@@ -76,7 +76,7 @@ async function look(name, url, { plots }) {
       check(`${at}: each figure has its table`, seen.tables === seen.figures, `${seen.tables} of ${seen.figures}`);
       check(`${at}: no bar is cut off`, seen.cut === 0, `${seen.cut} tables`);
       check(`${at}: nothing that runs or loads`, seen.scripts + seen.handlers === 0, JSON.stringify(seen));
-      check(`${at}: its title`, seen.title === 'What the generations teach', seen.title);
+      check(`${at}: its title`, seen.title === 'Generation analytics', seen.title);
       const [contrast, where] = await page.evaluate(CONTRAST);
       check(`${at}: contrast`, contrast >= 4.5, `${contrast.toFixed(2)} at "${where}"`);
       const picture = await page.picture();

@@ -215,7 +215,7 @@ async fn a_browser_may_send_the_token_as_a_password() {
 async fn it_answers_while_it_learns_and_then_serves_the_new_models() {
     let running = Running::after(0, Limits::default()).await;
     let client = running.client();
-    simulated::learn_beside(&running.host, WEEK, 20.0);
+    simulated::learn_beside(&running.host, 29, 60.0);
     let version = |prediction: &Value| prediction["success"]["model_version"].as_u64().unwrap();
     assert_eq!(client.get("/health").await.json()["status"], "learning");
     let cold = client.post("/api/ml/generations", &json!({ "task": task(1), "id": "mine" })).await;
