@@ -37,6 +37,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
+#[doc(alias = "MLAnalytics")]
 pub struct Analytics {
     /// The moment.
     pub at: DateTime<Utc>,
