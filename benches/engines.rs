@@ -10,8 +10,8 @@
 use devmatrix_ml::dataset::{DatasetBuilder, Example, Target};
 use devmatrix_ml::event::Record;
 use devmatrix_ml::features::{FEATURES, FeatureEngineer, KnownWhen};
-use devmatrix_ml::ml::metrics::{compare_paired, log_loss, ndcg, pinball};
-use devmatrix_ml::ml::{BoostParams, BoostingLibrary, FitRequest, Matrix, Objective, Sample, Trees, sigmoid};
+use devmatrix_ml::ml::metrics::{RankingScores, compare_paired};
+use devmatrix_ml::ml::{BoostParams, BoostingLibrary, FitRequest, Matrix, Objective, Sample, Trees};
 use devmatrix_ml::simulate::{Generation, Simulator, SimulatorOptions};
 use std::fs;
 use std::path::Path;
@@ -145,7 +145,9 @@ impl Table {
         let losses = |predictions: &[f64]| -> Vec<f64> {
             if matches!(kind.objective, Objective::LambdaRank { .. }) {
                 let groups = predictions.chunks_exact(GROUP).zip(labels.chunks_exact(GROUP));
-                return groups.filter_map(|(s, y)| Some(1.0 - ndcg(s, y, 10).unwrap()?)).collect();
+                // Groups in which nothing is relevant have no loss.
+                let of = |(s, y): (&[f64], &[f64])| RankingScores::of(s, y, &[GROUP]).ok();
+                return groups.filter_map(|group| Some(1.0 - of(group)?.to_map()["ndcg@10"])).collect();
             }
             predictions.iter().zip(labels).map(|(p, y)| loss(kind.objective, *p, *y)).collect()
         };
@@ -179,9 +181,12 @@ impl Table {
 
 fn loss(objective: Objective, prediction: f64, label: f64) -> f64 {
     match objective {
-        Objective::Logistic => log_loss(sigmoid(prediction), label >= 0.5),
+        // The log loss of the log-odds.
+        Objective::Logistic => (if label >= 0.5 { -prediction } else { prediction }).exp().ln_1p(),
         Objective::SquaredError => (prediction - label).powi(2),
-        Objective::Quantile(level) => pinball(&[prediction], &[label], level).unwrap(),
+        Objective::Quantile(level) => {
+            (level * (label - prediction)).max((level - 1.0) * (label - prediction))
+        }
         _ => (prediction - label).abs(),
     }
 }

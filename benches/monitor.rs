@@ -11,7 +11,7 @@ mod monitored;
 
 use allocation_counter::measure;
 use devmatrix_ml::event::Record;
-use devmatrix_ml::history::History;
+use devmatrix_ml::history::SharedHistory;
 use devmatrix_ml::monitoring::{ModelFacts, Monitor, MonitorOptions};
 use monitored::Stream;
 use std::hint::black_box;
@@ -37,9 +37,10 @@ fn main() {
     };
     let with = cost(&mut stream, generations, |record| monitor.observe(record), on_chunk);
     let own = say("monitoring", alone, with, generations);
-    let mut history = History::new();
+    let history = SharedHistory::new();
     let alone = cost(&mut self::stream(), BESIDE, |record| _ = black_box(record), |_, _| ());
-    let with = cost(&mut self::stream(), BESIDE, |record| history.apply(record), |_, _| ());
+    let with =
+        cost(&mut self::stream(), BESIDE, |record| history.apply(std::slice::from_ref(record)), |_, _| ());
     let beside = say("history, for comparison", alone, with, BESIDE);
     println!("monitoring costs {:.2} times what the history does", own / beside);
     report(&mut monitor, &stream);

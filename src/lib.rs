@@ -42,6 +42,9 @@
 
 #[cfg(test)]
 extern crate self as devmatrix_ml; // files shared with integration tests name the crate
+#[cfg(test)]
+#[path = "../tests/common/mod.rs"]
+mod common;
 
 // Errors.
 pub mod error;

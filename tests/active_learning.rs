@@ -96,7 +96,7 @@ impl World {
             if let Fact::Started(started) = record.fact()
                 && record.known_at() >= last
             {
-                let row = builder.look(&started.context, record.known_at()).0;
+                let row = builder.look(&started.context, record.known_at());
                 later.push((model.as_ref().unwrap().point(&row), self.probability[record.event_id()]));
             }
             if let Some(record) = keep(&builder, model.as_ref(), record.clone()) {
@@ -155,7 +155,7 @@ fn sampled(world: &World, options: LabelSamplerOptions) -> (Scores, usize) {
                 contexts.insert(id.clone(), started.context.clone());
             }
             Fact::Completed(done) => {
-                let row: FeatureRow = builder.look(&contexts[&id], known_at).0;
+                let row: FeatureRow = builder.look(&contexts[&id], known_at);
                 let signals = model.map_or_else(AcquisitionSignals::default, |m| {
                     AcquisitionSignals::of(&m.predict(&row), &row)
                 });

@@ -4,6 +4,7 @@
 mod common;
 
 use common::monitored::{Stream, runs, seeds};
+use devmatrix_ml::ml::metrics::BinaryScores;
 use devmatrix_ml::monitoring::{
     Dimension, DriftKind, Finding, ModelFacts, Monitor, MonitorOptions, Severity, SliceKey,
 };
@@ -166,7 +167,7 @@ fn the_cbpe_estimate_is_near_the_realized_auc() {
         let expected = estimate["auc"].as_f64().unwrap();
         let newest = &stream.shown[stream.shown.len() - n as usize..];
         let (p, y): (Vec<_>, Vec<_>) = newest.iter().copied().unzip();
-        let later = devmatrix_ml::ml::metrics::roc_auc(&p, &y).unwrap();
+        let later = BinaryScores::of(&p, &y).unwrap().auc.unwrap();
         println!("seed {seed}: expected {:.3} of {}, later {later:.3}", expected, p.len());
         far.push(expected - later);
     }

@@ -4,7 +4,6 @@
 mod common;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use chrono_tz::Tz;
 use common::anything::hostile_texts;
 use common::{approve, task};
 use devmatrix_ml::ErrorKind;
@@ -14,7 +13,7 @@ use devmatrix_ml::event::{
     Completion, EventId, Feedback, GenerationEvent, ProjectId, SessionId, Started, TaskContext, TaskId,
     TemplateId, UserAction, UserId,
 };
-use devmatrix_ml::features::{FeatureEngineer, FeatureOptions, index_of};
+use devmatrix_ml::features::{FeatureEngineer, index_of};
 use devmatrix_ml::serving::PredictionService;
 use devmatrix_ml::store::{EventStore, EventStoreExt, MemoryStore, ScanOrder, SqliteStore, Subject};
 use futures_executor::block_on;
@@ -316,19 +315,4 @@ fn an_absurd_clock_is_rejected_and_does_not_persist() {
         let id = collector.start(task("c")).await.expect("the clock is right again");
         collector.feedback(&id, approve()).await.unwrap();
     });
-}
-
-#[test]
-fn the_ends_of_the_calendar_have_features_in_every_time_zone() {
-    let history = devmatrix_ml::history::History::new();
-    for zone in [Tz::UTC, Tz::Asia__Tokyo, Tz::Pacific__Apia, Tz::America__Los_Angeles] {
-        let engineer = FeatureEngineer::new(FeatureOptions::in_zone(zone));
-        for moment in [DateTime::<Utc>::MAX_UTC, DateTime::<Utc>::MIN_UTC, DateTime::UNIX_EPOCH] {
-            let mut task = task("t");
-            let row = engineer.row(&task, &history.view(&task, moment));
-            assert!(row.values.iter().all(|v| !v.is_infinite()));
-            task.started_at = Some(moment);
-            engineer.row(&task, &history.view(&task, DateTime::UNIX_EPOCH));
-        }
-    }
 }

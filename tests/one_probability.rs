@@ -233,7 +233,7 @@ fn the_interval_covers_the_true_rate_of_tasks_predicted_alike() {
         let mut found: Vec<_> = world
             .coming
             .iter()
-            .map(|g| (model.predict(&world.builder.look(&g.context, world.now).0), g.probability))
+            .map(|g| (model.predict(&world.builder.look(&g.context, world.now)), g.probability))
             .collect();
         found.sort_by(|a, b| a.0.success_probability.total_cmp(&b.0.success_probability));
         for (at, (predicted, truth)) in found.iter().enumerate() {

@@ -150,7 +150,9 @@ fn without_a_model_predictions_are_marked_as_cold_start() {
         .predict_success(&task)
         .unwrap();
     assert_eq!(cold.status, Status::ColdStart);
-    assert_eq!(cold.risk_level, RiskLevel::of(cold.success_probability));
+    for (level, least) in [(RiskLevel::Low, 0.85), (RiskLevel::Medium, 0.70), (RiskLevel::High, 0.50)] {
+        assert_eq!(cold.risk_level <= level, cold.success_probability >= least, "{cold:?}");
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use devmatrix_ml::code_metrics::{Basis, Syntax, analyze};
 use devmatrix_ml::event::{Record, TemplateId, UserAction};
-use devmatrix_ml::ml::metrics::roc_auc;
+use devmatrix_ml::ml::metrics::BinaryScores;
 use devmatrix_ml::simulate::{Generation, Simulator, SimulatorOptions};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
@@ -82,7 +82,7 @@ fn outcomes_follow_the_true_probabilities() {
         }
         let (probabilities, outcomes): (Vec<_>, Vec<_>) = labelled.into_iter().unzip();
         let rate = mean(outcomes.iter().map(|y| f64::from(u8::from(*y))));
-        let auc = roc_auc(&probabilities, &outcomes).unwrap();
+        let auc = BinaryScores::of(&probabilities, &outcomes).unwrap().auc.unwrap();
         println!("seed {seed}: success rate {rate:.3}, AUC of the true probabilities (oracle) {auc:.3}");
         assert!((0.65..0.75).contains(&rate) && (0.78..0.85).contains(&auc), "{rate} {auc}");
     }

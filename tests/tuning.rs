@@ -6,7 +6,7 @@ mod common;
 use common::world::store_of;
 use devmatrix_ml::ErrorKind;
 use devmatrix_ml::clock::Clock;
-use devmatrix_ml::dataset::{Dataset, FoldOptions, Target};
+use devmatrix_ml::dataset::{Dataset, Target};
 use devmatrix_ml::execution::{CancellationToken, ExecutionContext};
 use devmatrix_ml::features::FeatureEngineer;
 use devmatrix_ml::models::{Predictor, SuccessParams, SuccessTrainer, TimeTrainer, Trainer};
@@ -152,25 +152,6 @@ fn options_and_search_spaces_out_of_range_are_rejected() {
     let paths: Vec<_> = trainer.space().into_iter().map(|parameter: Hyperparameter| parameter.path).collect();
     assert!(paths.iter().all(|path| trainer.parameters().pointer(path).is_some()), "{paths:?}");
     assert!(trainer.space().iter().any(|parameter| matches!(&parameter.range, Range::OneOf(_))));
-}
-
-/// Each fold is trained on what was known when its rows started, and on nothing later.
-#[test]
-fn folds_are_in_time_order() {
-    let data = dataset(20, Target::Success);
-    let mut options = FoldOptions::default();
-    options.gap = chrono::TimeDelta::days(1);
-    let folds = data.folds(&options).unwrap();
-    assert_eq!(folds.len(), 3);
-    for fold in &folds {
-        let first = fold.later.iter().map(|e| e.started_at).min().unwrap();
-        let cut = first - options.gap;
-        assert!(fold.earlier.examples.iter().all(|e| e.started_at < cut));
-        assert!(fold.earlier.certain().all(|e| e.known_at.unwrap() <= cut));
-    }
-    assert!(
-        folds.windows(2).all(|two| two[0].later.last().unwrap().started_at <= two[1].later[0].started_at)
-    );
 }
 
 #[test]

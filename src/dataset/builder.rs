@@ -59,12 +59,12 @@ impl DatasetBuilder {
         self.history.apply(record);
     }
 
-    /// Returns the features of `task` at `now`, and the baseline predictions.
-    pub fn look(&self, task: &TaskContext, now: DateTime<Utc>) -> (FeatureRow, Priors) {
-        let view = self.history.view(task, now);
-        (self.engineer.row(task, &view), Priors::of(&view))
+    /// Returns the features of `task` at `now`, as a model fitted on these rows reads them.
+    pub fn look(&self, task: &TaskContext, now: DateTime<Utc>) -> FeatureRow {
+        self.engineer.row(task, &self.history.view(task, now))
     }
 
+    /// Returns the baseline predictions for `task` at `now`.
     /// The example that a start would be now, without taking it in.
     pub(crate) fn look_at(&self, record: &Record) -> Option<Example> {
         match record.fact() {
@@ -80,16 +80,6 @@ impl DatasetBuilder {
     pub(crate) fn take_last(&mut self) -> Option<Example> {
         self.places.clear();
         self.examples.pop()
-    }
-
-    /// Returns the number of generations.
-    pub fn len(&self) -> usize {
-        self.examples.len()
-    }
-
-    /// Returns whether there are no generations.
-    pub fn is_empty(&self) -> bool {
-        self.examples.is_empty()
     }
 
     /// The generations started before `now` whose label for `target` is known; where that is
@@ -163,4 +153,11 @@ impl DatasetBuilder {
 
 fn number(name: Option<&str>) -> u64 {
     category(name).unwrap_or(0)
+}
+
+#[cfg(test)]
+impl DatasetBuilder {
+    pub(crate) fn priors(&self, task: &TaskContext, now: DateTime<Utc>) -> Priors {
+        Priors::of(&self.history.view(task, now))
+    }
 }

@@ -8,11 +8,11 @@ use serde::{Deserialize, Serialize};
 /// Examples known at a cut, and those that started later.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
-pub struct Fold {
+pub(crate) struct Fold {
     /// Dataset as known when the first of the later examples started, less the gap.
-    pub earlier: Dataset,
+    pub(crate) earlier: Dataset,
     /// Examples that started later.
-    pub later: Vec<Example>,
+    pub(crate) later: Vec<Example>,
 }
 
 /// Options of folds.
@@ -57,7 +57,7 @@ impl Dataset {
     ///
     /// # Errors
     /// `InvalidInput` for options out of range; `NotEnoughData` when a part would be empty.
-    pub fn folds(&self, options: &FoldOptions) -> Result<Vec<Fold>> {
+    pub(crate) fn folds(&self, options: &FoldOptions) -> Result<Vec<Fold>> {
         options.validate()?;
         let matured = self.matured();
         let newer = &matured[matured.len() / 2..];
@@ -90,5 +90,37 @@ mod seconds {
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<TimeDelta, D::Error> {
         let seconds = i64::deserialize(from)?;
         TimeDelta::try_seconds(seconds).ok_or_else(|| serde::de::Error::custom("a gap out of range"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::FoldOptions;
+    use crate::clock::Clock;
+    use crate::common::world::store_of;
+    use crate::dataset::Target;
+    use crate::features::FeatureEngineer;
+    use crate::training::replay;
+    use futures_executor::block_on;
+
+    /// Each fold is trained on what was known when its rows started, and on nothing later.
+    #[test]
+    fn folds_are_in_time_order() {
+        let (store, clock) = store_of(20, 40.0, 3);
+        let (engineer, now) = (FeatureEngineer::default(), clock.now());
+        let data = block_on(replay(store.as_ref(), &engineer, Target::Success, now, 50_000)).unwrap();
+        let mut options = FoldOptions::default();
+        options.gap = chrono::TimeDelta::days(1);
+        let folds = data.folds(&options).unwrap();
+        assert_eq!(folds.len(), 3);
+        for fold in &folds {
+            let first = fold.later.iter().map(|e| e.started_at).min().unwrap();
+            let cut = first - options.gap;
+            assert!(fold.earlier.examples.iter().all(|e| e.started_at < cut));
+            assert!(fold.earlier.certain().all(|e| e.known_at.unwrap() <= cut));
+        }
+        assert!(
+            folds.windows(2).all(|two| two[0].later.last().unwrap().started_at <= two[1].later[0].started_at)
+        );
     }
 }

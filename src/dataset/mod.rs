@@ -9,7 +9,8 @@ mod sources;
 mod target;
 
 pub use builder::DatasetBuilder;
-pub use folds::{Fold, FoldOptions};
+pub(crate) use folds::Fold;
+pub use folds::FoldOptions;
 pub(crate) use response_model::{MOST, ResponseModel, ResponsePropensity, Seen, response_weights};
 pub use sources::{Source, SourceKind};
 pub(crate) use target::LabelKind;
@@ -43,21 +44,21 @@ pub struct Example {
     /// The features as they were at the start.
     pub features: Arc<FeatureRow>,
     /// The features with those of its code, known once it had ended.
-    pub completed: Option<Arc<FeatureRow>>,
+    pub(crate) completed: Option<Arc<FeatureRow>>,
     /// The label; of an open generation, its expected value.
     pub label: f64,
     /// All labels.
     pub labels: Labels,
     /// Baseline predictions at the start.
-    pub priors: Priors,
+    pub(crate) priors: Priors,
     /// Agent, user, language and type, by name.
-    pub about: About,
+    pub(crate) about: About,
     /// Weight in fitting, above 0: less than 1 where one source of feedback gave more than
     /// its share of all, more where such outcomes seldom become known.
     pub weight: f64,
     /// Probability that its outcome becomes known, where reviews were requested for enough of the
     /// others to tell; 1 else.
-    pub propensity: f64,
+    pub(crate) propensity: f64,
     /// The part of the weight that is its source's.
     pub(crate) share: f64,
     pub(crate) review: Review,
@@ -79,29 +80,29 @@ pub(crate) struct Shown {
 /// Agent, user, language and type of a generation, by name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct About {
+pub(crate) struct About {
     /// The agent.
-    pub agent: Option<Arc<str>>,
+    pub(crate) agent: Option<Arc<str>>,
     /// The user, who asks and gives feedback.
-    pub user: Option<Arc<str>>,
+    pub(crate) user: Option<Arc<str>>,
     /// The language.
     pub(crate) language: Option<Arc<str>>,
     /// The type of task.
     pub(crate) task_type: Option<Arc<str>>,
     /// The template.
-    pub template: Option<Arc<str>>,
+    pub(crate) template: Option<Arc<str>>,
 }
 
 /// Baseline predictions of success at one moment.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
-pub struct Priors {
+pub(crate) struct Priors {
     /// The success rate of all generations so far.
-    pub constant: f64,
+    pub(crate) constant: f64,
     /// That of the agent, shrunk toward the constant with the weight of five outcomes.
-    pub agent: f64,
+    pub(crate) agent: f64,
     /// That of the project, shrunk likewise.
-    pub project: f64,
+    pub(crate) project: f64,
 }
 
 /// Examples in the order of their start.
@@ -189,7 +190,7 @@ impl Dataset {
 
     /// SHA-256 over every row's features, label and weight, in hexadecimal digits: equal for equal
     /// training sets, bit for bit.
-    pub fn fingerprint(&self) -> String {
+    pub(crate) fn fingerprint(&self) -> String {
         let mut hash = Sha256::new();
         hash.update(self.schema.to_le_bytes());
         for example in &self.examples {
@@ -213,7 +214,7 @@ impl Dataset {
 
     /// Returns the indices of a ranking's rows by the group in which they competed, each group in the order of
     /// its rows' start; no groups for the rows of other models.
-    pub fn groups(&self) -> Vec<Vec<usize>> {
+    pub(crate) fn groups(&self) -> Vec<Vec<usize>> {
         groups_of(&self.examples)
     }
 

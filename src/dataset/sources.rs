@@ -28,7 +28,7 @@ pub enum SourceKind {
 
 impl Source {
     /// A source by its kind and name.
-    pub fn new(kind: SourceKind, name: impl Into<String>) -> Self {
+    pub(crate) fn new(kind: SourceKind, name: impl Into<String>) -> Self {
         Self { kind, name: name.into() }
     }
 

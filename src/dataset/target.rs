@@ -133,17 +133,17 @@ pub struct Labels {
     /// Approved without modification.
     pub success: Since<bool>,
     /// Complexity, 0 to 10, as the host labelled it.
-    pub(crate) complexity: Since<f64>,
+    pub complexity: Since<f64>,
     /// Seconds from start to end.
     pub seconds: Since<f64>,
     /// Final quality, 0 to 10.
     pub quality: Since<f64>,
     /// Tokens read and written.
-    pub(crate) tokens: Since<f64>,
+    pub tokens: Since<f64>,
     /// Observed difficulty, 0 to 10.
-    pub(crate) difficulty: Since<f64>,
+    pub difficulty: Since<f64>,
     /// Relevance of the template that was used, 0 to 3.
-    pub(crate) relevance: Since<u8>,
+    pub relevance: Since<u8>,
 }
 
 impl Labels {

@@ -58,13 +58,6 @@ impl<S: Folded, C: Folded, F: Folded> Fold<S, C, F> {
         }
     }
 
-    /// Takes in all that `other` knows of the same generation.
-    pub(crate) fn merge(&mut self, other: Self) {
-        other.start.into_iter().for_each(|start| self.add_start(start));
-        other.completion.into_iter().for_each(|completion| self.add_completion(completion));
-        other.feedback.into_iter().for_each(|feedback| self.add_feedback(feedback));
-    }
-
     /// Returns a part of the outcome: the latest feedback decides, and where it says nothing the
     /// completion itself.
     pub(crate) fn resolve<T>(
@@ -126,6 +119,16 @@ impl<T: Folded> Folded for &T {
 
     fn order(&self) -> T::Order<'_> {
         T::order(self)
+    }
+}
+
+#[cfg(test)]
+impl<S: Folded, C: Folded, F: Folded> Fold<S, C, F> {
+    /// Takes in all that `other` knows of the same generation.
+    pub(crate) fn merge(&mut self, other: Self) {
+        other.start.into_iter().for_each(|start| self.add_start(start));
+        other.completion.into_iter().for_each(|completion| self.add_completion(completion));
+        other.feedback.into_iter().for_each(|feedback| self.add_feedback(feedback));
     }
 }
 

@@ -107,31 +107,8 @@ impl FeatureEngineer {
         Self { options }
     }
 
-    /// Returns the options.
-    ///
-    /// ```
-    /// use devmatrix_ml::features::{FeatureEngineer, FeatureOptions};
-    /// assert_eq!(FeatureEngineer::default().options(), &FeatureOptions::default());
-    /// ```
-    pub fn options(&self) -> &FeatureOptions {
-        &self.options
-    }
-
     /// Returns the features of `task` with its history as of `view`.
-    ///
-    /// ```
-    /// use devmatrix_ml::event::{TaskContext, TaskId};
-    /// use devmatrix_ml::features::{FeatureEngineer, index_of};
-    /// use devmatrix_ml::history::History;
-    /// let mut task = TaskContext::new(TaskId::new("t")?);
-    /// task.task_description = "Add a REST endpoint with JWT authentication".into();
-    /// let view = History::new().view(&task, "2025-03-01T10:00:00Z".parse().unwrap());
-    /// let row = FeatureEngineer::default().row(&task, &view);
-    /// assert_eq!(row.values[index_of("num_technical_terms").unwrap()], 4.0);
-    /// assert!(row.values[index_of("temperature").unwrap()].is_nan()); // not known, not made up
-    /// # Ok::<(), devmatrix_ml::Error>(())
-    /// ```
-    pub fn row(&self, task: &TaskContext, view: &HistoryView) -> FeatureRow {
+    pub(crate) fn row(&self, task: &TaskContext, view: &HistoryView) -> FeatureRow {
         let (facts, text) = SparseText::read_with(&self.options.lexicon, &task.task_description);
         FeatureRow { values: self.values(task, view, &facts), text, truncated: facts.truncated }
     }
@@ -167,7 +144,7 @@ impl FeatureEngineer {
     }
 
     /// Adds the metrics of the generated code to the values of its task; returns whether there are any.
-    pub fn add_code(&self, values: &mut [f32], completion: &Completion) -> bool {
+    pub(crate) fn add_code(&self, values: &mut [f32], completion: &Completion) -> bool {
         let mut any = false;
         for (feature, value) in FEATURES.iter().zip(values) {
             if let Make::After(make) = feature.make {
@@ -207,6 +184,7 @@ mod tests {
     use crate::event::TaskId;
     use crate::features::{Kind, index_of};
     use crate::history::History;
+    use chrono::{DateTime, Utc};
     use std::collections::HashSet;
 
     fn row_in(zone: Tz) -> FeatureRow {
@@ -285,5 +263,30 @@ mod tests {
         assert_eq!(at(own, "framework_complexity"), 9.0);
         assert_eq!(at(FeatureOptions::default(), "num_technical_terms"), 0.0);
         assert!(at(FeatureOptions::default(), "framework_complexity").is_nan());
+    }
+
+    #[test]
+    fn the_ends_of_the_calendar_have_features_in_every_time_zone() {
+        let history = History::new();
+        for zone in [Tz::UTC, Tz::Asia__Tokyo, Tz::Pacific__Apia, Tz::America__Los_Angeles] {
+            let engineer = FeatureEngineer::new(FeatureOptions::in_zone(zone));
+            for moment in [DateTime::<Utc>::MAX_UTC, DateTime::<Utc>::MIN_UTC, DateTime::UNIX_EPOCH] {
+                let mut task = TaskContext::new(TaskId::new("t").unwrap());
+                let row = engineer.row(&task, &history.view(&task, moment));
+                assert!(row.values.iter().all(|v| !v.is_infinite()));
+                task.started_at = Some(moment);
+                engineer.row(&task, &history.view(&task, DateTime::UNIX_EPOCH));
+            }
+        }
+    }
+
+    #[test]
+    fn terms_are_counted_and_what_is_unknown_is_missing() {
+        let mut task = TaskContext::new(TaskId::new("t").unwrap());
+        task.task_description = "Add a REST endpoint with JWT authentication".into();
+        let view = History::new().view(&task, "2025-03-01T10:00:00Z".parse().unwrap());
+        let row = FeatureEngineer::default().row(&task, &view);
+        assert_eq!(row.values[index_of("num_technical_terms").unwrap()], 4.0);
+        assert!(row.values[index_of("temperature").unwrap()].is_nan()); // not known, not made up
     }
 }

@@ -146,23 +146,23 @@ pub(super) fn at_key<V: Default + PartialEq>(
 /// Statistics of a group at one moment.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 #[non_exhaustive]
-pub struct GroupStatistics {
+pub(crate) struct GroupStatistics {
     /// Outcomes, undecayed.
-    pub all: Count,
+    pub(crate) all: Count,
     /// Outcomes, decayed with a half-life of 30 days.
-    pub month: Count,
+    pub(crate) month: Count,
     /// Outcomes, decayed with a half-life of 7 days.
-    pub week: Count,
+    pub(crate) week: Count,
     /// Generations of the last 14 days still without an outcome.
-    pub open: f64,
+    pub(crate) open: f64,
     /// Those of them that started a day ago or earlier.
     pub(crate) open_day: f64,
     /// How many of the open ones are expected to succeed, from how long they have been open.
     pub(crate) open_successes: f64,
     /// Quality, 0 to 10 (half-life 30 days).
-    pub quality: Mean,
+    pub(crate) quality: Mean,
     /// ln(1 + seconds) of a generation (half-life 30 days).
-    pub log_seconds: Mean,
+    pub(crate) log_seconds: Mean,
     /// Tokens of a generation (half-life 30 days).
     pub(crate) tokens: Mean,
     /// ln(1 + 10 × complexity) as the host labelled it (half-life 30 days): hosts give small numbers
@@ -209,11 +209,11 @@ pub struct Count {
 
 /// A weighted mean.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Mean {
+pub(crate) struct Mean {
     /// Weight of the values.
     pub(crate) n: f64,
     /// Weighted sum of the values.
-    pub sum: f64,
+    pub(crate) sum: f64,
 }
 
 impl Count {

@@ -8,7 +8,7 @@ use std::num::NonZeroU64;
 /// A way of grouping generations; a task belongs to one group of each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[non_exhaustive]
-pub enum GroupKey {
+pub(crate) enum GroupKey {
     /// All generations.
     Global,
     /// Same task type.
@@ -57,7 +57,7 @@ pub enum GroupKey {
 
 impl GroupKey {
     /// Every scope, in order.
-    pub const ALL: [Self; SCOPES] = [
+    pub(crate) const ALL: [Self; SCOPES] = [
         Self::Global,
         Self::TaskType,
         Self::TypeLanguage,

@@ -15,11 +15,11 @@ mod nearest;
 mod shared;
 mod template;
 
-pub use aggregates::{Count, GroupStatistics, Mean};
+pub use aggregates::Count;
+pub(crate) use aggregates::{GroupStatistics, Mean};
 pub(crate) use delay::Delay;
 pub(crate) use generation::GenerationResult;
-pub use group_key::GroupKey;
-pub(crate) use group_key::category;
+pub(crate) use group_key::{GroupKey, category};
 pub use nearest::NearestTask;
 pub use shared::SharedHistory;
 pub(crate) use template::TemplateStatistics;
@@ -34,24 +34,8 @@ use group_key::{Key, SCOPES};
 use std::collections::HashMap;
 
 /// Mergeable sums over all generations of which a fact was taken in.
-///
-/// ```
-/// use devmatrix_ml::history::{History, GroupKey};
-/// use devmatrix_ml::event::GenerationEvent;
-/// let event = GenerationEvent::from_json(
-///     r#"{"event_id":"e","task_id":"t","agent_type":"backend","started_at":"2025-03-01T10:00:00Z",
-///         "completed_at":"2025-03-01T11:00:00Z","user_action":"approve"}"#,
-/// )?;
-/// let task = event.started.value.context.clone();
-/// let mut history = History::new();
-/// event.into_records()?.iter().for_each(|record| history.apply(record));
-/// let view = history.view(&task, "2025-03-08T10:00:00Z".parse().unwrap());
-/// assert_eq!(view.get(GroupKey::Agent).all.n, 1.0);
-/// assert_eq!(view.get(GroupKey::Agent).week.n, 0.5);
-/// # Ok::<(), devmatrix_ml::Error>(())
-/// ```
 #[derive(Debug, Clone, Default)]
-pub struct History {
+pub(crate) struct History {
     generations: HashMap<u64, Generation>,
     groups: HashMap<Key, Series>,
     delays: Delays,
@@ -60,7 +44,7 @@ pub struct History {
 
 /// Group statistics and similar tasks of one task at one moment.
 #[derive(Debug, Clone, PartialEq)]
-pub struct HistoryView {
+pub(crate) struct HistoryView {
     evidence: [GroupStatistics; SCOPES],
     known: [bool; SCOPES],
     rag_quality: Mean,
@@ -72,12 +56,12 @@ pub struct HistoryView {
 
 impl History {
     /// Creates an empty history.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::default()
     }
 
     /// Takes in a fact; taking it in again changes nothing.
-    pub fn apply(&mut self, record: &Record) {
+    pub(crate) fn apply(&mut self, record: &Record) {
         match record.fact() {
             Fact::Started(started) => {
                 self.apply_read(record, &started.context, &TextGrams::of(&started.context.task_description));
@@ -100,26 +84,8 @@ impl History {
         self.change(group_key::event_hash(record.event_id()), |generation| generation.learn(record));
     }
 
-    /// Takes in all that `other` has taken in.
-    pub fn merge(&mut self, other: Self) {
-        for (id, theirs) in other.generations {
-            self.change(id, |ours| ours.merge(theirs));
-        }
-        self.similar.merge(&other.similar);
-    }
-
-    /// Returns the number of generations.
-    pub fn len(&self) -> usize {
-        self.generations.len()
-    }
-
-    /// Returns whether it has taken in no generation.
-    pub fn is_empty(&self) -> bool {
-        self.generations.is_empty()
-    }
-
     /// Returns the view of `task` at `now`, which must not lie before a fact taken in.
-    pub fn view(&self, task: &TaskContext, now: DateTime<Utc>) -> HistoryView {
+    pub(crate) fn view(&self, task: &TaskContext, now: DateTime<Utc>) -> HistoryView {
         self.view_of(task, TextGrams::of(&task.task_description), now)
     }
 
@@ -218,7 +184,7 @@ impl PartialEq for History {
 
 impl HistoryView {
     /// Returns the statistics of the task's group of this scope (empty where the task belongs to none).
-    pub fn get(&self, scope: GroupKey) -> &GroupStatistics {
+    pub(crate) fn get(&self, scope: GroupKey) -> &GroupStatistics {
         &self.evidence[scope as usize]
     }
 
@@ -228,7 +194,7 @@ impl HistoryView {
     }
 
     /// Returns similar past tasks, the nearest first; ten at most.
-    pub fn nearest(&self) -> &[NearestTask] {
+    pub(crate) fn nearest(&self) -> &[NearestTask] {
         &self.nearest
     }
 
@@ -264,3 +230,27 @@ impl HistoryView {
         self.rag_quality
     }
 }
+
+#[cfg(test)]
+impl History {
+    /// Takes in all that `other` has taken in.
+    pub(crate) fn merge(&mut self, other: Self) {
+        for (id, theirs) in other.generations {
+            self.change(id, |ours| ours.merge(theirs));
+        }
+        self.similar.merge(&other.similar);
+    }
+
+    /// Returns the number of generations.
+    pub(crate) fn len(&self) -> usize {
+        self.generations.len()
+    }
+
+    /// Returns whether it has taken in no generation.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.generations.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -95,7 +95,7 @@ impl SharedHistory {
     }
 
     /// Returns the view of `task` at `now`.
-    pub fn view(&self, task: &TaskContext, now: DateTime<Utc>) -> HistoryView {
+    pub(crate) fn view(&self, task: &TaskContext, now: DateTime<Utc>) -> HistoryView {
         self.history.read().unwrap_or_else(PoisonError::into_inner).view(task, now)
     }
 
@@ -105,7 +105,7 @@ impl SharedHistory {
     }
 
     /// A copy of the history as it is now.
-    pub fn snapshot(&self) -> History {
+    pub(crate) fn snapshot(&self) -> History {
         self.history.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 

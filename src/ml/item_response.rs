@@ -19,7 +19,7 @@ pub(crate) struct ItemResponse {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Difficulty {
     /// The most likely value.
-    pub value: f64,
+    pub(crate) value: f64,
     /// Posterior variance (Laplace approximation).
     pub(crate) variance: f64,
 }

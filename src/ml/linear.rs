@@ -8,31 +8,31 @@ use serde::{Deserialize, Serialize};
 
 /// One row: dense values, then sparse (index, value) pairs, ascending.
 #[derive(Debug, Clone, Copy)]
-pub struct LinearRow<'a> {
+pub(crate) struct LinearRow<'a> {
     /// Dense values, all finite.
-    pub dense: &'a [f32],
+    pub(crate) dense: &'a [f32],
     /// Sparse indices.
-    pub indices: &'a [u32],
+    pub(crate) indices: &'a [u32],
     /// Sparse values.
-    pub values: &'a [f32],
+    pub(crate) values: &'a [f32],
 }
 
 /// Target of the regression; each slice has one value per row.
 #[derive(Debug, Clone, Copy)]
-pub struct LinearTarget<'a> {
+pub(crate) struct LinearTarget<'a> {
     /// Probability of the outcome (0 or 1 where it is known), or the number itself.
-    pub labels: &'a [f64],
+    pub(crate) labels: &'a [f64],
     /// How much the row counts.
-    pub weights: &'a [f64],
+    pub(crate) weights: &'a [f64],
     /// Log-odds, or the number, to start from.
-    pub offsets: &'a [f64],
+    pub(crate) offsets: &'a [f64],
     /// Loss function.
-    pub loss: LinearLoss,
+    pub(crate) loss: LinearLoss,
 }
 
 /// Loss function of the regression.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LinearLoss {
+pub(crate) enum LinearLoss {
     /// Negative log-likelihood of a yes-or-no outcome; margins are log-odds.
     Logistic,
     /// Half the squared error.
@@ -61,18 +61,18 @@ impl LinearLoss {
 
 /// Hyperparameters of the regression.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct LinearParams {
+pub(crate) struct LinearParams {
     /// Half of it is the penalty on the square of a dense weight, above 0.
-    pub dense_l2: f64,
+    pub(crate) dense_l2: f64,
     /// Half of it is the penalty on the square of a sparse weight, above 0.
-    pub sparse_l2: f64,
+    pub(crate) sparse_l2: f64,
     /// Newton steps at most.
-    pub max_steps: usize,
+    pub(crate) max_steps: usize,
 }
 
 /// A fitted logistic regression.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Linear {
+pub(crate) struct Linear {
     intercept: f64,
     dense: Vec<f64>,
     /// Weights of the sparse indices that are not zero, ascending.
@@ -102,7 +102,7 @@ impl Linear {
     /// # Errors
     /// `InvalidInput` when a parameter or a number is out of range, the parts differ in number or a
     /// row does not fit.
-    pub fn fit(
+    pub(crate) fn fit(
         params: &LinearParams,
         rows: &[LinearRow<'_>],
         target: LinearTarget<'_>,
@@ -132,7 +132,7 @@ impl Linear {
     }
 
     /// Returns the margin of `row` without its offset, in log-odds.
-    pub fn margin(&self, row: LinearRow<'_>) -> f64 {
+    pub(crate) fn margin(&self, row: LinearRow<'_>) -> f64 {
         let dense: f64 = self.dense.iter().zip(row.dense).map(|(w, x)| w * f64::from(*x)).sum();
         let pairs = row.indices.iter().zip(row.values);
         let sparse: f64 = pairs.map(|(i, x)| f64::from(self.weight(*i)) * f64::from(*x)).sum();

@@ -10,18 +10,16 @@ pub mod metrics;
 mod nearest_neighbors;
 mod tfidf;
 
-pub use crate::stats::{logit, sigmoid};
 pub use boosting::{
-    BoostParams, BoostingLibrary, ExternalFormat, ExternalTrees, FitRequest, ForestParams, Margin, Matrix,
-    Objective, Sample, Stopping, TreeFamily, Trees,
+    BoostParams, BoostingLibrary, FitRequest, ForestParams, Matrix, Objective, Sample, TreeFamily, Trees,
 };
-pub use calibration::{Beta, Calibrator, Isotonic, Method, Platt, Reliability, Scaling, wilson};
-pub(crate) use calibration::{Influence, posterior_mode};
-pub(crate) use calibration::{VennAbers, choose_calibrator};
-pub(crate) use conformal::{AdaptiveLevel, QuantileConformal, ResidualConformal};
-pub use conformal::{Interval, Scores};
+pub(crate) use boosting::{ExternalTrees, Margin};
+pub(crate) use calibration::{
+    Calibrator, Influence, Method, Reliability, Scaling, VennAbers, choose_calibrator, posterior_mode, wilson,
+};
+pub(crate) use conformal::{AdaptiveLevel, Interval, QuantileConformal, ResidualConformal};
 pub(crate) use gaussian_process::{GaussianProcess, GpPrediction, MOST_OBSERVATIONS};
 pub(crate) use item_response::ItemResponse;
-pub use linear::{Linear, LinearLoss, LinearParams, LinearRow, LinearTarget};
+pub(crate) use linear::{Linear, LinearLoss, LinearParams, LinearRow, LinearTarget};
 pub(crate) use nearest_neighbors::NearestNeighbors;
-pub use tfidf::Tfidf;
+pub(crate) use tfidf::Tfidf;

@@ -9,7 +9,7 @@ use std::collections::HashSet;
 ///
 /// The n-grams that were common enough are numbered from 0 in the order of their buckets.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Tfidf {
+pub(crate) struct Tfidf {
     /// Bucket and weight of each, ascending.
     weights: Vec<(u32, f32)>,
     /// Open addressing: a bucket and its number, or [`FREE`].
@@ -26,7 +26,7 @@ const SOUND: std::ops::RangeInclusive<f32> = 0.5..=64.0;
 impl Tfidf {
     /// Learns from `texts`, each distinct one counting once; n-grams of fewer than `least` of them
     /// are left out.
-    pub fn fit<'a>(texts: impl Iterator<Item = &'a SparseText>, least: u32) -> Self {
+    pub(crate) fn fit<'a>(texts: impl Iterator<Item = &'a SparseText>, least: u32) -> Self {
         let (mut seen, mut frequency) = (HashSet::new(), vec![0_u32; NGRAM_BUCKETS]);
         for text in texts {
             if seen.insert(text.fingerprint()) {
@@ -47,7 +47,7 @@ impl Tfidf {
     }
 
     /// The weighted n-grams of `text` by their ascending numbers, of unit Euclidean length together.
-    pub fn transform(&self, text: &SparseText, indices: &mut Vec<u32>, values: &mut Vec<f32>) {
+    pub(crate) fn transform(&self, text: &SparseText, indices: &mut Vec<u32>, values: &mut Vec<f32>) {
         indices.clear();
         values.clear();
         for (bucket, weight) in text.iter() {

@@ -19,21 +19,21 @@ mod template_ranking;
 pub use attributions::{Attribution, AttributionGroup, English, Fact, Locale};
 pub(crate) use erased::{AnyModel, AnyTrainer};
 pub use external::{ExternalModel, ExternalModelOptions};
-pub use permutation_importance::{FeatureImportance, permutation_importance};
+pub(crate) use permutation_importance::permutation_importance;
 pub use prediction::{Answer, RiskLevel, Status, SuccessPrediction};
 use regression::LEVELS;
+pub(crate) use regression::{AdaptiveIntervals, Complexity, Quality, RegressionTarget, Time};
 pub use regression::{
-    AdaptiveIntervals, Complexity, ComplexityPrediction, ComplexityTrainer, Estimate, Quality,
-    QualityPrediction, QualityTrainer, RegressionModel, RegressionParams, RegressionTarget,
-    RegressionTrainer, Time, TimePrediction, TimeTrainer,
+    ComplexityPrediction, ComplexityTrainer, Estimate, QualityPrediction, QualityTrainer, RegressionModel,
+    RegressionParams, RegressionTrainer, TimePrediction, TimeTrainer,
 };
 pub use similar_outcomes::SimilarOutcomes;
 pub(crate) use success::SUCCESS_FEATURE_SETS;
 pub use success::{SuccessModel, SuccessParams, SuccessTrainer};
+pub(crate) use template_ranking::TemplateView;
 pub use template_ranking::{
-    RankedTemplate, TEMPLATE_FEATURES, TemplateCatalogue, TemplateContribution, TemplateDatasetBuilder,
-    TemplateFeature, TemplateParams, TemplateProfile, TemplateRanker, TemplateRanking, TemplateTrainer,
-    TemplateView, template_relevance, template_schema,
+    RankedTemplate, TemplateCatalogue, TemplateParams, TemplateProfile, TemplateRanker, TemplateRanking,
+    TemplateTrainer,
 };
 
 use crate::dataset::{Dataset, Example, RowBuilder, Target};
@@ -249,3 +249,8 @@ fn shares(gains: impl Iterator<Item = (&'static str, f64)>) -> Vec<(String, f64)
 fn shares_of_columns(columns: &[usize], gains: &[f64]) -> Vec<(String, f64)> {
     shares(columns.iter().zip(gains).filter_map(|(column, gain)| Some((FEATURES.get(*column)?.name, *gain))))
 }
+
+#[cfg(test)]
+pub(crate) mod tests;
+#[cfg(test)]
+pub(crate) use template_ranking::{TEMPLATE_FEATURES, TemplateDatasetBuilder};

@@ -13,14 +13,14 @@ use std::sync::Arc;
 /// How much worse predictions get when one feature tells nothing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
-pub struct FeatureImportance {
+pub(crate) struct FeatureImportance {
     /// The feature, or `task_description` for its wording.
-    pub feature: String,
+    pub(crate) feature: String,
     /// The mean loss with its values permuted among the rows, minus the original loss: about 0 where
     /// the model does not depend on the feature.
-    pub increase: f64,
+    pub(crate) increase: f64,
     /// The standard deviation of the increase over the permutations.
-    pub deviation: f64,
+    pub(crate) deviation: f64,
 }
 
 /// Permutation importance (Breiman 2001; Fisher, Rudin and Dominici 2019) on `examples`, which the
@@ -31,7 +31,7 @@ pub struct FeatureImportance {
 ///
 /// # Errors
 /// `InvalidInput` when there are fewer than two examples or no repeats, or the examples are a ranking's.
-pub fn permutation_importance<P: Predictor>(
+pub(crate) fn permutation_importance<P: Predictor>(
     model: &P,
     loss: impl Fn(f64, f64) -> f64,
     examples: &[Example],

@@ -83,7 +83,7 @@ pub enum Status {
 
 impl RiskLevel {
     /// The level of a probability of success.
-    pub fn of(success_probability: f64) -> Self {
+    pub(crate) fn of(success_probability: f64) -> Self {
         match success_probability {
             p if p >= 0.85 => Self::Low,
             p if p >= 0.70 => Self::Medium,

@@ -16,7 +16,7 @@ pub struct SimilarOutcomes {
 
 impl SimilarOutcomes {
     /// The evidence in the words of `locale`.
-    pub fn new(tasks: Vec<NearestTask>, locale: &dyn Locale) -> Self {
+    pub(crate) fn new(tasks: Vec<NearestTask>, locale: &dyn Locale) -> Self {
         Self { text: locale.similar(&tasks), tasks }
     }
 }

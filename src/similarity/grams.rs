@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// of the smallest hashes (bottom-k sampling, Cohen 1997), so that two long texts alike keep the
 /// same ones. No text can be read back from it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct TextGrams {
+pub(crate) struct TextGrams {
     /// Ascending.
     pub(super) grams: Vec<u32>,
 }
@@ -24,7 +24,7 @@ const MOST_READ: usize = 32_768;
 
 impl TextGrams {
     /// Reads `description`, of a very long one the beginning.
-    pub fn of(description: &str) -> Self {
+    pub(crate) fn of(description: &str) -> Self {
         let end = description.floor_char_boundary(MAX_TEXT_BYTES);
         let mut found = Smallest::default();
         let mut read = 0;

@@ -13,22 +13,8 @@ use std::collections::HashMap;
 /// 4-grams (Robertson and Zaragoza 2009), as a share of what the text would reach with itself.
 ///
 /// Of a task tried several times the latest description counts. A task takes about 0.7 kB.
-///
-/// ```
-/// use devmatrix_ml::event::TaskId;
-/// use devmatrix_ml::similarity::{SimilarTasks, TextGrams};
-/// let mut tasks = SimilarTasks::new(1000);
-/// let texts = ["Add a login page with passwords", "Migrate the orders table", "Draw a chart of sales"];
-/// for (i, text) in texts.iter().enumerate() {
-///     tasks.insert(&TaskId::new(format!("TASK-{i}"))?, i as i64, &TextGrams::of(text));
-/// }
-/// let found = tasks.nearest(&TextGrams::of("Login page: remember the password"), 1, None);
-/// assert_eq!(found[0].task_id.as_str(), "TASK-0");
-/// assert!(found[0].similarity > 0.2 && found[0].similarity < 1.0);
-/// # Ok::<(), devmatrix_ml::Error>(())
-/// ```
 #[derive(Debug, Clone)]
-pub struct SimilarTasks {
+pub(crate) struct SimilarTasks {
     kept: Reservoir,
     numbers: HashMap<u64, u32>,
     pub(super) entries: Vec<Option<Entry>>,
@@ -59,7 +45,7 @@ impl Default for SimilarTasks {
 impl SimilarTasks {
     /// An index of at most `capacity` tasks: three quarters of them the newest, the others a sample
     /// of all there were.
-    pub fn new(capacity: usize) -> Self {
+    pub(crate) fn new(capacity: usize) -> Self {
         Self {
             kept: Reservoir::new(capacity),
             numbers: HashMap::new(),
@@ -71,7 +57,7 @@ impl SimilarTasks {
     }
 
     /// Takes in a description that a generation started with at `started` (microseconds since 1970).
-    pub fn insert(&mut self, task_id: &TaskId, started: i64, text: &TextGrams) {
+    pub(crate) fn insert(&mut self, task_id: &TaskId, started: i64, text: &TextGrams) {
         let key = key_of(task_id);
         let before = self.entry(key).map(|entry| (entry.started, &entry.text));
         if before.is_some_and(|before| before >= (started, text)) {
@@ -106,25 +92,13 @@ impl SimilarTasks {
         }
     }
 
-    /// Takes in all that `other` holds.
-    pub(crate) fn merge(&mut self, other: &Self) {
-        for entry in other.entries.iter().flatten() {
-            self.insert(&entry.task_id, entry.started, &entry.text);
-        }
-    }
-
     pub(crate) fn capacity(&self) -> usize {
         self.kept.capacity()
     }
 
     /// How many tasks it holds.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.numbers.len()
-    }
-
-    /// Returns whether it holds none.
-    pub fn is_empty(&self) -> bool {
-        self.numbers.is_empty()
     }
 
     /// The place of the entry of a task.
@@ -218,6 +192,22 @@ impl SimilarTasks {
         }
     }
 }
+
+#[cfg(test)]
+impl SimilarTasks {
+    /// Takes in all that `other` holds.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        for entry in other.entries.iter().flatten() {
+            self.insert(&entry.task_id, entry.started, &entry.text);
+        }
+    }
+
+    /// Returns whether it holds none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.numbers.is_empty()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -288,5 +278,17 @@ mod tests {
                 prop_assert!(found.is_sorted_by(|a, b| a.similarity >= b.similarity));
             }
         }
+    }
+
+    #[test]
+    fn the_most_similar_description_is_found() {
+        let mut tasks = SimilarTasks::new(1000);
+        let texts = ["Add a login page with passwords", "Migrate the orders table", "Draw a chart of sales"];
+        for (i, text) in texts.iter().enumerate() {
+            tasks.insert(&TaskId::new(format!("TASK-{i}")).unwrap(), i as i64, &TextGrams::of(text));
+        }
+        let found = tasks.nearest(&TextGrams::of("Login page: remember the password"), 1, None);
+        assert_eq!(found[0].task_id.as_str(), "TASK-0");
+        assert!(found[0].similarity > 0.2 && found[0].similarity < 1.0);
     }
 }

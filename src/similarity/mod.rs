@@ -9,13 +9,11 @@ mod embedded;
 mod grams;
 mod index;
 mod reservoir;
-#[cfg(test)]
-mod samples;
 mod search;
 
 pub use embedded::{EmbeddedTasks, Embedder};
-pub use grams::TextGrams;
-pub use index::SimilarTasks;
+pub(crate) use grams::TextGrams;
+pub(crate) use index::SimilarTasks;
 pub(crate) use search::SearchBudget;
 
 use crate::event::TaskId;
@@ -33,3 +31,6 @@ pub struct SimilarTask {
     /// Similarity, 0 to 1.
     pub similarity: f64,
 }
+
+#[cfg(test)]
+mod samples;

@@ -29,11 +29,6 @@ const K1: f64 = 1.2;
 const B: f64 = 0.5;
 
 impl SimilarTasks {
-    /// The `most` tasks that are most like `text`, the nearest first, `except` one.
-    pub fn nearest(&self, text: &TextGrams, most: usize, except: Option<&TaskId>) -> Vec<SimilarTask> {
-        self.nearest_with(SearchBudget::THOROUGH, text, most, except)
-    }
-
     /// Searches with this budget.
     pub(crate) fn nearest_with(
         &self,
@@ -132,6 +127,14 @@ struct Query<'a> {
     most: f64,
     /// Each gram, ascending, with what it tells and the entries that have it.
     grams: Vec<(u32, f64, &'a [u32])>,
+}
+
+#[cfg(test)]
+impl SimilarTasks {
+    /// The `most` tasks that are most like `text`, the nearest first, `except` one.
+    pub(crate) fn nearest(&self, text: &TextGrams, most: usize, except: Option<&TaskId>) -> Vec<SimilarTask> {
+        self.nearest_with(SearchBudget::THOROUGH, text, most, except)
+    }
 }
 
 #[cfg(test)]

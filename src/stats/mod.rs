@@ -6,4 +6,4 @@ pub(crate) mod distributions;
 pub(crate) mod fnv;
 mod logistic;
 
-pub use logistic::{logit, sigmoid};
+pub(crate) use logistic::{logit, sigmoid};

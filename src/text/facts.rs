@@ -1,54 +1,44 @@
 //! Facts of a description, in numbers.
 
-use super::lexicon::Lexicon;
-use super::scan::scan;
 use serde::{Deserialize, Serialize};
 
 /// Descriptions are read up to here, in bytes; the rest is counted but not read.
 pub(crate) const MAX_TEXT_BYTES: usize = 64 * 1024;
 
 /// Facts that one pass over a description finds.
-///
-/// ```
-/// use devmatrix_ml::text::TextFacts;
-/// let facts = TextFacts::of("Build a REST API:\n- it must validate the model\n- maintain the model");
-/// assert_eq!(facts.num_requirements, 3); // two bullets and a "must"
-/// assert_eq!(facts.num_technical_terms, 3); // rest, api, model (once)
-/// assert_eq!(facts.num_complex_terms, 1); // model; "ai" is not in "maintain"
-/// ```
 #[derive(Debug, Clone, PartialEq, Default)]
 #[non_exhaustive]
-pub struct TextFacts {
+pub(crate) struct TextFacts {
     /// Characters of the whole description.
-    pub length: usize,
+    pub(crate) length: usize,
     /// `true` if the description was longer than 64 KiB and its end was not read.
-    pub truncated: bool,
+    pub(crate) truncated: bool,
     /// Words read.
-    pub num_words: usize,
+    pub(crate) num_words: usize,
     /// Lines read.
-    pub num_lines: usize,
+    pub(crate) num_lines: usize,
     /// Bytes of the first line.
-    pub title_length: usize,
+    pub(crate) title_length: usize,
     /// Lines that start with `#`.
-    pub num_headings: usize,
+    pub(crate) num_headings: usize,
     /// Backticks: code in the description.
-    pub num_backticks: usize,
+    pub(crate) num_backticks: usize,
     /// Addresses on the web.
-    pub num_links: usize,
+    pub(crate) num_links: usize,
     /// Whole numbers.
-    pub num_numbers: usize,
+    pub(crate) num_numbers: usize,
     /// Bulleted and numbered items, and every `must` and `should`.
-    pub num_requirements: usize,
+    pub(crate) num_requirements: usize,
     /// Distinct technical terms.
-    pub num_technical_terms: usize,
+    pub(crate) num_technical_terms: usize,
     /// Distinct terms that make a task complex.
-    pub num_complex_terms: usize,
+    pub(crate) num_complex_terms: usize,
     /// Distinct names: capitalised words that do not begin a sentence, and names in `CamelCase`.
-    pub num_entities: usize,
+    pub(crate) num_entities: usize,
     /// Times that entities are tied together ("has many", "pertenece a").
-    pub num_relationships: usize,
+    pub(crate) num_relationships: usize,
     /// Times that something is limited ("at least", "unique", "obligatorio").
-    pub num_constraints: usize,
+    pub(crate) num_constraints: usize,
     /// One bit a [`Flag`].
     pub(super) flags: u8,
 }
@@ -74,31 +64,8 @@ pub enum Flag {
 }
 
 impl TextFacts {
-    /// Reads `description` for the built-in terms: time linear in its length, no allocation.
-    pub fn of(description: &str) -> Self {
-        Self::of_with(Lexicon::built_in(), description)
-    }
-
-    /// Reads `description` for the terms of `lexicon`, in the same time.
-    ///
-    /// ```
-    /// use devmatrix_ml::text::{Lexicon, TextFacts};
-    /// let lexicon = Lexicon::builder().add_technical("kafka").build()?;
-    /// assert_eq!(TextFacts::of_with(&lexicon, "a Kafka service").num_technical_terms, 2);
-    /// assert_eq!(TextFacts::of("a Kafka service").num_technical_terms, 1);
-    /// # Ok::<(), devmatrix_ml::Error>(())
-    /// ```
-    pub fn of_with(lexicon: &Lexicon, description: &str) -> Self {
-        scan(lexicon, description, |_| {})
-    }
-
     /// Returns whether the description mentions it.
-    ///
-    /// ```
-    /// use devmatrix_ml::text::{Flag, TextFacts};
-    /// assert!(TextFacts::of("Añadir autenticación").has(Flag::Authentication));
-    /// ```
-    pub fn has(&self, flag: Flag) -> bool {
+    pub(crate) fn has(&self, flag: Flag) -> bool {
         self.flags >> (flag as u8) & 1 == 1
     }
 
@@ -114,6 +81,19 @@ impl TextFacts {
         };
         let long = if self.length > 500 { 1.0 } else { 0.0 };
         (base + 0.5 * self.num_complex_terms as f64 + long).min(10.0)
+    }
+}
+
+#[cfg(test)]
+impl TextFacts {
+    /// Reads `description` for the built-in terms: time linear in its length, no allocation.
+    pub(crate) fn of(description: &str) -> Self {
+        Self::of_with(super::Lexicon::built_in(), description)
+    }
+
+    /// Reads `description` for the terms of `lexicon`, in the same time.
+    pub(crate) fn of_with(lexicon: &super::Lexicon, description: &str) -> Self {
+        super::scan::scan(lexicon, description, |_| {})
     }
 }
 

@@ -18,16 +18,15 @@ use std::sync::{Arc, LazyLock};
 ///
 /// ```
 /// use devmatrix_ml::features::{FeatureEngineer, FeatureOptions};
-/// use devmatrix_ml::text::{Flag, Lexicon, TextFacts};
+/// use devmatrix_ml::text::{Flag, Lexicon};
 /// let lexicon = Lexicon::builder()
 ///     .add_technical("kafka")
 ///     .add_flag(Flag::Database, "cockroachdb")
+///     .add_complex("event sourcing")
+///     .add_requirement("needs to")
 ///     .add_constraint("hard cap")
+///     .add_relationship("rests on")
 ///     .build()?;
-/// let facts = TextFacts::of_with(&lexicon, "From Kafka to CockroachDB, with a hard-cap of 1 GB");
-/// assert_eq!((facts.num_technical_terms, facts.num_constraints), (1, 1));
-/// assert!(facts.has(Flag::Database));
-///
 /// // Train and serve with the same engineer: a model of other terms is refused.
 /// let engineer = FeatureEngineer::new(FeatureOptions::default().with_lexicon(lexicon));
 /// assert_ne!(engineer.fingerprint(), FeatureEngineer::default().fingerprint());

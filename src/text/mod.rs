@@ -10,8 +10,9 @@ mod terms;
 mod word;
 
 pub use builder::LexiconBuilder;
+pub use facts::Flag;
 pub(crate) use facts::MAX_TEXT_BYTES;
-pub use facts::{Flag, TextFacts};
+pub(crate) use facts::TextFacts;
 pub use lexicon::Lexicon;
 pub(crate) use ngram::NGRAM_BUCKETS;
 pub use ngram::SparseText;

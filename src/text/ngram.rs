@@ -24,21 +24,12 @@ pub struct SparseText {
 
 impl SparseText {
     /// Reads `description` once, for its facts by the built-in terms and its n-grams.
-    pub fn read(description: &str) -> (TextFacts, Self) {
+    pub(crate) fn read(description: &str) -> (TextFacts, Self) {
         Self::read_with(Lexicon::built_in(), description)
     }
 
     /// Reads `description` once, for its facts by the terms of `lexicon` and its n-grams, which
     /// depend on no lexicon.
-    ///
-    /// ```
-    /// use devmatrix_ml::text::{Lexicon, SparseText};
-    /// let lexicon = Lexicon::builder().add_technical("kafka").build()?;
-    /// let (facts, grams) = SparseText::read_with(&lexicon, "read from Kafka");
-    /// assert_eq!(facts.num_technical_terms, 1);
-    /// assert_eq!(grams, SparseText::read("read from Kafka").1);
-    /// # Ok::<(), devmatrix_ml::Error>(())
-    /// ```
     pub(crate) fn read_with(lexicon: &Lexicon, description: &str) -> (TextFacts, Self) {
         let mut found = Vec::with_capacity((description.len() / 3).min(2 * MAX_WORDS));
         let mut previous = None;
@@ -56,7 +47,7 @@ impl SparseText {
     }
 
     /// The buckets with their weights, ascending.
-    pub fn iter(&self) -> impl Iterator<Item = (usize, f32)> + '_ {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (usize, f32)> + '_ {
         self.buckets.iter().map(|b| *b as usize).zip(self.weights.iter().copied())
     }
 
@@ -67,13 +58,8 @@ impl SparseText {
         })
     }
 
-    /// Distinct buckets.
-    pub fn len(&self) -> usize {
-        self.buckets.len()
-    }
-
     /// Returns whether the description had no word.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.buckets.is_empty()
     }
 
@@ -118,6 +104,14 @@ impl SparseText {
 /// The high bits of the product are the well mixed ones.
 fn bucket(hash: u64) -> u32 {
     (hash.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (64 - NGRAM_BUCKETS.trailing_zeros())) as u32
+}
+
+#[cfg(test)]
+impl SparseText {
+    /// Distinct buckets.
+    pub(crate) fn len(&self) -> usize {
+        self.buckets.len()
+    }
 }
 
 #[cfg(test)]

@@ -199,3 +199,48 @@ proptest! {
         prop_assert!(facts.num_technical_terms <= text.chars().count());
     }
 }
+
+#[test]
+fn a_description_is_counted_by_the_built_in_terms() {
+    let facts = TextFacts::of("Build a REST API:\n- it must validate the model\n- maintain the model");
+    assert_eq!(facts.num_requirements, 3); // two bullets and a "must"
+    assert_eq!(facts.num_technical_terms, 3); // rest, api, model (once)
+    assert_eq!(facts.num_complex_terms, 1); // model; "ai" is not in "maintain"
+}
+
+#[test]
+fn a_hosts_term_counts_beside_a_built_in_one() {
+    let lexicon = Lexicon::builder().add_technical("kafka").build().unwrap();
+    assert_eq!(TextFacts::of_with(&lexicon, "a Kafka service").num_technical_terms, 2);
+    assert_eq!(TextFacts::of("a Kafka service").num_technical_terms, 1);
+    assert!(TextFacts::of("Añadir autenticación").has(Flag::Authentication));
+    let (facts, grams) = SparseText::read_with(&lexicon, "read from Kafka");
+    assert_eq!(facts.num_technical_terms, 1);
+    assert_eq!(grams, SparseText::read("read from Kafka").1);
+}
+
+#[test]
+fn each_kind_of_term_is_found() {
+    let facts = |builder: LexiconBuilder, text| TextFacts::of_with(&builder.build().unwrap(), text);
+    assert_eq!(facts(Lexicon::builder().add_technical("kafka"), "KAFKA or kafka").num_technical_terms, 1);
+    assert_eq!(facts(Lexicon::builder().add_complex("sharding"), "with sharding").num_complex_terms, 1);
+    assert_eq!(
+        facts(Lexicon::builder().add_requirement("needs to"), "It needs to print").num_requirements,
+        1
+    );
+    assert_eq!(facts(Lexicon::builder().add_constraint("hard cap"), "a hard cap of 3").num_constraints, 1);
+    let related = facts(Lexicon::builder().add_relationship("cuelga de"), "una hoja cuelga de otra");
+    assert_eq!(related.num_relationships, 1);
+    let flagged = facts(Lexicon::builder().add_flag(Flag::Database, "cockroachdb"), "on CockroachDB");
+    assert!(flagged.has(Flag::Database));
+    let lexicon = Lexicon::builder().add_complex("event sourcing").build().unwrap();
+    let more = LexiconBuilder::from(lexicon).add_complex("sharding");
+    assert_eq!(facts(more, "Sharding, by event-sourcing; no resharding").num_complex_terms, 2);
+    let lexicon = Lexicon::builder()
+        .add_technical("kafka")
+        .add_flag(Flag::Database, "cockroachdb")
+        .add_constraint("hard cap");
+    let found = facts(lexicon, "From Kafka to CockroachDB, with a hard-cap of 1 GB");
+    assert_eq!((found.num_technical_terms, found.num_constraints), (1, 1));
+    assert!(found.has(Flag::Database));
+}

@@ -2,7 +2,6 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use devmatrix_ml::event::{GenerationEvent, Record, TaskContext};
-use devmatrix_ml::ml::sigmoid;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
@@ -41,7 +40,7 @@ pub fn records() -> Vec<Record> {
 }
 
 pub fn success_probability(task: usize, agent: usize) -> f64 {
-    sigmoid(AGENTS[agent].1 - SUBJECTS[task % SUBJECTS.len()].1)
+    1.0 / (1.0 + (SUBJECTS[task % SUBJECTS.len()].1 - AGENTS[agent].1).exp())
 }
 
 pub fn event(task: usize, agent: usize, started: DateTime<Utc>, success: bool) -> GenerationEvent {

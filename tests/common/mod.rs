@@ -9,7 +9,6 @@ pub mod proxy;
 #[cfg(feature = "postgres")]
 pub mod server;
 pub mod small;
-pub mod templates;
 pub mod world;
 
 use devmatrix_ml::event::{Feedback, RecordKey, TaskContext, TaskId, UserAction};

@@ -8,9 +8,8 @@ mod lightgbm;
 mod params;
 mod request;
 
-pub use external::{ExternalFormat, ExternalTrees, Margin};
+pub(crate) use external::{ExternalTrees, Margin};
 pub use params::{BoostParams, BoostingLibrary, ForestParams, TreeFamily};
-pub use request::Stopping;
 pub use request::{FitRequest, Objective, Sample};
 
 use crate::error::{Error, Result};
@@ -28,7 +27,7 @@ pub struct Matrix<'a> {
 
 impl Matrix<'_> {
     /// How many rows there are.
-    pub fn rows(&self) -> usize {
+    pub(crate) fn rows(&self) -> usize {
         self.values.len().checked_div(self.width).unwrap_or(0)
     }
 }
@@ -138,7 +137,7 @@ impl Trees {
     /// # Errors
     /// `InvalidInput` when the row has another width or holds an infinity; `Corrupt` when trees that
     /// were read back do not add up to a number.
-    pub fn contributions(&self, row: &[f32]) -> Result<Vec<f32>> {
+    pub(crate) fn contributions(&self, row: &[f32]) -> Result<Vec<f32>> {
         let matrix = DMatrix::from_dense(row, 1, row.len()).map_err(refused)?;
         let found = self.model.predict_contribs(&matrix, Iterations::Best).map_err(refused)?;
         let found = found.as_slice();
@@ -150,16 +149,6 @@ impl Trees {
     pub(crate) fn importance(&self) -> Vec<f64> {
         let gains = self.model.feature_importance(ImportanceType::TotalGain);
         (0..self.width()).map(|feature| gains.get(&feature).copied().unwrap_or(0.0)).collect()
-    }
-
-    /// How many trees there are.
-    pub fn len(&self) -> usize {
-        self.model.num_trees()
-    }
-
-    /// Returns true if there are no trees.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 
     /// How many features a row has.
@@ -211,6 +200,19 @@ fn refused(error: hessboost::error::HessboostError) -> Error {
 
 fn overflow() -> Error {
     Error::corrupt("boosted trees: a leaf is out of range")
+}
+
+#[cfg(test)]
+impl Trees {
+    /// How many trees there are.
+    pub(crate) fn len(&self) -> usize {
+        self.model.num_trees()
+    }
+
+    /// Returns true if there are no trees.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
 }
 
 #[cfg(test)]

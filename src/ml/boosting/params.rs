@@ -162,7 +162,7 @@ impl BoostParams {
     ///
     /// # Errors
     /// `InvalidInput` naming the parameter and its value, or the feature that this build lacks.
-    pub fn verify(&self) -> Result<()> {
+    pub(crate) fn verify(&self) -> Result<()> {
         if self.library == BoostingLibrary::Lightgbm && !cfg!(feature = "lightgbm") {
             return Err(Error::invalid(
                 "library is lightgbm, which this build lacks: turn on the crate's feature `lightgbm`",
@@ -187,7 +187,7 @@ impl ForestParams {
     ///
     /// # Errors
     /// `InvalidInput` naming the parameter and its value.
-    pub fn verify(&self) -> Result<()> {
+    pub(crate) fn verify(&self) -> Result<()> {
         whole("trees", self.trees, 1..=10_000)?;
         whole("max_depth", self.max_depth, 1..=64)?;
         whole("min_rows", self.min_rows, 1..=1_000_000)?;

@@ -29,15 +29,15 @@ pub enum Objective {
 #[derive(Debug, Clone, Copy)]
 pub struct Sample<'a> {
     /// The features.
-    pub data: Matrix<'a>,
+    pub(crate) data: Matrix<'a>,
     /// One a row, in the unit of the objective; single precision is kept.
-    pub labels: &'a [f64],
+    pub(crate) labels: &'a [f64],
     /// How much each row counts, from 0; `None` for all the same.
-    pub weights: Option<&'a [f64]>,
+    pub(crate) weights: Option<&'a [f64]>,
     /// Where each row's margin starts, in the unit of the margin; `None` for one that is estimated.
-    pub offsets: Option<&'a [f64]>,
+    pub(crate) offsets: Option<&'a [f64]>,
     /// Rows of each group, which stand one after the other; only for ranking, and needed there.
-    pub groups: Option<&'a [usize]>,
+    pub(crate) groups: Option<&'a [usize]>,
 }
 
 impl<'a> Sample<'a> {
@@ -54,7 +54,7 @@ impl<'a> Sample<'a> {
 
     /// Sets the row offsets.
     #[must_use]
-    pub fn starting_from(self, offsets: &'a [f64]) -> Self {
+    pub(crate) fn starting_from(self, offsets: &'a [f64]) -> Self {
         Self { offsets: Some(offsets), ..self }
     }
 
@@ -97,39 +97,32 @@ const LARGEST_CATEGORY: f32 = 65_535.0;
 
 /// When to stop before the last round: rows held out, and how long to wait for them.
 #[derive(Debug, Clone, Copy)]
-pub struct Stopping<'a> {
+pub(crate) struct Stopping<'a> {
     /// Rows that are not learned from.
-    pub held_out: Sample<'a>,
+    pub(crate) held_out: Sample<'a>,
     /// Rounds without a better score on them after which to stop, from 1; the trees up to the best
     /// round are kept.
-    pub patience: usize,
+    pub(crate) patience: usize,
 }
 
 /// Request for a fit: objective, training rows and early stopping.
 #[derive(Debug, Clone, Copy)]
 pub struct FitRequest<'a> {
     /// Objective to minimise.
-    pub objective: Objective,
+    pub(crate) objective: Objective,
     /// Training rows.
-    pub sample: Sample<'a>,
+    pub(crate) sample: Sample<'a>,
     /// Features whose values are categories, split by sets of them: whole numbers from 0 to 65,535 (number
     /// the categories from 0 on), or missing.
-    pub categorical: &'a [usize],
+    pub(crate) categorical: &'a [usize],
     /// Early stopping; `None` for all rounds.
-    pub stopping: Option<Stopping<'a>>,
+    pub(crate) stopping: Option<Stopping<'a>>,
 }
 
 impl<'a> FitRequest<'a> {
     /// Creates a request without early stopping.
     pub fn new(objective: Objective, sample: Sample<'a>) -> Self {
         Self { objective, sample, categorical: &[], stopping: None }
-    }
-
-    #[cfg(test)]
-    /// Sets early stopping: training ends when the loss on `held_out` has not improved for `patience` rounds.
-    #[must_use]
-    pub(crate) fn stopping(self, held_out: Sample<'a>, patience: usize) -> Self {
-        Self { stopping: Some(Stopping { held_out, patience }), ..self }
     }
 
     /// Sets the categorical features.
@@ -190,5 +183,14 @@ impl Objective {
             Self::Logistic | Self::SquaredError | Self::AbsoluteError => true,
         };
         if sound { Ok(()) } else { Err(Error::invalid(format!("boosted trees: {self:?} is out of range"))) }
+    }
+}
+
+#[cfg(test)]
+impl<'a> FitRequest<'a> {
+    /// Sets early stopping: training ends when the loss on `held_out` has not improved for `patience` rounds.
+    #[must_use]
+    pub(crate) fn stopping(self, held_out: Sample<'a>, patience: usize) -> Self {
+        Self { stopping: Some(Stopping { held_out, patience }), ..self }
     }
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 ///
 /// Fitted to Platt's smoothed targets, so that rows that can be told apart do not ask for certainty.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Beta {
+pub(crate) struct Beta {
     a: f64,
     b: f64,
     c: f64,
@@ -21,13 +21,13 @@ impl Beta {
     ///
     /// # Errors
     /// `InvalidInput` when the numbers of rows differ or a value is out of range.
-    pub fn fit(margins: &[f64], labels: &[bool], weights: &[f64]) -> Result<Self> {
+    pub(crate) fn fit(margins: &[f64], labels: &[bool], weights: &[f64]) -> Result<Self> {
         check(margins, labels, weights)?;
         Ok(Self::to_targets(margins, &smoothed_targets(labels, weights), weights))
     }
 
     /// The calibrated log-odds of a margin.
-    pub fn apply(&self, margin: f64) -> f64 {
+    pub(crate) fn apply(&self, margin: f64) -> f64 {
         let [yes, no] = sides(margin);
         self.a * yes + self.b * no + self.c
     }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 /// The methods of calibration, from the simplest to the most flexible.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
-pub enum Method {
+pub(crate) enum Method {
     /// Probabilities as they are.
     Identity,
     /// One factor: [`Scaling`].
@@ -25,7 +25,7 @@ pub enum Method {
 /// A fitted calibration.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
-pub enum Calibrator {
+pub(crate) enum Calibrator {
     /// Probabilities as they are.
     Identity,
     /// One factor on log-odds.
@@ -88,7 +88,8 @@ pub(crate) fn choose_calibrator(
 
 impl Method {
     /// All of them, from the simplest on.
-    pub const ALL: [Self; 5] = [Self::Identity, Self::Temperature, Self::Platt, Self::Beta, Self::Isotonic];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Identity, Self::Temperature, Self::Platt, Self::Beta, Self::Isotonic];
 }
 
 impl Calibrator {
@@ -96,7 +97,7 @@ impl Calibrator {
     ///
     /// # Errors
     /// `InvalidInput` when the numbers of rows differ or a value is out of range.
-    pub fn fit(method: Method, margins: &[f64], labels: &[bool], weights: &[f64]) -> Result<Self> {
+    pub(crate) fn fit(method: Method, margins: &[f64], labels: &[bool], weights: &[f64]) -> Result<Self> {
         check(margins, labels, weights)?;
         Ok(match method {
             Method::Identity => Self::Identity,
@@ -119,7 +120,7 @@ impl Calibrator {
     }
 
     /// The calibrated log-odds of a margin.
-    pub fn apply(&self, margin: f64) -> f64 {
+    pub(crate) fn apply(&self, margin: f64) -> f64 {
         match self {
             Self::Identity => margin,
             Self::Temperature(fitted) => fitted.apply(margin),
@@ -130,7 +131,7 @@ impl Calibrator {
     }
 
     /// The calibrated probability of a margin.
-    pub fn probability(&self, margin: f64) -> f64 {
+    pub(crate) fn probability(&self, margin: f64) -> f64 {
         match self {
             Self::Isotonic(fitted) => fitted.probability(margin),
             _ => sigmoid(self.apply(margin)),

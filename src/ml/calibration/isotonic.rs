@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 ///
 /// Probabilities stay as far from 0 and 1 as Platt's smoothed targets: 1 / (weight of all rows + 2).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Isotonic {
+pub(crate) struct Isotonic {
     /// Log-odds where steps begin and end, ascending.
     margins: Vec<f64>,
     /// The probability at each, never falling.
@@ -37,7 +37,7 @@ impl Isotonic {
     ///
     /// # Errors
     /// `InvalidInput` when the numbers of rows differ or a value is out of range.
-    pub fn fit(margins: &[f64], labels: &[bool], weights: &[f64]) -> Result<Self> {
+    pub(crate) fn fit(margins: &[f64], labels: &[bool], weights: &[f64]) -> Result<Self> {
         check(margins, labels, weights)?;
         let mut blocks: Vec<Block> = Vec::new();
         for (margin, hits, weight) in grouped(margins, labels, weights) {
@@ -62,7 +62,7 @@ impl Isotonic {
     }
 
     /// The probability of success at a margin; beyond the rows seen, that of the nearest.
-    pub fn probability(&self, margin: f64) -> f64 {
+    pub(crate) fn probability(&self, margin: f64) -> f64 {
         let after = self.margins.partition_point(|m| *m <= margin);
         let at = |i: usize| self.margins.get(i).copied().zip(self.probabilities.get(i).copied());
         match (after.checked_sub(1).and_then(at), at(after)) {

@@ -12,15 +12,15 @@ mod reliability;
 mod temperature;
 mod venn_abers;
 
-pub use beta::Beta;
+pub(crate) use beta::Beta;
 pub(crate) use choose::choose_calibrator;
-pub use choose::{Calibrator, Method};
+pub(crate) use choose::{Calibrator, Method};
 pub(crate) use influence::Influence;
-pub use isotonic::Isotonic;
+pub(crate) use isotonic::Isotonic;
 pub(crate) use newton::posterior_mode;
-pub use platt::Platt;
-pub use reliability::{Reliability, wilson};
-pub use temperature::Scaling;
+pub(crate) use platt::Platt;
+pub(crate) use reliability::{Reliability, wilson};
+pub(crate) use temperature::Scaling;
 pub(crate) use venn_abers::VennAbers;
 
 use crate::error::{Error, Result};

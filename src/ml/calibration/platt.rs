@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// Platt scaling (Platt 1999, with his smoothed targets; Newton steps as of Lin, Lin and Weng 2007):
 /// the calibrated log-odds are slope · margin + intercept.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Platt {
+pub(crate) struct Platt {
     slope: f64,
     intercept: f64,
 }
@@ -18,7 +18,7 @@ impl Platt {
     ///
     /// # Errors
     /// `InvalidInput` when the numbers of rows differ or a value is out of range.
-    pub fn fit(margins: &[f64], labels: &[bool], weights: &[f64]) -> Result<Self> {
+    pub(crate) fn fit(margins: &[f64], labels: &[bool], weights: &[f64]) -> Result<Self> {
         check(margins, labels, weights)?;
         let rows: Vec<_> = margins.iter().map(|m| [*m, 1.0]).collect();
         let targets = smoothed_targets(labels, weights);
@@ -27,7 +27,7 @@ impl Platt {
     }
 
     /// The calibrated log-odds of a margin.
-    pub fn apply(&self, margin: f64) -> f64 {
+    pub(crate) fn apply(&self, margin: f64) -> f64 {
         self.slope * margin + self.intercept
     }
 

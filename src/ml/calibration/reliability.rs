@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 /// similar held-out rows (Wilson 1927). Where their own rate is further from the prediction than chance
 /// explains, it is wider in that proportion (Birge 1932), so that it reaches as far as they do.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Reliability {
+pub(crate) struct Reliability {
     /// Predictions, ascending.
     predicted: Vec<f32>,
     /// Successes among the rows up to each.
@@ -25,7 +25,7 @@ const NEIGHBORS: usize = 100;
 
 impl Reliability {
     /// Remembers held-out predictions with their outcomes, of which each counts as `weight` rows.
-    pub fn new(predicted: &[f64], labels: &[bool], weight: f64) -> Self {
+    pub(crate) fn new(predicted: &[f64], labels: &[bool], weight: f64) -> Self {
         let mut rows: Vec<_> = predicted.iter().copied().zip(labels.iter().copied()).collect();
         rows.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
         let successes = rows.iter().scan(0, |sum, (_, y)| {
@@ -37,7 +37,7 @@ impl Reliability {
     }
 
     /// Returns the 90 % interval of the success rate of tasks predicted like `p`; `p` lies within.
-    pub fn interval(&self, p: f64) -> (f64, f64) {
+    pub(crate) fn interval(&self, p: f64) -> (f64, f64) {
         if self.predicted.is_empty() {
             return wilson(p, 0.0);
         }
@@ -89,7 +89,7 @@ impl Reliability {
 }
 
 /// The 90 % interval of a success rate (kept in [0, 1]) seen in `n` outcomes (Wilson 1927).
-pub fn wilson(rate: f64, n: f64) -> (f64, f64) {
+pub(crate) fn wilson(rate: f64, n: f64) -> (f64, f64) {
     const Z: f64 = 1.644_853_626_951_472_2;
     let rate = if rate.is_nan() { 0.5 } else { rate.clamp(0.0, 1.0) };
     let n = n.max(1.0);

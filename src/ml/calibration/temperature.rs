@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// An intercept would learn the drift between the rows of the fit and those held out, and carry it
 /// on after the drift has been learned.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Scaling {
+pub(crate) struct Scaling {
     slope: f64,
 }
 
@@ -26,7 +26,7 @@ impl Scaling {
 
     /// Fits the slope by Newton's method with shrinkage toward 1, clamped to [0.1, 3]. The weights of
     /// correlated rows should sum to 1.
-    pub fn fit(margins: &[f64], labels: &[bool], weights: &[f64]) -> Self {
+    pub(crate) fn fit(margins: &[f64], labels: &[bool], weights: &[f64]) -> Self {
         let mut slope = 1.0;
         for _ in 0..STEPS {
             let (mut gradient, mut curvature) = (Self::PRECISION * (slope - 1.0), Self::PRECISION);
@@ -48,7 +48,7 @@ impl Scaling {
     }
 
     /// The calibrated log-odds of a margin.
-    pub fn apply(&self, margin: f64) -> f64 {
+    pub(crate) fn apply(&self, margin: f64) -> f64 {
         self.slope * margin
     }
 

@@ -149,7 +149,7 @@ impl From<VennAbers> for Vec<Group> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ml::Isotonic;
+    use crate::ml::calibration::Isotonic;
     use crate::ml::calibration::golden::{LABELS, MARGINS, POINTS, WEIGHTS};
     use proptest::prelude::*;
 

@@ -9,14 +9,13 @@ mod scores;
 pub(crate) use adaptive::AdaptiveLevel;
 pub(crate) use quantile::QuantileConformal;
 pub(crate) use residual::ResidualConformal;
-pub use scores::Scores;
 
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 /// From where to where a label is expected, in its own unit; the ends belong to it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Interval {
+pub(crate) struct Interval {
     /// The lower end.
     pub(crate) lower: f64,
     /// The upper end, not below the lower.
@@ -27,11 +26,6 @@ impl Interval {
     /// The interval between two ends, whichever is the lower.
     pub(crate) fn between(a: f64, b: f64) -> Self {
         Self { lower: a.min(b), upper: a.max(b) }
-    }
-
-    /// Whether `label` is within.
-    pub fn contains(&self, label: f64) -> bool {
-        (self.lower..=self.upper).contains(&label)
     }
 
     /// How wide it is, in the label's unit.
@@ -78,6 +72,14 @@ fn check_levels(levels: &[f64]) -> Result<()> {
         return Ok(());
     }
     Err(Error::invalid(format!("levels are {levels:?}, expected ascending ones within (0, 1)")))
+}
+
+#[cfg(test)]
+impl Interval {
+    /// Whether `label` is within.
+    pub(crate) fn contains(&self, label: f64) -> bool {
+        (self.lower..=self.upper).contains(&label)
+    }
 }
 
 #[cfg(test)]

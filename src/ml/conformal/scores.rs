@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 /// are not, but tasks may be. Give then each try the weight 1 / (tries of its task): the quantile
 /// holds for a try of a new task (hierarchical conformal prediction; Lee, Barber and Willett 2023).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Scores {
+pub(crate) struct Scores {
     /// Ascending.
     values: Vec<f64>,
     /// The weight of the scores up to each.
@@ -30,7 +30,7 @@ impl Scores {
     /// # Errors
     /// `InvalidInput` when they differ in number, all weigh nothing, or a value is not finite or not
     /// in its range.
-    pub fn new(scores: &[f64], weights: &[f64]) -> Result<Self> {
+    pub(crate) fn new(scores: &[f64], weights: &[f64]) -> Result<Self> {
         if scores.len() != weights.len() || !scores.iter().all(|s| is_score(*s)) {
             return Err(Error::invalid("held-out scores: give finite ones, as many as weights"));
         }

@@ -48,7 +48,7 @@ impl BinaryScores {
     ///
     /// # Errors
     /// Those of [`BinaryScores::of`]; `InvalidInput` when a weight is not above 0 or they differ in number.
-    pub fn weighted(probabilities: &[f64], outcomes: &[bool], weights: &[f64]) -> Result<Self> {
+    pub(crate) fn weighted(probabilities: &[f64], outcomes: &[bool], weights: &[f64]) -> Result<Self> {
         check(probabilities, outcomes)?;
         if weights.len() != outcomes.len() || !weights.iter().all(|w| *w > 0.0 && *w <= 1e9) {
             return Err(Error::invalid("scores: give one weight above 0 a row"));

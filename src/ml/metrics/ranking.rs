@@ -96,7 +96,7 @@ impl RankingScores {
 ///
 /// # Errors
 /// `InvalidInput` when the numbers of rows differ, `k` is 0, or a value is out of range.
-pub fn ndcg(scores: &[f64], relevances: &[f64], k: usize) -> Result<Option<f64>> {
+pub(crate) fn ndcg(scores: &[f64], relevances: &[f64], k: usize) -> Result<Option<f64>> {
     check(scores, relevances)?;
     if k == 0 {
         return Err(Error::invalid("NDCG needs at least one place"));

@@ -1,7 +1,6 @@
 //! Scores of predicted numbers and intervals against what happened.
 
 use crate::error::{Error, Result};
-use crate::ml::Interval;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -38,7 +37,7 @@ pub struct RegressionScores {
 /// How well intervals hold labels.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
-pub struct IntervalScores {
+pub(crate) struct IntervalScores {
     /// Share of the labels that lie within their interval.
     pub(crate) coverage: f64,
     /// Mean width, in the label's unit.
@@ -76,22 +75,6 @@ impl RegressionScores {
         })
     }
 
-    #[cfg(test)]
-    /// Adds the scores of prediction intervals at 80 % and 90 %.
-    ///
-    /// # Errors
-    /// `InvalidInput` when intervals and labels differ in number, or a value is not finite.
-    pub(crate) fn with_intervals(
-        self,
-        at_80: &[Interval],
-        at_90: &[Interval],
-        labels: &[f64],
-    ) -> Result<Self> {
-        let interval_80 = Some(IntervalScores::of(at_80, labels, 0.8)?);
-        let interval_90 = Some(IntervalScores::of(at_90, labels, 0.9)?);
-        Ok(Self { interval_80, interval_90, ..self })
-    }
-
     /// The scores by name; those that are not defined are left out.
     pub fn to_map(&self) -> BTreeMap<String, f64> {
         let named =
@@ -109,49 +92,7 @@ impl RegressionScores {
     }
 }
 
-impl IntervalScores {
-    /// Scores `intervals` that should hold the share `level` of the `labels`.
-    ///
-    /// # Errors
-    /// `InvalidInput` when they differ in number, are empty, a value is not finite, or the level is
-    /// not within (0, 1).
-    pub fn of(intervals: &[Interval], labels: &[f64], level: f64) -> Result<Self> {
-        check("intervals", intervals.len(), labels)?;
-        if !(level > 0.0 && level < 1.0) {
-            return Err(Error::invalid(format!("level of intervals is {level}, expected within (0, 1)")));
-        }
-        let sound = |i: &Interval| i.lower.is_finite() && i.upper.is_finite() && i.lower <= i.upper;
-        if !intervals.iter().all(sound) {
-            return Err(Error::invalid("every interval must be finite, its lower end not above its upper"));
-        }
-        let mean = |f: &dyn Fn(&Interval, f64) -> f64| {
-            intervals.iter().zip(labels).map(|(i, y)| f(i, *y)).sum::<f64>() / labels.len() as f64
-        };
-        let outside = |i: &Interval, y: f64| (i.lower - y).max(y - i.upper).max(0.0);
-        Ok(Self {
-            coverage: mean(&|i, y| f64::from(u8::from(i.contains(y)))),
-            mean_width: mean(&|i, _| i.width()),
-            winkler: mean(&|i, y| i.width() + 2.0 / (1.0 - level) * outside(i, y)),
-        })
-    }
-}
-
-/// The mean pinball loss of a predicted quantile at `level`, in the label's unit (Koenker and Bassett
-/// 1978): a label above it costs level, one below 1 − level a unit.
-///
-/// # Errors
-/// `InvalidInput` when predictions and labels differ in number, are empty, a value is not finite, or
-/// the level is not within (0, 1).
-pub fn pinball(predictions: &[f64], labels: &[f64], level: f64) -> Result<f64> {
-    check("predictions", predictions.len(), labels)?;
-    if !(level > 0.0 && level < 1.0) || predictions.iter().any(|p| !p.is_finite()) {
-        return Err(Error::invalid(format!(
-            "pinball loss at {level}: give a level within (0, 1) and finite predictions"
-        )));
-    }
-    let losses = predictions.iter().zip(labels).map(|(p, y)| (level * (y - p)).max((level - 1.0) * (y - p)));
-    Ok(losses.sum::<f64>() / labels.len() as f64)
-}
+impl IntervalScores {}
 
 fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
@@ -170,6 +111,71 @@ fn check(what: &str, given: usize, labels: &[f64]) -> Result<()> {
         Some(row) => Err(Error::invalid(format!("label {} of row {row} is not finite", labels[row]))),
         None => Ok(()),
     }
+}
+
+#[cfg(test)]
+impl RegressionScores {
+    /// Adds the scores of prediction intervals at 80 % and 90 %.
+    ///
+    /// # Errors
+    /// `InvalidInput` when intervals and labels differ in number, or a value is not finite.
+    pub(crate) fn with_intervals(
+        self,
+        at_80: &[crate::ml::Interval],
+        at_90: &[crate::ml::Interval],
+        labels: &[f64],
+    ) -> Result<Self> {
+        let interval_80 = Some(IntervalScores::of(at_80, labels, 0.8)?);
+        let interval_90 = Some(IntervalScores::of(at_90, labels, 0.9)?);
+        Ok(Self { interval_80, interval_90, ..self })
+    }
+}
+
+#[cfg(test)]
+impl IntervalScores {
+    /// Scores `intervals` that should hold the share `level` of the `labels`.
+    ///
+    /// # Errors
+    /// `InvalidInput` when they differ in number, are empty, a value is not finite, or the level is
+    /// not within (0, 1).
+    pub(crate) fn of(intervals: &[crate::ml::Interval], labels: &[f64], level: f64) -> Result<Self> {
+        check("intervals", intervals.len(), labels)?;
+        if !(level > 0.0 && level < 1.0) {
+            return Err(Error::invalid(format!("level of intervals is {level}, expected within (0, 1)")));
+        }
+        let sound =
+            |i: &crate::ml::Interval| i.lower.is_finite() && i.upper.is_finite() && i.lower <= i.upper;
+        if !intervals.iter().all(sound) {
+            return Err(Error::invalid("every interval must be finite, its lower end not above its upper"));
+        }
+        let mean = |f: &dyn Fn(&crate::ml::Interval, f64) -> f64| {
+            intervals.iter().zip(labels).map(|(i, y)| f(i, *y)).sum::<f64>() / labels.len() as f64
+        };
+        let outside = |i: &crate::ml::Interval, y: f64| (i.lower - y).max(y - i.upper).max(0.0);
+        Ok(Self {
+            coverage: mean(&|i, y| f64::from(u8::from(i.contains(y)))),
+            mean_width: mean(&|i, _| i.width()),
+            winkler: mean(&|i, y| i.width() + 2.0 / (1.0 - level) * outside(i, y)),
+        })
+    }
+}
+
+#[cfg(test)]
+/// The mean pinball loss of a predicted quantile at `level`, in the label's unit (Koenker and Bassett
+/// 1978): a label above it costs level, one below 1 − level a unit.
+///
+/// # Errors
+/// `InvalidInput` when predictions and labels differ in number, are empty, a value is not finite, or
+/// the level is not within (0, 1).
+pub(crate) fn pinball(predictions: &[f64], labels: &[f64], level: f64) -> Result<f64> {
+    check("predictions", predictions.len(), labels)?;
+    if !(level > 0.0 && level < 1.0) || predictions.iter().any(|p| !p.is_finite()) {
+        return Err(Error::invalid(format!(
+            "pinball loss at {level}: give a level within (0, 1) and finite predictions"
+        )));
+    }
+    let losses = predictions.iter().zip(labels).map(|(p, y)| (level * (y - p)).max((level - 1.0) * (y - p)));
+    Ok(losses.sum::<f64>() / labels.len() as f64)
 }
 
 #[cfg(test)]

@@ -19,19 +19,10 @@ const TUNED_FOR: f64 = 1_000.0;
 /// Rows of one cluster rise and fall together: where that makes the mean less certain, the sequence
 /// is as much wider.
 ///
-/// ```
-/// use devmatrix_ml::ml::metrics::compare_anytime_valid;
-/// let (better, worse) = (vec![0.4; 500], (0..500).map(|i| 0.5 + f64::from(i % 3) / 10.0));
-/// let rows: Vec<u64> = (0..500).collect();
-/// let found = compare_anytime_valid(&better, &worse.collect::<Vec<_>>(), &rows, 0.95)?;
-/// assert!(found.is_some_and(|c| c.is_better()));
-/// # Ok::<(), devmatrix_ml::Error>(())
-/// ```
-///
 /// # Errors
 /// `InvalidInput` when the slices differ in length, are empty, or a loss is not finite, and when
 /// `confidence` is not within 0.5 to 0.999; `NotEnoughData` for fewer than two clusters.
-pub fn compare_anytime_valid(
+pub(crate) fn compare_anytime_valid(
     first: &[f64],
     second: &[f64],
     clusters: &[u64],
@@ -87,5 +78,13 @@ mod tests {
             c.upper - c.lower
         };
         assert!(width(&together) > 3.0 * width(&apart));
+    }
+
+    #[test]
+    fn a_clear_difference_is_found() {
+        let (better, worse) = (vec![0.4; 500], (0..500).map(|i| 0.5 + f64::from(i % 3) / 10.0));
+        let rows: Vec<u64> = (0..500).collect();
+        let found = compare_anytime_valid(&better, &worse.collect::<Vec<_>>(), &rows, 0.95).unwrap();
+        assert!(found.is_some_and(|c| c.is_better()));
     }
 }

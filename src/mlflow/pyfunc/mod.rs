@@ -87,14 +87,14 @@ pub fn write_pyfunc(
 /// description's n-grams as `ngram_buckets` and `ngram_weights`.
 ///
 /// ```
+/// use devmatrix_ml::dataset::DatasetBuilder;
 /// use devmatrix_ml::event::{TaskContext, TaskId};
 /// use devmatrix_ml::features::FeatureEngineer;
-/// use devmatrix_ml::history::History;
 /// use devmatrix_ml::mlflow::pyfunc_row;
 /// let mut task = TaskContext::new(TaskId::new("t")?);
 /// task.task_description = "Add a login page".into();
-/// let view = History::new().view(&task, "2025-03-01T10:00:00Z".parse().unwrap());
-/// let row = pyfunc_row(&FeatureEngineer::default().row(&task, &view));
+/// let rows = DatasetBuilder::new(FeatureEngineer::default());
+/// let row = pyfunc_row(&rows.look(&task, "2025-03-01T10:00:00Z".parse().unwrap()));
 /// assert_eq!(row["num_words"], 4.0);
 /// assert!(row["temperature"].is_null());
 /// assert_eq!(row["ngram_buckets"].as_array().unwrap().len(), 7); // four words and three pairs

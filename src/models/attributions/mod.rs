@@ -106,7 +106,7 @@ impl Attribution {
     }
 
     /// The reasons by what they are about, the topic that adds most first.
-    pub fn by_topic(reasons: &[Self], locale: &dyn Locale) -> Vec<AttributionGroup> {
+    pub(crate) fn by_topic(reasons: &[Self], locale: &dyn Locale) -> Vec<AttributionGroup> {
         let mut groups: Vec<(AttributionGroup, f64)> = Vec::new();
         for reason in reasons {
             let strength = reason.contribution.abs();

@@ -98,12 +98,12 @@ impl ExternalModel {
     }
 
     /// Returns the target that it predicts.
-    pub fn target(&self) -> Target {
+    pub(crate) fn target(&self) -> Target {
         self.target
     }
 
     /// Rows that started before may have taught it.
-    pub fn trained_until(&self) -> DateTime<Utc> {
+    pub(crate) fn trained_until(&self) -> DateTime<Utc> {
         self.trained_until
     }
 

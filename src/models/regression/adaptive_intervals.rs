@@ -8,14 +8,8 @@ use serde::{Deserialize, Serialize};
 
 /// The levels at which a model's intervals have to be asked for, so that in the long run eight and
 /// nine in ten of them hold, whatever the drift (adaptive conformal inference; Gibbs and Candès 2021).
-///
-/// ```
-/// use devmatrix_ml::models::AdaptiveIntervals;
-/// let levels = AdaptiveIntervals::default();
-/// assert_eq!(levels.levels(), [0.8, 0.9]);
-/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct AdaptiveIntervals([AdaptiveLevel; 2]);
+pub(crate) struct AdaptiveIntervals([AdaptiveLevel; 2]);
 
 /// Follows a drift within some hundred outcomes.
 const STEP: f64 = 0.01;
@@ -28,7 +22,7 @@ impl Default for AdaptiveIntervals {
 
 impl AdaptiveIntervals {
     /// The levels to ask for now, in the place of 0.8 and 0.9.
-    pub fn levels(&self) -> [f64; 2] {
+    pub(crate) fn levels(&self) -> [f64; 2] {
         let [narrow, wide] = self.0.map(|level| level.level());
         [narrow, wide.max(narrow)]
     }
@@ -37,7 +31,7 @@ impl AdaptiveIntervals {
     ///
     /// # Errors
     /// `InvalidInput` when `actual` is not a finite number.
-    pub fn observe(&mut self, estimate: &Estimate, actual: f64) -> Result<()> {
+    pub(crate) fn observe(&mut self, estimate: &Estimate, actual: f64) -> Result<()> {
         if !actual.is_finite() {
             return Err(Error::invalid(format!("the observed value is {actual}, expected a finite number")));
         }
@@ -45,5 +39,16 @@ impl AdaptiveIntervals {
         self.0[0].update(holds(estimate.interval_80), 1.0);
         self.0[1].update(holds(estimate.interval_90), 1.0);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nominal_levels_come_first() {
+        let levels = AdaptiveIntervals::default();
+        assert_eq!(levels.levels(), [0.8, 0.9]);
     }
 }

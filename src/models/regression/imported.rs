@@ -41,10 +41,6 @@ impl ImportedFit {
         Ok(Self { spec, trees, intervals })
     }
 
-    pub(super) fn margin(&self, row: &FeatureRow) -> f64 {
-        self.trees.margin(row)
-    }
-
     pub(super) fn point(&self, row: &FeatureRow) -> f64 {
         self.spec.within(self.trees.value(row))
     }
@@ -90,5 +86,12 @@ impl StoredImportedFit {
             return Err(Error::corrupt(format!("{} model: its intervals are out of range", spec.target)));
         }
         Ok(ImportedFit { spec: *spec, trees: self.trees.open()?, intervals: self.intervals })
+    }
+}
+
+#[cfg(test)]
+impl ImportedFit {
+    pub(super) fn margin(&self, row: &FeatureRow) -> f64 {
+        self.trees.margin(row)
     }
 }

@@ -14,11 +14,11 @@ mod spec;
 mod target;
 mod text_component;
 
-pub use adaptive_intervals::AdaptiveIntervals;
+pub(crate) use adaptive_intervals::AdaptiveIntervals;
 pub(super) use component::LEVELS;
 pub use estimate::{ComplexityPrediction, Estimate, QualityPrediction, TimePrediction};
 pub use params::RegressionParams;
-pub use target::{Complexity, Quality, RegressionTarget, Time};
+pub(crate) use target::{Complexity, Quality, RegressionTarget, Time};
 
 use super::attributions::{Attribution, attribution, reasons};
 use super::external::{Adopt, ImportedTrees, is_imported, open_imported, seal_imported};
@@ -294,18 +294,10 @@ impl<Q: RegressionTarget> RegressionModel<Q> {
 
     /// The value taken apart, in the model's own unit: of the average task, of each feature in the
     /// order of [`crate::features::FEATURES`], and of the description's wording.
-    pub fn contributions(&self, row: &FeatureRow) -> (f64, Vec<f64>, f64) {
+    pub(crate) fn contributions(&self, row: &FeatureRow) -> (f64, Vec<f64>, f64) {
         match &self.body {
             Body::Learned(learned) => learned.part::<Q>(row).contributions(row),
             Body::Imported(fit) => fit.contributions(row),
-        }
-    }
-
-    /// Together they are this.
-    pub fn raw(&self, row: &FeatureRow) -> f64 {
-        match &self.body {
-            Body::Learned(learned) => learned.part::<Q>(row).margin(row),
-            Body::Imported(fit) => fit.margin(row),
         }
     }
 }
@@ -379,4 +371,15 @@ struct Stored {
     before: Regimes<StoredFitted>,
     after: Option<Regimes<StoredFitted>>,
     schema: u64,
+}
+
+#[cfg(test)]
+impl<Q: RegressionTarget> RegressionModel<Q> {
+    /// Together they are this.
+    pub(crate) fn raw(&self, row: &FeatureRow) -> f64 {
+        match &self.body {
+            Body::Learned(learned) => learned.part::<Q>(row).margin(row),
+            Body::Imported(fit) => fit.margin(row),
+        }
+    }
 }

@@ -57,7 +57,7 @@ impl RegressionParams {
     ///
     /// # Errors
     /// `InvalidInput` naming the parameter and its value.
-    pub fn verify(&self) -> Result<()> {
+    pub(crate) fn verify(&self) -> Result<()> {
         if !(1e-6..=1e9).contains(&self.l2) {
             return Err(Error::invalid(format!("l2 is {}, expected 0.000001 to 1e9", self.l2)));
         }

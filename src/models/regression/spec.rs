@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// The specification of a regression target.
 #[derive(Debug, Clone, Copy)]
-pub struct Spec {
+pub(crate) struct Spec {
     pub(super) target: Target,
     pub(super) scale: Scale,
     /// The range of the target.

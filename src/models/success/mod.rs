@@ -308,18 +308,13 @@ impl Predictor for SuccessModel {
 }
 
 impl SuccessModel {
-    /// The log-odds of `row` before calibration.
-    pub fn margin(&self, row: &FeatureRow) -> f64 {
-        self.regime(row).scorer.margin(row)
-    }
-
     /// Returns the contributions to the margin: the base value of the average task, those of each
     /// feature in the order of [`FEATURES`](crate::features::FEATURES), and that of the description's text. They sum to
     /// [`SuccessModel::margin`].
     ///
     /// Exact SHAP values for the trees (Lundberg and Lee 2017), weight times deviation from the
     /// mean for the linear parts, which is the same thing there.
-    pub fn contributions(&self, row: &FeatureRow) -> (f64, Vec<f64>, f64) {
+    pub(crate) fn contributions(&self, row: &FeatureRow) -> (f64, Vec<f64>, f64) {
         let Contributions { base, features, wording } = self.regime(row).scorer.contributions(row);
         (base, features, wording)
     }
@@ -392,4 +387,12 @@ fn sound(calibration: Calibration) -> Result<Calibration> {
 /// Returns true if an outcome of the same task was known.
 fn is_seen(row: &FeatureRow) -> bool {
     row.values.get(FeatureId::TaskOutcomes as usize).is_some_and(|n| *n > 0.0)
+}
+
+#[cfg(test)]
+impl SuccessModel {
+    /// The log-odds of `row` before calibration.
+    pub(crate) fn margin(&self, row: &FeatureRow) -> f64 {
+        self.regime(row).scorer.margin(row)
+    }
 }

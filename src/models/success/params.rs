@@ -56,7 +56,7 @@ impl SuccessParams {
     ///
     /// # Errors
     /// `InvalidInput` naming the parameter and its value.
-    pub fn verify(&self) -> Result<()> {
+    pub(crate) fn verify(&self) -> Result<()> {
         let check = |name: &str, v: f64, range: std::ops::RangeInclusive<f64>| {
             if range.contains(&v) {
                 Ok(())

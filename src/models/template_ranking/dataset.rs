@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 /// Replays facts, in the order in which they became known, into rows.
 #[derive(Debug)]
-pub struct TemplateDatasetBuilder {
+pub(crate) struct TemplateDatasetBuilder {
     catalogue: TemplateCatalogue,
     /// As it was at the beginning of the week.
     history: History,
@@ -38,7 +38,7 @@ pub struct TemplateDatasetBuilder {
 ///
 /// Quality (0 to 10) moves it: what was approved with less than 5 counts 2, what was modified counts
 /// 2 from 7 on and otherwise, or where nobody scored it, 1.
-pub fn template_relevance(outcome: &Outcome) -> Option<u8> {
+pub(crate) fn template_relevance(outcome: &Outcome) -> Option<u8> {
     let success = outcome.success?;
     let quality = outcome.final_quality_score;
     let taken = success || outcome.approved.unwrap_or(outcome.user_action == Some(UserAction::Modify));
@@ -68,7 +68,7 @@ type Facts = Fold<DateTime<Utc>, Known<Completion>, Known<Feedback>>;
 impl TemplateDatasetBuilder {
     /// A builder that has seen nothing yet. Templates that are no longer in `catalogue` teach too,
     /// by what is known of them without a profile.
-    pub fn new(catalogue: TemplateCatalogue) -> Self {
+    pub(crate) fn new(catalogue: TemplateCatalogue) -> Self {
         Self {
             catalogue,
             history: History::new(),

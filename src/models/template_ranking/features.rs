@@ -12,11 +12,11 @@ use std::collections::BTreeSet;
 /// One feature of a template.
 #[derive(Debug)]
 #[non_exhaustive]
-pub struct TemplateFeature {
+pub(crate) struct TemplateFeature {
     /// Its name, as the design gives it where it does.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// The unit of its values.
-    pub unit: &'static str,
+    pub(crate) unit: &'static str,
     make: fn(&Inputs<'_>) -> f32,
 }
 
@@ -31,7 +31,7 @@ const SHARE: &str = "share of outcomes";
 /// Rates are shrunk toward those of their parents, the more the fewer outcomes they have: the template's
 /// toward the task type's, its recent rate toward its overall rate, its rate for this type toward that of
 /// its relatives, its rate for tasks of this type, language and framework toward that for the type.
-pub static TEMPLATE_FEATURES: &[TemplateFeature] = &[
+pub(crate) static TEMPLATE_FEATURES: &[TemplateFeature] = &[
     feature("template_complexity", "0 to 10", |i| {
         i.template.profile.complexity.map_or(f32::NAN, |complexity| complexity as f32)
     }),
@@ -68,7 +68,7 @@ pub(super) const SIMILAR: usize = 13;
 pub(super) const TYPE_OUTCOMES: usize = 14;
 
 /// Returns the fingerprint of the feature schema; rows with different fingerprints must not be mixed.
-pub fn template_schema() -> u64 {
+pub(crate) fn template_schema() -> u64 {
     let mut hash = Sha256::new();
     hash.update("template features 1");
     TEMPLATE_FEATURES.iter().for_each(|f| hash.update(format!("\n{} {}", f.name, f.unit)));

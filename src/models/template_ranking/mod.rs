@@ -26,13 +26,12 @@ mod trainer;
 mod view;
 
 pub use catalogue::TemplateCatalogue;
-pub use dataset::{TemplateDatasetBuilder, template_relevance};
-pub use features::{TEMPLATE_FEATURES, TemplateFeature, template_schema};
+pub(crate) use features::{TEMPLATE_FEATURES, template_schema};
 pub use params::TemplateParams;
 pub use profile::TemplateProfile;
-pub use ranking::{RankedTemplate, TemplateContribution, TemplateRanking};
+pub use ranking::{RankedTemplate, TemplateRanking};
 pub use trainer::TemplateTrainer;
-pub use view::TemplateView;
+pub(crate) use view::TemplateView;
 
 use super::attributions::LEAST;
 use super::{Attribution, Fact, Predictor, Status, shares};
@@ -49,25 +48,6 @@ use ranking::{Candidate, Explained};
 use serde::{Deserialize, Serialize};
 
 /// Ranks templates for a task; fitted by [`TemplateTrainer`].
-///
-/// ```
-/// use devmatrix_ml::event::{TaskContext, TaskId};
-/// use devmatrix_ml::history::History;
-/// use devmatrix_ml::models::{Status, TemplateCatalogue, TemplateRanker, TemplateView};
-/// let catalogue = TemplateCatalogue::from_json(
-///     r#"[{"template_id": "rest-crud", "task_types": ["backend"]},
-///         {"template_id": "form-page", "task_types": ["frontend"]}]"#,
-/// )?;
-/// let mut task = TaskContext::new(TaskId::new("TASK-7")?);
-/// task.task_type = Some("frontend".into());
-/// let now = "2025-03-01T10:00:00Z".parse().unwrap();
-/// let view = TemplateView::of(&History::new(), &task, &catalogue, now);
-/// let ranking = TemplateRanker::prior().rank(&task, &view, &catalogue);
-/// assert_eq!(ranking.ranked[0].template_id.as_str(), "form-page");
-/// assert_eq!(ranking.ranked[0].sentence, "same task type; new: never tried");
-/// assert_eq!(ranking.status, Status::InsufficientEvidence); // nothing is known yet, and it says so
-/// # Ok::<(), devmatrix_ml::Error>(())
-/// ```
 #[derive(Debug, Clone)]
 #[doc(alias = "TemplateSelector")]
 pub struct TemplateRanker {
@@ -91,13 +71,13 @@ const FEW: f64 = 10.0;
 
 impl TemplateRanker {
     /// Ranks by the past alone, as long as nothing can be fitted.
-    pub fn prior() -> Self {
+    pub(crate) fn prior() -> Self {
         Self { fitted: None, schema: template_schema() }
     }
 
     /// Every template of `catalogue` that exists at the view's moment, the best first; those of
     /// equal scores by their ids. `view` must have been made for this task and catalogue.
-    pub fn rank(
+    pub(crate) fn rank(
         &self,
         task: &TaskContext,
         view: &TemplateView,
@@ -146,12 +126,6 @@ impl TemplateRanker {
         }
         let status = self.status(view);
         TemplateRanking { ranked, status, model_version: 0, schema: self.schema, notes }
-    }
-
-    /// How much of what the trees learned counts beside the past alone, 0 to 1: 0 where they were no
-    /// better than it on rows held out, and for the prior.
-    pub fn correction_share(&self) -> f64 {
-        self.fitted.as_ref().map_or(0.0, |fitted| fitted.share)
     }
 
     /// Reads a ranker back from verified bytes.
@@ -291,3 +265,15 @@ impl StoredFit {
         Ok(Fitted { trees, centre: self.centre, share: self.share, scaling: self.scaling })
     }
 }
+
+#[cfg(test)]
+impl TemplateRanker {
+    /// How much of what the trees learned counts beside the past alone, 0 to 1: 0 where they were no
+    /// better than it on rows held out, and for the prior.
+    pub(crate) fn correction_share(&self) -> f64 {
+        self.fitted.as_ref().map_or(0.0, |fitted| fitted.share)
+    }
+}
+
+#[cfg(test)]
+pub(crate) use dataset::TemplateDatasetBuilder;

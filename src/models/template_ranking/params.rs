@@ -38,7 +38,7 @@ impl TemplateParams {
     ///
     /// # Errors
     /// `InvalidInput` naming the parameter and its value.
-    pub fn verify(&self) -> Result<()> {
+    pub(crate) fn verify(&self) -> Result<()> {
         let check = |name: &str, v: usize, high: usize| {
             if (1..=high).contains(&v) {
                 Ok(())

@@ -13,13 +13,13 @@ use serde::{Deserialize, Serialize};
 ///
 /// ```
 /// use devmatrix_ml::event::TemplateId;
-/// use devmatrix_ml::models::TemplateProfile;
+/// use devmatrix_ml::models::{TemplateCatalogue, TemplateProfile};
 /// let profile = TemplateProfile::new(TemplateId::new("rest-crud")?)
 ///     .described("A REST resource with its four operations, validation and tests")
 ///     .for_task_types(["backend"])
 ///     .for_languages(["python", "typescript"])
 ///     .tagged(["rest", "crud"]);
-/// profile.validate()?;
+/// let catalogue = TemplateCatalogue::new([profile])?;
 /// # Ok::<(), devmatrix_ml::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -115,7 +115,7 @@ impl TemplateProfile {
     ///
     /// # Errors
     /// `InvalidInput` naming the template, the field and its value.
-    pub fn validate(&self) -> Result<()> {
+    pub(crate) fn validate(&self) -> Result<()> {
         let wrong = |what: String| Err(Error::invalid(format!("template {}: {what}", self.template_id)));
         if let Some(c) = self.complexity.filter(|c| !(0.0..=10.0).contains(c)) {
             return wrong(format!("complexity is {c}, expected 0 to 10: leave it out when unknown"));

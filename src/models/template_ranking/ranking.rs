@@ -21,7 +21,7 @@ pub struct TemplateRanking {
     /// The version of the model, 0 for the prior and where nobody has set it.
     pub model_version: u64,
     /// Fingerprint of the features that made it.
-    pub schema: u64,
+    pub(crate) schema: u64,
     /// What else to know: that the catalogue is empty, or the end of a description was not read.
     pub notes: Vec<String>,
 }
@@ -36,43 +36,38 @@ pub struct RankedTemplate {
     /// its exploration bonus.
     pub score: f64,
     /// Its place, from 1.
-    pub rank: usize,
+    pub(crate) rank: usize,
     /// Why it stands there, in words.
     pub sentence: String,
     /// What moves its estimated log-odds of approval, the strongest first; with [`base`] they add up
     /// to them, to single precision.
     ///
     /// [`base`]: RankedTemplate::base
-    pub contributions: Vec<TemplateContribution>,
+    pub(crate) contributions: Vec<TemplateContribution>,
     /// Where its log-odds start, the same for all templates of the task.
-    pub base: f64,
+    pub(crate) base: f64,
     /// The exploration bonus of a new template; 1 or more where it must be tried now.
-    pub exploration: f64,
+    pub(crate) exploration: f64,
     /// How often it was tried, as far as that is known; generations of the last 14 days without an
     /// outcome count.
-    pub tried: u64,
+    pub(crate) tried: u64,
     /// True if fewer than 5 of its outcomes are known.
-    pub is_new: bool,
+    pub(crate) is_new: bool,
 }
 
 /// What one feature adds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
-pub struct TemplateContribution {
+pub(crate) struct TemplateContribution {
     /// The feature, of [`TEMPLATE_FEATURES`](super::TEMPLATE_FEATURES).
-    pub feature: String,
+    pub(crate) feature: String,
     /// Its value; `None` where it is missing.
-    pub value: Option<f32>,
+    pub(crate) value: Option<f32>,
     /// Its contribution to the log-odds of approval, relative to the task type's rate.
-    pub contribution: f64,
+    pub(crate) contribution: f64,
 }
 
-impl TemplateRanking {
-    /// The best template, where there is one.
-    pub fn best(&self) -> Option<&RankedTemplate> {
-        self.ranked.first()
-    }
-}
+impl TemplateRanking {}
 
 /// Log-odds taken apart by feature.
 pub(super) struct Explained {
@@ -129,4 +124,12 @@ fn contributions(row: &[f32], parts: &[f64]) -> Vec<TemplateContribution> {
         .collect();
     found.sort_by(|a, b| b.contribution.abs().total_cmp(&a.contribution.abs()));
     found
+}
+
+#[cfg(test)]
+impl TemplateRanking {
+    /// The best template, where there is one.
+    pub(crate) fn best(&self) -> Option<&RankedTemplate> {
+        self.ranked.first()
+    }
 }

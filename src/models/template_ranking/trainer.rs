@@ -41,19 +41,6 @@ impl TemplateTrainer {
         Self { catalogue, ..self }
     }
 
-    /// The same, and the prior where there is too little to learn from.
-    ///
-    /// # Errors
-    /// `Incompatible` when the rows were made from other features.
-    pub fn fit_or_prior(&self, data: &Dataset) -> Result<TemplateRanker> {
-        match self.fit(data) {
-            Err(error) if matches!(error.kind(), ErrorKind::NotEnoughData { .. }) => {
-                Ok(TemplateRanker::prior())
-            }
-            fitted => fitted,
-        }
-    }
-
     /// The trees, where any group can teach an order.
     fn trees(&self, data: &Dataset) -> Result<Option<Fitted>> {
         let groups: Vec<_> = teaching(&data.examples).iter().map(|group| self.copies(data, group)).collect();
@@ -219,6 +206,22 @@ fn too_few(have: usize, need: usize, what: &str) -> Error {
         ErrorKind::NotEnoughData { have, need },
         format!("{have} {what}, {need} are needed: rank by the prior until then"),
     )
+}
+
+#[cfg(test)]
+impl TemplateTrainer {
+    /// The same, and the prior where there is too little to learn from.
+    ///
+    /// # Errors
+    /// `Incompatible` when the rows were made from other features.
+    pub(crate) fn fit_or_prior(&self, data: &Dataset) -> Result<TemplateRanker> {
+        match self.fit(data) {
+            Err(error) if matches!(error.kind(), ErrorKind::NotEnoughData { .. }) => {
+                Ok(TemplateRanker::prior())
+            }
+            fitted => fitted,
+        }
+    }
 }
 
 #[cfg(test)]

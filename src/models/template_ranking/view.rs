@@ -10,7 +10,7 @@ use std::collections::{BTreeSet, HashMap};
 /// A snapshot of the template statistics for one task at one moment: all inputs of a ranking besides
 /// the task and the catalogue.
 #[derive(Debug, Clone, PartialEq)]
-pub struct TemplateView {
+pub(crate) struct TemplateView {
     task: HistoryView,
     past: HashMap<TemplateId, Past>,
 }
@@ -27,7 +27,7 @@ pub(super) struct Past {
 impl TemplateView {
     /// What `history` shows at `now`, which must not lie before a fact taken in, of every template
     /// of `catalogue`, had `task` used it.
-    pub fn of(
+    pub(crate) fn of(
         history: &History,
         task: &TaskContext,
         catalogue: &TemplateCatalogue,
@@ -54,7 +54,7 @@ impl TemplateView {
     }
 
     /// Creates the view from a shared history that may be updated concurrently.
-    pub fn of_shared(
+    pub(crate) fn of_shared(
         history: &SharedHistory,
         task: &TaskContext,
         catalogue: &TemplateCatalogue,
@@ -64,7 +64,7 @@ impl TemplateView {
     }
 
     /// The moment for which it holds.
-    pub fn now(&self) -> DateTime<Utc> {
+    pub(crate) fn now(&self) -> DateTime<Utc> {
         self.task.now()
     }
 

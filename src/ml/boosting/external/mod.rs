@@ -26,7 +26,7 @@ const MOST_NODES: usize = 4_000_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum ExternalFormat {
+pub(crate) enum ExternalFormat {
     /// XGBoost's `save_model("m.json")`.
     XgboostJson,
     /// XGBoost's `save_model("m.ubj")`.
@@ -39,7 +39,7 @@ pub enum ExternalFormat {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum Margin {
+pub(crate) enum Margin {
     /// Log-odds.
     LogOdds,
     /// The mean or the median in the label's unit.
@@ -53,15 +53,15 @@ pub enum Margin {
 /// A model that was trained elsewhere.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
-pub struct ExternalTrees {
+pub(crate) struct ExternalTrees {
     /// Its trees.
-    pub trees: Trees,
+    pub(crate) trees: Trees,
     /// Library that wrote it.
     pub(crate) format: ExternalFormat,
     /// Its objective, by XGBoost's name.
-    pub objective: String,
+    pub(crate) objective: String,
     /// Unit of its raw margin.
-    pub margin: Margin,
+    pub(crate) margin: Margin,
     /// The features' names; none where it does not have them.
     pub(crate) names: Vec<String>,
     /// Features that splits by sets of categories look at.
@@ -88,7 +88,7 @@ impl ExternalTrees {
     /// # Errors
     /// `Corrupt` for bytes that are damaged; `Incompatible` for a model that is whole but none that is
     /// served here, with what is the matter; `InvalidInput` for one that is too large.
-    pub fn read(bytes: &[u8]) -> Result<Self> {
+    pub(crate) fn read(bytes: &[u8]) -> Result<Self> {
         if bytes.len() > MAX_EXTERNAL_MODEL_BYTES {
             return Err(Error::invalid(format!(
                 "the model has {} bytes, at most {MAX_EXTERNAL_MODEL_BYTES} are read",

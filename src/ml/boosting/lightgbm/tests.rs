@@ -1,4 +1,5 @@
-use super::super::{BoostingLibrary, Matrix, Stopping, Trees};
+use super::super::request::Stopping;
+use super::super::{BoostingLibrary, Matrix, Trees};
 use super::*;
 use crate::error::ErrorKind;
 use crate::execution::{CancellationToken, ExecutionContext};

@@ -1,14 +1,12 @@
 //! Item response: the abilities of agents and the difficulties of tasks are separated.
-#![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
 
-mod common;
-
+#[cfg(test)]
+use crate::common::abilities::{AGENTS, context, records, success_probability};
+use crate::dataset::{Dataset, DatasetBuilder, Target};
+use crate::features::{FeatureEngineer, FeatureRow, index_of};
+use crate::models::{Predictor, SuccessModel, SuccessTrainer, Trainer};
+use crate::stats::logit;
 use chrono::TimeDelta;
-use common::abilities::{AGENTS, context, records, success_probability};
-use devmatrix_ml::dataset::{Dataset, DatasetBuilder, Target};
-use devmatrix_ml::features::{FeatureEngineer, FeatureRow, index_of};
-use devmatrix_ml::ml::logit;
-use devmatrix_ml::models::{Predictor, SuccessModel, SuccessTrainer, Trainer};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 use std::sync::LazyLock;
@@ -27,7 +25,7 @@ static WORLD: LazyLock<World> = LazyLock::new(|| {
     let now = records.last().unwrap().known_at() + TimeDelta::hours(1);
     let later = (100..140).flat_map(|task| (0..AGENTS.len()).map(move |agent| (task, agent)));
     let later = later
-        .map(|(task, agent)| (builder.look(&context(task, agent), now).0, success_probability(task, agent)));
+        .map(|(task, agent)| (builder.look(&context(task, agent), now), success_probability(task, agent)));
     World { data: builder.rows(Target::Success, now, 10_000), later: later.collect() }
 });
 

@@ -1,19 +1,17 @@
 //! Damaged and forged artefacts: an error, or a model with sound predictions.
-#![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
 
-mod common;
-
+#[cfg(test)]
+use crate::ErrorKind;
+use crate::common::small;
+use crate::dataset::Target;
+use crate::features::{FeatureEngineer, FeatureRow};
+use crate::history::SharedHistory;
+use crate::models::open_artefact;
+use crate::models::{Predictor, SuccessModel, SuccessTrainer};
+use crate::registry::envelope;
+use crate::similarity::SimilarTasks;
+use crate::store::{Cursor, EventStore, MemoryStore};
 use chrono::{DateTime, Utc};
-use common::small;
-use devmatrix_ml::ErrorKind;
-use devmatrix_ml::dataset::Target;
-use devmatrix_ml::features::{FeatureEngineer, FeatureRow};
-use devmatrix_ml::history::SharedHistory;
-use devmatrix_ml::models::open_artefact;
-use devmatrix_ml::models::{Predictor, SuccessModel, SuccessTrainer};
-use devmatrix_ml::registry::envelope;
-use devmatrix_ml::similarity::SimilarTasks;
-use devmatrix_ml::store::{Cursor, EventStore, MemoryStore};
 use futures_executor::block_on;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
@@ -36,7 +34,7 @@ static ORIGINAL: LazyLock<Original> = LazyLock::new(|| {
     Original { sealed: envelope::seal("success", &payload).unwrap(), payload, rows }
 });
 
-fn open(bytes: &[u8]) -> devmatrix_ml::Result<SuccessModel> {
+fn open(bytes: &[u8]) -> crate::Result<SuccessModel> {
     open_artefact(&SuccessTrainer::default(), bytes)
 }
 

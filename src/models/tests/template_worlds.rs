@@ -1,17 +1,18 @@
 //! Histories and training sets of templates.
 
-use super::task;
+#[cfg(test)]
+use crate::common::task;
+use crate::dataset::{Dataset, RowBuilder};
+use crate::event::{EventId, Fact, Feedback, Record, TemplateId, UserAction};
+use crate::history::History;
+use crate::models::{TemplateCatalogue, TemplateDatasetBuilder, TemplateProfile};
+use crate::simulate::{Generation, Simulator, SimulatorOptions};
 use chrono::{DateTime, TimeDelta, Utc};
-use devmatrix_ml::dataset::{Dataset, RowBuilder};
-use devmatrix_ml::event::{EventId, Fact, Feedback, Record, TemplateId, UserAction};
-use devmatrix_ml::history::History;
-use devmatrix_ml::models::{TemplateCatalogue, TemplateDatasetBuilder, TemplateProfile};
-use devmatrix_ml::simulate::{Generation, Simulator, SimulatorOptions};
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 
 /// Returns the facts of generations in the order in which they became known.
-pub fn records(generations: &[Generation]) -> Vec<Record> {
+pub(crate) fn records(generations: &[Generation]) -> Vec<Record> {
     let all = generations.iter().flat_map(|g| g.clone().into_records().unwrap());
     let mut records: Vec<_> = all.collect();
     records.sort_by_cached_key(|r| (r.known_at(), r.key()));
@@ -19,12 +20,12 @@ pub fn records(generations: &[Generation]) -> Vec<Record> {
 }
 
 /// Replays `records` up to `now`: training set and history.
-pub struct Replay {
-    pub data: Dataset,
-    pub history: History,
+pub(crate) struct Replay {
+    pub(crate) data: Dataset,
+    pub(crate) history: History,
 }
 
-pub fn replay(catalogue: &TemplateCatalogue, records: &[Record], now: DateTime<Utc>) -> Replay {
+pub(crate) fn replay(catalogue: &TemplateCatalogue, records: &[Record], now: DateTime<Utc>) -> Replay {
     let (mut builder, mut history) = (TemplateDatasetBuilder::new(catalogue.clone()), History::new());
     for record in records.iter().filter(|r| r.known_at() <= now) {
         builder.apply(record);
@@ -35,7 +36,7 @@ pub fn replay(catalogue: &TemplateCatalogue, records: &[Record], now: DateTime<U
 
 /// Simulates a host with many templates, each used seldom: success depends on whether the template's topic is
 /// the task's.
-pub fn topics(seed: u64, generations: u64) -> (TemplateCatalogue, Vec<Record>) {
+pub(crate) fn topics(seed: u64, generations: u64) -> (TemplateCatalogue, Vec<Record>) {
     let mut rng = Pcg64Mcg::seed_from_u64(seed);
     let topic = |i: u32| format!("topic{i}");
     let profile = |i: u32| {
@@ -63,7 +64,7 @@ pub fn topics(seed: u64, generations: u64) -> (TemplateCatalogue, Vec<Record>) {
 }
 
 /// Replays a small simulated world.
-pub fn learned() -> Replay {
+pub(crate) fn learned() -> Replay {
     let mut options = SimulatorOptions::default();
     (options.days, options.per_day, options.seed) = (30, 30.0, 51);
     let simulator = Simulator::new(options).unwrap();

@@ -1,20 +1,18 @@
 //! Laws of template rankings for any catalogue, task and history.
-#![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
 
-mod common;
-
-use chrono::{DateTime, Utc};
-use common::anything;
-use common::templates::{Replay, learned, replay, topics};
-use devmatrix_ml::ErrorKind;
-use devmatrix_ml::event::TemplateId;
-use devmatrix_ml::features::FeatureRow;
-use devmatrix_ml::history::{History, SharedHistory};
-use devmatrix_ml::models::{
+#[cfg(test)]
+use super::template_worlds::{Replay, learned, replay, topics};
+use crate::ErrorKind;
+use crate::common::anything;
+use crate::event::{TaskContext, TaskId, TemplateId};
+use crate::features::FeatureRow;
+use crate::history::{History, SharedHistory};
+use crate::models::{
     Predictor, Status, TEMPLATE_FEATURES, TemplateCatalogue, TemplateParams, TemplateProfile, TemplateRanker,
     TemplateRanking, TemplateTrainer, TemplateView, Trainer, conformance,
 };
-use devmatrix_ml::simulate::{Simulator, SimulatorOptions};
+use crate::simulate::{Simulator, SimulatorOptions};
+use chrono::{DateTime, Utc};
 use proptest::prelude::*;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
@@ -104,7 +102,7 @@ proptest! {
 #[test]
 fn each_cold_start_level_reports_its_status() {
     let (fitted, past) = &*LEARNED;
-    let task = common::task("t");
+    let task = crate::common::task("t");
     let catalogue = Simulator::new(SimulatorOptions::default()).unwrap().templates();
     let status = |ranker: &TemplateRanker, history: &History| {
         ranker.rank(&task, &TemplateView::of(history, &task, &catalogue, later()), &catalogue).status
@@ -173,7 +171,7 @@ fn damaged_bytes_are_an_error_or_a_working_ranker() {
     let mut other = bytes.clone();
     other[0] ^= 1;
     assert_eq!(kind(&other), ErrorKind::Incompatible);
-    let task = common::task("t");
+    let task = crate::common::task("t");
     let catalogue = Simulator::new(SimulatorOptions::default()).unwrap().templates();
     let view = TemplateView::of(&past.history, &task, &catalogue, later());
     let mut rng = Pcg64Mcg::seed_from_u64(3);
@@ -202,7 +200,7 @@ fn incremental_and_replayed_histories_agree() {
     shared.apply(&records);
     let mut history = History::new();
     records.iter().for_each(|record| history.apply(record));
-    let task = common::task("t");
+    let task = crate::common::task("t");
     let of_shared = TemplateView::of_shared(&shared, &task, &catalogue, later());
     assert_eq!(of_shared, TemplateView::of(&history, &task, &catalogue, later()));
     assert_eq!(of_shared.now(), later());
@@ -231,7 +229,7 @@ fn contributions_add_up_to_the_score() {
     let past = replay(&catalogue, &records, now);
     let ranker = TemplateTrainer::default().fit_or_prior(&past.data).unwrap();
     assert!(ranker.correction_share() > 0.0);
-    let mut task = common::task("t");
+    let mut task = crate::common::task("t");
     task.task_description = "Please add what we need for topic3".into();
     let view = TemplateView::of(&past.history, &task, &catalogue, now);
     let ranking = ranker.rank(&task, &view, &catalogue);
@@ -248,4 +246,21 @@ fn contributions_add_up_to_the_score() {
 #[test]
 fn the_ranking_keeps_to_what_every_trainer_does() {
     conformance::check(&TemplateTrainer::default(), &learned().data);
+}
+
+#[test]
+fn a_template_of_the_tasks_type_comes_first() {
+    let catalogue = TemplateCatalogue::from_json(
+        r#"[{"template_id": "rest-crud", "task_types": ["backend"]},
+            {"template_id": "form-page", "task_types": ["frontend"]}]"#,
+    )
+    .unwrap();
+    let mut task = TaskContext::new(TaskId::new("TASK-7").unwrap());
+    task.task_type = Some("frontend".into());
+    let now = "2025-03-01T10:00:00Z".parse().unwrap();
+    let view = TemplateView::of(&History::new(), &task, &catalogue, now);
+    let ranking = TemplateRanker::prior().rank(&task, &view, &catalogue);
+    assert_eq!(ranking.ranked[0].template_id.as_str(), "form-page");
+    assert_eq!(ranking.ranked[0].sentence, "same task type; new: never tried");
+    assert_eq!(ranking.status, Status::InsufficientEvidence); // nothing is known yet, and it says so
 }

@@ -1,26 +1,26 @@
 //! Any task gets a valid probability, with an explanation, deterministically.
-#![allow(clippy::unwrap_used, clippy::type_complexity, clippy::single_match_else)] // helpers of tests may fail by unwrapping
+#![allow(clippy::type_complexity, clippy::single_match_else)] // helpers of tests may fail by unwrapping
 
-mod common;
-
-use chrono::{DateTime, Utc};
-use common::{anything, small, task};
-use devmatrix_ml::clock::ManualClock;
-use devmatrix_ml::collect::DataCollector;
-use devmatrix_ml::dataset::{DatasetBuilder, Target};
-use devmatrix_ml::event::{Completion, EventId, Feedback, Started, TaskContext, UserAction};
-use devmatrix_ml::features::{FEATURES, FeatureEngineer, FeatureRow, Kind, index_of};
-use devmatrix_ml::history::{History, SharedHistory};
-use devmatrix_ml::ml::{
+#[cfg(test)]
+use crate::clock::ManualClock;
+use crate::collect::DataCollector;
+use crate::common::{anything, small, task};
+use crate::dataset::{DatasetBuilder, Target};
+use crate::event::{Completion, EventId, Feedback, Started, TaskContext, UserAction};
+use crate::features::{FEATURES, FeatureEngineer, FeatureRow, Kind, index_of};
+use crate::history::{History, SharedHistory};
+use crate::ml::{
     BoostParams, FitRequest, Linear, LinearLoss, LinearParams, LinearRow, LinearTarget, Matrix, Objective,
-    Reliability, Sample, Scaling, Tfidf, Trees, sigmoid, wilson,
+    Reliability, Sample, Scaling, Tfidf, Trees, wilson,
 };
-use devmatrix_ml::models::{Predictor, RiskLevel, SuccessModel, SuccessParams, SuccessTrainer, Trainer};
-use devmatrix_ml::serving::PredictionService;
-use devmatrix_ml::simulate::{Simulator, SimulatorOptions};
-use devmatrix_ml::store::{EventStore, MemoryStore, ScanOrder};
-use devmatrix_ml::text::SparseText;
-use devmatrix_ml::training::{Gate, TrainingOptions};
+use crate::models::{Predictor, RiskLevel, SuccessModel, SuccessParams, SuccessTrainer, Trainer};
+use crate::serving::PredictionService;
+use crate::simulate::{Simulator, SimulatorOptions};
+use crate::stats::sigmoid;
+use crate::store::{EventStore, MemoryStore, ScanOrder};
+use crate::text::SparseText;
+use crate::training::{Gate, TrainingOptions};
+use chrono::{DateTime, Utc};
 use futures_executor::block_on;
 use proptest::prelude::*;
 use std::sync::{Arc, LazyLock};
@@ -74,11 +74,12 @@ proptest! {
         let mut task = task;
         if known {
             // A task, an agent and a project with a history.
-            task.task_id = devmatrix_ml::event::TaskId::new("TASK-3").unwrap();
+            task.task_id = crate::event::TaskId::new("TASK-3").unwrap();
             task.agent_type = Some("backend".into());
-            task.project_id = Some(devmatrix_ml::event::ProjectId::new("project-1").unwrap());
+            task.project_id = Some(crate::event::ProjectId::new("project-1").unwrap());
         }
-        let (row, priors) = WORLD.builder.look(&task, WORLD.now);
+        let row = WORLD.builder.look(&task, WORLD.now);
+        let priors = WORLD.builder.priors(&task, WORLD.now);
         prop_assert_eq!(row.values.len(), FEATURES.len());
         for (feature, value) in FEATURES.iter().zip(&row.values) {
             prop_assert!(!value.is_infinite(), "{} is {value}", feature.name);
@@ -129,7 +130,7 @@ fn hostile_texts_are_predicted_soundly_in_linear_time() {
         let mut task = task("t");
         (task.language, task.agent_type) = (Some(text.clone()), Some(text.clone()));
         task.task_description = text;
-        sound(model, &WORLD.builder.look(&task, WORLD.now).0).unwrap();
+        sound(model, &WORLD.builder.look(&task, WORLD.now)).unwrap();
     }
     let seconds = |unit: &str, times: usize| {
         let text = unit.repeat(times);
@@ -150,7 +151,7 @@ fn hostile_texts_are_predicted_soundly_in_linear_time() {
 /// A host may change a row: values that do not fit count as missing.
 #[test]
 fn rows_that_do_not_fit_are_predicted_soundly() {
-    let (row, _) = WORLD.builder.look(&task("t"), WORLD.now);
+    let row = WORLD.builder.look(&task("t"), WORLD.now);
     for model in &WORLD.models {
         for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX, -1.0] {
             let mut row = row.clone();
@@ -210,10 +211,10 @@ fn numbers_out_of_range_are_rejected_everywhere_by_field() {
         let collector = DataCollector::open(store.clone(), engineer.clone(), clock.clone()).await.unwrap();
         let service = PredictionService::new(collector.history(), engineer, clock);
         let id = EventId::new("e").unwrap();
-        let named = |error: devmatrix_ml::Error, name: &str, v: f64| {
+        let named = |error: crate::Error, name: &str, v: f64| {
             let text = format!("{error:#}");
             assert!(text.contains(&format!("{name} is {v}")), "{name} {v}: {text}");
-            assert_eq!(error.kind(), devmatrix_ml::ErrorKind::InvalidInput);
+            assert_eq!(error.kind(), crate::ErrorKind::InvalidInput);
         };
         for (name, low, high, set) in TASK {
             for v in beyond(low, high) {
@@ -290,7 +291,7 @@ fn parameters_out_of_range_are_named() {
     }
 }
 
-fn linear(params: &LinearParams, values: &[f32]) -> devmatrix_ml::Result<Linear> {
+fn linear(params: &LinearParams, values: &[f32]) -> crate::Result<Linear> {
     let rows: Vec<_> = values.chunks(1).map(|dense| LinearRow { dense, indices: &[], values: &[] }).collect();
     let (labels, ones, zeros) = (vec![1.0; rows.len()], vec![1.0; rows.len()], vec![0.0; rows.len()]);
     Linear::fit(

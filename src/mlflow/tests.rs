@@ -1,29 +1,28 @@
 //! Python predicts with exported models as the crate does: loaded from a folder, and from a real MLflow.
 //!
 //! Needs a Python with mlflow and xgboost, which `DEVMATRIX_TEST_PYTHON` names (`.ci/with_mlflow` does).
-#![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
 
-mod common;
-
-use chrono::{DateTime, TimeDelta, Utc};
-use common::{abilities, templates};
-use devmatrix_ml::clock::ManualClock;
-use devmatrix_ml::code_metrics::CodeOptions;
-use devmatrix_ml::collect::measure;
-use devmatrix_ml::dataset::{Dataset, DatasetBuilder, Target};
-use devmatrix_ml::event::{Record, TaskId};
-use devmatrix_ml::features::{FEATURES, FeatureEngineer, FeatureOptions, FeatureRow};
-use devmatrix_ml::history::History;
-use devmatrix_ml::ml::{Calibrator, Method, Trees, sigmoid};
-use devmatrix_ml::mlflow::{Mlflow, MlflowOptions, pyfunc_row, write_pyfunc};
-use devmatrix_ml::models::open_artefact;
-use devmatrix_ml::models::{
+#[cfg(test)]
+use crate::clock::ManualClock;
+use crate::code_metrics::CodeOptions;
+use crate::collect::measure;
+use crate::common::abilities;
+use crate::dataset::{Dataset, DatasetBuilder, Target};
+use crate::event::{Record, TaskId};
+use crate::features::{FEATURES, FeatureEngineer, FeatureOptions, FeatureRow};
+use crate::history::History;
+use crate::ml::{Calibrator, Method, Trees};
+use crate::mlflow::{Mlflow, MlflowOptions, pyfunc_row, write_pyfunc};
+use crate::models::tests::template_worlds;
+use crate::models::{
     ComplexityTrainer, Estimate, Predictor, QualityTrainer, RegressionModel, RegressionTarget, SuccessModel,
-    SuccessTrainer, TEMPLATE_FEATURES, TemplateTrainer, TimeTrainer, Trainer,
+    SuccessTrainer, TEMPLATE_FEATURES, TemplateTrainer, TimeTrainer, Trainer, open_artefact,
 };
-use devmatrix_ml::registry::{MemoryRegistry, ModelRegistry, ModelVersion, NewVersion, envelope};
-use devmatrix_ml::simulate::{Simulator, SimulatorOptions};
-use devmatrix_ml::store::MemoryStore;
+use crate::registry::{MemoryRegistry, ModelRegistry, ModelVersion, NewVersion, envelope};
+use crate::simulate::{Simulator, SimulatorOptions};
+use crate::stats::sigmoid;
+use crate::store::MemoryStore;
+use chrono::{DateTime, TimeDelta, Utc};
 use futures_executor::block_on;
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
@@ -102,9 +101,9 @@ fn simulated() -> (DatasetBuilder, Vec<FeatureRow>, DateTime<Utc>) {
     let (mut rng, mut rows) = (Pcg64Mcg::seed_from_u64(3), Vec::new());
     for (number, g) in generations.iter().enumerate() {
         let mut task = g.context.clone();
-        rows.push(builder.look(&task, now).0);
+        rows.push(builder.look(&task, now));
         task.task_id = TaskId::new(format!("new-{number}")).unwrap();
-        let mut row = builder.look(&task, now).0;
+        let mut row = builder.look(&task, now);
         if number % 2 == 0 {
             engineer.add_code(&mut row.values, &g.completion);
         }
@@ -114,7 +113,7 @@ fn simulated() -> (DatasetBuilder, Vec<FeatureRow>, DateTime<Utc>) {
         if number % 3 == 0 {
             task.task_description.clear();
         }
-        rows.push(builder.look(&task, now).0);
+        rows.push(builder.look(&task, now));
         rows.push(engineer.row(&task, &History::new().view(&task, now)));
         let mut holed = rows[rows.len() - 4].clone();
         holed.values.iter_mut().for_each(|v| *v = if rng.random_bool(0.3) { f32::NAN } else { *v });
@@ -140,7 +139,7 @@ fn with_abilities() -> (Dataset, Vec<FeatureRow>) {
                 1 => task.agent_type = Some("unknown".into()),
                 _ => {}
             }
-            rows.push(builder.look(&task, now).0);
+            rows.push(builder.look(&task, now));
         }
     }
     assert!(rows.len() >= 2_000);
@@ -179,7 +178,7 @@ fn number<Q: RegressionTarget, T: Trainer<Model = RegressionModel<Q>>>(
 }
 
 fn template() -> (Case, Vec<Value>) {
-    let replay = templates::learned();
+    let replay = template_worlds::learned();
     let ranker = TemplateTrainer::default().fit(&replay.data).unwrap();
     let registry = registered("template", &ranker.to_bytes().unwrap());
     let rows = replay.data.examples.iter().map(|row| &row.features);

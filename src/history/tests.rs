@@ -1,16 +1,14 @@
 //! The laws of the history: it is a function of the set of facts, and replay equals live.
-#![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
 
-mod common;
-
-use common::arrivals::{Arrival, arrivals};
-use devmatrix_ml::clock::{Clock, ManualClock};
-use devmatrix_ml::collect::DataCollector;
-use devmatrix_ml::dataset::DatasetBuilder;
-use devmatrix_ml::event::{Record, TaskContext};
-use devmatrix_ml::features::{FeatureEngineer, FeatureRow};
-use devmatrix_ml::history::{GroupKey, History, HistoryView, SharedHistory};
-use devmatrix_ml::store::{EventStore, EventStoreExt, MemoryStore, ScanOrder};
+#[cfg(test)]
+use crate::clock::{Clock, ManualClock};
+use crate::collect::DataCollector;
+use crate::common::arrivals::{Arrival, arrivals};
+use crate::dataset::DatasetBuilder;
+use crate::event::{GenerationEvent, Record, TaskContext};
+use crate::features::{FeatureEngineer, FeatureRow};
+use crate::history::{GroupKey, History, HistoryView, SharedHistory};
+use crate::store::{EventStore, EventStoreExt, MemoryStore, ScanOrder};
 use futures_executor::block_on;
 use proptest::prelude::*;
 use std::sync::Arc;
@@ -57,8 +55,8 @@ async fn replayed(store: &dyn EventStore) -> Vec<(String, FeatureRow)> {
     let mut builder = DatasetBuilder::new(FeatureEngineer::default());
     let mut rows = Vec::new();
     let mut each = |record: Record| {
-        if let devmatrix_ml::event::Fact::Started(started) = record.fact() {
-            rows.push((record.event_id().to_string(), builder.look(&started.context, record.known_at()).0));
+        if let crate::event::Fact::Started(started) = record.fact() {
+            rows.push((record.event_id().to_string(), builder.look(&started.context, record.known_at())));
         }
         builder.apply(&record);
         Ok(())
@@ -97,7 +95,7 @@ proptest! {
         records.iter().for_each(|r| straight.apply(r));
         let mut shuffled = records.clone();
         shuffled.extend(records.iter().take(records.len() / 2).cloned());
-        shuffled.sort_by_cached_key(|r| common::mix(order, &r.key()));
+        shuffled.sort_by_cached_key(|r| crate::common::mix(order, &r.key()));
         let mut other = History::new();
         shuffled.iter().for_each(|r| other.apply(r));
         prop_assert_eq!(views(&straight, &arrivals), views(&other, &arrivals));
@@ -112,7 +110,7 @@ proptest! {
         let mut parts = [History::new(), History::new(), History::new()];
         for record in &records {
             whole.apply(record);
-            parts[(common::mix(split, &record.key()) % 3) as usize].apply(record);
+            parts[(crate::common::mix(split, &record.key()) % 3) as usize].apply(record);
         }
         let [a, b, c] = parts;
         let (mut left, mut right) = (a.clone(), c);
@@ -169,11 +167,26 @@ fn facts_of_another_process_are_caught_up_with() {
         let clock = Arc::new(ManualClock::at("2025-03-01T10:00:00Z".parse().unwrap()));
         let open = || DataCollector::open(store.clone(), FeatureEngineer::default(), clock.clone());
         let (ours, theirs) = (open().await.unwrap(), open().await.unwrap());
-        let task = common::task("t");
+        let task = crate::common::task("t");
         let id = theirs.start(task.clone()).await.unwrap();
-        theirs.feedback(&id, common::approve()).await.unwrap();
+        theirs.feedback(&id, crate::common::approve()).await.unwrap();
         assert_eq!(ours.history().view(&task, clock.now()).get(GroupKey::Task).all.n, 0.0);
         assert_eq!(ours.catch_up().await.unwrap(), 2);
         assert_eq!(ours.history().view(&task, clock.now()).get(GroupKey::Task).all.n, 1.0);
     });
+}
+
+#[test]
+fn a_week_halves_the_recent_count() {
+    let event = GenerationEvent::from_json(
+        r#"{"event_id":"e","task_id":"t","agent_type":"backend","started_at":"2025-03-01T10:00:00Z",
+            "completed_at":"2025-03-01T11:00:00Z","user_action":"approve"}"#,
+    )
+    .unwrap();
+    let task = event.started.value.context.clone();
+    let mut history = History::new();
+    event.into_records().unwrap().iter().for_each(|record| history.apply(record));
+    let view = history.view(&task, "2025-03-08T10:00:00Z".parse().unwrap());
+    assert_eq!(view.get(GroupKey::Agent).all.n, 1.0);
+    assert_eq!(view.get(GroupKey::Agent).week.n, 0.5);
 }

@@ -1,27 +1,25 @@
 //! Complexity, time and quality: estimates whose intervals have their coverage, for any task.
-#![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
 
-mod common;
-
-use chrono::{DateTime, Utc};
-use common::anything;
-use devmatrix_ml::ErrorKind;
-use devmatrix_ml::clock::ManualClock;
-use devmatrix_ml::code_metrics::CodeOptions;
-use devmatrix_ml::collect::measure;
-use devmatrix_ml::dataset::{Dataset, DatasetBuilder, Target};
-use devmatrix_ml::event::{Completion, Fact, Record, TaskContext, TaskId};
-use devmatrix_ml::features::{FeatureEngineer, FeatureRow, index_of};
-use devmatrix_ml::history::SharedHistory;
-use devmatrix_ml::models::{
+#[cfg(test)]
+use crate::ErrorKind;
+use crate::clock::ManualClock;
+use crate::code_metrics::CodeOptions;
+use crate::collect::measure;
+use crate::common::anything;
+use crate::dataset::{Dataset, DatasetBuilder, Target};
+use crate::event::{Completion, Fact, Record, TaskContext, TaskId};
+use crate::features::{FeatureEngineer, FeatureRow, index_of};
+use crate::history::SharedHistory;
+use crate::models::{
     ComplexityTrainer, Estimate, Predictor, QualityTrainer, RegressionModel, RegressionTarget,
     RegressionTrainer, Status, TimeTrainer, Trainer, conformance,
 };
-use devmatrix_ml::registry::MemoryRegistry;
-use devmatrix_ml::serving::PredictionService;
-use devmatrix_ml::simulate::{Generation, Simulator, SimulatorOptions};
-use devmatrix_ml::store::{EventStore, MemoryStore};
-use devmatrix_ml::training::{BacktestOptions, Gate, Training, TrainingOptions, backtest};
+use crate::registry::MemoryRegistry;
+use crate::serving::PredictionService;
+use crate::simulate::{Generation, Simulator, SimulatorOptions};
+use crate::store::{EventStore, MemoryStore};
+use crate::training::{BacktestOptions, Gate, Training, TrainingOptions, backtest};
+use chrono::{DateTime, Utc};
 use futures_executor::block_on;
 use proptest::prelude::*;
 use std::sync::{Arc, LazyLock};
@@ -30,9 +28,9 @@ struct World {
     builder: DatasetBuilder,
     records: Vec<Record>,
     now: DateTime<Utc>,
-    complexity: RegressionModel<devmatrix_ml::models::Complexity>,
-    time: RegressionModel<devmatrix_ml::models::Time>,
-    quality: RegressionModel<devmatrix_ml::models::Quality>,
+    complexity: RegressionModel<crate::models::Complexity>,
+    time: RegressionModel<crate::models::Time>,
+    quality: RegressionModel<crate::models::Quality>,
 }
 
 /// Simulates six weeks, with the code measured as the collector does.
@@ -103,7 +101,7 @@ proptest! {
         if known {
             task.task_id = TaskId::new("TASK-3").unwrap();
         }
-        let (row, _) = WORLD.builder.look(&task, WORLD.now);
+        let row = WORLD.builder.look(&task, WORLD.now);
         sound(&WORLD.complexity.predict(&row), 0.0, 10.0)?;
         sound(&WORLD.quality.predict(&row), 0.0, 10.0)?;
         sound(&WORLD.time.predict(&row), 0.0, 1e9)?;
@@ -114,7 +112,7 @@ proptest! {
 
     #[test]
     fn any_code_has_a_sound_quality_estimate(task in anything::context(), lines in 0_u32..100_000, complexity in 0.0..1e9) {
-        let (mut row, _) = WORLD.builder.look(&task, WORLD.now);
+        let mut row = WORLD.builder.look(&task, WORLD.now);
         let mut done = Completion::default();
         (done.lines_of_code, done.cyclomatic_complexity) = (Some(lines), Some(complexity));
         prop_assert!(FeatureEngineer::default().add_code(&mut row.values, &done));
@@ -125,7 +123,7 @@ proptest! {
 
 #[test]
 fn rows_of_any_numbers_are_predicted() {
-    let (row, _) = WORLD.builder.look(&TaskContext::new(TaskId::new("t").unwrap()), WORLD.now);
+    let row = WORLD.builder.look(&TaskContext::new(TaskId::new("t").unwrap()), WORLD.now);
     for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX, -0.0] {
         let mut odd = row.clone();
         odd.values.fill(value);
@@ -154,15 +152,15 @@ fn the_artefact_is_the_same_on_any_number_of_threads() {
         RegressionTrainer::<Q>::new(params).unwrap().fit(data).unwrap().to_bytes().unwrap()
     }
     let (time, complexity) = (rows(Target::Time), rows(Target::Complexity));
-    assert_eq!(bytes::<devmatrix_ml::models::Time>(&time, 1), bytes::<devmatrix_ml::models::Time>(&time, 3));
-    let of = bytes::<devmatrix_ml::models::Complexity>;
+    assert_eq!(bytes::<crate::models::Time>(&time, 1), bytes::<crate::models::Time>(&time, 3));
+    let of = bytes::<crate::models::Complexity>;
     assert_eq!(of(&complexity, 1), of(&complexity, 3));
 }
 
 #[test]
 fn damaged_models_are_errors_or_predict_in_range() {
     let bytes = WORLD.time.to_bytes().unwrap();
-    let (row, _) = WORLD.builder.look(&TaskContext::new(TaskId::new("t").unwrap()), WORLD.now);
+    let row = WORLD.builder.look(&TaskContext::new(TaskId::new("t").unwrap()), WORLD.now);
     for i in 0..400 {
         let mut damaged = bytes.clone();
         let at = (i * 7919) % damaged.len();
@@ -176,7 +174,7 @@ fn damaged_models_are_errors_or_predict_in_range() {
     }
 }
 
-fn events() -> Vec<devmatrix_ml::event::GenerationEvent> {
+fn events() -> Vec<crate::event::GenerationEvent> {
     let mut options = SimulatorOptions::default();
     (options.days, options.per_day) = (42, 20.0);
     Simulator::new(options).unwrap().map(Generation::into_event).collect()

@@ -1,17 +1,15 @@
 //! Ranking skill in worlds with known probabilities, and exploration of cold-start templates.
-#![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
 
-mod common;
-
-use chrono::{DateTime, TimeDelta, Utc};
-use common::templates::{learned, records, replay, topics};
-use devmatrix_ml::event::{Feedback, TemplateId, UserAction};
-use devmatrix_ml::history::History;
-use devmatrix_ml::ml::metrics::{RankingScores, ndcg};
-use devmatrix_ml::models::{
+#[cfg(test)]
+use super::template_worlds::{learned, records, replay, topics};
+use crate::event::{Feedback, TemplateId, UserAction};
+use crate::history::History;
+use crate::ml::metrics::{RankingScores, ndcg};
+use crate::models::{
     Predictor, TemplateCatalogue, TemplateProfile, TemplateRanker, TemplateTrainer, TemplateView, Trainer,
 };
-use devmatrix_ml::simulate::{Generation, Simulator, SimulatorOptions};
+use crate::simulate::{Generation, Simulator, SimulatorOptions};
+use chrono::{DateTime, TimeDelta, Utc};
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 use std::time::Instant;
@@ -151,7 +149,7 @@ fn topical_share(
     now: DateTime<Utc>,
 ) -> f64 {
     let of_topic = |about: u32| {
-        let mut task = common::task("next");
+        let mut task = crate::common::task("next");
         task.task_description = format!("Please add what we need for topic{about}");
         let view = TemplateView::of(history, &task, catalogue, now);
         let first = &ranker.rank(&task, &view, catalogue).ranked[..6];

@@ -1,17 +1,15 @@
 //! The collector: nothing is lost or written twice.
-#![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
 
-mod common;
-
+#[cfg(test)]
+use crate::ErrorKind;
+use crate::clock::{Clock, ManualClock};
+use crate::collect::{CollectorOptions, DataCollector};
+use crate::common::{approve, task};
+use crate::event::{Completion, EventId, Feedback, FeedbackId, MetricField, UserAction, UserId};
+use crate::features::FeatureEngineer;
+use crate::history::GroupKey;
+use crate::store::{EventStore, EventStoreExt, MemoryStore, SqliteStore, Subject};
 use chrono::TimeDelta;
-use common::{approve, task};
-use devmatrix_ml::ErrorKind;
-use devmatrix_ml::clock::{Clock, ManualClock};
-use devmatrix_ml::collect::{CollectorOptions, DataCollector};
-use devmatrix_ml::event::{Completion, EventId, Feedback, FeedbackId, MetricField, UserAction, UserId};
-use devmatrix_ml::features::FeatureEngineer;
-use devmatrix_ml::history::GroupKey;
-use devmatrix_ml::store::{EventStore, EventStoreExt, MemoryStore, SqliteStore, Subject};
 use futures_executor::block_on;
 use std::sync::Arc;
 
