@@ -201,11 +201,6 @@ impl SimilarTasks {
             self.insert(&entry.task_id, entry.started, &entry.text);
         }
     }
-
-    /// Returns whether it holds none.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.numbers.is_empty()
-    }
 }
 
 #[cfg(test)]

@@ -208,11 +208,6 @@ impl Trees {
     pub(crate) fn len(&self) -> usize {
         self.model.num_trees()
     }
-
-    /// Returns true if there are no trees.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
 }
 
 #[cfg(test)]

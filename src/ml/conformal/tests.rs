@@ -1,3 +1,4 @@
+use super::scores::Scores;
 use super::*;
 use crate::error::ErrorKind;
 use proptest::prelude::*;

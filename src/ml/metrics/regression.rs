@@ -181,6 +181,7 @@ pub(crate) fn pinball(predictions: &[f64], labels: &[f64], level: f64) -> Result
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ml::Interval;
 
     const PREDICTIONS: [f64; 6] = [2.5, 0.0, 2.0, 8.0, -1.0, 4.5];
     const LABELS: [f64; 6] = [3.0, -0.5, 2.0, 7.0, 1.5, 4.0];
