@@ -8,8 +8,13 @@ use devmatrix_ml::experimentation::active_learning::{AcquisitionWeights, LabelSa
 use devmatrix_ml::experimentation::off_policy::OffPolicyOptions;
 use devmatrix_ml::experimentation::retry_policy::{BaselinePolicy, RetryLearningOptions, TrajectoryReward};
 use devmatrix_ml::experimentation::template_variants::{EvolutionOptions, SettingsSpace, TemplateSettings};
+use devmatrix_ml::ml::BoostParams;
+use devmatrix_ml::models::{
+    ExternalModelOptions, RegressionParams, SuccessParams, TemplateCatalogue, TemplateParams, TemplateProfile,
+};
 use devmatrix_ml::monitoring::{AlertRule, MonitorOptions};
 use devmatrix_ml::routing::{Candidate, Objective, Plan, RiskPolicy, RouterOptions};
+use devmatrix_ml::simulate::SimulatorOptions;
 use serde::de::DeserializeOwned;
 
 /// Reads `json`, in which `wrong` stands for `right`; the same with the right key is read.
@@ -67,4 +72,18 @@ fn monitoring_refuses_misspelt_keys() {
     refuses::<MonitorOptions>(r#"{"false_alarm": 0.1}"#, "false_alarm", "false_alarms");
     let rule = r#"{"name": "x", "signal": {"kpi_below": "success_rate"}, "limits": 0.7, "clear": 0.8}"#;
     refuses::<AlertRule>(rule, "limits", "limit");
+}
+
+#[test]
+fn models_refuse_misspelt_keys() {
+    refuses::<SuccessParams>(r#"{"seen_blent": 0.5}"#, "seen_blent", "seen_blend");
+    refuses::<SuccessParams>(r#"{"forest": {"tree": 50}}"#, "tree", "trees");
+    refuses::<RegressionParams>(r#"{"minsamples": 50}"#, "minsamples", "min_samples");
+    refuses::<TemplateParams>(r#"{"most_copy": 5}"#, "most_copy", "most_copies");
+    refuses::<BoostParams>(r#"{"learn_rate": 0.1}"#, "learn_rate", "learning_rate");
+    refuses::<ExternalModelOptions>(r#"{"log_labels": true}"#, "log_labels", "log_label");
+    refuses::<TemplateProfile>(r#"{"template_id": "a", "language": ["go"]}"#, "language", "languages");
+    let catalogue = r#"[{"template_id": "a", "task_type": ["backend"]}]"#;
+    refuses::<TemplateCatalogue>(catalogue, "task_type", "task_types");
+    refuses::<SimulatorOptions>(r#"{"perday": 3.0}"#, "perday", "per_day");
 }

@@ -85,7 +85,7 @@ pub(crate) struct Linear {
 const MAX_WEIGHT: f64 = 1e9;
 
 impl LinearParams {
-    fn verify(&self) -> Result<()> {
+    fn validate(&self) -> Result<()> {
         for (name, v) in [("dense_l2", self.dense_l2), ("sparse_l2", self.sparse_l2)] {
             if !(v > 0.0 && v <= 1e9) {
                 return Err(Error::invalid(format!("{name} is {v}, expected above 0 and at most 1e9")));
@@ -108,7 +108,7 @@ impl Linear {
         target: LinearTarget<'_>,
         width: usize,
     ) -> Result<Self> {
-        params.verify()?;
+        params.validate()?;
         let dense = rows.first().map_or(0, |r| r.dense.len());
         let LinearTarget { labels, weights, offsets, .. } = target;
         if [labels.len(), weights.len(), offsets.len()] != [rows.len(); 3] || rows.is_empty() {

@@ -94,7 +94,7 @@ impl Simulator {
     /// # Errors
     /// `InvalidInput` naming the option that is out of range.
     pub fn new(options: SimulatorOptions) -> Result<Self> {
-        options.verify()?;
+        options.validate()?;
         Ok(Self {
             arrivals: Arrivals::new(&options),
             options,

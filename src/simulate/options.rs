@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 /// assert!(error.to_string().contains("per_day is NaN"));
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct SimulatorOptions {
     /// Random seed; a seed determines all generations.
@@ -84,7 +84,7 @@ impl Default for SimulatorOptions {
 
 impl SimulatorOptions {
     /// Ranges are written positively, so that NaN is in none.
-    pub(super) fn verify(&self) -> Result<()> {
+    pub(super) fn validate(&self) -> Result<()> {
         // The last feedback must still be in a year that every store keeps.
         in_range("start's year", f64::from(self.start.year()), 1900.0, 9000.0)?;
         in_range("days", f64::from(self.days), 1.0, 3650.0)?;

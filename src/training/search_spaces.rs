@@ -107,7 +107,10 @@ fn feature_sets(sets: &[&[&str]]) -> Vec<Value> {
 }
 
 fn read<P: DeserializeOwned>(model: &str, parameters: &Value) -> Result<P> {
-    serde_json::from_value(parameters.clone())
+    let mut parameters = parameters.clone();
+    // Versions of rankings from before groups were weeks hold the length of theirs.
+    parameters.as_object_mut().map(|parameters| parameters.remove("period_days"));
+    serde_json::from_value(parameters)
         .map_err(|e| Error::invalid(format!("parameters of the {model} model")).with_source(e))
 }
 
@@ -120,4 +123,20 @@ fn blind(mut parameters: Value, features: &BTreeSet<String>) -> Result<Value> {
     all.extend(features.iter().cloned());
     *without = json!(all);
     Ok(parameters)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_of_earlier_versions_are_read_and_misspelt_ones_are_not() {
+        let trainer = TemplateTrainer::default();
+        let earlier =
+            json!({"min_samples": 60, "period_days": 7, "boost": {"rounds": 9, "engine": "hessboost"}});
+        let read = trainer.with_parameters(&earlier).unwrap().parameters();
+        assert_eq!((&read["min_samples"], &read["boost"]["rounds"]), (&json!(60), &json!(9)));
+        let error = trainer.with_parameters(&json!({"min_sample": 60})).unwrap_err();
+        assert!(format!("{error:#}").contains("min_sample"), "{error:#}");
+    }
 }

@@ -56,7 +56,7 @@ impl RetryLearningOptions {
             return Err(Error::invalid("min_steps is 0, expected at least 1"));
         }
         self.reward.validate()?;
-        self.forest.verify()?;
+        self.forest.validate()?;
         self.off_policy.validate()
     }
 }

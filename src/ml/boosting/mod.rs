@@ -63,8 +63,8 @@ impl Trees {
     /// # Errors
     /// `InvalidInput` for parameters out of range or data that do not fit together.
     pub fn fit(params: &BoostParams, request: &FitRequest<'_>) -> Result<Self> {
-        params.verify()?;
-        request.verify()?;
+        params.validate()?;
+        request.validate()?;
         match params.library {
             BoostingLibrary::Hessboost => backend::boost(params, request).map(Self::new),
             #[cfg(feature = "lightgbm")]
@@ -88,11 +88,11 @@ impl Trees {
         objective: Objective,
         sample: &Sample<'_>,
     ) -> Result<Self> {
-        params.verify()?;
+        params.validate()?;
         if !matches!(objective, Objective::Logistic | Objective::SquaredError) {
             return Err(Error::invalid(format!("forests are not grown for {objective:?}")));
         }
-        sample.verify(objective)?;
+        sample.validate(objective)?;
         backend::forest(params, objective, sample).map(Self::new)
     }
 

@@ -21,7 +21,7 @@ pub enum BoostingLibrary {
 /// The defaults suit log-odds that start from an offset; [`BoostParams::regression`] and
 /// [`BoostParams::ranking`] suit the other objectives.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct BoostParams {
     /// Trees, 1 to 10,000.
@@ -92,7 +92,7 @@ pub enum TreeFamily {
 
 /// Parameters of a random forest (Breiman 2001), verified when it is fitted.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct ForestParams {
     /// Trees, 1 to 10,000.
@@ -162,7 +162,7 @@ impl BoostParams {
     ///
     /// # Errors
     /// `InvalidInput` naming the parameter and its value, or the feature that this build lacks.
-    pub(crate) fn verify(&self) -> Result<()> {
+    pub(crate) fn validate(&self) -> Result<()> {
         if self.library == BoostingLibrary::Lightgbm && !cfg!(feature = "lightgbm") {
             return Err(Error::invalid(
                 "library is lightgbm, which this build lacks: turn on the crate's feature `lightgbm`",
@@ -187,7 +187,7 @@ impl ForestParams {
     ///
     /// # Errors
     /// `InvalidInput` naming the parameter and its value.
-    pub(crate) fn verify(&self) -> Result<()> {
+    pub(crate) fn validate(&self) -> Result<()> {
         whole("trees", self.trees, 1..=10_000)?;
         whole("max_depth", self.max_depth, 1..=64)?;
         whole("min_rows", self.min_rows, 1..=1_000_000)?;
@@ -227,7 +227,7 @@ mod tests {
     fn a_missing_library_is_named_and_older_parameters_are_read() {
         let asked: BoostParams = serde_json::from_str(r#"{"engine":"lightgbm"}"#).unwrap();
         assert_eq!(asked.library, BoostingLibrary::Lightgbm);
-        let refusal = asked.verify().err().map(|e| format!("{e:#}"));
+        let refusal = asked.validate().err().map(|e| format!("{e:#}"));
         assert_eq!(refusal.is_none(), cfg!(feature = "lightgbm"));
         assert!(refusal.is_none_or(|r| r.contains("feature `lightgbm`")));
         let older: BoostParams = serde_json::from_str(r#"{"rounds":7,"seed":1}"#).unwrap();
@@ -237,11 +237,11 @@ mod tests {
     #[test]
     fn parameters_out_of_range_are_named() {
         let params = BoostParams { subsample: f64::NAN, ..BoostParams::default() };
-        assert!(params.verify().unwrap_err().to_string().contains("subsample is NaN"));
+        assert!(params.validate().unwrap_err().to_string().contains("subsample is NaN"));
         let params = ForestParams { min_rows: 0, ..ForestParams::default() };
-        assert!(params.verify().unwrap_err().to_string().contains("min_rows is 0"));
-        BoostParams::regression().verify().unwrap();
-        BoostParams::ranking().verify().unwrap();
-        ForestParams::default().verify().unwrap();
+        assert!(params.validate().unwrap_err().to_string().contains("min_rows is 0"));
+        BoostParams::regression().validate().unwrap();
+        BoostParams::ranking().validate().unwrap();
+        ForestParams::default().validate().unwrap();
     }
 }

@@ -65,7 +65,7 @@ impl<'a> Sample<'a> {
     }
 
     /// Checks what hessboost does not check, or reports without a name.
-    pub(super) fn verify(&self, objective: Objective) -> Result<()> {
+    pub(super) fn validate(&self, objective: Objective) -> Result<()> {
         let n = self.labels.len();
         let lengths = [self.weights, self.offsets].into_iter().flatten().all(|v| v.len() == n);
         if n == 0 || self.data.rows() != n || self.data.values.len() != n * self.data.width || !lengths {
@@ -131,10 +131,10 @@ impl<'a> FitRequest<'a> {
         Self { categorical, ..self }
     }
 
-    pub(super) fn verify(&self) -> Result<()> {
-        self.objective.verify()?;
-        self.sample.verify(self.objective)?;
-        self.verify_categories(&self.sample.data)?;
+    pub(super) fn validate(&self) -> Result<()> {
+        self.objective.validate()?;
+        self.sample.validate(self.objective)?;
+        self.validate_categories(&self.sample.data)?;
         let Some(Stopping { held_out, patience }) = &self.stopping else { return Ok(()) };
         if *patience == 0 || held_out.data.width != self.sample.data.width {
             return Err(Error::invalid("boosted trees: held-out rows of the same width, patience from 1"));
@@ -142,11 +142,11 @@ impl<'a> FitRequest<'a> {
         if held_out.offsets.is_some() != self.sample.offsets.is_some() {
             return Err(Error::invalid("boosted trees: offsets for all rows, held out or not, or for none"));
         }
-        held_out.verify(self.objective)?;
-        self.verify_categories(&held_out.data)
+        held_out.validate(self.objective)?;
+        self.validate_categories(&held_out.data)
     }
 
-    fn verify_categories(&self, data: &Matrix<'_>) -> Result<()> {
+    fn validate_categories(&self, data: &Matrix<'_>) -> Result<()> {
         for feature in self.categorical {
             if *feature >= data.width {
                 return Err(Error::invalid(format!(
@@ -176,7 +176,7 @@ impl Objective {
         }
     }
 
-    fn verify(self) -> Result<()> {
+    fn validate(self) -> Result<()> {
         let sound = match self {
             Self::Quantile(level) => level > 0.0 && level < 1.0,
             Self::LambdaRank { top } => (1..=10_000).contains(&top),

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 /// Metadata that an external model file does not contain.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct ExternalModelOptions {
     /// The features' names in the order of its columns, for a model without or with others; each one of

@@ -97,7 +97,7 @@ impl<Q: RegressionTarget> RegressionTrainer<Q> {
     /// # Errors
     /// `InvalidInput` naming the parameter that is out of range.
     pub fn new(params: RegressionParams) -> Result<Self> {
-        params.verify().map(|()| Self { params, quantity: PhantomData })
+        params.validate().map(|()| Self { params, quantity: PhantomData })
     }
 
     fn fit_all(

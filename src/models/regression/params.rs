@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 /// Hyperparameters of a regression; validated when its trainer is built.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct RegressionParams {
     /// Minimum number of labelled generations to fit on.
@@ -57,12 +57,12 @@ impl RegressionParams {
     ///
     /// # Errors
     /// `InvalidInput` naming the parameter and its value.
-    pub(crate) fn verify(&self) -> Result<()> {
+    pub(crate) fn validate(&self) -> Result<()> {
         if !(1e-6..=1e9).contains(&self.l2) {
             return Err(Error::invalid(format!("l2 is {}, expected 0.000001 to 1e9", self.l2)));
         }
-        self.boost.verify()?;
-        self.forest.verify()?;
+        self.boost.validate()?;
+        self.forest.validate()?;
         known_features(&self.without)
     }
 }

@@ -79,7 +79,7 @@ impl SuccessTrainer {
     /// # Errors
     /// `InvalidInput` naming the parameter that is out of range.
     pub fn new(params: SuccessParams) -> Result<Self> {
-        params.verify().map(|()| Self { params })
+        params.validate().map(|()| Self { params })
     }
 
     /// The scorers, each calibrated on rows of its own kind that it had not seen, then fitted to all.

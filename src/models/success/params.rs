@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 /// Hyperparameters of the success model; validated when its trainer is built.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct SuccessParams {
     /// Minimum number of labelled generations to fit on.
@@ -56,7 +56,7 @@ impl SuccessParams {
     ///
     /// # Errors
     /// `InvalidInput` naming the parameter and its value.
-    pub(crate) fn verify(&self) -> Result<()> {
+    pub(crate) fn validate(&self) -> Result<()> {
         let check = |name: &str, v: f64, range: std::ops::RangeInclusive<f64>| {
             if range.contains(&v) {
                 Ok(())
@@ -68,8 +68,8 @@ impl SuccessParams {
         check("dense_weight", self.dense_weight, 1e-6..=1e3)?;
         check("blend", self.blend, 0.0..=1.0)?;
         check("seen_blend", self.seen_blend, 0.0..=1.0)?;
-        self.boost.verify()?;
-        self.forest.verify()?;
+        self.boost.validate()?;
+        self.forest.validate()?;
         known_features(&self.without)
     }
 }

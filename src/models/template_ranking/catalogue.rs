@@ -1,6 +1,7 @@
 //! The host's templates, checked and made ready to be compared with tasks.
 
 use super::profile::TemplateProfile;
+use crate::config;
 use crate::error::{Error, Result};
 use crate::event::TemplateId;
 use crate::history::category;
@@ -71,11 +72,9 @@ impl TemplateCatalogue {
     /// Reads a JSON list of profiles.
     ///
     /// # Errors
-    /// `InvalidInput` with the place where the JSON is broken, or as [`TemplateCatalogue::new`].
+    /// `InvalidInput` with the place where the JSON is broken, for an unknown key with the nearest right one, or as [`TemplateCatalogue::new`].
     pub fn from_json(json: &str) -> Result<Self> {
-        let profiles: Vec<TemplateProfile> = serde_json::from_str(json)
-            .map_err(|e| Error::invalid("the catalogue of templates cannot be read").with_source(e))?;
-        Self::new(profiles)
+        config::from_json(json)
     }
 
     /// The template of that id.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// Hyperparameters of the template ranking; validated when its trainer is built.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct TemplateParams {
     /// Minimum number of labelled generations with a template to fit on.
@@ -38,7 +38,7 @@ impl TemplateParams {
     ///
     /// # Errors
     /// `InvalidInput` naming the parameter and its value.
-    pub(crate) fn verify(&self) -> Result<()> {
+    pub(crate) fn validate(&self) -> Result<()> {
         let check = |name: &str, v: usize, high: usize| {
             if (1..=high).contains(&v) {
                 Ok(())
@@ -48,6 +48,6 @@ impl TemplateParams {
         };
         check("most_copies", self.most_copies as usize, 100)?;
         check("top", self.top, 10_000)?;
-        self.boost.verify()
+        self.boost.validate()
     }
 }

@@ -27,7 +27,7 @@ impl TemplateTrainer {
     /// # Errors
     /// `InvalidInput` naming the parameter that is out of range.
     pub fn new(params: TemplateParams) -> Result<Self> {
-        params.verify().map(|()| Self { params, catalogue: TemplateCatalogue::default() })
+        params.validate().map(|()| Self { params, catalogue: TemplateCatalogue::default() })
     }
 
     /// Sets other parameters.
