@@ -13,7 +13,7 @@ use devmatrix_ml::routing::{Boosted, Candidate, Plan, Policy, Request, Router, R
 use devmatrix_ml::serving::PredictionService;
 use devmatrix_ml::simulate::Generation;
 use devmatrix_ml::store::{EventStore, MemoryStore};
-use devmatrix_ml::training::{Gate, Training, TrainingOptions};
+use devmatrix_ml::training::Training;
 use futures_executor::block_on;
 use std::hint::black_box;
 use std::sync::Arc;
@@ -43,9 +43,7 @@ fn all(c: &mut Criterion) {
     block_on(store.append(records.clone())).unwrap();
     let clock = ManualClock::at(records.last().unwrap().known_at());
     let (engineer, registry) = (FeatureEngineer::default(), MemoryRegistry::new());
-    let mut options = TrainingOptions::default();
-    options.gate = Gate::relative();
-    block_on(Training::new(&store, &registry, &engineer, &clock).with_options(options).run_all()).unwrap();
+    block_on(Training::new(&store, &registry, &engineer, &clock).run_all()).unwrap();
     let history = Arc::new(block_on(SharedHistory::open(&store)).unwrap());
     let service = PredictionService::new(history, engineer, Arc::new(clock.clone()));
     block_on(service.reload(&registry)).unwrap();

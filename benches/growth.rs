@@ -7,6 +7,7 @@ mod common;
 
 use devmatrix_ml::clock::ManualClock;
 use devmatrix_ml::features::FeatureEngineer;
+use devmatrix_ml::models::TemplateTrainer;
 use devmatrix_ml::registry::MemoryRegistry;
 use devmatrix_ml::store::{EventStore, MemoryStore};
 use devmatrix_ml::training::{Training, TrainingOptions};
@@ -29,8 +30,9 @@ fn main() {
         options.max_rows = size;
         let timer = Instant::now();
         let (registry, engineer) = (MemoryRegistry::new(), FeatureEngineer::default());
+        let ranking = TemplateTrainer::default().with_catalogue(common::simulator(size).templates());
         let training = Training::new(&store, &registry, &engineer, &clock).with_options(options);
-        let training = training.with_templates(common::simulator(size).templates());
+        let training = training.with_model(ranking);
         for (_, report) in block_on(training.run_all()).unwrap() {
             report.unwrap();
         }

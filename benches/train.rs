@@ -12,8 +12,8 @@ use devmatrix_ml::history::SharedHistory;
 use devmatrix_ml::models::{Predictor, SuccessTrainer, Trainer};
 use devmatrix_ml::registry::{MemoryRegistry, ModelRegistry, NewVersion, envelope};
 use devmatrix_ml::serving::PredictionService;
-use devmatrix_ml::store::{EventStore, SqliteStore};
-use devmatrix_ml::training::{TrainingOptions, fit_and_evaluate, replay};
+use devmatrix_ml::store::{EventStore, MemoryStore, SqliteStore};
+use devmatrix_ml::training::{Training, replay};
 use futures_executor::block_on;
 use std::hint::black_box;
 use std::sync::Arc;
@@ -26,14 +26,21 @@ fn dataset(records: &[Record]) -> Dataset {
 }
 
 fn training(c: &mut Criterion) {
-    let data = dataset(&common::records(10_000));
+    let records = common::records(10_000);
+    let data = dataset(&records);
     let mut group = c.benchmark_group("training, 10,000 rows");
     group.sample_size(10);
     let trainer = SuccessTrainer::default();
     group.bench_function("fit", |b| b.iter(|| trainer.fit(&data).unwrap()));
-    let options = TrainingOptions::default();
-    group.bench_function("fit, evaluate, gate", |b| {
-        b.iter(|| fit_and_evaluate(&trainer, &data, None, &options).unwrap());
+    let clock = ManualClock::at(records.last().unwrap().known_at());
+    let (store, engineer) = (MemoryStore::new(), FeatureEngineer::default());
+    block_on(store.append(records)).unwrap();
+    group.bench_function("replay, fit, evaluate, gate, register", |b| {
+        b.iter(|| {
+            let registry = MemoryRegistry::new();
+            let training = Training::new(&store, &registry, &engineer, &clock);
+            block_on(training.run(&trainer)).unwrap().promoted
+        });
     });
     group.finish();
 }

@@ -270,10 +270,10 @@ fn print_table(report: &BacktestReport) {
     say!(
         "prediction status {:?}; features {:.1} us an event, training {:.2} s, one prediction {:.0} us (p99 {:.0})",
         report.status_counts,
-        timing.features_us_per_event,
-        timing.fit_s,
-        timing.predict_us_p50,
-        timing.predict_us_p99
+        timing["features_us_per_event"],
+        timing["fit_s"],
+        timing["predict_us_p50"],
+        timing["predict_us_p99"]
     );
 }
 

@@ -1,20 +1,18 @@
 //! A custom model beside the five: predicts how many tokens a generation will use. It passes the public
-//! conformance check and the backtest, is trained from a store through the gate, and is served beside the five.
+//! conformance check and the backtest; an engine trains it through the gate and serves it beside the five.
 
 use devmatrix_ml::clock::ManualClock;
 use devmatrix_ml::dataset::{Dataset, DatasetBuilder, Example, Target};
 use devmatrix_ml::event::{GenerationEvent, Record, TaskContext};
 use devmatrix_ml::features::{self, FeatureEngineer, FeatureId, FeatureRow};
-use devmatrix_ml::history::SharedHistory;
 use devmatrix_ml::ml::metrics::RegressionScores;
 use devmatrix_ml::ml::{BoostParams, FitRequest, Matrix, Objective, Sample, Trees};
 use devmatrix_ml::models::{Attribution, Predictor, Status, Trainer, conformance};
 use devmatrix_ml::registry::MemoryRegistry;
-use devmatrix_ml::serving::PredictionService;
 use devmatrix_ml::simulate::{Generation, Simulator, SimulatorOptions};
 use devmatrix_ml::store::{EventStore, MemoryStore};
-use devmatrix_ml::training::{BacktestOptions, Gate, Training, TrainingOptions, backtest_with};
-use devmatrix_ml::{Error, ErrorKind, Result};
+use devmatrix_ml::training::{BacktestOptions, TrainingOptions, backtest_with};
+use devmatrix_ml::{Engine, Error, ErrorKind, Result};
 use futures_executor::block_on;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -114,35 +112,29 @@ impl Predictor for TokensModel {
     }
 }
 
-/// Trains it from a store through the gate, and serves it beside the five.
+/// Lets an engine train it through the gate, and serve it beside the five.
 async fn serve(records: Vec<Record>, task: TaskContext) -> Result<()> {
     let clock = ManualClock::at(records.last().map_or_else(Default::default, Record::known_at));
-    let (store, registry, engineer) = (MemoryStore::new(), MemoryRegistry::new(), FeatureEngineer::default());
+    let store = Arc::new(MemoryStore::new());
     store.append(records).await?;
     let mut options = TrainingOptions::default();
-    options.gate = Gate::relative();
     // Simulated tokens are mostly noise: no model is significantly better than the baselines here.
     options.gate.baselines = false;
-    let training = Training::new(&store, &registry, &engineer, &clock).with_options(options);
-    let report = training.run(&TokensTrainer).await?;
-    println!(
-        "version {}: promoted {}, {}",
-        report.version.version,
-        report.promoted,
-        report.reasons.join("; ")
-    );
-
-    let history = Arc::new(SharedHistory::open(&store).await?);
-    let service = PredictionService::new(history, engineer, Arc::new(clock)).with_model(TokensTrainer)?;
-    service.reload(&registry).await?;
-    let estimate = service.predict_custom("tokens", &task)?;
-    println!("served by version {}: {:.0} tokens", estimate.model_version, estimate.value);
-    let typed = service.predict_with(&TokensTrainer, &task)?;
-    println!(
-        "in the model's own type: {typed:?}; beside the five: {:?}",
-        service.predict_all(&task)?.others.keys()
-    );
-    Ok(())
+    let engine = Engine::builder()
+        .with_store(store)
+        .with_registry(Arc::new(MemoryRegistry::new()))
+        .with_clock(Arc::new(clock))
+        .with_training(options)
+        .with_model(TokensTrainer)
+        .open()
+        .await?;
+    println!("{}", engine.run_nightly().await?);
+    for (name, estimate) in &engine.predict(&task)?.others {
+        println!("{name}, served by version {}: {:.0}", estimate.model_version, estimate.value);
+    }
+    let typed = engine.service().predict_with(&TokensTrainer, &task)?;
+    println!("in the model's own type: {typed:?}");
+    engine.close().await
 }
 
 fn main() -> Result<()> {

@@ -9,13 +9,17 @@ mod common;
 
 use clap::Parser;
 use devmatrix_ml::Result;
-use devmatrix_ml::dataset::{Dataset, DatasetBuilder, Example, Target};
+use devmatrix_ml::dataset::{Dataset, Example, Target};
 use devmatrix_ml::event::{GenerationEvent, Record};
 use devmatrix_ml::execution::{ExecutionContext, Progress};
 use devmatrix_ml::features::FeatureEngineer;
 use devmatrix_ml::ml::metrics::compare_paired;
 use devmatrix_ml::models::{Predictor, QualityTrainer, SuccessTrainer, TimeTrainer};
-use devmatrix_ml::training::{SelectionOptions, Tunable, TuningOptions, select_features, tune};
+use devmatrix_ml::store::{EventStore, MemoryStore};
+use devmatrix_ml::training::{
+    FeatureVerdict, Selection, SelectionOptions, Tunable, TuningOptions, replay, select_features, tune,
+};
+use futures_executor::block_on;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
@@ -63,7 +67,7 @@ fn main() -> ExitCode {
 
 fn run(args: &Args) -> anyhow::Result<()> {
     let events = common::read_events(&args.events, args.skip_bad)?.events;
-    let data = replayed(events, args.target)?;
+    let data = rows_of(events, args.target)?;
     match args.target {
         Target::Success => search(&SuccessTrainer::default(), &data, args),
         Target::Time => search(&TimeTrainer::default(), &data, args),
@@ -72,16 +76,19 @@ fn run(args: &Args) -> anyhow::Result<()> {
     }
 }
 
-fn replayed(events: Vec<GenerationEvent>, target: Target) -> anyhow::Result<Dataset> {
+/// Returns the training rows as of the newest event, as a host has them of its own store.
+fn rows_of(events: Vec<GenerationEvent>, target: Target) -> anyhow::Result<Dataset> {
     let mut records = Vec::new();
     for event in events {
         records.extend(event.into_records()?);
     }
-    records.sort_by_cached_key(|r| (r.known_at(), r.key()));
-    let mut builder = DatasetBuilder::new(FeatureEngineer::default());
-    records.iter().for_each(|record| builder.apply(record));
-    let end = records.last().map(Record::known_at).unwrap_or_default();
-    Ok(builder.rows(target, end, usize::MAX))
+    let end = records.iter().map(Record::known_at).max().unwrap_or_default();
+    let store = MemoryStore::new();
+    let rows = async {
+        store.append(records).await?;
+        replay(&store, &FeatureEngineer::default(), target, end, usize::MAX).await
+    };
+    Ok(block_on(rows)?)
 }
 
 fn search<T: Tunable + Clone>(trainer: &T, data: &Dataset, args: &Args) -> anyhow::Result<()> {
@@ -95,35 +102,23 @@ fn search<T: Tunable + Clone>(trainer: &T, data: &Dataset, args: &Args) -> anyho
     (options.trials, options.seconds) = (args.trials, args.seconds);
     options.journal.clone_from(&args.journal);
     let work = ExecutionContext::new().with_threads(args.threads)?.with_progress(progress_lines());
-    let tuned = work.run(|| tune(trainer.clone(), &older, &options))?;
-    let record = &tuned.record;
+    let (found, study) = work.run(|| tune(trainer.clone(), &older, &options))?;
     if args.trace {
-        record.trials.iter().try_for_each(|t| serde_json::to_string(t).map(|line| println!("{line}")))?;
+        study.trials.iter().try_for_each(|t| serde_json::to_string(t).map(|line| println!("{line}")))?;
     }
-    println!(
-        "search: {} trials in {:.0} s; {}",
-        record.trials.len(),
-        record.seconds,
-        record.reasons.join("; ")
-    );
-    if record.taken {
-        println!("settings: {}", serde_json::to_string(&record.trials[record.best].settings)?);
+    println!("search: {} trials in {:.0} s; {}", study.trials.len(), study.seconds, study.reasons.join("; "));
+    if study.taken {
+        println!("settings: {}", serde_json::to_string(&study.trials[study.best].settings)?);
     }
     let (selected, selection) =
         work.run(|| select_features(trainer.clone(), &older, &SelectionOptions::default()))?;
-    println!("selection: {}", selection.reason);
-    for feature in selection.features.iter().take(5) {
-        println!(
-            "  {:<32} loss {:+.4} without it (by chance at most {:+.4})",
-            feature.feature, feature.increase, selection.null_increase
-        );
-    }
+    print_selection(&selection);
     println!("on the newest outcomes:");
     let losses = |trainer: &T| losses(trainer, &older, &newest);
     let defaults = losses(trainer)?;
     compare("defaults", &defaults, &defaults, &newest)?;
-    if record.taken {
-        compare("found by the search", &losses(&tuned.trainer)?, &defaults, &newest)?;
+    if study.taken {
+        compare("found by the search", &losses(&found)?, &defaults, &newest)?;
     } else {
         println!("  the search keeps the defaults");
     }
@@ -133,6 +128,17 @@ fn search<T: Tunable + Clone>(trainer: &T, data: &Dataset, args: &Args) -> anyho
         compare("with fewer features", &losses(&selected)?, &defaults, &newest)?;
     }
     Ok(())
+}
+
+fn print_selection(selection: &Selection) {
+    println!("selection: {}", selection.reason);
+    let line = |verdict: &FeatureVerdict| {
+        println!(
+            "  {:<32} loss {:+.4} without it (by chance at most {:+.4})",
+            verdict.feature, verdict.increase, selection.null_increase
+        );
+    };
+    selection.features.iter().take(5).for_each(line);
 }
 
 /// Returns a listener that prints a line for every stage of the search, on standard error, whether or not that is a

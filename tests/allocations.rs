@@ -11,7 +11,7 @@ use devmatrix_ml::history::SharedHistory;
 use devmatrix_ml::registry::MemoryRegistry;
 use devmatrix_ml::serving::PredictionService;
 use devmatrix_ml::store::{EventStore, ScanOrder};
-use devmatrix_ml::training::{Gate, Training, TrainingOptions};
+use devmatrix_ml::training::{Training, TrainingOptions};
 use futures_executor::block_on;
 use std::sync::Arc;
 
@@ -20,7 +20,6 @@ fn service(days: u32) -> (PredictionService, Vec<TaskContext>) {
     let (store, clock) = store_of(days, 20.0, 1);
     let (engineer, registry) = (FeatureEngineer::default(), MemoryRegistry::new());
     let mut options = TrainingOptions::default();
-    options.gate = Gate::relative();
     options.gate.baselines = false;
     let training = Training::new(store.as_ref(), &registry, &engineer, &clock).with_options(options);
     block_on(training.run_all())

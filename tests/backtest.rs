@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use common::small;
 use devmatrix_ml::ErrorKind;
 use devmatrix_ml::event::{EventId, GenerationEvent, Record};
-use devmatrix_ml::training::{BacktestOptions, BacktestReport, BacktestSplit, backtest};
+use devmatrix_ml::training::{BacktestOptions, BacktestReport, BacktestSplit, NightlyModel, backtest};
 
 fn options(split: &str) -> BacktestOptions {
     let mut options = BacktestOptions::default();
@@ -132,7 +132,7 @@ fn skill_is_found_and_shuffled_outcomes_have_none() {
     assert!(report.metrics["auc"] > 0.62, "{:?}", report.metrics);
     assert!(report.metrics["logloss"] < report.baselines["constant"]["logloss"]);
     assert_eq!(essence(&report), essence(&run(&events, &options("time:0.7"))), "the same twice");
-    assert!(report.models.iter().all(|m| m.promoted), "{:?}", report.models);
+    assert!(report.models.iter().all(|model: &NightlyModel| model.promoted), "{:?}", report.models);
     let shuffled = |seed| {
         let mut options = options("time:0.7");
         (options.shuffle, options.seed) = (true, seed);

@@ -11,7 +11,7 @@ use devmatrix_ml::registry::MemoryRegistry;
 use devmatrix_ml::serving::PredictionService;
 use devmatrix_ml::simulate::{Generation, Simulator, SimulatorOptions};
 use devmatrix_ml::store::{EventStore, MemoryStore};
-use devmatrix_ml::training::{Gate, Training, TrainingOptions};
+use devmatrix_ml::training::{Training, TrainingOptions};
 use futures_executor::block_on;
 use std::sync::{Arc, LazyLock};
 
@@ -34,7 +34,6 @@ static WORLD: LazyLock<World> = LazyLock::new(|| {
     let clock = ManualClock::at(records.last().unwrap().known_at());
     block_on(store.append(records)).unwrap();
     let mut options = TrainingOptions::default();
-    options.gate = Gate::relative();
     options.gate.baselines = false; // promotes every model: skill is not tested here
     block_on(
         Training::new(&store, &registry, &FeatureEngineer::default(), &clock).with_options(options).run_all(),

@@ -11,6 +11,7 @@ use devmatrix_ml::event::{ShownPrediction, Started, UserId};
 use devmatrix_ml::execution::{CancellationToken, ExecutionContext};
 use devmatrix_ml::models::Status;
 use devmatrix_ml::registry::{MemoryRegistry, ModelRegistry};
+use devmatrix_ml::routing::Request;
 use devmatrix_ml::store::{EventStore, EventStoreExt, MemoryStore, SqliteStore};
 use devmatrix_ml::{
     Candidate, Completion, Engine, EngineBuilder, ErrorKind, EventId, Feedback, Result, Subject, TaskContext,
@@ -96,7 +97,7 @@ fn the_whole_loop_on_sqlite_survives_a_restart() {
         assert_eq!(cold.success.status, Status::ColdStart);
 
         let summary = engine.run_nightly().await.unwrap();
-        let success = summary.of("success").unwrap().report.trained.as_ref().unwrap();
+        let success = summary.of("success").unwrap().trained.as_ref().unwrap();
         assert!(success.promoted, "{summary}");
         assert!(summary.to_string().contains("serving success version 1, before none"), "{summary}");
         let warm = engine.predict(&task(1)).unwrap();
@@ -193,6 +194,10 @@ fn each_fact_recorded_once_reaches_every_component() {
 
         clock.advance(TimeDelta::days(1));
         assert!(engine.choose(&task(5), &candidates()).is_ok(), "a new day");
+        let (task, candidates) = (task(7), candidates());
+        let critical = Request::new(&task, &candidates, clock.now()).critical();
+        let choice = engine.choose_by(critical).unwrap();
+        assert_eq!(choice.decision.propensity, 1.0, "nothing is tried on a critical task");
     });
 }
 
@@ -300,8 +305,8 @@ fn a_cancelled_cycle_releases_its_claim() {
         let error = engine.run_nightly_with(execution).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Cancelled);
         assert!(registry.versions("success").await.unwrap().is_empty());
-        let summary = engine.run_nightly_blocking(&ExecutionContext::new()).unwrap();
-        assert!(summary.of("success").unwrap().report.trained.is_ok(), "{summary}");
+        let summary = engine.run_nightly().await.unwrap();
+        assert!(summary.of("success").unwrap().trained.is_ok(), "{summary}");
     });
 }
 
@@ -318,7 +323,7 @@ fn closing_cancels_the_cycle_and_another_host_takes_it() {
         }
     });
     let training = engine.clone();
-    let cycle = std::thread::spawn(move || training.run_nightly_blocking(&execution));
+    let cycle = std::thread::spawn(move || block_on(training.run_nightly_with(execution)));
     fits.recv().unwrap();
     block_on(engine.close()).unwrap();
     assert_eq!(cycle.join().unwrap().unwrap_err().kind(), ErrorKind::Cancelled);
@@ -383,7 +388,7 @@ fn under_tokio_another_task_goes_on_while_a_cycle_fits() {
         ticker.abort();
         summary
     });
-    assert!(summary.of("success").unwrap().report.trained.is_ok(), "{summary}");
+    assert!(summary.of("success").unwrap().trained.is_ok(), "{summary}");
 }
 
 #[test]

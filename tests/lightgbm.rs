@@ -13,7 +13,7 @@ use devmatrix_ml::models::{
     Predictor, RegressionParams, SuccessParams, SuccessTrainer, TimeTrainer, Trainer, conformance,
 };
 use devmatrix_ml::registry::{MemoryRegistry, ModelRegistry};
-use devmatrix_ml::training::{Gate, Training, TrainingOptions, replay};
+use devmatrix_ml::training::{Training, replay};
 use futures_executor::block_on;
 
 fn success() -> SuccessTrainer {
@@ -38,9 +38,7 @@ fn models_on_lightgbm_conform() {
 fn a_lightgbm_model_is_promoted_and_read_by_a_default_trainer() {
     let (store, clock) = store_of(15, 60.0, 4);
     let (registry, engineer) = (MemoryRegistry::new(), FeatureEngineer::default());
-    let mut options = TrainingOptions::default();
-    options.gate = Gate::relative();
-    let training = Training::new(store.as_ref(), &registry, &engineer, &clock).with_options(options);
+    let training = Training::new(store.as_ref(), &registry, &engineer, &clock);
     let report = block_on(training.run(&success())).unwrap();
     assert!(report.promoted, "{:?}", report.reasons);
     assert_eq!(report.version.parameters["model"]["boost"]["library"], "lightgbm");

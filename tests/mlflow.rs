@@ -13,7 +13,7 @@ use devmatrix_ml::mlflow::{Mlflow, MlflowOptions};
 use devmatrix_ml::models::SuccessTrainer;
 use devmatrix_ml::registry::{MemoryRegistry, ModelRegistry, NewVersion};
 use devmatrix_ml::store::{EventStore, MemoryStore};
-use devmatrix_ml::training::{ExperimentTracker, Gate, Training, TrainingOptions, TrainingReport};
+use devmatrix_ml::training::{ExperimentTracker, Training, TrainingOptions, TrainingReport};
 use futures_executor::block_on;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -50,7 +50,6 @@ impl Host {
 
     fn train(&self, tracker: Option<&dyn ExperimentTracker>) -> TrainingReport {
         let (engineer, mut options) = (FeatureEngineer::default(), TrainingOptions::default());
-        options.gate = Gate::relative();
         (options.gate.champion, options.gate.baselines) = (false, false);
         let training =
             Training::new(self.store.as_ref(), &self.registry, &engineer, &self.clock).with_options(options);
@@ -137,7 +136,7 @@ fn a_version_is_sent_completely_and_once() {
         metrics.iter().find(|m| m["key"] == name).unwrap()["value"].as_f64().unwrap()
     };
     assert_eq!(metric("auc").to_bits(), first.record.evaluation.metrics["auc"].to_bits());
-    assert_eq!(metric("rows"), first.record.data.rows as f64);
+    assert_eq!(metric("rows"), first.version.rows as f64);
     let parameters = run["data"]["params"].as_array().unwrap();
     assert!(parameters.iter().any(|p| p["key"] == "boost.learning_rate"), "{parameters:?}");
     let folder = run["info"]["artifact_uri"].as_str().unwrap().strip_prefix("mlflow-artifacts:").unwrap();

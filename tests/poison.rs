@@ -11,7 +11,7 @@ use devmatrix_ml::models::{Predictor, SuccessModel, SuccessTrainer};
 use devmatrix_ml::registry::{MemoryRegistry, ModelRegistry};
 use devmatrix_ml::simulate::{Simulator, SimulatorOptions};
 use devmatrix_ml::store::{EventStore, MemoryStore};
-use devmatrix_ml::training::{Gate, Training, TrainingOptions, TrainingReport};
+use devmatrix_ml::training::{AnomalousLabeler, Training, TrainingReport};
 use futures_executor::block_on;
 use std::collections::{HashMap, HashSet};
 
@@ -99,9 +99,7 @@ fn trained(world: &World, events: &[GenerationEvent], source: &str) -> (Training
     let mut builder = DatasetBuilder::new(engineer.clone());
     records(events).iter().for_each(|record| builder.apply(record));
     block_on(store.append(train)).unwrap();
-    let mut options = TrainingOptions::default();
-    options.gate = Gate::relative();
-    let training = Training::new(&store, &registry, &engineer, &clock).with_options(options);
+    let training = Training::new(&store, &registry, &engineer, &clock);
     let trainer = SuccessTrainer::default();
     let report = block_on(training.run(&trainer)).unwrap();
     let bytes = block_on(registry.artefact("success", report.version.version)).unwrap();
@@ -182,6 +180,7 @@ fn the_name_of_an_anomalous_labeler_is_reported_but_not_stored() {
     let mut events = world.events.clone();
     let source = poison(&mut events, SourceKind::User);
     let (report, _) = trained(&world, &events, &source);
-    assert_eq!(report.record.evaluation.anomalous_labelers[0].source.name, source);
+    let reported: &AnomalousLabeler = &report.record.evaluation.anomalous_labelers[0];
+    assert_eq!(reported.source.name, source);
     assert!(!report.version.report.to_string().contains(&source));
 }

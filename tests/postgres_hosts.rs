@@ -20,7 +20,7 @@ use devmatrix_ml::postgres::Postgres;
 use devmatrix_ml::registry::{ModelRegistry, PostgresRegistry};
 use devmatrix_ml::serving::PredictionService;
 use devmatrix_ml::store::{Appended, EventStore, MemoryStore, PostgresStore, ScanOrder};
-use devmatrix_ml::training::{Gate, Training, TrainingOptions, TrainingSchedule, TrainingSignals, replay};
+use devmatrix_ml::training::{Training, TrainingOptions, TrainingSchedule, TrainingSignals, replay};
 use devmatrix_ml::{ErrorKind, event::EventId};
 use futures_executor::block_on;
 use std::process::{Child, Command, Stdio};
@@ -99,7 +99,6 @@ fn child_trains_until_killed() {
     let (_, clock) = world();
     let engineer = FeatureEngineer::default();
     let mut options = TrainingOptions::default();
-    options.gate = Gate::relative();
     (options.gate.champion, options.gate.baselines) = (false, false);
     let trainer = quick();
     let mut schedule = TrainingSchedule::default();
@@ -114,7 +113,7 @@ fn child_trains_until_killed() {
             Ok(report) => assert!(report.promoted, "{:?}", report.reasons),
             Err(e) => assert!(matches!(e.kind(), ErrorKind::NotEnoughData { .. }), "{e}"),
         }
-        block_on(claim.finish()).unwrap();
+        block_on(claim.conclude(&Ok(()))).unwrap();
     }
 }
 

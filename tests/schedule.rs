@@ -5,7 +5,6 @@ mod common;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use common::world::store_of;
-use devmatrix_ml::ErrorKind;
 use devmatrix_ml::clock::{Clock, ManualClock};
 use devmatrix_ml::event::Record;
 use devmatrix_ml::execution::{CancellationToken, ExecutionContext, Progress};
@@ -16,6 +15,7 @@ use devmatrix_ml::store::{EventStore, MemoryStore, ScanOrder, SqliteStore};
 use devmatrix_ml::training::{
     Due, Gate, Training, TrainingClaim, TrainingOptions, TrainingSchedule, TrainingSignals,
 };
+use devmatrix_ml::{Error, ErrorKind};
 use futures_executor::block_on;
 use std::path::Path;
 use std::sync::{Arc, Barrier};
@@ -122,11 +122,12 @@ fn a_killed_training_is_due_again_after_its_lease() {
         "the night is not lost"
     );
     let other = host.claim(&schedule).unwrap();
-    block_on(other.finish()).unwrap();
+    block_on(other.conclude(&Ok(()))).unwrap();
     assert!(host.claim(&schedule).is_none(), "one training a cycle");
     // Released without training, it is due at once.
     host.clock.advance(TimeDelta::days(1));
-    block_on(host.claim(&schedule).unwrap().release()).unwrap();
+    let cancelled = Err::<(), _>(Error::new(ErrorKind::Cancelled, "a deploy"));
+    block_on(host.claim(&schedule).unwrap().conclude(&cancelled)).unwrap();
     assert!(host.claim(&schedule).is_some());
 }
 
@@ -173,7 +174,7 @@ fn a_training_that_lost_its_lease_registers_nothing() {
     assert!(block_on(registry.versions("success")).unwrap().is_empty());
     block_on(suspended.conclude::<()>(&Err(error))).unwrap();
     assert!(claim().is_none(), "the other's lease stands");
-    block_on(other.finish()).unwrap();
+    block_on(other.conclude(&Ok(()))).unwrap();
 }
 
 #[test]
@@ -185,7 +186,7 @@ fn outcomes_and_drift_make_training_due_before_its_time() {
         let signals = TrainingSignals::new(outcomes, false);
         block_on(eager.claim(&host.training(), "quality", signals)).unwrap()
     };
-    block_on(claim(1000).unwrap().finish()).unwrap();
+    block_on(claim(1000).unwrap().conclude(&Ok(()))).unwrap();
     host.clock.advance(TimeDelta::hours(2));
     assert!(claim(1049).is_none());
     assert_eq!(claim(1050).unwrap().due, Due::Outcomes(50));

@@ -16,9 +16,9 @@ use devmatrix_ml::models::{
     Trainer,
 };
 use devmatrix_ml::registry::{DiskRegistry, MemoryRegistry, ModelRegistry, NewVersion, envelope};
-use devmatrix_ml::serving::PredictionService;
+use devmatrix_ml::serving::{ModelChange, PredictionService};
 use devmatrix_ml::text::Lexicon;
-use devmatrix_ml::training::{Gate, Training, TrainingOptions, replay};
+use devmatrix_ml::training::{Training, TrainingOptions, replay};
 use futures_executor::block_on;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -90,7 +90,8 @@ fn a_million_predictions_during_a_thousand_reloads_mix_no_versions() {
         while reloads < 1000 {
             served.promote(reloads % 2 + 1);
             let swapped = block_on(served.service.reload(&served.registry)).unwrap();
-            assert_eq!(swapped.of("success").unwrap().now, Some(reloads % 2 + 1));
+            let change: &ModelChange = &swapped[0];
+            assert_eq!((change.model, change.now), ("success", Some(reloads % 2 + 1)));
             reloads += 1;
         }
         done.store(true, Ordering::Relaxed);
@@ -112,7 +113,7 @@ fn an_unreadable_model_keeps_the_previous_one() {
     assert!(format!("{error:#}").starts_with("success version 3"), "{error}");
     assert_eq!(served.service.predict_success(&served.task).unwrap(), before);
     block_on(served.registry.roll_back("success")).unwrap();
-    assert!(block_on(served.service.reload(&served.registry)).unwrap().changes.is_empty());
+    assert!(block_on(served.service.reload(&served.registry)).unwrap().is_empty());
     assert_eq!(served.service.success_version(), Some(1));
 }
 
@@ -173,7 +174,6 @@ fn a_restarted_service_serves_the_promoted_model() {
     let engineer = FeatureEngineer::default();
     let registry = DiskRegistry::open(folder.path()).unwrap();
     let mut options = TrainingOptions::default();
-    options.gate = Gate::relative();
     options.gate.baselines = false; // promotes the model: skill is not tested here
     let trained = block_on(
         Training::new(store.as_ref(), &registry, &engineer, &clock)
@@ -187,7 +187,7 @@ fn a_restarted_service_serves_the_promoted_model() {
         .map(|_| {
             let registry = DiskRegistry::open(folder.path()).unwrap();
             let service = PredictionService::new(history.clone(), engineer.clone(), Arc::new(clock.clone()));
-            assert_eq!(block_on(service.reload(&registry)).unwrap().changes[0].now, Some(1));
+            assert_eq!(block_on(service.reload(&registry)).unwrap()[0].now, Some(1));
             service.predict_success(&task).unwrap()
         })
         .collect();
@@ -232,35 +232,4 @@ fn explanations_are_worded_by_the_locale_and_summed_by_topic() {
             .attributions_by_topic
             .is_empty()
     );
-}
-
-/// Reading the task once changes nothing.
-#[test]
-fn candidates_of_one_task_are_predicted_as_each_alone() {
-    let served = two_versions();
-    served.promote(1);
-    block_on(served.service.reload(&served.registry)).unwrap();
-    let candidate = |llm: &str, agent: &str| {
-        let mut candidate = served.task.clone();
-        candidate.task_description = "Add an endpoint with JWT authentication.\n- It must be quick.".into();
-        (candidate.model_used, candidate.agent_type) = (Some(llm.into()), Some(agent.into()));
-        candidate
-    };
-    let candidates = [
-        candidate("claude-sonnet-4.5", "backend"),
-        candidate("gpt-4.1-mini", "frontend"),
-        candidate("new\0one", "backend"),
-    ];
-    let (together, quick) =
-        (served.service.predict_candidates(&candidates).unwrap(), served.service.without_explanations());
-    for (candidate, found) in candidates.iter().zip(&together) {
-        let alone = quick.predict_all(candidate).unwrap();
-        assert_eq!((&found.success, &found.time), (&alone.success, &alone.time));
-        assert_eq!(found.success.model_version, 1);
-    }
-    assert_ne!(together[0].success.success_probability, together[1].success.success_probability);
-    assert!(served.service.predict_candidates(&[]).unwrap().is_empty());
-    let error =
-        served.service.predict_candidates(&[candidates[0].clone(), common::task("TASK-2")]).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::InvalidInput);
 }

@@ -15,6 +15,9 @@ use devmatrix_ml::models::{
 use devmatrix_ml::monitoring::{AlertRule, MonitorOptions};
 use devmatrix_ml::routing::{Candidate, Objective, Plan, RiskPolicy, RouterOptions};
 use devmatrix_ml::simulate::SimulatorOptions;
+use devmatrix_ml::training::{
+    Gate, Promotion, SelectionOptions, TrainingOptions, TrainingSchedule, TuningOptions,
+};
 use serde::de::DeserializeOwned;
 
 /// Reads `json`, in which `wrong` stands for `right`; the same with the right key is read.
@@ -65,6 +68,26 @@ fn experiments_refuse_misspelt_keys() {
     refuses::<EvolutionOptions>(r#"{"alfa": 0.1}"#, "alfa", "alpha");
     refuses::<SettingsSpace>(r#"{"max_temprature": 0.5}"#, "max_temprature", "max_temperature");
     refuses::<TemplateSettings>(r#"{"max_example": 3}"#, "max_example", "max_examples");
+}
+
+#[test]
+fn training_refuses_misspelt_keys() {
+    refuses::<TrainingOptions>(r#"{"test_share": 0.3}"#, "test_share", "test_fraction");
+    refuses::<TrainingOptions>(r#"{"gate": {"margins": 0.1}}"#, "margins", "margin");
+    refuses::<TrainingOptions>(r#"{"promotions": "trial"}"#, "promotions", "promotion");
+    refuses::<Gate>(r#"{"floor": {"auc": 0.8}}"#, "floor", "floors");
+    refuses::<TrainingSchedule>(r#"{"pause_minute": 30}"#, "pause_minute", "pause_minutes");
+    refuses::<TuningOptions>(r#"{"trails": 7}"#, "trails", "trials");
+    refuses::<SelectionOptions>(r#"{"tolerence": 0.01}"#, "tolerence", "tolerance");
+}
+
+/// Options that an earlier release stored with a version are still read.
+#[test]
+fn stored_training_options_are_read() {
+    let stored =
+        r#"{"test_fraction": 0.2, "split": "Time", "exclude_suspects": false, "promotion": "trial"}"#;
+    let options = config::from_json::<TrainingOptions>(stored).unwrap();
+    assert!(!options.exclude_anomalous_labelers && options.promotion == Promotion::Trial);
 }
 
 #[test]

@@ -17,8 +17,8 @@ use devmatrix_ml::models::{SuccessTrainer, TimeTrainer};
 use devmatrix_ml::registry::{MemoryRegistry, ModelRegistry, NewVersion, Stage};
 use devmatrix_ml::store::{EventStore, MemoryStore};
 use devmatrix_ml::training::{
-    Gate, ModelCard, Promotion, SelectionOptions, Split, Training, TrainingOptions, TrainingSchedule,
-    TrainingSignals, TuningOptions, replay, reproduce, select_features, tune,
+    Promotion, SelectionOptions, Split, Training, TrainingOptions, TrainingSchedule, TrainingSignals,
+    TuningOptions, model_card, replay, reproduce, select_features, tune,
 };
 use futures_executor::block_on;
 
@@ -58,12 +58,6 @@ impl Host {
     }
 }
 
-fn relative() -> TrainingOptions {
-    let mut options = TrainingOptions::default();
-    options.gate = Gate::relative();
-    options
-}
-
 fn alternating(i: usize) -> UserAction {
     if i.is_multiple_of(2) { UserAction::Approve } else { UserAction::Reject }
 }
@@ -85,13 +79,13 @@ fn degenerate_data_gets_a_reason() {
         ("in turns", Host::of(300, hour, alternating)),
     ] {
         for split in [Split::Time, Split::StratifiedRandom] {
-            let mut options = relative();
+            let mut options = TrainingOptions::default();
             (options.split, options.folds) = (split, Some(FoldOptions::default()));
             match block_on(host.training(options).nightly(&SuccessTrainer::default())).unwrap().trained {
                 Ok(report) => {
                     assert!(!report.reasons.is_empty(), "{what}");
                     assert!(report.record.evaluation.metrics.values().all(|v| v.is_finite()), "{what}");
-                    let card = ModelCard::of(&report.version).unwrap().to_markdown();
+                    let card = model_card(&report.version).unwrap();
                     assert!(!card.contains("NaN") && !card.contains("<script>"), "{what}: {card}");
                     let cells = card
                         .lines()
@@ -112,7 +106,8 @@ fn degenerate_data_gets_a_reason() {
         tune(SuccessTrainer::default(), &data, &few).map_or_else(error, drop);
         let selection = SelectionOptions::default();
         select_features(SuccessTrainer::default(), &data, &selection).map_or_else(error, drop);
-        block_on(host.training(relative()).run(&TimeTrainer::default())).map_or_else(error, drop);
+        block_on(host.training(TrainingOptions::default()).run(&TimeTrainer::default()))
+            .map_or_else(error, drop);
     }
 }
 
@@ -120,7 +115,7 @@ fn degenerate_data_gets_a_reason() {
 fn options_out_of_range_are_named() {
     let host = Host::of(10, TimeDelta::hours(1), alternating);
     let rejection = |change: &dyn Fn(&mut TrainingOptions)| {
-        let mut options = relative();
+        let mut options = TrainingOptions::default();
         change(&mut options);
         let error = block_on(host.training(options).run(&SuccessTrainer::default())).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
@@ -151,10 +146,7 @@ fn a_schedule_works_at_any_time_of_the_calendar() {
         for at in [NaiveTime::MIN, NaiveTime::from_hms_opt(23, 59, 59).unwrap()] {
             (schedule.zone, schedule.at) = (zone, at);
             for now in moments {
-                let _ = schedule.next(now);
-                for last in moments {
-                    let _ = schedule.is_due(now, Some(last), u64::MAX, TrainingSignals::new(0, true));
-                }
+                assert!(schedule.next(now) >= now);
             }
         }
     }
@@ -163,12 +155,15 @@ fn a_schedule_works_at_any_time_of_the_calendar() {
     let none = TrainingSignals::default();
     for now in moments {
         host.clock.set(now);
-        if let Some(claim) = block_on(schedule.claim(&host.training(relative()), "success", none)).unwrap() {
-            block_on(claim.finish()).unwrap();
+        if let Some(claim) =
+            block_on(schedule.claim(&host.training(TrainingOptions::default()), "success", none)).unwrap()
+        {
+            block_on(claim.conclude(&Ok(()))).unwrap();
         }
     }
     schedule.lease_minutes = 0;
-    let error = block_on(schedule.claim(&host.training(relative()), "success", none)).unwrap_err();
+    let error =
+        block_on(schedule.claim(&host.training(TrainingOptions::default()), "success", none)).unwrap_err();
     assert!(format!("{error:#}").contains("lease_minutes is 0"), "{error}");
 }
 
@@ -181,7 +176,8 @@ fn external_versions_do_not_stop_training() {
     for version in [external(), with_report] {
         for stage in [Stage::Production, Stage::Staging] {
             let host = Host::of(300, TimeDelta::hours(1), alternating);
-            let own = block_on(host.training(relative()).run(&SuccessTrainer::default())).unwrap();
+            let own =
+                block_on(host.training(TrainingOptions::default()).run(&SuccessTrainer::default())).unwrap();
             let number = block_on(host.registry.register(version.clone())).unwrap().version;
             if stage == Stage::Production {
                 block_on(host.registry.promote("success", number, own.promoted.then_some(1))).unwrap();
@@ -190,14 +186,14 @@ fn external_versions_do_not_stop_training() {
                 block_on(host.registry.set_stage("success", number, Stage::Staging)).unwrap();
             }
             host.clock.advance(TimeDelta::days(1));
-            let mut options = relative();
+            let mut options = TrainingOptions::default();
             options.promotion = Promotion::Trial;
             let trained = block_on(host.training(options.clone()).run(&SuccessTrainer::default())).unwrap();
             assert!(!trained.reasons.is_empty());
             for done in [
                 block_on(host.training(options.clone()).watch(&SuccessTrainer::default()))
                     .map(|w| format!("{w:?}")),
-                block_on(host.training(options).review(&SuccessTrainer::default())).map(|r| format!("{r:?}")),
+                block_on(host.training(options).nightly(&SuccessTrainer::default())).map(|r| r.to_string()),
             ] {
                 match done {
                     Ok(text) => println!("{stage:?}: {text}"),
@@ -209,7 +205,7 @@ fn external_versions_do_not_stop_training() {
             let version = block_on(host.registry.version("success", number)).unwrap();
             let made = block_on(reproduce(&SuccessTrainer::default(), &host.store, &host.engineer, &version));
             assert!(matches!(made.unwrap_err().kind(), ErrorKind::NotFound | ErrorKind::Incompatible));
-            assert!(ModelCard::of(&version).is_err());
+            assert!(model_card(&version).is_err());
         }
     }
 }
@@ -219,20 +215,28 @@ fn a_panicking_listener_and_a_clock_set_back_leave_no_partial_registration() {
     let host = Host::of(300, TimeDelta::hours(1), alternating);
     let work =
         ExecutionContext::new().with_progress(|p| assert!(p.stage != "registering", "a fault of the host"));
-    let run =
-        || block_on(host.training(relative()).with_execution(work.clone()).run(&SuccessTrainer::default()));
+    let run = || {
+        block_on(
+            host.training(TrainingOptions::default())
+                .with_execution(work.clone())
+                .run(&SuccessTrainer::default()),
+        )
+    };
     assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).is_err());
     assert!(block_on(host.registry.versions("success")).unwrap().is_empty());
-    block_on(host.training(relative()).run(&SuccessTrainer::default())).unwrap();
+    block_on(host.training(TrainingOptions::default()).run(&SuccessTrainer::default())).unwrap();
     host.clock.set("2025-03-04T00:00:00Z".parse().unwrap());
-    let earlier = block_on(host.training(relative()).nightly(&SuccessTrainer::default())).unwrap();
+    let earlier =
+        block_on(host.training(TrainingOptions::default()).nightly(&SuccessTrainer::default())).unwrap();
     assert!(matches!(earlier.trained.unwrap_err().kind(), ErrorKind::NotEnoughData { .. }));
     assert_eq!(block_on(host.registry.versions("success")).unwrap().len(), 1);
     let cancelled = CancellationToken::new();
     cancelled.cancel();
     let work = ExecutionContext::new().with_cancel(&cancelled);
-    let error =
-        block_on(host.training(relative()).with_execution(work).run(&SuccessTrainer::default())).unwrap_err();
+    let error = block_on(
+        host.training(TrainingOptions::default()).with_execution(work).run(&SuccessTrainer::default()),
+    )
+    .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Cancelled);
 }
 

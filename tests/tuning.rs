@@ -11,8 +11,8 @@ use devmatrix_ml::execution::{CancellationToken, ExecutionContext};
 use devmatrix_ml::features::FeatureEngineer;
 use devmatrix_ml::models::{Predictor, SuccessParams, SuccessTrainer, TimeTrainer, Trainer};
 use devmatrix_ml::training::{
-    Hyperparameter, Range, SelectionOptions, Study, StudyRecord, Tunable, TuningOptions, replay,
-    select_features, tune,
+    FeatureVerdict, Hyperparameter, Range, Selection, SelectionOptions, Study, Tunable, TuningOptions,
+    replay, select_features, tune,
 };
 use futures_executor::block_on;
 use std::collections::BTreeSet;
@@ -30,11 +30,11 @@ fn few(trials: usize) -> TuningOptions {
     options
 }
 
-/// Returns the record without its times.
-fn timeless(record: &StudyRecord) -> StudyRecord {
-    let mut record = record.clone();
-    (record.seconds, record.options.journal) = (0.0, None);
-    record
+/// Returns the search without its duration.
+fn timeless(study: &Study) -> serde_json::Value {
+    let mut study = serde_json::to_value(study).unwrap();
+    study.as_object_mut().unwrap().remove("seconds").unwrap();
+    study
 }
 
 fn bytes<T: Trainer>(trainer: &T, data: &Dataset) -> Vec<u8> {
@@ -55,12 +55,12 @@ fn a_search_is_deterministic_on_one_and_two_threads() {
     let on = |threads: usize| {
         let work = ExecutionContext::new().with_threads(threads).unwrap();
         work.run(|| {
-            let tuned = tune(poor(), &data, &few(8)).unwrap();
-            (bytes(&tuned.trainer, &data), timeless(&tuned.record))
+            let (trainer, study) = tune(poor(), &data, &few(8)).unwrap();
+            (bytes(&trainer, &data), study)
         })
     };
     let (one, two) = (on(1), on(2));
-    assert_eq!(one.1, two.1);
+    assert_eq!(timeless(&one.1), timeless(&two.1));
     assert!(one.0 == two.0, "the artefacts differ");
     assert!(one.1.taken, "{:?}", one.1.reasons);
     assert!(one.1.against_defaults.unwrap().is_better());
@@ -69,21 +69,21 @@ fn a_search_is_deterministic_on_one_and_two_threads() {
 #[test]
 fn a_search_for_a_regression_model_is_deterministic() {
     let data = dataset(12, Target::Time);
-    let Study { trainer, record, .. } = tune(TimeTrainer::default(), &data, &few(3)).unwrap();
-    assert_eq!(record.trials.len(), 3);
+    let (trainer, study) = tune(TimeTrainer::default(), &data, &few(3)).unwrap();
+    assert_eq!(study.trials.len(), 3);
     assert!(trainer.fit(&data).is_ok());
 }
 
 #[test]
 fn a_search_without_a_gain_keeps_the_defaults() {
     let data = dataset(15, Target::Success);
-    let tuned = tune(SuccessTrainer::default(), &data, &few(1)).unwrap();
-    assert!(!tuned.record.taken && tuned.record.best == 0 && tuned.record.against_defaults.is_none());
-    assert_eq!(tuned.trainer.parameters(), SuccessTrainer::default().parameters());
+    let (trainer, study) = tune(SuccessTrainer::default(), &data, &few(1)).unwrap();
+    assert!(!study.taken && study.best == 0 && study.against_defaults.is_none());
+    assert_eq!(trainer.parameters(), SuccessTrainer::default().parameters());
     // A worse setting may win on the folds by chance, but must not be taken.
-    let tuned = tune(SuccessTrainer::default(), &data, &few(6)).unwrap();
-    let better = tuned.record.against_defaults.is_some_and(|c| c.is_better());
-    assert_eq!(tuned.record.taken, better, "{:?}", tuned.record.reasons);
+    let (_, study) = tune(SuccessTrainer::default(), &data, &few(6)).unwrap();
+    let better = study.against_defaults.is_some_and(|c| c.is_better());
+    assert_eq!(study.taken, better, "{:?}", study.reasons);
 }
 
 #[test]
@@ -91,7 +91,7 @@ fn an_interrupted_search_resumes_from_its_trial_log() {
     let data = dataset(15, Target::Success);
     let folder = tempfile::tempdir().unwrap();
     let mut options = few(6);
-    let whole = tune(poor(), &data, &options).unwrap();
+    let whole = tune(poor(), &data, &options).unwrap().1;
     options.journal = Some(folder.path().join("trials.jsonl"));
     // Cancelled when the fourth trial begins.
     let cancel = CancellationToken::new();
@@ -107,8 +107,8 @@ fn an_interrupted_search_resumes_from_its_trial_log() {
     assert_eq!(journal.lines().count(), 1 + 3, "a head and three trials");
     // A crash may truncate the line being written.
     std::fs::write(options.journal.as_ref().unwrap(), format!("{journal}{{\"numb")).unwrap();
-    let resumed = tune(poor(), &data, &options).unwrap();
-    assert_eq!(timeless(&resumed.record), timeless(&whole.record));
+    let resumed = tune(poor(), &data, &options).unwrap().1;
+    assert_eq!(timeless(&resumed), timeless(&whole));
     // The log of another search is rejected.
     options.seed += 1;
     let error = tune(poor(), &data, &options).unwrap_err();
@@ -124,8 +124,8 @@ fn progress_is_reported_and_the_time_limit_ends_a_search() {
     let reports = Arc::new(Mutex::new(Vec::new()));
     let kept = reports.clone();
     let work = ExecutionContext::new().with_progress(move |p| kept.lock().unwrap().push(p.clone()));
-    let tuned = work.run(|| tune(SuccessTrainer::default(), &data, &options)).unwrap();
-    assert!(tuned.record.trials.len() < 1000 && tuned.record.reasons[0].contains("the time was up"));
+    let (_, study) = work.run(|| tune(SuccessTrainer::default(), &data, &options)).unwrap();
+    assert!(study.trials.len() < 1000 && study.reasons[0].contains("the time was up"));
     let reports = reports.lock().unwrap();
     assert!(reports.iter().any(|p| p.stage.starts_with("trial ")));
     assert!(reports.is_sorted_by(|a, b| a.fraction <= b.fraction));
@@ -154,13 +154,17 @@ fn options_and_search_spaces_out_of_range_are_rejected() {
     assert!(trainer.space().iter().any(|parameter| matches!(&parameter.range, Range::OneOf(_))));
 }
 
+fn named<'a>(selection: &'a Selection, feature: &str) -> &'a FeatureVerdict {
+    selection.features.iter().find(|verdict| verdict.feature == feature).unwrap()
+}
+
 #[test]
 fn features_that_show_no_gain_are_dropped_and_the_verdict_says_which() {
     let data = dataset(40, Target::Success);
     let options = SelectionOptions::default();
     let (trainer, selection) = select_features(SuccessTrainer::default(), &data, &options).unwrap();
     println!("{}", selection.reason);
-    let of = |name: &str| selection.features.iter().find(|f| f.feature == name).unwrap();
+    let of = |name: &str| named(&selection, name);
     assert!(of("agent_past_performance").gains || of("agent_model_success_rate").gains);
     assert!(selection.features.iter().any(|f| !f.gains), "a feature without gain exists");
     assert!(!selection.dropped.is_empty(), "{}", selection.reason);

@@ -29,7 +29,8 @@ use devmatrix_ml::registry::DiskRegistry;
 use devmatrix_ml::serving::{PredictionService, Predictions};
 use devmatrix_ml::store::{Durability, EventStore, SqliteOptions, SqliteStore};
 use devmatrix_ml::training::{
-    Gate, ReplayCache, Training, TrainingOptions, TrainingReport, TrainingSchedule, TrainingSignals,
+    Gate, NightlyReport, ReplayCache, Training, TrainingOptions, TrainingReport, TrainingSchedule,
+    TrainingSignals,
 };
 use devmatrix_ml::{ErrorKind, Result};
 use moments::{Moment, What};
@@ -207,8 +208,17 @@ impl Host {
         Ok(dashboard::render(&seen))
     }
 
-    /// Runs a training cycle where one is due and no other host has claimed it (success each night, the
-    /// regression models on Sundays), and serves what was promoted.
+    /// Trains success each night, the regression models on Sundays.
+    async fn train(&self, training: &Training<'_>, now: DateTime<Utc>) -> Result<NightlyReport> {
+        let night = training.nightly(&SuccessTrainer::default()).await?;
+        if now.weekday() == Weekday::Sun {
+            too_little(training.run(&TimeTrainer::default()).await)?;
+            too_little(training.run(&QualityTrainer::default()).await)?;
+        }
+        Ok(night)
+    }
+
+    /// Runs a training cycle where one is due and no other host has claimed it, and serves what was promoted.
     async fn learn(&mut self, schedule: &TrainingSchedule, now: DateTime<Utc>) -> Result<()> {
         let (store, registry) = (self.store.as_ref(), &self.registry);
         let (mut options, engineer) = (TrainingOptions::default(), FeatureEngineer::default());
@@ -218,22 +228,9 @@ impl Host {
         let claim = schedule.claim(&training, "success", TrainingSignals::default()).await?;
         let Some(claim) = claim else { return Ok(()) };
         let training = training.with_claim(&claim);
-        let night = training.nightly(&SuccessTrainer::default()).await?;
-        match night.trained {
-            Ok(trained) => self.report.trained(now, &trained),
-            Err(e) if matches!(e.kind(), ErrorKind::NotEnoughData { .. }) => {
-                self.report.not_trained(now, &format!("{e:#}"));
-            }
-            Err(e) => return Err(e),
-        }
-        if let Some(watched) = night.watched {
-            self.report.watched(now, &watched);
-        }
-        if now.weekday() == Weekday::Sun {
-            too_little(training.run(&TimeTrainer::default()).await)?;
-            too_little(training.run(&QualityTrainer::default()).await)?;
-        }
-        claim.finish().await?;
+        let night = self.train(&training, now).await;
+        claim.conclude(&night).await?;
+        self.report.night(now, night?)?;
         self.predictions.reload(&self.registry).await?;
         self.collector.checkpoint().await
     }

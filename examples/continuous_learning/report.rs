@@ -4,7 +4,8 @@ use chrono::{DateTime, Utc};
 use devmatrix_ml::event::EventId;
 use devmatrix_ml::ml::metrics::BinaryScores;
 use devmatrix_ml::models::SuccessPrediction;
-use devmatrix_ml::training::{DeploymentCheck, TrainingReport};
+use devmatrix_ml::training::{DeploymentCheck, NightlyReport, TrainingReport};
+use devmatrix_ml::{ErrorKind, Result};
 use std::collections::{BTreeMap, HashMap};
 
 /// Predictions, outcomes and verdicts, printed at the end.
@@ -68,7 +69,25 @@ impl Report {
         }
     }
 
-    pub(crate) fn trained(&mut self, now: DateTime<Utc>, trained: &TrainingReport) {
+    /// Takes in a training cycle.
+    ///
+    /// # Errors
+    /// What training failed by, but for too little data.
+    pub(crate) fn night(&mut self, now: DateTime<Utc>, night: NightlyReport) -> Result<()> {
+        match night.trained {
+            Ok(trained) => self.trained(now, &trained),
+            Err(e) if matches!(e.kind(), ErrorKind::NotEnoughData { .. }) => {
+                self.not_trained(now, &format!("{e:#}"));
+            }
+            Err(e) => return Err(e),
+        }
+        if let Some(watched) = night.watched {
+            self.watched(now, &watched);
+        }
+        Ok(())
+    }
+
+    fn trained(&mut self, now: DateTime<Utc>, trained: &TrainingReport) {
         let week = self.week_of(now);
         let week = self.weeks.entry(week).or_default();
         let because = |start: &str| trained.reasons.iter().find(|r| r.starts_with(start)).cloned();
@@ -84,13 +103,13 @@ impl Report {
         }
     }
 
-    pub(crate) fn watched(&mut self, now: DateTime<Utc>, watched: &DeploymentCheck) {
+    fn watched(&mut self, now: DateTime<Utc>, watched: &DeploymentCheck) {
         if watched.rolled_back_to.is_some() {
             self.rollbacks.push((now, watched.reasons.join("; ")));
         }
     }
 
-    pub(crate) fn not_trained(&mut self, now: DateTime<Utc>, reason: &str) {
+    fn not_trained(&mut self, now: DateTime<Utc>, reason: &str) {
         let week = self.week_of(now);
         let week = self.weeks.entry(week).or_default();
         week.not_trained += 1;

@@ -6,33 +6,61 @@ use crate::clock::{Clock, SystemClock};
 use crate::collect::{CollectorOptions, DataCollector};
 use crate::error::{Error, Result};
 use crate::features::{FeatureEngineer, FeatureOptions};
-use crate::models::TemplateCatalogue;
+use crate::models::{AnyTrainer, TemplateCatalogue, TemplateTrainer, Trainer};
 use crate::monitoring::{AlertRule, AlertSink, Alerts, MonitorOptions};
 use crate::registry::ModelRegistry;
 use crate::routing::{Boosted, Policy, RiskPolicy, Router, RouterOptions};
 use crate::serving::PredictionService;
 use crate::store::EventStore;
-use crate::training::{ExperimentTracker, Gate, RunRecord, TrainingOptions, TrainingSchedule};
+use crate::training::{ExperimentTracker, RunRecord, TrainingOptions, TrainingSchedule};
 use async_trait::async_trait;
 use chrono_tz::Tz;
 use std::sync::{Arc, Mutex};
 
 /// Makes an [`Engine`]: a store and a registry are needed, all else has a default.
 ///
+/// Options are data: read them from the host's own configuration by [`config::from_json`](crate::config::from_json),
+/// which names a misspelt key and the nearest right one.
+///
 /// ```
 /// # futures_executor::block_on(async {
-/// use devmatrix_ml::Engine;
+/// use devmatrix_ml::collect::CollectorOptions;
+/// use devmatrix_ml::features::FeatureOptions;
+/// use devmatrix_ml::monitoring::{Alert, AlertRule, AlertSink};
 /// use devmatrix_ml::registry::MemoryRegistry;
+/// use devmatrix_ml::routing::LinUcb;
 /// use devmatrix_ml::store::MemoryStore;
+/// use devmatrix_ml::{Engine, config};
 /// use std::sync::Arc;
+///
+/// #[derive(Debug)]
+/// struct Pager;
+/// impl AlertSink for Pager {
+///     fn send(&self, alert: &Alert) {
+///         println!("{alert}");
+///     }
+/// }
+///
+/// let mut recording = CollectorOptions::default();
+/// recording.buffer_size = 100;
 /// let engine = Engine::builder()
 ///     .with_store(Arc::new(MemoryStore::new()))
 ///     .with_registry(Arc::new(MemoryRegistry::new()))
+///     .with_features(FeatureOptions::default())
+///     .with_schedule(config::from_json(r#"{"at": "03:30:00", "after_outcomes": 500}"#)?)
+///     .with_zone(chrono_tz::Europe::Madrid) // of features and schedule
+///     .with_collector(recording)
+///     .with_router(config::from_json(r#"{"sticky_sessions": true}"#)?)
+///     .with_policy(Box::new(LinUcb::default()))
 ///     .with_usd_per_day(20.0)
-///     .with_zone(chrono_tz::Europe::Madrid)
+///     .with_training(config::from_json(r#"{"promotion": "trial", "gate": {"confidence": 0.99}}"#)?)
+///     .with_monitor(config::from_json(r#"{"kpi_days": 14}"#)?)
+///     .with_alerts(AlertRule::defaults())
+///     .with_alert_sink(Arc::new(Pager))
 ///     .open()
 ///     .await?;
-/// # Ok::<(), devmatrix_ml::Error>(()) }).unwrap();
+/// # engine.close().await
+/// # }).unwrap();
 /// ```
 #[derive(Debug)]
 #[must_use = "call `open`"]
@@ -42,6 +70,7 @@ pub struct EngineBuilder {
     features: FeatureOptions,
     collector: CollectorOptions,
     catalogue: Option<TemplateCatalogue>,
+    models: Vec<AnyTrainer>,
     router: RouterOptions,
     policy: Box<dyn Policy>,
     risk: Option<RiskPolicy>,
@@ -63,6 +92,7 @@ impl Default for EngineBuilder {
             features: FeatureOptions::default(),
             collector: CollectorOptions::default(),
             catalogue: None,
+            models: Vec::new(),
             router: RouterOptions::default(),
             policy: Box::new(Boosted::default()),
             risk: None,
@@ -71,7 +101,7 @@ impl Default for EngineBuilder {
             alerts: AlertRule::defaults(),
             sinks: Vec::new(),
             clock: Arc::new(SystemClock),
-            training: TrainingOptions { gate: Gate::relative(), ..TrainingOptions::default() },
+            training: TrainingOptions::default(),
             schedule: TrainingSchedule::default(),
             trackers: Vec::new(),
         }
@@ -126,6 +156,13 @@ impl EngineBuilder {
         Self { catalogue: Some(catalogue), ..self }
     }
 
+    /// Adds a host's own model: trained, tried and promoted each night as the others are, and served under its
+    /// trainer's name in [`Predictions::others`](crate::serving::Predictions::others).
+    pub fn with_model<T: Trainer<Model: 'static> + 'static>(mut self, trainer: T) -> Self {
+        self.models.push(AnyTrainer::new(trainer));
+        self
+    }
+
     /// Chooses by these options: objective, budget, safety.
     pub fn with_router(self, router: RouterOptions) -> Self {
         Self { router, ..self }
@@ -173,8 +210,9 @@ impl EngineBuilder {
         Self { clock, ..self }
     }
 
-    /// Trains by these options. By default a model is promoted by [`Gate::relative`];
-    /// `TrainingOptions::default()` has the floors of [`Gate::default`] instead.
+    /// Trains by these options: evaluation, gate, trial. By default a model is promoted that is significantly
+    /// better than the one in production; [`Gate::with_floors`](crate::training::Gate::with_floors) asks for the
+    /// design's absolute scores besides.
     pub fn with_training(self, training: TrainingOptions) -> Self {
         Self { training, ..self }
     }
@@ -194,7 +232,8 @@ impl EngineBuilder {
     /// production.
     ///
     /// # Errors
-    /// `InvalidInput` without a store or a registry, or naming the option that is out of range; those of
+    /// `InvalidInput` without a store or a registry, for two models of one name, or naming the option that is out
+    /// of range; those of
     /// reading the store and the registry; `Incompatible` or `Corrupt` for models in production that this
     /// release cannot serve.
     pub async fn open(self) -> Result<Engine> {
@@ -203,7 +242,7 @@ impl EngineBuilder {
         };
         let store = self.store.ok_or_else(|| missing("store"))?;
         let registry = self.registry.ok_or_else(|| missing("registry"))?;
-        self.training.verify()?;
+        self.training.validate()?;
         let (engineer, clock) = (FeatureEngineer::new(self.features), self.clock);
         let mut alerts = Alerts::new(self.alerts, clock.clone())?;
         for sink in self.sinks {
@@ -213,8 +252,13 @@ impl EngineBuilder {
         let collector =
             DataCollector::open_with(store.clone(), engineer.clone(), clock.clone(), self.collector).await?;
         let mut service = PredictionService::new(collector.history(), engineer.clone(), clock.clone());
-        if let Some(catalogue) = &self.catalogue {
+        let mut trainers = self.models;
+        for trainer in &trainers {
+            service = service.with_trainer(trainer.clone())?;
+        }
+        if let Some(catalogue) = self.catalogue {
             service = service.with_templates(catalogue.clone());
+            trainers.push(AnyTrainer::new(TemplateTrainer::default().with_catalogue(catalogue)));
         }
         service.reload(registry.as_ref()).await?;
         let service = Arc::new(service);
@@ -228,7 +272,7 @@ impl EngineBuilder {
             collector,
             service,
             learner,
-            catalogue: self.catalogue,
+            trainers,
             risk: self.risk,
             default: self.default,
             training: self.training,

@@ -11,14 +11,14 @@ mod nightly;
 mod report;
 
 pub use builder::EngineBuilder;
-pub use report::{NightlySummary, TrainedModel};
+pub use report::NightlySummary;
 
 use crate::clock::Clock;
 use crate::collect::DataCollector;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Completion, EventId, Feedback, Started, TaskContext};
 use crate::features::FeatureEngineer;
-use crate::models::{SimilarOutcomes, TemplateCatalogue, TemplateRanking};
+use crate::models::{AnyTrainer, SimilarOutcomes, TemplateRanking};
 use crate::monitoring::{Alerts, Analytics, HostFacts, ModelFacts};
 use crate::registry::ModelRegistry;
 use crate::routing::{Candidate, Choice, LeaderboardEntry, Request, RiskPolicy};
@@ -43,8 +43,7 @@ use std::time::{Duration, Instant};
 /// Clones are the same engine. [`predict`](Self::predict) and [`choose`](Self::choose) do no I/O; what is
 /// `async` reads and writes the store, and works under any runtime or none. Nothing blocks an executor for
 /// longer than a page of facts takes, but [`analytics`](Self::analytics) and
-/// [`dashboard`](Self::dashboard), which compute for some tens of milliseconds, and
-/// [`run_nightly_blocking`](Self::run_nightly_blocking).
+/// [`dashboard`](Self::dashboard), which compute for some tens of milliseconds.
 ///
 /// ```
 /// # futures_executor::block_on(async {
@@ -74,7 +73,8 @@ struct Inner {
     collector: DataCollector,
     service: Arc<PredictionService>,
     learner: Learner,
-    catalogue: Option<TemplateCatalogue>,
+    /// The host's own models and the ranking of its templates, trained beside the usual models.
+    trainers: Vec<AnyTrainer>,
     risk: Option<RiskPolicy>,
     default: Option<String>,
     training: TrainingOptions,

@@ -1,12 +1,12 @@
 //! The training cycle: claim, check, review, train, serve.
 
-use super::report::{NightlySummary, TrainedModel};
+use super::report::NightlySummary;
 use super::{Engine, lock};
 use crate::error::{Error, ErrorKind, Result};
 use crate::execution::{CancellationToken, ExecutionContext, block_on};
 use crate::models::{SuccessTrainer, Trainer};
 use crate::monitoring::Severity;
-use crate::training::{ReplayCache, Training, TrainingSignals};
+use crate::training::{NightlyReport, ReplayCache, Training, TrainingSignals};
 use futures_channel::oneshot::{self, Receiver, Sender};
 use std::thread;
 
@@ -91,16 +91,6 @@ impl Engine {
         summary.unwrap_or_else(|_| Err(Error::internal("the thread of the training cycle broke off")))
     }
 
-    /// Runs a training cycle on the calling thread, which fits for seconds to minutes: for hosts that have a
-    /// thread for it. See [`run_nightly`](Self::run_nightly).
-    ///
-    /// # Errors
-    /// Those of [`run_nightly`](Self::run_nightly).
-    pub fn run_nightly_blocking(&self, execution: &ExecutionContext) -> Result<NightlySummary> {
-        let Some(_turn) = self.turn(execution) else { return Ok(elsewhere()) };
-        block_on(self.cycle(execution))
-    }
-
     fn turn(&self, execution: &ExecutionContext) -> Option<Turn> {
         let mut running = lock(&self.0.running);
         if running.is_some() {
@@ -130,9 +120,9 @@ impl Engine {
         let concluded = claim.conclude(&trained).await;
         let models = trained?;
         concluded?;
-        let reloaded = inner.service.reload(registry).await?;
+        let changes = inner.service.reload(registry).await?;
         self.checkpoint().await?;
-        Ok(NightlySummary { due: Some(due), skipped: None, models, changes: reloaded.changes })
+        Ok(NightlySummary { due: Some(due), skipped: None, models, changes })
     }
 
     /// Whether critical drift was found since the last training.
@@ -155,16 +145,23 @@ impl Engine {
             Some(trackers) => training.with_tracker(trackers.as_ref()),
             None => training,
         };
-        match &inner.catalogue {
-            Some(catalogue) => training.with_templates(catalogue.clone()),
-            None => training,
-        }
+        inner.trainers.iter().cloned().fold(training, Training::with_trainer)
     }
 }
 
-async fn train(training: &Training<'_>) -> Result<Vec<TrainedModel>> {
+/// Trains all models. A model that cannot be trained is reported; that the cycle was cancelled, or the storage is
+/// gone, ends it.
+async fn train(training: &Training<'_>) -> Result<Vec<NightlyReport>> {
     let cycles = Box::pin(training.run_nightly()).await?;
-    cycles.into_iter().map(|(model, report)| TrainedModel::new(model, report?)).collect()
+    let report = |report: Result<NightlyReport>| match report? {
+        NightlyReport { trained: Err(e), .. }
+            if matches!(e.kind(), ErrorKind::Cancelled | ErrorKind::Unavailable) =>
+        {
+            Err(e)
+        }
+        report => Ok(report),
+    };
+    cycles.into_iter().map(|(_, cycle)| report(cycle)).collect()
 }
 
 fn elsewhere() -> NightlySummary {

@@ -1,6 +1,5 @@
 //! What a training cycle did.
 
-use crate::error::{ErrorKind, Result};
 use crate::serving::ModelChange;
 use crate::training::{Due, NightlyReport};
 use std::fmt;
@@ -14,32 +13,9 @@ pub struct NightlySummary {
     /// Why the cycle was not run; `None` where it was.
     pub skipped: Option<String>,
     /// What happened to each model.
-    pub models: Vec<TrainedModel>,
+    pub models: Vec<NightlyReport>,
     /// The models that serve now and did not before.
     pub changes: Vec<ModelChange>,
-}
-
-/// Result of a training cycle for one model.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct TrainedModel {
-    /// The model's name.
-    pub model: &'static str,
-    /// The check of the version in production, the review of the challenger, the training.
-    pub report: NightlyReport,
-}
-
-impl TrainedModel {
-    /// The report of one model.
-    ///
-    /// # Errors
-    /// What ends the cycle: it was cancelled, or the storage is gone.
-    pub(super) fn new(model: &'static str, report: NightlyReport) -> Result<Self> {
-        match report.trained {
-            Err(e) if matches!(e.kind(), ErrorKind::Cancelled | ErrorKind::Unavailable) => Err(e),
-            _ => Ok(Self { model, report }),
-        }
-    }
 }
 
 impl NightlySummary {
@@ -48,8 +24,8 @@ impl NightlySummary {
     }
 
     /// Returns what happened to one model.
-    pub fn of(&self, model: &str) -> Option<&TrainedModel> {
-        self.models.iter().find(|trained| trained.model == model)
+    pub fn of(&self, model: &str) -> Option<&NightlyReport> {
+        self.models.iter().find(|report| report.model == model)
     }
 }
 
@@ -76,42 +52,6 @@ impl fmt::Display for NightlySummary {
                 version(change.now),
                 version(change.before)
             )?;
-        }
-        Ok(())
-    }
-}
-
-impl fmt::Display for TrainedModel {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { model, report } = self;
-        match &report.trained {
-            Ok(trained) => {
-                let state = match (trained.promoted, trained.on_trial) {
-                    (true, _) => "promoted",
-                    (_, true) => "on trial",
-                    _ => "not promoted",
-                };
-                write!(
-                    f,
-                    "{model}: version {} {state}: {}",
-                    trained.version.version,
-                    trained.reasons.join("; ")
-                )?;
-            }
-            Err(error) => write!(f, "{model}: not trained: {error:#}")?,
-        }
-        if let Some(review) = &report.reviewed {
-            let state = if review.promoted { "promoted" } else { "not promoted" };
-            write!(
-                f,
-                "\n  challenger version {} {state} after {} outcomes: {}",
-                review.version,
-                review.outcomes,
-                review.verdict.reasons.join("; ")
-            )?;
-        }
-        if let Some(check) = &report.watched {
-            write!(f, "\n  version {} in production: {}", check.version, check.reasons.join("; "))?;
         }
         Ok(())
     }

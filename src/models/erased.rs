@@ -35,67 +35,91 @@ impl AnyModel {
 #[derive(Debug)]
 struct Erased<T>(T);
 
+/// Declares the methods of a trait.
+macro_rules! declared {
+    ($(fn $name:ident(&self $(, $argument:ident: $type:ty)*) -> $output:ty;)*) => {
+        $(fn $name(&self $(, $argument: $type)*) -> $output;)*
+    };
+}
+
+/// Implements methods by those of what is inside.
+macro_rules! forwarded {
+    ($(fn $name:ident(&self $(, $argument:ident: $type:ty)*) -> $output:ty;)*) => {
+        $(fn $name(&self $(, $argument: $type)*) -> $output { self.0.$name($($argument),*) })*
+    };
+}
+
+/// Implements methods by those of [`Predictor`].
+macro_rules! predicted {
+    ($(fn $name:ident(&self $(, $argument:ident: $type:ty)*) -> $output:ty;)*) => {
+        $(fn $name(&self $(, $argument: $type)*) -> $output { Predictor::$name(self $(, $argument)*) })*
+    };
+}
+
+/// The methods of a trainer that know nothing of its model's type.
+macro_rules! untyped_methods {
+    ($how:ident) => {
+        $how! {
+            fn name(&self) -> &'static str;
+            fn target(&self) -> Target;
+            fn row_builder(&self) -> Option<Box<dyn RowBuilder>>;
+            fn schema(&self, host: u64) -> u64;
+            fn prior(&self, row: &FeatureRow) -> (f64, Status);
+            fn prior_attributions(&self, row: &FeatureRow) -> Vec<Attribution>;
+            fn prior_estimate(&self, row: &FeatureRow, schema: u64) -> Estimate;
+            fn loss(&self, point: f64, label: f64) -> f64;
+            fn losses(&self, points: &[f64], rows: &[Example]) -> Result<Vec<Option<f64>>>;
+            fn baselines(&self, train: &Dataset, test: &[Example]) -> Vec<(String, Vec<f64>)>;
+            fn scores(&self, points: &[f64], labels: &[f64]) -> Result<BTreeMap<String, f64>>;
+            fn weighted_scores(&self, points: &[f64], labels: &[f64], weights: &[f64]) -> Result<BTreeMap<String, f64>>;
+            fn scores_of_rows(&self, points: &[f64], rows: &[Example], weights: Option<&[f64]>) -> Result<BTreeMap<String, f64>>;
+            fn parameters(&self) -> serde_json::Value;
+        }
+    };
+}
+
+/// The methods of a trainer that make or take its model.
+macro_rules! model_methods {
+    ($how:ident) => {
+        $how! {
+            fn fit(&self, data: &Dataset) -> Result<AnyModel>;
+            fn fit_beside(&self, data: &Dataset, earlier: &Dataset, of_earlier: &AnyModel) -> Result<AnyModel>;
+            fn fit_points(&self, data: &Dataset) -> Result<AnyModel>;
+            fn fit_like(&self, data: &Dataset, like: &AnyModel) -> Result<AnyModel>;
+            fn read(&self, bytes: &[u8]) -> Result<AnyModel>;
+        }
+    };
+}
+
+/// The methods of a model that know nothing of its prediction's type.
+macro_rules! predictor_methods {
+    ($how:ident) => {
+        $how! {
+            fn point(&self, row: &FeatureRow) -> f64;
+            fn intervals(&self, row: &FeatureRow) -> Option<[(f64, f64); 2]>;
+            fn estimate(&self, row: &FeatureRow, levels: [f64; 2]) -> Estimate;
+            fn reasons(&self, row: &FeatureRow) -> Vec<Attribution>;
+            fn gains(&self) -> Vec<(String, f64)>;
+            fn schema(&self) -> u64;
+            fn to_bytes(&self) -> Result<Vec<u8>>;
+        }
+    };
+}
+
 /// The object-safe side of [`Trainer`].
 trait ErasedTrainer: Send + Sync + Debug {
-    fn name(&self) -> &'static str;
-    fn target(&self) -> Target;
-    fn row_builder(&self) -> Option<Box<dyn RowBuilder>>;
-    fn schema(&self, host: u64) -> u64;
-    fn fit(&self, data: &Dataset) -> Result<AnyModel>;
-    fn fit_beside(&self, data: &Dataset, earlier: &Dataset, of_earlier: &AnyModel) -> Result<AnyModel>;
-    fn fit_points(&self, data: &Dataset) -> Result<AnyModel>;
-    fn fit_like(&self, data: &Dataset, like: &AnyModel) -> Result<AnyModel>;
-    fn read(&self, bytes: &[u8]) -> Result<AnyModel>;
-    fn prior(&self, row: &FeatureRow) -> (f64, Status);
-    fn prior_attributions(&self, row: &FeatureRow) -> Vec<Attribution>;
-    fn prior_estimate(&self, row: &FeatureRow, schema: u64) -> Estimate;
-    fn loss(&self, point: f64, label: f64) -> f64;
-    fn losses(&self, points: &[f64], rows: &[Example]) -> Result<Vec<Option<f64>>>;
-    fn baselines(&self, train: &Dataset, test: &[Example]) -> Vec<(String, Vec<f64>)>;
-    fn scores(&self, points: &[f64], labels: &[f64]) -> Result<BTreeMap<String, f64>>;
-    fn weighted_scores(
-        &self,
-        points: &[f64],
-        labels: &[f64],
-        weights: &[f64],
-    ) -> Result<BTreeMap<String, f64>>;
-    fn scores_of_rows(
-        &self,
-        points: &[f64],
-        rows: &[Example],
-        weights: Option<&[f64]>,
-    ) -> Result<BTreeMap<String, f64>>;
-    fn parameters(&self) -> serde_json::Value;
+    untyped_methods!(declared);
+    model_methods!(declared);
 }
 
 /// The object-safe side of [`Predictor`].
 trait ErasedModel: Send + Sync + Debug {
-    fn point(&self, row: &FeatureRow) -> f64;
-    fn intervals(&self, row: &FeatureRow) -> Option<[(f64, f64); 2]>;
-    fn estimate(&self, row: &FeatureRow, levels: [f64; 2]) -> Estimate;
-    fn reasons(&self, row: &FeatureRow) -> Vec<Attribution>;
-    fn gains(&self) -> Vec<(String, f64)>;
-    fn schema(&self) -> u64;
-    fn to_bytes(&self) -> Result<Vec<u8>>;
+    predictor_methods!(declared);
     fn as_any(&self) -> &dyn Any;
 }
 
 impl<T: Trainer<Model: 'static>> ErasedTrainer for Erased<T> {
-    fn name(&self) -> &'static str {
-        self.0.name()
-    }
-
-    fn target(&self) -> Target {
-        self.0.target()
-    }
-
-    fn row_builder(&self) -> Option<Box<dyn RowBuilder>> {
-        self.0.row_builder()
-    }
-
-    fn schema(&self, host: u64) -> u64 {
-        self.0.schema(host)
-    }
+    untyped_methods!(forwarded);
 
     fn fit(&self, data: &Dataset) -> Result<AnyModel> {
         Ok(AnyModel(Box::new(self.0.fit(data)?)))
@@ -122,86 +146,10 @@ impl<T: Trainer<Model: 'static>> ErasedTrainer for Erased<T> {
     fn read(&self, bytes: &[u8]) -> Result<AnyModel> {
         Ok(AnyModel(Box::new(self.0.read(bytes)?)))
     }
-
-    fn prior(&self, row: &FeatureRow) -> (f64, Status) {
-        self.0.prior(row)
-    }
-
-    fn prior_attributions(&self, row: &FeatureRow) -> Vec<Attribution> {
-        self.0.prior_attributions(row)
-    }
-
-    fn prior_estimate(&self, row: &FeatureRow, schema: u64) -> Estimate {
-        self.0.prior_estimate(row, schema)
-    }
-
-    fn loss(&self, point: f64, label: f64) -> f64 {
-        self.0.loss(point, label)
-    }
-
-    fn losses(&self, points: &[f64], rows: &[Example]) -> Result<Vec<Option<f64>>> {
-        self.0.losses(points, rows)
-    }
-
-    fn baselines(&self, train: &Dataset, test: &[Example]) -> Vec<(String, Vec<f64>)> {
-        self.0.baselines(train, test)
-    }
-
-    fn scores(&self, points: &[f64], labels: &[f64]) -> Result<BTreeMap<String, f64>> {
-        self.0.scores(points, labels)
-    }
-
-    fn weighted_scores(
-        &self,
-        points: &[f64],
-        labels: &[f64],
-        weights: &[f64],
-    ) -> Result<BTreeMap<String, f64>> {
-        self.0.weighted_scores(points, labels, weights)
-    }
-
-    fn scores_of_rows(
-        &self,
-        points: &[f64],
-        rows: &[Example],
-        weights: Option<&[f64]>,
-    ) -> Result<BTreeMap<String, f64>> {
-        self.0.scores_of_rows(points, rows, weights)
-    }
-
-    fn parameters(&self) -> serde_json::Value {
-        self.0.parameters()
-    }
 }
 
 impl<M: Predictor + 'static> ErasedModel for M {
-    fn point(&self, row: &FeatureRow) -> f64 {
-        Predictor::point(self, row)
-    }
-
-    fn intervals(&self, row: &FeatureRow) -> Option<[(f64, f64); 2]> {
-        Predictor::intervals(self, row)
-    }
-
-    fn estimate(&self, row: &FeatureRow, levels: [f64; 2]) -> Estimate {
-        Predictor::estimate(self, row, levels)
-    }
-
-    fn reasons(&self, row: &FeatureRow) -> Vec<Attribution> {
-        Predictor::reasons(self, row)
-    }
-
-    fn gains(&self) -> Vec<(String, f64)> {
-        Predictor::gains(self)
-    }
-
-    fn schema(&self) -> u64 {
-        Predictor::schema(self)
-    }
-
-    fn to_bytes(&self) -> Result<Vec<u8>> {
-        Predictor::to_bytes(self)
-    }
+    predictor_methods!(predicted);
 
     fn as_any(&self) -> &dyn Any {
         self
@@ -211,91 +159,8 @@ impl<M: Predictor + 'static> ErasedModel for M {
 impl Trainer for AnyTrainer {
     type Model = AnyModel;
 
-    fn name(&self) -> &'static str {
-        self.0.name()
-    }
-
-    fn target(&self) -> Target {
-        self.0.target()
-    }
-
-    fn row_builder(&self) -> Option<Box<dyn RowBuilder>> {
-        self.0.row_builder()
-    }
-
-    fn schema(&self, host: u64) -> u64 {
-        self.0.schema(host)
-    }
-
-    fn fit(&self, data: &Dataset) -> Result<AnyModel> {
-        self.0.fit(data)
-    }
-
-    fn fit_beside(&self, data: &Dataset, earlier: &Dataset, of_earlier: &AnyModel) -> Result<AnyModel> {
-        self.0.fit_beside(data, earlier, of_earlier)
-    }
-
-    fn fit_points(&self, data: &Dataset) -> Result<AnyModel> {
-        self.0.fit_points(data)
-    }
-
-    fn fit_like(&self, data: &Dataset, like: &AnyModel) -> Result<AnyModel> {
-        self.0.fit_like(data, like)
-    }
-
-    fn read(&self, bytes: &[u8]) -> Result<AnyModel> {
-        self.0.read(bytes)
-    }
-
-    fn prior(&self, row: &FeatureRow) -> (f64, Status) {
-        self.0.prior(row)
-    }
-
-    fn prior_attributions(&self, row: &FeatureRow) -> Vec<Attribution> {
-        self.0.prior_attributions(row)
-    }
-
-    fn prior_estimate(&self, row: &FeatureRow, schema: u64) -> Estimate {
-        self.0.prior_estimate(row, schema)
-    }
-
-    fn loss(&self, point: f64, label: f64) -> f64 {
-        self.0.loss(point, label)
-    }
-
-    fn losses(&self, points: &[f64], rows: &[Example]) -> Result<Vec<Option<f64>>> {
-        self.0.losses(points, rows)
-    }
-
-    fn baselines(&self, train: &Dataset, test: &[Example]) -> Vec<(String, Vec<f64>)> {
-        self.0.baselines(train, test)
-    }
-
-    fn scores(&self, points: &[f64], labels: &[f64]) -> Result<BTreeMap<String, f64>> {
-        self.0.scores(points, labels)
-    }
-
-    fn weighted_scores(
-        &self,
-        points: &[f64],
-        labels: &[f64],
-        weights: &[f64],
-    ) -> Result<BTreeMap<String, f64>> {
-        self.0.weighted_scores(points, labels, weights)
-    }
-
-    fn scores_of_rows(
-        &self,
-        points: &[f64],
-        rows: &[Example],
-        weights: Option<&[f64]>,
-    ) -> Result<BTreeMap<String, f64>> {
-        self.0.scores_of_rows(points, rows, weights)
-    }
-
-    fn parameters(&self) -> serde_json::Value {
-        self.0.parameters()
-    }
+    untyped_methods!(forwarded);
+    model_methods!(forwarded);
 }
 
 impl Predictor for AnyModel {
@@ -305,31 +170,5 @@ impl Predictor for AnyModel {
         self.0.estimate(row, super::LEVELS)
     }
 
-    fn point(&self, row: &FeatureRow) -> f64 {
-        self.0.point(row)
-    }
-
-    fn intervals(&self, row: &FeatureRow) -> Option<[(f64, f64); 2]> {
-        self.0.intervals(row)
-    }
-
-    fn estimate(&self, row: &FeatureRow, levels: [f64; 2]) -> Estimate {
-        self.0.estimate(row, levels)
-    }
-
-    fn reasons(&self, row: &FeatureRow) -> Vec<Attribution> {
-        self.0.reasons(row)
-    }
-
-    fn gains(&self) -> Vec<(String, f64)> {
-        self.0.gains()
-    }
-
-    fn schema(&self) -> u64 {
-        self.0.schema()
-    }
-
-    fn to_bytes(&self) -> Result<Vec<u8>> {
-        self.0.to_bytes()
-    }
+    predictor_methods!(forwarded);
 }

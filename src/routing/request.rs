@@ -18,7 +18,7 @@ pub struct Request<'a> {
     /// The time of the request.
     pub now: DateTime<Utc>,
     /// The predictions for each candidate, in their order; `None` without predictions.
-    pub predictions: Option<&'a [CandidatePrediction]>,
+    pub(crate) predictions: Option<&'a [CandidatePrediction]>,
     /// The candidate that is chosen where the router abstains.
     pub default: Option<&'a str>,
     /// True if the task is critical; critical tasks are never used for exploration.
@@ -36,7 +36,7 @@ impl<'a> Request<'a> {
 
     /// Sets the predictions for each candidate.
     #[must_use]
-    pub fn with_predictions(self, predictions: &'a [CandidatePrediction]) -> Self {
+    pub(crate) fn with_predictions(self, predictions: &'a [CandidatePrediction]) -> Self {
         Self { predictions: Some(predictions), ..self }
     }
 

@@ -44,17 +44,16 @@ impl Predictions {
 
 /// The predictions that a choice depends on: is a candidate likely to succeed, and how long will it take?
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct CandidatePrediction {
+pub(crate) struct CandidatePrediction {
     /// Will it be approved as it is?
-    pub success: SuccessPrediction,
+    pub(crate) success: SuccessPrediction,
     /// How long will it take?
-    pub time: TimePrediction,
+    pub(crate) time: TimePrediction,
 }
 
 impl CandidatePrediction {
     /// Returns what is to be stored with the start of the generation, as [`Predictions::shown`] has it.
-    pub fn shown(&self) -> Vec<ShownPrediction> {
+    pub(crate) fn shown(&self) -> Vec<ShownPrediction> {
         shown(&self.success, [(Target::Time.name(), &self.time.estimate)].into_iter())
     }
 }

@@ -36,7 +36,7 @@ macro_rules! by_call {
 
 /// Counts a prediction of a model. The keys of the served models are made once, so that counting allocates
 /// nothing.
-fn count(model: &'static str, status: Status) {
+pub(super) fn count(model: &'static str, status: Status) {
     static KEYS: LazyLock<Vec<[Key; STATUSES.len()]>> =
         LazyLock::new(|| targets::SERVED.iter().map(|served| keys(served.target.name())).collect());
     let served = targets::SERVED.iter().position(|served| served.target.name() == model);

@@ -4,42 +4,49 @@ use super::run_record::RunRecord;
 use crate::error::{Error, ErrorKind, Result};
 use crate::models::targets;
 use crate::registry::{ModelVersion, Stage, Verdict};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use std::fmt::Write as _;
 
-/// A model card (Mitchell et al. 2019): a version's target, inputs, evaluation, slices and limitations. It is
-/// data (serde) and renders to Markdown.
+/// Returns the card of a version in Markdown (Mitchell et al. 2019): its target, inputs, evaluation, slices,
+/// verdicts and limitations.
 ///
 /// ```
 /// # futures_executor::block_on(async {
 /// use devmatrix_ml::registry::{MemoryRegistry, ModelRegistry, NewVersion};
-/// use devmatrix_ml::training::ModelCard;
+/// use devmatrix_ml::training::model_card;
 /// let registry = MemoryRegistry::new();
 /// let version = registry.register(NewVersion::new("success", b"a host's own".to_vec())).await?;
-/// assert!(ModelCard::of(&version).is_err()); // nothing is known of how it was trained
+/// assert!(model_card(&version).is_err()); // nothing is known of how it was trained
 /// # Ok::<(), devmatrix_ml::Error>(()) }).unwrap();
 /// ```
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct ModelCard {
+///
+/// # Errors
+/// `NotFound` when it has no training record; `Incompatible` when that cannot be read.
+pub fn model_card(version: &ModelVersion) -> Result<String> {
+    ModelCard::of(version).map(|card| card.to_markdown())
+}
+
+/// The parts of a card, as data.
+#[derive(Debug, Serialize)]
+pub(crate) struct ModelCard {
     /// The model's name.
-    pub(crate) model: String,
+    model: String,
     /// Its version.
-    pub version: u64,
+    version: u64,
     /// Its stage.
-    pub stage: Stage,
+    stage: Stage,
     /// Prediction target.
-    pub predicts: String,
+    predicts: String,
     /// Inputs.
-    pub(crate) reads: String,
+    reads: String,
     /// SHA-256 of its artefact.
-    pub(crate) artefact_sha256: String,
+    artefact_sha256: String,
     /// Record of its training run.
-    pub run: RunRecord,
+    run: RunRecord,
     /// All verdicts on it.
-    pub(crate) verdicts: Vec<Verdict>,
+    verdicts: Vec<Verdict>,
     /// Known limitations.
-    pub(crate) limits: Vec<String>,
+    limits: Vec<String>,
 }
 
 impl ModelCard {
@@ -47,7 +54,7 @@ impl ModelCard {
     ///
     /// # Errors
     /// `NotFound` when it has no training record; `Incompatible` when that cannot be read.
-    pub fn of(version: &ModelVersion) -> Result<Self> {
+    pub(crate) fn of(version: &ModelVersion) -> Result<Self> {
         let of = format!("{} version {}", version.model, version.version);
         let run = RunRecord::of(version)?
             .ok_or_else(|| Error::new(ErrorKind::NotFound, format!("{of}: it has no training record")))?;
@@ -64,8 +71,8 @@ impl ModelCard {
         })
     }
 
-    /// The card in Markdown.
-    pub fn to_markdown(&self) -> String {
+    /// Returns the card in Markdown.
+    pub(crate) fn to_markdown(&self) -> String {
         let Self { run, .. } = self;
         let mut text = format!("# {} version {}\n\n", self.model, self.version);
         let stage = format!("{:?}", self.stage).to_lowercase();

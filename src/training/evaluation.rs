@@ -1,13 +1,15 @@
 //! Fits a model, evaluates it on a test set, and applies the gate.
 
-use super::gate::{AgainstChampion, Champion, Gate, GateVerdict};
+use super::gate::{AgainstChampion, Champion, GateVerdict};
 use super::label_noise::{self, AnomalousLabeler};
+use super::losses::{UnitLosses, clusters, points};
+use super::options::{Split, TrainingOptions};
 use super::slices::{CalibrationBin, Slice, calibration_table, slices};
-use crate::dataset::{Dataset, Example, FoldOptions, LabelKind, response_weights};
+use crate::dataset::{Dataset, Example, LabelKind, response_weights};
 use crate::error::{Error, Result};
 use crate::execution;
 use crate::ml::metrics::{PairedComparison, compare_auc, compare_paired};
-use crate::models::{Predictor, Trainer};
+use crate::models::Trainer;
 use chrono::{DateTime, Utc};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -15,80 +17,6 @@ use rand_pcg::Pcg64Mcg;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashSet};
 use std::thread;
-
-/// Fewest clusters for a clustered bootstrap.
-pub(super) const FEWEST_CLUSTERS: usize = 10;
-
-/// Strategy for choosing the test set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub enum Split {
-    /// The newest rows, as in production.
-    Time,
-    /// A random sample stratified by outcome, or by the median of numeric labels.
-    StratifiedRandom,
-}
-
-/// Options of a training run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-#[non_exhaustive]
-pub struct TrainingOptions {
-    /// Fraction of the labelled generations in the test set, in (0, 1).
-    pub test_fraction: f64,
-    /// Strategy for choosing the test set.
-    pub split: Split,
-    /// Quality gate that the model must pass.
-    pub gate: Gate,
-    /// Maximum number of generations to train on; the newest are used.
-    pub max_rows: usize,
-    /// True to exclude the users among [`Evaluation::anomalous_labelers`] from training; they are reported
-    /// either way.
-    #[serde(alias = "exclude_suspects")]
-    pub exclude_anomalous_labelers: bool,
-    /// Random seed.
-    pub seed: u64,
-    /// Rule for replacing a model in production.
-    pub promotion: Promotion,
-    /// Outcomes after which a challenger on trial that is still not better is archived.
-    pub trial_outcomes: usize,
-    /// Cool-down in days after a rollback without promotions or rollbacks, up to 3,650.
-    pub cool_down_days: u32,
-    /// Time-ordered cross-validation whose scores are recorded too, at the cost of one fit per fold; `None`
-    /// for none.
-    pub folds: Option<FoldOptions>,
-}
-
-/// Rule for replacing a model in production.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Promotion {
-    /// A fixed-horizon test on the test set. Each new model is tested anew, so over many training cycles
-    /// about one in twenty models that are no better is promoted (at the default confidence).
-    #[default]
-    OneLook,
-    /// A shadow deployment beside the model in production, compared by an anytime-valid test on outcomes
-    /// since both were trained. A model that the gate does not reject goes on trial unless another one is
-    /// on trial already.
-    Trial,
-}
-
-impl Default for TrainingOptions {
-    fn default() -> Self {
-        Self {
-            test_fraction: 0.2,
-            split: Split::Time,
-            gate: Gate::default(),
-            max_rows: 50_000,
-            exclude_anomalous_labelers: true,
-            seed: 42,
-            promotion: Promotion::OneLook,
-            trial_outcomes: 5_000,
-            cool_down_days: 3,
-            folds: None,
-        }
-    }
-}
 
 /// Scores of a model and of the baselines on the test set.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -99,20 +27,20 @@ pub struct Evaluation {
     /// The baselines' scores.
     pub(crate) baselines: BTreeMap<String, BTreeMap<String, f64>>,
     /// Number of training rows and of test rows.
-    pub rows: (usize, usize),
+    pub(crate) rows: (usize, usize),
     /// Mean loss and its upper confidence bound at the gate's confidence.
     pub(crate) loss: (f64, f64),
     /// Paired comparison of the loss with each baseline's.
     pub(crate) against_baselines: BTreeMap<String, PairedComparison>,
     /// Comparison with the model in production on the rows that neither was fitted on.
-    pub against_champion: Option<AgainstChampion>,
+    pub(crate) against_champion: Option<AgainstChampion>,
     /// Number of test rows that the model in production was not fitted on; `None` without one.
     pub(crate) new_to_champion: Option<usize>,
     /// End of the holdout model's training data: it has not seen rows since then.
     #[serde(alias = "learnt_until")]
     pub(crate) trained_until: Option<DateTime<Utc>>,
     /// Scores by slice.
-    pub slices: Vec<Slice>,
+    pub(crate) slices: Vec<Slice>,
     /// Calibration table, for binary outcomes.
     pub(crate) calibration: Vec<CalibrationBin>,
     /// Sources whose labels contradict the predictions of a model fitted on all sources.
@@ -122,52 +50,25 @@ pub struct Evaluation {
 
 /// The model in production, for comparison.
 #[derive(Debug, Clone, Copy)]
-pub struct Incumbent<'a, M> {
+pub(crate) struct Incumbent<'a, M> {
     /// Its holdout model, which was fitted without the test set of its training run.
-    pub holdout_model: &'a M,
+    pub(crate) holdout_model: &'a M,
     /// End of the holdout model's training data; `None` if it has seen no row of the test set.
-    pub trained_until: Option<DateTime<Utc>>,
+    pub(crate) trained_until: Option<DateTime<Utc>>,
 }
 
 /// A fitted and evaluated model.
 #[derive(Debug)]
-#[non_exhaustive]
-pub struct Evaluated<M> {
+pub(crate) struct Evaluated<M> {
     /// The model to serve, fitted on all rows.
-    pub model: M,
+    pub(crate) model: M,
     /// The model fitted without the test set, with which the next challenger is compared on rows that
     /// neither has seen.
-    pub holdout_model: M,
+    pub(crate) holdout_model: M,
     /// Evaluation of the holdout model.
-    pub evaluation: Evaluation,
+    pub(crate) evaluation: Evaluation,
     /// Verdict of the gate.
-    pub verdict: GateVerdict,
-}
-
-impl TrainingOptions {
-    /// Checks every range.
-    ///
-    /// # Errors
-    /// `InvalidInput` naming the option and its value.
-    pub fn verify(&self) -> Result<()> {
-        if !(self.test_fraction > 0.0 && self.test_fraction < 1.0) {
-            return Err(Error::invalid(format!(
-                "test_fraction is {}, expected between 0 and 1",
-                self.test_fraction
-            )));
-        }
-        if self.max_rows == 0 {
-            return Err(Error::invalid("max_rows is 0, expected at least 1"));
-        }
-        if self.cool_down_days > 3650 {
-            return Err(Error::invalid(format!(
-                "cool_down_days is {}, expected 0 to 3650",
-                self.cool_down_days
-            )));
-        }
-        self.folds.as_ref().map_or(Ok(()), FoldOptions::validate)?;
-        self.gate.verify()
-    }
+    pub(crate) verdict: GateVerdict,
 }
 
 /// Fits on the training set and evaluates on the test set; with two threads, the model to serve is fitted
@@ -175,13 +76,13 @@ impl TrainingOptions {
 ///
 /// # Errors
 /// Those of the trainer; `NotEnoughData` when the test set is empty; `Cancelled`.
-pub fn fit_and_evaluate<T: Trainer>(
+pub(crate) fn fit_and_evaluate<T: Trainer>(
     trainer: &T,
     data: &Dataset,
     champion: Option<Incumbent<'_, T::Model>>,
     options: &TrainingOptions,
 ) -> Result<Evaluated<T::Model>> {
-    options.verify()?;
+    options.validate()?;
     let (train, test) = match options.split {
         Split::Time => data.split_by_time(options.test_fraction)?,
         Split::StratifiedRandom => split_at_random(data, options.test_fraction, options.seed)?,
@@ -332,54 +233,6 @@ fn at_most(losses: &[f64], clusters: &[u64], options: &TrainingOptions) -> Resul
     let nothing = vec![0.0; losses.len()];
     let found = compare_paired(losses, &nothing, clusters, options.gate.confidence, options.seed)?;
     Ok((found.difference, found.upper))
-}
-
-/// Returns a model's predictions for rows.
-pub(super) fn points<P: Predictor>(model: &P, rows: &[Example]) -> Result<Vec<f64>> {
-    rows.iter().map(|e| execution::check().map(|()| model.point(&e.features))).collect()
-}
-
-/// The losses by which models are compared, with the rows that they stand at: one a row, or one a ranking's
-/// group.
-#[derive(Debug)]
-pub(super) struct UnitLosses {
-    pub(super) losses: Vec<f64>,
-    rows: Vec<usize>,
-}
-
-impl UnitLosses {
-    pub(super) fn of<T: Trainer>(trainer: &T, points: &[f64], rows: &[Example]) -> Result<Self> {
-        let found = trainer.losses(points, rows)?;
-        let found = found.into_iter().enumerate().filter_map(|(row, loss)| Some((row, loss?)));
-        let (rows, losses) = found.unzip();
-        Ok(Self { losses, rows })
-    }
-
-    /// The indices of the rows that they stand at.
-    pub(super) fn rows(&self) -> impl Iterator<Item = usize> {
-        self.rows.iter().copied()
-    }
-
-    /// What all rows have of something, of those rows alone.
-    pub(super) fn select<V: Copy>(&self, all: &[V]) -> Vec<V> {
-        self.rows.iter().map(|row| all[*row]).collect()
-    }
-
-    /// Losses of rows that count by these weights, 1 on average: their mean is that of all generations, not of
-    /// those that were labelled.
-    fn weighted(&self, weights: &[f64]) -> Vec<f64> {
-        self.losses.iter().zip(self.select(weights)).map(|(loss, weight)| loss * weight).collect()
-    }
-}
-
-/// Returns each row's cluster: its project, or its task if there are too few projects; with too few tasks
-/// every row is a cluster of its own.
-pub(super) fn clusters(test: &[Example]) -> Vec<u64> {
-    let project: Vec<_> = test.iter().map(|e| e.project).collect();
-    let task: Vec<_> = test.iter().map(|e| e.task).collect();
-    let many = |ids: &Vec<u64>| ids.iter().collect::<HashSet<_>>().len() >= FEWEST_CLUSTERS;
-    let rows = (0..test.len() as u64).collect();
-    [project, task].into_iter().find(many).unwrap_or(rows)
 }
 
 fn split_at_random(data: &Dataset, fraction: f64, seed: u64) -> Result<(Dataset, Vec<Example>)> {

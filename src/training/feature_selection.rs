@@ -1,6 +1,6 @@
 //! Feature selection by permutation importance and null importance.
 
-use super::evaluation::{UnitLosses, clusters, points};
+use super::losses::{UnitLosses, clusters, points};
 use super::search::Tunable;
 use crate::dataset::{Dataset, Example};
 use crate::error::{Result, in_range};
@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Options of feature selection.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct SelectionOptions {
     /// Fraction of the newest outcomes used to validate the reduced feature set, in (0, 1).
@@ -87,7 +87,7 @@ impl SelectionOptions {
     ///
     /// # Errors
     /// `InvalidInput` naming the option and its value.
-    pub fn verify(&self) -> Result<()> {
+    pub(crate) fn validate(&self) -> Result<()> {
         in_range("validation_fraction", self.validation_fraction, 0.01, 0.99)?;
         in_range("rows", self.rows as f64, 2.0, 1e9)?;
         in_range("repeats", self.repeats as f64, 2.0, 1e3)?;
@@ -111,7 +111,7 @@ pub fn select_features<T: Tunable>(
     data: &Dataset,
     options: &SelectionOptions,
 ) -> Result<(T, Selection)> {
-    options.verify()?;
+    options.validate()?;
     let (searched, validation) = data.split_by_time(options.validation_fraction)?;
     let (earlier, later) = searched.split_by_time(options.validation_fraction)?;
     let rows = &later[later.len().saturating_sub(options.rows)..];

@@ -1,6 +1,6 @@
 //! Detection of label noise: sources whose feedback contradicts everybody else's.
 
-use super::evaluation::points;
+use super::losses::points;
 use crate::dataset::{Dataset, Example, Source, SourceKind};
 use crate::error::{ErrorKind, Result};
 use crate::ml::metrics::auc_with_error;
@@ -20,7 +20,7 @@ pub struct AnomalousLabeler {
     /// Number of outcomes tested.
     pub(crate) outcomes: usize,
     /// ROC AUC of out-of-sample predictions on its outcomes; below 0.5 the outcomes contradict them.
-    pub auc: f64,
+    pub(crate) auc: f64,
     /// ROC AUC on the outcomes of all other sources.
     pub(crate) others: f64,
     /// Difference of the two AUCs in standard errors (z score).

@@ -6,7 +6,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::execution::block_on;
 use crate::store::EventStore;
 use chrono::TimeDelta;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
@@ -19,6 +20,8 @@ pub(super) struct Lease<'a> {
     name: String,
     holder: String,
     minutes: u32,
+    /// When it was last taken or renewed, in microseconds; of all clones.
+    renewed: Arc<AtomicI64>,
 }
 
 /// The longest pause between two renewals.
@@ -27,14 +30,19 @@ const RENEWAL: Duration = Duration::from_mins(1);
 impl<'a> Lease<'a> {
     /// Creates a lease that nobody holds yet.
     pub(super) fn new(store: &'a dyn EventStore, clock: &'a dyn Clock, model: &str, minutes: u32) -> Self {
-        Self { store, clock, name: lease_name(model), holder: unique_holder(clock), minutes }
+        let (name, holder, renewed) = (lease_name(model), unique_holder(clock), Arc::default());
+        Self { store, clock, name, holder, minutes, renewed }
     }
 
     /// Takes or renews the lease; `false` where another holds it.
     pub(super) async fn take(&self) -> Result<bool> {
         let now = self.clock.now();
         let until = now.checked_add_signed(TimeDelta::minutes(i64::from(self.minutes))).unwrap_or(now);
-        self.store.lease(&self.name, &self.holder, now, until).await
+        let taken = self.store.lease(&self.name, &self.holder, now, until).await?;
+        if taken {
+            self.renewed.store(now.timestamp_micros(), Ordering::Relaxed);
+        }
+        Ok(taken)
     }
 
     /// Renews the lease before a step that must not happen twice.
@@ -50,6 +58,20 @@ impl<'a> Lease<'a> {
         Err(Error::new(ErrorKind::Conflict, text))
     }
 
+    /// Renews the lease where it was not renewed for a while, between two parts of a computation that waits.
+    ///
+    /// # Errors
+    /// Those of [`renew`](Self::renew).
+    pub(super) async fn renew_in_time(&self) -> Result<()> {
+        let renewed = self.renewed.load(Ordering::Relaxed);
+        let age = self.clock.now().timestamp_micros().saturating_sub(renewed);
+        if u128::try_from(age).is_ok_and(|age| age < self.pause().as_micros()) {
+            Ok(())
+        } else {
+            self.renew().await
+        }
+    }
+
     /// Gives the lease back: anybody may take it at once.
     pub(super) async fn give_back(&self) -> Result<()> {
         let now = self.clock.now();
@@ -58,7 +80,12 @@ impl<'a> Lease<'a> {
 
     /// Runs a computation that blocks this thread while another renews the lease.
     pub(super) fn during<T>(&self, computation: impl FnOnce() -> T) -> T {
-        self.during_with(RENEWAL.min(Duration::from_secs(u64::from(self.minutes) * 20)), computation)
+        self.during_with(self.pause(), computation)
+    }
+
+    /// Returns the pause between two renewals.
+    fn pause(&self) -> Duration {
+        RENEWAL.min(Duration::from_secs(u64::from(self.minutes) * 20))
     }
 
     fn during_with<T>(&self, pause: Duration, computation: impl FnOnce() -> T) -> T {

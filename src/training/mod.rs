@@ -4,19 +4,24 @@
 //! with its reasons; a challenger on trial is compared on what came since, and a model whose record
 //! falls below its evidence is rolled back. [`TrainingSchedule`] says when; [`tune`] and
 //! [`select_features`] look for better settings within a budget; every run leaves a [`RunRecord`],
-//! from which [`ModelCard`]s are made and the model can be made again.
+//! from which its [card](model_card) is made and the model can be made again.
 
 mod backtest;
 mod card;
 mod evaluation;
+mod facts;
 mod feature_selection;
+mod fitting;
 mod gate;
 mod label_noise;
 mod lease;
+mod losses;
+mod options;
 mod pipeline;
 mod post_deployment;
 mod register;
 mod replay;
+mod report;
 mod reproduce;
 mod run_record;
 mod schedule;
@@ -26,20 +31,26 @@ mod slices;
 mod telemetry;
 mod tracker;
 
-pub use backtest::{
-    BacktestOptions, BacktestReport, BacktestSplit, BacktestTiming, NightlyModel, backtest, backtest_with,
-};
-pub use card::ModelCard;
-pub use evaluation::{Evaluated, Evaluation, Incumbent, Promotion, Split, TrainingOptions, fit_and_evaluate};
+pub use backtest::{BacktestOptions, BacktestReport, BacktestSplit, NightlyModel, backtest, backtest_with};
+#[cfg(feature = "mlflow")]
+pub(crate) use card::ModelCard;
+pub use card::model_card;
+pub use evaluation::Evaluation;
+pub use facts::replay;
 pub use feature_selection::{FeatureVerdict, Selection, SelectionOptions, select_features};
-pub use gate::{AgainstChampion, Champion, Gate, GateDecision, GateVerdict};
+pub use gate::Gate;
 pub use label_noise::AnomalousLabeler;
-pub use pipeline::{NightlyReport, Training, TrainingReport, replay};
-pub use post_deployment::{ChallengerReview, DeploymentCheck};
+pub use options::{Promotion, Split, TrainingOptions};
+pub use pipeline::Training;
+pub use post_deployment::DeploymentCheck;
 pub use replay::ReplayCache;
+pub use report::{NightlyReport, TrainingReport};
 pub use reproduce::{Reproduction, reproduce};
-pub use run_record::{DataRecord, RunRecord};
+pub use run_record::RunRecord;
 pub use schedule::{Due, TrainingClaim, TrainingSchedule, TrainingSignals};
-pub use search::{Hyperparameter, Range, Study, StudyRecord, Trial, Tunable, TuningOptions, tune};
-pub use slices::{CalibrationBin, Slice};
+pub use search::{Hyperparameter, Range, Study, Trial, Tunable, TuningOptions, tune};
+pub(crate) use slices::CalibrationBin;
 pub use tracker::{ExperimentTracker, JsonlTracker};
+
+#[cfg(all(test, feature = "simulate"))]
+mod tests;

@@ -1,31 +1,30 @@
 //! Post-deployment checks of registered models on generations that started after their training: challenger
 //! review and degradation of the model in production.
 
-use super::evaluation::{TrainingOptions, UnitLosses, clusters, points};
 use super::gate::{AgainstChampion, GateDecision, GateVerdict, decide};
-use super::pipeline::load;
+use super::losses::{UnitLosses, clusters, points};
+use super::options::TrainingOptions;
 use super::run_record::RunRecord;
 use super::telemetry;
 use crate::dataset::{Dataset, Example};
 use crate::error::{ErrorKind, Result};
 use crate::execution::ExecutionContext;
 use crate::ml::metrics::{PairedComparison, compare_anytime_valid};
-use crate::models::{Predictor, Trainer};
+use crate::models::{Predictor, Trainer, open_artefact};
 use crate::registry::{ModelRegistry, ModelVersion, Stage, Verdict};
 use chrono::{DateTime, Utc};
 
 /// Result of a review of the challenger on trial.
 #[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub struct ChallengerReview {
+pub(crate) struct ChallengerReview {
     /// The challenger.
-    pub version: u64,
+    pub(crate) version: u64,
     /// Number of outcomes that neither it nor the model in production was trained on.
-    pub outcomes: usize,
+    pub(crate) outcomes: usize,
     /// Decision and its reasons.
-    pub verdict: GateVerdict,
+    pub(crate) verdict: GateVerdict,
     /// True if it is now in production.
-    pub promoted: bool,
+    pub(crate) promoted: bool,
 }
 
 /// Result of a post-deployment check of the model in production.
@@ -295,6 +294,16 @@ fn inconclusive(version: u64, outcomes: usize, why: &str) -> ChallengerReview {
         more_outcomes: None,
     };
     ChallengerReview { version, outcomes, verdict, promoted: false }
+}
+
+/// Returns the model that a version serves with.
+async fn load<T: Trainer>(
+    trainer: &T,
+    registry: &dyn ModelRegistry,
+    version: &ModelVersion,
+) -> Result<T::Model> {
+    let bytes = registry.artefact(trainer.name(), version.version).await?;
+    open_artefact(trainer, &bytes)
 }
 
 fn is_unavailable(error: &crate::Error) -> bool {

@@ -1,9 +1,9 @@
 //! Registration of an evaluated version, and its promotion or trial.
 
-use super::evaluation::{Promotion, TrainingOptions};
 use super::gate::{GateDecision, GateVerdict};
-use super::pipeline::TrainingReport;
+use super::options::{Promotion, TrainingOptions};
 use super::post_deployment::cooling_down;
+use super::report::TrainingReport;
 use super::run_record::RunRecord;
 use super::tracker::ExperimentTracker;
 use crate::error::{Error, ErrorKind, Result};

@@ -1,11 +1,10 @@
 //! The store replayed into training rows, kept from one training cycle to the next.
 
+use super::facts::Reading;
 use crate::dataset::DatasetBuilder;
 use crate::error::Result;
 use crate::event::{Record, RecordKey};
-use crate::execution::ExecutionContext;
-use crate::features::FeatureEngineer;
-use crate::store::{Cursor, EventStore, EventStoreExt, SCAN_PAGE, ScanOrder};
+use crate::store::{Cursor, SCAN_PAGE, ScanOrder};
 use chrono::{DateTime, Utc};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -46,25 +45,19 @@ struct Held {
 }
 
 impl ReplayCache {
-    /// The rows of what `store` knows at `now`.
-    pub(super) async fn read(
-        &self,
-        store: &dyn EventStore,
-        engineer: &FeatureEngineer,
-        now: DateTime<Utc>,
-        work: &ExecutionContext,
-    ) -> Result<Arc<DatasetBuilder>> {
+    /// Returns the rows of what a store knows.
+    pub(super) async fn read(&self, reading: Reading<'_>) -> Result<Arc<DatasetBuilder>> {
         // Taken out meanwhile: whoever reads at the same time, and whoever reads after a failure, replays.
         let held = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let mut held = held.filter(|held| held.schema == engineer.fingerprint());
+        let mut held = held.filter(|held| held.schema == reading.engineer.fingerprint());
         if let Some(going_on) = &mut held
-            && !going_on.catch_up(store, now, work).await?
+            && !going_on.catch_up(reading).await?
         {
             held = None;
         }
         let held = match held {
             Some(held) => held,
-            None => Held::replayed(store, engineer, now, work).await?,
+            None => Held::replayed(reading).await?,
         };
         let rows = Arc::clone(&held.builder);
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(held);
@@ -73,48 +66,35 @@ impl ReplayCache {
 }
 
 impl Held {
-    /// The whole store; what arrives meanwhile is read the next time.
-    async fn replayed(
-        store: &dyn EventStore,
-        engineer: &FeatureEngineer,
-        now: DateTime<Utc>,
-        work: &ExecutionContext,
-    ) -> Result<Self> {
-        let (mut builder, mut last) = (DatasetBuilder::new(engineer.clone()), None);
-        let mut arrivals = Arrivals { erasures: store.erasures().await?, ..Arrivals::default() };
-        arrivals.read(store, now, work, &mut |_| {}).await?;
-        let mut each = |record: Record| {
-            if record.known_at() <= now {
-                builder.apply(&record);
-                last = Some(order(&record));
-            }
-            work.check()
+    /// Reads the whole store; what arrives meanwhile is read the next time.
+    async fn replayed(reading: Reading<'_>) -> Result<Self> {
+        let (mut builder, mut last) = (DatasetBuilder::new(reading.engineer.clone()), None);
+        let mut arrivals = Arrivals { erasures: reading.store.erasures().await?, ..Arrivals::default() };
+        arrivals.read(reading, &mut |_| {}).await?;
+        let mut each = |record: &Record| {
+            builder.apply(record);
+            last = Some(order(record));
         };
-        store.for_each(ScanOrder::Known, &mut each).await?;
-        Ok(Self { builder: Arc::new(builder), schema: engineer.fingerprint(), arrivals, last })
+        reading.known(&mut each).await?;
+        Ok(Self { builder: Arc::new(builder), schema: reading.engineer.fingerprint(), arrivals, last })
     }
 
     /// Takes in what has arrived since; whether the rows are now those of a replay.
-    async fn catch_up(
-        &mut self,
-        store: &dyn EventStore,
-        now: DateTime<Utc>,
-        work: &ExecutionContext,
-    ) -> Result<bool> {
-        let went_back = self.last.as_ref().is_some_and(|(at, _)| *at > now);
+    async fn catch_up(&mut self, reading: Reading<'_>) -> Result<bool> {
+        let went_back = self.last.as_ref().is_some_and(|(at, _)| *at > reading.now);
         let Some(builder) = Arc::get_mut(&mut self.builder).filter(|_| !went_back) else { return Ok(false) };
-        if store.erasures().await? != self.arrivals.erasures {
+        if reading.store.erasures().await? != self.arrivals.erasures {
             return Ok(false);
         }
         let mut new = Vec::new();
-        self.arrivals.read(store, now, work, &mut |record| new.push(record)).await?;
+        self.arrivals.read(reading, &mut |record| new.push(record)).await?;
         new.sort_by_cached_key(order);
         if new.first().is_some_and(|first| Some(order(first)) <= self.last) {
             return Ok(false);
         }
-        for record in &new {
-            work.check()?;
-            builder.apply(record);
+        for page in new.chunks(SCAN_PAGE) {
+            reading.go_on().await?;
+            page.iter().for_each(|record| builder.apply(record));
         }
         self.last = new.last().map(order).or(self.last.take());
         Ok(true)
@@ -136,25 +116,18 @@ struct Arrivals {
 }
 
 impl Arrivals {
-    /// Gives `each` what has arrived since and what was ahead, as far as it is known at `now`.
-    async fn read(
-        &mut self,
-        store: &dyn EventStore,
-        now: DateTime<Utc>,
-        work: &ExecutionContext,
-        each: &mut (dyn FnMut(Record) + Send),
-    ) -> Result<()> {
+    /// Gives `each` what has arrived since and what was ahead, as far as it is known by now.
+    async fn read(&mut self, reading: Reading<'_>, each: &mut (dyn FnMut(Record) + Send)) -> Result<()> {
         let mut read = std::mem::take(&mut self.ahead);
         loop {
             for record in read {
-                if record.known_at() <= now {
+                if record.known_at() <= reading.now {
                     each(record);
                 } else {
                     self.ahead.push(record);
                 }
             }
-            work.check()?;
-            let page = store.scan(ScanOrder::Arrival, self.cursor.as_ref(), SCAN_PAGE).await?;
+            let page = reading.page(ScanOrder::Arrival, self.cursor.as_ref()).await?;
             if page.records.is_empty() {
                 return Ok(());
             }
@@ -172,8 +145,10 @@ mod tests {
     use super::*;
     use crate::dataset::Target;
     use crate::event::ProjectId;
+    use crate::execution::ExecutionContext;
+    use crate::features::FeatureEngineer;
     use crate::simulate::{Generation, Simulator, SimulatorOptions};
-    use crate::store::{MemoryStore, Subject};
+    use crate::store::{EventStore, MemoryStore, Subject};
     use chrono::TimeDelta;
     use futures_executor::block_on;
 
@@ -199,15 +174,15 @@ mod tests {
 
         /// Checks that the cache gives the rows of a replay; whether it went on from what it had.
         fn went_on(&self, now: DateTime<Utc>) -> bool {
-            let context = ExecutionContext::new();
+            let work = ExecutionContext::new();
+            let reading =
+                Reading { store: &self.store, engineer: &self.engineer, now, work: &work, lease: None };
             let held = self.cache.0.lock().unwrap().take();
-            let held = held.and_then(|mut held| {
-                block_on(held.catch_up(&self.store, now, &context)).unwrap().then_some(held)
-            });
+            let held = held.and_then(|mut held| block_on(held.catch_up(reading)).unwrap().then_some(held));
             let went_on = held.is_some();
             *self.cache.0.lock().unwrap() = held;
-            let kept = block_on(self.cache.read(&self.store, &self.engineer, now, &context)).unwrap();
-            let anew = block_on(Held::replayed(&self.store, &self.engineer, now, &context)).unwrap().builder;
+            let kept = block_on(self.cache.read(reading)).unwrap();
+            let anew = block_on(Held::replayed(reading)).unwrap().builder;
             for target in Target::ALL {
                 let rows = |builder: &DatasetBuilder| builder.rows(target, now, usize::MAX).fingerprint();
                 assert_eq!(rows(&kept), rows(&anew), "{target} at {now}");

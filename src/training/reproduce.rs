@@ -1,7 +1,8 @@
 //! Reproduction of a past training run.
 
 use super::evaluation::fit_and_evaluate;
-use super::pipeline::{TrainingFacts, seal};
+use super::facts::{Reading, TrainingFacts};
+use super::fitting::seal;
 use super::run_record::RunRecord;
 use super::search::Tunable;
 use crate::error::{Error, ErrorKind, Result};
@@ -45,7 +46,8 @@ pub async fn reproduce<T: Tunable>(
     }
     let trainer = trainer.with_parameters(&run.parameters)?;
     let work = ExecutionContext::new();
-    let facts = TrainingFacts::read([&trainer], store, engineer, None, run.as_of, &work).await?;
+    let reading = Reading { store, engineer, now: run.as_of, work: &work, lease: None };
+    let facts = TrainingFacts::read([&trainer], reading, None).await?;
     let data = facts.rows(&trainer, run.as_of, run.options.max_rows);
     let same_data = data.fingerprint() == run.data.sha256;
     let evaluated = fit_and_evaluate(&trainer, &data, None, &run.options)?;

@@ -1,7 +1,8 @@
 //! The record of a training run, stored with the version that it registered.
 
-use super::evaluation::{Evaluation, TrainingOptions};
+use super::evaluation::Evaluation;
 use super::gate::GateVerdict;
+use super::options::TrainingOptions;
 use crate::dataset::{Dataset, SourceKind};
 use crate::error::{Error, Result};
 use crate::registry::{ModelVersion, sha256_hex};
@@ -17,13 +18,13 @@ pub struct RunRecord {
     /// Identifier made of the model, the time and the data: equal for equal runs.
     pub run_id: String,
     /// The model's name.
-    pub(crate) model: String,
+    pub model: String,
     /// The version that it registered; `None` before registration.
     pub version: Option<u64>,
     /// Point in time as of which the store was read.
     pub as_of: DateTime<Utc>,
     /// Training data.
-    pub data: DataRecord,
+    pub(crate) data: DataRecord,
     /// The trainer's parameters, its seeds among them.
     pub parameters: Value,
     /// Training options.
@@ -48,20 +49,19 @@ pub struct RunRecord {
 
 /// Training data of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct DataRecord {
+pub(crate) struct DataRecord {
     /// Start of the first generation.
-    pub from: Option<DateTime<Utc>>,
+    pub(crate) from: Option<DateTime<Utc>>,
     /// Start of the last generation.
-    pub until: Option<DateTime<Utc>>,
+    pub(crate) until: Option<DateTime<Utc>>,
     /// Number of generations.
-    pub rows: usize,
+    pub(crate) rows: usize,
     /// Number of generations whose outcome is known.
-    pub certain: usize,
+    pub(crate) certain: usize,
     /// Fingerprint of the feature schema.
-    pub schema: u64,
+    pub(crate) schema: u64,
     /// SHA-256 of all rows ([`Dataset::fingerprint`]).
-    pub sha256: String,
+    pub(crate) sha256: String,
 }
 
 impl DataRecord {
@@ -82,7 +82,7 @@ impl RunRecord {
     ///
     /// # Errors
     /// `Incompatible` when it was written by another version of this crate and cannot be read.
-    pub fn of(version: &ModelVersion) -> Result<Option<Self>> {
+    pub(crate) fn of(version: &ModelVersion) -> Result<Option<Self>> {
         if version.report.is_null() {
             return Ok(None);
         }

@@ -1,7 +1,7 @@
 //! Decides when to train from the clock, the registry and the store; the host's scheduler asks and trains.
 
+use super::Training;
 use super::lease::Lease;
-use super::pipeline::Training;
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::EventStore;
@@ -16,13 +16,12 @@ use serde::{Deserialize, Serialize};
 /// back over it, at its first passing only. Cycles that were missed are made up by one training.
 ///
 /// ```
-/// use devmatrix_ml::training::{TrainingSchedule, TrainingSignals};
+/// use devmatrix_ml::training::TrainingSchedule;
 /// let mut schedule = TrainingSchedule::default();
 /// schedule.zone = chrono_tz::Europe::Madrid;
-/// let (now, last) = ("2025-03-31T09:00:00Z".parse()?, "2025-03-29T01:00:05Z".parse()?);
-/// assert!(schedule.is_due(now, Some(last), 0, TrainingSignals::default()).is_some());
 /// // 30 March had no 02:00 in Madrid: due at 03:00 summer time.
-/// assert_eq!(schedule.next(last).to_string(), "2025-03-30 01:00:00 UTC");
+/// let after = "2025-03-29T01:00:05Z".parse()?;
+/// assert_eq!(schedule.next(after).to_string(), "2025-03-30 01:00:00 UTC");
 /// # Ok::<(), chrono::ParseError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,10 +48,8 @@ pub struct TrainingSchedule {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TrainingSignals {
-    /// Outcomes known so far.
-    pub outcomes: u64,
-    /// Whether drift was found since the last training.
-    pub drift: bool,
+    outcomes: u64,
+    drift: bool,
 }
 
 /// Reason for which training is due.
@@ -121,7 +118,7 @@ impl TrainingSchedule {
 
     /// Returns why training is due at `now`, where the last one was at `last` with `outcomes` known; `None`
     /// where it is not due.
-    pub fn is_due(
+    fn is_due(
         &self,
         now: DateTime<Utc>,
         last: Option<DateTime<Utc>>,
@@ -242,10 +239,7 @@ impl TrainingClaim<'_> {
 
     /// Records that training was done, also where there was too little to learn from, and gives the claim
     /// back.
-    ///
-    /// # Errors
-    /// Those of the store.
-    pub async fn finish(self) -> Result<()> {
+    async fn finish(self) -> Result<()> {
         let run = LastRun { at: self.clock.now(), outcomes: self.outcomes };
         let note = serde_json::to_vec(&run).map_err(|e| {
             Error::internal("the record of the last training cannot be written").with_source(e)
@@ -255,10 +249,7 @@ impl TrainingClaim<'_> {
     }
 
     /// Gives the claim back without having trained: training is due again at once, here or elsewhere.
-    ///
-    /// # Errors
-    /// Those of the store.
-    pub async fn release(self) -> Result<()> {
+    async fn release(self) -> Result<()> {
         self.lease.give_back().await
     }
 }
@@ -331,6 +322,24 @@ mod tests {
         assert_eq!(due(now, 1100, false), Some(Due::Outcomes(100)));
         assert_eq!(due(now, 0, true), Some(Due::Drift));
         assert_eq!(due(time("2025-05-09T02:30:00Z"), 9999, true), None, "within the pause");
+    }
+
+    #[test]
+    fn the_ends_of_the_calendar_are_times_too() {
+        let moments = [DateTime::<Utc>::MIN_UTC, DateTime::UNIX_EPOCH, DateTime::<Utc>::MAX_UTC];
+        for zone in [Tz::UTC, chrono_tz::Europe::Madrid, chrono_tz::Pacific::Apia, chrono_tz::Asia::Kathmandu]
+        {
+            for at in [NaiveTime::MIN, NaiveTime::from_hms_opt(23, 59, 59).unwrap()] {
+                let schedule = TrainingSchedule { zone, at, ..TrainingSchedule::default() };
+                for now in moments {
+                    assert!(schedule.next(now) >= now);
+                    assert!(schedule.is_due(now, None, u64::MAX, TrainingSignals::new(0, true)).is_some());
+                    for last in moments {
+                        let _ = schedule.is_due(now, Some(last), u64::MAX, TrainingSignals::new(0, true));
+                    }
+                }
+            }
+        }
     }
 
     proptest! {

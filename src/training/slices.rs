@@ -8,14 +8,13 @@ use std::collections::BTreeMap;
 
 /// Scores on a slice of the rows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct Slice {
+pub(crate) struct Slice {
     /// Dimension of the slice: `agent`, `language`, `task_type`.
-    pub by: String,
+    pub(crate) by: String,
     /// Value of the dimension.
-    pub value: String,
+    pub(crate) value: String,
     /// Number of rows.
-    pub rows: usize,
+    pub(crate) rows: usize,
     /// Mean prediction; like the other means, weighted by inverse response propensity.
     pub(crate) predicted: f64,
     /// Mean outcome.
@@ -26,15 +25,14 @@ pub struct Slice {
     pub(crate) loss_interval: (f64, f64),
     /// ROC AUC with its 90 % interval, for binary outcomes if both classes occur. It is unweighted: it compares
     /// successes with failures, so a response propensity that depends on the outcome alone does not change it.
-    pub auc: Option<(f64, f64, f64)>,
+    pub(crate) auc: Option<(f64, f64, f64)>,
 }
 
 /// Outcomes of rows with similar predictions.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct CalibrationBin {
+pub(crate) struct CalibrationBin {
     /// Number of rows.
-    pub rows: usize,
+    pub(crate) rows: usize,
     /// Mean predicted probability, weighted by inverse response propensity.
     pub(crate) predicted: f64,
     /// Observed success rate.

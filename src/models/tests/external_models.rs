@@ -12,7 +12,7 @@ use crate::models::{
 use crate::registry::{MemoryRegistry, ModelRegistry, Stage};
 use crate::serving::PredictionService;
 use crate::store::MemoryStore;
-use crate::training::{Gate, Training, TrainingOptions, replay};
+use crate::training::{Training, replay};
 use crate::{ErrorKind, Result};
 use chrono::{DateTime, Utc};
 use futures_executor::block_on;
@@ -62,10 +62,8 @@ impl Host {
     }
 
     fn import(&self, model: &ExternalModel) -> Result<crate::training::TrainingReport> {
-        let mut options = TrainingOptions::default();
-        options.gate = Gate::relative();
         let training = Training::new(self.store.as_ref(), &self.registry, &self.engineer, &self.clock);
-        block_on(training.with_options(options).import(model))
+        block_on(training.import(model))
     }
 }
 
@@ -153,10 +151,8 @@ fn external_regression_models_get_calibrated_intervals() {
 #[test]
 fn a_worse_external_model_and_one_without_test_rows_are_not_promoted() {
     let host = Host::new(60.0, 13);
-    let mut options = TrainingOptions::default();
-    options.gate = Gate::relative();
     let training = Training::new(host.store.as_ref(), &host.registry, &host.engineer, &host.clock);
-    block_on(training.with_options(options).run(&SuccessTrainer::default())).unwrap();
+    block_on(training.run(&SuccessTrainer::default())).unwrap();
     // A model trained on inverted labels.
     let (past, until) = host.past(Target::Success);
     let mut upside_down = past.clone();

@@ -275,7 +275,7 @@ fn parameters_out_of_range_are_named() {
         }
         let mut options = TrainingOptions::default();
         options.test_fraction = v;
-        assert!(options.verify().unwrap_err().to_string().contains("test_fraction"));
+        assert!(options.validate().unwrap_err().to_string().contains("test_fraction"));
         let bad = LinearParams { dense_l2: v, sparse_l2: 1.0, max_steps: 9 };
         assert!(linear(&bad, &[1.0, 2.0]).unwrap_err().to_string().contains("dense_l2"), "{v}");
         let bad = LinearParams { dense_l2: 1.0, sparse_l2: v, max_steps: 9 };
@@ -283,7 +283,9 @@ fn parameters_out_of_range_are_named() {
     }
     let mut gate = Gate::default();
     gate.floors.insert("auc".into(), f64::INFINITY);
-    assert!(gate.verify().unwrap_err().to_string().contains("auc"));
+    let mut options = TrainingOptions::default();
+    options.gate = gate;
+    assert!(options.validate().unwrap_err().to_string().contains("auc"));
     for start in [DateTime::<Utc>::MAX_UTC, DateTime::<Utc>::MIN_UTC] {
         let mut options = SimulatorOptions::default();
         options.start = start;

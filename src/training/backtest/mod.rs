@@ -5,7 +5,7 @@ mod options;
 mod report;
 
 pub use options::{BacktestOptions, BacktestSplit};
-pub use report::{BacktestReport, BacktestTiming, NightlyModel};
+pub use report::{BacktestReport, NightlyModel};
 
 use super::evaluation::{Evaluated, Incumbent, fit_and_evaluate};
 use crate::dataset::{Dataset, DatasetBuilder, LabelKind, Target};
@@ -33,7 +33,7 @@ use std::time::Instant;
 /// `InvalidInput` when the split leaves nothing to train on or to predict, or an event is out of
 /// range.
 pub fn backtest(events: Vec<GenerationEvent>, options: &BacktestOptions) -> Result<BacktestReport> {
-    options.verify()?;
+    options.validate()?;
     let cases = facts::cases(events, options);
     let target = options.target;
     let served = targets::of(target).filter(|_| target.kind() != LabelKind::Ranking).ok_or_else(|| {
@@ -54,7 +54,7 @@ pub fn backtest_with<T: Trainer>(
     events: Vec<GenerationEvent>,
     options: &BacktestOptions,
 ) -> Result<BacktestReport> {
-    options.verify()?;
+    options.validate()?;
     let options = BacktestOptions { target: trainer.target(), ..options.clone() };
     let cases = facts::cases(events, &options);
     Run::of(trainer, &cases, &options)
@@ -87,6 +87,21 @@ struct Timing {
     looked: usize,
     fit: f64,
     predict_us: Vec<f64>,
+}
+
+impl Timing {
+    fn to_map(&self) -> BTreeMap<String, f64> {
+        let mut predict_us = self.predict_us.clone();
+        predict_us.sort_by(f64::total_cmp);
+        let at = |q: f64| predict_us.get((predict_us.len() as f64 * q) as usize).copied().unwrap_or(0.0);
+        let named = [
+            ("features_us_per_event", self.features * 1e6 / self.looked.max(1) as f64),
+            ("fit_s", self.fit),
+            ("predict_us_p50", at(0.5)),
+            ("predict_us_p99", at(0.99)),
+        ];
+        named.map(|(name, value)| (name.to_owned(), value)).into()
+    }
 }
 
 impl<'a, T: Trainer> Run<'a, T> {
@@ -236,12 +251,7 @@ impl<'a, T: Trainer> Run<'a, T> {
             cut: self.cut,
             metrics: report::scores(&self.trainer, &self.scored)?,
             baselines,
-            timing: BacktestTiming::new(
-                self.timing.features,
-                self.timing.looked,
-                self.timing.fit,
-                self.timing.predict_us,
-            ),
+            timing: self.timing.to_map(),
             models: self.models,
             status_counts,
         })

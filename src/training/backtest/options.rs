@@ -51,7 +51,7 @@ impl BacktestOptions {
     ///
     /// # Errors
     /// `InvalidInput` naming the option and its value.
-    pub fn verify(&self) -> Result<()> {
+    pub(crate) fn validate(&self) -> Result<()> {
         if let BacktestSplit::Time(share) | BacktestSplit::Group(_, share) = &self.split
             && !(*share > 0.0 && *share < 1.0)
         {
@@ -61,7 +61,7 @@ impl BacktestOptions {
             Some(deadline) if deadline <= TimeDelta::zero() => {
                 Err(Error::invalid(format!("deadline is {deadline}, expected a time above 0")))
             }
-            _ => self.training.verify(),
+            _ => self.training.validate(),
         }
     }
 }

@@ -27,26 +27,14 @@ pub struct BacktestReport {
     pub metrics: BTreeMap<String, f64>,
     /// Scores of the baselines on the same events.
     pub baselines: BTreeMap<String, BTreeMap<String, f64>>,
-    /// Durations.
-    pub timing: BacktestTiming,
+    /// Durations: `features_us_per_event`, microseconds per event for features and history; `fit_s`, seconds of the
+    /// longest training run with its evaluation; `predict_us_p50` and `predict_us_p99`, microseconds of one
+    /// prediction from the task's text.
+    pub timing: BTreeMap<String, f64>,
     /// All trained models in order.
     pub models: Vec<NightlyModel>,
     /// Number of predictions by status.
     pub status_counts: BTreeMap<String, usize>,
-}
-
-/// Durations of the stages of a backtest.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct BacktestTiming {
-    /// Microseconds per event for features and history.
-    pub features_us_per_event: f64,
-    /// Seconds of the longest training run, evaluation included.
-    pub fit_s: f64,
-    /// Median microseconds of one prediction from the task's text.
-    pub predict_us_p50: f64,
-    /// 99th percentile of the microseconds of one prediction.
-    pub predict_us_p99: f64,
 }
 
 /// A model that was trained.
@@ -98,19 +86,6 @@ impl Scored {
     pub(super) fn status_name(&self) -> String {
         let name = serde_json::to_value(self.status).ok();
         name.as_ref().and_then(|v| v.as_str()).unwrap_or_default().to_owned()
-    }
-}
-
-impl BacktestTiming {
-    pub(super) fn new(features_s: f64, events: usize, fit_s: f64, mut predict_us: Vec<f64>) -> Self {
-        predict_us.sort_by(f64::total_cmp);
-        let at = |q: f64| predict_us.get((predict_us.len() as f64 * q) as usize).copied().unwrap_or(0.0);
-        Self {
-            features_us_per_event: features_s * 1e6 / events.max(1) as f64,
-            fit_s,
-            predict_us_p50: at(0.5),
-            predict_us_p99: at(0.99),
-        }
     }
 }
 

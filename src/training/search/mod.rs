@@ -5,7 +5,7 @@ mod sampler;
 mod study;
 mod trial_log;
 
-use super::evaluation::{FEWEST_CLUSTERS, UnitLosses, clusters, points};
+use super::losses::{FEWEST_CLUSTERS, UnitLosses, clusters, points};
 use crate::dataset::{Dataset, Example, FoldOptions};
 use crate::error::{Error, ErrorKind, Result};
 use crate::execution;
@@ -62,7 +62,7 @@ pub enum Range {
 
 /// Options of a hyperparameter search.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct TuningOptions {
     /// Maximum number of trials, the defaults included, from 1 to 100,000.
@@ -101,12 +101,13 @@ pub struct Trial {
     pub(crate) stopped: bool,
 }
 
-/// Record of a hyperparameter search.
+/// A hyperparameter search: its trials and the reasons of the decision. It is data (serde): store it with the model,
+/// `training.with_note("search", …)`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
-pub struct StudyRecord {
+pub struct Study {
     /// Options of the search.
-    pub options: TuningOptions,
+    pub(crate) options: TuningOptions,
     /// Search space.
     pub(crate) space: Vec<Hyperparameter>,
     /// All trials in order.
@@ -124,17 +125,6 @@ pub struct StudyRecord {
     pub reasons: Vec<String>,
     /// Total duration in seconds.
     pub seconds: f64,
-}
-
-/// Result of a hyperparameter search.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct Study<T> {
-    /// The trainer to use: that of the best trial, or the defaults if the improvement is not statistically
-    /// significant.
-    pub trainer: T,
-    /// Trials and the reasons of the decision.
-    pub record: StudyRecord,
 }
 
 impl Hyperparameter {
@@ -164,7 +154,7 @@ impl TuningOptions {
     ///
     /// # Errors
     /// `InvalidInput` naming the option and its value.
-    pub fn verify(&self) -> Result<()> {
+    pub(crate) fn validate(&self) -> Result<()> {
         if !(1..=100_000).contains(&self.trials) {
             return Err(Error::invalid(format!("trials is {}, expected 1 to 100000", self.trials)));
         }
@@ -184,7 +174,7 @@ impl TuningOptions {
 
 /// Searches the trainer's space by tree-structured Parzen estimators (Bergstra et al. 2011), scoring each
 /// trial by time-ordered cross-validation, and replaces the defaults by the best trial if that is significantly
-/// better on newer, held-out outcomes. Run it within an
+/// better on newer, held-out outcomes: returns the trainer to use and the search. Run it within an
 /// [`ExecutionContext`](crate::execution::ExecutionContext) to observe, bound or cancel it.
 ///
 /// The result is deterministic for the same data, options and seed without a time limit, on any number of
@@ -193,8 +183,8 @@ impl TuningOptions {
 /// # Errors
 /// `NotEnoughData`; `InvalidInput` for options out of range; `Cancelled`, in which case the trial log
 /// keeps the finished trials; `Unavailable` or `Incompatible` when the trial log cannot be used.
-pub fn tune<T: Tunable>(trainer: T, data: &Dataset, options: &TuningOptions) -> Result<Study<T>> {
-    options.verify()?;
+pub fn tune<T: Tunable>(trainer: T, data: &Dataset, options: &TuningOptions) -> Result<(T, Study)> {
+    options.validate()?;
     let (begun, space) = (Instant::now(), trainer.space());
     let (searched, validation) = data.split_by_time(options.validation_fraction)?;
     let mut folds = searched.folds(&options.folds)?;
@@ -219,7 +209,7 @@ pub fn tune<T: Tunable>(trainer: T, data: &Dataset, options: &TuningOptions) -> 
         ),
     });
     let trials = std::mem::take(&mut search.trials);
-    let record = StudyRecord {
+    let study = Study {
         options: options.clone(),
         space,
         trials,
@@ -230,7 +220,7 @@ pub fn tune<T: Tunable>(trainer: T, data: &Dataset, options: &TuningOptions) -> 
         reasons,
         seconds: begun.elapsed().as_secs_f64(),
     };
-    Ok(Study { trainer: if taken { chosen } else { trainer }, record })
+    Ok((if taken { chosen } else { trainer }, study))
 }
 
 /// The loss of the defaults on `later`, and that of `chosen` against it.

@@ -7,7 +7,7 @@ use crate::dataset::Fold;
 use crate::error::{Error, Result};
 use crate::execution;
 use crate::models::Trainer;
-use crate::training::evaluation::{UnitLosses, points};
+use crate::training::losses::{UnitLosses, points};
 use rand::SeedableRng;
 use rand_pcg::Pcg64Mcg;
 use serde_json::Value;

@@ -10,8 +10,6 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-const MODELS: [&str; 5] = ["success", "complexity", "time", "quality", "template"];
-
 /// Number of newest versions listed per model.
 const MOST: usize = 20;
 
@@ -27,7 +25,7 @@ struct Listed {
 /// Lists the versions of each model, the newest first.
 pub(crate) async fn list(State(host): State<Arc<Host>>) -> Result<Json<Value>, Problem> {
     let mut models = serde_json::Map::new();
-    for name in MODELS {
+    for name in host.predictions.model_names() {
         let versions = host.registry.versions(name).await;
         let versions = versions.map_err(|error| Problem::of(&error, "/api/ml/models"))?;
         let production = versions.iter().find(|v| v.stage == Stage::Production).map(|v| v.version);

@@ -2,20 +2,18 @@
 //!
 //! Predictors have known information: the log-odds of an outcome are a sum of normal variables, of which each
 //! predictor observes some and predicts the implied probability.
-#![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
 
-mod common;
-
-use common::world::store_of;
-use devmatrix_ml::Result;
-use devmatrix_ml::clock::Clock;
-use devmatrix_ml::dataset::{Dataset, Example, Target};
-use devmatrix_ml::features::{FEATURES, FeatureEngineer, FeatureRow, Kind, index_of};
-use devmatrix_ml::ml::metrics::{compare_auc, log_loss, roc_auc};
-use devmatrix_ml::models::{Status, SuccessModel, SuccessTrainer, Trainer};
-use devmatrix_ml::training::{
-    AgainstChampion, Champion, Gate, GateDecision, Incumbent, TrainingOptions, fit_and_evaluate, replay,
-};
+#[cfg(test)]
+use super::world::store_of;
+use crate::Result;
+use crate::clock::Clock;
+use crate::dataset::{Dataset, Example, Target};
+use crate::features::{FEATURES, FeatureEngineer, FeatureRow, Kind, index_of};
+use crate::ml::metrics::{compare_auc, log_loss, roc_auc};
+use crate::models::{Status, SuccessModel, SuccessTrainer, Trainer};
+use crate::training::evaluation::{Incumbent, fit_and_evaluate};
+use crate::training::gate::{AgainstChampion, Champion, GateDecision};
+use crate::training::{Gate, TrainingOptions, replay};
 use futures_executor::block_on;
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
@@ -72,7 +70,7 @@ impl Rows {
 }
 
 fn decision(with: &AgainstChampion) -> GateDecision {
-    Gate::relative().evaluate(&BTreeMap::new(), &BTreeMap::new(), Champion::Compared(with)).decision
+    Gate::default().evaluate(&BTreeMap::new(), &BTreeMap::new(), Champion::Compared(with)).decision
 }
 
 /// Draws a standard normal number (Box and Muller 1958).
@@ -238,7 +236,6 @@ impl Trainer for Tampered {
 #[test]
 fn a_challenger_on_flipped_or_leaked_labels_is_always_rejected() {
     let mut options = TrainingOptions::default();
-    options.gate = Gate::relative();
     options.test_fraction = 0.5;
     let engineer = FeatureEngineer::default();
     for seed in 0..100 {

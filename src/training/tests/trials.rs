@@ -1,23 +1,25 @@
 //! Challengers on trial beside the champion, and rollback of a degraded model.
-#![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
 
-use chrono::{DateTime, TimeDelta, Utc};
-use devmatrix_ml::ErrorKind;
-use devmatrix_ml::clock::ManualClock;
-use devmatrix_ml::event::{
+use crate::clock::{Clock, ManualClock};
+use crate::event::{
     EventId, Fact, Feedback, GenerationEvent, Record, TaskContext, TaskId, TemplateId, UserAction,
 };
-use devmatrix_ml::execution::{CancellationToken, ExecutionContext};
-use devmatrix_ml::features::FeatureEngineer;
-use devmatrix_ml::history::SharedHistory;
-use devmatrix_ml::models::{
-    SuccessParams, SuccessTrainer, TemplateCatalogue, TemplateProfile, TemplateTrainer,
+use crate::execution::{CancellationToken, ExecutionContext};
+use crate::features::FeatureEngineer;
+use crate::history::SharedHistory;
+use crate::models::{
+    SuccessParams, SuccessTrainer, TemplateCatalogue, TemplateProfile, TemplateTrainer, Trainer,
 };
-use devmatrix_ml::registry::{MemoryRegistry, ModelRegistry, Stage};
-use devmatrix_ml::serving::PredictionService;
-use devmatrix_ml::simulate::{Simulator, SimulatorOptions};
-use devmatrix_ml::store::{EventStore, MemoryStore};
-use devmatrix_ml::training::{Gate, GateDecision, ModelCard, Promotion, Training, TrainingOptions};
+use crate::registry::{MemoryRegistry, ModelRegistry, Stage};
+use crate::serving::PredictionService;
+use crate::simulate::{Simulator, SimulatorOptions};
+use crate::store::{EventStore, MemoryStore};
+use crate::training::gate::GateDecision;
+use crate::training::post_deployment::ChallengerReview;
+use crate::training::{Promotion, Training, TrainingOptions, model_card};
+use crate::{ErrorKind, Result};
+#[cfg(test)]
+use chrono::{DateTime, TimeDelta, Utc};
 use futures_executor::block_on;
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
@@ -64,6 +66,15 @@ impl Host {
         Training::new(self.store.as_ref(), &self.registry, &self.engineer, &self.clock).with_options(options)
     }
 
+    /// Reviews the challenger on trial.
+    fn review<T: Trainer>(&self, options: TrainingOptions, trainer: &T) -> Result<Option<ChallengerReview>> {
+        let (training, now) = (self.training(options), self.clock.now());
+        block_on(async {
+            let facts = training.read([trainer], now, &mut ExecutionContext::new().begin()).await?;
+            training.live(trainer, &training.rows(trainer, &facts, now), now).review().await
+        })
+    }
+
     fn production(&self) -> Option<u64> {
         block_on(self.registry.production("success")).unwrap().map(|v| v.version)
     }
@@ -77,12 +88,6 @@ fn day(number: i64) -> DateTime<Utc> {
     SimulatorOptions::default().start + TimeDelta::days(number)
 }
 
-fn relative() -> TrainingOptions {
-    let mut options = TrainingOptions::default();
-    options.gate = Gate::relative();
-    options
-}
-
 /// Creates a trainer of weak models, hardly better than the constant.
 fn weak() -> SuccessTrainer {
     let mut params = SuccessParams::default();
@@ -94,7 +99,7 @@ fn weak() -> SuccessTrainer {
 fn a_challenger_on_trial_has_no_effect_until_it_is_better() {
     let mut host = Host::new(60, 60.0, |_| ());
     host.advance_to(day(4));
-    let mut options = relative();
+    let mut options = TrainingOptions::default();
     options.gate.baselines = false;
     assert!(block_on(host.training(options.clone()).run(&weak())).unwrap().promoted);
     host.advance_to(day(20));
@@ -138,7 +143,7 @@ fn a_challenger_on_trial_has_no_effect_until_it_is_better() {
     let review = loop {
         cycles += 1;
         host.advance_to(day(20 + cycles));
-        let review = block_on(host.training(options.clone()).review(&SuccessTrainer::default())).unwrap();
+        let review = host.review(options.clone(), &SuccessTrainer::default()).unwrap();
         match review {
             Some(review) if review.verdict.decision == GateDecision::Inconclusive && cycles < 40 => {
                 assert_eq!(host.production(), Some(1));
@@ -149,26 +154,28 @@ fn a_challenger_on_trial_has_no_effect_until_it_is_better() {
     println!("after {cycles} cycles: {review:?}");
     assert!(review.promoted && review.outcomes >= 100);
     assert_eq!((host.production(), host.stage(1)), (Some(2), Stage::Archived));
-    assert_eq!(block_on(host.training(options).review(&SuccessTrainer::default())).unwrap(), None);
+    assert_eq!(host.review(options, &SuccessTrainer::default()).unwrap(), None);
 }
 
 #[test]
 fn a_worse_challenger_is_rejected() {
     let mut host = Host::new(60, 60.0, |_| ());
     host.advance_to(day(15));
-    assert!(block_on(host.training(relative()).run(&SuccessTrainer::default())).unwrap().promoted);
+    assert!(
+        block_on(host.training(TrainingOptions::default()).run(&SuccessTrainer::default())).unwrap().promoted
+    );
     // Put on trial by hand: the gate would have rejected it.
-    let mut options = relative();
+    let mut options = TrainingOptions::default();
     (options.gate.champion, options.gate.baselines, options.promotion) = (false, false, Promotion::Trial);
     host.advance_to(day(16));
     assert!(block_on(host.training(options).run(&weak())).unwrap().on_trial);
     // A second challenger waits.
-    let mut trial = relative();
+    let mut trial = TrainingOptions::default();
     trial.promotion = Promotion::Trial;
     let waiting = block_on(host.training(trial.clone()).run(&SuccessTrainer::default())).unwrap();
     assert!(!waiting.on_trial, "{:?}", waiting.reasons);
     host.advance_to(day(59));
-    let review = block_on(host.training(trial).review(&SuccessTrainer::default())).unwrap().unwrap();
+    let review = host.review(trial, &SuccessTrainer::default()).unwrap().unwrap();
     assert_eq!(review.verdict.decision, GateDecision::Reject, "{:?}", review.verdict.reasons);
     assert_eq!((host.production(), host.stage(2)), (Some(1), Stage::Archived));
 }
@@ -189,9 +196,9 @@ fn a_degraded_model_is_rolled_back_and_a_cooldown_follows() {
     });
     let trainer = SuccessTrainer::default();
     host.advance_to(day(19));
-    assert!(block_on(host.training(relative()).run(&trainer)).unwrap().promoted);
+    assert!(block_on(host.training(TrainingOptions::default()).run(&trainer)).unwrap().promoted);
     host.advance_to(day(30));
-    let mut hurried = relative();
+    let mut hurried = TrainingOptions::default();
     (hurried.max_rows, hurried.gate.champion, hurried.gate.baselines) = (450, false, false);
     assert!(block_on(host.training(hurried).run(&trainer)).unwrap().promoted);
     assert_eq!(host.production(), Some(2));
@@ -200,7 +207,7 @@ fn a_degraded_model_is_rolled_back_and_a_cooldown_follows() {
     let watch = loop {
         cycles += 1;
         host.advance_to(day(30 + cycles));
-        let watch = block_on(host.training(relative()).watch(&trainer)).unwrap().unwrap();
+        let watch = block_on(host.training(TrainingOptions::default()).watch(&trainer)).unwrap().unwrap();
         if watch.rolled_back_to.is_some() || cycles > 25 {
             break watch;
         }
@@ -211,10 +218,10 @@ fn a_degraded_model_is_rolled_back_and_a_cooldown_follows() {
     let fallen = block_on(host.registry.version("success", 2)).unwrap();
     let last = fallen.verdicts.last().unwrap();
     assert!(last.rolled_back && last.reasons.iter().any(|r| r.contains("degraded since evaluation")));
-    assert!(ModelCard::of(&fallen).unwrap().to_markdown().contains("rolled back"));
+    assert!(model_card(&fallen).unwrap().contains("rolled back"));
 
     // Three days of cooldown, whatever the gate decides.
-    let mut open = relative();
+    let mut open = TrainingOptions::default();
     (open.gate.champion, open.gate.baselines) = (false, false);
     let soon = block_on(host.training(open.clone()).run(&trainer)).unwrap();
     assert!(
@@ -230,10 +237,13 @@ fn a_degraded_model_is_rolled_back_and_a_cooldown_follows() {
 fn a_model_without_degradation_stays() {
     let mut host = Host::new(50, 60.0, |_| ());
     host.advance_to(day(25));
-    assert!(block_on(host.training(relative()).run(&SuccessTrainer::default())).unwrap().promoted);
+    assert!(
+        block_on(host.training(TrainingOptions::default()).run(&SuccessTrainer::default())).unwrap().promoted
+    );
     for cycle in 26..50 {
         host.advance_to(day(cycle));
-        let found = block_on(host.training(relative()).nightly(&SuccessTrainer::default())).unwrap();
+        let found =
+            block_on(host.training(TrainingOptions::default()).nightly(&SuccessTrainer::default())).unwrap();
         let watch = found.watched.unwrap();
         assert_eq!(watch.rolled_back_to, None, "{:?}", watch.reasons);
         found.trained.unwrap();
@@ -276,7 +286,7 @@ fn a_ranking_is_tried_promoted_rolled_back_and_cancelled() {
     let catalogue = TemplateCatalogue::new((0..60).map(profile)).unwrap();
     let trainer = TemplateTrainer::default().with_catalogue(catalogue);
     let (mut host, mut misled) = (topics(84, false), topics(28, true));
-    let mut options = relative();
+    let mut options = TrainingOptions::default();
     (options.gate.baselines, options.cool_down_days) = (false, 0);
     let production = |host: &Host| block_on(host.registry.production("template")).unwrap().map(|v| v.version);
 
@@ -306,7 +316,7 @@ fn a_ranking_is_tried_promoted_rolled_back_and_cancelled() {
     let trained = block_on(host.training(options.clone()).run(&trainer)).unwrap();
     assert!(trained.on_trial, "{:?}", trained.reasons);
     host.advance_to(day(84));
-    let review = block_on(host.training(options.clone()).review(&trainer)).unwrap().unwrap();
+    let review = host.review(options.clone(), &trainer).unwrap().unwrap();
     assert_eq!((review.promoted, production(&host)), (true, Some(3)), "{:?}", review.verdict.reasons);
 
     // A training cycle of all models has it beside the others.

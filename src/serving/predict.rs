@@ -1,0 +1,164 @@
+//! The predictions that a service gives.
+
+use super::compute::ranked;
+use super::predictions::{CandidatePrediction, Predictions};
+use super::service::{PredictionService, QUALITY, TIME};
+use super::telemetry::{self, Call, Of};
+use crate::code_metrics::CodeOptions;
+use crate::collect::measure;
+use crate::error::{Error, Result};
+use crate::event::{Completion, TaskContext};
+use crate::features::FeatureRow;
+use crate::models::{
+    AnyTrainer, Predictor, QualityPrediction, SimilarOutcomes, Status, SuccessPrediction, TemplateRanker,
+    TemplateRanking, TemplateView, TimePrediction, Trainer,
+};
+
+impl PredictionService {
+    /// Predicts how likely `task` is approved without modification, with its risk factors.
+    ///
+    /// # Errors
+    /// `InvalidInput` naming the field of the task that is out of range.
+    pub fn predict_success(&self, task: &TaskContext) -> Result<SuccessPrediction> {
+        telemetry::predicted(Call::Success, || {
+            let inputs = self.inputs(task, false)?;
+            let served = self.models.load();
+            Ok(self.success(self.serving(&served, task), inputs, self.explains))
+        })
+    }
+
+    /// Predicts with all models, with explanations; the features are made once.
+    ///
+    /// # Errors
+    /// `InvalidInput` naming the field of the task that is out of range.
+    pub fn predict_all(&self, task: &TaskContext) -> Result<Predictions> {
+        self.predict(task, self.explains)
+    }
+
+    /// Predicts with the challengers on trial, with the models in production where there is none, without
+    /// explanations and without effect; `None` where nothing is on trial. Their record for the gate is kept by
+    /// [`Training::nightly`](crate::training::Training::nightly), which makes the same predictions again from the
+    /// store; this is for a host that wants to see them.
+    ///
+    /// # Errors
+    /// `InvalidInput` naming the field of the task that is out of range.
+    pub fn predict_challenger(&self, task: &TaskContext) -> Result<Option<Predictions>> {
+        let served = self.models.load();
+        served.challenging.as_ref().map(|models| self.all_of(models, task, false)).transpose()
+    }
+
+    /// Predicts success and time, on which a choice depends, of one task with each of several settings, in order,
+    /// without explanations: the description is read and similar tasks are sought once, from one set of models and
+    /// at one moment.
+    ///
+    /// # Errors
+    /// `InvalidInput` naming the field of a candidate that is out of range, or when the candidates are not of
+    /// one task with one description.
+    pub(crate) fn predict_candidates(&self, candidates: &[TaskContext]) -> Result<Vec<CandidatePrediction>> {
+        telemetry::predicted(Call::Candidates, || {
+            self.each_candidate(candidates, |models, inputs| {
+                let time = self.estimate(models, TIME, &inputs.row, false);
+                let success = self.success(models, inputs, false);
+                CandidatePrediction {
+                    time: TimePrediction::new(time, Some(success.success_probability)),
+                    success,
+                }
+            })
+        })
+    }
+
+    /// Predicts with the model of a host's trainer, in its own type; `None` while no version is in production.
+    ///
+    /// # Errors
+    /// `InvalidInput` when the trainer's model [is not served](Self::with_model), or naming the field of the task
+    /// that is out of range.
+    pub fn predict_with<T: Trainer<Model: 'static>>(
+        &self,
+        trainer: &T,
+        task: &TaskContext,
+    ) -> Result<Option<<T::Model as Predictor>::Prediction>> {
+        let named = |other: &AnyTrainer| other.name() == trainer.name();
+        let at = self.trainers.iter().position(named).ok_or_else(|| {
+            let names: Vec<_> = self.model_names().collect();
+            let (name, names) = (trainer.name(), names.join(", "));
+            Error::invalid(format!("no model {name} is served, only {names}: add it by with_model"))
+        })?;
+        let predicted = telemetry::predicted(Call::Custom, || {
+            let inputs = self.inputs(task, false)?;
+            let served = self.models.load();
+            let typed = self.serving(&served, task).typed::<T::Model>(at);
+            let prediction = typed.map(|(_, model)| model.predict(&inputs.row));
+            let status = if prediction.is_some() { Status::Calibrated } else { Status::ColdStart };
+            Ok(Of(trainer.name(), status, prediction))
+        })?;
+        Ok(predicted.2)
+    }
+
+    /// Predicts the quality of a generation whose code is there.
+    ///
+    /// # Errors
+    /// `InvalidInput` naming the field that is out of range.
+    pub fn predict_quality_of(
+        &self,
+        task: &TaskContext,
+        completion: &Completion,
+    ) -> Result<QualityPrediction> {
+        telemetry::predicted(Call::Code, || {
+            completion.validate()?;
+            let mut row = self.features(task)?;
+            let mut measured = completion.clone();
+            measure(&mut measured, task.language.as_deref(), &CodeOptions::default());
+            let known = self.engineer.add_code(&mut row.values, &measured);
+            let served = self.models.load();
+            let models = self.serving(&served, task);
+            let estimate = self.estimate(models, QUALITY, &row, self.explains);
+            Ok(QualityPrediction::new(estimate, known))
+        })
+    }
+
+    /// Ranks the host's templates, the one that fits best first.
+    ///
+    /// # Errors
+    /// `InvalidInput` naming the field of the task that is out of range, or when the service has no
+    /// catalogue ([`PredictionService::with_templates`]).
+    #[doc(alias = "TemplateSelector")]
+    pub fn rank_templates(&self, task: &TaskContext) -> Result<TemplateRanking> {
+        telemetry::predicted(Call::Templates, || {
+            task.validate()?;
+            let catalogue = self.catalogue.as_ref();
+            let catalogue =
+                catalogue.ok_or_else(|| Error::invalid("the service has no templates: give it some"))?;
+            let (task, served) = (task.as_stored(), self.models.load());
+            let view = TemplateView::of_shared(&self.history, &task, catalogue, self.clock.now());
+            let rank = |ranker: &TemplateRanker| ranker.rank(&task, &view, catalogue);
+            Ok(ranked(self.serving(&served, &task), rank))
+        })
+    }
+
+    /// Finds the `most` past tasks most similar to `task` with their outcomes: by their descriptions' words and
+    /// character n-grams or, where the service was given them, by the host's embeddings.
+    ///
+    /// # Errors
+    /// `InvalidInput` naming the field of the task that is out of range; those of the embedder.
+    pub fn similar_tasks(&self, task: &TaskContext, most: usize) -> Result<SimilarOutcomes> {
+        task.validate()?;
+        let (task, now) = (task.as_stored(), self.clock.now());
+        let tasks = match &self.embedded {
+            Some(embedded) => {
+                let alike = embedded.nearest(&task.task_description, most, Some(&task.task_id))?;
+                let alike = alike.into_iter().filter(|task| task.similarity > 0.0);
+                self.history.with(|history| history.with_outcomes(alike, now))
+            }
+            None => self.history.with(|history| history.nearest(&task, most, now)),
+        };
+        Ok(SimilarOutcomes::new(tasks, self.locale()))
+    }
+
+    /// Returns the features of `task` as they are now.
+    ///
+    /// # Errors
+    /// `InvalidInput` naming the field of the task that is out of range.
+    pub fn features(&self, task: &TaskContext) -> Result<FeatureRow> {
+        self.inputs(task, false).map(|inputs| inputs.row)
+    }
+}

@@ -1,0 +1,9 @@
+//! Training on simulated worlds, as far as it needs what a host does not see.
+#![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
+
+mod gate;
+mod lease;
+mod trials;
+#[path = "../../../tests/common/world.rs"]
+#[allow(dead_code, unreachable_pub)] // shared with integration tests
+mod world;
