@@ -8,7 +8,7 @@ use devmatrix_ml::dataset::{Dataset, DatasetBuilder, FoldOptions, Target};
 use devmatrix_ml::event::Record;
 use devmatrix_ml::execution::{CancellationToken, ExecutionContext};
 use devmatrix_ml::features::FeatureEngineer;
-use devmatrix_ml::ml::metrics::{BinaryScores, compare_anytime_valid, compare_auc, compare_paired, log_loss};
+use devmatrix_ml::ml::metrics::{BinaryScores, compare_auc, compare_paired, log_loss};
 use devmatrix_ml::models::{SuccessTrainer, Trainer};
 use devmatrix_ml::training::{TuningOptions, tune};
 use rand::{RngExt, SeedableRng};
@@ -57,9 +57,6 @@ fn gate(c: &mut Criterion) {
             let scores = BinaryScores::of(&predicted[0], &outcomes).unwrap();
             black_box(([1, 2, 3, 4].map(against), auc, scores))
         });
-    });
-    group.bench_function("anytime-valid test", |b| {
-        b.iter(|| black_box(compare_anytime_valid(&losses[0], &losses[1], &clusters, 0.95).unwrap()));
     });
     group.finish();
 }
