@@ -48,8 +48,9 @@ fn ended_at(result: &GenerationResult) -> Option<DateTime<Utc>> {
 }
 
 fn signs(example: &Example, result: &GenerationResult) -> Signs {
-    let tries = result.regenerations.or(Some(example.attempt));
-    [tries, result.seconds.map(|(_, s)| s), result.lines, result.cyclomatic]
+    let value = |known: Option<(i64, f64)>| known.map(|(_, value)| value);
+    let tries = value(result.regenerations).or(Some(example.attempt));
+    [tries, value(result.seconds), value(result.lines), value(result.cyclomatic)]
 }
 
 /// The values of each sign, ascending.

@@ -1,7 +1,7 @@
 //! What is to be learned, and what is known of it.
 
 use crate::error::{Error, Result};
-use crate::event::GenerationEvent;
+use crate::event::{Completion, GenerationEvent};
 use crate::history::GenerationResult;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -41,8 +41,8 @@ impl Target {
     /// All targets of which [`DatasetBuilder`](super::DatasetBuilder) makes rows.
     pub const ALL: [Self; 5] = [Self::Success, Self::Complexity, Self::Time, Self::Quality, Self::Tokens];
 
-    /// The targets whose label is a number, in the order of stored aggregates.
-    pub(crate) const NUMBERS: [Self; 4] = [Self::Time, Self::Quality, Self::Complexity, Self::Tokens];
+    /// The targets whose label is a number, in the order of stored aggregates: a new one comes last.
+    pub(crate) const NUMBERS: &[Self] = &[Self::Time, Self::Quality, Self::Complexity, Self::Tokens];
 
     /// Returns its name: that of the model that predicts it.
     pub fn name(self) -> &'static str {
@@ -68,15 +68,22 @@ impl Target {
         self.kind() == LabelKind::Binary
     }
 
+    /// Returns the number that the end of a generation tells.
+    pub(crate) fn at_end(self, done: &Completion) -> Option<f64> {
+        match self {
+            Self::Time => done.generation_time_seconds,
+            Self::Quality => done.final_quality_score,
+            Self::Tokens => done.tokens_used.map(|tokens| tokens as f64),
+            Self::Success | Self::Complexity | Self::Template => None,
+        }
+    }
+
     /// Returns the number that an exported event has of it, however late it became known.
     pub(crate) fn number_of(self, event: &GenerationEvent) -> Option<f64> {
-        let done = event.completion.as_ref().map(|c| &c.value);
         match self {
-            Self::Time => done?.generation_time_seconds,
             Self::Complexity => event.started.value.complexity_label,
             Self::Quality => event.outcome()?.final_quality_score,
-            Self::Tokens => done?.tokens_used.map(|tokens| tokens as f64),
-            Self::Success | Self::Template => None,
+            _ => self.at_end(&event.completion.as_ref()?.value),
         }
     }
 

@@ -8,4 +8,5 @@ pub(crate) mod task_text;
 
 pub use engineer::{FeatureEngineer, FeatureOptions, FeatureRow};
 pub use frameworks::Frameworks;
+pub(crate) use table::SHAPE;
 pub use table::{FEATURES, Feature, FeatureId, Kind, KnownWhen, Topic, index_of};

@@ -74,6 +74,8 @@ pub struct Feature {
     /// Part of the task that it describes; explanations are grouped by it.
     pub topic: Topic,
     pub(crate) id: FeatureId,
+    /// True for the description's form, which every model reads.
+    shape: bool,
     pub(super) make: Make,
 }
 
@@ -84,6 +86,7 @@ struct Column {
     kind: Kind,
     known: KnownWhen,
     topic: Topic,
+    shape: bool,
     make: Make,
 }
 
@@ -97,12 +100,17 @@ pub(super) enum Make {
 }
 
 const fn feature(unit: &'static str, kind: Kind, topic: Topic, make: fn(&Inputs<'_>) -> f32) -> Column {
-    Column { unit, kind, known: KnownWhen::Before, topic, make: Make::Before(make) }
+    Column { unit, kind, known: KnownWhen::Before, topic, shape: false, make: Make::Before(make) }
+}
+
+/// A number of the description's form: every model reads it.
+const fn shape(unit: &'static str, kind: Kind, make: fn(&Inputs<'_>) -> f32) -> Column {
+    Column { shape: true, ..feature(unit, kind, Topic::Description, make) }
 }
 
 /// A metric of the generated code.
 const fn code(unit: &'static str, kind: Kind, make: fn(&Completion) -> f32) -> Column {
-    Column { unit, kind, known: KnownWhen::After, topic: Topic::Code, make: Make::After(make) }
+    Column { unit, kind, known: KnownWhen::After, topic: Topic::Code, shape: false, make: Make::After(make) }
 }
 
 /// A mean over the past of one scope.
@@ -129,8 +137,15 @@ macro_rules! evidence {
     };
 }
 
-/// A number from the description.
+/// A count of the description's form.
 macro_rules! text {
+    ($unit:literal, $field:ident) => {
+        shape($unit, Kind::Count, |i| i.text.$field as f32)
+    };
+}
+
+/// A number of concepts that the description names.
+macro_rules! concepts {
     ($unit:literal, $field:ident) => {
         feature($unit, Kind::Count, Topic::Description, |i| i.text.$field as f32)
     };
@@ -156,10 +171,34 @@ macro_rules! features {
             )*
         }
 
-        /// Every feature, in the order of a row's values.
         #[allow(clippy::redundant_closure_for_method_calls)] // a method's path does not coerce here
-        pub static FEATURES: &[Feature] = &[$(Feature::new(FeatureId::$id, $name, $phrase, $column)),*];
+        const TABLE: &[Feature] = &[$(Feature::new(FeatureId::$id, $name, $phrase, $column)),*];
+
+        /// Every feature, in the order of a row's values.
+        pub static FEATURES: &[Feature] = TABLE;
     };
+}
+
+/// The names of the features of the description's form.
+pub(crate) const SHAPE: &[&str] = &{
+    let mut names = [""; shapes(&mut [])];
+    shapes(&mut names);
+    names
+};
+
+/// Counts the features of the description's form and writes the names of as many as there is room for.
+const fn shapes(names: &mut [&str]) -> usize {
+    let (mut at, mut count) = (0, 0);
+    while at < TABLE.len() {
+        if TABLE[at].shape {
+            if count < names.len() {
+                names[count] = TABLE[at].name;
+            }
+            count += 1;
+        }
+        at += 1;
+    }
+    count
 }
 
 features! {
@@ -184,7 +223,7 @@ features! {
             Inputs::category(i.task.model_used.as_deref())
         });
     TaskComplexityScore "task_complexity_score" "the description suggests a complexity of {} out of 10" =>
-        feature("0 to 10", Kind::Number, Topic::Description, |i| {
+        shape("0 to 10", Kind::Number, |i| {
             i.text.task_complexity(i.task.task_type.as_deref()) as f32
         });
     TaskDescriptionLength "task_description_length" "the description has {} {character|characters}" =>
@@ -416,11 +455,11 @@ features! {
     FrameworkComplexity "framework_complexity" "the framework has a complexity of {} out of 10" =>
         feature("0 to 10", Kind::Number, Topic::Task, |i| i.framework_complexity());
     NumEntities "num_entities" "the description names {} {entity|entities}" =>
-        text!("entities", num_entities);
+        concepts!("entities", num_entities);
     NumRelationships "num_relationships" "the description names {} {relationship|relationships}" =>
-        text!("relationships", num_relationships);
+        concepts!("relationships", num_relationships);
     NumConstraints "num_constraints" "the description names {} {constraint|constraints}" =>
-        text!("constraints", num_constraints);
+        concepts!("constraints", num_constraints);
     HasAuthentication "has_authentication" "the description {mentions|does not mention} authentication" =>
         mention!(Authentication);
     HasAuthorization "has_authorization" "the description {mentions|does not mention} authorization" =>
@@ -463,8 +502,8 @@ impl FeatureId {
 
 impl Feature {
     const fn new(id: FeatureId, name: &'static str, phrase: &'static str, column: Column) -> Self {
-        let Column { unit, kind, known, topic, make } = column;
-        Self { name, phrase, unit, kind, known, topic, id, make }
+        let Column { unit, kind, known, topic, shape, make } = column;
+        Self { name, phrase, unit, kind, known, topic, id, shape, make }
     }
 
     /// Returns the sentence about a value that is written as `shown`.

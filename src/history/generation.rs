@@ -52,11 +52,11 @@ pub(crate) struct GenerationResult {
     /// Complexity as the host labelled it, 0 to 10.
     pub(crate) complexity: Option<(i64, f64)>,
     /// Lines of code.
-    pub(crate) lines: Option<f64>,
+    pub(crate) lines: Option<(i64, f64)>,
     /// Cyclomatic complexity.
-    pub(crate) cyclomatic: Option<f64>,
+    pub(crate) cyclomatic: Option<(i64, f64)>,
     /// Regenerations that the host counted.
-    pub(crate) regenerations: Option<f64>,
+    pub(crate) regenerations: Option<(i64, f64)>,
 }
 
 /// Contribution of a generation to each of its groups, by day.
@@ -128,9 +128,9 @@ impl Generation {
             seconds: self.ended(|end| end.seconds),
             tokens: self.ended(|end| end.tokens.map(|t| t as f64)),
             complexity: self.start.as_ref().and_then(|s| Some((s.known_at, s.complexity?))),
-            lines: self.ended(|end| end.lines.map(f64::from)).map(|(_, lines)| lines),
-            cyclomatic: self.ended(|end| end.cyclomatic).map(|(_, cyclomatic)| cyclomatic),
-            regenerations: self.ended(|end| end.regenerations.map(f64::from)).map(|(_, n)| n),
+            lines: self.ended(|end| end.lines.map(f64::from)),
+            cyclomatic: self.ended(|end| end.cyclomatic),
+            regenerations: self.ended(|end| end.regenerations.map(f64::from)),
         }
     }
 

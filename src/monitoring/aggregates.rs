@@ -117,7 +117,7 @@ pub(super) struct Cell {
 }
 
 /// The numbers that are predicted, in the order in which they are kept.
-pub(super) const NUMBERS: [Target; 4] = Target::NUMBERS;
+pub(super) const NUMBERS: &[Target] = Target::NUMBERS;
 
 impl Cell {
     pub(super) fn add_start(&mut self, part: StartPart, sign: i64) {
@@ -215,7 +215,7 @@ impl Cell {
 
     pub(super) fn number_scores(&self) -> Vec<NumberScores> {
         let cells = self.numbers.iter().zip(NUMBERS);
-        cells.filter_map(|(cell, target)| cell.as_ref().and_then(|cell| cell.scores(target))).collect()
+        cells.filter_map(|(cell, target)| cell.as_ref().and_then(|cell| cell.scores(*target))).collect()
     }
 }
 

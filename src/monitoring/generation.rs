@@ -51,7 +51,12 @@ pub(super) struct End {
     seconds: Option<f64>,
     tokens: Option<f64>,
     cost: Option<f64>,
+    /// Those of [`NUMBERS`] that have no field of their own.
+    further: [Option<f64>; NUMBERS.len() - OWN_FIELDS],
 }
+
+/// The first of [`NUMBERS`] have fields of their own: time, quality, complexity and tokens.
+pub(super) const OWN_FIELDS: usize = 4;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Verdict {
@@ -123,7 +128,9 @@ impl Generation {
         let Some(start) = self.start() else { return Parts::default() };
         let end = self.facts.completion.as_ref();
         let quality = self.quality();
-        let actual = [end.and_then(|e| e.seconds), quality, start.complexity, end.and_then(|e| e.tokens)];
+        let own: [_; OWN_FIELDS] =
+            [end.and_then(|e| e.seconds), quality, start.complexity, end.and_then(|e| e.tokens)];
+        let actual = own.into_iter().chain(end.iter().flat_map(|end| end.further));
         let mut numbers = [None; NUMBERS.len()];
         if let Some(predicted) = &start.numbers {
             for ((number, predicted), actual) in numbers.iter_mut().zip(predicted.iter()).zip(actual) {
@@ -255,6 +262,7 @@ impl End {
             seconds: end.generation_time_seconds,
             tokens: end.tokens_used.map(|tokens| tokens as f64),
             cost: end.cost_usd,
+            further: std::array::from_fn(|at| NUMBERS[OWN_FIELDS + at].at_end(end)),
         }
     }
 }

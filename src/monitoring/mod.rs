@@ -73,7 +73,7 @@ use chrono::{DateTime, Utc};
 use days::Days;
 use dimension::Names;
 use drift::{Context, Drift, END_NUMBERS, FeatureWatch, START_NUMBERS, at_end, at_start};
-use generation::{Generation, Parts, Start};
+use generation::{Generation, OWN_FIELDS, Parts, Start};
 use recent::{Evaluated, Recent};
 use serde::{Deserialize, Serialize};
 use std::collections::hash_map::Entry;
@@ -82,8 +82,10 @@ use std::time::Duration;
 use subgroups::Patterns;
 use vocabulary::Words;
 
-/// The kind of a monitor's bytes.
+/// The kind of a monitor's bytes, before the names of what was added since.
 const KIND: &str = "monitor-4";
+/// Drift detectors of that kind.
+const DETECTORS: usize = 2;
 /// A monitor's bytes are not read beyond this many.
 const MAX_BYTES: usize = 1 << 30;
 /// Versions of each model whose scores are kept.
@@ -229,7 +231,7 @@ impl Monitor {
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         let payload = postcard::to_stdvec(self)
             .map_err(|e| Error::internal("the monitor cannot be written").with_source(e))?;
-        envelope::seal(KIND, &payload)
+        envelope::seal(&kind(), &payload)
     }
 
     /// Reads a monitor from the bytes of [`to_bytes`](Self::to_bytes).
@@ -237,7 +239,7 @@ impl Monitor {
     /// # Errors
     /// `Corrupt` or `Incompatible` for other bytes, `InvalidInput` for options out of range.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        let payload = envelope::open(bytes, KIND, MAX_BYTES)?;
+        let payload = envelope::open(bytes, &kind(), MAX_BYTES)?;
         let monitor: Self = postcard::from_bytes(payload)
             .map_err(|e| Error::corrupt("the monitor's bytes cannot be read").with_source(e))?;
         monitor.options.validate()?;
@@ -360,6 +362,14 @@ impl Monitor {
             self.flow.lost += u64::from(forgotten.is_some_and(|generation| generation.start().is_none()));
         }
     }
+}
+
+/// Returns the kind of a monitor's bytes. A further drift detector or predicted number makes other bytes: named here, they
+/// are not mistaken for these.
+fn kind() -> String {
+    let numbers = NUMBERS.iter().skip(OWN_FIELDS).map(|target| target.name());
+    let added = Drift::names().into_iter().skip(DETECTORS).chain(numbers);
+    added.fold(KIND.to_owned(), |kind, name| format!("{kind}+{name}"))
 }
 
 /// The contribution of a generation, and where it counts.

@@ -5,8 +5,7 @@
 use super::params::RegressionParams;
 use super::spec::{Scale, Spec};
 use crate::dataset::Target;
-use crate::features::FeatureId;
-use crate::models::success::SHAPE;
+use crate::features::{FeatureId, SHAPE};
 
 /// A number that can be predicted.
 pub trait RegressionTarget: Clone + std::fmt::Debug + Send + Sync + 'static {

@@ -1,6 +1,6 @@
 //! Which features the success model looks at, and how a row becomes a linear one.
 
-use crate::features::{FEATURES, Kind, index_of};
+use crate::features::{FEATURES, Kind, SHAPE, index_of};
 use crate::stats::logit;
 use serde::{Deserialize, Serialize};
 
@@ -22,21 +22,6 @@ pub(super) const RATES: &[&str] = &[
     "user_project_success_rate",
     "template_success_rate",
     "nearest_tasks_success_rate",
-];
-
-/// Features of the description's form.
-pub(in crate::models) const SHAPE: &[&str] = &[
-    "task_complexity_score",
-    "task_description_length",
-    "num_requirements",
-    "num_technical_terms",
-    "num_words",
-    "num_lines",
-    "title_length",
-    "num_headings",
-    "num_backticks",
-    "num_links",
-    "num_numbers",
 ];
 
 /// Features of the generation's settings and current context.

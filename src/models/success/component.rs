@@ -5,7 +5,7 @@ use super::columns::{self, Scaler};
 use super::params::{SuccessParams, WORDING};
 use crate::dataset::Example;
 use crate::error::{Error, Result};
-use crate::features::{FEATURES, FeatureId, FeatureRow};
+use crate::features::{FEATURES, FeatureId, FeatureRow, SHAPE};
 use crate::ml::{
     FitRequest, Linear, LinearLoss, LinearParams, LinearRow, LinearTarget, Matrix, Objective, Sample, Tfidf,
     TreeFamily, Trees,
@@ -248,7 +248,7 @@ impl Buffers {
 
 /// The features of the linear model and of the trees.
 fn places(regime: Regime, rows: &[&FeatureRow]) -> (Vec<usize>, Vec<usize>) {
-    use columns::{FOR_TREES, RATES, SEEN, SETTING, SHAPE};
+    use columns::{FOR_TREES, RATES, SEEN, SETTING};
     if regime == Regime::SeenTask {
         return (columns::places(&[SEEN]), columns::places(&[SEEN]));
     }

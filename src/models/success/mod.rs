@@ -16,7 +16,6 @@ mod export;
 mod params;
 mod scorer;
 
-pub(super) use columns::SHAPE;
 pub(crate) use columns::SUCCESS_FEATURE_SETS;
 pub use params::SuccessParams;
 pub(super) use params::{WORDING, known_features};

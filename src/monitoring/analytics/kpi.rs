@@ -73,6 +73,8 @@ pub(crate) struct KpiRow {
     value: fn(&Span) -> Figure,
     /// The value of a day with its weight, for the weekly plot; `None` where days have none.
     pub(crate) of_day: fn(&Period) -> Option<(f64, f64)>,
+    /// The reason why it has no value, where it has none.
+    pub(crate) missing: &'static str,
 }
 
 /// The unit of a KPI.
@@ -91,10 +93,11 @@ pub(crate) enum Unit {
 }
 
 /// The KPIs in the order of [`KpiName`] and of the dashboard. The targets are those of the original design.
-static KPIS: [KpiRow; 11] = [
+static KPIS: &[KpiRow] = &[
     KpiRow {
         target: Some(0.80),
         of_day: |day| rate_of(&day.success.as_ref()?.accuracy),
+        missing: "no prediction has met its outcome",
         ..row(KpiName::PredictionAccuracy, "Prediction accuracy", Unit::Share, |s| {
             s.cell.success_scores().map_or_else(Figure::default, |scores| Figure::rate(&scores.accuracy))
         })
@@ -110,9 +113,12 @@ static KPIS: [KpiRow; 11] = [
         ..row(KpiName::Quality, "Quality, of 10", Unit::Number(2), |s| Figure::mean(&s.figures.quality))
     },
     row(KpiName::QualityTrend, "Quality trend a week", Unit::Signed(3), |s| slope(&s.quality)),
-    row(KpiName::RegenerationsSaved, "Regenerations saved", Unit::Number(0), |s| {
-        Figure::plain(s.expected, s.figures.generations)
-    }),
+    KpiRow {
+        missing: "the baseline days are not over",
+        ..row(KpiName::RegenerationsSaved, "Regenerations saved", Unit::Number(0), |s| {
+            Figure::plain(s.expected, s.figures.generations)
+        })
+    },
     KpiRow {
         less_is_better: true,
         of_day: |day| average_of(&day.figures.cost_usd),
@@ -145,6 +151,7 @@ static KPIS: [KpiRow; 11] = [
     },
     KpiRow {
         target: Some(1.0),
+        missing: "the host has not reported how many generations it started",
         ..row(KpiName::RecordedShare, "Recorded", Unit::Share, |s| {
             s.recorded.as_ref().map_or_else(Figure::default, Figure::rate)
         })
@@ -152,6 +159,7 @@ static KPIS: [KpiRow; 11] = [
     KpiRow {
         target: Some(100.0),
         less_is_better: true,
+        missing: "the host has not reported latencies",
         ..row(KpiName::PredictionLatency, "Prediction latency, p99", Unit::Milliseconds, |s| {
             Figure::plain(s.latency.quantile(0.99), s.latency.n())
         })
@@ -160,7 +168,8 @@ static KPIS: [KpiRow; 11] = [
 
 /// Returns a row without target and weekly plot, whose larger values are better.
 const fn row(name: KpiName, title: &'static str, unit: Unit, value: fn(&Span) -> Figure) -> KpiRow {
-    KpiRow { name, title, unit, target: None, less_is_better: false, value, of_day: |_| None }
+    let missing = "no data in these days";
+    KpiRow { name, title, unit, target: None, less_is_better: false, value, of_day: |_| None, missing }
 }
 
 impl KpiName {

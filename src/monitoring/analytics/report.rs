@@ -118,7 +118,7 @@ fn performance(monitor: &Monitor, models: &ModelFacts) -> Vec<ModelPerformance> 
         .collect();
     for (versions, target) in monitor.number_versions.iter().zip(NUMBERS) {
         found.extend(versions.iter().map(|(version, cell)| ModelPerformance {
-            number: cell.scores(target),
+            number: cell.scores(*target),
             ..blank(target.name(), *version)
         }));
     }

@@ -42,7 +42,7 @@ fn card(kpi: &Kpi, analytics: &Analytics) -> Markup {
                 dd.more { span class=(class) { (text) } " vs the days before" }
             }
             @if trend.len() > 1 { dd { (spark(kpi.name, &trend)) } }
-            @if kpi.value.is_none() { dd.more { (missing_value(kpi.name)) } }
+            @if kpi.value.is_none() { dd.more { (kpi.name.row().missing) } }
         }
     }
 }
@@ -73,17 +73,6 @@ fn spark(name: KpiName, trend: &[(NaiveDate, f64)]) -> Markup {
     let told = trend.iter().map(value).collect::<Vec<_>>().join("; ");
     html! {
         svg role="img" viewBox="0 0 200 34" preserveAspectRatio="none" { title { "By week: " (told) } path.spark d=(path(&points)) {} }
-    }
-}
-
-/// The reason why a KPI has no value.
-fn missing_value(name: KpiName) -> &'static str {
-    match name {
-        KpiName::RecordedShare => "the host has not reported how many generations it started",
-        KpiName::PredictionLatency => "the host has not reported latencies",
-        KpiName::RegenerationsSaved => "the baseline days are not over",
-        KpiName::PredictionAccuracy => "no prediction has met its outcome",
-        _ => "no data in these days",
     }
 }
 

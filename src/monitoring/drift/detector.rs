@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 /// A sequential drift detector on outcomes.
 ///
 /// A further one is a file with its state and its implementation, and a field of [`Drift`](super::Drift) that
-/// `Drift::detectors` returns.
+/// `Drift::detectors` returns under its name. It learns what is usual from past outcomes, so that it needs no option.
 pub(super) trait DriftDetector {
     /// Takes in the newest outcome and returns findings, once the evidence exceeds the threshold.
     fn update(&mut self, outcome: &Evaluated, context: &Context<'_>) -> Vec<Finding>;

@@ -51,12 +51,19 @@ impl Drift {
     /// Passes the newest outcome to every detector.
     pub(super) fn update(&mut self, outcome: &Evaluated, context: &Context<'_>) {
         let found: Vec<_> =
-            self.detectors().into_iter().flat_map(|detector| detector.update(outcome, context)).collect();
+            self.detectors().flat_map(|(_, detector)| detector.update(outcome, context)).collect();
         self.add(found);
     }
 
-    fn detectors(&mut self) -> [&mut dyn DriftDetector; 2] {
-        [&mut self.rates, &mut self.loss]
+    /// Returns the names of the detectors in their order: a monitor's bytes say which of them wrote it.
+    pub(super) fn names() -> Vec<&'static str> {
+        Self::default().detectors().map(|(name, _)| name).collect()
+    }
+
+    /// Returns the detectors with their names; a new one comes last.
+    fn detectors(&mut self) -> impl Iterator<Item = (&'static str, &mut dyn DriftDetector)> {
+        let all: [(_, &mut dyn DriftDetector); _] = [("rates", &mut self.rates), ("loss", &mut self.loss)];
+        all.into_iter()
     }
 }
 
