@@ -169,6 +169,19 @@ impl Labels {
         }
     }
 
+    /// Returns the labels that are numbers, each with the names of its columns in a file: of the value, and of the moment
+    /// since which it is known. A new one comes last.
+    #[cfg(feature = "export")]
+    pub(crate) fn columns(&mut self) -> [(&'static str, &'static str, &mut Since<f64>); 5] {
+        [
+            ("complexity", "complexity_known_at", &mut self.complexity),
+            ("seconds", "seconds_known_at", &mut self.seconds),
+            ("quality", "quality_known_at", &mut self.quality),
+            ("tokens", "tokens_known_at", &mut self.tokens),
+            ("difficulty", "difficulty_known_at", &mut self.difficulty),
+        ]
+    }
+
     /// The label for `target`, as far as it is known at `moment`.
     pub(crate) fn get(&self, target: Target, moment: DateTime<Utc>) -> Since<f64> {
         let label = match target {

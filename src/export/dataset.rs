@@ -21,16 +21,6 @@ const DELAY: &str = "devmatrix_ml.open_success";
 const ANSWERS: &str = "devmatrix_ml.answers";
 const FINGERPRINT: &str = "devmatrix_ml.fingerprint";
 
-/// The labels, each with the moment since which it is known.
-const LABELS: [(&str, &str, Holds); 6] = [
-    ("success", "success_known_at", Holds::Bool),
-    ("complexity", "complexity_known_at", Holds::Double),
-    ("seconds", "seconds_known_at", Holds::Double),
-    ("quality", "quality_known_at", Holds::Double),
-    ("tokens", "tokens_known_at", Holds::Double),
-    ("difficulty", "difficulty_known_at", Holds::Double),
-];
-
 /// Writes a training set to a Parquet file that [`read_dataset`] reads back to the last bit, so that training
 /// from it gives the same artefact.
 ///
@@ -124,9 +114,11 @@ pub(super) fn specs() -> Vec<Spec> {
         Spec::required("answer_odds", Holds::Double),
         Spec::new("asked", Holds::Bool),
         Spec::new("asked_odds", Holds::Double),
+        Spec::new("success", Holds::Bool),
+        Spec::new("success_known_at", Holds::Time),
     ];
-    for (name, since, holds) in LABELS {
-        specs.extend([Spec::new(name, holds), Spec::new(since, Holds::Time)]);
+    for (name, since, _) in Labels::default().columns() {
+        specs.extend([Spec::new(name, Holds::Double), Spec::new(since, Holds::Time)]);
     }
     specs
         .extend(["prior_constant", "prior_agent", "prior_project"].map(|n| Spec::required(n, Holds::Double)));
@@ -156,10 +148,10 @@ fn cells(example: &Example) -> Result<Vec<Cell>> {
         example.review.map_or(Cell::Empty, |(asked, _)| Cell::Bool(asked)),
         example.review.map_or(Cell::Empty, |(_, propensity)| Cell::Double(propensity)),
     ];
-    let labels = &example.labels;
+    let mut labels = example.labels;
     let success = labels.success;
     cells.extend([success.map_or(Cell::Empty, |(_, s)| Cell::Bool(s)), time(success.map(|(at, _)| at))]);
-    for label in [labels.complexity, labels.seconds, labels.quality, labels.tokens, labels.difficulty] {
+    for (_, _, label) in labels.columns() {
         cells.extend([label.map_or(Cell::Empty, |(_, v)| Cell::Double(v)), time(label.map(|(at, _)| at))]);
     }
     let Priors { constant, agent, project } = example.priors;
@@ -255,17 +247,11 @@ fn labels(row: &mut Row<'_>) -> Result<Labels> {
     fn with<T>(value: Option<T>, at: Option<i64>) -> Result<Option<(DateTime<Utc>, T)>> {
         Ok(since(at)?.zip(value))
     }
-    let success = with(row.bool()?, row.int()?)?;
-    let mut next = || with(row.double()?.map(|v| number(Some(v))).transpose()?, row.int()?);
-    Ok(Labels {
-        success,
-        complexity: next()?,
-        seconds: next()?,
-        quality: next()?,
-        tokens: next()?,
-        difficulty: next()?,
-        relevance: None,
-    })
+    let mut labels = Labels { success: with(row.bool()?, row.int()?)?, ..Labels::default() };
+    for (_, _, label) in labels.columns() {
+        *label = with(row.double()?.map(|v| number(Some(v))).transpose()?, row.int()?)?;
+    }
+    Ok(labels)
 }
 
 fn time(at: Option<DateTime<Utc>>) -> Cell {
