@@ -18,7 +18,7 @@ use devmatrix_ml::ml::metrics::compare_paired;
 use hessboost::config::{GrowPolicy, MultiStrategy, TrainingParams, TreeMethod};
 use hessboost::data::DMatrix;
 use hessboost::training::Trainer;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::BufReader;
 use std::num::NonZeroUsize;
@@ -35,7 +35,7 @@ struct Rows {
 
 fn main() {
     let records = std::env::var_os("EVENTS").map_or_else(|| common::records(6_000), |path| read(&path));
-    let rows = Rows::of(&dataset(&records));
+    let rows = Rows::of(&datasets(&records));
     println!("{} generations with success, quality and seconds", rows.targets.len());
     if rows.targets.len() < 500 {
         return println!("too few rows to compare");
@@ -88,30 +88,31 @@ fn read(path: &std::ffi::OsStr) -> Vec<Record> {
     records
 }
 
-fn dataset(records: &[Record]) -> Dataset {
+/// Returns the rows labelled with success, quality and seconds.
+fn datasets(records: &[Record]) -> [Dataset; 3] {
     let mut builder = DatasetBuilder::new(FeatureEngineer::default());
     records.iter().for_each(|record| builder.apply(record));
-    builder.rows(Target::Success, records.last().unwrap().known_at(), 1_000_000)
+    let now = records.last().unwrap().known_at();
+    [Target::Success, Target::Quality, Target::Time].map(|target| builder.rows(target, now, 1_000_000))
 }
 
 impl Rows {
-    fn of(data: &Dataset) -> Self {
+    fn of([success, quality, seconds]: &[Dataset; 3]) -> Self {
         let before: Vec<usize> =
             (0..FEATURES.len()).filter(|at| FEATURES[*at].known == KnownWhen::Before).collect();
-        let known = |e: &&Example| {
-            e.labels.success.is_some() && e.labels.quality.is_some() && e.labels.seconds.is_some()
+        let labels = |data: &Dataset| -> HashMap<_, _> {
+            data.certain().map(|e| (e.event_id.clone(), e.label)).collect()
         };
-        let examples: Vec<_> = data.examples.iter().filter(known).collect();
+        let (quality, seconds) = (labels(quality), labels(seconds));
+        let known = |e: &&Example| quality.contains_key(&e.event_id) && seconds.contains_key(&e.event_id);
+        let examples: Vec<_> = success.certain().filter(known).collect();
         let features =
             examples.iter().map(|e| before.iter().map(|at| e.features.values[*at]).collect()).collect();
-        let mut targets: Vec<_> = examples
-            .iter()
-            .map(|e| {
-                let labels = &e.labels;
-                let success = f32::from(u8::from(labels.success.unwrap().1));
-                [success, labels.quality.unwrap().1 as f32, labels.seconds.unwrap().1.ln_1p() as f32]
-            })
-            .collect();
+        let target = |e: &&Example| {
+            let numbers = [e.label, quality[&e.event_id], seconds[&e.event_id].ln_1p()];
+            numbers.map(|number| number as f32)
+        };
+        let mut targets: Vec<_> = examples.iter().map(target).collect();
         for t in 0..3 {
             let mean = targets.iter().map(|row| row[t]).sum::<f32>() / targets.len() as f32;
             let spread =

@@ -7,7 +7,7 @@
 
 use anyhow::Context;
 use clap::Parser;
-use devmatrix_ml::code_metrics::{CodeMetrics, CodeOptions, analyze_with};
+use devmatrix_ml::code_metrics::{CodeMetrics, CodeOptions, FunctionMetrics, Structure, analyze_with};
 use std::io::{BufRead, Write};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -75,9 +75,9 @@ fn main() -> anyhow::Result<()> {
 }
 
 fn functions(out: &mut impl Write, file: &str, metrics: &CodeMetrics) -> std::io::Result<()> {
-    for function in metrics.structure.iter().flat_map(|s| &s.functions) {
-        let name = function.name.replace(['\t', '\n', '\r'], " ");
-        writeln!(out, "{file}\t{}\t{name}\t{}", function.line, function.complexity)?;
+    let Some(Structure { functions, .. }) = &metrics.structure else { return Ok(()) };
+    for FunctionMetrics { name, line, complexity, .. } in functions {
+        writeln!(out, "{file}\t{line}\t{}\t{complexity}", name.replace(['\t', '\n', '\r'], " "))?;
     }
     Ok(())
 }

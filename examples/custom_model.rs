@@ -51,7 +51,8 @@ impl Trainer for TokensTrainer {
         Target::Tokens
     }
     fn fit(&self, data: &Dataset) -> Result<TokensModel> {
-        let have = data.examples.len();
+        let rows: Vec<&Example> = data.certain().collect();
+        let have = rows.len();
         if have < FEWEST {
             let kind = ErrorKind::NotEnoughData { have, need: FEWEST };
             return Err(Error::new(
@@ -59,9 +60,11 @@ impl Trainer for TokensTrainer {
                 format!("{have} generations with a token count, {FEWEST} are needed"),
             ));
         }
-        let values: Vec<f32> = data.examples.iter().flat_map(|e| row_of(&e.features)).collect();
-        let labels: Vec<f64> = data.examples.iter().map(|e| e.label.ln_1p()).collect();
-        let sample = Sample::new(Matrix { values: &values, width: FEATURES.len() }, &labels);
+        let values: Vec<f32> = rows.iter().flat_map(|e| row_of(&e.features)).collect();
+        let labels: Vec<f64> = rows.iter().map(|e| e.label.ln_1p()).collect();
+        let weights: Vec<f64> = rows.iter().map(|e| e.weight).collect();
+        let sample =
+            Sample::new(Matrix { values: &values, width: FEATURES.len() }, &labels).weighted(&weights);
         let request = FitRequest::new(Objective::AbsoluteError, sample);
         Ok(TokensModel { trees: Trees::fit(&BoostParams::default(), &request)?, schema: data.schema })
     }

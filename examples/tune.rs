@@ -13,7 +13,7 @@ use devmatrix_ml::dataset::{Dataset, Example, Target};
 use devmatrix_ml::event::{GenerationEvent, Record};
 use devmatrix_ml::execution::{ExecutionContext, Progress};
 use devmatrix_ml::features::FeatureEngineer;
-use devmatrix_ml::ml::metrics::compare_paired;
+use devmatrix_ml::ml::metrics::{PairedComparison, compare_paired};
 use devmatrix_ml::models::{Predictor, QualityTrainer, SuccessTrainer, TimeTrainer};
 use devmatrix_ml::store::{EventStore, MemoryStore};
 use devmatrix_ml::training::{
@@ -163,13 +163,14 @@ fn losses<T: Tunable>(trainer: &T, older: &Dataset, newest: &[Example]) -> Resul
 
 fn compare(name: &str, own: &[f64], defaults: &[f64], rows: &[Example]) -> Result<()> {
     let clusters: Vec<_> = rows.iter().map(|e| e.task).collect();
-    let found = compare_paired(own, defaults, &clusters, 0.95, 42)?;
+    let PairedComparison { difference, lower, upper, .. } =
+        compare_paired(own, defaults, &clusters, 0.95, 42)?;
     println!(
         "  {name:<24} loss {:.4}, difference to the defaults {:+.4} ({:+.4} to {:+.4})",
         own.iter().sum::<f64>() / own.len() as f64,
-        found.difference,
-        found.lower,
-        found.upper
+        difference,
+        lower,
+        upper
     );
     Ok(())
 }

@@ -6,12 +6,13 @@
 //! follows.
 //!
 //! ```
-//! use devmatrix_ml::code_metrics::{Language, Syntax, analyze};
+//! use devmatrix_ml::code_metrics::{Cyclomatic, Language, Syntax, analyze};
 //! let code = "def greet(name: str) -> str:\n    return f'Hello, {name}' if name else 'Hello'\n";
 //! let metrics = analyze(code, Some("app/greet.py"));
 //! assert_eq!((metrics.language, metrics.syntax), (Language::Python, Syntax::Valid));
 //! let structure = metrics.structure.unwrap();
 //! assert_eq!(structure.functions[0].complexity, 2);
+//! assert!(matches!(structure.cyclomatic, Some(Cyclomatic { max: 2, .. })));
 //! assert_eq!(structure.type_hints.ratio(), Some(1.0));
 //! ```
 

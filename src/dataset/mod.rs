@@ -58,7 +58,7 @@ pub struct Example {
     pub weight: f64,
     /// Probability that its outcome becomes known, where reviews were requested for enough of the
     /// others to tell; 1 else.
-    pub(crate) propensity: f64,
+    pub propensity: f64,
     /// The part of the weight that is its source's.
     pub(crate) share: f64,
     pub(crate) review: Review,
@@ -190,7 +190,7 @@ impl Dataset {
 
     /// SHA-256 over every row's features, label and weight, in hexadecimal digits: equal for equal
     /// training sets, bit for bit.
-    pub(crate) fn fingerprint(&self) -> String {
+    pub fn fingerprint(&self) -> String {
         let mut hash = Sha256::new();
         hash.update(self.schema.to_le_bytes());
         for example in &self.examples {

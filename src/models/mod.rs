@@ -72,7 +72,7 @@ pub trait Predictor: Send + Sync + Debug {
 
     /// Returns the gain importance of its features: how much each feature's splits lessened the loss in
     /// training, as shares that add up to 1, the largest first; empty where a model has none. Overfitted splits
-    /// count too: [`permutation_importance`] evaluates on new rows.
+    /// count too: permutation importance evaluates on new rows.
     fn gains(&self) -> Vec<(String, f64)> {
         Vec::new()
     }

@@ -94,7 +94,15 @@ impl RiskLevel {
 }
 
 impl SuccessPrediction {
-    /// Whether success is at least as likely as `threshold`; abstains where the interval holds it.
+    /// Checks whether success is at least as likely as `threshold`; abstains where the interval holds it.
+    ///
+    /// ```
+    /// use devmatrix_ml::models::{Answer, SuccessPrediction};
+    /// /// A person reviews what is not surely good.
+    /// fn needs_review(success: &SuccessPrediction) -> bool {
+    ///     success.is_at_least(0.9) != Answer::Yes
+    /// }
+    /// ```
     pub fn is_at_least(&self, threshold: f64) -> Answer {
         Answer::of(self.interval, threshold, self.status)
     }
@@ -152,7 +160,7 @@ impl fmt::Display for RiskLevel {
 }
 
 impl Answer {
-    /// Whether what lies in `interval` is at least `threshold`.
+    /// Checks whether what lies in `interval` is at least `threshold`.
     pub(super) fn of((low, high): (f64, f64), threshold: f64, status: Status) -> Self {
         match status {
             Status::InsufficientEvidence => Self::Unsure,

@@ -21,12 +21,12 @@ pub trait Embedder: Send + Sync + Debug {
 ///
 /// It gives evidence
 /// ([`PredictionService::similar_tasks`](crate::serving::PredictionService::similar_tasks));
-/// the models' own features go by [`SimilarTasks`](super::SimilarTasks), which needs no model of the
+/// the models' own features go by words and character n-grams, which need no model of the
 /// host's. A search reads every vector that is kept.
 ///
 /// ```
 /// use devmatrix_ml::event::TaskId;
-/// use devmatrix_ml::similarity::{EmbeddedTasks, Embedder};
+/// use devmatrix_ml::similarity::{EmbeddedTasks, Embedder, SimilarTask};
 /// use std::sync::Arc;
 /// #[derive(Debug)]
 /// struct Vowels; // a host would ask its embedding model
@@ -38,7 +38,8 @@ pub trait Embedder: Send + Sync + Debug {
 /// let tasks = EmbeddedTasks::new(Arc::new(Vowels));
 /// tasks.insert(&TaskId::new("a")?, 1, "banana")?;
 /// tasks.insert(&TaskId::new("b")?, 2, "beetle")?;
-/// assert_eq!(tasks.nearest("bandana", 1, None)?[0].task_id.as_str(), "a");
+/// let found: Vec<SimilarTask> = tasks.nearest("bandana", 1, None)?;
+/// assert_eq!(found[0].task_id.as_str(), "a");
 /// # Ok::<(), devmatrix_ml::Error>(())
 /// ```
 #[derive(Debug)]

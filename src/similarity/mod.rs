@@ -1,6 +1,6 @@
 //! Similar past tasks.
 //!
-//! [`SimilarTasks`] finds them by words and character n-grams, [`EmbeddedTasks`] by a host's own
+//! The history finds them by words and character n-grams, [`EmbeddedTasks`] by a host's own
 //! embeddings. Both keep the recent and the representative, at most as many as they are told, and
 //! their content is a function of the *set* of tasks that they were given: order and repetitions
 //! change nothing.

@@ -60,7 +60,7 @@ pub(crate) struct DataRecord {
     pub(crate) certain: usize,
     /// Fingerprint of the feature schema.
     pub(crate) schema: u64,
-    /// SHA-256 of all rows ([`Dataset::fingerprint`]).
+    /// SHA-256 of all rows.
     pub(crate) sha256: String,
 }
 

@@ -48,6 +48,15 @@ pub enum Fact {
 }
 
 /// The summed attributions of one topic.
+///
+/// ```
+/// use devmatrix_ml::models::{AttributionGroup, SuccessPrediction};
+/// /// The topic that speaks most against success, in a sentence.
+/// fn main_risk(found: &SuccessPrediction) -> Option<&str> {
+///     let against = |group: &&AttributionGroup| group.contribution < 0.0;
+///     found.attributions_by_topic.iter().find(against).map(|group| group.text.as_str())
+/// }
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct AttributionGroup {

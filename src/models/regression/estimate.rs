@@ -107,7 +107,17 @@ impl Estimate {
         }
     }
 
-    /// Returns whether the number is at least `threshold`; abstains where the 90 % interval contains it.
+    /// Checks whether the number is at least `threshold`; abstains where the 90 % interval contains it.
+    ///
+    /// ```
+    /// use devmatrix_ml::models::{Answer, ComplexityPrediction, QualityPrediction, TimePrediction};
+    /// fn takes_minutes(time: &TimePrediction) -> bool {
+    ///     time.estimate.is_at_least(120.0) == Answer::Yes
+    /// }
+    /// fn is_hard(complexity: &ComplexityPrediction, quality: &QualityPrediction) -> bool {
+    ///     complexity.estimate.is_at_least(7.0) == Answer::Yes || quality.estimate.is_at_least(6.0) == Answer::No
+    /// }
+    /// ```
     pub fn is_at_least(&self, threshold: f64) -> Answer {
         Answer::of(self.interval_90, threshold, self.status)
     }

@@ -7,6 +7,17 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
 /// Hyperparameters of the success model; validated when its trainer is built.
+///
+/// ```
+/// use devmatrix_ml::ml::{ForestParams, TreeFamily};
+/// use devmatrix_ml::models::{SuccessParams, SuccessTrainer};
+/// let mut params = SuccessParams::default();
+/// params.trees = TreeFamily::Forest;
+/// params.forest = ForestParams::default();
+/// params.forest.trees = 0;
+/// let error = SuccessTrainer::new(params).unwrap_err();
+/// assert!(error.to_string().contains("trees is 0"));
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]

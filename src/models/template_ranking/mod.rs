@@ -184,7 +184,7 @@ impl TemplateRanker {
 }
 
 impl Predictor for TemplateRanker {
-    /// The log-odds of approval without modification; [`TemplateRanker::rank`] orders a whole catalogue.
+    /// The log-odds of approval without modification.
     type Prediction = f64;
 
     fn predict(&self, row: &FeatureRow) -> f64 {

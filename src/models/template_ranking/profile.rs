@@ -18,6 +18,9 @@ use serde::{Deserialize, Serialize};
 ///     .described("A REST resource with its four operations, validation and tests")
 ///     .for_task_types(["backend"])
 ///     .for_languages(["python", "typescript"])
+///     .for_frameworks(["fastapi", "express"])
+///     .of_complexity(4.0)
+///     .created_at("2025-03-01T00:00:00Z".parse().unwrap())
 ///     .tagged(["rest", "crud"]);
 /// let catalogue = TemplateCatalogue::new([profile])?;
 /// # Ok::<(), devmatrix_ml::Error>(())

@@ -11,6 +11,14 @@ use crate::stats::sigmoid;
 use serde::{Deserialize, Serialize};
 
 /// The templates that a task might use, the best first.
+///
+/// ```
+/// use devmatrix_ml::models::{RankedTemplate, TemplateRanking};
+/// /// The template to propose; none where the best is hardly ever approved.
+/// fn proposal(ranking: &TemplateRanking) -> Option<&RankedTemplate> {
+///     ranking.ranked.first().filter(|template| template.score >= 0.3)
+/// }
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct TemplateRanking {

@@ -107,7 +107,7 @@ impl Trainer for TemplateTrainer {
     ///
     /// # Errors
     /// `NotEnoughData` with fewer than [`min_samples`](TemplateParams::min_samples) rows, or where no
-    /// group can teach an order (as with one template only): rank by [`TemplateRanker::prior`];
+    /// group can teach an order (as with one template only): rank by the historical rates;
     /// `Incompatible` when the rows were made from other features.
     fn fit(&self, data: &Dataset) -> Result<TemplateRanker> {
         if data.schema != template_schema() {
