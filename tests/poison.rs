@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
 
 use devmatrix_ml::clock::ManualClock;
-use devmatrix_ml::dataset::{DatasetBuilder, Example, SourceKind, Target};
+use devmatrix_ml::dataset::{DatasetBuilder, Example, Source, SourceKind, Target};
 use devmatrix_ml::event::{EventId, GenerationEvent, Record, UserAction};
 use devmatrix_ml::features::FeatureEngineer;
 use devmatrix_ml::ml::metrics::BinaryScores;
@@ -152,7 +152,8 @@ fn cost(kind: SourceKind) -> Auc {
         );
         assert_eq!(clean.record.evaluation.anomalous_labelers, []);
         let found = &poisoned.record.evaluation.anomalous_labelers[0].source;
-        assert_eq!((found.kind, &found.name), (kind, &source));
+        let Source { kind: found, name, .. } = found;
+        assert_eq!((*found, name), (kind, &source));
         cost.all += (before.all - after.all) / 4.0;
         cost.others += (before.others - after.others) / 4.0;
     }

@@ -14,7 +14,8 @@ pub use folds::FoldOptions;
 pub(crate) use response_model::{MOST, ResponseModel, ResponsePropensity, Seen, response_weights};
 pub use sources::{Source, SourceKind};
 pub(crate) use target::LabelKind;
-pub use target::{Labels, Target};
+pub(crate) use target::Labels;
+pub use target::Target;
 
 use crate::error::Result;
 use crate::event::{EventId, Record};
@@ -48,7 +49,7 @@ pub struct Example {
     /// The label; of an open generation, its expected value.
     pub label: f64,
     /// All labels.
-    pub labels: Labels,
+    pub(crate) labels: Labels,
     /// Baseline predictions at the start.
     pub(crate) priors: Priors,
     /// Agent, user, language and type, by name.

@@ -136,21 +136,21 @@ type Since<T> = Option<(DateTime<Utc>, T)>;
 /// Labels of a generation, each with the moment since which it is known.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 #[non_exhaustive]
-pub struct Labels {
+pub(crate) struct Labels {
     /// Approved without modification.
-    pub success: Since<bool>,
+    pub(crate) success: Since<bool>,
     /// Complexity, 0 to 10, as the host labelled it.
-    pub complexity: Since<f64>,
+    pub(crate) complexity: Since<f64>,
     /// Seconds from start to end.
-    pub seconds: Since<f64>,
+    pub(crate) seconds: Since<f64>,
     /// Final quality, 0 to 10.
-    pub quality: Since<f64>,
+    pub(crate) quality: Since<f64>,
     /// Tokens read and written.
-    pub tokens: Since<f64>,
+    pub(crate) tokens: Since<f64>,
     /// Observed difficulty, 0 to 10.
-    pub difficulty: Since<f64>,
+    pub(crate) difficulty: Since<f64>,
     /// Relevance of the template that was used, 0 to 3.
-    pub relevance: Since<u8>,
+    pub(crate) relevance: Since<u8>,
 }
 
 impl Labels {

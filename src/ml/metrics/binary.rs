@@ -89,14 +89,14 @@ impl BinaryScores {
 }
 
 /// The negative log-likelihood of one outcome, in nats.
-pub fn log_loss(probability: f64, outcome: bool) -> f64 {
+pub(crate) fn log_loss(probability: f64, outcome: bool) -> f64 {
     let p = if outcome { probability } else { 1.0 - probability };
     -p.clamp(EDGE, 1.0).ln()
 }
 
 /// Area under the ROC curve by ranks, ties counting half (Mann and Whitney 1947); `None` when all
 /// outcomes are the same.
-pub fn roc_auc(scores: &[f64], outcomes: &[bool]) -> Option<f64> {
+pub(crate) fn roc_auc(scores: &[f64], outcomes: &[bool]) -> Option<f64> {
     let mut order: Vec<_> = (0..scores.len().min(outcomes.len())).collect();
     order.sort_by(|a, b| scores[*a].total_cmp(&scores[*b]));
     let (mut before, mut rank_sum) = (0.0, 0.0);

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// Two areas under the ROC curve with what chance does to their difference.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
-pub struct AucComparison {
+pub(crate) struct AucComparison {
     /// The area of the first.
     pub(crate) first: f64,
     /// The area of the second.
@@ -37,7 +37,7 @@ pub(crate) const Z_95: f64 = 1.644_853_626_951_472_2;
 ///
 /// # Errors
 /// `InvalidInput` when the slices differ in length or a score is NaN.
-pub fn compare_auc(first: &[f64], second: &[f64], outcomes: &[bool]) -> Result<Option<AucComparison>> {
+pub(crate) fn compare_auc(first: &[f64], second: &[f64], outcomes: &[bool]) -> Result<Option<AucComparison>> {
     let n = outcomes.len();
     if first.len() != n || second.len() != n {
         return Err(Error::invalid(format!(

@@ -7,15 +7,18 @@ mod ranking;
 mod regression;
 mod sequential;
 
-pub use binary::{BinaryScores, log_loss, roc_auc};
-pub use delong::{AucComparison, compare_auc};
-pub(crate) use delong::{Z_95, auc_with_error};
+pub use binary::BinaryScores;
+pub(crate) use binary::log_loss;
+pub(crate) use delong::{AucComparison, Z_95, auc_with_error, compare_auc};
 pub(crate) use paired::{Moments, Ratio, studentised};
 pub use paired::{PairedComparison, compare_paired};
 pub use ranking::RankingScores;
 pub(crate) use ranking::ndcg;
 pub use regression::RegressionScores;
 pub(crate) use sequential::compare_anytime_valid;
+
+#[cfg(test)]
+pub(crate) use binary::roc_auc;
 
 #[cfg(test)]
 mod tests {
