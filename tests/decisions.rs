@@ -129,9 +129,9 @@ fn invalid_candidates_are_rejected() {
     assert_rejected(&[hot], "temperature is NaN");
     assert_rejected(&[Candidate::by_llm("a").with_price(f64::INFINITY)], "usd_per_1k_tokens is inf");
     let one = [Candidate::by_llm("a")];
-    let error = router(Box::new(Thompson::default()))
-        .choose(&Request::new(&task, &one, now()).with_default("b"))
-        .unwrap_err();
+    let mut request = Request::new(&task, &one, now());
+    request.default = Some("b");
+    let error = router(Box::new(Thompson::default())).choose(&request).unwrap_err();
     assert!(format!("{error:#}").contains("\"b\" is not among"), "{error}");
     for bad in [f64::NAN, -1.0, f64::INFINITY] {
         let mut options = RouterOptions::default();
@@ -237,15 +237,14 @@ fn a_router_opened_on_the_store_equals_the_live_one() {
             lived.feedback(&event);
             block_on(store.append(event.into_records().unwrap())).unwrap();
         }
-        let opened = block_on(Router::open(policy(), options.clone(), &store)).unwrap();
+        let mut opened = block_on(Router::open(policy(), options.clone(), &store)).unwrap();
         for kind in ["backend", "frontend", "other"] {
             let mut task = task();
             task.task_type = Some(kind.into());
-            let arms = ["a", "b", "c"].map(|llm| {
-                task.model_used = Some(llm.into());
-                opened.arm(&task)
-            });
-            assert_eq!(opened.policy().posteriors(&arms), lived.policy().posteriors(&arms));
+            let request = Request::new(&task, &candidates, moment(40));
+            let [before, after] = [&mut lived, &mut opened].map(|router| router.choose(&request).unwrap());
+            assert_eq!((&after.arms, &after.decision), (&before.arms, &before.decision));
+            assert_eq!(opened.policy().posteriors(&after.arms), lived.policy().posteriors(&after.arms));
         }
         assert_eq!(opened.leaderboard(), lived.leaderboard());
         assert_eq!(opened.policy().save().unwrap(), lived.policy().save().unwrap());

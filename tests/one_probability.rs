@@ -91,8 +91,8 @@ impl Host {
 
     fn choose(&mut self) -> Choice {
         let task = task(self.done);
-        let request =
-            Request::new(&task, &self.candidates, self.clock.now()).with_default("claude-sonnet-4.5");
+        let mut request = Request::new(&task, &self.candidates, self.clock.now());
+        request.default = Some("claude-sonnet-4.5");
         self.router.choose_predicted(&self.service, &request).unwrap()
     }
 

@@ -248,7 +248,8 @@ impl EngineBuilder {
         for sink in self.sinks {
             alerts = alerts.with_sink(sink);
         }
-        let router = Router::new(self.policy, self.router)?;
+        let lexicon = engineer.options().lexicon.clone();
+        let router = Router::new(self.policy, RouterOptions { lexicon, ..self.router })?;
         let collector =
             DataCollector::open_with(store.clone(), engineer.clone(), clock.clone(), self.collector).await?;
         let mut service = PredictionService::new(collector.history(), engineer.clone(), clock.clone());

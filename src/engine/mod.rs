@@ -113,8 +113,13 @@ impl Engine {
     /// # Errors
     /// `InvalidInput` naming the field of the task that is out of range.
     pub fn predict(&self, task: &TaskContext) -> Result<Predictions> {
+        self.timed(|| self.0.service.predict_all(task))
+    }
+
+    /// Records how long `predict` takes.
+    fn timed(&self, predict: impl FnOnce() -> Result<Predictions>) -> Result<Predictions> {
         let begun = Instant::now();
-        let predictions = self.0.service.predict_all(task)?;
+        let predictions = predict()?;
         let mut latencies = lock(&self.0.latencies);
         if latencies.len() < MOST_LATENCIES {
             latencies.push(begun.elapsed());
@@ -143,18 +148,20 @@ impl Engine {
         request.validate()?;
         let inner = &self.0;
         let tasks: Vec<_> = request.candidates.iter().map(|one| one.plan.apply(request.task)).collect();
-        let predictions = inner.service.predict_candidates(&tasks)?;
-        let request = request.with_predictions(&predictions);
+        let text = inner.service.read(request.task);
+        let predictions = inner.service.predict_candidates(&tasks, &text)?;
+        let request = request.with_predictions(&predictions).with_text(&text.facts);
         // Two choices from one state are drawn apart; those of a session are not.
         let unit = request.task.session_id.as_ref().map_or(request.task.task_id.as_str(), |id| id.as_str());
         let draw = fnv::hash(unit.as_bytes());
         let mut choice = inner.learner.router(|router| router.propose(&request, Some(draw)))?;
-        let mut predicted = self.predict(&choice.task)?;
+        let predict = |task: &TaskContext| self.timed(|| inner.service.predict_read(task, &text));
+        let mut predicted = predict(&choice.task)?;
         if let Some(risk) = &inner.risk {
             let (plan, adjustments) = risk.adjust(&choice.plan, &predicted.success)?;
             if !adjustments.is_empty() {
                 choice.task = plan.apply(request.task);
-                predicted = self.predict(&choice.task)?;
+                predicted = predict(&choice.task)?;
             }
             (choice.plan, choice.adjustments) = (plan, adjustments);
         }

@@ -4,9 +4,10 @@ mod engineer;
 mod frameworks;
 mod inputs;
 mod table;
-pub(crate) mod task_text;
+mod task_text;
 
 pub use engineer::{FeatureEngineer, FeatureOptions, FeatureRow};
 pub use frameworks::Frameworks;
 pub(crate) use table::SHAPE;
 pub use table::{FEATURES, Feature, FeatureId, Kind, KnownWhen, Topic, index_of};
+pub(crate) use task_text::TaskText;

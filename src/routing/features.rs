@@ -7,7 +7,7 @@
 use crate::event::TaskContext;
 use crate::history::category;
 use crate::stats::fnv;
-use crate::text::TextFacts;
+use crate::text::{Lexicon, TextFacts};
 
 /// Features of the description, read once for all candidates.
 #[derive(Debug, Clone, Copy, Default)]
@@ -20,12 +20,12 @@ pub(super) struct TextFeatures {
 }
 
 impl TextFeatures {
-    pub(super) fn of(description: &str) -> Self {
-        let (facts, _) = crate::text::SparseText::read(description);
-        Self::from_facts(&facts)
+    /// Reads `description` with the terms of `lexicon`.
+    pub(super) fn read(lexicon: &Lexicon, description: &str) -> Self {
+        Self::of(&TextFacts::of_with(lexicon, description))
     }
 
-    fn from_facts(facts: &TextFacts) -> Self {
+    pub(super) fn of(facts: &TextFacts) -> Self {
         let log = |n: usize| (n as f64).ln_1p();
         Self {
             length: (log(facts.length) - 5.5).clamp(-3.0, 3.0),
@@ -148,7 +148,7 @@ mod tests {
         let mut task = TaskContext::new(TaskId::new("t").unwrap());
         task.task_type = Some("backend".into());
         task.model_used = Some("claude-sonnet-4.5".into());
-        let text = TextFeatures::of("Add an endpoint.\n- It must be quick.");
+        let text = TextFeatures::of(&TextFacts::of("Add an endpoint.\n- It must be quick."));
         let one = features(&task, &text, None, false);
         task.model_used = Some("claude-opus-5".into());
         let other = features(&task, &text, None, false);

@@ -3,6 +3,7 @@
 use super::objective::Objective;
 use super::safety::Safety;
 use crate::error::{Result, in_range};
+use crate::text::Lexicon;
 use serde::{Deserialize, Serialize};
 
 /// Options of a [`Router`](super::Router).
@@ -28,8 +29,12 @@ pub struct RouterOptions {
     /// Outcomes below which an LLM is in cold start; by default 30.
     #[serde(alias = "newcomer_outcomes")]
     pub cold_start_outcomes: u64,
-    /// The same seed and the same calls give the same choices.
+    /// Seed of the draws: equal seeds and equal calls give equal choices.
     pub seed: u64,
+    /// The lexicon that descriptions are read with. An [`Engine`](crate::Engine) sets that of its features; a router
+    /// that chooses by the predictions of a service should have the service's.
+    #[serde(skip_serializing_if = "is_built_in")]
+    pub lexicon: Lexicon,
 }
 
 impl Default for RouterOptions {
@@ -43,8 +48,13 @@ impl Default for RouterOptions {
             cold_start_share: 0.05,
             cold_start_outcomes: 30,
             seed: 7,
+            lexicon: Lexicon::default(),
         }
     }
+}
+
+fn is_built_in(lexicon: &Lexicon) -> bool {
+    lexicon.fingerprint().is_none()
 }
 
 impl RouterOptions {

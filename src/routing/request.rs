@@ -4,6 +4,7 @@ use super::candidates::Candidate;
 use crate::error::{Error, Result};
 use crate::event::TaskContext;
 use crate::serving::CandidatePrediction;
+use crate::text::TextFacts;
 use chrono::{DateTime, Utc};
 use std::collections::BTreeSet;
 
@@ -23,6 +24,8 @@ pub struct Request<'a> {
     pub default: Option<&'a str>,
     /// True if the task is critical; critical tasks are never used for exploration.
     pub critical: bool,
+    /// The description's facts, where it was read already.
+    pub(super) text: Option<&'a TextFacts>,
 }
 
 /// Candidates at most: their covariance takes the square.
@@ -31,25 +34,17 @@ const MOST_CANDIDATES: usize = 1_000;
 impl<'a> Request<'a> {
     /// Creates a request.
     pub fn new(task: &'a TaskContext, candidates: &'a [Candidate], now: DateTime<Utc>) -> Self {
-        Self { task, candidates, now, predictions: None, default: None, critical: false }
+        Self { task, candidates, now, predictions: None, default: None, critical: false, text: None }
+    }
+
+    /// Sets the facts of the task's description.
+    pub(crate) fn with_text(self, text: &'a TextFacts) -> Self {
+        Self { text: Some(text), ..self }
     }
 
     /// Sets the predictions for each candidate.
-    #[must_use]
     pub(crate) fn with_predictions(self, predictions: &'a [CandidatePrediction]) -> Self {
         Self { predictions: Some(predictions), ..self }
-    }
-
-    /// Sets the default.
-    #[must_use]
-    pub fn with_default(self, default: &'a str) -> Self {
-        Self { default: Some(default), ..self }
-    }
-
-    /// Marks the task as critical: no exploration.
-    #[must_use]
-    pub fn critical(self) -> Self {
-        Self { critical: true, ..self }
     }
 
     pub(crate) fn validate(&self) -> Result<()> {

@@ -37,7 +37,7 @@ use std::collections::BTreeMap;
 #[derive(Debug)]
 pub struct Router {
     policy: Box<dyn Policy>,
-    options: RouterOptions,
+    pub(super) options: RouterOptions,
     state: State,
 }
 
@@ -93,11 +93,6 @@ impl Router {
     /// Returns the policy in its current state.
     pub fn policy(&self) -> &dyn Policy {
         self.policy.as_ref()
-    }
-
-    /// Switches exploration on or off, from the next choice on.
-    pub fn set_exploration(&mut self, on: bool) {
-        self.options.safety.exploration_off = !on;
     }
 
     /// Chooses one of the candidates.
@@ -167,8 +162,12 @@ impl Router {
     pub fn choose_predicted(&mut self, service: &PredictionService, request: &Request<'_>) -> Result<Choice> {
         request.validate()?;
         let variants: Vec<_> = request.candidates.iter().map(|c| c.plan.apply(request.task)).collect();
-        let predictions = service.predict_candidates(&variants)?;
-        self.choose(&request.with_predictions(&predictions))
+        let text = service.read(request.task);
+        let predictions = service.predict_candidates(&variants, &text)?;
+        let request = request.with_predictions(&predictions);
+        // Outcomes are learned with the router's lexicon.
+        let shared = service.lexicon() == &self.options.lexicon;
+        self.choose(&if shared { request.with_text(&text.facts) } else { request })
     }
 
     /// Updates cost model and budget when a generation has ended; numbers out of range are left out.
@@ -186,8 +185,7 @@ impl Router {
         let predicted = shown.filter(|shown| shown.model_version > 0);
         let model_version = predicted.map_or(0, |shown| shown.model_version);
         let predicted = predicted.map(|shown| Posterior::new(shown.value, (shown.lower, shown.upper)));
-        let text = TextFeatures::of(&started.context.task_description);
-        let arm = Arm { predicted, model_version, ..self.arm_of(&started.context, &text) };
+        let arm = Arm { predicted, model_version, ..self.arm(&started.context) };
         self.policy.learn(&arm, &TaskOutcome::new(success));
         self.state.records.learn(&started.context, success);
         true
@@ -205,11 +203,6 @@ impl Router {
                 self.state.sessions.keep(decision);
             }
         }
-    }
-
-    /// Returns the policy's view of a task.
-    pub fn arm(&self, task: &TaskContext) -> Arm {
-        self.arm_of(task, &TextFeatures::of(&task.task_description))
     }
 
     /// Returns the LLM leaderboard by type of task, the highest win probability first. It rests on plain counts: an LLM that
@@ -263,7 +256,10 @@ struct Saved<S> {
 
 impl Router {
     fn arms(&self, request: &Request<'_>) -> Vec<Arm> {
-        let text = TextFeatures::of(&request.task.task_description);
+        let text = match request.text {
+            Some(facts) => TextFeatures::of(facts),
+            None => self.read(request.task),
+        };
         let arm = |(at, candidate): (usize, &Candidate)| {
             let task = candidate.plan.apply(request.task);
             let predicted = request.predictions.map(|all| &all[at]);
@@ -283,8 +279,13 @@ impl Router {
         request.candidates.iter().enumerate().map(arm).collect()
     }
 
-    fn arm_of(&self, task: &TaskContext, text: &TextFeatures) -> Arm {
-        self.arm_in(task, text, self.family_of(task))
+    fn read(&self, task: &TaskContext) -> TextFeatures {
+        TextFeatures::read(&self.options.lexicon, &task.task_description)
+    }
+
+    /// Returns the policy's view of a task.
+    pub(super) fn arm(&self, task: &TaskContext) -> Arm {
+        self.arm_in(task, &self.read(task), self.family_of(task))
     }
 
     fn arm_in(&self, task: &TaskContext, text: &TextFeatures, family: Option<&str>) -> Arm {

@@ -7,9 +7,14 @@ use super::{
     Router, RouterOptions, TaskOutcome, Thompson,
 };
 use crate::ErrorKind;
+use crate::clock::ManualClock;
 use crate::event::{Completion, EventId, Feedback, GenerationEvent, Known, TaskContext, TaskId, UserAction};
+use crate::features::{FeatureEngineer, FeatureOptions};
+use crate::serving::PredictionService;
 use crate::simulate::{Simulator, SimulatorOptions};
+use crate::text::{Lexicon, TextFacts};
 use chrono::{DateTime, TimeDelta, Utc};
+use std::sync::Arc;
 
 fn policies() -> Vec<Box<dyn Policy>> {
     vec![
@@ -219,10 +224,11 @@ fn limits_on_exploring_hold_whatever_the_policy_says() {
             let decision = router.choose(&Request::new(&task, &candidates, now())).unwrap().decision;
             let most = decision.propensities.iter().copied().fold(0.0, f64::max);
             assert!(most >= 0.95 - 1e-9, "{decision:?}");
-            let critical = router.choose(&Request::new(&task, &candidates, now()).critical()).unwrap();
-            assert_eq!(critical.decision.propensity, 1.0);
+            let mut critical = Request::new(&task, &candidates, now());
+            critical.critical = true;
+            assert_eq!(router.choose(&critical).unwrap().decision.propensity, 1.0);
         }
-        router.set_exploration(false);
+        router.options.safety.exploration_off = true;
         let off = router.choose(&Request::new(&task, &candidates, now())).unwrap();
         assert_eq!(off.decision.propensity, 1.0);
         assert!(off.decision.inputs.is_some() && off.decision.reason.is_some());
@@ -240,11 +246,12 @@ fn candidates_on_trial_are_not_used_for_critical_tasks() {
     let (task, now) = (task("backend"), now());
     let request = Request::new(&task, &candidates, now);
     assert!(router.choose(&request).unwrap().decision.propensities[1] > 0.9);
-    assert_eq!(router.choose(&request.critical()).unwrap().decision.propensities, [1.0, 0.0]);
+    let critical = Request { critical: true, ..request };
+    assert_eq!(router.choose(&critical).unwrap().decision.propensities, [1.0, 0.0]);
     // Where there is nothing else, it is done this way nevertheless.
-    let only = Request::new(&task, &candidates[1..], now).critical();
+    let only = Request { candidates: &candidates[1..], ..critical };
     assert_eq!(router.choose(&only).unwrap().decision.propensities, [1.0]);
-    router.set_exploration(false);
+    router.options.safety.exploration_off = true;
     assert_eq!(router.choose(&request).unwrap().decision.propensities, [1.0, 0.0]);
 }
 
@@ -258,8 +265,9 @@ fn inconclusive_evidence_goes_to_the_default() {
         let at = (i % 2) as usize;
         teach(&mut router, candidates[at].plan.apply(&task("backend")), i % 5 != 0 || at == 0);
     }
-    let choice =
-        router.choose(&Request::new(&task("backend"), &candidates, now()).with_default("b")).unwrap();
+    let task = task("backend");
+    let request = Request { default: Some("b"), ..Request::new(&task, &candidates, now()) };
+    let choice = router.choose(&request).unwrap();
     let why = choice.abstained.unwrap();
     assert!(why.contains("a is better than the default, b, with probability"), "{why}");
     assert!(choice.decision.propensities[1] >= 0.5, "{:?}", choice.decision.propensities);
@@ -302,4 +310,43 @@ fn routing_pays_in_a_world_whose_truth_is_known() {
     let (ours, fixed) = (ours / n, fixed / n);
     println!("expected success {ours:.3} beside {fixed:.3}");
     assert!(ours > fixed + 0.06, "{ours} {fixed}");
+}
+
+/// A term of the host's own reaches the features with which routing learns, read by the router itself or with the
+/// predictions.
+#[test]
+fn a_hosts_own_term_reaches_the_features() {
+    let lexicon = Lexicon::builder().add_technical("kafka").build().unwrap();
+    let engineer = FeatureEngineer::new(FeatureOptions::default().with_lexicon(lexicon.clone()));
+    let clock = Arc::new(ManualClock::at(now()));
+    let service = PredictionService::new(Arc::default(), engineer, clock);
+    let options = RouterOptions { lexicon, ..RouterOptions::default() };
+    let policy = || Box::new(Thompson::default());
+    let mut own = Router::new(policy(), options).unwrap();
+    let built_in = Router::new(policy(), RouterOptions::default()).unwrap();
+    let candidates = ["a", "b"].map(Candidate::by_llm);
+    let mut task = task("backend");
+    for (description, apart) in [("Publish it to Kafka", true), ("Publish it", false)] {
+        description.clone_into(&mut task.task_description);
+        let learned = own.arm(&candidates[0].plan.apply(&task)).features;
+        let by_default = built_in.arm(&candidates[0].plan.apply(&task)).features;
+        assert_eq!(learned != by_default, apart, "{description}");
+        let request = Request::new(&task, &candidates, now());
+        for choice in [own.choose(&request), own.choose_predicted(&service, &request)] {
+            assert_eq!(choice.unwrap().arms[0].features, learned, "{description}");
+        }
+    }
+}
+
+/// A description is read once for a choice: where its facts are given, it is not read again.
+#[test]
+fn facts_that_are_given_are_not_read_again() {
+    let (mut task, candidates) = (task("backend"), [Candidate::by_llm("a")]);
+    "Publish it to the API".clone_into(&mut task.task_description);
+    let router = Router::new(Box::new(Thompson::default()), RouterOptions::default()).unwrap();
+    let facts = TextFacts::of("Another\n- description\n- with requirements");
+    let given = router.propose(&Request::new(&task, &candidates, now()).with_text(&facts), None).unwrap();
+    "Another\n- description\n- with requirements".clone_into(&mut task.task_description);
+    let read = router.propose(&Request::new(&task, &candidates, now()), None).unwrap();
+    assert_eq!(given.arms, read.arms);
 }

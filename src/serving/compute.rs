@@ -6,7 +6,7 @@ use super::service::{COMPLEXITY, OTHERS, PredictionService, QUALITY, SUCCESS, TE
 use super::telemetry::{self, Call};
 use crate::error::{Error, Result};
 use crate::event::TaskContext;
-use crate::features::FeatureRow;
+use crate::features::{FeatureRow, TaskText};
 use crate::history::{HistoryView, NearestTask};
 use crate::models::{
     Attribution, AttributionGroup, ComplexityPrediction, English, Estimate, Locale, Predictor,
@@ -14,7 +14,7 @@ use crate::models::{
     TemplateView, TimePrediction, Trainer, prior,
 };
 use crate::stats::fnv;
-use crate::text::MAX_TEXT_BYTES;
+use crate::text::{Lexicon, MAX_TEXT_BYTES};
 use std::collections::BTreeMap;
 
 /// The inputs read once for all models: feature row, nearest tasks and template statistics.
@@ -34,11 +34,25 @@ impl PredictionService {
         }
     }
 
+    /// Reads the description of `task` with the lexicon of the features.
+    pub(crate) fn read(&self, task: &TaskContext) -> TaskText {
+        self.engineer.read(&task.as_stored())
+    }
+
+    /// Returns the lexicon that descriptions are read with.
+    pub(crate) fn lexicon(&self) -> &Lexicon {
+        self.engineer.lexicon()
+    }
+
     /// Reads the clock, the history and the description of `task`, each once.
     pub(super) fn inputs(&self, task: &TaskContext, with_templates: bool) -> Result<Inputs> {
         task.validate()?;
-        let task = task.as_stored();
-        let (text, now) = (self.engineer.read(&task), self.clock.now());
+        self.inputs_read(task, &self.read(task), with_templates)
+    }
+
+    fn inputs_read(&self, task: &TaskContext, text: &TaskText, with_templates: bool) -> Result<Inputs> {
+        task.validate()?;
+        let (task, now) = (task.as_stored(), self.clock.now());
         let (view, templates) = self.history.with(|history| {
             let view = history.view_of(&task, text.grams.clone(), now);
             let catalogue = self.catalogue.as_ref().filter(|_| with_templates);
@@ -46,12 +60,13 @@ impl PredictionService {
                 catalogue.map(|all| TemplateView::with_groups(history, &task, all, view.groups()));
             (view, templates)
         });
-        Ok(Inputs { row: self.engineer.row_of(&task, &view, &text), nearest: view.into_nearest(), templates })
+        Ok(Inputs { row: self.engineer.row_of(&task, &view, text), nearest: view.into_nearest(), templates })
     }
 
     pub(super) fn each_candidate<R>(
         &self,
         candidates: &[TaskContext],
+        text: &TaskText,
         predict: impl Fn(&ModelSet, Inputs) -> R,
     ) -> Result<Vec<R>> {
         let Some(first) = candidates.first() else { return Ok(Vec::new()) };
@@ -65,22 +80,35 @@ impl PredictionService {
         let served = self.models.load();
         let models = self.serving(&served, first);
         let candidates: Vec<_> = candidates.iter().map(TaskContext::as_stored).collect();
-        let read = self.engineer.read(&candidates[0]);
         let now = self.clock.now();
         let views: Vec<HistoryView> = self.history.with(|history| {
-            let view = history.view_of(&candidates[0], read.grams.clone(), now);
+            let view = history.view_of(&candidates[0], text.grams.clone(), now);
             candidates.iter().map(|candidate| view.of_same_task(history, candidate)).collect()
         });
-        let rows = candidates.iter().zip(&views).map(|(task, view)| self.engineer.row_of(task, view, &read));
+        let rows = candidates.iter().zip(&views).map(|(task, view)| self.engineer.row_of(task, view, text));
         let inputs = rows.map(|row| Inputs { row, nearest: Vec::new(), templates: None });
         Ok(inputs.map(|inputs| predict(models, inputs)).collect())
     }
 
     /// Predicts with all models, with explanations or without.
     pub(crate) fn predict(&self, task: &TaskContext, explained: bool) -> Result<Predictions> {
+        self.predict_with_inputs(task, || self.inputs(task, true), explained)
+    }
+
+    /// Predicts as [`predict_all`](Self::predict_all) does; the description was [read](Self::read) before.
+    pub(crate) fn predict_read(&self, task: &TaskContext, text: &TaskText) -> Result<Predictions> {
+        self.predict_with_inputs(task, || self.inputs_read(task, text, true), self.explains)
+    }
+
+    fn predict_with_inputs(
+        &self,
+        task: &TaskContext,
+        inputs: impl FnOnce() -> Result<Inputs>,
+        explained: bool,
+    ) -> Result<Predictions> {
         telemetry::predicted(Call::All, || {
             let served = self.models.load();
-            let predictions = self.all_of(self.serving(&served, task), task, explained)?;
+            let predictions = self.all_of(self.serving(&served, task), task, inputs()?, explained);
             for name in self.model_names().skip(OTHERS) {
                 predictions
                     .others
@@ -96,9 +124,9 @@ impl PredictionService {
         &self,
         models: &ModelSet,
         task: &TaskContext,
+        mut inputs: Inputs,
         explained: bool,
-    ) -> Result<Predictions> {
-        let mut inputs = self.inputs(task, true)?;
+    ) -> Predictions {
         let row = &inputs.row;
         let ranking = inputs.templates.take().zip(self.catalogue.as_ref());
         let templates = ranking.map(|(view, catalogue)| {
@@ -112,14 +140,14 @@ impl PredictionService {
             .map(|at| (self.trainers[at].name().to_owned(), self.estimate(models, at, row, explained)))
             .collect();
         let success = self.success(models, inputs, explained);
-        Ok(Predictions {
+        Predictions {
             complexity: ComplexityPrediction::new(complexity),
             time: TimePrediction::new(time, Some(success.success_probability)),
             quality: QualityPrediction::new(quality, false),
             templates,
             success,
             others,
-        })
+        }
     }
 
     pub(super) fn success(&self, models: &ModelSet, inputs: Inputs, explained: bool) -> SuccessPrediction {

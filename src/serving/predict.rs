@@ -8,7 +8,7 @@ use crate::code_metrics::CodeOptions;
 use crate::collect::measure;
 use crate::error::{Error, Result};
 use crate::event::{Completion, TaskContext};
-use crate::features::FeatureRow;
+use crate::features::{FeatureRow, TaskText};
 use crate::models::{
     AnyTrainer, Predictor, QualityPrediction, SimilarOutcomes, Status, SuccessPrediction, TemplateRanker,
     TemplateRanking, TemplateView, TimePrediction, Trainer,
@@ -44,19 +44,24 @@ impl PredictionService {
     /// `InvalidInput` naming the field of the task that is out of range.
     pub fn predict_challenger(&self, task: &TaskContext) -> Result<Option<Predictions>> {
         let served = self.models.load();
-        served.challenging.as_ref().map(|models| self.all_of(models, task, false)).transpose()
+        let Some(models) = &served.challenging else { return Ok(None) };
+        Ok(Some(self.all_of(models, task, self.inputs(task, true)?, false)))
     }
 
     /// Predicts success and time, on which a choice depends, of one task with each of several settings, in order,
-    /// without explanations: the description is read and similar tasks are sought once, from one set of models and
-    /// at one moment.
+    /// without explanations: similar tasks are sought once, from one set of models and at one moment; `text` is their
+    /// description, [read](Self::read) before.
     ///
     /// # Errors
     /// `InvalidInput` naming the field of a candidate that is out of range, or when the candidates are not of
     /// one task with one description.
-    pub(crate) fn predict_candidates(&self, candidates: &[TaskContext]) -> Result<Vec<CandidatePrediction>> {
+    pub(crate) fn predict_candidates(
+        &self,
+        candidates: &[TaskContext],
+        text: &TaskText,
+    ) -> Result<Vec<CandidatePrediction>> {
         telemetry::predicted(Call::Candidates, || {
-            self.each_candidate(candidates, |models, inputs| {
+            self.each_candidate(candidates, text, |models, inputs| {
                 let time = self.estimate(models, TIME, &inputs.row, false);
                 let success = self.success(models, inputs, false);
                 CandidatePrediction {

@@ -47,7 +47,8 @@ impl Draw {
         &of[self.below(of.len() as u32) as usize]
     }
 
-    /// Draws a standard normal number (Box and Muller 1958).
+    /// Draws a standard normal number (Box and Muller 1958). Written out: the draws of `rand_distr` would change every
+    /// simulated world, and with it the published figures.
     pub(super) fn normal(&mut self) -> f64 {
         let (u, v) = (1.0 - self.unit(), self.unit());
         (-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos()

@@ -1,8 +1,9 @@
 //! The model in production as a policy: its predictions, as unsure as they say, and what was learned
 //! since it was trained.
 
-use super::online::{Margins, Online};
-use super::{Arm, Objective, Policy, Posterior, TaskOutcome, ThompsonParams, Verify, load, store, verified};
+use super::linear_bandit::{LinearBandit, LinearPolicy};
+use super::logistic_regression::Margins;
+use super::{Arm, ThompsonParams};
 use crate::error::{Error, Result};
 use crate::stats::logit;
 use serde::{Deserialize, Serialize};
@@ -19,13 +20,10 @@ use serde::{Deserialize, Serialize};
 /// is added to a prediction that the prediction contains already. What moved out goes on to speak for
 /// arms that come without a prediction. How sure the weights are stays: outcomes told it, with or
 /// without a model.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Boosted {
-    #[serde(deserialize_with = "verified")]
-    params: ThompsonParams,
     /// On top of a prediction: the correction. Without one: together with `alone`, the log-odds.
-    #[serde(deserialize_with = "verified")]
-    model: Online,
+    bandit: LinearBandit<ThompsonParams>,
     /// By index of the weight, what was moved out of the correction.
     alone: Vec<f64>,
     /// The newest version of the model whose predictions have met outcomes.
@@ -40,43 +38,13 @@ const CARRIED: f64 = 0.9;
 /// Predictions are not believed beyond this, however sure they are.
 const SUREST: f64 = 0.01;
 
-impl Default for Boosted {
-    fn default() -> Self {
-        Self::with(ThompsonParams::default())
-    }
-}
-
 impl Boosted {
-    /// A policy that has learned nothing beside the model yet.
+    /// Creates a policy that has learned nothing beside the model yet.
     ///
     /// # Errors
     /// `InvalidInput` naming the parameter that is out of range.
     pub fn new(params: ThompsonParams) -> Result<Self> {
-        params.verify()?;
-        Ok(Self::with(params))
-    }
-
-    fn with(params: ThompsonParams) -> Self {
-        Self { model: Online::new(params.online.clone()), params, alone: Vec::new(), source: None }
-    }
-
-    fn margins(&self, arms: &[Arm]) -> Margins {
-        let mut margins = self.model.margins(arms, |arm| self.offset(arm));
-        for (at, arm) in arms.iter().enumerate() {
-            margins.covariance[at][at] += doubt(arm).powi(2);
-        }
-        margins
-    }
-
-    /// The log-odds that the correction is added to. Of a model that is newer than the correction,
-    /// less what will move out of the correction with its first outcome.
-    fn offset(&self, arm: &Arm) -> f64 {
-        let Some(predicted) = arm.predicted else { return self.model.project(&self.alone, arm) };
-        let moved = match self.moved(arm) {
-            0.0 => 0.0,
-            moved => moved * self.model.project(self.model.means(), arm),
-        };
-        log_odds(predicted.success) - moved
+        Ok(Self { bandit: LinearBandit::new(params)?, ..Self::default() })
     }
 
     /// Share of the correction that the prediction of `arm` contains already.
@@ -95,8 +63,8 @@ impl Boosted {
             return;
         }
         self.source = Some(arm.model_version);
-        self.alone.resize(self.model.means().len(), 0.0);
-        let means = self.model.means_mut();
+        self.alone.resize(self.bandit.regression.means().len(), 0.0);
+        let means = self.bandit.regression.means_mut();
         for (alone, mean) in self.alone.iter_mut().zip(means) {
             *alone += moved * *mean;
             *mean *= 1.0 - moved;
@@ -114,45 +82,54 @@ fn log_odds(p: f64) -> f64 {
     logit(p.clamp(SUREST, 1.0 - SUREST))
 }
 
-impl Policy for Boosted {
-    fn name(&self) -> &'static str {
-        "boosted 3"
+impl LinearPolicy for Boosted {
+    const NAME: &'static str = "boosted 3";
+    type Exploration = ThompsonParams;
+
+    fn bandit(&self) -> &LinearBandit<ThompsonParams> {
+        &self.bandit
     }
 
-    fn propensities(&self, arms: &[Arm], objective: &Objective, seed: u64) -> Vec<f64> {
-        self.params.propensities(self.margins(arms), self.model.outcomes(), (arms, objective), seed)
+    fn bandit_mut(&mut self) -> &mut LinearBandit<ThompsonParams> {
+        &mut self.bandit
     }
 
-    fn posteriors(&self, arms: &[Arm]) -> Vec<Posterior> {
-        self.margins(arms).posteriors()
+    /// Returns the log-odds that the correction is added to. Of a model that is newer than the correction,
+    /// less what will move out of the correction with its first outcome.
+    fn offset(&self, arm: &Arm) -> f64 {
+        let regression = &self.bandit.regression;
+        let Some(predicted) = arm.predicted else { return regression.project(&self.alone, arm) };
+        let moved = match self.moved(arm) {
+            0.0 => 0.0,
+            moved => moved * regression.project(regression.means(), arm),
+        };
+        log_odds(predicted.success) - moved
     }
 
-    fn beats(&self, pair: &[Arm; 2], objective: &Objective, seed: u64) -> f64 {
-        self.margins(pair).shares_best(pair, objective, super::COMPARISONS, seed)[0]
-    }
-
-    fn learn(&mut self, arm: &Arm, outcome: &TaskOutcome) {
-        self.follow(arm);
-        self.model.learn(arm, self.offset(arm), outcome.success);
-    }
-
-    fn save(&self) -> Result<Vec<u8>> {
-        store(self)
-    }
-
-    fn restore(&mut self, bytes: &[u8]) -> Result<()> {
-        let read: Self = load(bytes)?;
-        let fits = read.alone.len() <= read.model.means().len();
-        if !fits || !read.alone.iter().all(|weight| weight.is_finite()) {
-            return Err(Error::corrupt("the policy's weights do not fit together"));
+    fn margins(&self, arms: &[Arm]) -> Margins {
+        let mut margins = self.bandit.regression.margins(arms, |arm| self.offset(arm));
+        for (at, arm) in arms.iter().enumerate() {
+            margins.covariance[at][at] += doubt(arm).powi(2);
         }
-        *self = read;
-        Ok(())
+        margins
+    }
+
+    fn prepare(&mut self, arm: &Arm) {
+        self.follow(arm);
+    }
+
+    fn check(&self) -> Result<()> {
+        let fits = self.alone.len() <= self.bandit.regression.means().len();
+        if fits && self.alone.iter().all(|weight| weight.is_finite()) {
+            return Ok(());
+        }
+        Err(Error::corrupt("the policy's weights do not fit together"))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::{Policy, Posterior, TaskOutcome};
     use super::*;
 
     fn arm(predicted: Option<f64>, model_version: u64) -> Arm {

@@ -1,19 +1,17 @@
 //! ε-greedy: the best by what is known, and now and then any.
 
-use super::online::{Margins, Online, OnlineParams};
-use super::{
-    Arm, Objective, Policy, Posterior, TaskOutcome, Verify, above_floor, all_on, load, store, verified,
-};
+use super::linear_bandit::{Exploration, LinearBandit, LinearPolicy};
+use super::logistic_regression::{Margins, OnlineParams};
+use super::{Arm, Objective, above_floor, all_on};
 use crate::error::{Error, Result};
+use crate::verify::Verify;
 use serde::{Deserialize, Serialize};
 
 /// ε-greedy (Watkins 1989) on a Bayesian logistic regression, of which only the mean is looked at.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct EpsilonGreedy {
-    #[serde(deserialize_with = "verified")]
-    params: EpsilonParams,
-    #[serde(deserialize_with = "verified")]
-    model: Online,
+    bandit: LinearBandit<EpsilonParams>,
+    /// Those of the regression again: stored states have them here as well.
     outcomes: u64,
 }
 
@@ -38,30 +36,54 @@ impl Default for EpsilonParams {
     }
 }
 
-impl Default for EpsilonGreedy {
-    fn default() -> Self {
-        let params = EpsilonParams::default();
-        Self { model: Online::new(params.online.clone()), params, outcomes: 0 }
-    }
-}
-
 impl EpsilonGreedy {
-    /// A policy that knows nothing yet.
+    /// Creates a policy that has learned nothing yet.
     ///
     /// # Errors
     /// `InvalidInput` naming the parameter that is out of range.
     pub fn new(params: EpsilonParams) -> Result<Self> {
-        params.verify()?;
-        Ok(Self { model: Online::new(params.online.clone()), params, outcomes: 0 })
+        Ok(Self { bandit: LinearBandit::new(params)?, outcomes: 0 })
+    }
+}
+
+impl LinearPolicy for EpsilonGreedy {
+    const NAME: &'static str = "epsilon-greedy 1";
+    type Exploration = EpsilonParams;
+
+    fn bandit(&self) -> &LinearBandit<EpsilonParams> {
+        &self.bandit
     }
 
-    fn margins(&self, arms: &[Arm]) -> Margins {
-        self.model.margins(arms, |_| 0.0)
+    fn bandit_mut(&mut self) -> &mut LinearBandit<EpsilonParams> {
+        &mut self.bandit
     }
 
-    fn epsilon(&self) -> f64 {
-        let EpsilonParams { first, last, half_life, .. } = self.params;
-        last + (first - last) * 0.5_f64.powf(self.outcomes as f64 / half_life)
+    fn prepare(&mut self, _arm: &Arm) {
+        self.outcomes = self.outcomes.saturating_add(1);
+    }
+}
+
+impl Exploration for EpsilonParams {
+    fn online(&self) -> &OnlineParams {
+        &self.online
+    }
+
+    fn propensities(
+        &self,
+        margins: Margins,
+        outcomes: u64,
+        (arms, objective): (&[Arm], &Objective),
+        _seed: u64,
+    ) -> Vec<f64> {
+        let means: Vec<_> = margins.posteriors().iter().map(|posterior| posterior.success).collect();
+        above_floor(all_on(objective.best(arms, &means), arms.len()), self.epsilon(outcomes))
+    }
+}
+
+impl EpsilonParams {
+    /// Returns the share that is chosen at random after this many outcomes.
+    fn epsilon(&self, outcomes: u64) -> f64 {
+        self.last + (self.first - self.last) * 0.5_f64.powf(outcomes as f64 / self.half_life)
     }
 }
 
@@ -78,39 +100,6 @@ impl Verify for EpsilonParams {
                  {half_life}, expected above 0 and at most 1e12"
             )));
         }
-        Ok(())
-    }
-}
-
-impl Policy for EpsilonGreedy {
-    fn name(&self) -> &'static str {
-        "epsilon-greedy 1"
-    }
-
-    fn propensities(&self, arms: &[Arm], objective: &Objective, _seed: u64) -> Vec<f64> {
-        let means: Vec<_> = self.posteriors(arms).iter().map(|posterior| posterior.success).collect();
-        above_floor(all_on(objective.best(arms, &means), arms.len()), self.epsilon())
-    }
-
-    fn posteriors(&self, arms: &[Arm]) -> Vec<Posterior> {
-        self.margins(arms).posteriors()
-    }
-
-    fn beats(&self, pair: &[Arm; 2], objective: &Objective, seed: u64) -> f64 {
-        self.margins(pair).shares_best(pair, objective, super::COMPARISONS, seed)[0]
-    }
-
-    fn learn(&mut self, arm: &Arm, outcome: &TaskOutcome) {
-        self.model.learn(arm, 0.0, outcome.success);
-        self.outcomes = self.outcomes.saturating_add(1);
-    }
-
-    fn save(&self) -> Result<Vec<u8>> {
-        store(self)
-    }
-
-    fn restore(&mut self, bytes: &[u8]) -> Result<()> {
-        *self = load(bytes)?;
         Ok(())
     }
 }

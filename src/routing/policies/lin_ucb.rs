@@ -1,22 +1,17 @@
 //! `LinUCB`: the candidate that may be best, were one lucky.
 
-use super::online::{Margins, Online, OnlineParams};
-use super::{
-    Arm, Objective, Policy, Posterior, TaskOutcome, Verify, above_floor, all_on, load, store, verified,
-};
+use super::linear_bandit::{Exploration, LinearBandit, LinearPolicy};
+use super::logistic_regression::{Margins, OnlineParams};
+use super::{Arm, Objective, above_floor, all_on};
 use crate::error::{Error, Result};
 use crate::stats::sigmoid;
+use crate::verify::Verify;
 use serde::{Deserialize, Serialize};
 
 /// `LinUCB` (Li, Chu, Langford and Schapire 2010) on a Bayesian logistic regression. The policy itself
 /// is deterministic; a share of all choices is made at random, so that every propensity is above 0.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct LinUcb {
-    #[serde(deserialize_with = "verified")]
-    params: UcbParams,
-    #[serde(deserialize_with = "verified")]
-    model: Online,
-}
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct LinUcb(LinearBandit<UcbParams>);
 
 /// Parameters of [`LinUcb`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -37,25 +32,46 @@ impl Default for UcbParams {
     }
 }
 
-impl Default for LinUcb {
-    fn default() -> Self {
-        let params = UcbParams::default();
-        Self { model: Online::new(params.online.clone()), params }
-    }
-}
-
 impl LinUcb {
-    /// A policy that knows nothing yet.
+    /// Creates a policy that has learned nothing yet.
     ///
     /// # Errors
     /// `InvalidInput` naming the parameter that is out of range.
     pub fn new(params: UcbParams) -> Result<Self> {
-        params.verify()?;
-        Ok(Self { model: Online::new(params.online.clone()), params })
+        LinearBandit::new(params).map(Self)
+    }
+}
+
+impl LinearPolicy for LinUcb {
+    const NAME: &'static str = "linucb 1";
+    type Exploration = UcbParams;
+
+    fn bandit(&self) -> &LinearBandit<UcbParams> {
+        &self.0
     }
 
-    fn margins(&self, arms: &[Arm]) -> Margins {
-        self.model.margins(arms, |_| 0.0)
+    fn bandit_mut(&mut self) -> &mut LinearBandit<UcbParams> {
+        &mut self.0
+    }
+}
+
+impl Exploration for UcbParams {
+    fn online(&self) -> &OnlineParams {
+        &self.online
+    }
+
+    fn propensities(
+        &self,
+        margins: Margins,
+        _outcomes: u64,
+        (arms, objective): (&[Arm], &Objective),
+        _seed: u64,
+    ) -> Vec<f64> {
+        let bound = |(at, mean): (usize, &f64)| {
+            sigmoid(mean + self.alpha * margins.covariance[at][at].max(0.0).sqrt())
+        };
+        let bounds: Vec<_> = margins.mean.iter().enumerate().map(bound).collect();
+        above_floor(all_on(objective.best(arms, &bounds), arms.len()), self.floor)
     }
 }
 
@@ -68,42 +84,6 @@ impl Verify for UcbParams {
                 self.alpha, self.floor
             )));
         }
-        Ok(())
-    }
-}
-
-impl Policy for LinUcb {
-    fn name(&self) -> &'static str {
-        "linucb 1"
-    }
-
-    fn propensities(&self, arms: &[Arm], objective: &Objective, _seed: u64) -> Vec<f64> {
-        let margins = self.margins(arms);
-        let bound = |(at, mean): (usize, &f64)| {
-            sigmoid(mean + self.params.alpha * margins.covariance[at][at].max(0.0).sqrt())
-        };
-        let bounds: Vec<_> = margins.mean.iter().enumerate().map(bound).collect();
-        above_floor(all_on(objective.best(arms, &bounds), arms.len()), self.params.floor)
-    }
-
-    fn posteriors(&self, arms: &[Arm]) -> Vec<Posterior> {
-        self.margins(arms).posteriors()
-    }
-
-    fn beats(&self, pair: &[Arm; 2], objective: &Objective, seed: u64) -> f64 {
-        self.margins(pair).shares_best(pair, objective, super::COMPARISONS, seed)[0]
-    }
-
-    fn learn(&mut self, arm: &Arm, outcome: &TaskOutcome) {
-        self.model.learn(arm, 0.0, outcome.success);
-    }
-
-    fn save(&self) -> Result<Vec<u8>> {
-        store(self)
-    }
-
-    fn restore(&mut self, bytes: &[u8]) -> Result<()> {
-        *self = load(bytes)?;
         Ok(())
     }
 }

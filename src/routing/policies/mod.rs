@@ -3,19 +3,18 @@
 mod boosted;
 mod epsilon_greedy;
 mod lin_ucb;
-mod online;
+mod linear_bandit;
+mod logistic_regression;
 mod thompson;
 
 pub use boosted::Boosted;
 pub use epsilon_greedy::{EpsilonGreedy, EpsilonParams};
 pub use lin_ucb::{LinUcb, UcbParams};
-pub use online::OnlineParams;
+pub use logistic_regression::OnlineParams;
 pub use thompson::{Thompson, ThompsonParams};
 
 use super::objective::Objective;
 use crate::error::{Error, Result};
-use crate::verify::{Verify, verified};
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -93,9 +92,6 @@ pub trait Policy: fmt::Debug + Send + Sync {
     fn restore(&mut self, bytes: &[u8]) -> Result<()>;
 }
 
-/// Draws from what is believed to compare two arms.
-const COMPARISONS: u32 = 100;
-
 /// Returns propensities that put all probability on the arm `at` of `count`.
 pub(super) fn all_on(at: usize, count: usize) -> Vec<f64> {
     (0..count).map(|index| if index == at { 1.0 } else { 0.0 }).collect()
@@ -105,16 +101,6 @@ pub(super) fn all_on(at: usize, count: usize) -> Vec<f64> {
 fn above_floor(propensities: Vec<f64>, floor: f64) -> Vec<f64> {
     let even = floor / propensities.len() as f64;
     propensities.into_iter().map(|p| (1.0 - floor) * p + even).collect()
-}
-
-fn store(policy: &impl Serialize) -> Result<Vec<u8>> {
-    postcard::to_stdvec(policy).map_err(|e| Error::internal("the policy cannot be written").with_source(e))
-}
-
-fn load<P: DeserializeOwned>(bytes: &[u8]) -> Result<P> {
-    let (read, left) = postcard::take_from_bytes(bytes)
-        .map_err(|e| Error::corrupt("the policy's state cannot be read").with_source(e))?;
-    if left.is_empty() { Ok(read) } else { Err(Error::corrupt("the policy's state is longer than it says")) }
 }
 
 impl Posterior {

@@ -1,8 +1,10 @@
 //! Thompson sampling: each candidate is chosen as often as it may be the best.
 
-use super::online::{Margins, Online, OnlineParams};
-use super::{Arm, Objective, Policy, Posterior, TaskOutcome, Verify, above_floor, load, store, verified};
+use super::linear_bandit::{Exploration, LinearBandit, LinearPolicy};
+use super::logistic_regression::{Margins, OnlineParams};
+use super::{Arm, Objective, above_floor};
 use crate::error::{Error, Result};
+use crate::verify::Verify;
 use serde::{Deserialize, Serialize};
 
 /// Thompson sampling (Thompson 1933; Agrawal and Goyal 2013) from a Bayesian logistic regression.
@@ -11,13 +13,8 @@ use serde::{Deserialize, Serialize};
 /// from the posterior, determined by the seed; each candidate's propensity is the share of draws in which
 /// it is the best, raised by a floor. The choice is then sampled from these propensities, so given the
 /// draws they are the true propensities of the choice, not an estimate.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Thompson {
-    #[serde(deserialize_with = "verified")]
-    params: ThompsonParams,
-    #[serde(deserialize_with = "verified")]
-    model: Online,
-}
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Thompson(LinearBandit<ThompsonParams>);
 
 /// Parameters of [`Thompson`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -58,41 +55,47 @@ impl Default for ThompsonParams {
     }
 }
 
-impl Default for Thompson {
-    fn default() -> Self {
-        let params = ThompsonParams::default();
-        Self { model: Online::new(params.online.clone()), params }
-    }
-}
-
 impl Thompson {
     /// Creates a policy that has learned nothing yet.
     ///
     /// # Errors
     /// `InvalidInput` naming the parameter that is out of range.
     pub fn new(params: ThompsonParams) -> Result<Self> {
-        params.verify()?;
-        Ok(Self { model: Online::new(params.online.clone()), params })
-    }
-
-    fn margins(&self, arms: &[Arm]) -> Margins {
-        self.model.margins(arms, |_| 0.0)
+        LinearBandit::new(params).map(Self)
     }
 }
 
-impl ThompsonParams {
-    /// Returns the propensities of `arms`, given `margins` learned from this many `outcomes`.
-    pub(super) fn propensities(
+impl LinearPolicy for Thompson {
+    const NAME: &'static str = "thompson 2";
+    type Exploration = ThompsonParams;
+
+    fn bandit(&self) -> &LinearBandit<ThompsonParams> {
+        &self.0
+    }
+
+    fn bandit_mut(&mut self) -> &mut LinearBandit<ThompsonParams> {
+        &mut self.0
+    }
+}
+
+impl Exploration for ThompsonParams {
+    fn online(&self) -> &OnlineParams {
+        &self.online
+    }
+
+    fn propensities(
         &self,
         margins: Margins,
         outcomes: u64,
         (arms, objective): (&[Arm], &Objective),
         seed: u64,
     ) -> Vec<f64> {
-        let exploration_scale = margins.spread_by(self.spread_after(outcomes));
-        above_floor(exploration_scale.shares_best(arms, objective, self.samples, seed), self.floor)
+        let margins = margins.spread_by(self.spread_after(outcomes));
+        above_floor(margins.shares_best(arms, objective, self.samples, seed), self.floor)
     }
+}
 
+impl ThompsonParams {
     /// Returns the exploration scale after this many outcomes.
     fn spread_after(&self, outcomes: u64) -> f64 {
         let left = 1.0 / (1.0 + outcomes as f64 / self.annealing);
@@ -117,37 +120,6 @@ impl Verify for ThompsonParams {
                  floor is {floor}, expected 0 to 1"
             )));
         }
-        Ok(())
-    }
-}
-
-impl Policy for Thompson {
-    fn name(&self) -> &'static str {
-        "thompson 2"
-    }
-
-    fn propensities(&self, arms: &[Arm], objective: &Objective, seed: u64) -> Vec<f64> {
-        self.params.propensities(self.margins(arms), self.model.outcomes(), (arms, objective), seed)
-    }
-
-    fn posteriors(&self, arms: &[Arm]) -> Vec<Posterior> {
-        self.margins(arms).posteriors()
-    }
-
-    fn beats(&self, pair: &[Arm; 2], objective: &Objective, seed: u64) -> f64 {
-        self.margins(pair).shares_best(pair, objective, super::COMPARISONS, seed)[0]
-    }
-
-    fn learn(&mut self, arm: &Arm, outcome: &TaskOutcome) {
-        self.model.learn(arm, 0.0, outcome.success);
-    }
-
-    fn save(&self) -> Result<Vec<u8>> {
-        store(self)
-    }
-
-    fn restore(&mut self, bytes: &[u8]) -> Result<()> {
-        *self = load(bytes)?;
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! A logistic regression that learns one outcome at a time and knows how unsure it is.
+//! Bayesian logistic regression, learned online: one outcome at a time.
 //!
 //! Its weights have a joint Gaussian posterior. An outcome tells of one direction only, that of its
 //! row, so the posterior along it is Laplace's exactly and the rest follows by conditioning (`MacKay`
@@ -6,11 +6,12 @@
 //! what is not known of the task). Weights drift a little with every outcome, and much where outcomes
 //! keep surprising, so the world may change.
 
-use super::{Arm, Objective, Posterior, Verify};
+use super::{Arm, Objective, Posterior};
 use crate::error::{Error, Result};
 use crate::ml::posterior_mode;
 use crate::stats::sigmoid;
-use rand::Rng;
+use crate::verify::Verify;
+use rand_distr::{Distribution, StandardNormal};
 use rand_pcg::Pcg64Mcg;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -50,9 +51,9 @@ impl OnlineParams {
     }
 }
 
-/// The regression. Every weight's prior is a standard normal; features carry their scale.
+/// Bayesian logistic regression. Every weight's prior is a standard normal; features carry their scale.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub(super) struct Online {
+pub(super) struct LogisticRegression {
     params: OnlineParams,
     places: BTreeMap<u64, u32>,
     mean: Vec<f64>,
@@ -77,7 +78,7 @@ const JUMP: f64 = 0.3;
 /// A row beyond this is no row of features.
 const MOST_VARIANCE: f64 = 1e9;
 
-impl Online {
+impl LogisticRegression {
     pub(super) fn new(params: OnlineParams) -> Self {
         Self { params, ..Self::default() }
     }
@@ -226,7 +227,7 @@ impl Online {
     }
 }
 
-impl Verify for Online {
+impl Verify for LogisticRegression {
     fn verify(&self) -> Result<()> {
         self.params.verify()?;
         if self.is_whole() { Ok(()) } else { Err(Error::corrupt("the weights do not fit together")) }
@@ -259,7 +260,7 @@ impl Margins {
         let mut success = vec![0.0; self.mean.len()];
         let mut wins = vec![0_u32; self.mean.len()];
         for _ in 0..count {
-            fill_normal(&mut rng, &mut normals);
+            normals.fill_with(|| StandardNormal.sample(&mut rng));
             for (a, p) in success.iter_mut().enumerate() {
                 let noise: f64 = root[a].iter().zip(&normals).map(|(l, z)| l * z).sum();
                 *p = sigmoid(self.mean[a] + noise);
@@ -294,20 +295,6 @@ fn cholesky(of: &[Vec<f64>]) -> Vec<Vec<f64>> {
     root
 }
 
-/// Standard normal numbers (Box and Muller 1958).
-fn fill_normal(rng: &mut Pcg64Mcg, out: &mut [f64]) {
-    let mut unit = || (rng.next_u64() >> 11) as f64 / (1_u64 << 53) as f64;
-    for pair in out.chunks_mut(2) {
-        let (u, v) = (1.0 - unit(), unit());
-        let radius = (-2.0 * u.ln()).sqrt();
-        let (sine, cosine) = (std::f64::consts::TAU * v).sin_cos();
-        pair[0] = radius * cosine;
-        if let Some(second) = pair.get_mut(1) {
-            *second = radius * sine;
-        }
-    }
-}
-
 fn add_scaled(to: &mut [f64], from: &[f64], by: f64) {
     to.iter_mut().zip(from).for_each(|(to, from)| *to += by * from);
 }
@@ -320,8 +307,8 @@ mod tests {
         Arm { features: features.to_vec(), ..Arm::default() }
     }
 
-    fn learned(rate: impl Fn(u64) -> bool, n: u64) -> Online {
-        let mut model = Online::new(OnlineParams { drift: 0.0, ..OnlineParams::default() });
+    fn learned(rate: impl Fn(u64) -> bool, n: u64) -> LogisticRegression {
+        let mut model = LogisticRegression::new(OnlineParams { drift: 0.0, ..OnlineParams::default() });
         (0..n).for_each(|i| model.learn(&arm(&[(1, 1.0)]), 0.0, rate(i)));
         model
     }
@@ -361,7 +348,7 @@ mod tests {
     fn a_jump_is_followed_sooner_where_surprises_are_heeded() {
         let follow = |surprise| {
             let params = OnlineParams { surprise, ..OnlineParams::default() };
-            let mut model = Online::new(params);
+            let mut model = LogisticRegression::new(params);
             let one = arm(&[(1, 1.0)]);
             (0..3000).for_each(|i| model.learn(&one, 0.0, i % 10 != 0));
             (0..100).for_each(|i| model.learn(&one, 0.0, i % 10 == 0));
