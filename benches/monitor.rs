@@ -12,7 +12,7 @@ mod monitored;
 use allocation_counter::measure;
 use devmatrix_ml::event::Record;
 use devmatrix_ml::history::SharedHistory;
-use devmatrix_ml::monitoring::{ModelFacts, Monitor, MonitorOptions};
+use devmatrix_ml::monitoring::{KpiName, ModelFacts, Monitor, MonitorOptions};
 use monitored::Stream;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -100,7 +100,11 @@ fn report(monitor: &mut Monitor, stream: &Stream) {
     println!("subgroup discovery in {} outcomes: {:?}", MonitorOptions::default().recent, timer.elapsed());
     let timer = Instant::now();
     let seen = monitor.analytics(stream.now(), &ModelFacts::default());
-    println!("a report over {} generations: {:?}", seen.total.generations, timer.elapsed());
+    println!(
+        "a report over {} labelled generations: {:?}",
+        seen.kpi(KpiName::SuccessRate).map_or(0, |kpi| kpi.n),
+        timer.elapsed()
+    );
     let timer = Instant::now();
     let bytes = monitor.to_bytes().unwrap();
     println!("written: {:.1} MB in {:?}", bytes.len() as f64 / 1e6, timer.elapsed());

@@ -25,7 +25,8 @@ fn main() -> Result<()> {
     // A template of the host, hot and with a single example.
     let (root, start) = (TemplateId::new("house")?, options.start);
     let catalogue = TemplateCatalogue::from_json(r#"[{"template_id": "house", "task_types": ["backend"]}]"#)?;
-    let settings = TemplateSettings::default().with_temperature(1.0).with_examples(1);
+    let mut settings = TemplateSettings::default().with_temperature(1.0);
+    settings.max_examples = Some(1);
     let mut registry = VariantRegistry::of(&catalogue, |_| settings.clone(), start)?;
     let mut plan = Plan::by_llm("claude-sonnet-4.5");
     plan.template = Some(root.clone());
@@ -59,6 +60,7 @@ fn main() -> Result<()> {
         .iter()
         .filter(|variant| variant.status() != VariantStatus::Proposed)
         .for_each(|v: &Variant| println!("{v}"));
+    println!("{} templates to rank", registry.catalogue(&catalogue)?.iter().count());
     Ok(())
 }
 

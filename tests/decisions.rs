@@ -241,7 +241,7 @@ fn a_router_opened_on_the_store_equals_the_live_one() {
         for kind in ["backend", "frontend", "other"] {
             let mut task = task();
             task.task_type = Some(kind.into());
-            let request = Request::new(&task, &candidates, moment(40));
+            let request = Request::new(&task, &candidates, now() + TimeDelta::days(1));
             let [before, after] = [&mut lived, &mut opened].map(|router| router.choose(&request).unwrap());
             assert_eq!((&after.arms, &after.decision), (&before.arms, &before.decision));
             assert_eq!(opened.policy().posteriors(&after.arms), lived.policy().posteriors(&after.arms));

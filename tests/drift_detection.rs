@@ -136,8 +136,8 @@ fn a_feature_shift_is_attributed_to_its_slice() {
             findings.map(|f| f.slice.clone()).collect()
         };
         let (one, all) = (slices(Some(2), 2.0), slices(None, 0.5));
-        let agent = SliceKey::new(Dimension::Agent, "agent 2");
-        let named = one.first().is_some_and(|slice| slice.as_ref() == Some(&agent));
+        let is_agent = |slice: &SliceKey| slice.dimension == Dimension::Agent && slice.value == "agent 2";
+        let named = one.first().is_some_and(|slice| slice.as_ref().is_some_and(is_agent));
         println!("seed {seed}: {one:?}, {all:?}");
         right += u64::from(named && all.iter().all(Option::is_none));
     }

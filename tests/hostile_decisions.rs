@@ -11,8 +11,7 @@ use devmatrix_ml::experimentation::retry_policy::{
 use devmatrix_ml::experimentation::template_variants::{SettingsSpace, TemplateSettings, VariantRegistry};
 use devmatrix_ml::models::TemplateCatalogue;
 use devmatrix_ml::routing::{
-    Arm, Boosted, Candidate, EpsilonGreedy, LinUcb, Plan, Policy, Request, Router, RouterOptions,
-    TaskOutcome, Thompson,
+    Arm, Boosted, Candidate, EpsilonGreedy, LinUcb, Plan, Policy, Request, Router, RouterOptions, Thompson,
 };
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
@@ -136,7 +135,7 @@ fn policies_are_validated_when_they_are_read() {
     let mut policy = Thompson::default();
     let mut arm = Arm::default();
     arm.features = vec![(3, 1.0)];
-    policy.learn(&arm, &TaskOutcome::new(true));
+    policy.learn(&arm, true);
     let good = serde_json::to_value(&policy).unwrap();
     assert_eq!(serde_json::from_value::<Thompson>(good.clone()).unwrap(), policy);
     for (path, value) in [
@@ -194,7 +193,8 @@ fn a_label_sampler_continues_after_the_clock_was_set_back() {
 fn exhausted_version_numbers_of_templates_are_an_error() {
     let catalogue = TemplateCatalogue::from_json(r#"[{"template_id": "a"}]"#).unwrap();
     let a = TemplateId::new("a").unwrap();
-    let settings = TemplateSettings::default().with_examples(u32::MAX);
+    let mut settings = TemplateSettings::default();
+    settings.max_examples = Some(u32::MAX);
     let mut registry = VariantRegistry::of(&catalogue, |_| settings.clone(), now()).unwrap();
     let variant = registry.propose(&a, &SettingsSpace::default(), now(), 1).unwrap().unwrap();
     assert_eq!(registry.get(&variant).unwrap().settings.max_examples, Some(8));

@@ -113,7 +113,7 @@ fn prepared() -> (TempDir, String) {
     for artefact in [b"first".to_vec(), vec![7; 300]] {
         let mut version = NewVersion::new("m", artefact);
         version.evaluation_artefact = Some(b"holdout model".to_vec());
-        version.metrics.insert("auc".into(), 0.75);
+        version.about.metrics.insert("auc".into(), 0.75);
         block_on(registry.register(version)).unwrap();
     }
     block_on(registry.promote("m", 1, None)).unwrap();

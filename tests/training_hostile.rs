@@ -172,7 +172,7 @@ fn a_schedule_works_at_any_time_of_the_calendar() {
 fn external_versions_do_not_stop_training() {
     let external = || NewVersion::new("success", b"by hand".to_vec());
     let mut with_report = external();
-    with_report.report = serde_json::json!({ "run_id": 7 });
+    with_report.about.report = serde_json::json!({ "run_id": 7 });
     for version in [external(), with_report] {
         for stage in [Stage::Production, Stage::Staging] {
             let host = Host::of(300, TimeDelta::hours(1), alternating);

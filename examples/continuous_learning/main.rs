@@ -205,7 +205,7 @@ impl Host {
         let mut seen = monitor.analytics(self.last_start, &models);
         let mut alerts = Alerts::new(AlertRule::defaults(), Arc::new(ManualClock::at(self.last_start)))?;
         alerts.check(&mut seen, &HostFacts::default());
-        Ok(dashboard::render(&seen))
+        Ok(dashboard::render(&seen, &[]))
     }
 
     /// Trains success each night, the regression models on Sundays.

@@ -248,7 +248,7 @@ impl EngineBuilder {
         for sink in self.sinks {
             alerts = alerts.with_sink(sink);
         }
-        let lexicon = engineer.options().lexicon.clone();
+        let lexicon = engineer.lexicon().clone();
         let router = Router::new(self.policy, RouterOptions { lexicon, ..self.router })?;
         let collector =
             DataCollector::open_with(store.clone(), engineer.clone(), clock.clone(), self.collector).await?;

@@ -285,7 +285,7 @@ impl Engine {
     /// Those of reading the store and the registry.
     #[cfg(feature = "dashboard")]
     pub async fn dashboard(&self) -> Result<String> {
-        Ok(crate::monitoring::dashboard::render(&self.analytics().await?))
+        Ok(crate::monitoring::dashboard::render(&self.analytics().await?, &[]))
     }
 
     /// Returns which LLM does how well at which type of task, the one to rely on most first.

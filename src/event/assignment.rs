@@ -23,7 +23,7 @@ impl Assignment {
     ///
     /// # Errors
     /// `InvalidInput` when a name is empty or `probability` is not in (0, 1].
-    pub fn new(
+    pub(crate) fn new(
         experiment: impl Into<String>,
         arm: impl Into<String>,
         unit: impl Into<String>,

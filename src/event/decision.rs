@@ -25,10 +25,10 @@ pub struct Decision {
     pub propensities: Vec<f64>,
     /// Fingerprint of all that the policy looked at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub inputs: Option<String>,
+    pub(crate) inputs: Option<String>,
     /// The versions of the models whose predictions it looked at, by their names; 0 for a prior.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub versions: BTreeMap<String, u64>,
+    pub(crate) versions: BTreeMap<String, u64>,
     /// Why, in a sentence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,

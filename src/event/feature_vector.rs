@@ -16,13 +16,13 @@ pub struct FeatureVector {
     /// Approved without modification.
     pub target_success: Option<bool>,
     /// Final quality, 0 to 10.
-    pub target_quality_score: Option<f64>,
+    pub(crate) target_quality_score: Option<f64>,
     /// Seconds.
     pub target_time_seconds: Option<f64>,
 }
 
 impl FeatureVector {
-    /// A vector without targets; what is not finite becomes `None`.
+    /// Creates a vector without targets; what is not finite becomes `None`.
     pub fn new(event_id: EventId, schema: u64, values: &[f32]) -> Self {
         let values = values.iter().map(|v| v.is_finite().then_some(*v)).collect();
         Self {

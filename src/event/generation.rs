@@ -50,7 +50,7 @@ pub struct Outcome {
     /// Approved in the end.
     pub approved: Option<bool>,
     /// When it was approved.
-    pub approved_at: Option<DateTime<Utc>>,
+    pub(crate) approved_at: Option<DateTime<Utc>>,
     /// Action of the user, where there was feedback.
     pub user_action: Option<UserAction>,
     /// Quality, 0 to 10.

@@ -28,7 +28,7 @@ pub struct Known<T> {
 #[non_exhaustive]
 pub struct Started {
     /// The version of the schema it was written with.
-    pub schema_version: u32,
+    pub(crate) schema_version: u32,
     /// The task.
     pub context: TaskContext,
     /// How model, template and the like were chosen.

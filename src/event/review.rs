@@ -25,7 +25,7 @@ impl ReviewRequest {
     ///
     /// # Errors
     /// `InvalidInput` when `propensity` is not in [0, 1], or 0 where one was asked.
-    pub fn new(requested: bool, propensity: f64, why: impl Into<String>) -> Result<Self> {
+    pub(crate) fn new(requested: bool, propensity: f64, why: impl Into<String>) -> Result<Self> {
         let request = Self { requested, propensity, why: why.into() };
         request.validate().map(|()| request)
     }

@@ -207,7 +207,7 @@ pub struct Imported {
     /// Stored already.
     pub duplicates: u64,
     /// Others are stored under their keys, and stay.
-    pub conflicts: u64,
+    pub(crate) conflicts: u64,
     /// Of events that were erased; not stored.
     pub erased: u64,
 }

@@ -113,6 +113,11 @@ impl FeatureEngineer {
         FeatureRow { values: self.values(task, view, &facts), text, truncated: facts.truncated }
     }
 
+    /// Returns the lexicon that descriptions are read with.
+    pub(crate) fn lexicon(&self) -> &Lexicon {
+        &self.options.lexicon
+    }
+
     /// Reads the description of `task` with the lexicon of these options.
     pub(crate) fn read(&self, task: &TaskContext) -> TaskText {
         TaskText::read(&self.options.lexicon, &task.task_description)

@@ -21,6 +21,8 @@ pub(crate) struct ServedModel {
     pub(crate) predicts: &'static str,
     /// The verb phrases by which attributions say that similarly worded tasks had less or more.
     pub(crate) compared: [&'static str; 2],
+    /// How a person reads its number.
+    pub(crate) unit: NumberUnit,
     /// Makes its trainer with the usual parameters.
     pub(crate) trainer: fn() -> AnyTrainer,
     /// Makes a trainer that only calibrates trees that were trained elsewhere; `None` where there is no such.
@@ -33,12 +35,20 @@ pub(crate) struct ServedModel {
     pub(crate) columns: &'static [&'static str],
 }
 
+/// How a person reads a predicted number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NumberUnit {
+    Plain,
+    Seconds,
+}
+
 /// Every served model, in the order in which they are trained and shown.
 pub(crate) static SERVED: &[ServedModel] = &[
     ServedModel {
         target: Target::Success,
         predicts: "The probability that a generation is approved without modification.",
         compared: ["failed more often", "succeeded more often"],
+        unit: NumberUnit::Plain,
         trainer: || AnyTrainer::new(SuccessTrainer::default()),
         import: Some(|external| AnyTrainer::new(Importer::new(SuccessTrainer::default(), external))),
         #[cfg(feature = "mlflow")]
@@ -47,7 +57,10 @@ pub(crate) static SERVED: &[ServedModel] = &[
         columns: &["success_probability", "lower_90", "upper_90"],
     },
     regression::<Complexity>("The complexity of a task, 0 to 10.", ["were simpler", "were harder"]),
-    regression::<Time>("The seconds that a generation takes.", ["took less time", "took longer"]),
+    ServedModel {
+        unit: NumberUnit::Seconds,
+        ..regression::<Time>("The seconds that a generation takes.", ["took less time", "took longer"])
+    },
     regression::<Quality>(
         "The final quality of a generation, 0 to 10.",
         ["turned out worse", "turned out better"],
@@ -56,6 +69,7 @@ pub(crate) static SERVED: &[ServedModel] = &[
         target: Target::Template,
         predicts: "The order of a host's templates for a task.",
         compared: ["used worse templates", "used better templates"],
+        unit: NumberUnit::Plain,
         trainer: || AnyTrainer::new(TemplateTrainer::default()),
         import: None,
         #[cfg(feature = "mlflow")]
@@ -71,6 +85,7 @@ const fn regression<Q: RegressionTarget>(predicts: &'static str, compared: [&'st
         target: Q::TARGET,
         predicts,
         compared,
+        unit: NumberUnit::Plain,
         trainer: || AnyTrainer::new(RegressionTrainer::<Q>::default()),
         import: Some(|external| AnyTrainer::new(Importer::new(RegressionTrainer::<Q>::default(), external))),
         #[cfg(feature = "mlflow")]

@@ -84,11 +84,6 @@ pub struct SliceKey {
 impl SliceKey {
     /// The name of all values beyond the first so many.
     pub(crate) const OTHER: &'static str = "(other)";
-
-    /// The generations whose `dimension` is `value`.
-    pub fn new(dimension: Dimension, value: impl Into<String>) -> Self {
-        Self { dimension, value: value.into() }
-    }
 }
 
 impl fmt::Display for SliceKey {

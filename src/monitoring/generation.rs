@@ -5,6 +5,7 @@ use super::aggregates::{
 };
 use super::dimension::Values;
 use super::vocabulary::WordSet;
+use crate::dataset::Target;
 use crate::event::{Completion, Feedback, FeedbackId, Fold, Folded, ShownPrediction, Started};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -220,7 +221,7 @@ impl Start {
 
 /// The shown probability of success; the last one counts.
 fn success(shown: &[ShownPrediction]) -> Option<(f64, u64)> {
-    let shown = shown.iter().rev().find(|shown| shown.target == "success")?;
+    let shown = shown.iter().rev().find(|shown| shown.target == Target::Success.name())?;
     (0.0..=1.0).contains(&shown.value).then_some((shown.value, shown.model_version))
 }
 

@@ -18,7 +18,7 @@
 //! }
 //! let seen = monitor.analytics("2025-03-02T10:00:00Z".parse().unwrap(), &ModelFacts::default());
 //! assert_eq!(seen.kpi(KpiName::SuccessRate).unwrap().value, Some(0.75));
-//! assert_eq!(seen.total.success.n, 100);
+//! assert_eq!(seen.kpi(KpiName::SuccessRate).unwrap().n, 100);
 //! # Ok::<(), devmatrix_ml::Error>(())
 //! ```
 
@@ -42,7 +42,11 @@ mod subgroups;
 mod vocabulary;
 
 pub use alerts::{Alert, AlertRule, AlertSink, AlertState, Alerts, HostFacts, Signal};
-pub use analytics::{Analytics, Average, Figures, Kpi, KpiName, ModelFacts, Rate};
+#[cfg(all(test, feature = "simulate"))]
+pub(crate) use analytics::Figures;
+#[cfg(feature = "dashboard")]
+pub(crate) use analytics::Rate;
+pub use analytics::{Analytics, Kpi, KpiName, ModelFacts};
 #[cfg(feature = "dashboard")]
 pub(crate) use analytics::{
     CategoryDistribution, DataDistribution, ModelImportance, ModelPerformance, NumberScores, Period,

@@ -2,7 +2,6 @@
 
 use super::{Analytics, ModelFacts, Monitor, MonitorOptions};
 use crate::error::Result;
-use crate::event::Record;
 use crate::store::{Cursor, EventStore, SCAN_PAGE, ScanOrder};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -92,18 +91,12 @@ impl SharedMonitor {
         }
     }
 
-    /// Takes in facts that come by another way than the store.
-    pub fn observe(&self, records: &[Record]) {
-        let mut state = self.lock();
-        records.iter().for_each(|record| state.monitor.observe(record));
-    }
-
-    /// What `change` makes of the monitor; others wait for it.
+    /// Returns what `change` makes of the monitor; others wait for it.
     pub fn with<R>(&self, change: impl FnOnce(&mut Monitor) -> R) -> R {
         change(&mut self.lock().monitor)
     }
 
-    /// Looks for patterns where enough outcomes have come, and puts together all that there is to see.
+    /// Returns the report, after a search for subgroups where enough outcomes have come.
     pub fn analytics(&self, now: DateTime<Utc>, models: &ModelFacts) -> Analytics {
         let mut state = self.lock();
         state.monitor.review(now);

@@ -107,7 +107,7 @@ mod tests {
             (0..n).for_each(|i| cell.success.get_or_insert_default().add(&Scored::of(0.8, i % 10 < hits), 1));
             cell
         };
-        let key = |name: &str| SliceKey::new(Dimension::Agent, name);
+        let key = |name: &str| SliceKey { dimension: Dimension::Agent, value: name.into() };
         let slices =
             [(key("good"), cell(3000, 8)), (key("bad"), cell(800, 6)), (key("unlucky"), cell(20, 6))];
         let found = worst_slices(&slices);
@@ -130,7 +130,7 @@ mod tests {
         let mut alike = Cell::default();
         (0..20).for_each(|_| alike.success.get_or_insert_default().add(&Scored::of(0.9, true), 1));
         let slices = [("open", open), ("alike", alike)]
-            .map(|(name, cell)| (SliceKey::new(Dimension::Agent, name), cell));
+            .map(|(name, cell)| (SliceKey { dimension: Dimension::Agent, value: name.into() }, cell));
         let found = worst_slices(&slices);
         assert!(found.iter().all(|slice| !slice.significant), "{found:?}");
     }

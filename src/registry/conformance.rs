@@ -161,7 +161,7 @@ async fn verdicts_are_a_history(registry: &dyn ModelRegistry) -> Result<()> {
         Verdict::new(time("2024-01-01T00:00:00.000001Z")?, false, ["rolled back", "errors \"\u{1F4A5}\""]);
     late.compared_with = Some(7);
     let mut version = NewVersion::new(model, vec![1]);
-    version.verdicts = vec![early.clone()];
+    version.about.verdicts = vec![early.clone()];
     registry.register(version).await?;
     registry.note_verdict(model, 1, late.clone()).await?;
     registry.note_verdict(model, 1, late.clone()).await?;
@@ -196,7 +196,7 @@ async fn hostile_names_are_refused(registry: &dyn ModelRegistry) -> Result<()> {
 async fn what_cannot_be_kept_is_refused(registry: &dyn ModelRegistry) -> Result<()> {
     let model = "conformance-refused";
     let mut version = NewVersion::new(model, vec![1]);
-    version.metrics = BTreeMap::from([("auc".to_owned(), f64::NAN)]);
+    version.about.metrics = BTreeMap::from([("auc".to_owned(), f64::NAN)]);
     fails(registry.register(version).await, ErrorKind::InvalidInput);
     fails(registry.register(NewVersion::new(model, Vec::new())).await, ErrorKind::InvalidInput);
     assert_eq!(registry.versions(model).await?, [], "a refused version must leave nothing");
@@ -211,22 +211,23 @@ async fn what_cannot_be_kept_is_refused(registry: &dyn ModelRegistry) -> Result<
 fn complete(model: &str) -> Result<NewVersion> {
     let mut version = NewVersion::new(model, (0..=255).cycle().take(5000).collect());
     version.evaluation_artefact = Some(b"\0twin\r\n".to_vec());
-    version.parameters = json!({"rate": 0.1 + 0.2, "deep": [[{"empty": {}}], null], "big": u64::MAX});
-    version.metrics = [("auc", 0.1 + 0.7), ("tiny", f64::MIN_POSITIVE), ("zero", -0.0), ("big", f64::MAX)]
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), value))
-        .collect();
-    version.feature_schema = u64::MAX;
-    version.data_from = Some(time("2024-02-29T23:59:59.999999Z")?);
-    version.data_until = Some(time("9999-12-31T00:00:00Z")?);
-    version.rows = 123_456;
-    version.parent = Some(9);
-    version.library_version = "0.0.1-\u{3b1}".into();
-    version.verdicts = vec![Verdict::new(time("2025-03-01T00:00:00Z")?, false, [""])];
+    version.about.parameters = json!({"rate": 0.1 + 0.2, "deep": [[{"empty": {}}], null], "big": u64::MAX});
+    version.about.metrics =
+        [("auc", 0.1 + 0.7), ("tiny", f64::MIN_POSITIVE), ("zero", -0.0), ("big", f64::MAX)]
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect();
+    version.about.feature_schema = u64::MAX;
+    version.about.data_from = Some(time("2024-02-29T23:59:59.999999Z")?);
+    version.about.data_until = Some(time("9999-12-31T00:00:00Z")?);
+    version.about.rows = 123_456;
+    version.about.parent = Some(9);
+    version.about.library_version = "0.0.1-\u{3b1}".into();
+    version.about.verdicts = vec![Verdict::new(time("2025-03-01T00:00:00Z")?, false, [""])];
     // As deep as is allowed: a parser's own limit must not be lower.
     let deep = (0..63).fold(Value::Null, |inner, _| json!([inner]));
-    version.metadata.insert("deep".to_owned(), deep);
-    version.metadata.insert("who \"\\\u{1F980}".to_owned(), Value::from("line\nbreak\ttab"));
+    version.about.metadata.insert("deep".to_owned(), deep);
+    version.about.metadata.insert("who \"\\\u{1F980}".to_owned(), Value::from("line\nbreak\ttab"));
     Ok(version)
 }
 

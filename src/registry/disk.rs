@@ -103,7 +103,7 @@ impl DiskRegistry {
 impl ModelRegistry for DiskRegistry {
     async fn register(&self, version: NewVersion) -> Result<ModelVersion> {
         version.validate()?;
-        let folder = self.model(&version.model)?;
+        let folder = self.model(&version.about.model)?;
         let _lock = self.lock()?;
         folder.prepare()?;
         let number = folder.next_number()?;

@@ -68,9 +68,9 @@ impl ModelRegistry for MemoryRegistry {
     async fn register(&self, version: NewVersion) -> Result<ModelVersion> {
         version.validate()?;
         let mut models = self.models();
-        let next = models.get(&version.model).map_or(0, |m| m.versions.len()) as u64 + 1;
+        let next = models.get(&version.about.model).map_or(0, |m| m.versions.len()) as u64 + 1;
         let record = version.record(next, self.clock.now())?;
-        let model = models.entry(version.model).or_insert_with_key(|name| Model::new(name));
+        let model = models.entry(version.about.model).or_insert_with_key(|name| Model::new(name));
         model.versions.push(Stored {
             record: record.clone(),
             artefact: version.artefact,

@@ -33,7 +33,7 @@ impl PostgresRegistry {
 
     /// Sets the clock.
     #[must_use]
-    pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
+    pub(crate) fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
         self
     }
@@ -92,7 +92,7 @@ impl ModelRegistry for PostgresRegistry {
             let version = version.clone();
             async move {
                 let tx = client.transaction().await?;
-                let name = &version.model;
+                let name = &version.about.model;
                 let sql = "INSERT INTO ml_models (name, stages) VALUES ($1, $2) ON CONFLICT DO NOTHING";
                 tx.execute(sql, &[name, &document::write(&Stages::new(name))?]).await?;
                 held(&tx, name).await?;

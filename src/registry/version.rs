@@ -46,11 +46,11 @@ pub struct ModelVersion {
     /// The version it was made from or compared with.
     pub parent: Option<u64>,
     /// The version of this crate that made it.
-    pub library_version: String,
+    pub(crate) library_version: String,
     /// SHA-256 of its artefact, in lower-case hexadecimal digits.
-    pub artefact_sha256: String,
+    pub(crate) artefact_sha256: String,
     /// SHA-256 of the holdout model (fitted without the evaluation rows), where it has one.
-    pub evaluation_sha256: Option<String>,
+    pub(crate) evaluation_sha256: Option<String>,
     /// What its training run found, as [`RunRecord`](crate::training::RunRecord) writes it; null where it
     /// was registered without.
     #[serde(default)]
@@ -93,50 +93,29 @@ pub struct Verdict {
     pub reasons: Vec<String>,
     /// The version it was compared with.
     #[serde(default)]
-    pub compared_with: Option<u64>,
+    pub(crate) compared_with: Option<u64>,
 }
 
 /// A version to be registered.
 #[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub struct NewVersion {
-    /// Name of the model.
-    pub model: String,
     /// The model's bytes, best made by [`envelope::seal`](super::envelope::seal).
     pub artefact: Vec<u8>,
     /// Its holdout model (fitted without the evaluation rows), with which later versions are compared.
     pub evaluation_artefact: Option<Vec<u8>>,
-    /// The parameters it was fitted with.
-    pub parameters: Value,
-    /// Metrics by name, all finite.
-    pub metrics: BTreeMap<String, f64>,
-    /// The version of the feature schema that it reads.
-    pub feature_schema: u64,
-    /// When the first outcome it learned from became known.
-    pub data_from: Option<DateTime<Utc>>,
-    /// When the last outcome it learned from became known.
-    pub data_until: Option<DateTime<Utc>>,
-    /// Rows it was fitted on.
-    pub rows: usize,
-    /// The version it was made from or compared with; not checked, it may be from elsewhere.
-    pub parent: Option<u64>,
-    /// The version of this crate that made it; this one's unless it is set.
-    pub library_version: String,
-    /// What its training run found; null where there was none.
-    pub report: Value,
-    /// Verdicts given before it was registered.
-    pub verdicts: Vec<Verdict>,
-    /// The host's own notes.
-    pub metadata: Metadata,
+    /// What is known of it. Number, stage, time and digests are the registry's to set: [`record`](Self::record) does it.
+    pub about: ModelVersion,
 }
 
 impl NewVersion {
-    /// A version of `model` of which nothing but its bytes is known.
+    /// Creates a version of `model` of which nothing but its bytes is known.
     pub fn new(model: impl Into<String>, artefact: Vec<u8>) -> Self {
-        Self {
+        let about = ModelVersion {
             model: model.into(),
-            artefact,
-            evaluation_artefact: None,
+            version: 0,
+            stage: Stage::None,
+            created_at: DateTime::default(),
             parameters: Value::Null,
             metrics: BTreeMap::new(),
             feature_schema: 0,
@@ -145,10 +124,13 @@ impl NewVersion {
             rows: 0,
             parent: None,
             library_version: env!("CARGO_PKG_VERSION").to_owned(),
+            artefact_sha256: String::new(),
+            evaluation_sha256: None,
             report: Value::Null,
             verdicts: Vec::new(),
             metadata: Metadata::new(),
-        }
+        };
+        Self { artefact, evaluation_artefact: None, about }
     }
 
     /// Refuses what no registry could give back as it was.
@@ -156,24 +138,25 @@ impl NewVersion {
     /// # Errors
     /// `InvalidInput` naming the field and its value.
     pub(crate) fn validate(&self) -> Result<()> {
-        check_name(&self.model)?;
+        let about = &self.about;
+        check_name(&about.model)?;
         check_artefact("artefact", &self.artefact)?;
         if let Some(evaluation) = &self.evaluation_artefact {
             check_artefact("evaluation_artefact", evaluation)?;
         }
         // JSON has no NaN: it would come back as nothing at all.
-        if let Some((name, value)) = self.metrics.iter().find(|(_, v)| !v.is_finite()) {
+        if let Some((name, value)) = about.metrics.iter().find(|(_, v)| !v.is_finite()) {
             return Err(Error::invalid(format!("metrics[{name:?}] is {value}: leave it out")));
         }
-        check_time("data_from", self.data_from)?;
-        check_time("data_until", self.data_until)?;
-        check_depth("parameters", std::iter::once(&self.parameters))?;
-        check_depth("report", std::iter::once(&self.report))?;
-        check_depth("metadata", self.metadata.values())?;
-        self.verdicts.iter().try_for_each(Verdict::validate)
+        check_time("data_from", about.data_from)?;
+        check_time("data_until", about.data_until)?;
+        check_depth("parameters", std::iter::once(&about.parameters))?;
+        check_depth("report", std::iter::once(&about.report))?;
+        check_depth("metadata", about.metadata.values())?;
+        about.verdicts.iter().try_for_each(Verdict::validate)
     }
 
-    /// The record of this version under its number, for whoever implements a registry.
+    /// Returns the record of this version under its number, for whoever implements a registry.
     ///
     /// Times are cut to microseconds, which is what every backend keeps.
     ///
@@ -181,24 +164,17 @@ impl NewVersion {
     /// `InvalidInput` for a name or a number out of range.
     pub fn record(&self, number: u64, created_at: DateTime<Utc>) -> Result<ModelVersion> {
         self.validate()?;
+        let about = self.about.clone();
         Ok(ModelVersion {
-            model: self.model.clone(),
             version: number,
             stage: Stage::None,
             created_at: to_micros(created_at),
-            parameters: self.parameters.clone(),
-            metrics: self.metrics.clone(),
-            feature_schema: self.feature_schema,
-            data_from: self.data_from.map(to_micros),
-            data_until: self.data_until.map(to_micros),
-            rows: self.rows,
-            parent: self.parent,
-            library_version: self.library_version.clone(),
+            data_from: about.data_from.map(to_micros),
+            data_until: about.data_until.map(to_micros),
             artefact_sha256: sha256_hex(&self.artefact),
             evaluation_sha256: self.evaluation_artefact.as_deref().map(sha256_hex),
-            report: self.report.clone(),
-            verdicts: self.verdicts.iter().cloned().map(Verdict::storable).collect(),
-            metadata: self.metadata.clone(),
+            verdicts: about.verdicts.into_iter().map(Verdict::storable).collect(),
+            ..about
         })
     }
 }
@@ -207,12 +183,12 @@ impl NewVersion {
 impl fmt::Debug for NewVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("NewVersion")
-            .field("model", &self.model)
+            .field("model", &self.about.model)
             .field("artefact_bytes", &self.artefact.len())
             .field("evaluation_bytes", &self.evaluation_artefact.as_ref().map(Vec::len))
-            .field("parameters", &self.parameters)
-            .field("metrics", &self.metrics)
-            .field("rows", &self.rows)
+            .field("parameters", &self.about.parameters)
+            .field("metrics", &self.about.metrics)
+            .field("rows", &self.about.rows)
             .finish_non_exhaustive()
     }
 }
@@ -325,15 +301,20 @@ mod tests {
     fn what_could_not_be_read_back_is_refused() {
         assert!(refusal(|v| v.artefact.clear()).contains("artefact has 0 bytes"));
         assert!(refusal(|v| v.evaluation_artefact = Some(vec![])).contains("evaluation_artefact has 0"));
-        assert!(refusal(|v| v.metrics = [("auc".to_owned(), f64::NAN)].into()).contains(r#"["auc"] is NaN"#));
-        assert!(refusal(|v| v.data_from = Some(DateTime::<Utc>::MAX_UTC)).contains("data_from"));
         assert!(
-            refusal(|v| v.verdicts = vec![Verdict::new(DateTime::<Utc>::MIN_UTC, true, ["x"])])
+            refusal(|v| v.about.metrics = [("auc".to_owned(), f64::NAN)].into())
+                .contains(r#"["auc"] is NaN"#)
+        );
+        assert!(refusal(|v| v.about.data_from = Some(DateTime::<Utc>::MAX_UTC)).contains("data_from"));
+        assert!(
+            refusal(|v| v.about.verdicts = vec![Verdict::new(DateTime::<Utc>::MIN_UTC, true, ["x"])])
                 .contains("verdict.at")
         );
         let deep = (0..200).fold(Value::Null, |inner, _| Value::Array(vec![inner]));
-        assert!(refusal(|v| v.parameters = deep.clone()).contains("parameters is nested"));
-        assert!(refusal(|v| v.metadata = Metadata::from_iter([("k".into(), deep)])).contains("metadata"));
+        assert!(refusal(|v| v.about.parameters = deep.clone()).contains("parameters is nested"));
+        assert!(
+            refusal(|v| v.about.metadata = Metadata::from_iter([("k".into(), deep)])).contains("metadata")
+        );
     }
 
     #[test]

@@ -22,7 +22,7 @@ pub struct Choice {
     /// The arms of the candidates.
     pub arms: Vec<Arm>,
     /// The reason why the router abstained, if it did: the default or the cheapest took the place of the best.
-    pub abstained: Option<String>,
+    pub(crate) abstained: Option<String>,
     /// All five predictions of the task done this way, with explanations, where an
     /// [`Engine`](crate::Engine) chose.
     pub predicted: Option<Box<Predictions>>,

@@ -22,7 +22,7 @@ pub struct LeaderboardEntry {
     /// The 90 % interval of the rate.
     pub interval: (f64, f64),
     /// Effective outcomes after decay.
-    pub evidence: f64,
+    pub(crate) evidence: f64,
     /// All outcomes.
     pub outcomes: u64,
 }

@@ -85,7 +85,7 @@ impl Objective {
 
     /// Returns the index of the best of `arms` with these probabilities of success; the first of equals; 0 where there are
     /// none.
-    pub fn best(&self, arms: &[Arm], success: &[f64]) -> usize {
+    pub(crate) fn best(&self, arms: &[Arm], success: &[f64]) -> usize {
         let floor = self.min_success.unwrap_or(0.0);
         let score = |(arm, p): (&Arm, &f64)| {
             let value = match self.goal {

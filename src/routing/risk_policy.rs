@@ -87,7 +87,11 @@ impl RiskPolicy {
     ///
     /// # Errors
     /// `InvalidInput` naming the rule whose plan is out of range.
-    pub fn adjust(&self, plan: &Plan, prediction: &SuccessPrediction) -> Result<(Plan, Vec<Adjustment>)> {
+    pub(crate) fn adjust(
+        &self,
+        plan: &Plan,
+        prediction: &SuccessPrediction,
+    ) -> Result<(Plan, Vec<Adjustment>)> {
         let (mut plan, mut adjustments) = (plan.clone(), Vec::new());
         for rule in &self.rules {
             rule.plan.validate().map_err(|e| e.context(format!("rule {:?}", rule.name)))?;

@@ -7,10 +7,11 @@ use super::cost_model::CostModel;
 use super::features::{TextFeatures, features};
 use super::leaderboard::{LeaderboardEntry, Records};
 use super::options::RouterOptions;
-use super::policies::{Arm, Policy, Posterior, TaskOutcome, all_on, draw};
+use super::policies::{Arm, Policy, Posterior, all_on, draw};
 use super::request::Request;
 use super::sessions::Sessions;
 use super::telemetry;
+use crate::dataset::Target;
 use crate::error::{Error, Result};
 use crate::event::{Completion, Decision, GenerationEvent, TaskContext};
 use crate::registry::envelope;
@@ -181,12 +182,12 @@ impl Router {
     pub fn feedback(&mut self, event: &GenerationEvent) -> bool {
         let Some(success) = event.outcome().and_then(|outcome| outcome.success) else { return false };
         let started = &event.started.value;
-        let shown = started.predictions.iter().find(|shown| shown.target == "success");
+        let shown = started.predictions.iter().find(|shown| shown.target == Target::Success.name());
         let predicted = shown.filter(|shown| shown.model_version > 0);
         let model_version = predicted.map_or(0, |shown| shown.model_version);
         let predicted = predicted.map(|shown| Posterior::new(shown.value, (shown.lower, shown.upper)));
         let arm = Arm { predicted, model_version, ..self.arm(&started.context) };
-        self.policy.learn(&arm, &TaskOutcome::new(success));
+        self.policy.learn(&arm, success);
         self.state.records.learn(&started.context, success);
         true
     }
@@ -430,9 +431,9 @@ fn keep(permitted: &mut Vec<usize>, limit: Option<f64>, of: impl Fn(usize) -> f6
 }
 
 fn versions(predictions: &CandidatePrediction) -> BTreeMap<String, u64> {
-    [("success", predictions.success.model_version), ("time", predictions.time.estimate.model_version)]
-        .map(|(name, version)| (name.to_owned(), version))
-        .into()
+    let success = (Target::Success, predictions.success.model_version);
+    let time = (Target::Time, predictions.time.estimate.model_version);
+    [success, time].map(|(target, version)| (target.name().to_owned(), version)).into()
 }
 
 /// Mixes two numbers by `SplitMix64` (Steele, Lea and Flood 2014).

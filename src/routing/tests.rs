@@ -4,7 +4,7 @@
 #[cfg(test)]
 use super::{
     Arm, Boosted, Candidate, EpsilonGreedy, Goal, LinUcb, Objective, Plan, Policy, Posterior, Request,
-    Router, RouterOptions, TaskOutcome, Thompson,
+    Router, RouterOptions, Thompson,
 };
 use crate::ErrorKind;
 use crate::clock::ManualClock;
@@ -99,7 +99,7 @@ fn the_boosted_policy_starts_from_predictions_and_mends_them() {
     let mut policy = Boosted::default();
     assert!(policy.propensities(&arms, &objective, 1)[0] > 0.9);
     for i in 0..400 {
-        policy.learn(&arms[0], &TaskOutcome::new(i % 4 == 0));
+        policy.learn(&arms[0], i % 4 == 0);
     }
     assert!(policy.propensities(&arms, &objective, 1)[0] < 0.1);
     let posterior = policy.posteriors(&arms)[0].success;

@@ -69,6 +69,11 @@ impl TextFacts {
         self.flags >> (flag as u8) & 1 == 1
     }
 
+    /// Reads `description` for the terms of `lexicon`: time linear in its length, no allocation.
+    pub(crate) fn of_with(lexicon: &super::Lexicon, description: &str) -> Self {
+        super::scan::scan(lexicon, description, |_| {})
+    }
+
     /// The complexity heuristic, 0 to 10: a base by type, half a point for each complex term, one
     /// more for a description of over 500 characters.
     pub(crate) fn task_complexity(&self, task_type: Option<&str>) -> f64 {
@@ -89,11 +94,6 @@ impl TextFacts {
     /// Reads `description` for the built-in terms: time linear in its length, no allocation.
     pub(crate) fn of(description: &str) -> Self {
         Self::of_with(super::Lexicon::built_in(), description)
-    }
-
-    /// Reads `description` for the terms of `lexicon`, in the same time.
-    pub(crate) fn of_with(lexicon: &super::Lexicon, description: &str) -> Self {
-        super::scan::scan(lexicon, description, |_| {})
     }
 }
 

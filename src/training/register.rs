@@ -26,12 +26,12 @@ impl Registering<'_> {
         champion: Option<&ModelVersion>,
     ) -> Result<TrainingReport> {
         let verdict = record.verdict.clone();
-        version.parent = champion.map(|v| v.version);
+        version.about.parent = champion.map(|v| v.version);
         // Names of persons stay with the caller: what is stored outlives an erasure.
         let stored = record.without_names();
-        version.report = stored.to_value()?;
+        version.about.report = stored.to_value()?;
         if verdict.decision == GateDecision::Reject {
-            version.verdicts.push(self.verdict(false, verdict.reasons.clone(), champion));
+            version.about.verdicts.push(self.verdict(false, verdict.reasons.clone(), champion));
         }
         let version = self.registry.register(version).await?;
         record.version = Some(version.version);
@@ -94,14 +94,15 @@ impl Registering<'_> {
 impl NewVersion {
     /// Returns the version with parameters, schema, data range and metrics of a run's record.
     pub(super) fn described_by(mut self, record: &RunRecord) -> Self {
-        self.parameters = serde_json::json!({ "model": record.parameters, "training": record.options });
-        self.feature_schema = record.data.schema;
-        (self.data_from, self.data_until) = (record.data.from, Some(record.as_of));
-        self.rows = record.data.rows;
-        self.metrics.clone_from(&record.evaluation.metrics);
+        let about = &mut self.about;
+        about.parameters = serde_json::json!({ "model": record.parameters, "training": record.options });
+        about.feature_schema = record.data.schema;
+        (about.data_from, about.data_until) = (record.data.from, Some(record.as_of));
+        about.rows = record.data.rows;
+        about.metrics.clone_from(&record.evaluation.metrics);
         for (name, scores) in &record.evaluation.baselines {
             let named = scores.iter().map(|(score, value)| (format!("{name}.{score}"), *value));
-            self.metrics.extend(named);
+            about.metrics.extend(named);
         }
         self
     }

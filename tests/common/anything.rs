@@ -2,9 +2,8 @@
 
 use chrono::{DateTime, Utc};
 use devmatrix_ml::event::{
-    Assignment, Completion, Decision, EventId, Feedback, FeedbackId, GenerationEvent, Known, Metadata,
-    ProjectId, ReviewRequest, SessionId, ShownPrediction, Started, TaskContext, TaskId, TemplateId,
-    UserAction, UserId,
+    Completion, Decision, EventId, Feedback, FeedbackId, GenerationEvent, Known, Metadata, ProjectId,
+    SessionId, ShownPrediction, Started, TaskContext, TaskId, TemplateId, UserAction, UserId,
 };
 use proptest::collection::vec;
 use proptest::option::of;
@@ -145,8 +144,10 @@ pub fn started() -> BoxedStrategy<Started> {
             ShownPrediction::new(target, value, ends, status, version)
         });
     let names = || ".{0,8}".prop_map(|name: String| format!("x{name}"));
-    let arm = (names(), names(), names(), number(1e-9, 1.0))
-        .prop_map(|(experiment, arm, unit, p)| Assignment::new(experiment, arm, unit, p).unwrap());
+    let arm = (names(), names(), names(), number(1e-9, 1.0)).prop_map(|(experiment, arm, unit, p)| {
+        let all = serde_json::json!({ "experiment": experiment, "arm": arm, "unit": unit, "probability": p });
+        serde_json::from_value(all).unwrap()
+    });
     let chosen = (of(decision()), vec(arm, 0..3));
     (context(), chosen, vec(shown, 0..3), of(number(0.0, 10.0)), metadata())
         .prop_map(|(task, (decision, experiments), predictions, label, metadata)| {
@@ -173,8 +174,10 @@ pub fn completion() -> BoxedStrategy<Completion> {
         of(number(0.0, 1e9)),
         of(number(0.0, 10.0)),
     );
-    let review = (any::<bool>(), number(1e-9, 1.0), text())
-        .prop_map(|(asked, p, why)| ReviewRequest::new(asked, p, why).unwrap());
+    let review = (any::<bool>(), number(1e-9, 1.0), text()).prop_map(|(asked, p, why)| {
+        serde_json::from_value(serde_json::json!({ "requested": asked, "propensity": p, "why": why }))
+            .unwrap()
+    });
     (words, wholes, yeses, reals, of(review), of(decision()))
         .prop_map(|(words, wholes, yeses, reals, review, next_step)| {
             let mut done = Completion::default();

@@ -10,7 +10,7 @@ use std::fmt;
 #[non_exhaustive]
 pub struct ExperimentReport {
     /// The experiment.
-    pub experiment: String,
+    pub(crate) experiment: String,
     /// The conclusion.
     pub verdict: ExperimentVerdict,
     /// The reasons, the deciding one first.
@@ -20,7 +20,7 @@ pub struct ExperimentReport {
     /// The sample ratio check.
     pub(crate) ratio: SampleRatio,
     /// Generations younger than the attribution window: they count later.
-    pub young: usize,
+    pub(crate) young: usize,
 }
 
 /// The conclusion from an experiment.
@@ -53,7 +53,7 @@ pub struct ArmReport {
     /// Its name.
     pub arm: String,
     /// Units assigned.
-    pub units: u64,
+    pub(crate) units: u64,
     /// Generations with an outcome; where outcomes are weighted, the sum of the weights.
     pub generations: f64,
     /// Share of them approved without modification.
@@ -64,7 +64,7 @@ pub struct ArmReport {
     pub seconds: Option<f64>,
     /// Share of the generations older than the attribution window that are labelled; `None` where none is older.
     #[serde(alias = "answered")]
-    pub labelled: Option<f64>,
+    pub(crate) labelled: Option<f64>,
     /// Comparison with the control: success first, then the guardrails; empty where units are too few.
     pub against_control: Vec<MetricComparison>,
 }
@@ -82,7 +82,7 @@ pub struct MetricComparison {
     /// Upper end.
     pub upper: f64,
     /// Variance reduction by the covariate, as a share.
-    pub variance_saved: f64,
+    pub(crate) variance_saved: f64,
 }
 
 impl fmt::Display for MetricComparison {

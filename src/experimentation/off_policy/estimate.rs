@@ -54,7 +54,7 @@ pub struct Interval95 {
     /// Upper end.
     pub upper: f64,
     /// Standard error of the estimate.
-    pub standard_error: f64,
+    pub(crate) standard_error: f64,
 }
 
 /// The estimate, or the reason why there is none.

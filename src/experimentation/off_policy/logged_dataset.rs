@@ -53,7 +53,7 @@ pub(crate) struct LoggedGeneration {
 #[non_exhaustive]
 pub struct Skipped {
     /// No decision is stored with them.
-    pub without_decision: usize,
+    pub(crate) without_decision: usize,
     /// They are younger than the attribution window.
     pub young: usize,
     /// They had no label at the end of the window. Missing feedback is no label.

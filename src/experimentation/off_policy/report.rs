@@ -14,7 +14,7 @@ use std::fmt;
 #[non_exhaustive]
 pub struct PolicyReport {
     /// The policy.
-    pub policy: String,
+    pub(crate) policy: String,
     /// Share of generations approved without modification.
     pub success: PolicyEstimate,
     /// Mean cost in US dollars, over the generations where it is known.
@@ -24,7 +24,7 @@ pub struct PolicyReport {
     /// Mean utility by [`Objective`](crate::routing::Objective), where cost and seconds are known.
     pub utility: Option<PolicyEstimate>,
     /// Generations that could not be used.
-    pub skipped: Skipped,
+    pub(crate) skipped: Skipped,
 }
 
 impl PolicyReport {

@@ -35,17 +35,17 @@ impl Default for TrajectoryOptions {
 #[non_exhaustive]
 pub struct SkippedTrajectories {
     /// The attribution window has not passed.
-    pub young: usize,
+    pub(crate) young: usize,
     /// An attempt had no label at the end of the window. Missing feedback is no label.
     #[serde(alias = "unanswered")]
     pub unlabelled: usize,
     /// An attempt failed and no action, or not the propensities of all actions, were stored with it.
     #[serde(alias = "without_odds")]
-    pub without_propensity: usize,
+    pub(crate) without_propensity: usize,
     /// A further attempt was decided and never made.
-    pub unfinished: usize,
+    pub(crate) unfinished: usize,
     /// The attempts are no chain: one does not repeat the task, one follows a stop, or there are more than 65.
-    pub no_chain: usize,
+    pub(crate) no_chain: usize,
 }
 
 /// Stored tasks as trajectories.

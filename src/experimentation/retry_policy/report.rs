@@ -10,18 +10,18 @@ use std::fmt;
 #[non_exhaustive]
 pub struct RetryReport {
     /// The policy.
-    pub policy: String,
+    pub(crate) policy: String,
     /// The baseline: the policy in use.
     #[serde(alias = "in_force")]
-    pub baseline: String,
+    pub(crate) baseline: String,
     /// The recommendation.
     pub verdict: RetryVerdict,
     /// Trajectories that it was learned from; 0 where it was given.
     #[serde(alias = "learnt_from")]
-    pub learned_from: usize,
+    pub(crate) learned_from: usize,
     /// Trajectories that it was evaluated on.
     #[serde(alias = "judged_on")]
-    pub evaluated_on: usize,
+    pub(crate) evaluated_on: usize,
     /// The mean logged return of a trajectory, in US dollars.
     pub logged: f64,
     /// The value of the policy.
@@ -30,7 +30,7 @@ pub struct RetryReport {
     #[serde(alias = "in_force_estimate")]
     pub(crate) baseline_estimate: RetryEstimate,
     /// The policy's value minus the baseline's, doubly robust; `None` for insufficient overlap.
-    pub gain: Option<Interval95>,
+    pub(crate) gain: Option<Interval95>,
 }
 
 /// The recommendation for a learned policy.

@@ -1,6 +1,7 @@
 //! The state after a failed attempt.
 
 use super::action::RetryAction;
+use crate::dataset::Target;
 use crate::error::{Error, Result};
 use crate::event::{Decision, GenerationEvent, Outcome};
 use chrono::{DateTime, Utc};
@@ -80,7 +81,7 @@ impl RetryState {
         let done = latest.completion.as_ref().map(|done| &done.value);
         let start = &latest.started.value;
         let costs = tries.iter().filter_map(|event| event.completion.as_ref()?.value.cost_usd);
-        let shown = start.predictions.iter().find(|shown| shown.target == "success");
+        let shown = start.predictions.iter().find(|shown| shown.target == Target::Success.name());
         Ok(Self {
             tries: tries.len() as u32,
             switched: count(RetryAction::SwitchModel),

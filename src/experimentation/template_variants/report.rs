@@ -18,12 +18,12 @@ pub struct EvolutionReport {
     pub(super) verdicts: Vec<TemplateVerdict>,
     /// Generations without stored propensities: they are counted and not compared.
     #[serde(alias = "without_odds")]
-    pub without_propensity: usize,
+    pub(crate) without_propensity: usize,
     /// Generations without a label at the end of the attribution window.
     #[serde(alias = "unanswered")]
-    pub unlabelled: usize,
+    pub(crate) unlabelled: usize,
     /// Generations younger than the attribution window.
-    pub young: usize,
+    pub(crate) young: usize,
 }
 
 /// Statistics of a template in a context.

@@ -11,8 +11,9 @@ use std::fmt;
 ///
 /// ```
 /// use devmatrix_ml::experimentation::template_variants::TemplateSettings;
-/// let settings = TemplateSettings::default().with_temperature(0.7).with_examples(2).with_section("tests", false);
-/// assert_eq!(settings.max_examples, Some(2));
+/// let mut settings = TemplateSettings::default().with_temperature(0.7);
+/// settings.max_examples = Some(2);
+/// settings.sections.insert("tests".to_owned(), false);
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -93,19 +94,6 @@ impl TemplateSettings {
     #[must_use]
     pub fn with_temperature(self, temperature: f64) -> Self {
         Self { temperature: Some(temperature), ..self }
-    }
-
-    /// Sets the number of examples at most.
-    #[must_use]
-    pub fn with_examples(self, most: u32) -> Self {
-        Self { max_examples: Some(most), ..self }
-    }
-
-    /// Sets whether a section is written into the prompt.
-    #[must_use]
-    pub fn with_section(mut self, name: impl Into<String>, on: bool) -> Self {
-        self.sections.insert(name.into(), on);
-        self
     }
 
     /// Checks every range.
@@ -220,8 +208,8 @@ mod tests {
     #[test]
     fn every_change_is_proposed_once_and_stays_in_range() {
         let space = SettingsSpace::default();
-        let start =
-            TemplateSettings::default().with_temperature(0.9).with_examples(7).with_section("tests", true);
+        let sections = [("tests".to_owned(), true)].into();
+        let start = TemplateSettings { temperature: Some(0.9), max_examples: Some(7), sections };
         let mut tried = vec![start.clone()];
         for seed in 0..40 {
             let all: Vec<_> = tried.iter().collect();

@@ -42,7 +42,8 @@ fn catalogue() -> TemplateCatalogue {
 
 /// Hot, with one example: the world likes it cooler, with more of them.
 fn settings() -> TemplateSettings {
-    TemplateSettings::default().with_temperature(1.0).with_examples(1).with_section("tests", true)
+    let sections = [("tests".to_owned(), true)].into();
+    TemplateSettings { temperature: Some(1.0), max_examples: Some(1), sections }
 }
 
 fn registry() -> VariantRegistry {

@@ -40,7 +40,7 @@ pub struct Variant {
     /// Its name in events.
     pub id: TemplateId,
     /// The template that it is a variant of; `None` for a template of the host.
-    pub parent: Option<TemplateId>,
+    pub(crate) parent: Option<TemplateId>,
     /// The change from the parent.
     pub(super) change: Option<SettingChange>,
     /// The template of the host that it descends from.
@@ -62,7 +62,8 @@ pub struct Variant {
 /// use devmatrix_ml::models::TemplateCatalogue;
 /// let catalogue = TemplateCatalogue::from_json(r#"[{"template_id": "rest-crud", "task_types": ["backend"]}]"#)?;
 /// let now = "2025-03-03T09:00:00Z".parse().unwrap();
-/// let settings = TemplateSettings::default().with_temperature(0.7).with_examples(2);
+/// let mut settings = TemplateSettings::default().with_temperature(0.7);
+/// settings.max_examples = Some(2);
 /// let mut registry = VariantRegistry::of(&catalogue, |_| settings.clone(), now)?;
 /// let parent = registry.iter().next().unwrap().id.clone();
 /// let variant = registry.propose(&parent, &SettingsSpace::default(), now, 1)?.unwrap();
@@ -181,7 +182,7 @@ impl VariantRegistry {
     ///
     /// # Errors
     /// `NotFound` where there is none.
-    pub fn promote(&mut self, id: &TemplateId, reason: &str, now: DateTime<Utc>) -> Result<()> {
+    pub(crate) fn promote(&mut self, id: &TemplateId, reason: &str, now: DateTime<Utc>) -> Result<()> {
         let root = self.find(id)?.root.clone();
         let before = self.active(&root).map(|variant| variant.id.clone());
         if before.as_ref() == Some(id) {
@@ -197,7 +198,7 @@ impl VariantRegistry {
     ///
     /// # Errors
     /// `NotFound` where there is none; `Conflict` where it is the last active one of its kind.
-    pub fn retire(&mut self, id: &TemplateId, reason: &str, now: DateTime<Utc>) -> Result<()> {
+    pub(crate) fn retire(&mut self, id: &TemplateId, reason: &str, now: DateTime<Utc>) -> Result<()> {
         let variant = self.find(id)?;
         if variant.status() == VariantStatus::Promoted {
             let kind = variant.kind.clone();

@@ -1,7 +1,8 @@
 //! Rules in data.
 
-use crate::dataset::Target;
+use crate::dataset::{LabelKind, Target};
 use crate::error::{Error, Result};
+use crate::models::targets;
 use crate::monitoring::analytics::KpiName;
 use crate::monitoring::drift::{DriftKind, Severity};
 use serde::{Deserialize, Serialize};
@@ -105,7 +106,7 @@ impl AlertRule {
         };
         let drift = |name: &str, kind, severity| rule(name, Signal::Drift(kind), 72.0, 72.0, severity, 1);
         let steady = |rule: Self| Self { checks: 3, ..rule };
-        vec![
+        let mut rules = vec![
             rule("training missed", Signal::HoursSinceTraining, 26.0, 25.0, Warning, 1),
             rule("feedback stalled", Signal::HoursWithoutFeedback, 24.0, 1.0, Critical, 20),
             rule("fewer records", Signal::RecordRateBelow, 0.5, 0.7, Critical, 20),
@@ -135,17 +136,14 @@ impl AlertRule {
             rule("subgroup", Signal::Subgroup, 72.0, 72.0, Info, 1),
             rule("slice mispredicted", Signal::WorstSlice, 0.05, 0.03, Warning, 100),
             rule("calibration off", Signal::CalibrationError, 0.12, 0.10, Warning, 200),
-            rule("time intervals too narrow", Signal::CoverageBelow(Target::Time), 0.8, 0.85, Warning, 100),
-            rule(
-                "quality intervals too narrow",
-                Signal::CoverageBelow(Target::Quality),
-                0.8,
-                0.85,
-                Warning,
-                100,
-            ),
             rule("low expected AUC", Signal::ExpectedAucBelow, 0.6, 0.62, Warning, 200),
-        ]
+        ];
+        let numbers = targets::SERVED.iter().map(|model| model.target);
+        rules.extend(numbers.filter(|target| target.kind() == LabelKind::Regression).map(|target| {
+            let name = format!("{target} intervals too narrow");
+            rule(&name, Signal::CoverageBelow(target), 0.8, 0.85, Warning, 100)
+        }));
+        rules
     }
 
     /// Checks every range.

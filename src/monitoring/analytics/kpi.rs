@@ -23,7 +23,7 @@ pub struct Kpi {
     /// The target, if any.
     pub target: Option<f64>,
     /// True if the target is met; `None` without target or data.
-    pub met: Option<bool>,
+    pub(crate) met: Option<bool>,
     /// Its value in as many days before; `None` without data.
     pub before: Option<f64>,
     /// The baseline without a model: for accuracy, that of always predicting the majority class.

@@ -21,7 +21,7 @@ pub(super) use report::report;
 
 use super::alerts::Alert;
 use super::calibration::Calibration;
-use super::dimension::{Dimension, SliceKey};
+use super::dimension::SliceKey;
 use super::drift::{CbpeEstimate, Finding};
 use super::options::MonitorOptions;
 use super::slices::WorstSlice;
@@ -50,7 +50,7 @@ pub struct Analytics {
     /// The KPIs with their targets.
     pub kpis: Vec<Kpi>,
     /// The figures of all generations.
-    pub total: Figures,
+    pub(crate) total: Figures,
     /// The figures by day, the oldest first; days without a generation are left out.
     pub(crate) periods: Vec<Period>,
     /// The figures by slice: grouped by dimension, the largest first.
@@ -87,58 +87,55 @@ pub struct Analytics {
 
 /// A rate with its 90 % interval (Wilson 1927).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct Rate {
+pub(crate) struct Rate {
     /// The rate; `None` for n = 0.
-    pub value: Option<f64>,
+    pub(crate) value: Option<f64>,
     /// Its interval; 0 to 1 for n = 0.
-    pub interval: (f64, f64),
+    pub(crate) interval: (f64, f64),
     /// How many of them.
-    pub hits: u64,
+    pub(crate) hits: u64,
     /// Of how many.
-    pub n: u64,
+    pub(crate) n: u64,
 }
 
 /// A mean with its 90 % interval, in the unit of what it is the mean of.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct Average {
+pub(crate) struct Average {
     /// The mean; `None` of nothing.
-    pub value: Option<f64>,
+    pub(crate) value: Option<f64>,
     /// Its interval; `None` of fewer than two.
-    pub interval: Option<(f64, f64)>,
+    pub(crate) interval: Option<(f64, f64)>,
     /// Of how many.
-    pub n: u64,
+    pub(crate) n: u64,
 }
 
 /// Figures of some generations.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct Figures {
+pub(crate) struct Figures {
     /// Generations that started.
-    pub generations: u64,
+    pub(crate) generations: u64,
     /// Those that ended.
-    pub completed: u64,
+    pub(crate) completed: u64,
     /// Approved without modification, of the labelled ones.
-    pub success: Rate,
+    pub(crate) success: Rate,
     /// Approved in the end, of all of which that is known.
-    pub approved: Rate,
+    pub(crate) approved: Rate,
     /// Starts that were another try at a task, of all starts.
-    pub regenerations: Rate,
+    pub(crate) regenerations: Rate,
     /// Quality, 0 to 10.
-    pub quality: Average,
+    pub(crate) quality: Average,
     /// US dollars a generation.
-    pub cost_usd: Average,
+    pub(crate) cost_usd: Average,
     /// US dollars in all.
-    pub total_cost_usd: f64,
+    pub(crate) total_cost_usd: f64,
     /// US dollars for each success, where both are known.
-    pub cost_per_success_usd: Option<f64>,
+    pub(crate) cost_per_success_usd: Option<f64>,
     /// Seconds a generation.
-    pub seconds: Average,
+    pub(crate) seconds: Average,
     /// Tokens a generation.
-    pub tokens: Average,
+    pub(crate) tokens: Average,
     /// Seconds from the start to the approval.
-    pub seconds_to_approval: Average,
+    pub(crate) seconds_to_approval: Average,
 }
 
 /// One day.
@@ -219,12 +216,6 @@ impl Analytics {
     /// Returns a KPI.
     pub fn kpi(&self, name: KpiName) -> Option<&Kpi> {
         self.kpis.iter().find(|kpi| kpi.name == name)
-    }
-
-    /// Returns the figures of a slice.
-    pub fn slice(&self, dimension: Dimension, value: &str) -> Option<&Figures> {
-        let found = |of: &&SliceFigures| of.slice.dimension == dimension && of.slice.value == value;
-        self.slices.iter().find(found).map(|slice| &slice.figures)
     }
 }
 

@@ -4,6 +4,7 @@ use super::accuracy::{PredictionAccuracy, SliceAccuracy};
 use super::distribution::{CategoryDistribution, CategoryShare, DataDistribution, NumberDistribution};
 use super::models::{ModelFacts, ModelPerformance};
 use super::{Analytics, Period, Recording, RoutingShare, SliceFigures, kpi};
+use crate::dataset::Target;
 use crate::monitoring::aggregates::{Bin, Cell, NUMBERS, SuccessCell};
 use crate::monitoring::calibration::calibration;
 use crate::monitoring::dimension::Dimension;
@@ -114,7 +115,10 @@ fn performance(monitor: &Monitor, models: &ModelFacts) -> Vec<ModelPerformance> 
     let mut found: Vec<_> = monitor
         .success_versions
         .iter()
-        .map(|(version, cell)| ModelPerformance { success: cell.scores(), ..blank("success", *version) })
+        .map(|(version, cell)| ModelPerformance {
+            success: cell.scores(),
+            ..blank(Target::Success.name(), *version)
+        })
         .collect();
     for (versions, target) in monitor.number_versions.iter().zip(NUMBERS) {
         found.extend(versions.iter().map(|(version, cell)| ModelPerformance {

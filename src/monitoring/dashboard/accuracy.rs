@@ -2,7 +2,7 @@
 
 use super::plot::{Frame, area, figure, missing, path, px, share_ticks, table, tenths, thinned};
 use super::{coverage, show, weeks::ends};
-use crate::dataset::Target;
+use crate::models::targets::{self, NumberUnit};
 use crate::monitoring::{Analytics, CalibrationWeek, NumberScores, SliceAccuracy, SuccessScores};
 use crate::training::CalibrationBin;
 use maud::{Markup, html};
@@ -170,9 +170,10 @@ fn numbers(numbers: &[NumberScores]) -> Markup {
     let rows: Vec<_> = numbers
         .iter()
         .map(|scores| {
-            let shown = |value: f64| match scores.target {
-                Target::Time => show::seconds(value),
-                _ => show::number(value, 2),
+            let unit = targets::of(scores.target).map_or(NumberUnit::Plain, |model| model.unit);
+            let shown = |value: f64| match unit {
+                NumberUnit::Seconds => show::seconds(value),
+                NumberUnit::Plain => show::number(value, 2),
             };
             let bias = if scores.bias < 0.0 { "too low by" } else { "too high by" };
             vec![

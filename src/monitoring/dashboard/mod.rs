@@ -7,7 +7,7 @@
 //!
 //! ```
 //! use devmatrix_ml::monitoring::{Analytics, dashboard};
-//! let page = dashboard::render(&Analytics::default());
+//! let page = dashboard::render(&Analytics::default(), &[]);
 //! assert!(page.starts_with("<!DOCTYPE html>") && page.contains("No figures yet"));
 //! ```
 
@@ -31,13 +31,8 @@ use super::Analytics;
 use crate::experimentation::ab_tests::ExperimentReport;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-/// Returns the page of `analytics`.
-pub fn render(analytics: &Analytics) -> String {
-    page(analytics, &[]).into_string()
-}
-
-/// Returns the page of `analytics` and of experiments.
-pub fn render_with(analytics: &Analytics, experiments: &[ExperimentReport]) -> String {
+/// Returns the page of `analytics` and of the analyses of experiments, if there are any.
+pub fn render(analytics: &Analytics, experiments: &[ExperimentReport]) -> String {
     page(analytics, experiments).into_string()
 }
 
@@ -128,8 +123,16 @@ mod tests {
         };
         let bins = vec![CalibrationBin::new(10, f64::NAN, 0.5)];
         let calibration = Calibration { bins, weeks: vec![week(0), week(7)], ..Calibration::default() };
-        let page = render(&Analytics { calibration, ..Analytics::default() });
+        let page = render(&Analytics { calibration, ..Analytics::default() }, &[]);
         assert!(!page.contains("NaN") && page.contains("Reliability"));
+    }
+
+    #[test]
+    fn an_infinite_cost_is_not_shown() {
+        let mut seen = Analytics::default();
+        (seen.total.generations, seen.total.total_cost_usd) = (100, f64::NEG_INFINITY);
+        let page = render(&seen, &[]);
+        assert!(!page.contains(">inf") && !page.contains("\"inf") && !page.contains("-inf"));
     }
 
     #[test]
@@ -143,7 +146,7 @@ mod tests {
         };
         let fell = finding(0.8, 0.5, "critical", "Success of agent backend fell.");
         let at = "2025-01-30T00:00:00Z".parse().unwrap();
-        let page = |drift| render(&Analytics { at, drift, ..Analytics::default() });
+        let page = |drift| render(&Analytics { at, drift, ..Analytics::default() }, &[]);
         assert!(page(vec![fell.clone()]).contains("1 open alert"));
         let rose = finding(0.5, 0.8, "info", "Success of agent backend rose.");
         assert!(page(vec![rose, fell]).contains("No open alerts"));

@@ -19,7 +19,7 @@ pub struct Finding {
     /// Since when, as well as the data tell.
     pub since: DateTime<Utc>,
     /// When it was found: the knowledge of the event that gave the alarm.
-    pub found_at: DateTime<Utc>,
+    pub(crate) found_at: DateTime<Utc>,
     /// Events between the two, of those that the change is about.
     pub(crate) events: u64,
     /// The value before the change: a rate, a mean, a median, a loss or a share.

@@ -5,6 +5,7 @@ use super::detector::{Context, DriftDetector, Times};
 use super::finding::{ChangeSize, DriftKind, Finding, Severity};
 use super::since_words;
 use super::slice_attribution::{self, Place};
+use crate::dataset::Target;
 use crate::monitoring::dimension::{DIMENSIONS, Dimension, FIRST, SliceKey};
 use crate::monitoring::options::MonitorOptions;
 use crate::monitoring::recent::{Evaluated, Recent};
@@ -148,7 +149,7 @@ fn finding(
     };
     Finding {
         kind: DriftKind::Outcome,
-        subject: "success".into(),
+        subject: Target::Success.name().into(),
         slice,
         within,
         since: times.since,

@@ -129,7 +129,7 @@ impl LinearPolicy for Boosted {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Policy, Posterior, TaskOutcome};
+    use super::super::{Policy, Posterior};
     use super::*;
 
     fn arm(predicted: Option<f64>, model_version: u64) -> Arm {
@@ -139,7 +139,7 @@ mod tests {
 
     fn teach(policy: &mut Boosted, arm: &Arm, count: u32) {
         // Four in five.
-        (0..count).for_each(|i| policy.learn(arm, &TaskOutcome::new(i % 5 != 0)));
+        (0..count).for_each(|i| policy.learn(arm, i % 5 != 0));
     }
 
     fn success(policy: &Boosted, arm: &Arm) -> f64 {

@@ -2,7 +2,7 @@
 //! turn its posterior into propensities.
 
 use super::logistic_regression::{LogisticRegression, Margins, OnlineParams};
-use super::{Arm, Objective, Policy, Posterior, TaskOutcome};
+use super::{Arm, Objective, Policy, Posterior};
 use crate::error::{Error, Result};
 use crate::verify::{Verify, verified};
 use serde::de::DeserializeOwned;
@@ -32,9 +32,9 @@ pub(super) trait Exploration: Verify + Default + Serialize + DeserializeOwned {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(bound = "E: Exploration")]
 pub(super) struct LinearBandit<E> {
-    #[serde(deserialize_with = "verified")]
+    #[serde(rename = "params", deserialize_with = "verified")]
     pub(super) exploration: E,
-    #[serde(deserialize_with = "verified")]
+    #[serde(rename = "model", deserialize_with = "verified")]
     pub(super) regression: LogisticRegression,
 }
 
@@ -104,10 +104,10 @@ impl<P: LinearPolicy> Policy for P {
         self.margins(pair).shares_best(pair, objective, COMPARISONS, seed)[0]
     }
 
-    fn learn(&mut self, arm: &Arm, outcome: &TaskOutcome) {
+    fn learn(&mut self, arm: &Arm, success: bool) {
         self.prepare(arm);
         let offset = self.offset(arm);
-        self.bandit_mut().regression.learn(arm, offset, outcome.success);
+        self.bandit_mut().regression.learn(arm, offset, success);
     }
 
     fn save(&self) -> Result<Vec<u8>> {
@@ -137,7 +137,7 @@ mod tests {
         fn check<P: LinearPolicy + Default + PartialEq>(rest: impl Serialize) {
             let mut policy = P::default();
             let arm = Arm { features: vec![(1, 1.0), (9, 0.5)], ..Arm::default() };
-            (0..3).for_each(|i| policy.learn(&arm, &TaskOutcome::new(i > 0)));
+            (0..3).for_each(|i| policy.learn(&arm, i > 0));
             let LinearBandit { exploration, regression } = policy.bandit();
             let stored = postcard::to_stdvec(&(exploration, regression, rest)).unwrap();
             assert_eq!(policy.save().unwrap(), stored);

@@ -49,20 +49,12 @@ pub struct Posterior {
     pub high: f64,
 }
 
-/// The outcome of a task.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct TaskOutcome {
-    /// True if it was approved without modification.
-    pub success: bool,
-}
-
 /// A learning policy that states the propensity of every candidate.
 ///
 /// It does not choose by itself: [`draw`] samples from the stated propensities, so that the recorded
 /// propensities are exactly those of the choice.
 pub trait Policy: fmt::Debug + Send + Sync {
-    /// Its name and version, as decisions record it.
+    /// Returns its name and version, as decisions record it.
     fn name(&self) -> &str;
 
     /// Returns the propensity of each of `arms`, 0 to 1, together 1. All randomness comes from `seed`:
@@ -76,16 +68,17 @@ pub trait Policy: fmt::Debug + Send + Sync {
     /// [`Policy::propensities`].
     fn beats(&self, pair: &[Arm; 2], objective: &Objective, seed: u64) -> f64;
 
-    /// Learns what became of a task that was done as `arm` says, however long ago that was.
-    fn learn(&mut self, arm: &Arm, outcome: &TaskOutcome);
+    /// Learns the outcome of a task that was done as `arm` says, however long ago that was: a `success` was approved without
+    /// modification.
+    fn learn(&mut self, arm: &Arm, success: bool);
 
-    /// All that it has learned.
+    /// Returns its state as bytes.
     ///
     /// # Errors
     /// `Internal` when it cannot be written.
     fn save(&self) -> Result<Vec<u8>>;
 
-    /// Takes up what [`Policy::save`] wrote.
+    /// Restores the state that [`Policy::save`] returned.
     ///
     /// # Errors
     /// `Corrupt` when it cannot be read.
@@ -104,16 +97,9 @@ fn above_floor(propensities: Vec<f64>, floor: f64) -> Vec<f64> {
 }
 
 impl Posterior {
-    /// A probability with its 90 % interval.
+    /// Creates a probability with its 90 % interval.
     pub fn new(success: f64, (low, high): (f64, f64)) -> Self {
         Self { success, low, high }
-    }
-}
-
-impl TaskOutcome {
-    /// An outcome.
-    pub fn new(success: bool) -> Self {
-        Self { success }
     }
 }
 

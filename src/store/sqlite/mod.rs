@@ -16,7 +16,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use rusqlite::Connection;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use writer::Writer;
@@ -105,11 +105,6 @@ impl SqliteStore {
         let db = schema::open_writer(&shared, &options).map_err(named)?;
         let writer = Writer::start(db, shared.clone()).map_err(named)?;
         Ok(Self { path: shared.clone(), options, writer, idle: Mutex::default() })
-    }
-
-    /// The file.
-    pub fn path(&self) -> PathBuf {
-        self.path.to_path_buf()
     }
 
     /// Runs `query` on a connection of its own; one that failed is closed.

@@ -25,7 +25,7 @@ pub(crate) async fn dashboard(State(host): State<Arc<Host>>) -> Result<impl Into
             "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'",
         ),
     ];
-    Ok((headers, Html(dashboard::render(&analytics))))
+    Ok((headers, Html(dashboard::render(&analytics, &[]))))
 }
 
 /// Returns the analytics: the design's four parts.
