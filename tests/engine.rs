@@ -198,8 +198,9 @@ fn each_fact_recorded_once_reaches_every_component() {
         clock.advance(TimeDelta::days(1));
         assert!(engine.choose(&task(5), &candidates()).is_ok(), "a new day");
         let (task, candidates) = (task(7), candidates());
-        let critical = Request::new(&task, &candidates, clock.now()).critical();
-        let choice = engine.choose_by(critical).unwrap();
+        let mut request = Request::new(&task, &candidates, clock.now());
+        request.critical = true;
+        let choice = engine.choose_by(request).unwrap();
         assert_eq!(choice.decision.propensity, 1.0, "nothing is tried on a critical task");
     });
 }

@@ -104,7 +104,7 @@ pub struct NewVersion {
     pub artefact: Vec<u8>,
     /// Its holdout model (fitted without the evaluation rows), with which later versions are compared.
     pub evaluation_artefact: Option<Vec<u8>>,
-    /// What is known of it. Number, stage, time and digests are the registry's to set: [`record`](Self::record) does it.
+    /// Its record, in which number, stage, time and digests are set by the registry: see [`record`](Self::record).
     pub about: ModelVersion,
 }
 

@@ -45,17 +45,18 @@ fn candidates_of_one_task_are_predicted_as_each_alone() {
         candidate("gpt-4.1-mini", "frontend"),
         candidate("new\0one", "backend"),
     ];
+    let text = service.read(&candidates[0]);
     let (together, quick) =
-        (service.predict_candidates(&candidates).unwrap(), service.without_explanations());
+        (service.predict_candidates(&candidates, &text).unwrap(), service.without_explanations());
     for (candidate, found) in candidates.iter().zip(&together) {
         let alone = quick.predict_all(candidate).unwrap();
         assert_eq!((&found.success, &found.time), (&alone.success, &alone.time));
         assert_eq!(found.success.model_version, 1);
     }
     assert_ne!(together[0].success.success_probability, together[1].success.success_probability);
-    assert!(service.predict_candidates(&[]).unwrap().is_empty());
+    assert!(service.predict_candidates(&[], &text).unwrap().is_empty());
     let error = service
-        .predict_candidates(&[candidates[0].clone(), TaskContext::new(TaskId::new("TASK-2").unwrap())])
+        .predict_candidates(&[candidates[0].clone(), TaskContext::new(TaskId::new("TASK-2").unwrap())], &text)
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
 }
