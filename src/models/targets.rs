@@ -21,7 +21,7 @@ pub(crate) struct ServedModel {
     pub(crate) predicts: &'static str,
     /// The verb phrases by which attributions say that similarly worded tasks had less or more.
     pub(crate) compared: [&'static str; 2],
-    /// How a person reads its number.
+    /// The unit in which its number is shown.
     pub(crate) unit: NumberUnit,
     /// Makes its trainer with the usual parameters.
     pub(crate) trainer: fn() -> AnyTrainer,
@@ -35,7 +35,7 @@ pub(crate) struct ServedModel {
     pub(crate) columns: &'static [&'static str],
 }
 
-/// How a person reads a predicted number.
+/// The unit of a predicted number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NumberUnit {
     Plain,
