@@ -12,7 +12,7 @@ use devmatrix_ml::event::{
     UserAction,
 };
 use devmatrix_ml::routing::{
-    Boosted, Candidate, EpsilonGreedy, LinUcb, Objective, Plan, Policy, Request, Router, RouterOptions,
+    Boosted, Candidate, Objective, OnlineParams, POLICIES, Plan, Policy, Request, Router, RouterOptions,
     Thompson, draw,
 };
 use devmatrix_ml::store::{EventStore, MemoryStore};
@@ -21,12 +21,7 @@ use proptest::prelude::*;
 use std::collections::VecDeque;
 
 fn policies() -> Vec<Box<dyn Policy>> {
-    vec![
-        Box::new(Thompson::default()),
-        Box::new(LinUcb::default()),
-        Box::new(EpsilonGreedy::default()),
-        Box::new(Boosted::default()),
-    ]
+    POLICIES.iter().map(|(_, create)| create(OnlineParams::default()).unwrap()).collect()
 }
 
 fn router(policy: Box<dyn Policy>) -> Router {
@@ -196,7 +191,7 @@ fn learned_state_is_restored() {
         assert_eq!(second.restore(&bytes[..bytes.len() / 2]).unwrap_err().kind(), ErrorKind::Corrupt);
     }
     let bytes = router(Box::new(Thompson::default())).save().unwrap();
-    let error = router(Box::new(LinUcb::default())).restore(&bytes).unwrap_err();
+    let error = router(Box::new(Boosted::default())).restore(&bytes).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Incompatible);
 }
 

@@ -11,7 +11,7 @@ use devmatrix_ml::experimentation::retry_policy::{
 use devmatrix_ml::experimentation::template_variants::{SettingsSpace, TemplateSettings, VariantRegistry};
 use devmatrix_ml::models::TemplateCatalogue;
 use devmatrix_ml::routing::{
-    Arm, Boosted, Candidate, EpsilonGreedy, LinUcb, Plan, Policy, Request, Router, RouterOptions, Thompson,
+    Arm, Candidate, OnlineParams, POLICIES, Plan, Policy, Request, Router, RouterOptions, Thompson,
 };
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
@@ -31,13 +31,9 @@ fn router(policy: impl Policy + 'static) -> Router {
     Router::new(Box::new(policy), RouterOptions::default()).unwrap()
 }
 
-fn routers() -> [Router; 4] {
-    [
-        router(Thompson::default()),
-        router(LinUcb::default()),
-        router(EpsilonGreedy::default()),
-        router(Boosted::default()),
-    ]
+fn routers() -> Vec<Router> {
+    let created = POLICIES.iter().map(|(_, create)| create(OnlineParams::default()).unwrap());
+    created.map(|policy| Router::new(policy, RouterOptions::default()).unwrap()).collect()
 }
 
 fn approved(id: usize) -> GenerationEvent {

@@ -13,7 +13,8 @@ mod summary;
 mod tasks;
 
 use clap::Parser;
-use devmatrix_ml::routing::{Boosted, EpsilonGreedy, LinUcb, OnlineParams, Policy, Thompson, ThompsonParams};
+use clap::builder::PossibleValuesParser;
+use devmatrix_ml::routing::{OnlineParams, POLICIES, Policy};
 use std::path::PathBuf;
 
 /// Compares routing policies in simulated worlds or on recorded outcomes.
@@ -28,8 +29,8 @@ struct Arguments {
     /// Generations per repetition.
     #[arg(long, default_value_t = 20_000)]
     generations: usize,
-    /// Policies: thompson, linucb, epsilon, boosted.
-    #[arg(long, value_delimiter = ',', default_value = "thompson,linucb,epsilon")]
+    /// Policies.
+    #[arg(long, value_delimiter = ',', default_value = "thompson,linucb,epsilon", value_parser = policy_names())]
     policies: Vec<String>,
     /// Scenarios: success, cost, floor, time, arrival, equal.
     #[arg(long, value_delimiter = ',', default_value = "success,cost,time,arrival,equal")]
@@ -43,29 +44,14 @@ struct Arguments {
 fn policy(name: &str, most_weights: usize) -> anyhow::Result<Box<dyn Policy>> {
     let mut online = OnlineParams::default();
     online.most_weights = most_weights;
-    Ok(match name {
-        "thompson" => {
-            let mut params = ThompsonParams::default();
-            params.online = online;
-            Box::new(Thompson::new(params)?)
-        }
-        "linucb" => {
-            let mut params = devmatrix_ml::routing::UcbParams::default();
-            params.online = online;
-            Box::new(LinUcb::new(params)?)
-        }
-        "epsilon" => {
-            let mut params = devmatrix_ml::routing::EpsilonParams::default();
-            params.online = online;
-            Box::new(EpsilonGreedy::new(params)?)
-        }
-        "boosted" => {
-            let mut params = ThompsonParams::default();
-            params.online = online;
-            Box::new(Boosted::new(params)?)
-        }
-        other => anyhow::bail!("there is no policy {other:?}"),
-    })
+    let found = POLICIES.iter().find(|(known, _)| *known == name);
+    let (_, create) = found.ok_or_else(|| anyhow::anyhow!("there is no policy {name:?}"))?;
+    Ok(create(online)?)
+}
+
+/// Returns the names that `--policies` takes.
+fn policy_names() -> PossibleValuesParser {
+    PossibleValuesParser::new(POLICIES.iter().map(|(name, _)| *name))
 }
 
 fn main() -> anyhow::Result<()> {

@@ -51,8 +51,8 @@ pub use leaderboard::LeaderboardEntry;
 pub use objective::{Goal, Objective};
 pub use options::RouterOptions;
 pub use policies::{
-    Arm, Boosted, EpsilonGreedy, EpsilonParams, LinUcb, OnlineParams, Policy, Posterior, Thompson,
-    ThompsonParams, UcbParams, draw,
+    Arm, Boosted, EpsilonGreedy, EpsilonParams, OnlineParams, POLICIES, Policy, Posterior, Thompson,
+    ThompsonParams, draw,
 };
 pub use request::Request;
 pub use risk_policy::{Adjustment, RiskPolicy, RiskRule};

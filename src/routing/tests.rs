@@ -3,8 +3,8 @@
 
 #[cfg(test)]
 use super::{
-    Arm, Boosted, Candidate, EpsilonGreedy, Goal, LinUcb, Objective, Plan, Policy, Posterior, Request,
-    Router, RouterOptions, Thompson,
+    Arm, Boosted, Candidate, EpsilonGreedy, Goal, Objective, OnlineParams, POLICIES, Plan, Policy, Posterior,
+    Request, Router, RouterOptions, Thompson,
 };
 use crate::ErrorKind;
 use crate::clock::ManualClock;
@@ -17,12 +17,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use std::sync::Arc;
 
 fn policies() -> Vec<Box<dyn Policy>> {
-    vec![
-        Box::new(Thompson::default()),
-        Box::new(LinUcb::default()),
-        Box::new(EpsilonGreedy::default()),
-        Box::new(Boosted::default()),
-    ]
+    POLICIES.iter().map(|(_, create)| create(OnlineParams::default()).unwrap()).collect()
 }
 
 fn now() -> DateTime<Utc> {

@@ -11,19 +11,18 @@ use serde::{Deserialize, Serialize};
 /// `LinUCB` (Li, Chu, Langford and Schapire 2010) on a Bayesian logistic regression. The policy itself
 /// is deterministic; a share of all choices is made at random, so that every propensity is above 0.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct LinUcb(LinearBandit<UcbParams>);
+pub(super) struct LinUcb(LinearBandit<UcbParams>);
 
 /// Parameters of [`LinUcb`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-#[non_exhaustive]
-pub struct UcbParams {
+pub(super) struct UcbParams {
     /// Standard deviations of the log-odds that are added to the mean, 0 to 100.
-    pub alpha: f64,
+    pub(super) alpha: f64,
     /// Share that is chosen at random, 0 to 1.
-    pub floor: f64,
+    pub(super) floor: f64,
     /// Parameters of the online logistic regression.
-    pub online: OnlineParams,
+    pub(super) online: OnlineParams,
 }
 
 impl Default for UcbParams {
@@ -37,7 +36,7 @@ impl LinUcb {
     ///
     /// # Errors
     /// `InvalidInput` naming the parameter that is out of range.
-    pub fn new(params: UcbParams) -> Result<Self> {
+    pub(super) fn new(params: UcbParams) -> Result<Self> {
         LinearBandit::new(params).map(Self)
     }
 }

@@ -9,7 +9,7 @@ mod thompson;
 
 pub use boosted::Boosted;
 pub use epsilon_greedy::{EpsilonGreedy, EpsilonParams};
-pub use lin_ucb::{LinUcb, UcbParams};
+use lin_ucb::{LinUcb, UcbParams};
 pub use logistic_regression::OnlineParams;
 pub use thompson::{Thompson, ThompsonParams};
 
@@ -17,6 +17,25 @@ use super::objective::Objective;
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::fmt;
+
+/// Every policy by the name that a command line or a configuration gives it, with the parameters of its regression.
+///
+/// ```
+/// use devmatrix_ml::routing::{OnlineParams, POLICIES};
+/// let (_, create) = POLICIES.iter().find(|(name, _)| *name == "linucb").unwrap();
+/// assert_eq!(create(OnlineParams::default())?.name(), "linucb 1");
+/// # Ok::<(), devmatrix_ml::Error>(())
+/// ```
+pub static POLICIES: &[(&str, fn(OnlineParams) -> Result<Box<dyn Policy>>)] = &[
+    ("thompson", |online| boxed(Thompson::new(ThompsonParams { online, ..ThompsonParams::default() }))),
+    ("linucb", |online| boxed(LinUcb::new(UcbParams { online, ..UcbParams::default() }))),
+    ("epsilon", |online| boxed(EpsilonGreedy::new(EpsilonParams { online, ..EpsilonParams::default() }))),
+    ("boosted", |online| boxed(Boosted::new(ThompsonParams { online, ..ThompsonParams::default() }))),
+];
+
+fn boxed(policy: Result<impl Policy + 'static>) -> Result<Box<dyn Policy>> {
+    policy.map(|policy| Box::new(policy) as Box<dyn Policy>)
+}
 
 /// Input of a policy for one candidate and one task.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
