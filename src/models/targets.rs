@@ -22,6 +22,7 @@ pub(crate) struct ServedModel {
     /// The verb phrases by which attributions say that similarly worded tasks had less or more.
     pub(crate) compared: [&'static str; 2],
     /// The unit in which its number is shown.
+    #[cfg_attr(not(feature = "dashboard"), allow(dead_code, reason = "read by the dashboard"))]
     pub(crate) unit: NumberUnit,
     /// Makes its trainer with the usual parameters.
     pub(crate) trainer: fn() -> AnyTrainer,

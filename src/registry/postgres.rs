@@ -33,7 +33,7 @@ impl PostgresRegistry {
 
     /// Sets the clock.
     #[must_use]
-    pub(crate) fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
+    pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
         self
     }

@@ -1,8 +1,8 @@
 //! ε-greedy: the best by what is known, and now and then any.
 
-use super::linear_bandit::{Exploration, LinearBandit, LinearPolicy};
+use super::linear_bandit::{Draw, Exploration, LinearBandit, LinearPolicy};
 use super::logistic_regression::{Margins, OnlineParams};
-use super::{Arm, Objective, above_floor, all_on};
+use super::{Arm, above_floor, all_on};
 use crate::error::{Error, Result};
 use crate::verify::Verify;
 use serde::{Deserialize, Serialize};
@@ -68,15 +68,12 @@ impl Exploration for EpsilonParams {
         &self.online
     }
 
-    fn propensities(
-        &self,
-        margins: Margins,
-        outcomes: u64,
-        (arms, objective): (&[Arm], &Objective),
-        _seed: u64,
-    ) -> Vec<f64> {
+    fn propensities(&self, margins: Margins, draw: &Draw<'_>) -> Vec<f64> {
         let means: Vec<_> = margins.posteriors().iter().map(|posterior| posterior.success).collect();
-        above_floor(all_on(objective.best(arms, &means), arms.len()), self.epsilon(outcomes))
+        above_floor(
+            all_on(draw.objective.best(draw.arms, &means), draw.arms.len()),
+            self.epsilon(draw.outcomes),
+        )
     }
 }
 

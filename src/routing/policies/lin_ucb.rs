@@ -1,8 +1,8 @@
 //! `LinUCB`: the candidate that may be best, were one lucky.
 
-use super::linear_bandit::{Exploration, LinearBandit, LinearPolicy};
+use super::linear_bandit::{Draw, Exploration, LinearBandit, LinearPolicy};
 use super::logistic_regression::{Margins, OnlineParams};
-use super::{Arm, Objective, above_floor, all_on};
+use super::{above_floor, all_on};
 use crate::error::{Error, Result};
 use crate::stats::sigmoid;
 use crate::verify::Verify;
@@ -59,18 +59,12 @@ impl Exploration for UcbParams {
         &self.online
     }
 
-    fn propensities(
-        &self,
-        margins: Margins,
-        _outcomes: u64,
-        (arms, objective): (&[Arm], &Objective),
-        _seed: u64,
-    ) -> Vec<f64> {
+    fn propensities(&self, margins: Margins, draw: &Draw<'_>) -> Vec<f64> {
         let bound = |(at, mean): (usize, &f64)| {
             sigmoid(mean + self.alpha * margins.covariance[at][at].max(0.0).sqrt())
         };
         let bounds: Vec<_> = margins.mean.iter().enumerate().map(bound).collect();
-        above_floor(all_on(objective.best(arms, &bounds), arms.len()), self.floor)
+        above_floor(all_on(draw.objective.best(draw.arms, &bounds), draw.arms.len()), self.floor)
     }
 }
 

@@ -17,15 +17,18 @@ pub(super) trait Exploration: Verify + Default + Serialize + DeserializeOwned {
     /// Returns the parameters of the regression.
     fn online(&self) -> &OnlineParams;
 
-    /// Returns the propensities of `arms`, given `margins` learned from this many `outcomes`. All randomness comes from
-    /// `seed`.
-    fn propensities(
-        &self,
-        margins: Margins,
-        outcomes: u64,
-        arms: (&[Arm], &Objective),
-        seed: u64,
-    ) -> Vec<f64>;
+    /// Returns the propensities of the arms of `draw`, given the posterior `margins` of their log-odds.
+    fn propensities(&self, margins: Margins, draw: &Draw<'_>) -> Vec<f64>;
+}
+
+/// Arms to be drawn from.
+pub(super) struct Draw<'a> {
+    pub(super) arms: &'a [Arm],
+    pub(super) objective: &'a Objective,
+    /// Outcomes learned so far.
+    pub(super) outcomes: u64,
+    /// All randomness comes from it.
+    pub(super) seed: u64,
 }
 
 /// The state of a linear bandit.
@@ -93,7 +96,8 @@ impl<P: LinearPolicy> Policy for P {
 
     fn propensities(&self, arms: &[Arm], objective: &Objective, seed: u64) -> Vec<f64> {
         let LinearBandit { exploration, regression } = self.bandit();
-        exploration.propensities(self.margins(arms), regression.outcomes(), (arms, objective), seed)
+        let draw = Draw { arms, objective, outcomes: regression.outcomes(), seed };
+        exploration.propensities(self.margins(arms), &draw)
     }
 
     fn posteriors(&self, arms: &[Arm]) -> Vec<Posterior> {

@@ -1,8 +1,8 @@
 //! Thompson sampling: each candidate is chosen as often as it may be the best.
 
-use super::linear_bandit::{Exploration, LinearBandit, LinearPolicy};
+use super::above_floor;
+use super::linear_bandit::{Draw, Exploration, LinearBandit, LinearPolicy};
 use super::logistic_regression::{Margins, OnlineParams};
-use super::{Arm, Objective, above_floor};
 use crate::error::{Error, Result};
 use crate::verify::Verify;
 use serde::{Deserialize, Serialize};
@@ -83,15 +83,9 @@ impl Exploration for ThompsonParams {
         &self.online
     }
 
-    fn propensities(
-        &self,
-        margins: Margins,
-        outcomes: u64,
-        (arms, objective): (&[Arm], &Objective),
-        seed: u64,
-    ) -> Vec<f64> {
-        let margins = margins.spread_by(self.spread_after(outcomes));
-        above_floor(margins.shares_best(arms, objective, self.samples, seed), self.floor)
+    fn propensities(&self, margins: Margins, draw: &Draw<'_>) -> Vec<f64> {
+        let margins = margins.spread_by(self.spread_after(draw.outcomes));
+        above_floor(margins.shares_best(draw.arms, draw.objective, self.samples, draw.seed), self.floor)
     }
 }
 
