@@ -34,14 +34,14 @@ use spec::Regime;
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
 
-/// Fits models of a [`RegressionTarget`].
+/// Fits models of one number: complexity, time or quality.
 #[derive(Debug, Clone)]
 pub struct RegressionTrainer<Q> {
     params: RegressionParams,
     quantity: PhantomData<fn() -> Q>,
 }
 
-/// A fitted model of a [`RegressionTarget`]: from what is known before a generation and, where that is of
+/// A fitted model of one number: from what is known before a generation and, where that is of
 /// use, from its code too.
 #[derive(Debug, Clone)]
 pub struct RegressionModel<Q> {
