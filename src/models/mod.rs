@@ -252,5 +252,7 @@ fn shares_of_columns(columns: &[usize], gains: &[f64]) -> Vec<(String, f64)> {
 
 #[cfg(test)]
 pub(crate) mod tests;
+#[cfg(any(test, feature = "mlflow"))]
+pub(crate) use template_ranking::TEMPLATE_FEATURES;
 #[cfg(test)]
-pub(crate) use template_ranking::{TEMPLATE_FEATURES, TemplateDatasetBuilder};
+pub(crate) use template_ranking::TemplateDatasetBuilder;
