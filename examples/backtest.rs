@@ -167,7 +167,7 @@ fn by_value(
         bail!("no value of {field} has enough events");
     }
     let all: Vec<_> = reports.values().cloned().collect();
-    let mean = BacktestReport::mean(&all);
+    let mean = mean_scores(&all);
     if table {
         say!("\nmean of {} values of {field}: {}", all.len(), line_of(&mean));
     }
@@ -177,6 +177,16 @@ fn by_value(
         "n_events": sum(|r| r.n_events), "n_train": sum(|r| r.n_train), "n_test": sum(|r| r.n_test),
         "groups": reports, "mean": mean,
     }))
+}
+
+/// Returns the scores averaged over the reports that have them.
+fn mean_scores(reports: &[BacktestReport]) -> BTreeMap<String, f64> {
+    let mut sums = BTreeMap::<String, (f64, f64)>::new();
+    for (name, value) in reports.iter().flat_map(|report| report.metrics.clone()) {
+        let sum = sums.entry(name).or_default();
+        *sum = (sum.0 + value, sum.1 + 1.0);
+    }
+    sums.into_iter().map(|(name, (sum, n))| (name, sum / n)).collect()
 }
 
 /// Scales the host's complexity labels to 0..10; returns one point of it in the host's unit.

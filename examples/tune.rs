@@ -16,9 +16,7 @@ use devmatrix_ml::features::FeatureEngineer;
 use devmatrix_ml::ml::metrics::{PairedComparison, compare_paired};
 use devmatrix_ml::models::{Predictor, QualityTrainer, SuccessTrainer, TimeTrainer};
 use devmatrix_ml::store::{EventStore, MemoryStore};
-use devmatrix_ml::training::{
-    FeatureVerdict, Selection, SelectionOptions, Tunable, TuningOptions, replay, select_features, tune,
-};
+use devmatrix_ml::training::{SelectionOptions, Tunable, TuningOptions, replay, select_features, tune};
 use futures_executor::block_on;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -104,15 +102,13 @@ fn search<T: Tunable + Clone>(trainer: &T, data: &Dataset, args: &Args) -> anyho
     let work = ExecutionContext::new().with_threads(args.threads)?.with_progress(progress_lines());
     let (found, study) = work.run(|| tune(trainer.clone(), &older, &options))?;
     if args.trace {
-        study.trials.iter().try_for_each(|t| serde_json::to_string(t).map(|line| println!("{line}")))?;
+        let study = serde_json::to_value(&study)?;
+        study["trials"].as_array().into_iter().flatten().for_each(|trial| println!("{trial}"));
     }
-    println!("search: {} trials in {:.0} s; {}", study.trials.len(), study.seconds, study.reasons.join("; "));
-    if study.taken {
-        println!("settings: {}", serde_json::to_string(&study.trials[study.best].settings)?);
-    }
+    println!("search: {study}");
     let (selected, selection) =
         work.run(|| select_features(trainer.clone(), &older, &SelectionOptions::default()))?;
-    print_selection(&selection);
+    println!("selection: {selection}");
     println!("on the newest outcomes:");
     let losses = |trainer: &T| losses(trainer, &older, &newest);
     let defaults = losses(trainer)?;
@@ -128,17 +124,6 @@ fn search<T: Tunable + Clone>(trainer: &T, data: &Dataset, args: &Args) -> anyho
         compare("with fewer features", &losses(&selected)?, &defaults, &newest)?;
     }
     Ok(())
-}
-
-fn print_selection(selection: &Selection) {
-    println!("selection: {}", selection.reason);
-    let line = |verdict: &FeatureVerdict| {
-        println!(
-            "  {:<32} loss {:+.4} without it (by chance at most {:+.4})",
-            verdict.feature, verdict.increase, selection.null_increase
-        );
-    };
-    selection.features.iter().take(5).for_each(line);
 }
 
 /// Returns a listener that prints a line for every stage of the search, on standard error, whether or not that is a

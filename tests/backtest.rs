@@ -283,9 +283,7 @@ fn one_sided_outcomes_have_no_auc_and_do_not_panic() {
             "{:?}",
             report.metrics
         );
-        assert!(!BacktestReport::mean(&[report]).contains_key("auc"));
     }
-    assert!(BacktestReport::mean(&[]).is_empty());
 }
 
 #[test]

@@ -140,7 +140,7 @@ fn options<T: Serialize + Default>(page: &mut String, name: &str, what: &str) {
 #[test]
 fn the_page_of_options_has_their_defaults() {
     let mut page = String::from(
-        "# Configuration\n\nOptions are plain structs with `Default`, `serde` and `validate()`; every key may be left out. A key that does not exist is an\nerror that names it and the nearest right one. Units and ranges are in the documentation of the fields (`cargo doc --open`).\n",
+        "# Configuration\n\nOptions are plain structs with `Default` and `serde`; every key may be left out, and a value out of range is an error. A key that does not exist is an\nerror that names it and the nearest right one. Units and ranges are in the documentation of the fields (`cargo doc --open`).\n",
     );
     let all = &mut page;
     options::<RouterOptions>(

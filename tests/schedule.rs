@@ -183,7 +183,7 @@ fn outcomes_and_drift_make_training_due_before_its_time() {
     let mut eager = TrainingSchedule::default();
     eager.after_outcomes = Some(50);
     let claim = |outcomes| {
-        let signals = TrainingSignals::new(outcomes, false);
+        let signals = TrainingSignals { outcomes, drift: false };
         block_on(eager.claim(&host.training(), "quality", signals)).unwrap()
     };
     block_on(claim(1000).unwrap().conclude(&Ok(()))).unwrap();

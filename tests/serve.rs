@@ -114,7 +114,7 @@ fn an_unreadable_model_keeps_the_previous_one() {
     assert_eq!(served.service.predict_success(&served.task).unwrap(), before);
     block_on(served.registry.roll_back("success")).unwrap();
     assert!(block_on(served.service.reload(&served.registry)).unwrap().is_empty());
-    assert_eq!(served.service.success_version(), Some(1));
+    assert_eq!(served.service.versions()[0], ("success", Some(1)));
 }
 
 #[test]
@@ -130,7 +130,7 @@ fn a_model_of_another_feature_schema_is_rejected() {
         let error = block_on(other.reload(&served.registry)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Incompatible);
         assert!(format!("{error:#}").contains("train anew"), "{error}");
-        assert_eq!(other.success_version(), None);
+        assert_eq!(other.versions()[0], ("success", None));
     }
 }
 

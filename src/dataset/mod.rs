@@ -12,7 +12,7 @@ pub use builder::DatasetBuilder;
 pub(crate) use folds::Fold;
 pub use folds::FoldOptions;
 pub(crate) use response_model::{MOST, ResponseModel, ResponsePropensity, Seen, response_weights};
-pub use sources::{Source, SourceKind};
+pub(crate) use sources::{Source, SourceKind};
 pub(crate) use target::LabelKind;
 pub(crate) use target::Labels;
 pub use target::Target;

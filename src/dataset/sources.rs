@@ -8,18 +8,17 @@ use std::sync::Arc;
 
 /// A person or an agent whose outcomes were learned from.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct Source {
+pub(crate) struct Source {
     /// Kind of source.
-    pub kind: SourceKind,
+    pub(crate) kind: SourceKind,
     /// Its name.
-    pub name: String,
+    pub(crate) name: String,
 }
 
 /// What gives feedback, or is given it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum SourceKind {
+pub(crate) enum SourceKind {
     /// The person who judges.
     User,
     /// The agent that is judged.

@@ -3,7 +3,7 @@
 use super::learner::Learner;
 use super::{Engine, Inner};
 use crate::clock::{Clock, SystemClock};
-use crate::collect::{CollectorOptions, DataCollector};
+use crate::collect::DataCollector;
 use crate::error::{Error, Result};
 use crate::features::{FeatureEngineer, FeatureOptions};
 use crate::models::{AnyTrainer, TemplateCatalogue, TemplateTrainer, Trainer};
@@ -24,7 +24,6 @@ use std::sync::{Arc, Mutex};
 ///
 /// ```
 /// # futures_executor::block_on(async {
-/// use devmatrix_ml::collect::CollectorOptions;
 /// use devmatrix_ml::features::FeatureOptions;
 /// use devmatrix_ml::monitoring::{Alert, AlertRule, AlertSink};
 /// use devmatrix_ml::registry::MemoryRegistry;
@@ -41,15 +40,12 @@ use std::sync::{Arc, Mutex};
 ///     }
 /// }
 ///
-/// let mut recording = CollectorOptions::default();
-/// recording.buffer_size = 100;
 /// let engine = Engine::builder()
 ///     .with_store(Arc::new(MemoryStore::new()))
 ///     .with_registry(Arc::new(MemoryRegistry::new()))
 ///     .with_features(FeatureOptions::default())
 ///     .with_schedule(config::from_json(r#"{"at": "03:30:00", "after_outcomes": 500}"#)?)
 ///     .with_zone(chrono_tz::Europe::Madrid) // of features and schedule
-///     .with_collector(recording)
 ///     .with_router(config::from_json(r#"{"sticky_sessions": true}"#)?)
 ///     .with_policy(Box::new(LinUcb::default()))
 ///     .with_usd_per_day(20.0)
@@ -68,7 +64,6 @@ pub struct EngineBuilder {
     store: Option<Arc<dyn EventStore>>,
     registry: Option<Arc<dyn ModelRegistry>>,
     features: FeatureOptions,
-    collector: CollectorOptions,
     catalogue: Option<TemplateCatalogue>,
     models: Vec<AnyTrainer>,
     router: RouterOptions,
@@ -90,7 +85,6 @@ impl Default for EngineBuilder {
             store: None,
             registry: None,
             features: FeatureOptions::default(),
-            collector: CollectorOptions::default(),
             catalogue: None,
             models: Vec::new(),
             router: RouterOptions::default(),
@@ -144,11 +138,6 @@ impl EngineBuilder {
     pub fn with_zone(mut self, zone: Tz) -> Self {
         (self.features.zone, self.schedule.zone) = (zone, zone);
         self
-    }
-
-    /// Records by these options: how feature vectors are buffered, how code is measured.
-    pub fn with_collector(self, collector: CollectorOptions) -> Self {
-        Self { collector, ..self }
     }
 
     /// Ranks the templates of `catalogue` too.
@@ -250,8 +239,7 @@ impl EngineBuilder {
         }
         let lexicon = engineer.lexicon().clone();
         let router = Router::new(self.policy, RouterOptions { lexicon, ..self.router })?;
-        let collector =
-            DataCollector::open_with(store.clone(), engineer.clone(), clock.clone(), self.collector).await?;
+        let collector = DataCollector::open(store.clone(), engineer.clone(), clock.clone()).await?;
         let mut service = PredictionService::new(collector.history(), engineer.clone(), clock.clone());
         let mut trainers = self.models;
         for trainer in &trainers {

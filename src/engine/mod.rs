@@ -246,6 +246,7 @@ impl Engine {
     /// # Errors
     /// `InvalidInput` naming the field of the task that is out of range, or when the engine has no
     /// templates ([`EngineBuilder::with_templates`]).
+    #[doc(alias = "TemplateSelector")]
     pub fn rank_templates(&self, task: &TaskContext) -> Result<TemplateRanking> {
         self.0.service.rank_templates(task)
     }

@@ -105,7 +105,8 @@ impl Engine {
         let inner = &self.0;
         let (registry, clock) = (inner.registry.as_ref(), inner.clock.as_ref());
         self.catch_up().await?;
-        let signals = TrainingSignals::new(inner.learner.outcomes(), self.has_drifted().await?);
+        let (outcomes, drift) = (inner.learner.outcomes(), self.has_drifted().await?);
+        let signals = TrainingSignals { outcomes, drift };
         // Read once for all models, and let go of with the cycle.
         let replay = ReplayCache::default();
         let training = self.training(execution).with_replay(&replay);

@@ -22,11 +22,6 @@ impl NightlySummary {
     pub(super) fn skipped(why: impl Into<String>) -> Self {
         Self { due: None, skipped: Some(why.into()), models: Vec::new(), changes: Vec::new() }
     }
-
-    /// Returns what happened to one model.
-    pub fn of(&self, model: &str) -> Option<&NightlyReport> {
-        self.models.iter().find(|report| report.model == model)
-    }
 }
 
 impl fmt::Display for NightlySummary {

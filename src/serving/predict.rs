@@ -35,19 +35,6 @@ impl PredictionService {
         self.predict(task, self.explains)
     }
 
-    /// Predicts with the challengers on trial, with the models in production where there is none, without
-    /// explanations and without effect; `None` where nothing is on trial. Their record for the gate is kept by
-    /// [`Training::nightly`](crate::training::Training::nightly), which makes the same predictions again from the
-    /// store; this is for a host that wants to see them.
-    ///
-    /// # Errors
-    /// `InvalidInput` naming the field of the task that is out of range.
-    pub fn predict_challenger(&self, task: &TaskContext) -> Result<Option<Predictions>> {
-        let served = self.models.load();
-        let Some(models) = &served.challenging else { return Ok(None) };
-        Ok(Some(self.all_of(models, task, self.inputs(task, true)?, false)))
-    }
-
     /// Predicts success and time, on which a choice depends, of one task with each of several settings, in order,
     /// without explanations: similar tasks are sought once, from one set of models and at one moment; `text` is their
     /// description, [read](Self::read) before.
@@ -101,6 +88,22 @@ impl PredictionService {
 
     /// Predicts the quality of a generation whose code is there.
     ///
+    /// ```
+    /// # use devmatrix_ml::clock::SystemClock;
+    /// # use devmatrix_ml::features::FeatureEngineer;
+    /// # use devmatrix_ml::history::SharedHistory;
+    /// # use devmatrix_ml::serving::PredictionService;
+    /// # use devmatrix_ml::{Completion, TaskContext};
+    /// # let history = std::sync::Arc::new(SharedHistory::new());
+    /// # let clock = std::sync::Arc::new(SystemClock);
+    /// # let service = PredictionService::new(history, FeatureEngineer::default(), clock);
+    /// let mut done = Completion::default();
+    /// done.generated_code = Some("def add(a, b):\n    return a + b\n".into());
+    /// let quality = service.predict_quality_of(&TaskContext::of("TASK-7")?, &done)?;
+    /// assert!((0.0..=10.0).contains(&quality.estimate.value));
+    /// # Ok::<(), devmatrix_ml::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// `InvalidInput` naming the field that is out of range.
     pub fn predict_quality_of(
@@ -126,8 +129,7 @@ impl PredictionService {
     /// # Errors
     /// `InvalidInput` naming the field of the task that is out of range, or when the service has no
     /// catalogue ([`PredictionService::with_templates`]).
-    #[doc(alias = "TemplateSelector")]
-    pub fn rank_templates(&self, task: &TaskContext) -> Result<TemplateRanking> {
+    pub(crate) fn rank_templates(&self, task: &TaskContext) -> Result<TemplateRanking> {
         telemetry::predicted(Call::Templates, || {
             task.validate()?;
             let catalogue = self.catalogue.as_ref();

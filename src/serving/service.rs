@@ -125,7 +125,7 @@ impl PredictionService {
 
     /// Sets the share (0 to 1) of tasks that challengers on trial predict, always the same ones: what they change
     /// in the host's choices is then seen on a few before it is on all. Each prediction has the version of the
-    /// model that made it.
+    /// model that made it. A clone with a share of 1, whose predictions a host only looks at, is a shadow.
     ///
     /// # Errors
     /// `InvalidInput` for a share that is not from 0 to 1.
@@ -158,14 +158,16 @@ impl PredictionService {
         Self { explains: false, ..self.clone() }
     }
 
-    /// Returns the names of the models that are served: of those of this crate, then of the host's own.
-    pub fn model_names(&self) -> impl Iterator<Item = &'static str> {
+    pub(super) fn model_names(&self) -> impl Iterator<Item = &'static str> {
         self.trainers.iter().map(Trainer::name)
     }
 
-    /// Returns the version of the success model that is served now; `None` for the prior.
-    pub fn success_version(&self) -> Option<u64> {
-        self.models.load().production.version(SUCCESS)
+    /// Returns the version that is served now of each model of this crate, then of the host's own; `None` for the
+    /// prior.
+    pub fn versions(&self) -> Vec<(&'static str, Option<u64>)> {
+        let served = self.models.load();
+        let version = |(at, name)| (name, served.production.version(at));
+        self.model_names().enumerate().map(version).collect()
     }
 
     /// Loads the models in production, the host's own among them, and swaps them in, all at once. Predictions in

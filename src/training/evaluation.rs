@@ -45,7 +45,7 @@ pub struct Evaluation {
     pub(crate) calibration: Vec<CalibrationBin>,
     /// Sources whose labels contradict the predictions of a model fitted on all sources.
     #[serde(alias = "susp\u{65}cts")]
-    pub anomalous_labelers: Vec<AnomalousLabeler>,
+    pub(crate) anomalous_labelers: Vec<AnomalousLabeler>,
 }
 
 /// The model in production, for comparison.

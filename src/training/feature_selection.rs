@@ -13,6 +13,7 @@ use rand::seq::SliceRandom;
 use rand_pcg::Pcg64Mcg;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 /// Options of feature selection.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -37,28 +38,28 @@ pub struct SelectionOptions {
 
 /// Importance of one feature.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct FeatureVerdict {
+pub(crate) struct FeatureVerdict {
     /// The feature, or `task_description` for the text.
-    pub feature: String,
+    pub(crate) feature: String,
     /// Increase of the loss when its values are permuted (permutation importance).
-    pub increase: f64,
+    pub(crate) increase: f64,
     /// Mean absolute SHAP value, in the model's unit.
     pub(crate) shap: f64,
     /// Largest mean absolute SHAP value over the models fitted to shuffled labels.
     pub(crate) null_shap: f64,
     /// True if its importance exceeds the null importance.
-    pub gains: bool,
+    pub(crate) gains: bool,
 }
 
-/// Result of a feature selection.
+/// Result of a feature selection. It is data (serde); its `Display` form is the reason, and a line for each of the five
+/// most important features.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Selection {
     /// Every feature that varies, the most important first.
-    pub features: Vec<FeatureVerdict>,
+    pub(crate) features: Vec<FeatureVerdict>,
     /// 95 % quantile of the permutation importance in models fitted to shuffled labels.
-    pub null_increase: f64,
+    pub(crate) null_increase: f64,
     /// Paired comparison, on newer outcomes, of the loss without the features that show no gain with the loss
     /// of all features; `None` if every feature shows a gain.
     pub(crate) without_them: Option<PairedComparison>,
@@ -66,6 +67,17 @@ pub struct Selection {
     pub dropped: BTreeSet<String>,
     /// Reason for the decision.
     pub reason: String,
+}
+
+impl fmt::Display for Selection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.reason)?;
+        for FeatureVerdict { feature, increase, .. } in self.features.iter().take(5) {
+            let chance = self.null_increase;
+            write!(f, "\n  {feature:<32} loss {increase:+.4} without it (by chance at most {chance:+.4})")?;
+        }
+        Ok(())
+    }
 }
 
 impl Default for SelectionOptions {

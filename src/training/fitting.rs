@@ -71,7 +71,9 @@ impl Training<'_> {
         self.renew_lease().await?;
         steps.at("registering", 0.95);
         let registering = Registering { registry: self.registry, tracker: self.tracker, now };
-        let done = registering.register(version, record, champion.as_ref()).await?;
+        let mut done = registering.register(version, record, champion.as_ref()).await?;
+        let labelers = done.record.evaluation.anomalous_labelers.iter();
+        done.reasons.extend(labelers.map(|labeler| format!("label noise: {labeler}")));
         steps.at("done", 1.0);
         Ok(done)
     }

@@ -13,10 +13,9 @@ use std::fmt;
 /// less than others' do: labels inverted by mistake, by malice or by a different standard, or random labels.
 /// A person should review it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct AnomalousLabeler {
+pub(crate) struct AnomalousLabeler {
     /// The source.
-    pub source: Source,
+    pub(crate) source: Source,
     /// Number of outcomes tested.
     pub(crate) outcomes: usize,
     /// ROC AUC of out-of-sample predictions on its outcomes; below 0.5 the outcomes contradict them.

@@ -28,7 +28,7 @@ pub struct TrainingOptions {
     pub gate: Gate,
     /// Maximum number of generations to train on; the newest are used.
     pub max_rows: usize,
-    /// True to exclude the users among the [`AnomalousLabeler`](super::AnomalousLabeler)s from training; they are reported
+    /// True to exclude users whose labels contradict everybody else's from training; they are reported
     /// either way.
     #[serde(alias = "exclude_suspects")]
     pub exclude_anomalous_labelers: bool,
@@ -81,7 +81,7 @@ impl TrainingOptions {
     ///
     /// # Errors
     /// `InvalidInput` naming the option and its value.
-    pub fn validate(&self) -> Result<()> {
+    pub(crate) fn validate(&self) -> Result<()> {
         if !(self.test_fraction > 0.0 && self.test_fraction < 1.0) {
             return Err(Error::invalid(format!(
                 "test_fraction is {}, expected between 0 and 1",

@@ -148,6 +148,18 @@ impl<'a> Training<'a> {
     ///
     /// # Errors
     /// `NotEnoughData` where too few started since (then nothing is registered); those of [`run`](Self::run).
+    ///
+    /// ```
+    /// use chrono::{DateTime, Utc};
+    /// use devmatrix_ml::dataset::Target;
+    /// use devmatrix_ml::models::{ExternalModel, ExternalModelOptions};
+    /// use devmatrix_ml::training::Training;
+    /// async fn import(training: &Training<'_>, bytes: &[u8], until: DateTime<Utc>) -> devmatrix_ml::Result<bool> {
+    ///     let options = ExternalModelOptions::default();
+    ///     let model = ExternalModel::read(bytes, Target::Success, until, &options)?;
+    ///     Ok(training.import(&model).await?.promoted)
+    /// }
+    /// ```
     pub async fn import(&self, external: &ExternalModel) -> Result<TrainingReport> {
         let target = external.target();
         let import = targets::of(target).and_then(|served| served.import);

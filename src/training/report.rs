@@ -16,7 +16,7 @@ pub struct TrainingReport {
     pub promoted: bool,
     /// True if it is now on trial beside the model in production.
     pub on_trial: bool,
-    /// Why, or why not.
+    /// Why, or why not; and whose labels look wrong, by name, which are stored without it.
     pub reasons: Vec<String>,
     /// All that is kept of the run.
     pub record: RunRecord,

@@ -11,29 +11,19 @@ use crate::features::FeatureEngineer;
 use crate::registry::{ModelVersion, sha256_hex};
 use crate::store::EventStore;
 
-/// Result of reproducing a training run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Reproduction {
-    /// True if the store yields bit-identical rows. Events erased, or imported later with an earlier date,
-    /// change them.
-    pub same_data: bool,
-    /// True if the fitted model is byte-identical.
-    pub same_artefact: bool,
-}
-
 /// Reads the store as it was when `version` was trained, and fits again with the parameters and
-/// options of its record. Registers nothing.
+/// options of its record. Returns true where rows and model are equal to the byte, false where the store has
+/// other rows now: events erased, or imported later with an earlier date, change them. Registers nothing.
 ///
 /// # Errors
-/// `NotFound` when the version has no record; `Incompatible` when its record is another crate version's
-/// or its features were others; those of the store and of fitting.
+/// `NotFound` when the version has no record; `Incompatible` when its record is another crate version's, its
+/// features were others, or equal rows give another model; those of the store and of fitting.
 pub async fn reproduce<T: Tunable>(
     trainer: &T,
     store: &dyn EventStore,
     engineer: &FeatureEngineer,
     version: &ModelVersion,
-) -> Result<Reproduction> {
+) -> Result<bool> {
     let of = format!("{} version {}", version.model, version.version);
     let run = RunRecord::of(version)?
         .ok_or_else(|| Error::new(ErrorKind::NotFound, format!("{of}: it has no training record")))?;
@@ -49,8 +39,16 @@ pub async fn reproduce<T: Tunable>(
     let reading = Reading { store, engineer, now: run.as_of, work: &work, lease: None };
     let facts = TrainingFacts::read([&trainer], reading, None).await?;
     let data = facts.rows(&trainer, run.as_of, run.options.max_rows);
-    let same_data = data.fingerprint() == run.data.sha256;
+    if data.fingerprint() != run.data.sha256 {
+        return Ok(false);
+    }
     let evaluated = fit_and_evaluate(&trainer, &data, None, &run.options)?;
     let artefact = seal(&trainer, &evaluated.model)?;
-    Ok(Reproduction { same_data, same_artefact: sha256_hex(&artefact) == version.artefact_sha256 })
+    if sha256_hex(&artefact) == version.artefact_sha256 {
+        return Ok(true);
+    }
+    Err(Error::incompatible(format!(
+        "{of}: the same rows give another model here than where it was trained, by devmatrix-ml {}",
+        run.library_version
+    )))
 }

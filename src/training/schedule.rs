@@ -46,10 +46,11 @@ pub struct TrainingSchedule {
 
 /// Signals besides the time that make training due.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct TrainingSignals {
-    outcomes: u64,
-    drift: bool,
+    /// Outcomes known so far.
+    pub outcomes: u64,
+    /// Whether drift was found since the last training.
+    pub drift: bool,
 }
 
 /// Reason for which training is due.
@@ -97,13 +98,6 @@ impl Default for TrainingSchedule {
             pause_minutes: 60,
             lease_minutes: 10,
         }
-    }
-}
-
-impl TrainingSignals {
-    /// Creates signals from the number of outcomes known so far and whether drift was found.
-    pub fn new(outcomes: u64, drift: bool) -> Self {
-        Self { outcomes, drift }
     }
 }
 
@@ -333,9 +327,18 @@ mod tests {
                 let schedule = TrainingSchedule { zone, at, ..TrainingSchedule::default() };
                 for now in moments {
                     assert!(schedule.next(now) >= now);
-                    assert!(schedule.is_due(now, None, u64::MAX, TrainingSignals::new(0, true)).is_some());
+                    assert!(
+                        schedule
+                            .is_due(now, None, u64::MAX, TrainingSignals { outcomes: 0, drift: true })
+                            .is_some()
+                    );
                     for last in moments {
-                        let _ = schedule.is_due(now, Some(last), u64::MAX, TrainingSignals::new(0, true));
+                        let _ = schedule.is_due(
+                            now,
+                            Some(last),
+                            u64::MAX,
+                            TrainingSignals { outcomes: 0, drift: true },
+                        );
                     }
                 }
             }

@@ -88,18 +88,3 @@ impl Scored {
         name.as_ref().and_then(|v| v.as_str()).unwrap_or_default().to_owned()
     }
 }
-
-/// The mean of several reports' scores and baselines.
-impl BacktestReport {
-    /// Scores averaged over `reports`, by name.
-    pub fn mean(reports: &[Self]) -> BTreeMap<String, f64> {
-        let mut sums = BTreeMap::<String, (f64, f64)>::new();
-        for report in reports {
-            for (name, value) in report.metrics.clone() {
-                let sum = sums.entry(name).or_default();
-                *sum = (sum.0 + value, sum.1 + 1.0);
-            }
-        }
-        sums.into_iter().map(|(name, (sum, n))| (name, sum / n)).collect()
-    }
-}

@@ -14,6 +14,7 @@ use crate::models::Trainer;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Instant;
 use study::Search;
@@ -38,7 +39,6 @@ pub trait Tunable: Trainer + Sized {
 
 /// A hyperparameter and its search range.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
 pub struct Hyperparameter {
     /// Its path in the trainer's parameters, as a JSON pointer (`/boost/l2`; RFC 6901).
     pub path: String,
@@ -88,12 +88,11 @@ pub struct TuningOptions {
 
 /// One trial.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct Trial {
+pub(crate) struct Trial {
     /// Its number; 0 for the defaults.
     pub(crate) number: usize,
     /// Values that differ from the defaults, by path.
-    pub settings: BTreeMap<String, Value>,
+    pub(crate) settings: BTreeMap<String, Value>,
     /// Mean loss on each fold, the newest first; fewer than the folds where it was stopped early.
     pub(crate) folds: Vec<f64>,
     /// True if it was pruned after the newest fold because its loss was more than two standard errors above
@@ -102,7 +101,8 @@ pub struct Trial {
 }
 
 /// A hyperparameter search: its trials and the reasons of the decision. It is data (serde): store it with the model,
-/// `training.with_note("search", …)`.
+/// `training.with_note("search", …)`. Its
+/// `Display` form says what was tried, the decision, and the settings where others than the defaults are taken.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Study {
@@ -111,25 +111,36 @@ pub struct Study {
     /// Search space.
     pub(crate) space: Vec<Hyperparameter>,
     /// All trials in order.
-    pub trials: Vec<Trial>,
+    pub(crate) trials: Vec<Trial>,
     /// Number of the trial with the lowest loss on the folds.
-    pub best: usize,
+    pub(crate) best: usize,
     /// Paired comparison of its loss with that of the defaults on held-out outcomes; the upper bound is the
     /// largest over leaving out any one agent. `None` if the defaults are best.
-    pub against_defaults: Option<PairedComparison>,
+    pub(crate) against_defaults: Option<PairedComparison>,
     /// Loss of the defaults on those outcomes.
     pub(crate) defaults_loss: f64,
     /// True if the best trial replaces the defaults.
     pub taken: bool,
     /// Reasons of the decision, and the stopping criterion.
-    pub reasons: Vec<String>,
+    pub(crate) reasons: Vec<String>,
     /// Total duration in seconds.
-    pub seconds: f64,
+    pub(crate) seconds: f64,
+}
+
+impl fmt::Display for Study {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let reasons = self.reasons.join("; ");
+        write!(f, "{} trials in {:.0} s; {reasons}", self.trials.len(), self.seconds)?;
+        match self.trials.get(self.best).filter(|_| self.taken) {
+            Some(best) => write!(f, "\nsettings: {}", serde_json::json!(best.settings)),
+            None => Ok(()),
+        }
+    }
 }
 
 impl Hyperparameter {
     /// Creates a hyperparameter.
-    pub fn new(path: impl Into<String>, range: Range) -> Self {
+    pub(crate) fn new(path: impl Into<String>, range: Range) -> Self {
         Self { path: path.into(), range }
     }
 }

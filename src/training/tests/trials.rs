@@ -121,7 +121,8 @@ fn a_challenger_on_trial_has_no_effect_until_it_is_better() {
         task
     };
     let served = plain.predict_success(&task(1)).unwrap();
-    let beside = plain.predict_challenger(&task(1)).unwrap().unwrap();
+    let shadow = plain.clone().with_canary(1.0).unwrap();
+    let beside = shadow.predict_all(&task(1)).unwrap();
     assert_eq!((served.model_version, beside.success.model_version), (1, 2));
     assert_ne!(served.success_probability, beside.success.success_probability);
     // As a canary it serves some tasks, always the same ones.

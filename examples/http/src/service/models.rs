@@ -25,7 +25,7 @@ struct Listed {
 /// Lists the versions of each model, the newest first.
 pub(crate) async fn list(State(host): State<Arc<Host>>) -> Result<Json<Value>, Problem> {
     let mut models = serde_json::Map::new();
-    for name in host.predictions.model_names() {
+    for (name, _) in host.predictions.versions() {
         let versions = host.registry.versions(name).await;
         let versions = versions.map_err(|error| Problem::of(&error, "/api/ml/models"))?;
         let production = versions.iter().find(|v| v.stage == Stage::Production).map(|v| v.version);

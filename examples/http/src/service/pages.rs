@@ -50,7 +50,8 @@ pub(crate) async fn live() -> Json<Value> {
 /// learns from its first history it can do both, with cold-start predictions.
 pub(crate) async fn ready(State(host): State<Arc<Host>>) -> (StatusCode, Json<Value>) {
     let store = host.store.erasures().await.map_err(|error| format!("{error:#}"));
-    let model = host.predictions.success_version();
+    let versions = host.predictions.versions();
+    let model = versions.into_iter().find_map(|(name, version)| version.filter(|_| name == "success"));
     match (host.is_stopping(), store) {
         (false, Ok(_)) => {
             let status = if host.is_learning() { "learning" } else { "ready" };
