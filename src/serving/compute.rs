@@ -120,7 +120,7 @@ impl PredictionService {
         })
     }
 
-    pub(super) fn all_of(
+    fn all_of(
         &self,
         models: &ModelSet,
         task: &TaskContext,
