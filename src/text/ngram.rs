@@ -127,4 +127,12 @@ mod tests {
         assert!(SparseText::read("¿…?! \n").1.len() <= 2);
         assert!(SparseText::read("").1.is_empty());
     }
+
+    #[test]
+    fn a_lexicon_changes_the_facts_and_not_the_n_grams() {
+        let lexicon = Lexicon::builder().add_technical("kafka").build().unwrap();
+        let (facts, grams) = SparseText::read_with(&lexicon, "read from Kafka");
+        assert_eq!(facts.num_technical_terms, 1);
+        assert_eq!(grams, SparseText::read("read from Kafka").1);
+    }
 }
