@@ -1,7 +1,7 @@
 //! The one table of all features: name, phrase, unit, kind, topic and computation.
 
 use super::inputs::Inputs;
-use crate::event::Completion;
+use crate::event::{Completion, ProjectId};
 use crate::history::{GroupKey, GroupStatistics};
 use crate::text::Flag;
 use serde::{Deserialize, Serialize};
@@ -491,6 +491,10 @@ features! {
         code("places", Kind::Count, |c| Inputs::number(c.syntax_errors.map(f64::from)));
     SelfReviewScore "self_review_score" "the agent's review of its own code gave {} out of 10" =>
         code("0 to 10", Kind::Number, |c| Inputs::number(c.self_review_score));
+    ProjectEncoded "project_encoded" "the task is in this project" =>
+        feature("code", Kind::Category, Topic::Project, |i| {
+            Inputs::category(i.task.project_id.as_ref().map(ProjectId::as_str))
+        });
 }
 
 impl FeatureId {

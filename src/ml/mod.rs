@@ -18,7 +18,7 @@ pub(crate) use calibration::{
     Calibrator, Influence, Method, Reliability, Scaling, VennAbers, choose_calibrator, posterior_mode, wilson,
 };
 pub(crate) use conformal::{AdaptiveLevel, Interval, QuantileConformal, ResidualConformal};
-pub(crate) use gaussian_process::{GaussianProcess, GpPrediction, MOST_OBSERVATIONS};
+pub(crate) use gaussian_process::{GaussianProcess, GpPrediction, GpRow, MOST_OBSERVATIONS, TextsObserved};
 pub(crate) use item_response::ItemResponse;
 pub(crate) use linear::{Linear, LinearLoss, LinearParams, LinearRow, LinearTarget};
 pub(crate) use nearest_neighbors::NearestNeighbors;

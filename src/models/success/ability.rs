@@ -5,16 +5,17 @@
 //! who solved them; so an able agent's failure tells more than a weak one's, which no success rate
 //! of a kind of task can say.
 
-use super::columns::value_at;
+use super::columns::{Scaler, value_at};
 use crate::dataset::Example;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::execution;
-use crate::features::{FeatureId, FeatureRow};
+use crate::features::{FEATURES, FeatureId, FeatureRow};
 use crate::ml::{
-    GaussianProcess, GpPrediction, ItemResponse, Linear, LinearLoss, LinearParams, LinearRow, LinearTarget,
-    MOST_OBSERVATIONS, Tfidf,
+    GaussianProcess, GpPrediction, GpRow, ItemResponse, Linear, LinearLoss, LinearParams, LinearRow,
+    LinearTarget, MOST_OBSERVATIONS, TextsObserved, Tfidf,
 };
 use serde::{Deserialize, Serialize};
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How able agents are, and how hard texts look.
@@ -26,6 +27,9 @@ pub(super) struct Ability {
     /// By agent, the mean over its LLMs.
     pub(super) agents: BTreeMap<u32, f64>,
     pub(super) tfidf: Tfidf,
+    pub(super) shape: Scaler,
+    /// Codes of these are groups that tasks share.
+    pub(super) groups: Vec<usize>,
     pub(super) difficulty: GaussianProcess,
     /// The intercept and the coefficients of ability and difficulty.
     pub(super) link: [f64; 3],
@@ -43,6 +47,71 @@ pub(super) struct AbilityTerms {
     /// Of the text.
     pub(super) text: f64,
 }
+
+/// An ability model as it is written; the first two are numbered as an `Option` was, of texts alone, before.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum StoredAbility {
+    None,
+    #[serde(skip_serializing)]
+    OfTexts(Box<OfTexts>),
+    Fitted(Box<Ability>),
+}
+
+/// How able agents are, and how hard texts look, by their words alone.
+#[derive(Debug, Deserialize)]
+pub(super) struct OfTexts {
+    mean: f64,
+    solvers: BTreeMap<Solver, f64>,
+    agents: BTreeMap<u32, f64>,
+    tfidf: Tfidf,
+    difficulty: TextsObserved,
+    link: [f64; 3],
+}
+
+impl StoredAbility {
+    pub(super) fn of(ability: Option<&Ability>) -> Self {
+        ability.map_or(Self::None, |ability| Self::Fitted(Box::new(ability.clone())))
+    }
+
+    /// Checks everything that a prediction relies on.
+    pub(super) fn open(self) -> Result<Option<Ability>> {
+        let mut ability = match self {
+            Self::None => return Ok(None),
+            Self::OfTexts(old) => old.opened()?,
+            Self::Fitted(ability) => *ability,
+        };
+        if ability.prepare()? {
+            return Ok(Some(ability));
+        }
+        Err(Error::corrupt("success model: its abilities are out of range"))
+    }
+}
+
+impl OfTexts {
+    fn opened(self) -> Result<Ability> {
+        let Self { mean, solvers, agents, tfidf, difficulty, link } = self;
+        let (shape, difficulty) = (Scaler::default(), difficulty.try_into()?);
+        Ok(Ability { mean, solvers, agents, tfidf, shape, groups: Vec::new(), difficulty, link })
+    }
+}
+
+/// Measures of a text's shape by which tasks are compared.
+const SHAPE: &[FeatureId] = &[
+    FeatureId::TaskDescriptionLength,
+    FeatureId::NumWords,
+    FeatureId::NumLines,
+    FeatureId::TitleLength,
+    FeatureId::NumHeadings,
+    FeatureId::NumBackticks,
+    FeatureId::NumLinks,
+    FeatureId::NumNumbers,
+    FeatureId::NumRequirements,
+    FeatureId::NumTechnicalTerms,
+    FeatureId::NumEntities,
+];
+
+/// Groups that tasks share.
+const GROUPS: &[FeatureId] = &[FeatureId::ProjectEncoded, FeatureId::LanguageEncoded];
 
 /// A task says how hard it is when it was tried this often, by two at least.
 const FEWEST_TRIES: usize = 3;
@@ -72,18 +141,23 @@ impl Ability {
         let response = ItemResponse::fit(&attempts);
         execution::check()?;
         let tfidf = Tfidf::fit(examples.iter().map(|e| &e.features.text), 2);
-        let texts: Vec<_> = tried.values().map(|tries| sparse(&tfidf, &tries[0].features)).collect();
-        let known: Vec<_> = tried.keys().map(|task| response.difficulties[task]).collect();
+        let firsts = tried.iter().map(|(_, tries)| tries[0].features.as_ref());
+        let measured = firsts.clone().map(|row| row.values.as_slice());
+        let shape = Scaler::fit(places_of(SHAPE), &measured, 1.0);
+        let groups = places_of(GROUPS);
+        let rows = firsts.map(|row| likeness(&tfidf, &shape, &groups, row)).collect();
+        let known: Vec<_> = tried.iter().map(|(task, _)| response.difficulties[task]).collect();
         let values: Vec<_> = known.iter().map(|d| d.value).collect();
         let variances: Vec<_> = known.iter().map(|d| d.variance.max(1e-6)).collect();
-        let difficulty = GaussianProcess::fit(texts, &values, &variances)?;
+        let difficulty = GaussianProcess::fit(rows, &values, &variances)?;
         let solvers: BTreeMap<Solver, f64> = examples
             .iter()
             .map(|e| solver_of(&e.features))
             .map(|solver| (solver, response.abilities[&number(solver)]))
             .collect();
         let (mean, agents) = (response.mean, by_agent(&solvers));
-        let unlinked = Self { mean, agents, solvers, tfidf, difficulty, link: [0.0, 1.0, 1.0] };
+        let unlinked =
+            Self { mean, agents, solvers, tfidf, shape, groups, difficulty, link: [0.0, 1.0, 1.0] };
         Ok(Some(Self { link: unlinked.fit_link(&tried)?, ..unlinked }))
     }
 
@@ -95,8 +169,7 @@ impl Ability {
 
     /// The same, taken apart.
     pub(super) fn terms(&self, row: &FeatureRow) -> AbilityTerms {
-        let (indices, values) = sparse(&self.tfidf, row);
-        let guess = self.difficulty.guess(&indices, &values);
+        let guess = self.difficulty.guess(&likeness(&self.tfidf, &self.shape, &self.groups, row));
         let (able, unsure) = self.able(solver_of(row));
         let shrink = shrink(guess.variance + unsure);
         let [base, of_able, of_hard] = self.link;
@@ -109,10 +182,11 @@ impl Ability {
     }
 
     /// Makes ready after it was read back; whether it can be used.
-    pub(super) fn prepare(&mut self) -> Result<bool> {
+    fn prepare(&mut self) -> Result<bool> {
         self.tfidf.prepare()?;
         let numbers = self.solvers.values().chain(self.agents.values()).chain(&self.link);
-        Ok(numbers.chain([&self.mean]).all(|v| v.abs() <= 1e6))
+        let whole = self.shape.is_sound() && self.groups.iter().all(|place| *place < FEATURES.len());
+        Ok(whole && numbers.chain([&self.mean]).all(|v| v.abs() <= 1e6))
     }
 
     /// How able, over the average, and how unsure that is.
@@ -126,10 +200,12 @@ impl Ability {
 
     /// Learns from tasks guessed as if they had not been tried how far to trust ability and
     /// difficulty; all tries of a task weigh as one.
-    fn fit_link(&self, tried: &BTreeMap<u64, Vec<&Example>>) -> Result<[f64; 3]> {
+    fn fit_link(&self, tried: &[(u64, Vec<&Example>)]) -> Result<[f64; 3]> {
         let middle = self.difficulty.mean();
         let (mut dense, mut labels, mut weights, mut offsets) = (vec![], vec![], vec![], vec![]);
-        for (tries, GpPrediction { mean, variance }) in tried.values().zip(self.difficulty.left_out()) {
+        for (tries, GpPrediction { mean, variance }) in
+            tried.iter().map(|(_, tries)| tries).zip(self.difficulty.left_out())
+        {
             for example in tries {
                 let shrink = shrink(variance);
                 let able = shrink * (self.mean - middle + self.able(solver_of(&example.features)).0);
@@ -154,21 +230,20 @@ impl Ability {
     }
 }
 
-/// Tasks tried often enough, with their tries; of too many those tried most.
-fn tried_tasks<'a>(examples: &[&'a Example]) -> BTreeMap<u64, Vec<&'a Example>> {
+/// Tasks tried often enough with their tries, those tried most first, of those the newest; of too many the first.
+fn tried_tasks<'a>(examples: &[&'a Example]) -> Vec<(u64, Vec<&'a Example>)> {
     let mut tasks = BTreeMap::<u64, Vec<&Example>>::new();
     examples.iter().for_each(|e| tasks.entry(e.task).or_default().push(e));
     let by_several = |tries: &[&Example]| {
         tries.len() >= FEWEST_TRIES
             && tries.iter().map(|e| solver_of(&e.features)).collect::<BTreeSet<_>>().len() > 1
     };
-    tasks.retain(|_, tries| by_several(tries));
-    let mut counts: Vec<_> = tasks.values().map(Vec::len).collect();
-    counts.sort_unstable_by(|a, b| b.cmp(a));
-    if let Some(least) = counts.get(MOST_OBSERVATIONS) {
-        tasks.retain(|_, tries| tries.len() > *least);
-    }
-    tasks
+    let mut tried: Vec<_> = tasks.into_iter().filter(|(_, tries)| by_several(tries)).collect();
+    let newest = |tries: &[&Example]| tries.iter().map(|e| e.started_at).max();
+    // The task's number is a hash: what is left of ties is broken at random, the same everywhere.
+    tried.sort_by_cached_key(|(task, tries)| (Reverse(tries.len()), Reverse(newest(tries)), *task));
+    tried.truncate(MOST_OBSERVATIONS);
+    tried
 }
 
 fn by_agent(solvers: &BTreeMap<Solver, f64>) -> BTreeMap<u32, f64> {
@@ -202,8 +277,17 @@ fn shrink(variance: f64) -> f64 {
     1.0 / (1.0 + PROBIT * variance).sqrt()
 }
 
-fn sparse(tfidf: &Tfidf, row: &FeatureRow) -> (Vec<u32>, Vec<f32>) {
-    let (mut indices, mut values) = (Vec::new(), Vec::new());
-    tfidf.transform(&row.text, &mut indices, &mut values);
-    (indices, values)
+/// The places of these features in a row.
+fn places_of(features: &[FeatureId]) -> Vec<usize> {
+    features.iter().map(|id| *id as usize).collect()
+}
+
+/// What a task is compared with others by.
+fn likeness(tfidf: &Tfidf, shape: &Scaler, groups: &[usize], row: &FeatureRow) -> GpRow {
+    let mut like = GpRow::default();
+    tfidf.transform(&row.text, &mut like.text.0, &mut like.text.1);
+    shape.transform(&row.values, &mut like.shape);
+    let code = |place: &usize| Some(value_at(&row.values, *place)).filter(|v| !v.is_nan()).map(|v| v as u32);
+    like.groups = groups.iter().map(code).collect();
+    like
 }

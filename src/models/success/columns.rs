@@ -85,7 +85,7 @@ pub(super) fn places(names: &[&[&str]]) -> Vec<usize> {
 }
 
 /// Brings features to a common scale: rates as log-odds, counts as logarithms, then standardised.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Scaler {
     places: Vec<usize>,
     means: Vec<f64>,
@@ -126,6 +126,11 @@ impl Scaler {
 
     pub(super) fn places(&self) -> &[usize] {
         &self.places
+    }
+
+    /// The kinds of the features, in their order.
+    pub(super) fn kinds(&self) -> Vec<Kind> {
+        self.places.iter().map(|place| FEATURES[*place].kind).collect()
     }
 
     pub(super) fn is_sound(&self) -> bool {

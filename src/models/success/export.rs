@@ -5,7 +5,7 @@ use super::component::ModelComponent;
 use super::scorer::Past;
 use super::{Calibrated, SuccessModel, SuccessTrainer};
 use crate::error::Result;
-use crate::features::{FEATURES, FeatureId};
+use crate::features::FeatureId;
 use crate::models::export::{Export, Exportable, imported, plain};
 use serde_json::{Value, json};
 
@@ -40,11 +40,10 @@ impl ModelComponent {
         let steps: Vec<_> = offset.steps.iter().map(|(up, down)| [to.name(*up), to.name(*down)]).collect();
         let dense = self.scaler.places();
         let tree_features = to.names(&self.tree_places);
-        let kinds: Vec<_> = dense.iter().map(|place| FEATURES[*place].kind).collect();
         Ok(json!({
             "offset": { "base": to.name(offset.base), "steps": steps },
             "dense": to.names(dense),
-            "dense_kinds": plain(&kinds)?,
+            "dense_kinds": plain(&self.scaler.kinds())?,
             "scaler": plain(&self.scaler)?,
             "ngrams": plain(&self.tfidf)?,
             "linear": plain(&self.linear)?,
@@ -65,6 +64,10 @@ impl Ability {
             "new_agent": { "variance": UNSURE_OF_NEW_AGENT },
             "mean": self.mean,
             "ngrams": plain(&self.tfidf)?,
+            "shape": to.names(self.shape.places()),
+            "shape_kinds": plain(&self.shape.kinds())?,
+            "shape_scaler": plain(&self.shape)?,
+            "groups": to.names(&self.groups),
             "difficulty": plain(&self.difficulty)?,
             "link": self.link,
         }))

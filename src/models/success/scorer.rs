@@ -1,7 +1,7 @@
 //! What gives the log-odds of one regime: corrections of the past and, where agents share tasks,
 //! their ability.
 
-use super::ability::{Ability, AbilityTerms};
+use super::ability::{Ability, AbilityTerms, StoredAbility};
 use super::component::{Contributions, ModelComponent, Regime, StoredPart};
 use super::params::SuccessParams;
 use crate::dataset::Example;
@@ -95,7 +95,7 @@ impl Scorer {
     }
 
     pub(super) fn store(&self) -> Result<StoredScorer> {
-        let ability = self.used_ability().cloned();
+        let ability = StoredAbility::of(self.used_ability());
         match &self.past {
             Past::Learned(part) => Ok(StoredScorer { part: part.store()?, ability, share: self.share }),
             Past::Imported(_) => Err(Error::internal("imported trees are written by themselves")),
@@ -126,18 +126,17 @@ impl Past {
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct StoredScorer {
     part: StoredPart,
-    ability: Option<Ability>,
+    ability: StoredAbility,
     share: f64,
 }
 
 impl StoredScorer {
     /// Checks everything that a prediction relies on.
-    pub(super) fn open(mut self) -> Result<Scorer> {
-        let able = self.ability.as_mut().map(Ability::prepare).transpose()?.unwrap_or(true);
-        if !able || !(0.0..=1.0).contains(&self.share) {
-            return Err(Error::corrupt("success model: its abilities are out of range"));
+    pub(super) fn open(self) -> Result<Scorer> {
+        if !(0.0..=1.0).contains(&self.share) {
+            return Err(Error::corrupt("success model: the share of its abilities is out of range"));
         }
         let past = Past::Learned(Box::new(self.part.open()?));
-        Ok(Scorer { past, ability: self.ability, share: self.share })
+        Ok(Scorer { past, ability: self.ability.open()?, share: self.share })
     }
 }

@@ -88,7 +88,7 @@ class Past:
 
     def __init__(self, folder, spec):
         self.base, self.steps = spec["offset"]["base"], spec["offset"]["steps"]
-        self.dense, self.kinds, self.scaler = spec["dense"], spec["dense_kinds"], spec["scaler"]
+        self.scaler = Scaler(spec["dense"], spec["dense_kinds"], spec["scaler"])
         self.ngrams, self.trees, self.share = Ngrams(spec["ngrams"]), Trees(folder, spec["trees"]), spec["tree_share"]
         self.linear = Linear(spec["linear"], len(self.ngrams.buckets))
 
@@ -98,30 +98,35 @@ class Past:
 
         offset = log_odds(self.base) + sum(log_odds(to) - log_odds(since) for to, since in self.steps)
         linear = self.linear.wording([self.ngrams.numbered(text) for text in rows.texts])
-        linear += self.scaled(rows).astype(np.float64) @ self.linear.dense
+        linear += self.scaler.of(rows).astype(np.float64) @ self.linear.dense
         return offset + (1 - self.share) * linear + self.share * self.trees.margin(rows)
 
-    def scaled(self, rows):
+
+class Scaler:
+    """Brings features to a common scale; what is missing is at the mean."""
+
+    def __init__(self, names, kinds, spec):
+        self.names, self.kinds = names, kinds
+        self.means, scales = np.array(spec["means"]), np.array(spec["scales"])
+        self.scales = np.where(scales > 0, scales, 1.0)
+
+    def of(self, rows):
         straight = {"Rate": logit, "Count": lambda value: np.log1p(np.fmax(value, 0.0))}
-        values = [straight.get(kind, lambda value: value)(rows[name]) for name, kind in zip(self.dense, self.kinds)]
-        values = np.array(values).reshape(len(self.dense), len(rows)).T
-        scales = np.array(self.scaler["scales"])
-        scaled = (values - np.array(self.scaler["means"])) * np.where(scales > 0, scales, 1.0)
-        return np.nan_to_num(np.clip(scaled, -CLIP, CLIP), nan=0.0).astype(np.float32)
+        values = [straight.get(kind, lambda value: value)(rows[name]) for name, kind in zip(self.names, self.kinds)]
+        values = np.array(values).reshape(len(self.names), len(rows)).T
+        return np.nan_to_num(np.clip((values - self.means) * self.scales, -CLIP, CLIP), nan=0.0).astype(np.float32)
 
 
 class Ability:
-    """Item response: how able the agent is with its LLM, how hard the text looks (a Gaussian process)."""
+    """Item response: how able the agent is with its LLM, how hard the task looks (a Gaussian process)."""
 
     def __init__(self, spec):
         self.spec, self.ngrams, known = spec, Ngrams(spec["ngrams"]), spec["difficulty"]
         self.solvers = {(agent, model): able for agent, model, able in spec["solvers"]}
         self.agents = dict(spec["agents"])
-        texts = [(np.array(at), np.array(values, dtype=np.float32)) for at, values in known["rows"]]
-        self.texts = Similar([(at.tolist(), values) for at, values in texts], np.float64)
-        self.amplitude, self.noise, values = known["amplitude"], known["noise"], np.array(known["values"])
-        kernel = np.array([self.texts.products(*text) for text in texts])
-        covariance = self.amplitude * kernel + np.diag(np.array(known["variances"]) + self.noise)
+        self.shape, self.groups = Scaler(spec["shape"], spec["shape_kinds"], spec["shape_scaler"]), spec["groups"]
+        values, self.kernel = np.array(known["values"]), Kernel(known["hyperparameters"], known["rows"])
+        covariance = self.kernel.covariance() + np.diag(np.array(known["variances"]) + self.kernel.noise)
         self.precision = np.linalg.inv(covariance)
         ones = self.precision.sum(axis=0)
         self.middle = ones @ values / ones.sum()
@@ -131,7 +136,9 @@ class Ability:
         base, of_able, of_hard = self.spec["link"]
         codes = [np.nan_to_num(rows[name], nan=NOT_KNOWN).astype(np.int64).tolist() for name in self.spec["solver_by"]]
         able, unsure = np.array([self.able(*solver) for solver in zip(*codes)]).T
-        hard, variance = np.array([self.difficulty(self.ngrams.numbered(text)) for text in rows.texts]).T
+        groups = np.array([rows[name] for name in self.groups]).reshape(len(self.groups), len(rows)).T
+        likenesses = zip(rows.texts, groups, self.shape.of(rows))
+        hard, variance = np.array([self.difficulty(self.ngrams.numbered(text), *rest) for text, *rest in likenesses]).T
         shrink = 1 / np.sqrt(1 + np.pi / 8 * (variance + unsure))
         text = self.middle - hard
         return base + shrink * (of_able * (self.spec["mean"] - self.middle + able) + of_hard * text)
@@ -145,7 +152,36 @@ class Ability:
             return new["share"] * self.agents[agent], new["variance"]
         return 0.0, self.spec["new_agent"]["variance"]
 
-    def difficulty(self, text):
-        similar = self.amplitude * self.texts.products(*text)
-        left = self.amplitude * total(text[1] * text[1]) - similar @ self.precision @ similar
-        return self.middle + similar @ self.weights, max(left, 0.0) + self.noise
+    def difficulty(self, text, groups, shape):
+        similar = self.kernel.with_all(text, groups, shape)
+        left = self.kernel.with_itself(text, groups) - similar @ self.precision @ similar
+        return self.middle + similar @ self.weights, max(left, 0.0) + self.kernel.noise
+
+
+class Kernel:
+    """The covariance of rows: the cosine of their texts, shared groups, nearness of their shapes."""
+
+    def __init__(self, parameters, rows):
+        self.text, self.groups, self.noise = parameters["text"], np.array(parameters["groups"]), parameters["noise"]
+        self.shape, self.length = parameters["shape"], parameters["length"]
+        self.texts = [(np.array(at), np.array(values, dtype=np.float32)) for at, values in (row["text"] for row in rows)]
+        self.similar = Similar([(at.tolist(), values) for at, values in self.texts], np.float64)
+        codes = [[np.nan if code is None else code for code in row["groups"]] for row in rows]
+        self.row_groups = np.array(codes, dtype=np.float64).reshape(len(rows), len(self.groups))
+        self.row_shapes = np.array([row["shape"] for row in rows], dtype=np.float32)
+
+    def covariance(self):
+        return np.array([self.with_all(*row) for row in zip(self.texts, self.row_groups, self.row_shapes)])
+
+    def with_all(self, text, groups, shape):
+        found = self.text * self.similar.products(*text)
+        if len(self.groups):
+            found += (self.row_groups == groups) @ self.groups
+        if self.row_shapes.shape[1]:
+            apart = (self.row_shapes - shape).astype(np.float64)
+            found += self.shape * np.exp(-0.5 * np.mean(apart**2, axis=1) / self.length**2)
+        return found
+
+    def with_itself(self, text, groups):
+        found = self.text * total(text[1] * text[1]) + (self.shape if self.row_shapes.shape[1] else 0.0)
+        return found + np.sum(self.groups[~np.isnan(groups)]) if len(self.groups) else found
