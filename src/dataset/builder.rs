@@ -49,7 +49,7 @@ impl DatasetBuilder {
                 if let Some(example) = place.and_then(|at| self.examples.get_mut(*at)) {
                     example.review = completion.review.as_ref().map(|r| (r.requested, r.propensity));
                     let mut row = example.features.as_ref().clone();
-                    if self.engineer.add_code(&mut row.values, completion) {
+                    if self.engineer.add_completion(&mut row, completion) {
                         example.completed = Some(Arc::new(row));
                     }
                 }
@@ -104,7 +104,7 @@ impl DatasetBuilder {
         examples.reverse();
         sources::weigh(&mut examples);
         propensity.iter().for_each(|propensity| propensity.weigh(&mut examples));
-        Dataset { examples, schema: self.engineer.fingerprint(), target, delay, answers }
+        Dataset { examples, schema: self.engineer.model_schema(), target, delay, answers }
     }
 
     fn about(&mut self, task: &TaskContext) -> About {

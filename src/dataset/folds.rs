@@ -1,6 +1,6 @@
 //! Folds in the order of time.
 
-use super::{Dataset, Example, not_enough};
+use super::{Dataset, Example};
 use crate::error::{Error, Result};
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
@@ -63,14 +63,14 @@ impl Dataset {
         let newer = &matured[matured.len() / 2..];
         let size = newer.len() / options.folds;
         if size == 0 {
-            return Err(not_enough(matured.len()));
+            return Err(self.cannot_be_split());
         }
         let begin = newer.len() - size * options.folds;
         let fold = |rows: &[&Example]| {
             let cut = rows[0].started_at.checked_sub_signed(options.gap);
             let earlier = self.until(cut.unwrap_or(rows[0].started_at));
             if earlier.certain().next().is_none() {
-                return Err(not_enough(matured.len()));
+                return Err(self.cannot_be_split());
             }
             Ok(Fold { earlier, later: rows.iter().map(|e| (*e).clone()).collect() })
         };

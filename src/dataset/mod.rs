@@ -17,7 +17,7 @@ pub(crate) use target::LabelKind;
 pub(crate) use target::Labels;
 pub use target::Target;
 
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::event::{EventId, Record};
 use crate::features::FeatureRow;
 use crate::history::{Delay, GroupKey, HistoryView};
@@ -151,6 +151,36 @@ impl Dataset {
         self.with_examples(examples)
     }
 
+    /// Returns the error of a split that leaves one side empty; it says what is missing.
+    pub(crate) fn cannot_be_split(&self) -> Error {
+        let target = self.target.name();
+        let (rows, certain, matured) = (self.examples.len(), self.certain().count(), self.matured());
+        let starts =
+            matured.first().zip(matured.last()).map(|(first, last)| (first.started_at, last.started_at));
+        let why = match starts {
+            _ if certain == 0 => format!(
+                "none of {rows} generations has a label for {target}: record {}",
+                self.target.labelled_by()
+            ),
+            None => format!(
+                "of {certain} generations with a label for {target} none is older than the {} that nine in ten labels \
+                 took: wait, or give more",
+                in_words(self.wait())
+            ),
+            Some((first, last)) if first == last && matured.len() > 1 => format!(
+                "all {} generations with a label for {target} started at {first}: split them by task or by a field, \
+                 not in time",
+                matured.len()
+            ),
+            Some((first, _)) => format!(
+                "{} generations old enough to be judged have a label for {target}, too few of them known before the \
+                 others started ({first} on): record more",
+                matured.len()
+            ),
+        };
+        Error::new(ErrorKind::NotEnoughData { have: matured.len(), need: matured.len() + 1 }, why)
+    }
+
     /// Only the examples that `keep` says.
     #[must_use]
     pub fn filter(&self, keep: impl Fn(usize, &Example) -> bool) -> Self {
@@ -173,7 +203,7 @@ impl Dataset {
         let train = test.first().map(|first| self.until(first.started_at));
         match train {
             Some(train) if train.certain().next().is_some() => Ok((train, test)),
-            _ => Err(not_enough(matured.len())),
+            _ => Err(self.cannot_be_split()),
         }
     }
 
@@ -200,7 +230,7 @@ impl Dataset {
             let numbers = [example.label, example.weight, example.priors.agent, example.priors.project];
             numbers.iter().for_each(|v| hash.update(v.to_bits().to_le_bytes()));
             for row in std::iter::once(&example.features).chain(&example.completed) {
-                row.values.iter().for_each(|v| hash.update(v.to_bits().to_le_bytes()));
+                row.values.iter().chain(&row.own.values).for_each(|v| hash.update(v.to_bits().to_le_bytes()));
                 hash.update(row.text.fingerprint().to_le_bytes());
             }
             if let Some(shown) = example.shown {
@@ -226,6 +256,13 @@ impl Dataset {
         let latest = newest.checked_sub_signed(self.wait()).unwrap_or(newest);
         self.certain().filter(|e| e.started_at <= latest).collect()
     }
+}
+
+/// A wait in its largest whole unit.
+fn in_words(wait: TimeDelta) -> String {
+    let units = [(wait.num_days(), "days"), (wait.num_hours(), "hours"), (wait.num_minutes(), "minutes")];
+    let (n, unit) = units.into_iter().find(|(n, _)| *n > 1).unwrap_or((wait.num_seconds(), "seconds"));
+    format!("{n} {unit}")
 }
 
 /// Returns the indices of rows by the group in which they competed.
@@ -276,11 +313,4 @@ pub(crate) fn same_rows(a: &[Example], b: &[&Example]) -> bool {
             && a.known_at.is_some() == b.known_at.is_some()
     };
     a.len() == b.len() && a.iter().zip(b).all(same)
-}
-
-pub(crate) fn not_enough(have: usize) -> crate::Error {
-    crate::Error::new(
-        crate::ErrorKind::NotEnoughData { have, need: have + 1 },
-        format!("{have} labelled generations old enough to be judged cannot be split: record more"),
-    )
 }

@@ -64,6 +64,18 @@ impl Target {
         }
     }
 
+    /// The field of an event that a label comes from.
+    pub(crate) fn labelled_by(self) -> &'static str {
+        match self {
+            Self::Success => "user_action of feedback, or success of completions",
+            Self::Complexity => "complexity_label, or completions with regenerations, seconds and code",
+            Self::Time => "generation_time_seconds of completions",
+            Self::Quality => "final_quality_score of feedback or completions",
+            Self::Tokens => "tokens_used of completions",
+            Self::Template => "template_id of tasks, and their feedback",
+        }
+    }
+
     pub(crate) fn is_binary(self) -> bool {
         self.kind() == LabelKind::Binary
     }

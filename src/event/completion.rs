@@ -1,6 +1,7 @@
 //! What is known when a generation has finished.
 
 use super::check::{self, Checked, Metadata};
+use super::columns::{self, Columns};
 use super::decision::Decision;
 use super::review::ReviewRequest;
 use crate::error::Result;
@@ -70,6 +71,9 @@ pub struct Completion {
     /// propensity.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_step: Option<Decision>,
+    /// The host's own columns that are known once the generation has ended.
+    #[serde(skip_serializing_if = "Columns::is_empty")]
+    pub columns: Columns,
     /// The host's own pairs; they are added to those given at the start.
     pub metadata: Metadata,
 }
@@ -157,6 +161,7 @@ impl Completion {
         check::range("self_review_score", self.self_review_score, 0.0, 10.0)?;
         check::range("generation_time_seconds", self.generation_time_seconds, 0.0, 1e9)?;
         check::range("cost_usd", self.cost_usd, 0.0, 1e9)?;
+        columns::validate(&self.columns)?;
         self.review.as_ref().map_or(Ok(()), ReviewRequest::validate)?;
         self.next_step.as_ref().map_or(Ok(()), Decision::validate)?;
         check::range("final_quality_score", self.final_quality_score, 0.0, 10.0)
@@ -177,6 +182,7 @@ impl Checked for Completion {
         self.next_step.iter_mut().for_each(Decision::clean);
         self.host_metrics.sort_unstable();
         self.host_metrics.dedup();
+        columns::clean(&mut self.columns);
         check::clean_metadata(&mut self.metadata)
     }
 }

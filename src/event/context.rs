@@ -1,6 +1,7 @@
 //! What is known before a generation starts.
 
 use super::check::{self, Checked};
+use super::columns::{self, ColumnValue, Columns};
 use super::id::{EventId, ProjectId, SessionId, TaskId, TemplateId, UserId};
 use crate::error::Result;
 use chrono::{DateTime, Utc};
@@ -79,6 +80,10 @@ pub struct TaskContext {
     /// Tries of this task before this one (0 for the first).
     #[serde(default)]
     pub attempt: u32,
+    /// The host's own columns that are known before the start, as
+    /// [`HostColumns`](crate::features::HostColumns) declares them.
+    #[serde(default, skip_serializing_if = "Columns::is_empty")]
+    pub columns: Columns,
 }
 
 impl TaskContext {
@@ -111,6 +116,7 @@ impl TaskContext {
             system_load: None,
             regeneration_of: None,
             attempt: 0,
+            columns: Columns::new(),
         }
     }
 
@@ -137,7 +143,8 @@ impl TaskContext {
         check::range("temperature", self.temperature, 0.0, 2.0)?;
         check::range("rag_avg_similarity", self.rag_avg_similarity, -1.0, 1.0)?;
         check::range("rag_avg_quality", self.rag_avg_quality, 0.0, 10.0)?;
-        check::range("system_load", self.system_load, 0.0, 1e6)
+        check::range("system_load", self.system_load, 0.0, 1e6)?;
+        columns::validate(&self.columns)
     }
 }
 
@@ -146,7 +153,12 @@ impl TaskContext {
     pub(crate) fn as_stored(&self) -> Cow<'_, Self> {
         let named = [&self.task_type, &self.language, &self.framework, &self.agent_type, &self.model_used];
         let texts = named.into_iter().flatten().chain(&self.rag_examples_ids);
-        if !texts.chain([&self.task_description]).any(|text| text.contains('\0')) {
+        let categories = self.columns.iter().flat_map(|(name, value)| match value {
+            ColumnValue::Category(text) => [Some(name), Some(text)],
+            _ => [Some(name), None],
+        });
+        let texts = texts.chain([&self.task_description]).chain(categories.flatten());
+        if !texts.into_iter().any(|text| text.contains('\0')) {
             return Cow::Borrowed(self);
         }
         let mut task = self.clone();
@@ -174,6 +186,7 @@ impl Checked for TaskContext {
             check::clean_option(text);
         }
         self.rag_examples_ids.iter_mut().for_each(check::clean_text);
+        columns::clean(&mut self.columns);
         Ok(())
     }
 }

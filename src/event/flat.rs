@@ -2,6 +2,7 @@
 
 use super::assignment::Assignment;
 use super::check::{self, Metadata};
+use super::columns::GivenColumns;
 use super::completion::{Completion, MetricField};
 use super::context::TaskContext;
 use super::decision::{Decision, ShownPrediction};
@@ -57,7 +58,7 @@ flat! {
     rag_avg_similarity: f64, rag_avg_quality: f64,
     template_id: TemplateId, num_files_to_generate: u32, estimated_lines_of_code: u32,
     num_dependencies: u32, current_queue_size: u32, system_load: f64,
-    regeneration_of: EventId, attempt: u32,
+    regeneration_of: EventId, attempt: u32, columns: GivenColumns,
     generated_code: String, file_path: String, lines_of_code: u32, cyclomatic_complexity: f64,
     num_functions: u32, num_classes: u32, has_type_hints: bool, has_docstrings: bool, has_tests: bool,
     syntax_errors: u32, host_metrics: Vec<MetricField>,
@@ -67,7 +68,7 @@ flat! {
     success: bool, approved: bool, num_regenerations: u32,
     complexity_label: f64, decision: Decision, experiments: Vec<Assignment>, predictions: Vec<ShownPrediction>,
     review_request: ReviewRequest, next_step: Decision,
-    verdict: Verdict, completion_metadata: Metadata, feedback: Vec<FlatFeedback>,
+    verdict: Verdict, completion_columns: GivenColumns, completion_metadata: Metadata, feedback: Vec<FlatFeedback>,
 }
 
 impl Flat {
@@ -149,6 +150,7 @@ impl Flat {
             num_regenerations: self.num_regenerations.take(),
             review: self.review_request.take(),
             next_step: self.next_step.take(),
+            columns: self.completion_columns.take().unwrap_or_default().0,
             metadata: self.completion_metadata.take().unwrap_or_default(),
         };
         let known_at = self.completion_known_at.take();
@@ -203,6 +205,7 @@ impl Flat {
             system_load: self.system_load,
             regeneration_of: self.regeneration_of,
             attempt: self.attempt.unwrap_or(0),
+            columns: self.columns.unwrap_or_default().0,
             ..TaskContext::new(task_id)
         };
         let mut metadata = self.metadata;
@@ -273,6 +276,7 @@ impl From<GenerationEvent> for Flat {
             system_load: context.system_load,
             regeneration_of: context.regeneration_of,
             attempt: (context.attempt > 0).then_some(context.attempt),
+            columns: Some(GivenColumns(context.columns)).filter(|all| !all.0.is_empty()),
             generated_code: done.generated_code,
             file_path: done.file_path,
             lines_of_code: done.lines_of_code,
@@ -303,6 +307,7 @@ impl From<GenerationEvent> for Flat {
             experiments: Some(started.experiments).filter(|all| !all.is_empty()),
             predictions: (!started.predictions.is_empty()).then_some(started.predictions),
             verdict: (differs && event.completion.is_some()).then_some(verdict),
+            completion_columns: Some(GivenColumns(done.columns)).filter(|all| !all.0.is_empty()),
             completion_metadata: Some(done.metadata).filter(|m| !m.is_empty()),
             feedback: Some(full_feedback.collect::<Vec<_>>()).filter(|f| !f.is_empty()),
             metadata: started.metadata,

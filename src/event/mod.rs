@@ -2,6 +2,7 @@
 
 mod assignment;
 mod check;
+mod columns;
 mod completion;
 mod context;
 mod decision;
@@ -18,6 +19,8 @@ mod review;
 pub use assignment::Assignment;
 pub use check::Metadata;
 pub(crate) use check::is_recordable;
+pub(crate) use columns::MAX_COLUMN_BYTES;
+pub use columns::{ColumnValue, Columns};
 pub use completion::{Completion, MetricField};
 pub use context::TaskContext;
 pub use decision::{Decision, ShownPrediction};

@@ -1,6 +1,7 @@
 //! From a task and its past to a row of numbers.
 
 use super::frameworks::Frameworks;
+use super::host_columns::{ColumnKind, HostColumns};
 use super::inputs::{Inputs, Rates};
 use super::table::{FEATURES, Feature, KnownWhen, Make};
 use super::task_text::TaskText;
@@ -11,6 +12,7 @@ use chrono::{Offset, TimeZone};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
 
 /// Options of the features.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +27,9 @@ pub struct FeatureOptions {
     /// How complex each framework is.
     #[serde(default)]
     pub frameworks: Frameworks,
+    /// The host's own columns.
+    #[serde(default)]
+    pub columns: HostColumns,
 }
 
 impl Default for FeatureOptions {
@@ -42,7 +47,9 @@ impl FeatureOptions {
     /// assert_ne!(options, FeatureOptions::default());
     /// ```
     pub fn in_zone(zone: Tz) -> Self {
-        Self { zone, lexicon: Lexicon::default(), frameworks: Frameworks::default() }
+        let (lexicon, frameworks, columns) =
+            (Lexicon::default(), Frameworks::default(), HostColumns::default());
+        Self { zone, lexicon, frameworks, columns }
     }
 
     /// Sets the lexicon that descriptions are read with.
@@ -74,6 +81,13 @@ impl FeatureOptions {
         self.frameworks = frameworks;
         self
     }
+
+    /// Sets the host's own columns.
+    #[must_use]
+    pub fn with_columns(mut self, columns: HostColumns) -> Self {
+        self.columns = columns;
+        self
+    }
 }
 
 /// Computes rows of features, in one way for training and for serving.
@@ -92,9 +106,59 @@ pub struct FeatureRow {
     pub text: SparseText,
     /// `true` if the description was longer than is read.
     pub truncated: bool,
+    /// The host's own columns.
+    pub(crate) own: OwnColumns,
+}
+
+/// Values of the host's own columns beside their declaration.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct OwnColumns {
+    pub(crate) declared: HostColumns,
+    /// One a declared column; a category is its code, missing is NaN.
+    pub(crate) values: Vec<f32>,
+    /// Names of categories by place, where the row is to be explained.
+    categories: BTreeMap<usize, String>,
+}
+
+/// A number in a sentence: whole where it is, else with three digits that count.
+fn short(value: f32) -> String {
+    let digits = if value == 0.0 { 0 } else { 2 - value.abs().log10().floor() as i32 };
+    let text = format!("{value:.0$}", digits.clamp(0, 9) as usize);
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
+}
+
+impl PartialEq for OwnColumns {
+    /// Compares bits, so that missing equals missing.
+    fn eq(&self, other: &Self) -> bool {
+        let bits = |values: &[f32]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+        self.declared == other.declared && bits(&self.values) == bits(&other.values)
+    }
+}
+
+impl OwnColumns {
+    /// Returns the value of the column of this name and kind, which is likely at the place `near`; NaN where it is missing
+    /// or not declared so.
+    pub(crate) fn value(&self, name: &str, kind: ColumnKind, near: usize) -> f32 {
+        let place = self.declared.place(name, kind, near);
+        place.and_then(|place| self.values.get(place)).copied().unwrap_or(f32::NAN)
+    }
+
+    /// Returns the value of a column and the sentence about it; `None` where it is missing.
+    pub(crate) fn sentence(&self, name: &str, kind: ColumnKind) -> Option<(f64, String)> {
+        let place = self.declared.place(name, kind, 0)?;
+        let value = self.values.get(place).filter(|value| !value.is_nan())?;
+        let category = self.categories.get(&place).map(String::as_str);
+        let shown = category.map_or_else(|| short(*value), str::to_owned);
+        Some((f64::from(*value), self.declared.get(place)?.sentence(f64::from(*value), &shown)))
+    }
 }
 
 impl FeatureRow {
+    /// Creates a row without a description.
+    pub(crate) fn of_values(values: Vec<f32>) -> Self {
+        Self { values, text: SparseText::default(), truncated: false, own: OwnColumns::default() }
+    }
+
     /// Whether what the generated code shows is in it.
     pub(crate) fn has_code(&self) -> bool {
         FEATURES.iter().zip(&self.values).any(|(f, v)| f.known == KnownWhen::After && !v.is_nan())
@@ -110,7 +174,8 @@ impl FeatureEngineer {
     /// Returns the features of `task` with its history as of `view`.
     pub(crate) fn row(&self, task: &TaskContext, view: &HistoryView) -> FeatureRow {
         let (facts, text) = SparseText::read_with(&self.options.lexicon, &task.task_description);
-        FeatureRow { values: self.values(task, view, &facts), text, truncated: facts.truncated }
+        let (values, own) = (self.values(task, view, &facts), self.own(task));
+        FeatureRow { values, text, truncated: facts.truncated, own }
     }
 
     /// Returns the lexicon that descriptions are read with.
@@ -129,7 +194,14 @@ impl FeatureEngineer {
             values: self.values(task, view, &text.facts),
             text: text.ngrams.clone(),
             truncated: text.facts.truncated,
+            own: OwnColumns { categories: self.options.columns.categories(&task.columns), ..self.own(task) },
         }
+    }
+
+    fn own(&self, task: &TaskContext) -> OwnColumns {
+        let declared = self.options.columns.clone();
+        let values = declared.values(&task.columns, KnownWhen::Before);
+        OwnColumns { values, declared, categories: BTreeMap::new() }
     }
 
     /// The features without the description's n-grams, where `text` was read with the lexicon of
@@ -148,6 +220,17 @@ impl FeatureEngineer {
         FEATURES.iter().map(value).collect()
     }
 
+    /// Adds what is known once the generation has ended to the row of its task: metrics of the generated code and the
+    /// host's own columns; returns whether there is any.
+    pub(crate) fn add_completion(&self, row: &mut FeatureRow, completion: &Completion) -> bool {
+        let after = self.options.columns.values(&completion.columns, KnownWhen::After);
+        let mut any = self.add_code(&mut row.values, completion);
+        for (value, after) in row.own.values.iter_mut().zip(after).filter(|(_, after)| !after.is_nan()) {
+            (*value, any) = (after, true);
+        }
+        any
+    }
+
     /// Adds the metrics of the generated code to the values of its task; returns whether there are any.
     pub(crate) fn add_code(&self, values: &mut [f32], completion: &Completion) -> bool {
         let mut any = false;
@@ -163,6 +246,16 @@ impl FeatureEngineer {
     /// Returns a hash of everything that the rows' meaning depends on; rows of different fingerprints do
     /// not mix.
     pub fn fingerprint(&self) -> u64 {
+        self.hash(true)
+    }
+
+    /// Returns the fingerprint without the host's own columns: models find these by name, so that one that was fitted
+    /// before a column was declared goes on serving without it.
+    pub(crate) fn model_schema(&self) -> u64 {
+        self.hash(false)
+    }
+
+    fn hash(&self, with_columns: bool) -> u64 {
         let mut hash = Sha256::new();
         hash.update(format!("features 3 {}", self.options.zone));
         // Defaults are left out.
@@ -171,6 +264,9 @@ impl FeatureEngineer {
         }
         for (name, complexity) in self.options.frameworks.own() {
             hash.update(format!("\nframework {name:?} {complexity}"));
+        }
+        if with_columns {
+            hash.update(self.options.columns.meaning());
         }
         for feature in FEATURES {
             hash.update(format!(

@@ -2,6 +2,7 @@
 
 mod engineer;
 mod frameworks;
+mod host_columns;
 mod inputs;
 mod table;
 mod task_text;
@@ -9,5 +10,6 @@ mod task_text;
 pub use engineer::{FeatureEngineer, FeatureOptions, FeatureRow};
 pub use frameworks::Frameworks;
 pub(crate) use table::SHAPE;
+pub use host_columns::{ColumnKind, HostColumn, HostColumns};
 pub use table::{FEATURES, Feature, FeatureId, Kind, KnownWhen, Topic, index_of};
 pub(crate) use task_text::TaskText;

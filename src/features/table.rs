@@ -54,6 +54,8 @@ pub enum Topic {
     Load,
     /// The generated code.
     Code,
+    /// Columns of the host's own.
+    Host,
 }
 
 /// One feature.
@@ -512,23 +514,23 @@ impl Feature {
 
     /// Returns the sentence about a value that is written as `shown`.
     pub(crate) fn sentence(&self, value: f64, shown: &str) -> String {
-        let (mut text, mut rest) = (String::new(), self.phrase);
-        while let Some((before, slot, after)) = next_slot(rest) {
-            text.push_str(before);
-            text.push_str(match slot.split_once('|') {
-                Some((one, other)) => {
-                    if value == 1.0 {
-                        one
-                    } else {
-                        other
-                    }
-                }
-                None => shown,
-            });
-            rest = after;
-        }
-        text + rest
+        fill(self.phrase, value, shown)
     }
+}
+
+/// Fills `phrase`: `{}` with `shown`, `{one|other}` with the first form where `value` is 1, else the second.
+pub(super) fn fill(phrase: &str, value: f64, shown: &str) -> String {
+    let (mut text, mut rest) = (String::new(), phrase);
+    while let Some((before, slot, after)) = next_slot(rest) {
+        text.push_str(before);
+        text.push_str(match slot.split_once('|') {
+            Some((one, _)) if value == 1.0 => one,
+            Some((_, other)) => other,
+            None => shown,
+        });
+        rest = after;
+    }
+    text + rest
 }
 
 /// Splits a phrase at its first `{...}`.

@@ -1,6 +1,7 @@
 //! What is predicted, and the two traits through which every model goes.
 
 mod attributions;
+mod column_encoder;
 #[cfg(feature = "testing")]
 pub mod conformance;
 mod erased;
@@ -38,8 +39,9 @@ pub use template_ranking::{
 
 use crate::dataset::{Dataset, Example, RowBuilder, Target};
 use crate::error::Result;
-use crate::features::{FEATURES, FeatureRow};
+use crate::features::FeatureRow;
 use crate::registry::envelope;
+use column_encoder::ColumnEncoder;
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 
@@ -237,7 +239,7 @@ pub fn open_artefact<T: Trainer>(trainer: &T, bytes: &[u8]) -> Result<T::Model> 
 }
 
 /// Gains by feature as shares of their sum, the largest first, those of nothing left out.
-fn shares(gains: impl Iterator<Item = (&'static str, f64)>) -> Vec<(String, f64)> {
+fn shares<'a>(gains: impl Iterator<Item = (&'a str, f64)>) -> Vec<(String, f64)> {
     let gains: Vec<_> = gains.filter(|(_, gain)| gain.is_finite() && *gain > 0.0).collect();
     let sum: f64 = gains.iter().map(|(_, gain)| gain).sum();
     let mut shares: Vec<_> = gains.into_iter().map(|(name, gain)| (name.to_owned(), gain / sum)).collect();
@@ -245,9 +247,9 @@ fn shares(gains: impl Iterator<Item = (&'static str, f64)>) -> Vec<(String, f64)
     shares
 }
 
-/// Gains of columns of [`FEATURES`], as [`shares`].
-fn shares_of_columns(columns: &[usize], gains: &[f64]) -> Vec<(String, f64)> {
-    shares(columns.iter().zip(gains).filter_map(|(column, gain)| Some((FEATURES.get(*column)?.name, *gain))))
+/// Gains of columns, as [`shares`].
+fn shares_of_columns(encoder: &ColumnEncoder, columns: &[usize], gains: &[f64]) -> Vec<(String, f64)> {
+    shares(columns.iter().zip(gains).filter_map(|(column, gain)| Some((encoder.name_of(*column)?, *gain))))
 }
 
 #[cfg(test)]

@@ -76,6 +76,18 @@ pub(crate) fn permutation_importance<P: Predictor>(
             found.push(measure(feature.name, &|row, other| row.values[place] = other.values[place]));
         }
     }
+    let own = |i: usize, place: usize| rows[i].own.values.get(place).map(|value| value.to_bits());
+    for (place, column) in rows[0].own.declared.iter().enumerate() {
+        if (1..rows.len()).any(|i| own(i, place) != own(0, place)) {
+            found.push(measure(&column.name, &|row, other| {
+                if let (Some(value), Some(dealt)) =
+                    (row.own.values.get_mut(place), other.own.values.get(place))
+                {
+                    *value = *dealt;
+                }
+            }));
+        }
+    }
     found.sort_by(|a, b| b.increase.total_cmp(&a.increase));
     Ok(found)
 }

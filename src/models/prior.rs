@@ -108,11 +108,7 @@ mod tests {
     use crate::text::SparseText;
 
     fn row(values: &[(&str, f32)]) -> FeatureRow {
-        let mut row = FeatureRow {
-            values: vec![f32::NAN; FEATURES.len()],
-            text: SparseText::default(),
-            truncated: false,
-        };
+        let mut row = FeatureRow::of_values(vec![f32::NAN; FEATURES.len()]);
         values.iter().for_each(|(name, value)| row.values[index_of(name).unwrap()] = *value);
         row
     }

@@ -253,7 +253,7 @@ fn split_at_random(data: &Dataset, fraction: f64, seed: u64) -> Result<(Dataset,
     let test = data.filter(|i, _| chosen.contains(&i)).examples;
     let train = data.filter(|i, _| !chosen.contains(&i));
     if test.is_empty() || train.certain().next().is_none() {
-        return Err(crate::dataset::not_enough(data.certain().count()));
+        return Err(data.cannot_be_split());
     }
     Ok((train, test))
 }

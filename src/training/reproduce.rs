@@ -27,7 +27,7 @@ pub async fn reproduce<T: Tunable>(
     let of = format!("{} version {}", version.model, version.version);
     let run = RunRecord::of(version)?
         .ok_or_else(|| Error::new(ErrorKind::NotFound, format!("{of}: it has no training record")))?;
-    let here = trainer.schema(engineer.fingerprint());
+    let here = trainer.schema(engineer.model_schema());
     if here != run.data.schema {
         return Err(Error::incompatible(format!(
             "{of}: it was made from other features ({:016x}) than this engineer's ({:016x})",

@@ -97,6 +97,26 @@ impl GaussianProcess {
         GpPrediction { mean, variance: (self.kernel.with_itself(row) - known).max(0.0) + noise }
     }
 
+    /// Returns the part of the mean that each column of `row` adds, then each category: all else of it is the same for any.
+    pub(crate) fn of_columns(&self, row: &GpRow) -> Vec<f64> {
+        let count = row.columns.len() + row.categories.len();
+        let amplitude = self.observed.hyperparameters.columns / count.max(1) as f64;
+        let known = || self.observed.rows.iter().zip(&self.weights);
+        let of_column = |(c, value): (usize, &f32)| {
+            let products =
+                known().map(|(other, weight)| weight * f64::from(*value) * f64::from(other.columns[c]));
+            amplitude * products.sum::<f64>()
+        };
+        let of_category = |(c, code): (usize, &Option<u32>)| {
+            amplitude
+                * known()
+                    .map(|(other, weight)| weight * kernel::same(*code, other.categories[c]))
+                    .sum::<f64>()
+        };
+        let columns = row.columns.iter().enumerate().map(of_column);
+        columns.chain(row.categories.iter().enumerate().map(of_category)).collect()
+    }
+
     /// Returns the leave-one-out prediction of each row (Rasmussen and Williams 2006, equation 5.12), with the
     /// mean function unchanged.
     pub(crate) fn left_out(&self) -> Vec<GpPrediction> {

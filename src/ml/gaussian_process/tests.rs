@@ -119,6 +119,26 @@ fn a_column_that_tells_the_value_is_believed_more_than_a_text_that_does_not() {
 }
 
 #[test]
+fn parts_of_columns_are_what_the_mean_loses_without_them() {
+    let process = process();
+    let query = row(20);
+    let parts = process.of_columns(&query);
+    assert_eq!(parts.len(), 3);
+    let mean = process.guess(&query).mean;
+    let without = |change: &dyn Fn(&mut GpRow)| {
+        let mut query = query.clone();
+        change(&mut query);
+        mean - process.guess(&query).mean
+    };
+    let lost = [
+        without(&|row| row.columns[0] = 0.0),
+        without(&|row| row.columns[1] = 0.0),
+        without(&|row| row.categories[0] = None),
+    ];
+    parts.iter().zip(lost).for_each(|(part, lost)| assert!((part - lost).abs() < 1e-9, "{parts:?} {lost}"));
+}
+
+#[test]
 fn what_is_not_sound_is_refused_and_what_is_written_is_read_back() {
     assert!(GaussianProcess::fit(vec![], &[], &[]).is_err());
     assert!(GaussianProcess::fit(vec![text(0.0)], &[f64::NAN], &[1.0]).is_err());

@@ -115,7 +115,7 @@ pub(super) fn files(version: &ModelVersion, artefact: &[u8], features: &FeatureO
     let served = targets::named(&version.model).ok_or_else(|| {
         Error::invalid(format!("{} is no model of this crate: Python cannot run it", version.model))
     })?;
-    let host_schema = FeatureEngineer::new(features.clone()).fingerprint();
+    let host_schema = FeatureEngineer::new(features.clone()).model_schema();
     let worded = served.target != Target::Template;
     let table: Vec<_> = if worded {
         FEATURES.iter().map(|f| f.name).collect()

@@ -15,6 +15,9 @@ impl Locale for English {
         if let Fact::TextComponent(target, more) = &reason.fact {
             return format!("tasks worded like this {}", worded(*target, *more));
         }
+        if let Fact::Declared(_, sentence) = &reason.fact {
+            return sentence.clone();
+        }
         match FeatureId::named(&reason.feature) {
             Some(id) => by_phrase(id, &reason.fact),
             None => by_name(&reason.feature.replace('_', " "), &reason.fact),
@@ -33,6 +36,7 @@ impl Locale for English {
             Topic::Time => "the time",
             Topic::Load => "the load",
             Topic::Code => "the code",
+            Topic::Host => "columns of your own",
         };
         name.to_owned()
     }
@@ -64,7 +68,7 @@ fn by_phrase(id: FeatureId, fact: &Fact) -> String {
         Fact::Number(number, unit) if unit == "tokens" => (*number, format!("about {number:.0}")),
         Fact::Number(number, _) => (*number, format!("{number:.1}")),
         Fact::Flag(yes) => (f64::from(u8::from(*yes)), String::new()),
-        Fact::TextComponent(..) => (f64::NAN, String::new()),
+        Fact::TextComponent(..) | Fact::Declared(..) => (f64::NAN, String::new()),
     };
     let sentence = FEATURES[id as usize].sentence(value, &shown);
     match fact {
@@ -82,7 +86,7 @@ fn by_name(name: &str, fact: &Fact) -> String {
         Fact::Seconds(seconds) => format!("{name} is about {seconds:.0} s"),
         Fact::Flag(yes) => format!("{name} is {}", if *yes { "true" } else { "false" }),
         Fact::Number(number, unit) => format!("{name} is {number:.1} ({unit})"),
-        Fact::TextComponent(..) => name.to_owned(),
+        Fact::TextComponent(..) | Fact::Declared(..) => name.to_owned(),
     }
 }
 

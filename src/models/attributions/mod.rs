@@ -4,6 +4,7 @@ mod english;
 
 pub use english::English;
 
+use super::column_encoder::ColumnEncoder;
 use crate::dataset::Target;
 use crate::features::{FEATURES, Feature, FeatureId, FeatureRow, Kind, Topic};
 use crate::history::NearestTask;
@@ -43,6 +44,8 @@ pub enum Fact {
     Flag(bool),
     /// Any other number, in its unit.
     Number(f64, String),
+    /// A value of a column of the host's own, and the sentence that its declaration says about it.
+    Declared(f64, String),
     /// The effect of the description's text on the target: true if it raises it.
     TextComponent(Target, bool),
 }
@@ -139,11 +142,12 @@ impl Attribution {
     }
 }
 
-/// Reasons from the contributions of a row's features (in the order of [`FEATURES`]) and of its
-/// description's wording, the strongest first. Features that are missing are never named.
+/// Reasons from the contributions of a row's features (in the order of [`FEATURES`], then of the columns of `own`) and of
+/// its description's wording, the strongest first. Features that are missing are never named.
 pub(super) fn reasons(
     row: &FeatureRow,
     contributions: &[f64],
+    own: Option<&ColumnEncoder>,
     wording: f64,
     target: Target,
 ) -> Vec<Attribution> {
@@ -154,6 +158,12 @@ pub(super) fn reasons(
             Some(Attribution::new(feature.name, feature.topic, *part, fact(row, feature, f64::from(*value))?))
         })
         .collect();
+    let own = own.into_iter().flat_map(ColumnEncoder::names).zip(contributions.iter().skip(FEATURES.len()));
+    for ((name, kind), part) in own.filter(|(_, part)| part.abs() >= LEAST) {
+        if let Some((value, sentence)) = row.own.sentence(name, kind) {
+            reasons.push(Attribution::new(name, Topic::Host, *part, Fact::Declared(value, sentence)));
+        }
+    }
     if wording.abs() >= LEAST && !row.text.is_empty() {
         let fact = Fact::TextComponent(target, wording > 0.0);
         reasons.push(Attribution::new("task_description", Topic::Description, wording, fact));
@@ -216,8 +226,8 @@ mod tests {
         values[FeatureId::AgentPastPerformance as usize] = 0.41;
         values[FeatureId::AgentOutcomes as usize] = 58.0;
         values[FeatureId::Temperature as usize] = 0.9;
-        let row = FeatureRow { values, text: SparseText::default(), truncated: false };
-        reasons(&row, &vec![-0.5; FEATURES.len()], -1.0, Target::Success)
+        let row = FeatureRow::of_values(values);
+        reasons(&row, &vec![-0.5; FEATURES.len()], None, -1.0, Target::Success)
     }
 
     #[test]

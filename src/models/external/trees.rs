@@ -3,6 +3,7 @@
 use crate::error::{Error, Result};
 use crate::features::{FEATURES, FeatureRow};
 use crate::ml::{Margin, Trees};
+use crate::models::column_encoder::ColumnEncoder;
 use crate::models::shares_of_columns;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -52,7 +53,7 @@ impl ImportedTrees {
 
     /// Shares of the trees' gain by feature.
     pub(in crate::models) fn gains(&self) -> Vec<(String, f64)> {
-        shares_of_columns(&self.places, &self.trees.importance())
+        shares_of_columns(&ColumnEncoder::default(), &self.places, &self.trees.importance())
     }
 
     pub(in crate::models) fn store(&self) -> Result<StoredTrees> {

@@ -12,6 +12,7 @@ use crate::features::{FEATURES, FeatureRow};
 use crate::ml::{
     FitRequest, Interval, Matrix, Objective, QuantileConformal, Sample, Tfidf, TreeFamily, Trees,
 };
+use crate::models::column_encoder::{ColumnEncoder, Encodable};
 use crate::models::shares_of_columns;
 use crate::models::success::WORDING;
 
@@ -34,6 +35,8 @@ pub(super) const ROUNDING: f64 = 1e-9;
 pub(super) struct ModelComponent {
     pub(super) regime: Regime,
     pub(super) places: Vec<usize>,
+    /// The host's own columns.
+    pub(super) encoder: ColumnEncoder,
     pub(super) expected: usize,
     /// Where nothing is expected.
     pub(super) start: f64,
@@ -89,9 +92,22 @@ impl ModelComponent {
         let offsets: Vec<_> = expected.iter().zip(&worded).map(|(a, b)| a + b).collect();
         let mean_text = worded.iter().sum::<f64>() / worded.len().max(1) as f64;
         execution::check()?;
+        let used: Vec<_> = examples.iter().filter(|e| view.of(e).is_some()).collect();
+        let encodable = used.iter().zip(&rows).map(|(e, (row, label))| Encodable {
+            row,
+            task: e.task,
+            label: *label,
+            weight: e.weight,
+        });
+        let (encoder, apart) = ColumnEncoder::fit(&encodable.collect::<Vec<_>>());
         let mut places = spec.places(regime);
-        places.retain(|place| !params.without.contains(FEATURES[*place].name));
-        let table: Vec<f32> = rows.iter().flat_map(|(r, _)| places.iter().map(|p| value_at(r, *p))).collect();
+        places.extend(encoder.places());
+        places.retain(|place| encoder.name_of(*place).is_some_and(|name| !params.without.contains(name)));
+        let value = |i: usize, place: usize| finite(apart.value(rows[i].0, i, place));
+        let table: Vec<f32> = (0..rows.len())
+            .flat_map(|i| places.iter().map(move |place| (i, *place)))
+            .map(|(i, p)| value(i, p))
+            .collect();
         let data = Matrix { values: &table, width: places.len() };
         let weights: Vec<_> = examples.iter().filter(|e| view.of(e).is_some()).map(|e| e.weight).collect();
         let sample = Sample::new(data, &labels).weighted(&weights).starting_from(&offsets);
@@ -108,7 +124,18 @@ impl ModelComponent {
             };
             (value, ends.collect::<Result<_>>()?)
         };
-        Ok(Self { regime, places, expected: place, start, tfidf, wording, mean_text, value, quantiles })
+        Ok(Self {
+            regime,
+            places,
+            encoder,
+            expected: place,
+            start,
+            tfidf,
+            wording,
+            mean_text,
+            value,
+            quantiles,
+        })
     }
 
     pub(super) fn calibrate(
@@ -174,7 +201,7 @@ impl ModelComponent {
     /// What `row` shows, each thing read once; with the quantiles of its neighbors at `levels`.
     pub(super) fn look(&self, spec: &Spec, row: &FeatureRow, levels: &[f64]) -> Look {
         let text = sparse(&self.tfidf, row);
-        let trees: Vec<f32> = self.places.iter().map(|p| value_at(row, *p)).collect();
+        let trees: Vec<f32> = self.places.iter().map(|p| finite(self.encoder.value(row, *p))).collect();
         let correction = self.value.margin(&trees).unwrap_or(0.0);
         let (expected, wording, near) = match &self.wording {
             TextComponent::Linear(_) => {
@@ -215,7 +242,7 @@ impl ModelComponent {
 
     /// Shares of the trees' gain by feature.
     pub(super) fn gains(&self) -> Vec<(String, f64)> {
-        shares_of_columns(&self.places, &self.value.importance())
+        shares_of_columns(&self.encoder, &self.places, &self.value.importance())
     }
 
     pub(super) fn contributions(
@@ -225,11 +252,11 @@ impl ModelComponent {
         trust: [f64; 2],
     ) -> (f64, Vec<f64>, f64) {
         let look = self.look(spec, row, &[]);
-        let mut features = vec![0.0; FEATURES.len()];
+        let mut features = vec![0.0; FEATURES.len() + self.encoder.len()];
         features[self.expected] += trust[0] * (look.expected - self.start);
         let shap = self.value.contributions(&look.trees).unwrap_or_default();
         for (place, part) in self.places.iter().zip(&shap) {
-            features[*place] += trust[1] * f64::from(*part);
+            features[ColumnEncoder::slot(*place)] += trust[1] * f64::from(*part);
         }
         let trees = shap.last().copied().map_or(0.0, f64::from);
         let base = self.start + trust[0] * self.mean_text + trust[1] * trees;
@@ -269,8 +296,9 @@ pub(super) fn end_levels(tails: [f64; 2]) -> [f64; 4] {
     [tails[0], 1.0 - tails[0], tails[1], 1.0 - tails[1]]
 }
 
-fn value_at(row: &FeatureRow, place: usize) -> f32 {
-    row.values.get(place).copied().filter(|v| !v.is_infinite()).unwrap_or(f32::NAN)
+/// What is not finite is missing.
+fn finite(value: f32) -> f32 {
+    if value.is_finite() { value } else { f32::NAN }
 }
 
 fn median(mut values: Vec<f64>) -> f64 {

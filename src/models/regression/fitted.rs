@@ -7,9 +7,10 @@ use super::text_component::TextComponent;
 use super::{Aim, Estimate, View};
 use crate::dataset::{Dataset, Example, same_rows};
 use crate::error::{Error, Result};
-use crate::features::{FEATURES, FeatureRow};
+use crate::features::FeatureRow;
 use crate::ml::{QuantileConformal, Tfidf, Trees};
 use crate::models::Status;
+use crate::models::column_encoder::ColumnEncoder;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
@@ -110,7 +111,7 @@ impl Fitted {
         }
     }
 
-    /// Base, features in the order of [`FEATURES`], wording: they add up to the margin.
+    /// Base, features in the order of the table followed by the host's own columns, wording: they add up to the margin.
     pub(super) fn contributions(&self, row: &FeatureRow) -> (f64, Vec<f64>, f64) {
         self.part.contributions(&self.spec, row, self.trust)
     }
@@ -159,7 +160,7 @@ pub(super) struct StoredFitted {
 
 impl StoredFitted {
     /// Checks everything that a prediction relies on.
-    pub(super) fn open(mut self, spec: &Spec) -> Result<Fitted> {
+    pub(super) fn open(mut self, spec: &Spec, encoder: ColumnEncoder) -> Result<Fitted> {
         self.tfidf.prepare()?;
         let by_neighbours = match &mut self.wording {
             TextComponent::Linear(linear) => linear.prepare(self.tfidf.width()).map(|()| false)?,
@@ -170,7 +171,7 @@ impl StoredFitted {
         let quantiles =
             self.quantiles.iter().map(|bytes| Trees::from_bytes(bytes)).collect::<Result<Vec<_>>>()?;
         let width = self.places.len();
-        let fits = self.places.iter().all(|p| *p < FEATURES.len())
+        let fits = self.places.iter().all(|place| encoder.has(*place))
             && value.width() == width
             && by_neighbours == spec.by_neighbours
             && quantiles.len() == ends
@@ -186,6 +187,7 @@ impl StoredFitted {
         let part = ModelComponent {
             regime: self.regime,
             places: self.places,
+            encoder,
             expected: spec.expected_place(self.regime),
             start: self.start,
             tfidf: self.tfidf,

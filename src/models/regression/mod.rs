@@ -21,6 +21,7 @@ pub use params::RegressionParams;
 pub(crate) use target::{Complexity, Quality, RegressionTarget, Time};
 
 use super::attributions::{Attribution, attribution, reasons};
+use super::column_encoder::{self, ColumnEncoder};
 use super::external::{Adopt, ImportedTrees, is_imported, open_imported, seal_imported};
 use super::{Predictor, Status, Trainer};
 use crate::dataset::{Dataset, Example, Target};
@@ -73,7 +74,7 @@ struct Regimes<F> {
 }
 
 impl<F> Regimes<F> {
-    fn try_map<G>(self, f: impl Fn(F) -> Result<G>) -> Result<Regimes<G>> {
+    fn try_map<G>(self, mut f: impl FnMut(F) -> Result<G>) -> Result<Regimes<G>> {
         Ok(Regimes { untried: f(self.untried)?, tried: self.tried.map(f).transpose()? })
     }
 }
@@ -211,12 +212,13 @@ impl<Q: RegressionTarget> Trainer for RegressionTrainer<Q> {
             let (stored, schema) = open_imported::<(StoredImportedFit, u64)>(bytes)?;
             return Ok(RegressionModel::new(Body::Imported(Box::new(stored.open(&Q::spec())?)), schema));
         }
-        let stored: Stored = postcard::from_bytes(bytes)
+        let (stored, rest): (Stored, _) = postcard::take_from_bytes(bytes)
             .map_err(|e| Error::corrupt(format!("the {} model cannot be read", Q::TARGET)).with_source(e))?;
-        let open = |part: StoredFitted| part.open(&Q::spec());
+        let mut encoders = column_encoder::read(rest)?;
+        let mut open = |part: StoredFitted| part.open(&Q::spec(), encoders.next());
         let learned = Learned {
-            before: stored.before.try_map(open)?,
-            after: stored.after.map(|regimes| regimes.try_map(open)).transpose()?,
+            before: stored.before.try_map(&mut open)?,
+            after: stored.after.map(|regimes| regimes.try_map(&mut open)).transpose()?,
         };
         Ok(RegressionModel::new(Body::Learned(Box::new(learned)), stored.schema))
     }
@@ -300,6 +302,18 @@ impl<Q: RegressionTarget> RegressionModel<Q> {
             Body::Imported(fit) => fit.contributions(row),
         }
     }
+
+    /// The columns of each part, in the order in which they are written.
+    fn encoders(&self) -> impl Iterator<Item = Option<&ColumnEncoder>> {
+        let learned = match &self.body {
+            Body::Learned(learned) => Some(learned),
+            Body::Imported(_) => None,
+        };
+        let regimes =
+            learned.into_iter().flat_map(|learned| std::iter::once(&learned.before).chain(&learned.after));
+        let parts = regimes.flat_map(|regimes| std::iter::once(&regimes.untried).chain(&regimes.tried));
+        parts.map(|fitted| Some(&fitted.part.encoder))
+    }
 }
 
 impl Learned {
@@ -338,7 +352,11 @@ impl<Q: RegressionTarget> Predictor for RegressionModel<Q> {
 
     fn reasons(&self, row: &FeatureRow) -> Vec<Attribution> {
         let (_, features, wording) = self.contributions(row);
-        reasons(row, &features, wording, Q::TARGET)
+        let encoder = match &self.body {
+            Body::Learned(learned) => Some(&learned.part::<Q>(row).part.encoder),
+            Body::Imported(_) => None,
+        };
+        reasons(row, &features, encoder, wording, Q::TARGET)
     }
 
     /// Those of the trees that look at what is known before a generation, for tasks not yet tried.
@@ -360,8 +378,11 @@ impl<Q: RegressionTarget> Predictor for RegressionModel<Q> {
         };
         let store = |regimes: &Regimes<Fitted>| regimes.clone().try_map(|fitted| fitted.store());
         let after = after.as_ref().map(store).transpose()?;
-        postcard::to_stdvec(&Stored { before: store(before)?, after, schema: self.schema })
-            .map_err(|e| Error::internal(format!("the {} model cannot be written", Q::TARGET)).with_source(e))
+        let stored = Stored { before: store(before)?, after, schema: self.schema };
+        let bytes = postcard::to_stdvec(&stored).map_err(|e| {
+            Error::internal(format!("the {} model cannot be written", Q::TARGET)).with_source(e)
+        })?;
+        column_encoder::write(bytes, self.encoders())
     }
 }
 

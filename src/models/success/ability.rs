@@ -6,14 +6,16 @@
 //! of a kind of task can say.
 
 use super::columns::{Scaler, value_at};
+use super::likeness::{GROUPS, Likeness, OwnScaler, SHAPE, places_of};
 use crate::dataset::Example;
 use crate::error::{Error, Result};
 use crate::execution;
-use crate::features::{FEATURES, FeatureId, FeatureRow};
+use crate::features::{FeatureId, FeatureRow};
 use crate::ml::{
-    GaussianProcess, GpPrediction, GpRow, ItemResponse, Linear, LinearLoss, LinearParams, LinearRow,
-    LinearTarget, MOST_OBSERVATIONS, TextsObserved, Tfidf,
+    GaussianProcess, GpPrediction, ItemResponse, Linear, LinearLoss, LinearParams, LinearRow, LinearTarget,
+    MOST_OBSERVATIONS, TextsObserved, Tfidf,
 };
+use crate::models::column_encoder::ColumnEncoder;
 use serde::{Deserialize, Serialize};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,9 +29,7 @@ pub(super) struct Ability {
     /// By agent, the mean over its LLMs.
     pub(super) agents: BTreeMap<u32, f64>,
     pub(super) tfidf: Tfidf,
-    pub(super) shape: Scaler,
-    /// Codes of these are groups that tasks share.
-    pub(super) groups: Vec<usize>,
+    pub(super) likeness: Likeness,
     pub(super) difficulty: GaussianProcess,
     /// The intercept and the coefficients of ability and difficulty.
     pub(super) link: [f64; 3],
@@ -44,8 +44,10 @@ pub(super) struct AbilityTerms {
     pub(super) base: f64,
     /// Of the agent with its LLM.
     pub(super) solver: f64,
-    /// Of the text.
+    /// Of the description and the project.
     pub(super) text: f64,
+    /// One a column of the host's own.
+    pub(super) own: Vec<f64>,
 }
 
 /// An ability model as it is written; the first two are numbered as an `Option` was, of texts alone, before.
@@ -90,28 +92,10 @@ impl StoredAbility {
 impl OfTexts {
     fn opened(self) -> Result<Ability> {
         let Self { mean, solvers, agents, tfidf, difficulty, link } = self;
-        let (shape, difficulty) = (Scaler::default(), difficulty.try_into()?);
-        Ok(Ability { mean, solvers, agents, tfidf, shape, groups: Vec::new(), difficulty, link })
+        let (likeness, difficulty) = (Likeness::default(), difficulty.try_into()?);
+        Ok(Ability { mean, solvers, agents, tfidf, likeness, difficulty, link })
     }
 }
-
-/// Measures of a text's shape by which tasks are compared.
-const SHAPE: &[FeatureId] = &[
-    FeatureId::TaskDescriptionLength,
-    FeatureId::NumWords,
-    FeatureId::NumLines,
-    FeatureId::TitleLength,
-    FeatureId::NumHeadings,
-    FeatureId::NumBackticks,
-    FeatureId::NumLinks,
-    FeatureId::NumNumbers,
-    FeatureId::NumRequirements,
-    FeatureId::NumTechnicalTerms,
-    FeatureId::NumEntities,
-];
-
-/// Groups that tasks share.
-const GROUPS: &[FeatureId] = &[FeatureId::ProjectEncoded, FeatureId::LanguageEncoded];
 
 /// A task says how hard it is when it was tried this often, by two at least.
 const FEWEST_TRIES: usize = 3;
@@ -131,7 +115,7 @@ const PROBIT: f64 = std::f64::consts::PI / 8.0;
 
 impl Ability {
     /// Fits where enough tasks were tried by several; else `None`.
-    pub(super) fn fit(examples: &[&Example]) -> Result<Option<Self>> {
+    pub(super) fn fit(examples: &[&Example], encoder: &ColumnEncoder) -> Result<Option<Self>> {
         let tried = tried_tasks(examples);
         if tried.len() < FEWEST_TASKS {
             return Ok(None);
@@ -141,11 +125,14 @@ impl Ability {
         let response = ItemResponse::fit(&attempts);
         execution::check()?;
         let tfidf = Tfidf::fit(examples.iter().map(|e| &e.features.text), 2);
-        let firsts = tried.iter().map(|(_, tries)| tries[0].features.as_ref());
-        let measured = firsts.clone().map(|row| row.values.as_slice());
-        let shape = Scaler::fit(places_of(SHAPE), &measured, 1.0);
-        let groups = places_of(GROUPS);
-        let rows = firsts.map(|row| likeness(&tfidf, &shape, &groups, row)).collect();
+        let firsts: Vec<_> = tried.iter().map(|(_, tries)| tries[0].features.as_ref()).collect();
+        let value = |row: usize, place: usize| value_at(&firsts[row].values, place);
+        let likeness = Likeness {
+            shape: Scaler::fit(places_of(SHAPE), firsts.len(), value, 1.0),
+            groups: places_of(GROUPS),
+            own: OwnScaler::fit(encoder, &firsts),
+        };
+        let rows = firsts.iter().map(|row| likeness.of(&tfidf, row)).collect();
         let known: Vec<_> = tried.iter().map(|(task, _)| response.difficulties[task]).collect();
         let values: Vec<_> = known.iter().map(|d| d.value).collect();
         let variances: Vec<_> = known.iter().map(|d| d.variance.max(1e-6)).collect();
@@ -156,28 +143,31 @@ impl Ability {
             .map(|solver| (solver, response.abilities[&number(solver)]))
             .collect();
         let (mean, agents) = (response.mean, by_agent(&solvers));
-        let unlinked =
-            Self { mean, agents, solvers, tfidf, shape, groups, difficulty, link: [0.0, 1.0, 1.0] };
+        let unlinked = Self { mean, agents, solvers, tfidf, likeness, difficulty, link: [0.0, 1.0, 1.0] };
         Ok(Some(Self { link: unlinked.fit_link(&tried)?, ..unlinked }))
     }
 
     /// The log-odds of `row`.
     pub(super) fn margin(&self, row: &FeatureRow) -> f64 {
-        let AbilityTerms { base, solver, text } = self.terms(row);
-        base + solver + text
+        let AbilityTerms { base, solver, text, own } = self.terms(row);
+        base + solver + text + own.iter().sum::<f64>()
     }
 
     /// The same, taken apart.
     pub(super) fn terms(&self, row: &FeatureRow) -> AbilityTerms {
-        let guess = self.difficulty.guess(&likeness(&self.tfidf, &self.shape, &self.groups, row));
+        let like = self.likeness.of(&self.tfidf, row);
+        let guess = self.difficulty.guess(&like);
         let (able, unsure) = self.able(solver_of(row));
         let shrink = shrink(guess.variance + unsure);
         let [base, of_able, of_hard] = self.link;
         let middle = self.difficulty.mean();
+        let own = self.likeness.own.by_column(&self.difficulty.of_columns(&like));
+        let own: Vec<_> = own.into_iter().map(|harder| -shrink * of_hard * harder).collect();
         AbilityTerms {
             base: base + shrink * of_able * (self.mean - middle),
             solver: shrink * of_able * able,
-            text: shrink * of_hard * (middle - guess.mean),
+            text: shrink * of_hard * (middle - guess.mean) - own.iter().sum::<f64>(),
+            own,
         }
     }
 
@@ -185,8 +175,7 @@ impl Ability {
     fn prepare(&mut self) -> Result<bool> {
         self.tfidf.prepare()?;
         let numbers = self.solvers.values().chain(self.agents.values()).chain(&self.link);
-        let whole = self.shape.is_sound() && self.groups.iter().all(|place| *place < FEATURES.len());
-        Ok(whole && numbers.chain([&self.mean]).all(|v| v.abs() <= 1e6))
+        Ok(self.likeness.is_sound() && numbers.chain([&self.mean]).all(|v| v.abs() <= 1e6))
     }
 
     /// How able, over the average, and how unsure that is.
@@ -275,19 +264,4 @@ fn number((agent, model): Solver) -> u64 {
 
 fn shrink(variance: f64) -> f64 {
     1.0 / (1.0 + PROBIT * variance).sqrt()
-}
-
-/// The places of these features in a row.
-fn places_of(features: &[FeatureId]) -> Vec<usize> {
-    features.iter().map(|id| *id as usize).collect()
-}
-
-/// What a task is compared with others by.
-fn likeness(tfidf: &Tfidf, shape: &Scaler, groups: &[usize], row: &FeatureRow) -> GpRow {
-    let mut like = GpRow::default();
-    tfidf.transform(&row.text, &mut like.text.0, &mut like.text.1);
-    shape.transform(&row.values, &mut like.shape);
-    let code = |place: &usize| Some(value_at(&row.values, *place)).filter(|v| !v.is_nan()).map(|v| v as u32);
-    like.groups = groups.iter().map(code).collect();
-    like
 }

@@ -1,6 +1,7 @@
 //! Which features the success model looks at, and how a row becomes a linear one.
 
 use crate::features::{FEATURES, Kind, SHAPE, index_of};
+use crate::models::column_encoder::ColumnEncoder;
 use crate::stats::logit;
 use serde::{Deserialize, Serialize};
 
@@ -97,13 +98,16 @@ const CLIP: f64 = 3.0;
 
 impl Scaler {
     /// Learns means and deviations; a deviation counts as `weight`.
-    pub(super) fn fit<'a>(
+    ///
+    /// `value` says what is in one of the `rows` at a place.
+    pub(super) fn fit(
         places: Vec<usize>,
-        rows: &(impl Iterator<Item = &'a [f32]> + Clone),
+        rows: usize,
+        value: impl Fn(usize, usize) -> f32,
         weight: f64,
     ) -> Self {
         let moments = |place: usize| {
-            let values = rows.clone().map(move |row| straight(row, place)).filter(|v| !v.is_nan());
+            let values = (0..rows).map(|row| straight(value(row, place), place)).filter(|v| !v.is_nan());
             let (n, sum, square) = values.fold((0.0, 0.0, 0.0), |(n, s, q), v| (n + 1.0, s + v, q + v * v));
             let mean = if n > 0.0 { sum / n } else { 0.0 };
             let deviation = if n > 0.0 { (square / n - mean * mean).max(0.0).sqrt() } else { 0.0 };
@@ -113,12 +117,12 @@ impl Scaler {
         Self { places, means, scales }
     }
 
-    /// The scaled values of `row`; what is missing is at the mean.
-    pub(super) fn transform(&self, row: &[f32], out: &mut Vec<f32>) {
+    /// The scaled values of a row that has `value` at a place; what is missing is at the mean.
+    pub(super) fn transform(&self, value: impl Fn(usize) -> f32, out: &mut Vec<f32>) {
         out.clear();
         let parts = self.places.iter().zip(&self.means).zip(&self.scales);
         out.extend(parts.map(|((place, mean), scale)| {
-            let value = straight(row, *place);
+            let value = straight(value(*place), *place);
             let weight = if *scale > 0.0 { scale } else { &1.0 };
             if value.is_nan() { 0.0 } else { ((value - mean) * weight).clamp(-CLIP, CLIP) as f32 }
         }));
@@ -130,14 +134,15 @@ impl Scaler {
 
     /// The kinds of the features, in their order.
     pub(super) fn kinds(&self) -> Vec<Kind> {
-        self.places.iter().map(|place| FEATURES[*place].kind).collect()
+        self.places.iter().map(|place| kind(*place)).collect()
     }
 
-    pub(super) fn is_sound(&self) -> bool {
+    /// Returns whether it can be used with the columns of `encoder`.
+    pub(super) fn is_sound(&self, encoder: &ColumnEncoder) -> bool {
         let n = self.places.len();
         self.means.len() == n
             && self.scales.len() == n
-            && self.places.iter().all(|p| *p < FEATURES.len())
+            && self.places.iter().all(|place| encoder.has(*place))
             && self.means.iter().chain(&self.scales).all(|v| v.is_finite())
     }
 }
@@ -148,13 +153,18 @@ pub(super) fn value_at(row: &[f32], place: usize) -> f32 {
 }
 
 /// The value on a scale on which differences mean the same everywhere.
-fn straight(row: &[f32], place: usize) -> f64 {
-    let value = f64::from(value_at(row, place));
-    match FEATURES[place].kind {
+fn straight(value: f32, place: usize) -> f64 {
+    let value = f64::from(value);
+    match kind(place) {
         Kind::Rate => logit(value),
         Kind::Count => value.max(0.0).ln_1p(),
         Kind::Category | Kind::Number => value,
     }
+}
+
+/// The kind at a place; columns of the host's own follow the features.
+fn kind(place: usize) -> Kind {
+    FEATURES.get(place).map_or(Kind::Number, |feature| feature.kind)
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use crate::ml::{
     FitRequest, Linear, LinearLoss, LinearParams, LinearRow, LinearTarget, Matrix, Objective, Sample, Tfidf,
     TreeFamily, Trees,
 };
+use crate::models::column_encoder::{ColumnEncoder, Encodable};
 use crate::models::shares_of_columns;
 use crate::stats::logit;
 use serde::{Deserialize, Serialize};
@@ -32,6 +33,8 @@ pub(super) struct ModelComponent {
     pub(super) linear: Linear,
     pub(super) trees: Trees,
     pub(super) tree_places: Vec<usize>,
+    /// The host's own columns.
+    pub(super) encoder: ColumnEncoder,
     /// Share of the trees in the correction.
     pub(super) blend: f64,
     /// Mean contribution of the wording in training.
@@ -42,7 +45,7 @@ pub(super) struct ModelComponent {
 pub(super) struct Contributions {
     /// The average task's margin.
     pub(super) base: f64,
-    /// One a feature, in the order of [`FEATURES`].
+    /// One a feature, in the order of [`FEATURES`], then one a column of the host's own.
     pub(super) features: Vec<f64>,
     /// The description's wording.
     pub(super) wording: f64,
@@ -110,12 +113,20 @@ impl ModelComponent {
             _ => Tfidf::fit(std::iter::empty(), 1),
         };
         let (mut linear_places, mut tree_places) = places(regime, &rows);
+        let encodable = examples.iter().copied().map(|e| Encodable {
+            row: &e.features,
+            task: e.task,
+            label: e.label,
+            weight: e.weight,
+        });
+        let (encoder, apart) = ColumnEncoder::fit(&encodable.collect::<Vec<_>>());
         for places in [&mut linear_places, &mut tree_places] {
-            places.retain(|place| !params.without.contains(FEATURES[*place].name));
+            places.extend(encoder.places());
+            places.retain(|place| encoder.name_of(*place).is_some_and(|name| !params.without.contains(name)));
         }
-        let values = rows.iter().map(|r| r.values.as_slice());
-        let scaler = Scaler::fit(linear_places, &values, params.dense_weight);
-        let offsets: Vec<_> = values.map(|row| regime.offset_places().margin(row)).collect();
+        let value = |row: usize, place: usize| apart.value(rows[row], row, place);
+        let scaler = Scaler::fit(linear_places, rows.len(), value, params.dense_weight);
+        let offsets: Vec<_> = rows.iter().map(|row| regime.offset_places().margin(&row.values)).collect();
         let labels: Vec<_> = examples.iter().map(|e| e.label).collect();
         let weights: Vec<_> = examples.iter().map(|e| e.weight).collect();
         let target = LinearTarget {
@@ -124,8 +135,11 @@ impl ModelComponent {
             offsets: &offsets,
             loss: LinearLoss::Logistic,
         };
-        let (linear, wording) = fit_linear(&rows, &scaler, &tfidf, target, params)?;
-        let table: Vec<f32> = rows.iter().flat_map(|r| tree_places.iter().map(|p| r.values[*p])).collect();
+        let (linear, wording) = fit_linear(&rows, value, &scaler, &tfidf, target, params)?;
+        let table: Vec<f32> = (0..rows.len())
+            .flat_map(|row| tree_places.iter().map(move |place| (row, *place)))
+            .map(|(row, place)| value(row, place))
+            .collect();
         let matrix = Matrix { values: &table, width: tree_places.len() };
         let sample = Sample::new(matrix, &labels).weighted(&weights).starting_from(&offsets);
         let trees = match params.trees {
@@ -136,37 +150,42 @@ impl ModelComponent {
             Regime::NewTask => params.blend,
             Regime::SeenTask => params.seen_blend,
         };
-        Ok(Self { regime, scaler, tfidf, linear, trees, tree_places, blend, wording })
+        Ok(Self { regime, scaler, tfidf, linear, trees, tree_places, encoder, blend, wording })
     }
 
     /// The log-odds of `row`.
     pub(super) fn margin(&self, row: &FeatureRow) -> f64 {
         let offset = self.regime.offset_places().margin(&row.values);
         let mut buffers = Buffers::default();
-        let linear = self.linear.margin(buffers.fill(row, &self.scaler, &self.tfidf));
+        let linear = self.linear.margin(buffers.fill(
+            row,
+            |place| self.encoder.value(row, place),
+            &self.scaler,
+            &self.tfidf,
+        ));
         let trees = self.trees.margin(&self.tree_row(row)).unwrap_or(0.0);
         offset + (1.0 - self.blend) * linear + self.blend * trees
     }
 
     /// The same, taken apart; the parts add up to it.
     pub(super) fn contributions(&self, row: &FeatureRow) -> Contributions {
-        let mut features = vec![0.0; FEATURES.len()];
+        let mut features = vec![0.0; FEATURES.len() + self.encoder.len()];
         let offset = self.regime.offset_places();
         offset.steps(&row.values).for_each(|(place, step)| features[place] += step);
         let mut buffers = Buffers::default();
-        let linear = buffers.fill(row, &self.scaler, &self.tfidf);
+        let linear = buffers.fill(row, |place| self.encoder.value(row, place), &self.scaler, &self.tfidf);
         let share = 1.0 - self.blend;
         let terms = self.scaler.places().iter().zip(self.linear.dense_weights()).zip(linear.dense);
         let mut dense = 0.0;
         for ((place, weight), x) in terms {
-            features[*place] += share * weight * f64::from(*x);
+            features[ColumnEncoder::slot(*place)] += share * weight * f64::from(*x);
             dense += weight * f64::from(*x);
         }
         let wording = self.linear.margin(linear) - self.linear.intercept() - dense;
         let shap = self.trees.contributions(&self.tree_row(row)).unwrap_or_default();
         let expected = shap.last().copied().map_or(0.0, f64::from);
         for (place, part) in self.tree_places.iter().zip(&shap) {
-            features[*place] += self.blend * f64::from(*part);
+            features[ColumnEncoder::slot(*place)] += self.blend * f64::from(*part);
         }
         let base = offset.base(&row.values)
             + share * (self.linear.intercept() + self.wording)
@@ -176,11 +195,11 @@ impl ModelComponent {
 
     /// Shares of the trees' gain by feature.
     pub(super) fn gains(&self) -> Vec<(String, f64)> {
-        shares_of_columns(&self.tree_places, &self.trees.importance())
+        shares_of_columns(&self.encoder, &self.tree_places, &self.trees.importance())
     }
 
     fn tree_row(&self, row: &FeatureRow) -> Vec<f32> {
-        self.tree_places.iter().map(|p| columns::value_at(&row.values, *p)).collect()
+        self.tree_places.iter().map(|place| self.encoder.value(row, *place)).collect()
     }
 
     pub(super) fn store(&self) -> Result<StoredPart> {
@@ -212,21 +231,21 @@ pub(super) struct StoredPart {
 
 impl StoredPart {
     /// Checks everything that a prediction relies on.
-    pub(super) fn open(mut self) -> Result<ModelComponent> {
+    pub(super) fn open(mut self, encoder: ColumnEncoder) -> Result<ModelComponent> {
         self.tfidf.prepare()?;
         self.linear.prepare(self.tfidf.width())?;
         let trees = Trees::from_bytes(&self.trees)?;
-        let fits = self.scaler.is_sound()
+        let fits = self.scaler.is_sound(&encoder)
             && self.linear.dense_weights().len() == self.scaler.places().len()
             && trees.width() == self.tree_places.len()
-            && self.tree_places.iter().all(|p| *p < FEATURES.len())
+            && self.tree_places.iter().all(|place| encoder.has(*place))
             && (0.0..=1.0).contains(&self.blend)
             && self.wording.abs() <= 1e9;
         if !fits {
             return Err(Error::corrupt("success model: its parts do not fit together"));
         }
         let Self { regime, scaler, tfidf, linear, tree_places, blend, wording, .. } = self;
-        Ok(ModelComponent { regime, scaler, tfidf, linear, trees, tree_places, blend, wording })
+        Ok(ModelComponent { regime, scaler, tfidf, linear, trees, tree_places, encoder, blend, wording })
     }
 }
 
@@ -239,8 +258,15 @@ struct Buffers {
 }
 
 impl Buffers {
-    fn fill(&mut self, row: &FeatureRow, scaler: &Scaler, tfidf: &Tfidf) -> LinearRow<'_> {
-        scaler.transform(&row.values, &mut self.dense);
+    /// The row that has `value` at a place.
+    fn fill(
+        &mut self,
+        row: &FeatureRow,
+        value: impl Fn(usize) -> f32,
+        scaler: &Scaler,
+        tfidf: &Tfidf,
+    ) -> LinearRow<'_> {
+        scaler.transform(value, &mut self.dense);
         tfidf.transform(&row.text, &mut self.indices, &mut self.values);
         LinearRow { dense: &self.dense, indices: &self.indices, values: &self.values }
     }
@@ -262,15 +288,16 @@ fn places(regime: Regime, rows: &[&FeatureRow]) -> (Vec<usize>, Vec<usize>) {
 
 fn fit_linear(
     rows: &[&FeatureRow],
+    value: impl Fn(usize, usize) -> f32,
     scaler: &Scaler,
     tfidf: &Tfidf,
     target: LinearTarget<'_>,
     params: &SuccessParams,
 ) -> Result<(Linear, f64)> {
     let mut buffers: Vec<Buffers> = Vec::with_capacity(rows.len());
-    for row in rows {
+    for (i, row) in rows.iter().enumerate() {
         let mut buffer = Buffers::default();
-        buffer.fill(row, scaler, tfidf);
+        buffer.fill(row, |place| value(i, place), scaler, tfidf);
         buffers.push(buffer);
     }
     let linear_rows: Vec<_> = buffers

@@ -13,6 +13,7 @@ mod columns;
 mod component;
 #[cfg(feature = "mlflow")]
 mod export;
+mod likeness;
 mod params;
 mod scorer;
 
@@ -21,6 +22,7 @@ pub use params::SuccessParams;
 pub(super) use params::{WORDING, known_features};
 
 use super::attributions::{Attribution, reasons};
+use super::column_encoder::{self, ColumnEncoder};
 use super::external::{Adopt, ImportedTrees, StoredTrees, is_imported, open_imported, seal_imported};
 use super::prediction::{Status, SuccessPrediction};
 use super::{Predictor, Trainer};
@@ -198,11 +200,12 @@ impl Trainer for SuccessTrainer {
         if is_imported(bytes) {
             return open_imported::<StoredImported>(bytes)?.open();
         }
-        let stored: Stored = postcard::from_bytes(bytes)
+        let (stored, rest): (Stored, _) = postcard::take_from_bytes(bytes)
             .map_err(|e| Error::corrupt("the success model cannot be read").with_source(e))?;
+        let mut encoders = column_encoder::read(rest)?;
         Ok(SuccessModel {
-            new_task: stored.new_task.open()?,
-            seen_task: stored.seen_task.map(StoredCalibrated::open).transpose()?,
+            new_task: stored.new_task.open(encoders.next())?,
+            seen_task: stored.seen_task.map(|part| part.open(encoders.next())).transpose()?,
             schema: stored.schema,
         })
     }
@@ -219,14 +222,21 @@ impl Trainer for SuccessTrainer {
         log_loss(point, label >= 0.5)
     }
 
-    /// The training rows' rate, the agent's, the project's.
+    /// The training rows' rate, and the rates of the agent, the project, the LLM, and the agent with the LLM.
     fn baselines(&self, train: &Dataset, test: &[Example]) -> Vec<(String, Vec<f64>)> {
         let weights = train.certain().map(|e| (e.label, 1.0 / e.propensity));
         let (sum, n) = weights.fold((0.0, 0.0), |(s, n), (label, weight)| (s + weight * label, n + weight));
+        let constant = sum / n;
+        let rate = |id: FeatureId| -> Vec<f64> {
+            let rates = test.iter().map(|e| f64::from(columns::value_at(&e.features.values, id as usize)));
+            rates.map(|rate| if rate.is_nan() { constant } else { rate }).collect()
+        };
         vec![
-            ("constant".to_owned(), vec![sum / n; test.len()]),
+            ("constant".to_owned(), vec![constant; test.len()]),
             ("agent_prior".to_owned(), test.iter().map(|e| e.priors.agent).collect()),
             ("project_prior".to_owned(), test.iter().map(|e| e.priors.project).collect()),
+            ("model_prior".to_owned(), rate(FeatureId::ModelPastPerformance)),
+            ("agent_model_prior".to_owned(), rate(FeatureId::AgentModelSuccessRate)),
         ]
     }
 
@@ -278,7 +288,7 @@ impl Predictor for SuccessModel {
 
     fn reasons(&self, row: &FeatureRow) -> Vec<Attribution> {
         let (_, features, wording) = self.contributions(row);
-        reasons(row, &features, wording, Target::Success)
+        reasons(row, &features, self.regime(row).scorer.encoder(), wording, Target::Success)
     }
 
     /// Those of the trees for new tasks.
@@ -301,15 +311,17 @@ impl Predictor for SuccessModel {
             seen_task: self.seen_task.as_ref().map(Calibrated::store).transpose()?,
             schema: self.schema,
         };
-        postcard::to_stdvec(&stored)
-            .map_err(|e| Error::internal("the success model cannot be written").with_source(e))
+        let bytes = postcard::to_stdvec(&stored)
+            .map_err(|e| Error::internal("the success model cannot be written").with_source(e))?;
+        let parts = std::iter::once(&self.new_task).chain(&self.seen_task);
+        column_encoder::write(bytes, parts.map(|part| part.scorer.encoder()))
     }
 }
 
 impl SuccessModel {
     /// Returns the contributions to the margin: the base value of the average task, those of each
-    /// feature in the order of [`FEATURES`](crate::features::FEATURES), and that of the description's text. They sum to
-    /// [`SuccessModel::margin`].
+    /// feature in the order of [`FEATURES`](crate::features::FEATURES) and then of each of the host's own columns that it
+    /// uses, and that of the description's text. They sum to [`SuccessModel::margin`].
     ///
     /// Exact SHAP values for the trees (Lundberg and Lee 2017), weight times deviation from the
     /// mean for the linear parts, which is the same thing there.
@@ -371,8 +383,8 @@ impl StoredImported {
 }
 
 impl StoredCalibrated {
-    fn open(self) -> Result<Calibrated> {
-        Ok(Calibrated { scorer: self.scorer.open()?, calibration: sound(self.calibration)? })
+    fn open(self, encoder: ColumnEncoder) -> Result<Calibrated> {
+        Ok(Calibrated { scorer: self.scorer.open(encoder)?, calibration: sound(self.calibration)? })
     }
 }
 

@@ -6,7 +6,8 @@ use super::component::{Contributions, ModelComponent, Regime, StoredPart};
 use super::params::SuccessParams;
 use crate::dataset::Example;
 use crate::error::{Error, Result};
-use crate::features::{FeatureId, FeatureRow};
+use crate::features::{FEATURES, FeatureId, FeatureRow};
+use crate::models::column_encoder::ColumnEncoder;
 use crate::models::external::ImportedTrees;
 use serde::{Deserialize, Serialize};
 
@@ -30,11 +31,11 @@ pub(super) enum Past {
 
 impl Scorer {
     pub(super) fn fit(regime: Regime, examples: &[&Example], params: &SuccessParams) -> Result<Self> {
+        let part = ModelComponent::fit(regime, examples, params)?;
         let ability = match regime {
-            Regime::NewTask => Ability::fit(examples)?,
+            Regime::NewTask => Ability::fit(examples, &part.encoder)?,
             Regime::SeenTask => None,
         };
-        let part = ModelComponent::fit(regime, examples, params)?;
         Ok(Self { past: Past::Learned(Box::new(part)), ability, share: 0.0 })
     }
 
@@ -75,11 +76,23 @@ impl Scorer {
     pub(super) fn contributions(&self, row: &FeatureRow) -> Contributions {
         let mut found = self.past.contributions(row);
         let Some(ability) = self.used_ability() else { return found };
-        let AbilityTerms { base, solver, text } = ability.terms(row);
+        let AbilityTerms { base, solver, text, own } = ability.terms(row);
         let mix = |past: f64, able: f64| (1.0 - self.share) * past + self.share * able;
         found.features.iter_mut().for_each(|part| *part = mix(*part, 0.0));
         found.features[FeatureId::AgentModelSuccessRate as usize] += self.share * solver;
+        found.features[FEATURES.len()..]
+            .iter_mut()
+            .zip(own)
+            .for_each(|(part, own)| *part += self.share * own);
         Contributions { base: mix(found.base, base), wording: mix(found.wording, text), ..found }
+    }
+
+    /// The host's own columns that it uses.
+    pub(super) fn encoder(&self) -> Option<&ColumnEncoder> {
+        match &self.past {
+            Past::Learned(part) => Some(&part.encoder),
+            Past::Imported(_) => None,
+        }
     }
 
     /// Shares of the trees' gain by feature.
@@ -132,11 +145,11 @@ pub(super) struct StoredScorer {
 
 impl StoredScorer {
     /// Checks everything that a prediction relies on.
-    pub(super) fn open(self) -> Result<Scorer> {
+    pub(super) fn open(self, encoder: ColumnEncoder) -> Result<Scorer> {
         if !(0.0..=1.0).contains(&self.share) {
             return Err(Error::corrupt("success model: the share of its abilities is out of range"));
         }
-        let past = Past::Learned(Box::new(self.part.open()?));
+        let past = Past::Learned(Box::new(self.part.open(encoder)?));
         Ok(Scorer { past, ability: self.ability.open()?, share: self.share })
     }
 }

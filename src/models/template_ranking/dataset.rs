@@ -15,7 +15,6 @@ use crate::event::{
 };
 use crate::features::FeatureRow;
 use crate::history::{History, category};
-use crate::text::SparseText;
 use chrono::{DateTime, Utc};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -179,7 +178,7 @@ impl RowBuilder for TemplateDatasetBuilder {
 
 /// A template's features as a row; the description is compared in them, and not read once more.
 pub(super) fn feature_row(values: Vec<f32>) -> FeatureRow {
-    FeatureRow { values, text: SparseText::default(), truncated: false }
+    FeatureRow::of_values(values)
 }
 
 /// Only what tells how good it was.

@@ -1,0 +1,239 @@
+//! The host's own columns as a model reads them.
+
+use crate::error::{Error, Result};
+use crate::features::{ColumnKind, FEATURES, FeatureRow};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, HashSet};
+
+/// Encodes a row's own columns for one model, which finds them by name: a number or flag as it is, a category as the mean
+/// label of its generations, shrunk toward that of all by how few they are (Micci-Barreca 2001).
+///
+/// Column `i` is at the place [`COLUMNS_AT`]` + i`, behind all features that there may ever be: models that were stored
+/// with fewer features find their columns.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct ColumnEncoder {
+    columns: Vec<Encoded>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Encoded {
+    name: String,
+    kind: ColumnKind,
+    /// Of a category, the shrunk mean by code, and that of an unknown one.
+    means: BTreeMap<u32, f32>,
+    mean: f32,
+}
+
+/// Encoded columns of training rows: those of categories from the other folds alone, since a mean that holds the row's own
+/// label gives it away.
+pub(super) struct OutOfFold(Vec<Vec<f32>>);
+
+/// The place of the first column.
+const COLUMNS_AT: usize = 1 << 12;
+
+/// A column with fewer values than these teaches nothing.
+const FEWEST_VALUES: usize = 20;
+
+/// Columns that a model uses: of more those that go most with the label. Chance finds some among thousands.
+const MOST_USED: usize = 64;
+
+/// Weight of the mean of all in a category's, in generations.
+const STRENGTH: f64 = 10.0;
+
+/// Folds, by task, from which the means of the others are taken.
+const FOLDS: u64 = 5;
+
+/// A row to learn an encoding from.
+#[derive(Clone, Copy)]
+pub(super) struct Encodable<'a> {
+    pub(super) row: &'a FeatureRow,
+    pub(super) task: u64,
+    pub(super) label: f64,
+    pub(super) weight: f64,
+}
+
+impl ColumnEncoder {
+    /// Fits the means of categories, and chooses the columns.
+    pub(super) fn fit(rows: &[Encodable<'_>]) -> (Self, OutOfFold) {
+        let Some(declared) = rows.first().map(|r| &r.row.own.declared).filter(|d| !d.is_empty()) else {
+            return (Self::default(), OutOfFold(Vec::new()));
+        };
+        let everything = |_: &Encodable<'_>| true;
+        let mut found: Vec<_> = (0..declared.len())
+            .filter_map(|place| {
+                let column = declared.get(place)?;
+                let encoded = Encoded::fit(&column.name, column.kind, place, rows, &everything);
+                let apart = encoded.out_of_fold(place, rows);
+                Some((association(&apart, rows)?, place, encoded, apart))
+            })
+            .collect();
+        found.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+        found.truncate(MOST_USED);
+        found.sort_by_key(|(_, place, ..)| *place);
+        let by_row = (0..rows.len()).map(|i| found.iter().map(|(.., apart)| apart[i]).collect()).collect();
+        (Self { columns: found.into_iter().map(|(_, _, encoded, _)| encoded).collect() }, OutOfFold(by_row))
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.columns.len()
+    }
+
+    /// Names and kinds of the columns used.
+    pub(super) fn names(&self) -> impl Iterator<Item = (&str, ColumnKind)> {
+        self.columns.iter().map(|column| (column.name.as_str(), column.kind))
+    }
+
+    /// The places of the columns.
+    pub(super) fn places(&self) -> impl Iterator<Item = usize> + use<> {
+        COLUMNS_AT..COLUMNS_AT + self.columns.len()
+    }
+
+    /// Returns the value of `row` at `place`: of a feature, or of an encoded column.
+    pub(super) fn value(&self, row: &FeatureRow, place: usize) -> f32 {
+        match place.checked_sub(COLUMNS_AT).and_then(|i| Some((i, self.columns.get(i)?))) {
+            Some((near, column)) => column.encode(row.own.value(&column.name, column.kind, near)),
+            None => row.values.get(place).copied().unwrap_or(f32::NAN),
+        }
+    }
+
+    /// Returns whether there is a feature or a column at `place`.
+    pub(super) fn has(&self, place: usize) -> bool {
+        self.name_of(place).is_some()
+    }
+
+    /// Returns the index of what is at `place` among all features, followed by all columns.
+    pub(super) fn slot(place: usize) -> usize {
+        place.checked_sub(COLUMNS_AT).map_or(place, |column| FEATURES.len() + column)
+    }
+
+    /// Returns the name of what is at `place`.
+    pub(super) fn name_of(&self, place: usize) -> Option<&str> {
+        match place.checked_sub(COLUMNS_AT) {
+            Some(i) => self.columns.get(i).map(|column| column.name.as_str()),
+            None => FEATURES.get(place).map(|feature| feature.name),
+        }
+    }
+
+    /// Checks everything that a prediction relies on.
+    fn validate(&self) -> Result<()> {
+        let sound = |column: &Encoded| column.means.values().chain([&column.mean]).all(|v| v.is_finite());
+        let names: HashSet<_> = self.columns.iter().map(|column| &column.name).collect();
+        if names.len() == self.columns.len() && self.columns.iter().all(sound) {
+            return Ok(());
+        }
+        Err(Error::corrupt("the encoding of the host's columns is out of range"))
+    }
+}
+
+/// Writes the encodings of a model's parts behind its `bytes`, where there is one.
+pub(super) fn write<'a>(
+    bytes: Vec<u8>,
+    parts: impl Iterator<Item = Option<&'a ColumnEncoder>>,
+) -> Result<Vec<u8>> {
+    let encoders: Vec<_> = parts.map(|part| part.cloned().unwrap_or_default()).collect();
+    if encoders.iter().all(|encoder| encoder.columns.is_empty()) {
+        return Ok(bytes);
+    }
+    postcard::to_extend(&encoders, bytes)
+        .map_err(|e| Error::internal("the encoding of the host's columns cannot be written").with_source(e))
+}
+
+/// The encodings of a model's parts.
+pub(super) struct Encoders(std::vec::IntoIter<ColumnEncoder>);
+
+/// Reads what [`write`] wrote behind a model.
+pub(super) fn read(rest: &[u8]) -> Result<Encoders> {
+    if rest.is_empty() {
+        return Ok(Encoders(Vec::new().into_iter()));
+    }
+    let (encoders, rest): (Vec<ColumnEncoder>, _) = postcard::take_from_bytes(rest)
+        .map_err(|e| Error::corrupt("the encoding of the host's columns cannot be read").with_source(e))?;
+    if !rest.is_empty() {
+        return Err(Error::corrupt(format!("the model has {} bytes too many", rest.len())));
+    }
+    encoders.iter().try_for_each(ColumnEncoder::validate)?;
+    Ok(Encoders(encoders.into_iter()))
+}
+
+impl Encoders {
+    /// Takes that of the next part; none of its own columns where nothing was written.
+    pub(super) fn next(&mut self) -> ColumnEncoder {
+        self.0.next().unwrap_or_default()
+    }
+}
+
+impl OutOfFold {
+    /// Returns the value of training row `i` at `place`.
+    pub(super) fn value(&self, row: &FeatureRow, i: usize, place: usize) -> f32 {
+        match place.checked_sub(COLUMNS_AT) {
+            Some(column) => self.0[i][column],
+            None => row.values.get(place).copied().unwrap_or(f32::NAN),
+        }
+    }
+}
+
+impl Encoded {
+    fn fit(
+        name: &str,
+        kind: ColumnKind,
+        near: usize,
+        rows: &[Encodable<'_>],
+        keep: &dyn Fn(&Encodable<'_>) -> bool,
+    ) -> Self {
+        let mut plain = Self { name: name.to_owned(), kind, means: BTreeMap::new(), mean: 0.0 };
+        if kind != ColumnKind::Category {
+            return plain;
+        }
+        let mut sums = BTreeMap::<u32, (f64, f64)>::new();
+        let mut all = (0.0, 0.0);
+        for row in rows.iter().filter(|row| keep(row)) {
+            let code = row.row.own.value(name, kind, near);
+            for sum in [Some(&mut all), (!code.is_nan()).then(|| sums.entry(code as u32).or_default())] {
+                if let Some(sum) = sum {
+                    *sum = (sum.0 + row.weight * row.label, sum.1 + row.weight);
+                }
+            }
+        }
+        let mean = if all.1 > 0.0 { all.0 / all.1 } else { 0.0 };
+        let shrunk = |(sum, n): (f64, f64)| ((sum + STRENGTH * mean) / (n + STRENGTH)) as f32;
+        plain.means = sums.into_iter().map(|(code, sum)| (code, shrunk(sum))).collect();
+        plain.mean = mean as f32;
+        plain
+    }
+
+    /// The column of the training rows.
+    fn out_of_fold(&self, near: usize, rows: &[Encodable<'_>]) -> Vec<f32> {
+        let raw = |row: &Encodable<'_>| row.row.own.value(&self.name, self.kind, near);
+        if self.kind != ColumnKind::Category {
+            return rows.iter().map(raw).collect();
+        }
+        let others: Vec<_> = (0..FOLDS)
+            .map(|fold| Self::fit(&self.name, self.kind, near, rows, &|row| row.task % FOLDS != fold))
+            .collect();
+        rows.iter().map(|row| others[(row.task % FOLDS) as usize].encode(raw(row))).collect()
+    }
+
+    fn encode(&self, raw: f32) -> f32 {
+        if self.kind != ColumnKind::Category || raw.is_nan() {
+            return raw;
+        }
+        self.means.get(&(raw as u32)).copied().unwrap_or(self.mean)
+    }
+}
+
+/// How closely a column goes with the labels: the absolute correlation of ranks would be dear, that of the values does to
+/// choose by. `None` where it has too few values or but one.
+fn association(column: &[f32], rows: &[Encodable<'_>]) -> Option<f64> {
+    let known = || column.iter().zip(rows).filter(|(value, _)| !value.is_nan());
+    let n: f64 = known().map(|(_, row)| row.weight).sum();
+    if known().count() < FEWEST_VALUES || n <= 0.0 {
+        return None;
+    }
+    let mean = |of: &dyn Fn(f64, f64) -> f64| {
+        known().map(|(value, row)| row.weight * of(f64::from(*value), row.label)).sum::<f64>() / n
+    };
+    let (x, y) = (mean(&|x, _| x), mean(&|_, y| y));
+    let (xx, yy, xy) =
+        (mean(&|v, _| (v - x) * (v - x)), mean(&|_, l| (l - y) * (l - y)), mean(&|v, l| (v - x) * (l - y)));
+    (xx > 1e-12 * (1.0 + x * x)).then(|| if yy > 0.0 { xy.abs() / (xx * yy).sqrt() } else { 0.0 })
+}
