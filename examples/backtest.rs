@@ -5,7 +5,11 @@
 //! cargo run --release --example backtest -- EVENTS.jsonl[.gz] [--split time:0.8] [--json OUT]
 //! ```
 
+#[path = "common/columns.rs"]
+mod columns;
 mod common;
+#[path = "common/fields.rs"]
+mod fields;
 
 use anyhow::{Context, bail};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -13,6 +17,7 @@ use clap::{Parser, ValueEnum};
 use devmatrix_ml::dataset::Target;
 use devmatrix_ml::event::GenerationEvent;
 use devmatrix_ml::training::{BacktestOptions, BacktestReport, BacktestSplit, backtest};
+use fields::field_of;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
@@ -56,6 +61,10 @@ struct Args {
     /// The scale of --label, LO..HI; by default from 0 to the largest
     #[arg(long, value_parser = range, requires = "label")]
     range: Option<(f64, f64)>,
+    /// Field with columns of the host's own that were known before the start: an object (`metadata.ratings`) or one
+    /// value; may be given several times
+    #[arg(long)]
+    columns: Vec<String>,
     /// Seed of every random choice
     #[arg(long, default_value_t = 42)]
     seed: u64,
@@ -100,7 +109,10 @@ fn run(args: &Args) -> anyhow::Result<()> {
     if let Some(path) = &args.label {
         unit = label_complexity(&mut events, path, args.range)?;
     }
-    let options = options(args);
+    let mut options = options(args);
+    if !args.columns.is_empty() {
+        options.features.columns = columns::declare(&mut events, &args.columns)?;
+    }
     let report = if let Some(field) = &args.by {
         by_value(events, field, &options, unit, args.table())?
     } else {
@@ -240,12 +252,6 @@ fn has_field(events: &[GenerationEvent], path: &str) -> anyhow::Result<bool> {
         }
     }
     Ok(false)
-}
-
-fn field_of(event: &GenerationEvent, path: &str) -> anyhow::Result<Option<Value>> {
-    let json = serde_json::to_value(event)?;
-    let found = path.split('.').try_fold(&json, |value, name| value.get(name));
-    Ok(found.filter(|v| !v.is_null()).cloned())
 }
 
 fn text(value: &Value) -> String {

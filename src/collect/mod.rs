@@ -221,8 +221,9 @@ impl DataCollector {
         let Fact::Started(clean) = record.fact() else {
             return Err(Error::internal("a start became another fact"));
         };
+        self.engineer.validate(&clean.context)?;
         let view = self.history.view(&clean.context, now);
-        let features = self.engineer.row(&clean.context, &view).values;
+        let features = self.engineer.row(&clean.context, &view).into_values();
         let generation = InFlight { id: id.clone(), features, language: clean.context.language.clone() };
         match self.record(record.clone()).await {
             Ok(Appended::New) => self.state().remember(now, generation, self.options.max_in_flight),
@@ -233,6 +234,7 @@ impl DataCollector {
     }
 
     async fn end(&self, id: &EventId, mut completion: Completion) -> Result<()> {
+        self.engineer.validate_completion(&completion)?;
         let now = self.next_moment();
         let dated = completion.completed_at.is_some();
         completion.completed_at.get_or_insert(now);

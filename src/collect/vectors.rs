@@ -116,7 +116,7 @@ impl DataCollector {
     fn vector(&self, id: &EventId, values: &[f32], event: Option<&GenerationEvent>) -> FeatureVector {
         let mut values = values.to_vec();
         if let Some(completion) = event.and_then(|e| e.completion.as_ref()) {
-            self.engineer.add_code(&mut values, &completion.value);
+            self.engineer.add_after(&mut values, &completion.value);
         }
         with_targets(FeatureVector::new(id.clone(), self.engineer.fingerprint(), &values), event)
     }

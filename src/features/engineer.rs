@@ -5,6 +5,7 @@ use super::host_columns::{ColumnKind, HostColumns};
 use super::inputs::{Inputs, Rates};
 use super::table::{FEATURES, Feature, KnownWhen, Make};
 use super::task_text::TaskText;
+use crate::error::Result;
 use crate::event::{Completion, TaskContext};
 use crate::history::HistoryView;
 use crate::text::{Lexicon, SparseText, TextFacts};
@@ -154,6 +155,13 @@ impl OwnColumns {
 }
 
 impl FeatureRow {
+    /// Returns the values as they are stored: the features, then the host's own columns.
+    pub(crate) fn into_values(self) -> Vec<f32> {
+        let mut values = self.values;
+        values.extend(self.own.values);
+        values
+    }
+
     /// Creates a row without a description.
     pub(crate) fn of_values(values: Vec<f32>) -> Self {
         Self { values, text: SparseText::default(), truncated: false, own: OwnColumns::default() }
@@ -220,12 +228,42 @@ impl FeatureEngineer {
         FEATURES.iter().map(value).collect()
     }
 
+    /// Checks every number's range, and that each of the host's own columns is declared and of its kind.
+    ///
+    /// # Errors
+    /// `InvalidInput` naming the field or column.
+    pub(crate) fn validate(&self, task: &TaskContext) -> Result<()> {
+        task.validate()?;
+        self.options.columns.validate(&task.columns, KnownWhen::Before)
+    }
+
+    /// Checks the host's own columns of a completion.
+    ///
+    /// # Errors
+    /// `InvalidInput` naming the column.
+    pub(crate) fn validate_completion(&self, completion: &Completion) -> Result<()> {
+        completion.validate()?;
+        self.options.columns.validate(&completion.columns, KnownWhen::After)
+    }
+
     /// Adds what is known once the generation has ended to the row of its task: metrics of the generated code and the
     /// host's own columns; returns whether there is any.
     pub(crate) fn add_completion(&self, row: &mut FeatureRow, completion: &Completion) -> bool {
+        let code = self.add_code(&mut row.values, completion);
+        self.add_own_after(&mut row.own.values, completion) || code
+    }
+
+    /// Adds it to the values of a row as they are stored.
+    pub(crate) fn add_after(&self, values: &mut [f32], completion: &Completion) {
+        self.add_code(values, completion);
+        let (_, own) = values.split_at_mut(FEATURES.len().min(values.len()));
+        self.add_own_after(own, completion);
+    }
+
+    fn add_own_after(&self, own: &mut [f32], completion: &Completion) -> bool {
         let after = self.options.columns.values(&completion.columns, KnownWhen::After);
-        let mut any = self.add_code(&mut row.values, completion);
-        for (value, after) in row.own.values.iter_mut().zip(after).filter(|(_, after)| !after.is_nan()) {
+        let mut any = false;
+        for (value, after) in own.iter_mut().zip(after).filter(|(_, after)| !after.is_nan()) {
             (*value, any) = (after, true);
         }
         any

@@ -46,12 +46,12 @@ impl PredictionService {
 
     /// Reads the clock, the history and the description of `task`, each once.
     pub(super) fn inputs(&self, task: &TaskContext, with_templates: bool) -> Result<Inputs> {
-        task.validate()?;
+        self.engineer.validate(task)?;
         self.inputs_read(task, &self.read(task), with_templates)
     }
 
     fn inputs_read(&self, task: &TaskContext, text: &TaskText, with_templates: bool) -> Result<Inputs> {
-        task.validate()?;
+        self.engineer.validate(task)?;
         let (task, now) = (task.as_stored(), self.clock.now());
         let (view, templates) = self.history.with(|history| {
             let view = history.view_of(&task, text.grams.clone(), now);
@@ -71,7 +71,7 @@ impl PredictionService {
     ) -> Result<Vec<R>> {
         let Some(first) = candidates.first() else { return Ok(Vec::new()) };
         for candidate in candidates {
-            candidate.validate()?;
+            self.engineer.validate(candidate)?;
             if (&candidate.task_id, &candidate.task_description) != (&first.task_id, &first.task_description)
             {
                 return Err(Error::invalid("the candidates are of two tasks: compare settings of one task"));

@@ -112,11 +112,11 @@ impl PredictionService {
         completion: &Completion,
     ) -> Result<QualityPrediction> {
         telemetry::predicted(Call::Code, || {
-            completion.validate()?;
+            self.engineer.validate_completion(completion)?;
             let mut row = self.features(task)?;
             let mut measured = completion.clone();
             measure(&mut measured, task.language.as_deref(), &CodeOptions::default());
-            let known = self.engineer.add_code(&mut row.values, &measured);
+            let known = self.engineer.add_completion(&mut row, &measured);
             let served = self.models.load();
             let models = self.serving(&served, task);
             let estimate = self.estimate(models, QUALITY, &row, self.explains);
@@ -131,7 +131,7 @@ impl PredictionService {
     /// catalogue ([`PredictionService::with_templates`]).
     pub(crate) fn rank_templates(&self, task: &TaskContext) -> Result<TemplateRanking> {
         telemetry::predicted(Call::Templates, || {
-            task.validate()?;
+            self.engineer.validate(task)?;
             let catalogue = self.catalogue.as_ref();
             let catalogue =
                 catalogue.ok_or_else(|| Error::invalid("the service has no templates: give it some"))?;
@@ -148,7 +148,7 @@ impl PredictionService {
     /// # Errors
     /// `InvalidInput` naming the field of the task that is out of range; those of the embedder.
     pub fn similar_tasks(&self, task: &TaskContext, most: usize) -> Result<SimilarOutcomes> {
-        task.validate()?;
+        self.engineer.validate(task)?;
         let (task, now) = (task.as_stored(), self.clock.now());
         let tasks = match &self.embedded {
             Some(embedded) => {

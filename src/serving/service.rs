@@ -66,7 +66,7 @@ pub struct PredictionService {
 impl PredictionService {
     /// Creates a service that predicts from group statistics alone until models are loaded.
     pub fn new(history: Arc<SharedHistory>, engineer: FeatureEngineer, clock: Arc<dyn Clock>) -> Self {
-        let schema = engineer.fingerprint();
+        let schema = engineer.model_schema();
         Self {
             history,
             engineer,

@@ -2,9 +2,9 @@
 
 use crate::error::Result;
 use crate::event::{
-    Assignment, Completion, Decision, EventId, Fact, Feedback, FeedbackId, GenerationEvent, Known, Metadata,
-    MetricField, ProjectId, Record, ReviewRequest, SessionId, ShownPrediction, Started, TaskContext, TaskId,
-    TemplateId, UserAction, UserId,
+    Assignment, Columns, Completion, Decision, EventId, Fact, Feedback, FeedbackId, GenerationEvent, Known,
+    Metadata, MetricField, ProjectId, Record, ReviewRequest, SessionId, ShownPrediction, Started,
+    TaskContext, TaskId, TemplateId, UserAction, UserId,
 };
 use crate::store::Subject;
 use chrono::{DateTime, Utc};
@@ -141,6 +141,7 @@ fn full_start() -> Started {
         system_load: Some(0.35),
         regeneration_of: Some(event_id("earlier")),
         attempt: 2,
+        columns: full_columns(),
     };
     let mut start = Started::from(context);
     let candidates = vec!["model-3".to_owned(), "model-4".to_owned()];
@@ -152,9 +153,20 @@ fn full_start() -> Started {
     start
 }
 
+/// One of each kind.
+fn full_columns() -> Columns {
+    [
+        ("coverage".to_owned(), 0.1.into()),
+        ("design".to_owned(), true.into()),
+        ("prio é".to_owned(), "🚀".into()),
+    ]
+    .into()
+}
+
 fn full_completion() -> Completion {
     Completion {
         completed_at: Some(at(1)),
+        columns: full_columns(),
         generated_code: Some("def f():\n    return 1\n".into()),
         file_path: Some("src/orders.py".into()),
         lines_of_code: Some(2),

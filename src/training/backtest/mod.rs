@@ -109,7 +109,7 @@ impl<'a, T: Trainer> Run<'a, T> {
         let mut run = Self {
             options,
             trainer,
-            builder: DatasetBuilder::new(FeatureEngineer::default()),
+            builder: DatasetBuilder::new(FeatureEngineer::new(options.features.clone())),
             served: None,
             first: None,
             cut: None,

@@ -4,6 +4,7 @@ use super::field_of;
 use crate::dataset::Target;
 use crate::error::{Error, Result};
 use crate::event::GenerationEvent;
+use crate::features::FeatureOptions;
 use crate::training::{Gate, TrainingOptions};
 use chrono::{DateTime, TimeDelta, Utc};
 use sha2::{Digest, Sha256};
@@ -27,6 +28,8 @@ pub struct BacktestOptions {
     pub shuffle: bool,
     /// Random seed.
     pub seed: u64,
+    /// Options of the features, with the host's own columns.
+    pub features: FeatureOptions,
     /// Options of each training run; by default with [`Gate::refreshing`].
     pub training: TrainingOptions,
 }
@@ -41,6 +44,7 @@ impl Default for BacktestOptions {
             retrain_daily: false,
             shuffle: false,
             seed: 42,
+            features: FeatureOptions::default(),
             training: TrainingOptions { gate: Gate::refreshing(), ..TrainingOptions::default() },
         }
     }
