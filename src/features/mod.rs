@@ -9,7 +9,7 @@ mod task_text;
 
 pub use engineer::{FeatureEngineer, FeatureOptions, FeatureRow};
 pub use frameworks::Frameworks;
-pub(crate) use table::SHAPE;
 pub use host_columns::{ColumnKind, HostColumn, HostColumns};
+pub(crate) use table::SHAPE;
 pub use table::{FEATURES, Feature, FeatureId, Kind, KnownWhen, Topic, index_of};
 pub(crate) use task_text::TaskText;

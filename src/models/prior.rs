@@ -105,7 +105,6 @@ fn read(row: &FeatureRow) -> Rates {
 mod tests {
     use super::*;
     use crate::features::{FEATURES, index_of};
-    use crate::text::SparseText;
 
     fn row(values: &[(&str, f32)]) -> FeatureRow {
         let mut row = FeatureRow::of_values(vec![f32::NAN; FEATURES.len()]);

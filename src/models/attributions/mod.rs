@@ -219,7 +219,6 @@ fn fact(row: &FeatureRow, feature: &Feature, value: f64) -> Option<Fact> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::text::SparseText;
 
     fn found() -> Vec<Attribution> {
         let mut values = vec![f32::NAN; FEATURES.len()];

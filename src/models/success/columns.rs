@@ -133,6 +133,7 @@ impl Scaler {
     }
 
     /// The kinds of the features, in their order.
+    #[cfg(feature = "mlflow")]
     pub(super) fn kinds(&self) -> Vec<Kind> {
         self.places.iter().map(|place| kind(*place)).collect()
     }
