@@ -5,6 +5,7 @@ use super::{Predictor, Trainer, open_artefact};
 use crate::error::{Error, Result};
 use crate::features::{FEATURES, KnownWhen};
 use crate::ml::Trees;
+use crate::models::column_encoder::ColumnEncoder;
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -15,38 +16,48 @@ pub(crate) struct Export {
     /// Trees in XGBoost's UBJSON format, by the names of their files.
     pub(crate) files: Vec<(String, Vec<u8>)>,
     /// The features that the model uses, by index.
-    features: BTreeMap<usize, &'static str>,
+    features: BTreeMap<usize, String>,
 }
 
 impl Export {
     /// Returns the features that the model uses, in the order of their table.
-    pub(crate) fn features(&self) -> impl Iterator<Item = &'static str> {
-        self.features.values().copied()
+    pub(crate) fn features(&self) -> impl Iterator<Item = &str> {
+        self.features.values().map(String::as_str)
     }
 
     /// Records that the feature at `place` is used and returns its name.
-    pub(super) fn name(&mut self, place: usize) -> &'static str {
+    pub(super) fn name(&mut self, place: usize) -> String {
         self.look_at(place, FEATURES[place].name)
     }
 
-    pub(super) fn names(&mut self, places: &[usize]) -> Vec<&'static str> {
+    pub(super) fn names(&mut self, places: &[usize]) -> Vec<String> {
         places.iter().map(|place| self.name(*place)).collect()
     }
 
+    /// Records that what is at `places` is used, features and the host's own columns, and returns their names.
+    pub(super) fn names_with(&mut self, encoder: &ColumnEncoder, places: &[usize]) -> Vec<String> {
+        let named = places.iter().filter_map(|place| Some((*place, encoder.name_of(*place)?)));
+        named.map(|(place, name)| self.look_at(place, name)).collect()
+    }
+
     /// Records a used feature of another table than [`FEATURES`] and returns its name.
-    pub(super) fn look_at(&mut self, place: usize, name: &'static str) -> &'static str {
-        self.features.insert(place, name);
-        name
+    pub(super) fn look_at(&mut self, place: usize, name: &str) -> String {
+        // Parts of a model may have the columns in different places.
+        if !self.features.values().any(|known| known == name) {
+            let free = (place..).find(|place| !self.features.contains_key(place)).unwrap_or(place);
+            self.features.insert(free, name.to_owned());
+        }
+        name.to_owned()
     }
 
     /// The features by which a row shows that the generated code is known.
-    pub(super) fn of_code(&mut self) -> Vec<&'static str> {
+    pub(super) fn of_code(&mut self) -> Vec<String> {
         let known = FEATURES.iter().enumerate().filter(|(_, f)| f.known == KnownWhen::After);
         known.map(|(place, _)| self.name(place)).collect()
     }
 
     /// Trees over `features`, in this order.
-    pub(super) fn trees(&mut self, trees: &Trees, features: &[&'static str]) -> Result<Value> {
+    pub(super) fn trees(&mut self, trees: &Trees, features: &[String]) -> Result<Value> {
         let file = format!("trees-{}.ubj", self.files.len() + 1);
         self.files.push((file.clone(), trees.to_bytes()?));
         Ok(json!({ "file": file, "features": features }))

@@ -103,6 +103,9 @@ pub fn write_pyfunc(
 pub fn pyfunc_row(row: &FeatureRow) -> Value {
     let named = FEATURES.iter().zip(&row.values);
     let mut found: Map<_, _> = named.map(|(f, v)| (f.name.to_owned(), json!(f64::from(*v)))).collect();
+    for (column, value) in row.own.declared.iter().zip(&row.own.values) {
+        found.insert(column.name.clone(), json!(f64::from(*value)));
+    }
     let (buckets, weights): (Vec<_>, Vec<_>) = row.text.iter().unzip();
     found.insert(NGRAMS[0].0.to_owned(), json!(buckets));
     found.insert(NGRAMS[1].0.to_owned(), json!(weights));
@@ -118,7 +121,11 @@ pub(super) fn files(version: &ModelVersion, artefact: &[u8], features: &FeatureO
     let host_schema = FeatureEngineer::new(features.clone()).model_schema();
     let worded = served.target != Target::Template;
     let table: Vec<_> = if worded {
-        FEATURES.iter().map(|f| f.name).collect()
+        FEATURES
+            .iter()
+            .map(|f| f.name)
+            .chain(features.columns.iter().map(|column| column.name.as_str()))
+            .collect()
     } else {
         TEMPLATE_FEATURES.iter().map(|f| f.name).collect()
     };
@@ -182,7 +189,8 @@ fn ml_model(version: &ModelVersion, signature: Option<&Signature>) -> String {
     }
     text += &format!("utc_time_created: '{}'\n", version.created_at.format("%Y-%m-%d %H:%M:%S%.6f"));
     if let Some(Signature { inputs, outputs }) = signature {
-        // JSON in single quotes: no name has one.
+        // JSON in YAML's single quotes, in which a quote is written twice.
+        let inputs = inputs.to_string().replace('\'', "''");
         text += &format!("signature:\n  inputs: '{inputs}'\n  outputs: '{outputs}'\n  params: null\n");
     }
     text

@@ -36,7 +36,7 @@ impl Regimes<Fitted> {
 impl Fitted {
     fn export(&self, to: &mut Export) -> Result<Value> {
         let part = &self.part;
-        let features = to.names(&part.places);
+        let features = to.names_with(&part.encoder, &part.places);
         let quantiles = part.quantiles.iter().map(|trees| to.trees(trees, &features));
         let quantiles = quantiles.collect::<Result<Vec<_>>>()?;
         let (tails, widenings) = match &self.calibration {
@@ -47,6 +47,7 @@ impl Fitted {
         Ok(json!({
             "expected": to.name(part.expected),
             "expected_is_raw": self.spec.scale == Scale::Plain || Spec::is_logged(part.expected),
+            "columns": plain(&part.encoder)?,
             "start": part.start,
             "ngrams": plain(&part.tfidf)?,
             "wording": plain(&part.wording)?,

@@ -5,7 +5,7 @@ use super::component::ModelComponent;
 use super::scorer::Past;
 use super::{Calibrated, SuccessModel, SuccessTrainer};
 use crate::error::Result;
-use crate::features::FeatureId;
+use crate::features::{FEATURES, FeatureId};
 use crate::models::export::{Export, Exportable, imported, plain};
 use serde_json::{Value, json};
 
@@ -39,10 +39,11 @@ impl ModelComponent {
         let offset = self.regime.offset_places();
         let steps: Vec<_> = offset.steps.iter().map(|(up, down)| [to.name(*up), to.name(*down)]).collect();
         let dense = self.scaler.places();
-        let tree_features = to.names(&self.tree_places);
+        let tree_features = to.names_with(&self.encoder, &self.tree_places);
         Ok(json!({
             "offset": { "base": to.name(offset.base), "steps": steps },
-            "dense": to.names(dense),
+            "columns": plain(&self.encoder)?,
+            "dense": to.names_with(&self.encoder, dense),
             "dense_kinds": plain(&self.scaler.kinds())?,
             "scaler": plain(&self.scaler)?,
             "ngrams": plain(&self.tfidf)?,
@@ -55,6 +56,8 @@ impl ModelComponent {
 
 impl Ability {
     fn export(&self, to: &mut Export) -> Result<Value> {
+        let likeness = &self.likeness;
+        likeness.own.columns.iter().for_each(|column| drop(to.look_at(FEATURES.len(), &column.name)));
         let solvers = self.solvers.iter().map(|((agent, model), able)| json!([agent, model, able]));
         Ok(json!({
             "solver_by": to.names(solver_places()),
@@ -64,10 +67,11 @@ impl Ability {
             "new_agent": { "variance": UNSURE_OF_NEW_AGENT },
             "mean": self.mean,
             "ngrams": plain(&self.tfidf)?,
-            "shape": to.names(self.shape.places()),
-            "shape_kinds": plain(&self.shape.kinds())?,
-            "shape_scaler": plain(&self.shape)?,
-            "groups": to.names(&self.groups),
+            "shape": to.names(likeness.shape.places()),
+            "shape_kinds": plain(&likeness.shape.kinds())?,
+            "shape_scaler": plain(&likeness.shape)?,
+            "groups": to.names(&likeness.groups),
+            "columns": plain(&likeness.own)?,
             "difficulty": plain(&self.difficulty)?,
             "link": self.link,
         }))

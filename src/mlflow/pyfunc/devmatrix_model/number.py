@@ -38,6 +38,7 @@ class Fitted:
             self.near = Neighbours(fitted)
 
     def predict(self, rows):
+        rows = rows.encoded(self.part["columns"]["columns"])
         start, trust = self.part["start"], self.part["trust"]
         texts = [self.ngrams.numbered(text) for text in rows.texts]
         correction = self.value.margin(rows)

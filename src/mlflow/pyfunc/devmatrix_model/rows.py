@@ -34,6 +34,17 @@ class Rows:
     def matrix(self, names):
         return self.table[:, [self.places[name] for name in names]]
 
+    def encoded(self, columns):
+        """The rows with categories of the host's own columns as a model's means."""
+        table = self.table.copy()
+        for column in columns:
+            if column["kind"] == "category" and column["name"] in self.places:
+                means = {int(code): mean for code, mean in column["means"].items()}
+                place = self.places[column["name"]]
+                known = ~np.isnan(table[:, place])
+                table[known, place] = [means.get(int(code), column["mean"]) for code in table[known, place]]
+        return Rows(self.places, table, self.texts)
+
     def only(self, which):
         texts = [self.texts[row] for row in np.flatnonzero(which)] if self.texts else []
         return Rows(self.places, self.table[which], texts)

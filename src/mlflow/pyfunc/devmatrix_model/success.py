@@ -88,11 +88,14 @@ class Past:
 
     def __init__(self, folder, spec):
         self.base, self.steps = spec["offset"]["base"], spec["offset"]["steps"]
+        self.columns = spec["columns"]["columns"]
         self.scaler = Scaler(spec["dense"], spec["dense_kinds"], spec["scaler"])
         self.ngrams, self.trees, self.share = Ngrams(spec["ngrams"]), Trees(folder, spec["trees"]), spec["tree_share"]
         self.linear = Linear(spec["linear"], len(self.ngrams.buckets))
 
     def margin(self, rows):
+        rows = rows.encoded(self.columns)
+
         def log_odds(name):
             return logit(np.nan_to_num(rows[name], nan=0.5))
 
@@ -125,6 +128,7 @@ class Ability:
         self.solvers = {(agent, model): able for agent, model, able in spec["solvers"]}
         self.agents = dict(spec["agents"])
         self.shape, self.groups = Scaler(spec["shape"], spec["shape_kinds"], spec["shape_scaler"]), spec["groups"]
+        self.columns = spec["columns"]["columns"]
         values, self.kernel = np.array(known["values"]), Kernel(known["hyperparameters"], known["rows"])
         covariance = self.kernel.covariance() + np.diag(np.array(known["variances"]) + self.kernel.noise)
         self.precision = np.linalg.inv(covariance)
@@ -136,8 +140,8 @@ class Ability:
         base, of_able, of_hard = self.spec["link"]
         codes = [np.nan_to_num(rows[name], nan=NOT_KNOWN).astype(np.int64).tolist() for name in self.spec["solver_by"]]
         able, unsure = np.array([self.able(*solver) for solver in zip(*codes)]).T
-        groups = np.array([rows[name] for name in self.groups]).reshape(len(self.groups), len(rows)).T
-        likenesses = zip(rows.texts, groups, self.shape.of(rows))
+        groups, (columns, categories) = matrix(rows, self.groups), self.own(rows)
+        likenesses = zip(rows.texts, groups, columns, categories, self.shape.of(rows))
         hard, variance = np.array([self.difficulty(self.ngrams.numbered(text), *rest) for text, *rest in likenesses]).T
         shrink = 1 / np.sqrt(1 + np.pi / 8 * (variance + unsure))
         text = self.middle - hard
@@ -152,36 +156,59 @@ class Ability:
             return new["share"] * self.agents[agent], new["variance"]
         return 0.0, self.spec["new_agent"]["variance"]
 
-    def difficulty(self, text, groups, shape):
-        similar = self.kernel.with_all(text, groups, shape)
-        left = self.kernel.with_itself(text, groups) - similar @ self.precision @ similar
+    def own(self, rows):
+        """The host's own columns: numbers on a common scale, 0 where missing, and codes of categories."""
+        numbers = [column for column in self.columns if column["kind"] != "category"]
+        table = matrix(rows, [column["name"] for column in numbers])
+        means, scales = (np.array([column[key] for column in numbers]) for key in ("mean", "scale"))
+        scaled = np.nan_to_num(np.clip((table - means) * scales, -4.0, 4.0), nan=0.0).astype(np.float32)
+        return scaled, matrix(rows, [column["name"] for column in self.columns if column["kind"] == "category"])
+
+    def difficulty(self, *row):
+        similar = self.kernel.with_all(*row)
+        left = self.kernel.with_itself(*row) - similar @ self.precision @ similar
         return self.middle + similar @ self.weights, max(left, 0.0) + self.kernel.noise
 
 
+def matrix(rows, names):
+    """Features in double precision, one column each."""
+    return np.array([rows[name] for name in names]).reshape(len(names), len(rows)).T
+
+
 class Kernel:
-    """The covariance of rows: the cosine of their texts, shared groups, nearness of their shapes."""
+    """The covariance of rows: the cosine of their texts, shared groups, products of columns, nearness of shapes."""
 
     def __init__(self, parameters, rows):
         self.text, self.groups, self.noise = parameters["text"], np.array(parameters["groups"]), parameters["noise"]
-        self.shape, self.length = parameters["shape"], parameters["length"]
-        self.texts = [(np.array(at), np.array(values, dtype=np.float32)) for at, values in (row["text"] for row in rows)]
+        self.columns, self.shape, self.length = (parameters[key] for key in ("columns", "shape", "length"))
+        pairs = [row["text"] for row in rows]
+        self.texts = [(np.array(at), np.array(values, dtype=np.float32)) for at, values in pairs]
         self.similar = Similar([(at.tolist(), values) for at, values in self.texts], np.float64)
-        codes = [[np.nan if code is None else code for code in row["groups"]] for row in rows]
-        self.row_groups = np.array(codes, dtype=np.float64).reshape(len(rows), len(self.groups))
-        self.row_shapes = np.array([row["shape"] for row in rows], dtype=np.float32)
+
+        def part(key):
+            values = [[np.nan if value is None else value for value in row[key]] for row in rows]
+            return np.array(values, dtype=np.float64).reshape(len(rows), len(rows[0][key]))
+
+        self.rows = [part(key) for key in ("groups", "columns", "categories", "shape")]
 
     def covariance(self):
-        return np.array([self.with_all(*row) for row in zip(self.texts, self.row_groups, self.row_shapes)])
+        return np.array([self.with_all(*row) for row in zip(self.texts, *self.rows)])
 
-    def with_all(self, text, groups, shape):
+    def with_all(self, text, groups, columns, categories, shape):
+        row_groups, row_columns, row_categories, row_shapes = self.rows
         found = self.text * self.similar.products(*text)
         if len(self.groups):
-            found += (self.row_groups == groups) @ self.groups
-        if self.row_shapes.shape[1]:
-            apart = (self.row_shapes - shape).astype(np.float64)
+            found += (row_groups == groups) @ self.groups
+        if count := len(columns) + len(categories):
+            found += self.columns * (row_columns @ columns + (row_categories == categories).sum(axis=1)) / count
+        if row_shapes.shape[1]:
+            apart = (row_shapes - shape).astype(np.float32).astype(np.float64)
             found += self.shape * np.exp(-0.5 * np.mean(apart**2, axis=1) / self.length**2)
         return found
 
-    def with_itself(self, text, groups):
-        found = self.text * total(text[1] * text[1]) + (self.shape if self.row_shapes.shape[1] else 0.0)
-        return found + np.sum(self.groups[~np.isnan(groups)]) if len(self.groups) else found
+    def with_itself(self, text, groups, columns, categories, shape):
+        found = self.text * total(text[1] * text[1]) + np.sum(self.groups[~np.isnan(groups)])
+        if count := len(columns) + len(categories):
+            known = (~np.isnan(categories)).sum()
+            found += self.columns * (np.sum(columns.astype(np.float64) ** 2) + known) / count
+        return found + (self.shape if len(shape) else 0.0)
