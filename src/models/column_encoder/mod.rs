@@ -237,3 +237,6 @@ fn association(column: &[f32], rows: &[Encodable<'_>]) -> Option<f64> {
         (mean(&|v, _| (v - x) * (v - x)), mean(&|_, l| (l - y) * (l - y)), mean(&|v, l| (v - x) * (l - y)));
     (xx > 1e-12 * (1.0 + x * x)).then(|| if yy > 0.0 { xy.abs() / (xx * yy).sqrt() } else { 0.0 })
 }
+
+#[cfg(test)]
+mod tests;
