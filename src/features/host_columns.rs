@@ -5,7 +5,7 @@ use super::table::{KnownWhen, fill};
 use crate::error::{Error, Result};
 use crate::event::{ColumnValue, Columns, MAX_COLUMN_BYTES};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -35,7 +35,7 @@ impl Eq for HostColumns {}
 #[derive(Debug, Default, PartialEq)]
 struct Declared {
     columns: Vec<HostColumn>,
-    places: HashMap<String, usize>,
+    places: BTreeMap<String, usize>,
 }
 
 /// One declared column.
@@ -282,7 +282,7 @@ impl TryFrom<Vec<HostColumn>> for HostColumns {
                 columns.len()
             )));
         }
-        let mut places = HashMap::new();
+        let mut places = BTreeMap::new();
         for (place, HostColumn { name, range, .. }) in columns.iter().enumerate() {
             let wrong = |why: String| Err(Error::invalid(format!("the column {name:?}: {why}")));
             if name.trim().is_empty() || name.len() > MAX_COLUMN_BYTES || name.contains('\0') {

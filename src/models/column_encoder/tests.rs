@@ -139,8 +139,10 @@ fn a_replayed_row_equals_the_live_one_to_the_bit() {
     let example = &data.examples[200];
     let live = live_row(&records, example);
     assert_eq!(live.text, example.features.text);
-    let bits = |row: &FeatureRow| format!("{:?}", row).replace("NaN", "missing");
+    let bits = |row: &FeatureRow| row.values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
     assert_eq!(bits(&live), bits(&example.features));
+    assert_eq!(live.own, example.features.own);
+    assert_eq!(live.own.values[3].to_bits(), example.features.own.values[3].to_bits());
 }
 
 #[test]
