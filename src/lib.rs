@@ -125,6 +125,7 @@ mod pages {
         Tutorial: "docs/tutorial.md",
         Routing: "docs/how-to/routing.md",
         Alerts: "docs/how-to/alerts.md",
+        OwnColumns: "docs/how-to/own-columns.md",
         Erasure: "docs/how-to/erasure.md",
         #[cfg(feature = "postgres")]
         Postgresql: "docs/how-to/postgresql.md",
