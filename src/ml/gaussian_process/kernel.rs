@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 /// A text as ascending indices and values of unit length together.
 pub(super) type SparseRow = (Vec<u32>, Vec<f32>);
 
-/// What a row is compared by; all rows of a process have as many groups, columns, categories and measures.
+/// The inputs of the kernel for one row; all rows of a process have as many groups, columns, categories and measures.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct GpRow {
     /// Its text's n-grams: ascending indices, values of unit length together.
@@ -21,7 +21,7 @@ pub(crate) struct GpRow {
     pub(crate) shape: Vec<f32>,
 }
 
-/// What the covariance depends on beside the rows.
+/// Hyperparameters of the covariance.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Hyperparameters {
     /// Amplitudes (variances) of the texts, of each group, of the columns, of the shapes.

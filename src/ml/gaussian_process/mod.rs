@@ -39,7 +39,7 @@ struct Observed {
     hyperparameters: Hyperparameters,
 }
 
-/// What was written before there was more than texts.
+/// An earlier stored form, of texts alone.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct TextsObserved {
     rows: Vec<kernel::SparseRow>,

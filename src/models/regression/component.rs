@@ -296,7 +296,7 @@ pub(super) fn end_levels(tails: [f64; 2]) -> [f64; 4] {
     [tails[0], 1.0 - tails[0], tails[1], 1.0 - tails[1]]
 }
 
-/// What is not finite is missing.
+/// Returns the value, or missing where it is not finite.
 fn finite(value: f32) -> f32 {
     if value.is_finite() { value } else { f32::NAN }
 }

@@ -52,7 +52,7 @@ pub(super) const GROUPS: &[FeatureId] = &[FeatureId::ProjectEncoded, FeatureId::
 const CLIP: f64 = 4.0;
 
 impl Likeness {
-    /// What the task of `row` is compared by.
+    /// Returns the kernel's inputs for the task of `row`.
     pub(super) fn of(&self, tfidf: &Tfidf, row: &FeatureRow) -> GpRow {
         let mut like = GpRow::default();
         tfidf.transform(&row.text, &mut like.text.0, &mut like.text.1);
