@@ -126,6 +126,7 @@ mod pages {
         Routing: "docs/how-to/routing.md",
         Alerts: "docs/how-to/alerts.md",
         OwnColumns: "docs/how-to/own-columns.md",
+        TrainingTimes: "docs/how-to/training-schedule.md",
         Erasure: "docs/how-to/erasure.md",
         #[cfg(feature = "postgres")]
         Postgresql: "docs/how-to/postgresql.md",

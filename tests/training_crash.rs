@@ -37,6 +37,7 @@ fn quick() -> SuccessTrainer {
 fn open_gate() -> TrainingOptions {
     let mut options = TrainingOptions::default();
     (options.gate.champion, options.gate.baselines, options.max_rows) = (false, false, 200);
+    options.retrain_growth = 0.0;
     options
 }
 

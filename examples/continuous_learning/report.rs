@@ -24,7 +24,6 @@ struct Week {
     promoted: usize,
     inconclusive: usize,
     rejected: usize,
-    not_trained: usize,
     reason: Option<String>,
 }
 
@@ -112,8 +111,7 @@ impl Report {
     fn not_trained(&mut self, now: DateTime<Utc>, reason: &str) {
         let week = self.week_of(now);
         let week = self.weeks.entry(week).or_default();
-        week.not_trained += 1;
-        week.reason = Some(reason.to_owned());
+        week.reason.get_or_insert_with(|| reason.to_owned());
     }
 
     /// Returns the number of the week, from 0, that `now` falls in.
@@ -161,7 +159,7 @@ impl Report {
                 show(scores.map(|s| s.brier)),
                 week.promoted,
                 week.inconclusive,
-                week.rejected + week.not_trained,
+                week.rejected,
                 week.reason.as_deref().unwrap_or("-")
             );
         }

@@ -210,7 +210,8 @@ impl<'a> Problem<'a> {
 
     fn solve(&self) -> Vec<f64> {
         let mut w = vec![0.0; self.penalty.len()];
-        let (mut margins, mut value) = (self.margins(&w), self.value(&w));
+        let mut margins = self.margins(&w);
+        let mut value = self.value(&w, &margins);
         let mut first_norm = None;
         for _ in 0..self.max_steps {
             let (gradient, curvature) = self.derivatives(&w, &margins);
@@ -223,8 +224,7 @@ impl<'a> Problem<'a> {
                 break;
             }
             let Some(next) = self.line_search(&w, &step, &mut value) else { break };
-            w = next;
-            margins = self.margins(&w);
+            (w, margins) = next;
         }
         w
     }
@@ -250,9 +250,8 @@ impl<'a> Problem<'a> {
         }
     }
 
-    fn value(&self, w: &[f64]) -> f64 {
+    fn value(&self, w: &[f64], margins: &[f64]) -> f64 {
         let penalty: f64 = w.iter().zip(&self.penalty).map(|(w, l)| 0.5 * l * w * w).sum();
-        let margins = self.margins(w);
         let loss = margins
             .iter()
             .zip(self.labels)
@@ -307,16 +306,17 @@ impl<'a> Problem<'a> {
         out
     }
 
-    /// Halves the step until the likelihood does not get worse.
-    fn line_search(&self, w: &[f64], step: &[f64], value: &mut f64) -> Option<Vec<f64>> {
+    /// Halves the step until the likelihood does not get worse; the weights there, and their margins.
+    fn line_search(&self, w: &[f64], step: &[f64], value: &mut f64) -> Option<(Vec<f64>, Vec<f64>)> {
         let mut scale = 1.0;
         for _ in 0..20 {
             let mut next = w.to_vec();
             axpy(scale, step, &mut next);
-            let there = self.value(&next);
+            let margins = self.margins(&next);
+            let there = self.value(&next, &margins);
             if there < *value {
                 *value = there;
-                return Some(next);
+                return Some((next, margins));
             }
             scale *= 0.5;
         }

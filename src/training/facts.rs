@@ -95,6 +95,8 @@ pub(super) struct TrainingFacts {
     shared: Option<Arc<DatasetBuilder>>,
     /// By the models' names.
     own: BTreeMap<&'static str, Box<dyn RowBuilder>>,
+    /// Erasures of the store before it was read.
+    pub(super) erasures: u64,
 }
 
 impl TrainingFacts {
@@ -107,7 +109,7 @@ impl TrainingFacts {
         reading: Reading<'_>,
         replay: Option<&ReplayCache>,
     ) -> Result<Self> {
-        let (mut shared, mut own) = (None, BTreeMap::new());
+        let (mut shared, mut own, erasures) = (None, BTreeMap::new(), reading.store.erasures().await?);
         for trainer in trainers {
             match trainer.row_builder() {
                 Some(builder) => drop(own.insert(trainer.name(), builder)),
@@ -119,7 +121,7 @@ impl TrainingFacts {
             None => None,
         };
         if cached.is_some() && own.is_empty() {
-            return Ok(Self { shared: cached, own });
+            return Ok(Self { shared: cached, own, erasures });
         }
         let mut shared = shared.filter(|_| cached.is_none());
         let mut each = |record: &Record| {
@@ -127,7 +129,7 @@ impl TrainingFacts {
             own.values_mut().for_each(|builder| builder.apply(record));
         };
         reading.known(&mut each).await?;
-        Ok(Self { shared: cached.or(shared.map(Arc::new)), own })
+        Ok(Self { shared: cached.or(shared.map(Arc::new)), own, erasures })
     }
 
     /// Returns the newest `most` rows for a trainer.

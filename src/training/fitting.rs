@@ -5,6 +5,7 @@ use super::evaluation::{Evaluated, Incumbent, fit_and_evaluate};
 use super::losses::points;
 use super::register::Registering;
 use super::report::TrainingReport;
+use super::retrain::TrainingRows;
 use super::run_record::{DataRecord, RunRecord, drift};
 use crate::dataset::{Dataset, Fold, FoldOptions};
 use crate::error::{ErrorKind, Result};
@@ -23,7 +24,7 @@ impl Training<'_> {
     pub(super) async fn fit_and_register<T: Trainer>(
         &self,
         trainer: &T,
-        data: &Dataset,
+        TrainingRows { data, erasures }: &TrainingRows,
         now: DateTime<Utc>,
         steps: &mut Steps,
     ) -> Result<TrainingReport> {
@@ -48,7 +49,7 @@ impl Training<'_> {
         let seconds = [("fitting", fitting), ("folds", begun.elapsed().as_secs_f64())];
         let importance = evaluated.model.gains();
         let earlier = before.map(|run| run.importance).unwrap_or_default();
-        let data_record = DataRecord::of(data);
+        let data_record = DataRecord::of(data, *erasures);
         let record = RunRecord {
             run_id: run_id(trainer.name(), now, &data_record),
             model: trainer.name().to_owned(),

@@ -23,6 +23,7 @@ mod register;
 mod replay;
 mod report;
 mod reproduce;
+mod retrain;
 mod run_record;
 mod schedule;
 mod search;

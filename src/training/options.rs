@@ -32,6 +32,11 @@ pub struct TrainingOptions {
     /// either way.
     #[serde(alias = "exclude_suspects")]
     pub exclude_anomalous_labelers: bool,
+    /// Share of the labels of the last training, whether or not it was promoted, that must be new for a
+    /// training cycle to train the model again, from 0; 0 trains it in every cycle. It is trained anyway
+    /// while none is in production, after a week, on drift, after an erasure, when it has degraded in production,
+    /// or when features, parameters or options changed. Checks and reviews are not put off.
+    pub retrain_growth: f64,
     /// Random seed.
     pub seed: u64,
     /// Rule for replacing a model in production.
@@ -59,6 +64,11 @@ pub enum Promotion {
     Trial,
 }
 
+/// In the example `continuous_learning`, compared with training every night, the ROC AUC is lower by .000 and .002 (seeds
+/// 7 and 1; with 0.05 by .001 and .009, with 0.1 by .010 at seed 7), for three quarters of the processor time of the
+/// success model. To tune again, compare that example's scores.
+const RETRAIN_GROWTH: f64 = 0.03;
+
 impl Default for TrainingOptions {
     fn default() -> Self {
         Self {
@@ -67,6 +77,7 @@ impl Default for TrainingOptions {
             gate: Gate::default(),
             max_rows: 50_000,
             exclude_anomalous_labelers: true,
+            retrain_growth: RETRAIN_GROWTH,
             seed: 42,
             promotion: Promotion::OneLook,
             trial_outcomes: 5_000,
@@ -90,6 +101,12 @@ impl TrainingOptions {
         }
         if self.max_rows == 0 {
             return Err(Error::invalid("max_rows is 0, expected at least 1"));
+        }
+        if !(self.retrain_growth >= 0.0 && self.retrain_growth.is_finite()) {
+            return Err(Error::invalid(format!(
+                "retrain_growth is {}, expected a finite number from 0",
+                self.retrain_growth
+            )));
         }
         if self.cool_down_days > 3650 {
             return Err(Error::invalid(format!(

@@ -6,6 +6,7 @@ use super::options::TrainingOptions;
 use super::post_deployment::{DeploymentCheck, Live};
 use super::replay::ReplayCache;
 use super::report::{NightlyReport, TrainingReport};
+use super::retrain::{Retraining, TrainingRows};
 use super::schedule::TrainingClaim;
 use super::telemetry;
 use super::tracker::ExperimentTracker;
@@ -53,6 +54,8 @@ pub struct Training<'a> {
     pub(super) clock: &'a dyn Clock,
     /// Renewed while it trains.
     pub(super) lease: Option<Lease<'a>>,
+    /// Whether models are trained however little is new.
+    urgent: bool,
     pub(super) options: TrainingOptions,
     pub(super) tracker: Option<&'a dyn ExperimentTracker>,
     replay: Option<&'a ReplayCache>,
@@ -75,7 +78,21 @@ impl<'a> Training<'a> {
         let served = targets::SERVED.iter().filter(|served| served.target.kind() != LabelKind::Ranking);
         let trainers = served.map(|served| (served.trainer)()).collect();
         let (lease, tracker, replay) = (None, None, None);
-        Self { store, registry, engineer, clock, lease, options, tracker, replay, work, notes, trainers }
+        let urgent = false;
+        Self {
+            store,
+            registry,
+            engineer,
+            clock,
+            lease,
+            urgent,
+            options,
+            tracker,
+            replay,
+            work,
+            notes,
+            trainers,
+        }
     }
 
     /// Sets the training options.
@@ -106,7 +123,7 @@ impl<'a> Training<'a> {
     /// whose lease another host has taken meanwhile registers nothing.
     #[must_use]
     pub fn with_claim(self, claim: &TrainingClaim<'a>) -> Self {
-        Self { lease: Some(claim.lease.clone()), ..self }
+        Self { lease: Some(claim.lease.clone()), urgent: claim.urgent, ..self }
     }
 
     /// Adds a note to every run's record, such as the result of a hyperparameter search.
@@ -139,7 +156,7 @@ impl<'a> Training<'a> {
         let now = self.clock.now();
         let mut steps = self.work.begin();
         let facts = self.read([trainer], now, &mut steps).await?;
-        Box::pin(self.train(trainer, &self.rows(trainer, &facts, now), now, &mut steps)).await
+        Box::pin(self.train(trainer, &self.counted_rows(trainer, &facts, now), now, &mut steps)).await
     }
 
     /// Registers a model that was trained elsewhere, and promotes it, puts it on trial or refuses it, as the
@@ -169,7 +186,8 @@ impl<'a> Training<'a> {
         let mut steps = self.work.begin();
         let facts = self.read([&trainer], now, &mut steps).await?;
         let until = external.trained_until();
-        let unseen = self.rows(&trainer, &facts, now).filter(|_, e| e.started_at >= until);
+        let mut unseen = self.counted_rows(&trainer, &facts, now);
+        unseen.data = unseen.data.filter(|_, e| e.started_at >= until);
         Box::pin(self.train(&trainer, &unseen, now, &mut steps)).await
     }
 
@@ -194,7 +212,8 @@ impl<'a> Training<'a> {
     }
 
     /// Runs a training cycle from one reading of the store: [`watch`](Self::watch) the model in production,
-    /// review the challenger on trial, then train a new model.
+    /// review the challenger on trial, then train a new model, unless [too
+    /// little](TrainingOptions::retrain_growth) is new since the last one: that is `NotEnoughData` in the report.
     ///
     /// # Errors
     /// Those of watching and reviewing; `Cancelled`, and `Conflict` where the claim was lost. Other training
@@ -203,7 +222,7 @@ impl<'a> Training<'a> {
         let now = self.clock.now();
         let mut steps = self.work.begin();
         let facts = self.read([trainer], now, &mut steps).await?;
-        self.cycle(trainer, &self.rows(trainer, &facts, now), now, &mut steps, true).await
+        self.cycle(trainer, &self.counted_rows(trainer, &facts, now), now, &mut steps, true).await
     }
 
     /// Compares what the model in production says of generations since it was trained with what its
@@ -236,8 +255,8 @@ impl<'a> Training<'a> {
         for (number, trainer) in self.trainers.iter().enumerate() {
             let share = |number: usize| number as f64 / self.trainers.len() as f64;
             steps.part(share(number), share(number + 1));
-            let data = self.rows(trainer, &facts, now);
-            let report = Box::pin(self.cycle(trainer, &data, now, &mut steps, nightly)).await;
+            let rows = self.counted_rows(trainer, &facts, now);
+            let report = Box::pin(self.cycle(trainer, &rows, now, &mut steps, nightly)).await;
             reports.push((trainer.name(), report));
         }
         self.work.check()?;
@@ -247,18 +266,26 @@ impl<'a> Training<'a> {
     async fn cycle<T: Trainer>(
         &self,
         trainer: &T,
-        data: &Dataset,
+        rows: &TrainingRows,
         now: DateTime<Utc>,
         steps: &mut Steps,
         nightly: bool,
     ) -> Result<NightlyReport> {
         let (mut watched, mut reviewed) = (None, None);
         if nightly {
-            let live = self.live(trainer, data, now);
+            let live = self.live(trainer, &rows.data, now);
             watched = Box::pin(live.watch()).await?;
             reviewed = Box::pin(live.review()).await?;
         }
-        let trained = match Box::pin(self.train(trainer, data, now, steps)).await {
+        if nightly && !self.urgent {
+            let (parameters, options) = (trainer.parameters(), &self.options);
+            let retraining = Retraining { rows, parameters, options, watched: watched.as_ref(), now };
+            let versions = self.registry.versions(trainer.name()).await?;
+            if let Err(error) = retraining.check(versions.last()) {
+                return Ok(NightlyReport { model: trainer.name(), watched, reviewed, trained: Err(error) });
+            }
+        }
+        let trained = match Box::pin(self.train(trainer, rows, now, steps)).await {
             // Then the cycle is to be repeated.
             Err(error) if matches!(error.kind(), ErrorKind::Cancelled | ErrorKind::Conflict) => {
                 return Err(error);
@@ -270,6 +297,15 @@ impl<'a> Training<'a> {
 
     pub(super) fn rows<T: Trainer>(&self, trainer: &T, facts: &TrainingFacts, now: DateTime<Utc>) -> Dataset {
         facts.rows(trainer, now, self.options.max_rows)
+    }
+
+    fn counted_rows<T: Trainer>(
+        &self,
+        trainer: &T,
+        facts: &TrainingFacts,
+        now: DateTime<Utc>,
+    ) -> TrainingRows {
+        TrainingRows { data: self.rows(trainer, facts, now), erasures: facts.erasures }
     }
 
     pub(super) async fn read<'t, T: Trainer + 't>(
@@ -293,10 +329,10 @@ impl<'a> Training<'a> {
     async fn train<T: Trainer>(
         &self,
         trainer: &T,
-        data: &Dataset,
+        rows: &TrainingRows,
         now: DateTime<Utc>,
         steps: &mut Steps,
     ) -> Result<TrainingReport> {
-        telemetry::trained(trainer.name(), Box::pin(self.fit_and_register(trainer, data, now, steps))).await
+        telemetry::trained(trainer.name(), Box::pin(self.fit_and_register(trainer, rows, now, steps))).await
     }
 }

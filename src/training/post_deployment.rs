@@ -44,6 +44,13 @@ pub struct DeploymentCheck {
     pub reasons: Vec<String>,
 }
 
+impl DeploymentCheck {
+    /// Returns true if the model in production was found to have degraded.
+    pub(super) fn is_degraded(&self) -> bool {
+        self.rolled_back_to.is_some() || self.against_evidence.is_some_and(|compared| compared.is_worse())
+    }
+}
+
 /// Inputs of the checks on rows since models were trained.
 pub(super) struct Live<'a, T> {
     pub(super) trainer: &'a T,

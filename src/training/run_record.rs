@@ -62,10 +62,13 @@ pub(crate) struct DataRecord {
     pub(crate) schema: u64,
     /// SHA-256 of all rows.
     pub(crate) sha256: String,
+    /// Erasures of the store before it was read.
+    #[serde(default)]
+    pub(crate) erasures: u64,
 }
 
 impl DataRecord {
-    pub(super) fn of(data: &Dataset) -> Self {
+    pub(super) fn of(data: &Dataset, erasures: u64) -> Self {
         Self {
             from: data.examples.first().map(|e| e.started_at),
             until: data.examples.last().map(|e| e.started_at),
@@ -73,6 +76,7 @@ impl DataRecord {
             certain: data.certain().count(),
             schema: data.schema,
             sha256: data.fingerprint(),
+            erasures,
         }
     }
 }

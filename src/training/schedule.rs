@@ -75,6 +75,8 @@ pub struct TrainingClaim<'a> {
     /// Why training is due.
     pub due: Due,
     pub(super) lease: Lease<'a>,
+    /// Whether drift or outcomes ask for training, and not the time alone.
+    pub(super) urgent: bool,
     store: &'a dyn EventStore,
     clock: &'a dyn Clock,
     model: String,
@@ -164,7 +166,8 @@ impl TrainingSchedule {
             return Ok(None);
         };
         let (model, outcomes) = (model.to_owned(), signals.outcomes);
-        Ok(Some(TrainingClaim { due, lease, store, clock, model, outcomes }))
+        let urgent = signals.drift || !matches!(due, Due::Since(_));
+        Ok(Some(TrainingClaim { due, lease, urgent, store, clock, model, outcomes }))
     }
 
     async fn due(

@@ -18,7 +18,7 @@ type Refused<T> = std::result::Result<T, HessboostError>;
 /// Boosts; the request must have been verified.
 pub(super) fn boost(params: &BoostParams, request: &FitRequest<'_>) -> Result<BoostedModel> {
     let grow = || {
-        let builder = with_objective(boosting(params), request.objective)?;
+        let builder = with_objective(boosting(params, &request.sample), request.objective)?;
         let builder = starting(builder, request.objective, &request.sample).build()?;
         let train = matrix(&request.sample, request.categorical, params.min_rows)?;
         let trainer = Trainer::new(&builder, &train, params.rounds).on_round(unless_cancelled());
@@ -67,14 +67,22 @@ pub(super) fn forest(
             .subsample(params.subsample)
             .colsample_bynode(params.colsample)
             .seed(params.seed)
-            .nthread(execution::threads(params.threads));
+            .nthread(threads(params.threads, sample));
         let builder = starting(builder, objective, sample).build()?;
         hessboost::training::train(&builder, &matrix(sample, &[], params.min_rows)?, 1)
     };
     finish(grow())
 }
 
-fn boosting(params: &BoostParams) -> TrainingParamsBuilder {
+/// Fewer rows than this are grown on one thread: handing work to others, for every node of every tree, takes more
+/// processor time than it saves.
+const FEWEST_ROWS_TO_SHARE: usize = 20_000;
+
+fn threads(wanted: usize, sample: &Sample<'_>) -> usize {
+    if sample.labels.len() < FEWEST_ROWS_TO_SHARE { 1 } else { execution::threads(wanted) }
+}
+
+fn boosting(params: &BoostParams, sample: &Sample<'_>) -> TrainingParamsBuilder {
     TrainingParams::builder()
         .tree_method(TreeMethod::Hist)
         .grow_policy(GrowPolicy::LossGuide)
@@ -88,7 +96,7 @@ fn boosting(params: &BoostParams) -> TrainingParamsBuilder {
         .subsample(params.subsample)
         .colsample_bytree(params.colsample)
         .seed(params.seed)
-        .nthread(execution::threads(params.threads))
+        .nthread(threads(params.threads, sample))
 }
 
 fn with_objective(builder: TrainingParamsBuilder, objective: Objective) -> Refused<TrainingParamsBuilder> {

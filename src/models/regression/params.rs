@@ -17,7 +17,8 @@ pub struct RegressionParams {
     pub l2: f64,
     /// Fewest distinct descriptions that an n-gram must stand in.
     pub min_texts: u32,
-    /// Boosted trees: for the value where no forest is used, and for the ends of the intervals.
+    /// Boosted trees: for the value where no forest is used, and, in fewer and larger steps on coarser bins, for
+    /// the ends of the intervals.
     pub boost: BoostParams,
     /// The forest.
     pub forest: ForestParams,

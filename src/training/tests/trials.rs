@@ -13,10 +13,10 @@ use crate::models::{
 use crate::registry::{MemoryRegistry, ModelRegistry, Stage};
 use crate::serving::PredictionService;
 use crate::simulate::{Simulator, SimulatorOptions};
-use crate::store::{EventStore, MemoryStore};
+use crate::store::{EventStore, MemoryStore, ScanOrder, Subject};
 use crate::training::gate::GateDecision;
 use crate::training::post_deployment::ChallengerReview;
-use crate::training::{Promotion, Training, TrainingOptions, model_card};
+use crate::training::{Promotion, Training, TrainingOptions, TrainingSchedule, TrainingSignals, model_card};
 use crate::{ErrorKind, Result};
 #[cfg(test)]
 use chrono::{DateTime, TimeDelta, Utc};
@@ -181,10 +181,9 @@ fn a_worse_challenger_is_rejected() {
     assert_eq!((host.production(), host.stage(2)), (Some(1), Stage::Archived));
 }
 
-/// For ten days approvals and rejections are swapped; a model trained on those days alone is promoted by hand;
-/// then the fault is fixed.
-#[test]
-fn a_degraded_model_is_rolled_back_and_a_cooldown_follows() {
+/// Creates a host where approvals and rejections are swapped for ten days; a model trained on those days alone is
+/// in production on the last of them, with the options that are returned.
+fn misled() -> (Host, TrainingOptions) {
     let mut host = Host::new(60, 60.0, |event| {
         let start = event.started.known_at;
         if start >= day(20) && start < day(30) {
@@ -201,9 +200,16 @@ fn a_degraded_model_is_rolled_back_and_a_cooldown_follows() {
     host.advance_to(day(30));
     let mut hurried = TrainingOptions::default();
     (hurried.max_rows, hurried.gate.champion, hurried.gate.baselines) = (450, false, false);
-    assert!(block_on(host.training(hurried).run(&trainer)).unwrap().promoted);
+    hurried.retrain_growth = 10.0;
+    assert!(block_on(host.training(hurried.clone()).run(&trainer)).unwrap().promoted);
     assert_eq!(host.production(), Some(2));
+    (host, hurried)
+}
 
+#[test]
+fn a_degraded_model_is_rolled_back_and_a_cooldown_follows() {
+    let (mut host, _) = misled();
+    let trainer = SuccessTrainer::default();
     let mut cycles = 0;
     let watch = loop {
         cycles += 1;
@@ -235,16 +241,74 @@ fn a_degraded_model_is_rolled_back_and_a_cooldown_follows() {
 }
 
 #[test]
+fn a_model_that_is_rolled_back_is_trained_again_in_the_same_night() {
+    let (mut host, hurried) = misled();
+    for cycle in 31.. {
+        host.advance_to(day(cycle));
+        let night = block_on(host.training(hurried.clone()).nightly(&SuccessTrainer::default())).unwrap();
+        if night.watched.unwrap().rolled_back_to.is_some() {
+            assert_eq!(night.trained.unwrap().version.version, 3);
+            break;
+        }
+        assert!(cycle < 36 && too_little_new(&night.trained.unwrap_err()), "day {cycle}");
+    }
+}
+
+fn too_little_new(error: &crate::Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotEnoughData { .. }) && error.to_string().contains("retrain_growth")
+}
+
+/// Returns whether the training cycle of a day trained a model; it checks the one in production all the same.
+fn trains(host: &mut Host, number: i64, rounds: usize, growth: f64, drift: bool) -> bool {
+    host.advance_to(day(number));
+    let mut params = SuccessParams::default();
+    params.boost.rounds = rounds;
+    let mut options = TrainingOptions::default();
+    (options.retrain_growth, options.gate.baselines) = (growth, false);
+    let signals = TrainingSignals { outcomes: 0, drift };
+    let training = host.training(options);
+    let claim = block_on(TrainingSchedule::default().claim(&training, "success", signals)).unwrap().unwrap();
+    // Its lease has ended by the next day.
+    let training = training.with_claim(&claim);
+    let night = block_on(training.nightly(&SuccessTrainer::new(params).unwrap())).unwrap();
+    assert_eq!(night.watched.is_some(), number > 25);
+    night.trained.map_err(|error| assert!(too_little_new(&error), "{error}")).is_ok()
+}
+
+#[test]
+fn a_model_is_trained_again_when_enough_is_new() {
+    let mut host = Host::new(45, 60.0, |_| ());
+    assert!(trains(&mut host, 25, 5, 0.1, false), "the first");
+    assert!(!trains(&mut host, 26, 5, 0.1, false));
+    assert!(trains(&mut host, 29, 5, 0.1, false), "a tenth is new");
+    assert!(!trains(&mut host, 30, 5, 0.1, false));
+    assert!(trains(&mut host, 31, 5, 0.1, true), "drift");
+    assert!(trains(&mut host, 32, 5, 0.0, false), "every night");
+    assert!(trains(&mut host, 33, 5, 10.0, false), "other options");
+    assert!(!trains(&mut host, 34, 5, 10.0, false));
+    assert!(trains(&mut host, 35, 6, 10.0, false), "other parameters");
+    assert!(!trains(&mut host, 36, 6, 10.0, false));
+    let project = block_on(host.store.scan(ScanOrder::Known, None, 1)).unwrap().records.remove(0);
+    let Fact::Started(started) = project.fact() else { panic!("the first fact is a start") };
+    let project = Subject::Project(started.context.project_id.clone().unwrap());
+    block_on(host.store.erase(&project)).unwrap();
+    assert!(trains(&mut host, 37, 6, 10.0, false), "facts were erased");
+    assert!(!trains(&mut host, 43, 6, 10.0, false));
+    assert!(trains(&mut host, 44, 6, 10.0, false), "a week later");
+}
+
+#[test]
 fn a_model_without_degradation_stays() {
     let mut host = Host::new(50, 60.0, |_| ());
     host.advance_to(day(25));
     assert!(
         block_on(host.training(TrainingOptions::default()).run(&SuccessTrainer::default())).unwrap().promoted
     );
+    let mut every_night = TrainingOptions::default();
+    every_night.retrain_growth = 0.0;
     for cycle in 26..50 {
         host.advance_to(day(cycle));
-        let found =
-            block_on(host.training(TrainingOptions::default()).nightly(&SuccessTrainer::default())).unwrap();
+        let found = block_on(host.training(every_night.clone()).nightly(&SuccessTrainer::default())).unwrap();
         let watch = found.watched.unwrap();
         assert_eq!(watch.rolled_back_to, None, "{:?}", watch.reasons);
         found.trained.unwrap();
