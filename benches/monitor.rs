@@ -102,7 +102,7 @@ fn report(monitor: &mut Monitor, stream: &Stream) {
     let seen = monitor.analytics(stream.now(), &ModelFacts::default());
     println!(
         "a report over {} labelled generations: {:?}",
-        seen.kpi(KpiName::SuccessRate).map_or(0, |kpi| kpi.n),
+        seen.kpis.iter().find(|kpi| kpi.name == KpiName::SuccessRate).map_or(0, |kpi| kpi.n),
         timer.elapsed()
     );
     let timer = Instant::now();

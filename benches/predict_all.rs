@@ -56,7 +56,7 @@ fn all(c: &mut Criterion) {
     let ranking = training.run(&trainer);
     let ranking = block_on(ranking).map(|report| report.promoted);
     println!("training all five on 10,000 generations, evaluation and gate included: {:?}", timer.elapsed());
-    println!("  templates ({}): promoted {ranking:?}", templates.len());
+    println!("  templates ({}): promoted {ranking:?}", templates.iter().count());
     for (target, report) in trained {
         println!("  {target}: promoted {}", report.is_ok_and(|report| report.promoted));
     }

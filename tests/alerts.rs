@@ -30,7 +30,7 @@ struct Office {
 fn office(rules: Vec<AlertRule>) -> Office {
     let clock = ManualClock::at("2025-03-03T10:00:00Z".parse().unwrap());
     let heard = Arc::new(Heard::default());
-    let alerts = Alerts::new(rules, Arc::new(clock.clone())).unwrap().with_sink(heard.clone());
+    let alerts = Alerts::new(rules, Arc::new(clock.clone()), [heard.clone() as Arc<dyn AlertSink>]).unwrap();
     Office { clock, heard, alerts }
 }
 
@@ -148,7 +148,7 @@ fn metrics_with_an_interval_alert_only_when_significant() {
             stream.observe_next(&mut monitor);
         });
         let mut seen = monitor.analytics(stream.now(), &ModelFacts::default());
-        assert!(seen.kpi(KpiName::SuccessRate).unwrap().value.unwrap() < 0.66);
+        assert!(seen.kpis.iter().find(|kpi| kpi.name == KpiName::SuccessRate).unwrap().value.unwrap() < 0.66);
         office(vec![rule.clone()]).alerts.check(&mut seen, &HostFacts::default()).len()
     };
     assert_eq!((open(60), open(6_000)), (0, 1));
@@ -160,7 +160,7 @@ fn rules_are_read_from_json_and_validated() {
     let json = serde_json::to_string(&rules).unwrap();
     assert_eq!(serde_json::from_str::<Vec<AlertRule>>(&json).unwrap(), rules);
     let clock = Arc::new(ManualClock::at(DateTime::UNIX_EPOCH));
-    let rejection = |rules: Vec<AlertRule>| Alerts::new(rules, clock.clone()).unwrap_err().to_string();
+    let rejection = |rules: Vec<AlertRule>| Alerts::new(rules, clock.clone(), []).unwrap_err().to_string();
     let wrong_way = AlertRule::new("x", Signal::RecordRateBelow, 0.5, 0.4);
     assert!(rejection(vec![wrong_way]).contains("it would never be resolved"));
     assert!(rejection(vec![training(1, 0), training(1, 0)]).contains("two alert rules"));

@@ -90,7 +90,7 @@ fn type_hints_and_docstrings_are_ratios() {
         analyze("def f(a: int, b=1, *, c: str = '') -> int:\n    '''Says.'''\n    return a\n", Some("py"));
     let structure = python.structure.unwrap();
     assert_eq!((structure.type_hints.with, structure.type_hints.of), (3, 4));
-    assert_eq!(structure.docstrings.ratio(), Some(1.0));
+    assert_eq!((structure.docstrings.with, structure.docstrings.of), (1, 1));
     let method = analyze("class A:\n    def f(self, a): pass\n", Some("py")).structure.unwrap();
     assert_eq!((method.type_hints.of, method.docstrings.of, method.docstrings.with), (2, 2, 0));
     let fixed = analyze("class A:\n    @staticmethod\n    def f(a): f'{a}'\n", Some("py")).structure.unwrap();
@@ -100,7 +100,7 @@ fn type_hints_and_docstrings_are_ratios() {
         .unwrap();
     assert_eq!((script.type_hints.with, script.type_hints.of), (2, 3));
     assert_eq!((script.docstrings.with, script.docstrings.of), (1, 1));
-    assert_eq!(analyze("x => x", Some("js")).structure.unwrap().type_hints.ratio(), None);
+    assert_eq!(analyze("x => x", Some("js")).structure.unwrap().type_hints.of, 0);
     let rust = analyze("/// Says.\n#[inline]\npub fn f() {}\nfn g() {}\n", Some("rs")).structure.unwrap();
     assert_eq!((rust.docstrings.with, rust.docstrings.of), (1, 2));
 }

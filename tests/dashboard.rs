@@ -74,7 +74,7 @@ async fn lived() -> (Arc<MemoryStore>, Analytics) {
     let monitor = SharedMonitor::open(store.as_ref(), MonitorOptions::default()).await.unwrap();
     let models = ModelFacts::read(&registry as &dyn ModelRegistry).await.unwrap();
     let mut seen = monitor.analytics(clock.now(), &models);
-    Alerts::new(AlertRule::defaults(), Arc::new(clock)).unwrap().check(&mut seen, &HostFacts::default());
+    Alerts::new(AlertRule::defaults(), Arc::new(clock), []).unwrap().check(&mut seen, &HostFacts::default());
     (store, seen)
 }
 

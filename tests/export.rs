@@ -36,7 +36,7 @@ fn a_store_imported_from_a_file_replays_to_the_same_bits() {
     let read = block_on(read_events(&path, &other)).unwrap();
     assert_eq!((read.new, read.duplicates), (written.rows, 0));
     assert_eq!(facts(store.as_ref()), facts(&other));
-    for target in Target::ALL {
+    for target in [Target::Success, Target::Complexity, Target::Time, Target::Quality, Target::Tokens] {
         let [a, b] = [store.as_ref(), &other].map(|store| rows(store, &clock, target).fingerprint());
         assert_eq!(a, b, "{target}");
     }
@@ -50,7 +50,7 @@ fn a_store_imported_from_a_file_replays_to_the_same_bits() {
 #[test]
 fn training_from_the_file_gives_the_same_artefact_as_from_the_store() {
     let (store, clock) = store_of(40, 15.0, 4);
-    for target in Target::ALL {
+    for target in [Target::Success, Target::Complexity, Target::Time, Target::Quality, Target::Tokens] {
         assert_same_training(store.as_ref(), &clock, target);
     }
 }
@@ -128,7 +128,7 @@ fn feature_vectors_of_another_schema_are_left_out() {
         let all = ExportOptions::default();
         let written = write_features(store.as_ref(), &engineer, &path, &all).await.unwrap();
         assert_eq!((written.rows, written.skipped), (15, 5));
-        let other = FeatureEngineer::new(FeatureOptions::in_zone(chrono_tz::Asia::Tokyo));
+        let other = FeatureEngineer::new(in_zone(chrono_tz::Asia::Tokyo));
         let written = write_features(store.as_ref(), &other, &path, &all).await.unwrap();
         assert_eq!((written.rows, written.skipped), (0, 20));
     });
@@ -148,7 +148,7 @@ fn unreadable_files_are_errors_with_the_reason() {
         let text = format!("{error:#}");
         assert!(text.contains(says) && text.contains(path.to_str().unwrap()), "{text}");
     };
-    let tokyo = FeatureEngineer::new(FeatureOptions::in_zone(chrono_tz::Asia::Tokyo));
+    let tokyo = FeatureEngineer::new(in_zone(chrono_tz::Asia::Tokyo));
     is(&data, &tokyo, ErrorKind::Incompatible, "export it again");
     is(&events, &engineer, ErrorKind::Incompatible, "expected \"dataset 1\"");
     is(&folder.path().join("none"), &engineer, ErrorKind::NotFound, "no such file");
@@ -267,4 +267,10 @@ fn rows(store: &dyn EventStore, clock: &ManualClock, target: Target) -> Dataset 
 
 fn day(text: &str) -> DateTime<Utc> {
     format!("{text}T00:00:00Z").parse().unwrap()
+}
+
+fn in_zone(zone: chrono_tz::Tz) -> FeatureOptions {
+    let mut options = FeatureOptions::default();
+    options.zone = zone;
+    options
 }

@@ -31,7 +31,7 @@ fn counters_saturate() {
     let mut monitor = seen();
     (0..5).for_each(|day| monitor.host_started(now() - TimeDelta::days(day), u64::MAX));
     let seen = monitor.analytics(now(), &ModelFacts::default());
-    assert_eq!(seen.kpi(KpiName::RecordedShare).unwrap().n, u64::MAX);
+    assert_eq!(seen.kpis.iter().find(|kpi| kpi.name == KpiName::RecordedShare).unwrap().n, u64::MAX);
 }
 
 #[test]

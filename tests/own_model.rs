@@ -191,9 +191,10 @@ fn an_engine_ranks_the_hosts_templates() {
     let clock = ManualClock::at("2025-03-03T09:00:00Z".parse().unwrap());
     let registry = Arc::new(MemoryRegistry::new());
     let profile = |topic: &str| {
-        TemplateProfile::new(TemplateId::new(topic).unwrap())
-            .described(format!("for {topic}"))
-            .tagged([topic])
+        let mut profile = TemplateProfile::new(TemplateId::new(topic).unwrap());
+        profile.description = format!("for {topic}");
+        profile.tags = vec![topic.to_owned()];
+        profile
     };
     let catalogue = TemplateCatalogue::new(["service", "database"].map(profile)).unwrap();
     let engine = block_on(builder(&clock, &registry).with_templates(catalogue).open()).unwrap();

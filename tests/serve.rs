@@ -17,7 +17,7 @@ use devmatrix_ml::models::{
 };
 use devmatrix_ml::registry::{DiskRegistry, MemoryRegistry, ModelRegistry, NewVersion, envelope};
 use devmatrix_ml::serving::{ModelChange, PredictionService};
-use devmatrix_ml::text::Lexicon;
+use devmatrix_ml::text::{Lexicon, TermRole};
 use devmatrix_ml::training::{Training, TrainingOptions, replay};
 use futures_executor::block_on;
 use std::collections::HashMap;
@@ -121,9 +121,8 @@ fn an_unreadable_model_keeps_the_previous_one() {
 fn a_model_of_another_feature_schema_is_rejected() {
     let served = two_versions();
     served.promote(1);
-    let lexicon = Lexicon::builder().add_technical("kafka").build().unwrap();
-    for options in [FeatureOptions::in_zone(Tz::Asia__Tokyo), FeatureOptions::default().with_lexicon(lexicon)]
-    {
+    let lexicon = Lexicon::new([(TermRole::Technical, "kafka")]).unwrap();
+    for options in [in_zone(Tz::Asia__Tokyo), FeatureOptions::default().with_lexicon(lexicon)] {
         let engineer = FeatureEngineer::new(options);
         let clock = Arc::new(ManualClock::at("2025-03-01T00:00:00Z".parse().unwrap()));
         let other = PredictionService::new(Arc::new(SharedHistory::new()), engineer, clock);
@@ -232,4 +231,10 @@ fn explanations_are_worded_by_the_locale_and_summed_by_topic() {
             .attributions_by_topic
             .is_empty()
     );
+}
+
+fn in_zone(zone: chrono_tz::Tz) -> FeatureOptions {
+    let mut options = FeatureOptions::default();
+    options.zone = zone;
+    options
 }

@@ -51,16 +51,16 @@ fn counterfactual_queries_do_not_change_the_world() {
     for expected in plain {
         let seen = asked.next().unwrap();
         assert_eq!(seen, expected);
-        assert_eq!(asked.probability(&seen, &seen.context), seen.probability);
+        assert_eq!(asked.expected(&seen, &seen.context).success, seen.probability);
         let mut other = seen.context.clone();
         other.model_used = Some("claude-opus-5".into());
         other.temperature = Some(0.0);
         other.template_id = Some(TemplateId::new("rest-crud").unwrap());
         other.agent_type = Some("implementation".into());
-        assert_eq!(asked.probability(&seen, &other), asked.probability(&seen, &other));
+        assert_eq!(asked.expected(&seen, &other).success, asked.expected(&seen, &other).success);
         let mut colder = seen.context.clone();
         colder.temperature = Some(0.0);
-        assert!(asked.probability(&seen, &colder) >= seen.probability);
+        assert!(asked.expected(&seen, &colder).success >= seen.probability);
     }
     assert!(asked.next().is_none());
 }

@@ -8,6 +8,7 @@ use devmatrix_ml::experimentation::active_learning::{AcquisitionWeights, LabelSa
 use devmatrix_ml::experimentation::off_policy::OffPolicyOptions;
 use devmatrix_ml::experimentation::retry_policy::{BaselinePolicy, RetryLearningOptions, TrajectoryReward};
 use devmatrix_ml::experimentation::template_variants::{EvolutionOptions, SettingsSpace, TemplateSettings};
+use devmatrix_ml::features::{ColumnKind, HostColumn, HostColumns};
 use devmatrix_ml::ml::BoostParams;
 use devmatrix_ml::models::{
     ExternalModelOptions, RegressionParams, SuccessParams, TemplateCatalogue, TemplateParams, TemplateProfile,
@@ -48,6 +49,17 @@ fn routing_refuses_misspelt_keys() {
     refuses::<RouterOptions>(r#"{"safety": {"exploration_of": true}}"#, "exploration_of", "exploration_off");
     let rule = r#"{"rules": [{"name": "legal", "risk_at_least": "high", "when_reasn": "auth", "plan": {}}]}"#;
     refuses::<RiskPolicy>(rule, "when_reasn", "when_reason");
+}
+
+#[test]
+fn columns_refuse_misspelt_keys_and_are_written_as_they_are_declared() {
+    refuses::<HostColumn>(r#"{"name": "a", "kind": "number", "rnage": [0, 1]}"#, "rnage", "range");
+    let text =
+        r#"[{"name": "minutes", "kind": "number", "known": "After"}, {"name": "team", "kind": "category"}]"#;
+    let read = config::from_json::<HostColumns>(text).unwrap();
+    let made = [HostColumn::number("minutes").known_after(), HostColumn::category("team")];
+    assert_eq!([made[0].kind, made[1].kind], [ColumnKind::Number, ColumnKind::Category]);
+    assert_eq!(read, HostColumns::new(made).unwrap());
 }
 
 #[test]

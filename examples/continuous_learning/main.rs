@@ -203,7 +203,7 @@ impl Host {
         let monitor = SharedMonitor::open(self.store.as_ref(), MonitorOptions::default()).await?;
         let models = ModelFacts::read(&self.registry).await?;
         let mut seen = monitor.analytics(self.last_start, &models);
-        let mut alerts = Alerts::new(AlertRule::defaults(), Arc::new(ManualClock::at(self.last_start)))?;
+        let mut alerts = Alerts::new(AlertRule::defaults(), Arc::new(ManualClock::at(self.last_start)), [])?;
         alerts.check(&mut seen, &HostFacts::default());
         Ok(dashboard::render(&seen, &[]))
     }

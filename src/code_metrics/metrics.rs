@@ -152,13 +152,8 @@ pub enum FunctionKind {
 }
 
 impl Share {
-    /// The share, 0 to 1; `None` of nothing.
-    pub fn ratio(self) -> Option<f64> {
-        (self.of > 0).then(|| f64::from(self.with) / f64::from(self.of))
-    }
-
     /// Whether any has it.
-    pub fn any(self) -> bool {
+    pub(crate) fn any(self) -> bool {
         self.with > 0
     }
 

@@ -51,7 +51,7 @@ impl DataCollector {
     ///
     /// # Errors
     /// Those of the store.
-    pub async fn recover(&self) -> Result<usize> {
+    pub(crate) async fn recover(&self) -> Result<usize> {
         let mut missing = HashSet::new();
         let mut after = None;
         loop {

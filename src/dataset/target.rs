@@ -39,7 +39,8 @@ pub(crate) enum LabelKind {
 
 impl Target {
     /// All targets of which [`DatasetBuilder`](super::DatasetBuilder) makes rows.
-    pub const ALL: [Self; 5] = [Self::Success, Self::Complexity, Self::Time, Self::Quality, Self::Tokens];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Success, Self::Complexity, Self::Time, Self::Quality, Self::Tokens];
 
     /// The targets whose label is a number, in the order of stored aggregates: a new one comes last.
     pub(crate) const NUMBERS: &[Self] = &[Self::Time, Self::Quality, Self::Complexity, Self::Tokens];

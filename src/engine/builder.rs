@@ -233,10 +233,7 @@ impl EngineBuilder {
         let registry = self.registry.ok_or_else(|| missing("registry"))?;
         self.training.validate()?;
         let (engineer, clock) = (FeatureEngineer::new(self.features), self.clock);
-        let mut alerts = Alerts::new(self.alerts, clock.clone())?;
-        for sink in self.sinks {
-            alerts = alerts.with_sink(sink);
-        }
+        let alerts = Alerts::new(self.alerts, clock.clone(), self.sinks)?;
         let lexicon = engineer.lexicon().clone();
         let router = Router::new(self.policy, RouterOptions { lexicon, ..self.router })?;
         let collector = DataCollector::open(store.clone(), engineer.clone(), clock.clone()).await?;

@@ -28,7 +28,7 @@ pub enum ColumnValue {
 }
 
 /// The values of a generation's columns by their names; what is missing is not in it.
-pub type Columns = BTreeMap<String, ColumnValue>;
+pub(crate) type Columns = BTreeMap<String, ColumnValue>;
 
 /// More columns than these, or longer names and categories, are refused.
 pub(crate) const MOST_COLUMNS: usize = 10_000;

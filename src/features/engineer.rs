@@ -41,13 +41,7 @@ impl Default for FeatureOptions {
 
 impl FeatureOptions {
     /// Creates options whose hour and weekday are those in `zone`.
-    ///
-    /// ```
-    /// use devmatrix_ml::features::FeatureOptions;
-    /// let options = FeatureOptions::in_zone(chrono_tz::Europe::Madrid);
-    /// assert_ne!(options, FeatureOptions::default());
-    /// ```
-    pub fn in_zone(zone: Tz) -> Self {
+    pub(crate) fn in_zone(zone: Tz) -> Self {
         let (lexicon, frameworks, columns) =
             (Lexicon::default(), Frameworks::default(), HostColumns::default());
         Self { zone, lexicon, frameworks, columns }
@@ -56,8 +50,8 @@ impl FeatureOptions {
     /// Sets the lexicon that descriptions are read with.
     ///
     /// ```
-    /// use devmatrix_ml::{features::FeatureOptions, text::Lexicon};
-    /// let lexicon = Lexicon::builder().add_technical("kafka").build()?;
+    /// use devmatrix_ml::{features::FeatureOptions, text::{Lexicon, TermRole}};
+    /// let lexicon = Lexicon::new([(TermRole::Technical, "kafka")])?;
     /// let options = FeatureOptions::default().with_lexicon(lexicon.clone());
     /// assert_eq!(options.lexicon, lexicon);
     /// # Ok::<(), devmatrix_ml::Error>(())
@@ -323,6 +317,7 @@ mod tests {
     use crate::event::TaskId;
     use crate::features::{Kind, index_of};
     use crate::history::History;
+    use crate::text::TermRole;
     use chrono::{DateTime, Utc};
     use std::collections::HashSet;
 
@@ -360,7 +355,7 @@ mod tests {
 
     #[test]
     fn the_fingerprint_hangs_on_all_options() {
-        let lexicon = |term: &str| Lexicon::builder().add_technical(term).build().unwrap();
+        let lexicon = |term: &str| Lexicon::new([(TermRole::Technical, term)]).unwrap();
         let flask = |complexity| Frameworks::default().with("flask", complexity).unwrap();
         let options = FeatureOptions::default;
         let prints = [
@@ -368,7 +363,7 @@ mod tests {
             FeatureOptions::in_zone(Tz::Asia__Tokyo),
             options().with_lexicon(lexicon("kafka")),
             options().with_lexicon(lexicon("nats")),
-            options().with_lexicon(Lexicon::builder().add_complex("nats").build().unwrap()),
+            options().with_lexicon(Lexicon::new([(TermRole::Complex, "nats")]).unwrap()),
             options().with_frameworks(flask(9.0)),
             options().with_frameworks(flask(8.0)),
         ]
@@ -391,7 +386,7 @@ mod tests {
         let mut task = TaskContext::new(TaskId::new("t").unwrap());
         task.task_description = "Publish to Kafka".into();
         task.framework = Some("OurStack".into());
-        let lexicon = Lexicon::builder().add_technical("kafka").build().unwrap();
+        let lexicon = Lexicon::new([(TermRole::Technical, "kafka")]).unwrap();
         let frameworks = Frameworks::default().with("ourstack", 9.0).unwrap();
         let view = History::new().view(&task, "2025-03-02T23:30:00Z".parse().unwrap());
         let at = |options: FeatureOptions, name| {

@@ -21,7 +21,7 @@ pub use attributions::{Attribution, AttributionGroup, English, Fact, Locale};
 pub(crate) use erased::{AnyModel, AnyTrainer};
 pub use external::{ExternalModel, ExternalModelOptions};
 pub(crate) use permutation_importance::permutation_importance;
-pub use prediction::{Answer, RiskLevel, Status, SuccessPrediction};
+pub use prediction::{RiskLevel, Status, SuccessPrediction};
 use regression::LEVELS;
 pub(crate) use regression::{AdaptiveIntervals, Complexity, Quality, RegressionTarget, Time};
 pub use regression::{

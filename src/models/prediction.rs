@@ -56,18 +56,6 @@ pub enum RiskLevel {
     VeryHigh,
 }
 
-/// An answer to a yes-or-no question, which may be that there is none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Answer {
-    /// Yes.
-    Yes,
-    /// No.
-    No,
-    /// The interval holds both, or there is hardly any evidence: better ask a person.
-    Unsure,
-}
-
 /// The basis of a prediction: a fitted model or the prior.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -94,17 +82,18 @@ impl RiskLevel {
 }
 
 impl SuccessPrediction {
-    /// Checks whether success is at least as likely as `threshold`; abstains where the interval holds it.
+    /// Checks whether success is at least as likely as `threshold`; `None`, so better ask a person, where the interval
+    /// holds it or there is hardly any evidence.
     ///
     /// ```
-    /// use devmatrix_ml::models::{Answer, SuccessPrediction};
+    /// use devmatrix_ml::models::SuccessPrediction;
     /// /// A person reviews what is not surely good.
     /// fn needs_review(success: &SuccessPrediction) -> bool {
-    ///     success.is_at_least(0.9) != Answer::Yes
+    ///     success.is_at_least(0.9) != Some(true)
     /// }
     /// ```
-    pub fn is_at_least(&self, threshold: f64) -> Answer {
-        Answer::of(self.interval, threshold, self.status)
+    pub fn is_at_least(&self, threshold: f64) -> Option<bool> {
+        surely_at_least(self.interval, threshold, self.status)
     }
 
     /// A prediction of `probability` with its interval, as yet of no version.
@@ -159,15 +148,13 @@ impl fmt::Display for RiskLevel {
     }
 }
 
-impl Answer {
-    /// Checks whether what lies in `interval` is at least `threshold`.
-    pub(super) fn of((low, high): (f64, f64), threshold: f64, status: Status) -> Self {
-        match status {
-            Status::InsufficientEvidence => Self::Unsure,
-            _ if low >= threshold => Self::Yes,
-            _ if high < threshold => Self::No,
-            _ => Self::Unsure,
-        }
+/// Returns whether what lies in `interval` is at least `threshold`, where that can be told.
+pub(super) fn surely_at_least((low, high): (f64, f64), threshold: f64, status: Status) -> Option<bool> {
+    match status {
+        Status::InsufficientEvidence => None,
+        _ if low >= threshold => Some(true),
+        _ if high < threshold => Some(false),
+        _ => None,
     }
 }
 
@@ -192,9 +179,9 @@ mod tests {
     fn what_the_interval_leaves_open_is_not_answered() {
         let found = SuccessPrediction::new(0.8, (0.7, 0.9), Status::Calibrated, 0);
         let answers = [0.6, 0.8, 0.95, f64::NAN].map(|threshold| found.is_at_least(threshold));
-        assert_eq!(answers, [Answer::Yes, Answer::Unsure, Answer::No, Answer::Unsure]);
+        assert_eq!(answers, [Some(true), None, Some(false), None]);
         let guess = SuccessPrediction { status: Status::InsufficientEvidence, ..found };
-        assert_eq!(guess.is_at_least(0.6), Answer::Unsure);
+        assert_eq!(guess.is_at_least(0.6), None);
     }
 
     #[test]

@@ -17,8 +17,8 @@
 //!     event.into_records()?.iter().for_each(|record| monitor.observe(record));
 //! }
 //! let seen = monitor.analytics("2025-03-02T10:00:00Z".parse().unwrap(), &ModelFacts::default());
-//! assert_eq!(seen.kpi(KpiName::SuccessRate).unwrap().value, Some(0.75));
-//! assert_eq!(seen.kpi(KpiName::SuccessRate).unwrap().n, 100);
+//! let rate = seen.kpis.iter().find(|kpi| kpi.name == KpiName::SuccessRate).unwrap();
+//! assert_eq!((rate.value, rate.n), (Some(0.75), 100));
 //! # Ok::<(), devmatrix_ml::Error>(())
 //! ```
 

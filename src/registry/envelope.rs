@@ -26,12 +26,6 @@ const MAX_OVERHEAD: usize = MAGIC.len() + 2 + DIGEST_BYTES + 1 + MAX_KIND_BYTES 
 
 /// Wraps `payload` as a `kind`, with its length and a SHA-256 of it all.
 ///
-/// ```
-/// use devmatrix_ml::registry::envelope;
-/// let bytes = envelope::seal("success-model", b"weights")?;
-/// assert_eq!(envelope::open(&bytes, "success-model", 1 << 20)?, b"weights");
-/// # Ok::<(), devmatrix_ml::Error>(())
-/// ```
 ///
 /// # Errors
 /// `InvalidInput` when `kind` is empty or longer than 64 bytes.
@@ -63,7 +57,7 @@ pub fn seal(kind: &str, payload: &[u8]) -> Result<Vec<u8>> {
 /// # Errors
 /// `Corrupt` for bytes that are damaged, no envelope, or too many; `Incompatible` for a whole
 /// envelope of another kind or of a newer format.
-pub fn open<'a>(bytes: &'a [u8], kind: &str, limit: usize) -> Result<&'a [u8]> {
+pub(crate) fn open<'a>(bytes: &'a [u8], kind: &str, limit: usize) -> Result<&'a [u8]> {
     if bytes.len() > limit.saturating_add(MAX_OVERHEAD) {
         return Err(too_large(bytes.len(), limit));
     }

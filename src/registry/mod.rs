@@ -23,6 +23,8 @@
 
 #[cfg(feature = "testing")]
 pub mod conformance;
+#[cfg(test)]
+mod damage_tests;
 mod disk;
 mod document;
 pub mod envelope;

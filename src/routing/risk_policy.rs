@@ -29,7 +29,6 @@ pub struct RiskPolicy {
 /// A rule: settings from a risk level on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[non_exhaustive]
 pub struct RiskRule {
     /// Its name.
     pub name: String,
@@ -66,7 +65,7 @@ impl Default for RiskPolicy {
 
 impl RiskRule {
     /// Creates a rule from a risk level on.
-    pub fn new(name: impl Into<String>, risk_at_least: RiskLevel, plan: Plan) -> Self {
+    fn new(name: impl Into<String>, risk_at_least: RiskLevel, plan: Plan) -> Self {
         Self { name: name.into(), risk_at_least, when_reason: None, plan }
     }
 

@@ -12,7 +12,7 @@ use crate::event::{Completion, EventId, Feedback, GenerationEvent, Known, TaskCo
 use crate::features::{FeatureEngineer, FeatureOptions};
 use crate::serving::PredictionService;
 use crate::simulate::{Simulator, SimulatorOptions};
-use crate::text::{Lexicon, TextFacts};
+use crate::text::{Lexicon, TermRole, TextFacts};
 use chrono::{DateTime, TimeDelta, Utc};
 use std::sync::Arc;
 
@@ -311,7 +311,7 @@ fn routing_pays_in_a_world_whose_truth_is_known() {
 /// predictions.
 #[test]
 fn a_hosts_own_term_reaches_the_features() {
-    let lexicon = Lexicon::builder().add_technical("kafka").build().unwrap();
+    let lexicon = Lexicon::new([(TermRole::Technical, "kafka")]).unwrap();
     let engineer = FeatureEngineer::new(FeatureOptions::default().with_lexicon(lexicon.clone()));
     let clock = Arc::new(ManualClock::at(now()));
     let service = PredictionService::new(Arc::default(), engineer, clock);

@@ -64,7 +64,7 @@ impl EmbeddedTasks {
 
     /// An index of at most `capacity` tasks: three quarters of them the newest, the others a sample
     /// of all there were.
-    pub fn with_capacity(embedder: Arc<dyn Embedder>, capacity: usize) -> Self {
+    pub(crate) fn with_capacity(embedder: Arc<dyn Embedder>, capacity: usize) -> Self {
         let held = Held { kept: Reservoir::new(capacity), tasks: BTreeMap::new(), width: None };
         Self { embedder, held: RwLock::new(held) }
     }

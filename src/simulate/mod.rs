@@ -110,7 +110,7 @@ impl Simulator {
     ///
     /// It depends only on the context, its start (by default the generation's own) and the hidden difficulty.
     /// The difficulty belongs to the task: another description does not change it.
-    pub fn probability(&self, generation: &Generation, context: &TaskContext) -> f64 {
+    pub(crate) fn probability(&self, generation: &Generation, context: &TaskContext) -> f64 {
         let start = context.started_at.or(generation.context.started_at);
         world::probability(&self.options, context, generation.difficulty, start.unwrap_or(self.options.start))
     }

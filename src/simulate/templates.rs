@@ -20,10 +20,10 @@ impl Simulator {
 }
 
 fn profile(options: &SimulatorOptions, template: &Template) -> TemplateProfile {
-    let profile = TemplateProfile::new(good(TemplateId::new(template.name)))
-        .described(format!("{} for {} tasks", template.name.replace('-', " "), template.kind))
-        .for_task_types([template.kind])
-        .tagged(template.name.split('-'));
+    let mut profile = TemplateProfile::new(good(TemplateId::new(template.name)));
+    profile.description = format!("{} for {} tasks", template.name.replace('-', " "), template.kind);
+    profile.task_types = vec![template.kind.to_owned()];
+    profile.tags = template.name.split('-').map(str::to_owned).collect();
     if options.template_fit == 0.0 {
         return profile;
     }
@@ -31,7 +31,9 @@ fn profile(options: &SimulatorOptions, template: &Template) -> TemplateProfile {
     let of_kind = stacks(template.kind);
     let languages: BTreeSet<_> = of_kind.iter().map(|(language, _)| *language).filter(at_home).collect();
     let frameworks: BTreeSet<_> = of_kind.iter().filter_map(|(_, name)| *name).filter(at_home).collect();
-    profile.for_languages(languages).for_frameworks(frameworks)
+    profile.languages = languages.into_iter().map(str::to_owned).collect();
+    profile.frameworks = frameworks.into_iter().map(str::to_owned).collect();
+    profile
 }
 
 #[cfg(test)]

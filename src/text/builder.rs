@@ -1,7 +1,7 @@
 //! A host's own terms, as they are added and checked.
 
 use super::facts::Flag;
-use super::lexicon::{Lexicon, Role, spelt};
+use super::lexicon::{Lexicon, TermRole, spelt};
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,23 +13,10 @@ const MAX_TERM_BYTES: usize = 64;
 /// The most words of a term.
 const MAX_TERM_WORDS: usize = 3;
 
-/// A host's own terms, beside the built-in ones.
-///
-/// A term is one to three words of at most 64 bytes together, with white space or one other sign
-/// between them. It is found where whole words say it, in any case, with or without accents, with
-/// any one sign between them (`hard cap`, `Hard-Cap`), and with a plural's `s`: give the singular.
-/// Order and repetition change nothing.
-///
-/// ```
-/// use devmatrix_ml::text::{Lexicon, LexiconBuilder};
-/// let lexicon = Lexicon::builder().add_complex("event sourcing").build()?;
-/// let more = LexiconBuilder::from(lexicon.clone()).add_complex("sharding").build()?;
-/// assert_ne!(lexicon, more);
-/// # Ok::<(), devmatrix_ml::Error>(())
-/// ```
+/// A host's own terms, beside the built-in ones, as they are written out.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct LexiconBuilder {
+pub(crate) struct LexiconBuilder {
     technical: BTreeSet<String>,
     complex: BTreeSet<String>,
     requirements: BTreeSet<String>,
@@ -39,61 +26,22 @@ pub struct LexiconBuilder {
 }
 
 impl LexiconBuilder {
-    /// `term` counts among the technical terms, once a description.
-    #[must_use]
-    pub fn add_technical(mut self, term: impl Into<String>) -> Self {
-        self.technical.insert(term.into());
+    /// Adds a term.
+    pub(super) fn add(mut self, role: TermRole, term: impl Into<String>) -> Self {
+        let list = match role {
+            TermRole::Technical => &mut self.technical,
+            TermRole::Complex => &mut self.complex,
+            TermRole::Requirement => &mut self.requirements,
+            TermRole::Constraint => &mut self.constraints,
+            TermRole::Relationship => &mut self.relationships,
+            TermRole::Flag(flag) => self.flags.entry(flag).or_default(),
+        };
+        list.insert(term.into());
         self
     }
 
-    /// `term` makes a task complex: half a point each, once a description.
-    #[must_use]
-    pub fn add_complex(mut self, term: impl Into<String>) -> Self {
-        self.complex.insert(term.into());
-        self
-    }
-
-    /// `term` makes a requirement each time, as `must` does.
-    #[must_use]
-    pub fn add_requirement(mut self, term: impl Into<String>) -> Self {
-        self.requirements.insert(term.into());
-        self
-    }
-
-    /// `term` limits something each time, as `at most` does.
-    #[must_use]
-    pub fn add_constraint(mut self, term: impl Into<String>) -> Self {
-        self.constraints.insert(term.into());
-        self
-    }
-
-    /// `term` ties one thing to another each time, as `belongs to` does.
-    #[must_use]
-    pub fn add_relationship(mut self, term: impl Into<String>) -> Self {
-        self.relationships.insert(term.into());
-        self
-    }
-
-    /// `term` mentions what `flag` stands for.
-    #[must_use]
-    pub fn add_flag(mut self, flag: Flag, term: impl Into<String>) -> Self {
-        self.flags.entry(flag).or_default().insert(term.into());
-        self
-    }
-
-    /// The lexicon of the built-in terms and these.
-    ///
-    /// ```
-    /// use devmatrix_ml::{ErrorKind, text::Lexicon};
-    /// let error = Lexicon::builder().add_technical("c++").build().unwrap_err();
-    /// assert_eq!(error.kind(), ErrorKind::InvalidInput);
-    /// assert!(error.to_string().contains("\"c++\""));
-    /// ```
-    ///
-    /// # Errors
-    /// `InvalidInput`, naming the term, where one is empty, too long or written so that it would
-    /// never be found; and where there are more than a thousand.
-    pub fn build(self) -> Result<Lexicon> {
+    /// Returns the lexicon of the built-in terms and these, each checked.
+    pub(super) fn build(self) -> Result<Lexicon> {
         let checked = |terms: BTreeSet<String>| terms.iter().map(|term| check(term)).collect::<Result<_>>();
         let own = Self {
             technical: checked(self.technical)?,
@@ -117,15 +65,15 @@ impl LexiconBuilder {
         }
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (Role, &str)> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (TermRole, &str)> {
         let lists = [
-            (Role::Technical, &self.technical),
-            (Role::Complex, &self.complex),
-            (Role::Requirement, &self.requirements),
-            (Role::Constraint, &self.constraints),
-            (Role::Relationship, &self.relationships),
+            (TermRole::Technical, &self.technical),
+            (TermRole::Complex, &self.complex),
+            (TermRole::Requirement, &self.requirements),
+            (TermRole::Constraint, &self.constraints),
+            (TermRole::Relationship, &self.relationships),
         ];
-        let flags = self.flags.iter().map(|(flag, terms)| (Role::Flag(*flag), terms));
+        let flags = self.flags.iter().map(|(flag, terms)| (TermRole::Flag(*flag), terms));
         let all = lists.into_iter().chain(flags);
         all.flat_map(|(role, terms)| terms.iter().map(move |term| (role, term.as_str())))
     }

@@ -5,6 +5,7 @@ use super::facts::Flag;
 use super::table::{Meaning, Table};
 use super::terms;
 use super::word::Word;
+use crate::error::Result;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -18,15 +19,15 @@ use std::sync::{Arc, LazyLock};
 ///
 /// ```
 /// use devmatrix_ml::features::{FeatureEngineer, FeatureOptions};
-/// use devmatrix_ml::text::{Flag, Lexicon};
-/// let lexicon = Lexicon::builder()
-///     .add_technical("kafka")
-///     .add_flag(Flag::Database, "cockroachdb")
-///     .add_complex("event sourcing")
-///     .add_requirement("needs to")
-///     .add_constraint("hard cap")
-///     .add_relationship("rests on")
-///     .build()?;
+/// use devmatrix_ml::text::{Flag, Lexicon, TermRole};
+/// let lexicon = Lexicon::new([
+///     (TermRole::Technical, "kafka"),
+///     (TermRole::Flag(Flag::Database), "cockroachdb"),
+///     (TermRole::Complex, "event sourcing"),
+///     (TermRole::Requirement, "needs to"),
+///     (TermRole::Constraint, "hard cap"),
+///     (TermRole::Relationship, "rests on"),
+/// ])?;
 /// // Train and serve with the same engineer: a model of other terms is refused.
 /// let engineer = FeatureEngineer::new(FeatureOptions::default().with_lexicon(lexicon));
 /// assert_ne!(engineer.fingerprint(), FeatureEngineer::default().fingerprint());
@@ -43,15 +44,26 @@ struct Ready {
 }
 
 impl Lexicon {
-    /// The built-in terms, to be added to.
+    /// Creates a lexicon of the built-in terms and the host's own.
+    ///
+    /// A term is one to three words of at most 64 bytes together, with white space or one other sign between them. It is
+    /// found where whole words say it, in any case, with or without accents, with any one sign between them (`hard cap`,
+    /// `Hard-Cap`), and with a plural's `s`: give the singular. Order and repetition change nothing.
     ///
     /// ```
-    /// use devmatrix_ml::text::Lexicon;
-    /// assert_eq!(Lexicon::builder().build()?, Lexicon::default());
-    /// # Ok::<(), devmatrix_ml::Error>(())
+    /// use devmatrix_ml::ErrorKind;
+    /// use devmatrix_ml::text::{Lexicon, TermRole};
+    /// let error = Lexicon::new([(TermRole::Technical, "c++")]).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    /// assert!(error.to_string().contains("\"c++\""));
     /// ```
-    pub fn builder() -> LexiconBuilder {
-        LexiconBuilder::default()
+    ///
+    /// # Errors
+    /// `InvalidInput`, naming the term, where one is empty, too long or written so that it would never be found; and where
+    /// there are more than a thousand.
+    pub fn new<S: Into<String>>(terms: impl IntoIterator<Item = (TermRole, S)>) -> Result<Self> {
+        let all = terms.into_iter().fold(LexiconBuilder::default(), |all, (role, term)| all.add(role, term));
+        all.build()
     }
 
     /// What tells the host's own terms from others'; none where there are only the built-in ones.
@@ -111,14 +123,20 @@ impl From<Lexicon> for LexiconBuilder {
     }
 }
 
-/// Role of a term.
+/// What a term of the host's own counts as.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Role {
+pub enum TermRole {
+    /// A technical term, once a description.
     Technical,
+    /// It makes a task complex: half a point each, once a description.
     Complex,
+    /// A requirement each time, as `must` is.
     Requirement,
+    /// It limits something each time, as `at most` does.
     Constraint,
+    /// It ties one thing to another each time, as `belongs to` does.
     Relationship,
+    /// It mentions what the flag stands for.
     Flag(Flag),
 }
 
@@ -154,13 +172,13 @@ struct Terms {
 impl Terms {
     fn add_built_in(&mut self) {
         let lists = [
-            (Role::Complex, terms::COMPLEX),
-            (Role::Technical, terms::TECHNICAL),
-            (Role::Requirement, terms::DEMANDS),
-            (Role::Constraint, terms::CONSTRAINTS),
-            (Role::Relationship, terms::RELATIONSHIPS),
+            (TermRole::Complex, terms::COMPLEX),
+            (TermRole::Technical, terms::TECHNICAL),
+            (TermRole::Requirement, terms::DEMANDS),
+            (TermRole::Constraint, terms::CONSTRAINTS),
+            (TermRole::Relationship, terms::RELATIONSHIPS),
         ];
-        let flags = terms::FLAGS.iter().map(|(flag, list)| (Role::Flag(*flag), *list));
+        let flags = terms::FLAGS.iter().map(|(flag, list)| (TermRole::Flag(*flag), *list));
         for (role, list) in lists.into_iter().chain(flags) {
             list.iter().filter_map(|term| spelt(term)).for_each(|(term, _)| self.add(role, term));
         }
@@ -172,15 +190,15 @@ impl Terms {
         }
     }
 
-    fn add(&mut self, role: Role, term: String) {
+    fn add(&mut self, role: TermRole, term: String) {
         let meaning = self.meanings.entry(term).or_default();
         match role {
-            Role::Technical => number(&mut meaning.technical, &mut self.technical),
-            Role::Complex => number(&mut meaning.complex, &mut self.complex),
-            Role::Requirement => meaning.demands = true,
-            Role::Constraint => meaning.constrains = true,
-            Role::Relationship => meaning.relates = true,
-            Role::Flag(flag) => meaning.flags |= 1 << flag as u8,
+            TermRole::Technical => number(&mut meaning.technical, &mut self.technical),
+            TermRole::Complex => number(&mut meaning.complex, &mut self.complex),
+            TermRole::Requirement => meaning.demands = true,
+            TermRole::Constraint => meaning.constrains = true,
+            TermRole::Relationship => meaning.relates = true,
+            TermRole::Flag(flag) => meaning.flags |= 1 << flag as u8,
         }
     }
 }
@@ -228,8 +246,8 @@ mod tests {
     #[test]
     fn clones_share_and_the_default_is_one() {
         assert!(Arc::ptr_eq(&Lexicon::default().0, &Lexicon::default().0));
-        assert!(Arc::ptr_eq(&Lexicon::builder().build().unwrap().0, &Lexicon::default().0));
-        let own = Lexicon::builder().add_technical("kafka").build().unwrap();
+        assert!(Arc::ptr_eq(&LexiconBuilder::default().build().unwrap().0, &Lexicon::default().0));
+        let own = Lexicon::new([(TermRole::Technical, "kafka")]).unwrap();
         assert!(Arc::ptr_eq(&own.clone().0, &own.0));
         assert!(own.fingerprint().is_some() && Lexicon::default().fingerprint().is_none());
     }

@@ -9,11 +9,10 @@ mod table;
 mod terms;
 mod word;
 
-pub use builder::LexiconBuilder;
 pub use facts::Flag;
 pub(crate) use facts::MAX_TEXT_BYTES;
 pub(crate) use facts::TextFacts;
-pub use lexicon::Lexicon;
+pub use lexicon::{Lexicon, TermRole};
 pub(crate) use ngram::NGRAM_BUCKETS;
 pub use ngram::SparseText;
 

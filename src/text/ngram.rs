@@ -117,6 +117,7 @@ impl SparseText {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::text::TermRole;
 
     #[test]
     fn buckets_ascend_and_repeated_words_weigh_more() {
@@ -130,7 +131,7 @@ mod tests {
 
     #[test]
     fn a_lexicon_changes_the_facts_and_not_the_n_grams() {
-        let lexicon = Lexicon::builder().add_technical("kafka").build().unwrap();
+        let lexicon = Lexicon::new([(TermRole::Technical, "kafka")]).unwrap();
         let (facts, grams) = SparseText::read_with(&lexicon, "read from Kafka");
         assert_eq!(facts.num_technical_terms, 1);
         assert_eq!(grams, SparseText::read("read from Kafka").1);

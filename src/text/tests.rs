@@ -1,19 +1,20 @@
 //! A host's own terms: found where they stand, and nowhere else.
 
-use super::{Flag, Lexicon, LexiconBuilder, MAX_TEXT_BYTES, SparseText, TextFacts};
+use super::builder::LexiconBuilder;
+use super::{Flag, Lexicon, MAX_TEXT_BYTES, SparseText, TermRole, TextFacts};
 use crate::ErrorKind;
 use proptest::prelude::*;
 
 #[test]
 fn a_hosts_terms_count_beside_the_built_in_ones() {
-    let lexicon = Lexicon::builder()
-        .add_technical("Kafka")
-        .add_technical("node.js")
-        .add_complex("event sourcing")
-        .add_flag(Flag::Database, "cockroachdb")
-        .add_constraint("techo rígido")
-        .add_requirement("ha de")
-        .add_relationship("cuelga de la")
+    let lexicon = LexiconBuilder::default()
+        .add(TermRole::Technical, "Kafka")
+        .add(TermRole::Technical, "node.js")
+        .add(TermRole::Complex, "event sourcing")
+        .add(TermRole::Flag(Flag::Database), "cockroachdb")
+        .add(TermRole::Constraint, "techo rígido")
+        .add(TermRole::Requirement, "ha de")
+        .add(TermRole::Relationship, "cuelga de la")
         .build()
         .unwrap();
     let text = "Cada hoja cuelga de la rama. KAFKA, Node.js y «cockroachDB»: \
@@ -50,8 +51,11 @@ fn accents_case_and_signs_beyond_ascii_do_not_matter() {
 
 #[test]
 fn a_limit_is_counted_once_however_many_terms_end_with_it() {
-    let lexicon =
-        Lexicon::builder().add_constraint("upper limit").add_constraint("hard upper limit").build().unwrap();
+    let lexicon = LexiconBuilder::default()
+        .add(TermRole::Constraint, "upper limit")
+        .add(TermRole::Constraint, "hard upper limit")
+        .build()
+        .unwrap();
     assert_eq!(TextFacts::of_with(&lexicon, "a hard upper limit; the limits").num_constraints, 2);
 }
 
@@ -62,8 +66,8 @@ fn terms_that_would_never_be_found_are_refused_by_name() {
         ["", " ", "c++", "one two three four", "a, b", "x\0", "🦀", "a……b", "?", "a\u{301}-", &long, &tall]
     {
         for builder in [
-            Lexicon::builder().add_technical("fine").add_complex(bad),
-            Lexicon::builder().add_flag(Flag::RealTime, bad),
+            LexiconBuilder::default().add(TermRole::Technical, "fine").add(TermRole::Complex, bad),
+            LexiconBuilder::default().add(TermRole::Flag(Flag::RealTime), bad),
         ] {
             let error = builder.build().unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidInput);
@@ -78,7 +82,9 @@ fn terms_that_would_never_be_found_are_refused_by_name() {
 
 #[test]
 fn a_thousand_terms_are_told_apart_and_no_more_are_taken() {
-    let of = |n| (0..n).fold(Lexicon::builder(), |all, i| all.add_technical(format!("t{i}"))).build();
+    let of = |n| {
+        (0..n).fold(LexiconBuilder::default(), |all, i| all.add(TermRole::Technical, format!("t{i}"))).build()
+    };
     let most = of(1000).unwrap();
     let all: String = (0..1000).map(|i| format!("t{i} ")).collect();
     assert_eq!(TextFacts::of_with(&most, &(all + "api")).num_technical_terms, 1001);
@@ -89,7 +95,11 @@ fn a_thousand_terms_are_told_apart_and_no_more_are_taken() {
 
 #[test]
 fn hostile_texts_are_read() {
-    let lexicon = Lexicon::builder().add_constraint("no more than").add_technical("ñ").build().unwrap();
+    let lexicon = LexiconBuilder::default()
+        .add(TermRole::Constraint, "no more than")
+        .add(TermRole::Technical, "ñ")
+        .build()
+        .unwrap();
     let most = MAX_TEXT_BYTES / 2;
     for part in ["a", "ñ", "🦀", "z̸̢̛", "no more ", "no\u{2014}more—than", "\u{301}", "İ", "ẞ", "s\u{10FFFF}"]
     {
@@ -118,12 +128,12 @@ fn in_some_case(text: &str, upper: u64) -> String {
 /// Something added to a lexicon, by the number of its list.
 fn add(builder: LexiconBuilder, list: u8, term: &str) -> LexiconBuilder {
     match list % 6 {
-        0 => builder.add_technical(term),
-        1 => builder.add_complex(term),
-        2 => builder.add_requirement(term),
-        3 => builder.add_constraint(term),
-        4 => builder.add_relationship(term),
-        _ => builder.add_flag(Flag::Database, term),
+        0 => builder.add(TermRole::Technical, term),
+        1 => builder.add(TermRole::Complex, term),
+        2 => builder.add(TermRole::Requirement, term),
+        3 => builder.add(TermRole::Constraint, term),
+        4 => builder.add(TermRole::Relationship, term),
+        _ => builder.add(TermRole::Flag(Flag::Database), term),
     }
 }
 
@@ -139,7 +149,7 @@ proptest! {
         accented: bool,
     ) {
         let term = words.join(" ");
-        let lexicon = Lexicon::builder().add_technical(in_some_case(&term, upper)).build().unwrap();
+        let lexicon = LexiconBuilder::default().add(TermRole::Technical, in_some_case(&term, upper)).build().unwrap();
         let count = |text: &str| TextFacts::of_with(&lexicon, text).num_technical_terms;
         let mut said = in_some_case(&words.join(signs), upper.rotate_left(7));
         if accented {
@@ -170,7 +180,7 @@ proptest! {
         text in "(qx[a-z]{0,2}[ -]|must |api ){0,20}",
     ) {
         let of = |terms: &mut dyn Iterator<Item = &(u8, Vec<String>)>| {
-            terms.fold(Lexicon::builder(), |all, (list, term)| add(all, *list, &term.join(" "))).build().unwrap()
+            terms.fold(LexiconBuilder::default(), |all, (list, term)| add(all, *list, &term.join(" "))).build().unwrap()
         };
         let (one, other) = (of(&mut terms.iter()), of(&mut terms.iter().rev().chain(&terms)));
         prop_assert_eq!(&one, &other);
@@ -182,7 +192,7 @@ proptest! {
     fn what_is_written_is_read_again(
         terms in prop::collection::vec((any::<u8>(), prop_oneof![".{1,12}", "[a-zÀ-ž -]{1,16}"]), 0..6),
     ) {
-        let built = terms.iter().fold(Lexicon::builder(), |all, (list, term)| add(all, *list, term)).build();
+        let built = terms.iter().fold(LexiconBuilder::default(), |all, (list, term)| add(all, *list, term)).build();
         let Ok(lexicon) = built else { return Ok(()) };
         let json: Lexicon = serde_json::from_str(&serde_json::to_string(&lexicon).unwrap()).unwrap();
         let bytes: Lexicon = postcard::from_bytes(&postcard::to_stdvec(&lexicon).unwrap()).unwrap();
@@ -194,7 +204,7 @@ proptest! {
 
     #[test]
     fn any_text_is_read(text in any::<String>(), term in ".{1,8}") {
-        let lexicon = Lexicon::builder().add_technical(term).build().unwrap_or_default();
+        let lexicon = LexiconBuilder::default().add(TermRole::Technical, term).build().unwrap_or_default();
         let facts = TextFacts::of_with(&lexicon, &text);
         prop_assert!(facts.num_technical_terms <= text.chars().count());
     }
@@ -210,7 +220,7 @@ fn a_description_is_counted_by_the_built_in_terms() {
 
 #[test]
 fn a_hosts_term_counts_beside_a_built_in_one() {
-    let lexicon = Lexicon::builder().add_technical("kafka").build().unwrap();
+    let lexicon = LexiconBuilder::default().add(TermRole::Technical, "kafka").build().unwrap();
     assert_eq!(TextFacts::of_with(&lexicon, "a Kafka service").num_technical_terms, 2);
     assert_eq!(TextFacts::of("a Kafka service").num_technical_terms, 1);
     assert!(TextFacts::of("Añadir autenticación").has(Flag::Authentication));
@@ -222,24 +232,39 @@ fn a_hosts_term_counts_beside_a_built_in_one() {
 #[test]
 fn each_kind_of_term_is_found() {
     let facts = |builder: LexiconBuilder, text| TextFacts::of_with(&builder.build().unwrap(), text);
-    assert_eq!(facts(Lexicon::builder().add_technical("kafka"), "KAFKA or kafka").num_technical_terms, 1);
-    assert_eq!(facts(Lexicon::builder().add_complex("sharding"), "with sharding").num_complex_terms, 1);
     assert_eq!(
-        facts(Lexicon::builder().add_requirement("needs to"), "It needs to print").num_requirements,
+        facts(LexiconBuilder::default().add(TermRole::Technical, "kafka"), "KAFKA or kafka")
+            .num_technical_terms,
         1
     );
-    assert_eq!(facts(Lexicon::builder().add_constraint("hard cap"), "a hard cap of 3").num_constraints, 1);
-    let related = facts(Lexicon::builder().add_relationship("cuelga de"), "una hoja cuelga de otra");
+    assert_eq!(
+        facts(LexiconBuilder::default().add(TermRole::Complex, "sharding"), "with sharding")
+            .num_complex_terms,
+        1
+    );
+    assert_eq!(
+        facts(LexiconBuilder::default().add(TermRole::Requirement, "needs to"), "It needs to print")
+            .num_requirements,
+        1
+    );
+    assert_eq!(
+        facts(LexiconBuilder::default().add(TermRole::Constraint, "hard cap"), "a hard cap of 3")
+            .num_constraints,
+        1
+    );
+    let related =
+        facts(LexiconBuilder::default().add(TermRole::Relationship, "cuelga de"), "una hoja cuelga de otra");
     assert_eq!(related.num_relationships, 1);
-    let flagged = facts(Lexicon::builder().add_flag(Flag::Database, "cockroachdb"), "on CockroachDB");
+    let flagged =
+        facts(LexiconBuilder::default().add(TermRole::Flag(Flag::Database), "cockroachdb"), "on CockroachDB");
     assert!(flagged.has(Flag::Database));
-    let lexicon = Lexicon::builder().add_complex("event sourcing").build().unwrap();
-    let more = LexiconBuilder::from(lexicon).add_complex("sharding");
+    let lexicon = LexiconBuilder::default().add(TermRole::Complex, "event sourcing").build().unwrap();
+    let more = LexiconBuilder::from(lexicon).add(TermRole::Complex, "sharding");
     assert_eq!(facts(more, "Sharding, by event-sourcing; no resharding").num_complex_terms, 2);
-    let lexicon = Lexicon::builder()
-        .add_technical("kafka")
-        .add_flag(Flag::Database, "cockroachdb")
-        .add_constraint("hard cap");
+    let lexicon = LexiconBuilder::default()
+        .add(TermRole::Technical, "kafka")
+        .add(TermRole::Flag(Flag::Database), "cockroachdb")
+        .add(TermRole::Constraint, "hard cap");
     let found = facts(lexicon, "From Kafka to CockroachDB, with a hard-cap of 1 GB");
     assert_eq!((found.num_technical_terms, found.num_constraints), (1, 1));
     assert!(found.has(Flag::Database));

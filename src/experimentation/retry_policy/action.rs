@@ -84,7 +84,7 @@ pub fn choose_action(
 
 impl RetryAction {
     /// All actions; propensities are in this order.
-    pub const ALL: [Self; 4] = [Self::Retry, Self::SwitchModel, Self::AskHuman, Self::Stop];
+    pub(crate) const ALL: [Self; 4] = [Self::Retry, Self::SwitchModel, Self::AskHuman, Self::Stop];
 
     /// Returns its index in [`RetryAction::ALL`].
     pub(super) fn index(self) -> usize {

@@ -32,7 +32,7 @@ impl PairedComparison {
     }
 
     /// Returns true if the first is significantly better than the second.
-    pub fn is_better(&self) -> bool {
+    pub(crate) fn is_better(&self) -> bool {
         self.is_better_by(0.0)
     }
 

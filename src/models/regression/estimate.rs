@@ -1,7 +1,8 @@
 //! What a prediction of a number says.
 
 use crate::event::ShownPrediction;
-use crate::models::{Answer, Attribution, AttributionGroup, Status};
+use crate::models::prediction::surely_at_least;
+use crate::models::{Attribution, AttributionGroup, Status};
 use serde::{Deserialize, Serialize};
 
 /// A predicted number with its uncertainty and its reasons.
@@ -107,19 +108,20 @@ impl Estimate {
         }
     }
 
-    /// Checks whether the number is at least `threshold`; abstains where the 90 % interval contains it.
+    /// Checks whether the number is at least `threshold`; `None` where the 90 % interval contains it or there is hardly any
+    /// evidence.
     ///
     /// ```
-    /// use devmatrix_ml::models::{Answer, ComplexityPrediction, QualityPrediction, TimePrediction};
+    /// use devmatrix_ml::models::{ComplexityPrediction, QualityPrediction, TimePrediction};
     /// fn takes_minutes(time: &TimePrediction) -> bool {
-    ///     time.estimate.is_at_least(120.0) == Answer::Yes
+    ///     time.estimate.is_at_least(120.0) == Some(true)
     /// }
     /// fn is_hard(complexity: &ComplexityPrediction, quality: &QualityPrediction) -> bool {
-    ///     complexity.estimate.is_at_least(7.0) == Answer::Yes || quality.estimate.is_at_least(6.0) == Answer::No
+    ///     complexity.estimate.is_at_least(7.0) == Some(true) || quality.estimate.is_at_least(6.0) == Some(false)
     /// }
     /// ```
-    pub fn is_at_least(&self, threshold: f64) -> Answer {
-        Answer::of(self.interval_90, threshold, self.status)
+    pub fn is_at_least(&self, threshold: f64) -> Option<bool> {
+        surely_at_least(self.interval_90, threshold, self.status)
     }
 }
 

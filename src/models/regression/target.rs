@@ -1,6 +1,4 @@
 //! The numbers that are predicted, and what each is learned from.
-// A host cannot name a `Spec`, and so adds no target to those here.
-#![allow(private_interfaces)]
 
 use super::params::RegressionParams;
 use super::spec::{Scale, Spec};
@@ -8,7 +6,7 @@ use crate::dataset::Target;
 use crate::features::{FeatureId, SHAPE};
 
 /// A number that can be predicted.
-pub trait RegressionTarget: Clone + std::fmt::Debug + Send + Sync + 'static {
+pub(crate) trait RegressionTarget: Clone + std::fmt::Debug + Send + Sync + 'static {
     /// Its label.
     const TARGET: Target;
     /// Whether what the generated code shows is of use.

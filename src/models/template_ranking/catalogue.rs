@@ -21,7 +21,7 @@ use std::sync::Arc;
 ///     r#"[{"template_id": "rest-crud", "task_types": ["backend"], "tags": ["rest"]},
 ///         {"template_id": "form-page", "task_types": ["frontend"], "complexity": 3.5}]"#,
 /// )?;
-/// assert_eq!(catalogue.len(), 2);
+/// assert_eq!(catalogue.iter().count(), 2);
 /// let error = TemplateCatalogue::from_json(r#"[{"template_id": "a", "complexity": 11}]"#).unwrap_err();
 /// assert!(error.to_string().contains("template a: complexity is 11"));
 /// # Ok::<(), devmatrix_ml::Error>(())
@@ -78,7 +78,7 @@ impl TemplateCatalogue {
     }
 
     /// The template of that id.
-    pub fn get(&self, id: &TemplateId) -> Option<&TemplateProfile> {
+    pub(crate) fn get(&self, id: &TemplateId) -> Option<&TemplateProfile> {
         self.prepared(id).map(|template| &template.profile)
     }
 
@@ -88,13 +88,8 @@ impl TemplateCatalogue {
     }
 
     /// How many templates there are.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.templates.len()
-    }
-
-    /// Returns true if the catalogue has no templates.
-    pub fn is_empty(&self) -> bool {
-        self.templates.is_empty()
     }
 
     pub(super) fn prepared(&self, id: &TemplateId) -> Option<&Arc<Prepared>> {

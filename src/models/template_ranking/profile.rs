@@ -14,14 +14,13 @@ use serde::{Deserialize, Serialize};
 /// ```
 /// use devmatrix_ml::event::TemplateId;
 /// use devmatrix_ml::models::{TemplateCatalogue, TemplateProfile};
-/// let profile = TemplateProfile::new(TemplateId::new("rest-crud")?)
-///     .described("A REST resource with its four operations, validation and tests")
-///     .for_task_types(["backend"])
-///     .for_languages(["python", "typescript"])
-///     .for_frameworks(["fastapi", "express"])
-///     .of_complexity(4.0)
-///     .created_at("2025-03-01T00:00:00Z".parse().unwrap())
-///     .tagged(["rest", "crud"]);
+/// let mut profile = TemplateProfile::new(TemplateId::new("rest-crud")?);
+/// profile.description = "A REST resource with its four operations, validation and tests".into();
+/// profile.task_types = vec!["backend".into()];
+/// profile.languages = vec!["python".into(), "typescript".into()];
+/// profile.frameworks = vec!["fastapi".into(), "express".into()];
+/// profile.complexity = Some(4.0);
+/// profile.created_at = Some("2025-03-01T00:00:00Z".parse().unwrap());
 /// let catalogue = TemplateCatalogue::new([profile])?;
 /// # Ok::<(), devmatrix_ml::Error>(())
 /// ```
@@ -73,48 +72,6 @@ impl TemplateProfile {
         }
     }
 
-    /// Sets the description.
-    #[must_use]
-    pub fn described(self, description: impl Into<String>) -> Self {
-        Self { description: description.into(), ..self }
-    }
-
-    /// Sets the task types that the template is made for.
-    #[must_use]
-    pub fn for_task_types<S: Into<String>>(self, names: impl IntoIterator<Item = S>) -> Self {
-        Self { task_types: names.into_iter().map(Into::into).collect(), ..self }
-    }
-
-    /// The same, made for these languages.
-    #[must_use]
-    pub fn for_languages<S: Into<String>>(self, names: impl IntoIterator<Item = S>) -> Self {
-        Self { languages: names.into_iter().map(Into::into).collect(), ..self }
-    }
-
-    /// The same, made for these frameworks.
-    #[must_use]
-    pub fn for_frameworks<S: Into<String>>(self, names: impl IntoIterator<Item = S>) -> Self {
-        Self { frameworks: names.into_iter().map(Into::into).collect(), ..self }
-    }
-
-    /// Sets the tags.
-    #[must_use]
-    pub fn tagged<S: Into<String>>(self, names: impl IntoIterator<Item = S>) -> Self {
-        Self { tags: names.into_iter().map(Into::into).collect(), ..self }
-    }
-
-    /// The same, of this complexity (0 to 10).
-    #[must_use]
-    pub fn of_complexity(self, complexity: f64) -> Self {
-        Self { complexity: Some(complexity), ..self }
-    }
-
-    /// The same, in use since `moment`.
-    #[must_use]
-    pub fn created_at(self, moment: DateTime<Utc>) -> Self {
-        Self { created_at: Some(moment), ..self }
-    }
-
     /// Checks every field.
     ///
     /// # Errors
@@ -141,5 +98,45 @@ impl TemplateProfile {
             }
         }
         Ok(())
+    }
+}
+
+/// Short ways to write profiles.
+#[cfg(test)]
+impl TemplateProfile {
+    /// Sets the description.
+    #[must_use]
+    pub(crate) fn described(self, description: impl Into<String>) -> Self {
+        Self { description: description.into(), ..self }
+    }
+
+    /// Sets the task types that the template is made for.
+    #[must_use]
+    pub(crate) fn for_task_types<S: Into<String>>(self, names: impl IntoIterator<Item = S>) -> Self {
+        Self { task_types: names.into_iter().map(Into::into).collect(), ..self }
+    }
+
+    /// Sets the languages.
+    #[must_use]
+    pub(crate) fn for_languages<S: Into<String>>(self, names: impl IntoIterator<Item = S>) -> Self {
+        Self { languages: names.into_iter().map(Into::into).collect(), ..self }
+    }
+
+    /// Sets the tags.
+    #[must_use]
+    pub(crate) fn tagged<S: Into<String>>(self, names: impl IntoIterator<Item = S>) -> Self {
+        Self { tags: names.into_iter().map(Into::into).collect(), ..self }
+    }
+
+    /// Sets the complexity.
+    #[must_use]
+    pub(crate) fn of_complexity(self, complexity: f64) -> Self {
+        Self { complexity: Some(complexity), ..self }
+    }
+
+    /// Sets since when it is in use.
+    #[must_use]
+    pub(crate) fn created_at(self, moment: DateTime<Utc>) -> Self {
+        Self { created_at: Some(moment), ..self }
     }
 }

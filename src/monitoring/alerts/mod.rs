@@ -55,7 +55,7 @@ impl AlertSink for LogSink {
 /// use devmatrix_ml::monitoring::{AlertRule, Alerts, Analytics, HostFacts};
 /// use std::sync::Arc;
 /// let clock = ManualClock::at("2025-03-05T09:00:00Z".parse()?);
-/// let mut alerts = Alerts::new(AlertRule::defaults(), Arc::new(clock))?;
+/// let mut alerts = Alerts::new(AlertRule::defaults(), Arc::new(clock), [])?;
 /// let mut host = HostFacts::default();
 /// host.last_training = Some("2025-03-03T02:00:00Z".parse()?); // two days ago
 /// let opened = alerts.check(&mut Analytics::default(), &host);
@@ -82,25 +82,24 @@ struct State {
 }
 
 impl Alerts {
-    /// Creates alerts by `rules`, sent to the log.
+    /// Creates alerts by `rules`, sent to the log and to `sinks`.
     ///
     /// # Errors
     /// `InvalidInput` naming the rule and what is wrong with it.
-    pub fn new(rules: Vec<AlertRule>, clock: Arc<dyn Clock>) -> Result<Self> {
+    pub fn new(
+        rules: Vec<AlertRule>,
+        clock: Arc<dyn Clock>,
+        sinks: impl IntoIterator<Item = Arc<dyn AlertSink>>,
+    ) -> Result<Self> {
         rules.iter().try_for_each(AlertRule::validate)?;
         for (i, rule) in rules.iter().enumerate() {
             if rules[..i].iter().any(|other| other.name == rule.name) {
                 return Err(Error::invalid(format!("two alert rules are named {:?}", rule.name)));
             }
         }
-        Ok(Self { rules, clock, sinks: vec![Arc::new(LogSink)], states: BTreeMap::new() })
-    }
-
-    /// Adds a sink.
-    #[must_use]
-    pub fn with_sink(mut self, sink: Arc<dyn AlertSink>) -> Self {
-        self.sinks.push(sink);
-        self
+        let log: Arc<dyn AlertSink> = Arc::new(LogSink);
+        let sinks = std::iter::once(log).chain(sinks).collect();
+        Ok(Self { rules, clock, sinks, states: BTreeMap::new() })
     }
 
     /// Evaluates the rules on `analytics`: alerts that opened, are repeated or are resolved are sent and returned; all open

@@ -214,7 +214,7 @@ impl Recording {
 
 impl Analytics {
     /// Returns a KPI.
-    pub fn kpi(&self, name: KpiName) -> Option<&Kpi> {
+    pub(crate) fn kpi(&self, name: KpiName) -> Option<&Kpi> {
         self.kpis.iter().find(|kpi| kpi.name == name)
     }
 }

@@ -43,7 +43,7 @@ impl Boosted {
     ///
     /// # Errors
     /// `InvalidInput` naming the parameter that is out of range.
-    pub fn new(params: ThompsonParams) -> Result<Self> {
+    pub(crate) fn new(params: ThompsonParams) -> Result<Self> {
         Ok(Self { bandit: LinearBandit::new(params)?, ..Self::default() })
     }
 

@@ -58,6 +58,14 @@ impl Default for ThompsonParams {
 impl Thompson {
     /// Creates a policy that has learned nothing yet.
     ///
+    /// ```
+    /// use devmatrix_ml::routing::{Thompson, ThompsonParams};
+    /// let mut params = ThompsonParams::default();
+    /// params.samples = 200;
+    /// let policy = Thompson::new(params)?;
+    /// # Ok::<(), devmatrix_ml::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// `InvalidInput` naming the parameter that is out of range.
     pub fn new(params: ThompsonParams) -> Result<Self> {

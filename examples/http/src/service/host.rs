@@ -84,7 +84,7 @@ impl Host {
         let predictions = PredictionService::new(collector.history(), engineer.clone(), clock.clone());
         predictions.reload(registry.as_ref()).await?;
         let monitor = SharedMonitor::open(store.as_ref(), MonitorOptions::default()).await?;
-        let alerts = Mutex::new(Alerts::new(AlertRule::defaults(), clock.clone())?);
+        let alerts = Mutex::new(Alerts::new(AlertRule::defaults(), clock.clone(), [])?);
         let (runs, noted) = (Runs::default(), Mutex::default());
         let host = Self {
             clock,

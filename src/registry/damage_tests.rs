@@ -1,9 +1,7 @@
 //! Damaged envelopes and damaged folders give errors, never a panic and never other bytes than were written.
-// In a test to unwrap is to assert.
-#![allow(clippy::unwrap_used)]
 
-use devmatrix_ml::ErrorKind;
-use devmatrix_ml::registry::{DiskRegistry, ModelRegistry, NewVersion, envelope};
+use super::{DiskRegistry, ModelRegistry, NewVersion, envelope};
+use crate::error::ErrorKind;
 use futures_executor::block_on;
 use proptest::prelude::*;
 use std::fs;
@@ -122,7 +120,7 @@ fn prepared() -> (TempDir, String) {
     (folder, contents)
 }
 
-fn contents(folder: &Path) -> devmatrix_ml::Result<String> {
+fn contents(folder: &Path) -> crate::error::Result<String> {
     let registry = DiskRegistry::open(folder)?;
     block_on(async {
         Ok(format!(
