@@ -123,7 +123,7 @@ impl From<Lexicon> for LexiconBuilder {
     }
 }
 
-/// What a term of the host's own counts as.
+/// Role of a term of the host's own.
 #[derive(Debug, Clone, Copy)]
 pub enum TermRole {
     /// A technical term, once a description.
