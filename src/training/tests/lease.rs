@@ -16,11 +16,12 @@ use futures_executor::block_on;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A store of which every page takes nine minutes, at whose end another host asks for the lease of the training.
+/// A store of which every page takes some minutes, at whose end another host asks for the lease of the training.
 #[derive(Debug)]
 struct Slow {
     store: Arc<MemoryStore>,
     clock: ManualClock,
+    minutes: i64,
     pages: AtomicU64,
     taken: AtomicU64,
 }
@@ -36,7 +37,7 @@ impl EventStore for Slow {
     }
 
     async fn scan(&self, order: ScanOrder, after: Option<&Cursor>, limit: usize) -> Result<Page> {
-        self.clock.advance(TimeDelta::minutes(9));
+        self.clock.advance(TimeDelta::minutes(self.minutes));
         self.pages.fetch_add(1, Ordering::SeqCst);
         let now = self.clock.now();
         let until = now + TimeDelta::minutes(10);
@@ -84,18 +85,18 @@ impl EventStore for Slow {
     }
 }
 
-/// Creates a slow store of more than one page.
-fn slow() -> Slow {
+/// Creates a slow store of more than one page, each of which takes `minutes`.
+fn slow(minutes: i64) -> Slow {
     let (store, clock) = store_of(30, 60.0, 5);
     let records = block_on(store.scan(ScanOrder::Known, None, usize::MAX)).unwrap().records.len();
     assert!(records > SCAN_PAGE, "{records} records are one page");
-    Slow { store, clock, pages: AtomicU64::default(), taken: AtomicU64::default() }
+    Slow { store, clock, minutes, pages: AtomicU64::default(), taken: AtomicU64::default() }
 }
 
 #[test]
 fn a_read_longer_than_the_lease_keeps_it() {
     for cached in [false, true] {
-        let (slow, cache) = (slow(), ReplayCache::default());
+        let (slow, cache) = (slow(9), ReplayCache::default());
         let (registry, engineer) = (MemoryRegistry::new(), FeatureEngineer::default());
         let schedule = TrainingSchedule::default();
         let training = Training::new(&slow, &registry, &engineer, &slow.clock);
@@ -114,16 +115,15 @@ fn a_read_longer_than_the_lease_keeps_it() {
 
 #[test]
 fn a_read_whose_lease_was_lost_ends() {
-    let slow = slow();
+    let slow = slow(11);
     let (registry, engineer) = (MemoryRegistry::new(), FeatureEngineer::default());
     let training =
         Training::new(&slow, &registry, &engineer, &slow.clock).with_options(TrainingOptions::default());
     let schedule = TrainingSchedule::default();
     let claim = block_on(schedule.claim(&training, "success", TrainingSignals::default()));
     let claim = claim.unwrap().unwrap();
-    // The host is suspended for longer than its lease.
-    slow.clock.advance(TimeDelta::minutes(2));
     let error = block_on(training.with_claim(&claim).run(&SuccessTrainer::default())).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
+    assert_eq!(slow.taken.load(Ordering::SeqCst), 1);
     assert_eq!(slow.pages.load(Ordering::SeqCst), 1, "the second page is not read");
 }
