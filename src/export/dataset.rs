@@ -7,7 +7,7 @@ use super::file::{FileReader, FileWriter, Row};
 use crate::dataset::{About, Dataset, Example, Labels, Priors, ResponseModel, Seen, Target};
 use crate::error::{Error, Result};
 use crate::event::EventId;
-use crate::features::{FEATURES, FeatureEngineer, FeatureRow, KnownWhen};
+use crate::features::{FEATURES, FeatureEngineer, FeatureRow, HostColumns, KnownWhen, OwnColumns};
 use crate::history::Delay;
 use crate::text::SparseText;
 use chrono::{DateTime, Utc};
@@ -71,7 +71,7 @@ pub fn write_dataset(dataset: &Dataset, path: impl AsRef<Path>) -> Result<Export
 pub fn read_dataset(path: impl AsRef<Path>, engineer: &FeatureEngineer) -> Result<Dataset> {
     let path = path.as_ref();
     let mut file = FileReader::open(path, KIND, specs())?;
-    let (schema, expected) = (file.noted(super::SCHEMA)?, engineer.fingerprint());
+    let (schema, expected) = (file.noted(super::SCHEMA)?, engineer.model_schema());
     if schema != super::digits(expected) {
         return Err(Error::incompatible(format!(
             "{}: its features have the schema {schema}, these {expected:016x}: export it again",
@@ -87,7 +87,7 @@ pub fn read_dataset(path: impl AsRef<Path>, engineer: &FeatureEngineer) -> Resul
     while let Some(mut group) = file.next()? {
         while let Some(row) = group.next() {
             let number = dataset.examples.len() + 1;
-            let example = example(row, &mut names);
+            let example = example(row, &mut names, engineer.columns());
             let example = example.map_err(|e| e.context(format!("{}: row {number}", path.display())))?;
             dataset.examples.push(example);
         }
@@ -126,6 +126,7 @@ pub(super) fn specs() -> Vec<Spec> {
     specs.extend(["truncated", "completed"].map(|name| Spec::required(name, Holds::Bool)));
     specs.extend(FEATURES.iter().map(|feature| Spec::new(feature.name, Holds::Float)));
     specs.extend(ngrams());
+    specs.push(Spec::required("columns", Holds::Floats));
     specs
 }
 
@@ -166,6 +167,7 @@ fn cells(example: &Example) -> Result<Vec<Cell>> {
         all.values.iter().map(|v| if v.to_bits() == missing { Cell::Empty } else { Cell::Float(*v) }),
     );
     cells.extend(ngram_cells(&row.text));
+    cells.push(Cell::Floats(all.own.values.clone()));
     Ok(cells)
 }
 
@@ -182,14 +184,17 @@ fn check(row: &FeatureRow, all: &FeatureRow) -> Result<()> {
         KnownWhen::Before => bits(a) == bits(b),
         KnownWhen::After => bits(a) == bits(&f32::NAN),
     });
-    if same && row.text == all.text && row.truncated == all.truncated {
+    let own = row.own.declared.iter().zip(row.own.values.iter().zip(&all.own.values));
+    let same_own =
+        own.into_iter().all(|(column, (a, b))| column.known == KnownWhen::After || bits(a) == bits(b));
+    if same && same_own && row.text == all.text && row.truncated == all.truncated {
         Ok(())
     } else {
         Err(Error::invalid("its features after the end are not those at the start and its code's"))
     }
 }
 
-fn example(mut row: Row<'_>, names: &mut HashSet<Arc<str>>) -> Result<Example> {
+fn example(mut row: Row<'_>, names: &mut HashSet<Arc<str>>, declared: &HostColumns) -> Result<Example> {
     let event_id = EventId::new(row.text()?.unwrap_or_default())?;
     let [project, task] = [row.int()?, row.int()?].map(|number| number.unwrap_or_default() as u64);
     let kind = row.int()?.map(|kind| kind as u64);
@@ -218,8 +223,26 @@ fn example(mut row: Row<'_>, names: &mut HashSet<Arc<str>>) -> Result<Example> {
         KnownWhen::Before => *value,
         KnownWhen::After => f32::NAN,
     });
-    let features = FeatureRow { values: at_start.collect(), text, truncated };
-    let completed = completed.then(|| Arc::new(FeatureRow { values, ..features.clone() }));
+    let own = row.floats()?.unwrap_or_default();
+    if own.len() != declared.len() {
+        return Err(Error::incompatible(format!(
+            "it has {} columns of the host's own, {} are declared here",
+            own.len(),
+            declared.len()
+        )));
+    }
+    let before = declared.iter().zip(&own).map(|(column, value)| match column.known {
+        KnownWhen::Before => *value,
+        KnownWhen::After => f32::NAN,
+    });
+    let features = FeatureRow {
+        values: at_start.collect(),
+        text,
+        truncated,
+        own: OwnColumns::of(declared.clone(), before.collect()),
+    };
+    let own = OwnColumns::of(declared.clone(), own);
+    let completed = completed.then(|| Arc::new(FeatureRow { values, own, ..features.clone() }));
     let features = Arc::new(features);
     Ok(Example {
         event_id,

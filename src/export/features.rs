@@ -48,7 +48,7 @@ pub async fn write_features(
             }
         }
         for ((id, start), vector) in ids.iter().zip(starts).zip(store.features(&ids).await?) {
-            match vector.filter(|v| v.schema == engineer.fingerprint() && v.values.len() == FEATURES.len()) {
+            match vector.filter(|v| v.schema == engineer.fingerprint() && v.values.len() >= FEATURES.len()) {
                 Some(vector) => file.push(cells(id, start, &vector))?,
                 None => skipped += 1,
             }
@@ -68,7 +68,12 @@ pub(super) fn specs() -> Vec<Spec> {
         Spec::new("target_time_seconds", Holds::Double),
     ];
     let features = FEATURES.iter().map(|feature| Spec::new(feature.name, Holds::Float));
-    fixed.into_iter().chain(features).chain(ngrams()).collect()
+    fixed
+        .into_iter()
+        .chain(features)
+        .chain(ngrams())
+        .chain([Spec::required("columns", Holds::Floats)])
+        .collect()
 }
 
 /// The columns of a description's n-grams.
@@ -90,6 +95,13 @@ fn cells(id: &EventId, (started_at, description): (i64, String), vector: &Featur
         vector.target_quality_score.map_or(Cell::Empty, Cell::Double),
         vector.target_time_seconds.map_or(Cell::Empty, Cell::Double),
     ];
-    let values = vector.values.iter().map(|value| value.map_or(Cell::Empty, Cell::Float));
-    fixed.into_iter().chain(values).chain(ngram_cells(&SparseText::read(&description).1)).collect()
+    let (values, own) = vector.values.split_at(FEATURES.len());
+    let values = values.iter().map(|value| value.map_or(Cell::Empty, Cell::Float));
+    let own = Cell::Floats(own.iter().map(|value| value.unwrap_or(f32::NAN)).collect());
+    fixed
+        .into_iter()
+        .chain(values)
+        .chain(ngram_cells(&SparseText::read(&description).1))
+        .chain([own])
+        .collect()
 }

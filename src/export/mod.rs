@@ -117,6 +117,7 @@
 //! | one a feature | float | the name and unit of [`FEATURES`](crate::features::FEATURES), in its order; null is missing |
 //! | `ngram_buckets` | list of int32 | hashed words and pairs of words of the description, ascending, below 2^20 |
 //! | `ngram_weights` | list of float | their weights, 1 + ln(count) |
+//! | `columns` | list of float | the host's own columns in the order of their declaration; NaN is missing |
 //!
 //! # Training sets
 //! | Column | Type | Unit, meaning |
@@ -158,6 +159,7 @@
 //! | one a feature | float | as in features; those of the code are null where they are not known |
 //! | `ngram_buckets` | list of int32 | as in features |
 //! | `ngram_weights` | list of float | as in features |
+//! | `columns` | list of float | the host's own columns in the order of their declaration; NaN is missing |
 
 mod column;
 mod dataset;

@@ -131,6 +131,12 @@ impl PartialEq for OwnColumns {
 }
 
 impl OwnColumns {
+    /// Creates columns whose categories are known by their codes alone.
+    #[cfg(feature = "export")]
+    pub(crate) fn of(declared: HostColumns, values: Vec<f32>) -> Self {
+        Self { declared, values, categories: BTreeMap::new() }
+    }
+
     /// Returns the value of the column of this name and kind, which is likely at the place `near`; NaN where it is missing
     /// or not declared so.
     pub(crate) fn value(&self, name: &str, kind: ColumnKind, near: usize) -> f32 {
@@ -178,6 +184,12 @@ impl FeatureEngineer {
         let (facts, text) = SparseText::read_with(&self.options.lexicon, &task.task_description);
         let (values, own) = (self.values(task, view, &facts), self.own(task));
         FeatureRow { values, text, truncated: facts.truncated, own }
+    }
+
+    /// Returns the host's own columns.
+    #[cfg(feature = "export")]
+    pub(crate) fn columns(&self) -> &HostColumns {
+        &self.options.columns
     }
 
     /// Returns the lexicon that descriptions are read with.

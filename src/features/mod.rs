@@ -7,6 +7,8 @@ mod inputs;
 mod table;
 mod task_text;
 
+#[cfg(feature = "export")]
+pub(crate) use engineer::OwnColumns;
 pub use engineer::{FeatureEngineer, FeatureOptions, FeatureRow};
 pub use frameworks::Frameworks;
 pub use host_columns::{ColumnKind, HostColumn, HostColumns};
