@@ -255,13 +255,13 @@ impl FeatureEngineer {
     /// Adds what is known once the generation has ended to the row of its task: metrics of the generated code and the
     /// host's own columns; returns whether there is any.
     pub(crate) fn add_completion(&self, row: &mut FeatureRow, completion: &Completion) -> bool {
-        let code = self.add_code(&mut row.values, completion);
+        let code = Self::add_code(&mut row.values, completion);
         self.add_own_after(&mut row.own.values, completion) || code
     }
 
     /// Adds it to the values of a row as they are stored.
     pub(crate) fn add_after(&self, values: &mut [f32], completion: &Completion) {
-        self.add_code(values, completion);
+        Self::add_code(values, completion);
         let (_, own) = values.split_at_mut(FEATURES.len().min(values.len()));
         self.add_own_after(own, completion);
     }
@@ -276,7 +276,7 @@ impl FeatureEngineer {
     }
 
     /// Adds the metrics of the generated code to the values of its task; returns whether there are any.
-    pub(crate) fn add_code(&self, values: &mut [f32], completion: &Completion) -> bool {
+    fn add_code(values: &mut [f32], completion: &Completion) -> bool {
         let mut any = false;
         for (feature, value) in FEATURES.iter().zip(values) {
             if let Make::After(make) = feature.make {

@@ -291,7 +291,9 @@ impl TryFrom<Vec<HostColumn>> for HostColumns {
             if super::index_of(name).is_some() {
                 return wrong("a feature of this crate has this name: give it another".to_owned());
             }
-            if let Some((least, largest)) = range.filter(|(least, largest)| !(least < largest)) {
+            if let Some((least, largest)) =
+                range.filter(|(least, largest)| least.partial_cmp(largest) != Some(std::cmp::Ordering::Less))
+            {
                 return wrong(format!("its range is {least} to {largest}: give the smaller end first"));
             }
             if places.insert(name.clone(), place).is_some() {

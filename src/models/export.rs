@@ -44,7 +44,8 @@ impl Export {
     pub(super) fn look_at(&mut self, place: usize, name: &str) -> String {
         // Parts of a model may have the columns in different places.
         if !self.features.values().any(|known| known == name) {
-            let free = (place..).find(|place| !self.features.contains_key(place)).unwrap_or(place);
+            let after = self.features.keys().next_back().map_or(0, |last| last + 1);
+            let free = if self.features.contains_key(&place) { after } else { place };
             self.features.insert(free, name.to_owned());
         }
         name.to_owned()

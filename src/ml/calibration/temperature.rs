@@ -48,7 +48,7 @@ impl Scaling {
     }
 
     /// The calibrated log-odds of a margin.
-    pub(crate) fn apply(&self, margin: f64) -> f64 {
+    pub(crate) fn apply(self, margin: f64) -> f64 {
         self.slope * margin
     }
 

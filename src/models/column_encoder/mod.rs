@@ -188,10 +188,9 @@ impl Encoded {
         let mut all = (0.0, 0.0);
         for row in rows.iter().filter(|row| keep(row)) {
             let code = row.row.own.value(name, kind, near);
-            for sum in [Some(&mut all), (!code.is_nan()).then(|| sums.entry(code as u32).or_default())] {
-                if let Some(sum) = sum {
-                    *sum = (sum.0 + row.weight * row.label, sum.1 + row.weight);
-                }
+            let category = (!code.is_nan()).then(|| sums.entry(code as u32).or_default());
+            for sum in category.into_iter().chain([&mut all]) {
+                *sum = (sum.0 + row.weight * row.label, sum.1 + row.weight);
             }
         }
         let mean = if all.1 > 0.0 { all.0 / all.1 } else { 0.0 };

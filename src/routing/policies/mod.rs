@@ -26,12 +26,15 @@ use std::fmt;
 /// assert_eq!(create(OnlineParams::default())?.name(), "linucb 1");
 /// # Ok::<(), devmatrix_ml::Error>(())
 /// ```
-pub static POLICIES: &[(&str, fn(OnlineParams) -> Result<Box<dyn Policy>>)] = &[
+pub static POLICIES: &[(&str, CreatePolicy)] = &[
     ("thompson", |online| boxed(Thompson::new(ThompsonParams { online, ..ThompsonParams::default() }))),
     ("linucb", |online| boxed(LinUcb::new(UcbParams { online, ..UcbParams::default() }))),
     ("epsilon", |online| boxed(EpsilonGreedy::new(EpsilonParams { online, ..EpsilonParams::default() }))),
     ("boosted", |online| boxed(Boosted::new(ThompsonParams { online, ..ThompsonParams::default() }))),
 ];
+
+/// Creates a policy that has learned nothing yet.
+type CreatePolicy = fn(OnlineParams) -> Result<Box<dyn Policy>>;
 
 fn boxed(policy: Result<impl Policy + 'static>) -> Result<Box<dyn Policy>> {
     policy.map(|policy| Box::new(policy) as Box<dyn Policy>)
