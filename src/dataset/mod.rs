@@ -45,7 +45,7 @@ pub struct Example {
     /// The features as they were at the start.
     pub features: Arc<FeatureRow>,
     /// The features with those of its code, known once it had ended.
-    pub(crate) completed: Option<Arc<FeatureRow>>,
+    pub completed: Option<Arc<FeatureRow>>,
     /// The label; of an open generation, its expected value.
     pub label: f64,
     /// All labels.

@@ -105,7 +105,7 @@ fn simulated() -> (DatasetBuilder, Vec<FeatureRow>, DateTime<Utc>) {
         task.task_id = TaskId::new(format!("new-{number}")).unwrap();
         let mut row = builder.look(&task, now);
         if number % 2 == 0 {
-            engineer.add_code(&mut row.values, &g.completion);
+            engineer.add_completion(&mut row, &g.completion);
         }
         rows.push(row);
         (task.agent_type, task.model_used) = (Some(format!("agent {number}")), Some("unheard of".into()));

@@ -115,7 +115,7 @@ proptest! {
         let mut row = WORLD.builder.look(&task, WORLD.now);
         let mut done = Completion::default();
         (done.lines_of_code, done.cyclomatic_complexity) = (Some(lines), Some(complexity));
-        prop_assert!(FeatureEngineer::default().add_code(&mut row.values, &done));
+        prop_assert!(FeatureEngineer::default().add_completion(&mut row, &done));
         sound(&WORLD.quality.predict(&row), 0.0, 10.0)?;
         explained(&WORLD.quality, &row)?;
     }
