@@ -2,15 +2,12 @@
 //! in bounded memory.
 #![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
 
-#[path = "../../tests/common/monitored.rs"]
-#[allow(dead_code, unreachable_pub)] // shared with tests and benches
-mod monitored;
-
 #[cfg(test)]
 use super::{
     Analytics, Dimension, Figures, KpiName, ModelFacts, Monitor, MonitorOptions, SharedMonitor, SliceKey,
 };
 use crate::ErrorKind;
+use crate::common::monitored::Stream;
 use crate::event::{
     EventId, Fact, Feedback, GenerationEvent, Known, Record, ShownPrediction, TaskContext, TaskId, UserAction,
 };
@@ -20,7 +17,6 @@ use crate::store::{EventStore, MemoryStore, ScanOrder};
 use allocation_counter::measure;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_executor::block_on;
-use monitored::Stream;
 use rand::{RngExt, SeedableRng, seq::SliceRandom};
 use rand_pcg::Pcg64;
 

@@ -1,14 +1,11 @@
 //! Predictions that the router asks for.
 #![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
 
-#[path = "../../tests/common/world.rs"]
-#[allow(dead_code, unreachable_pub)] // shared with integration tests
-mod world;
-
 #[cfg(test)]
 use super::PredictionService;
 use crate::ErrorKind;
 use crate::clock::Clock;
+use crate::common::world::store_of;
 use crate::dataset::Target;
 use crate::event::{TaskContext, TaskId};
 use crate::features::FeatureEngineer;
@@ -18,7 +15,6 @@ use crate::registry::{MemoryRegistry, ModelRegistry, NewVersion, envelope};
 use crate::training::replay;
 use futures_executor::block_on;
 use std::sync::Arc;
-use world::store_of;
 
 /// Reading the task once changes nothing.
 #[test]

@@ -327,7 +327,7 @@ mod tests {
         for zone in [Tz::UTC, chrono_tz::Europe::Madrid, chrono_tz::Pacific::Apia, chrono_tz::Asia::Kathmandu]
         {
             for at in [NaiveTime::MIN, NaiveTime::from_hms_opt(23, 59, 59).unwrap()] {
-                let schedule = TrainingSchedule { zone, at, ..TrainingSchedule::default() };
+                let schedule = TrainingSchedule { at, zone, ..TrainingSchedule::default() };
                 for now in moments {
                     assert!(schedule.next(now) >= now);
                     assert!(

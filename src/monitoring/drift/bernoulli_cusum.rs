@@ -28,7 +28,7 @@ const LEAST: f64 = 3.5;
 /// ```
 /// use devmatrix_ml::monitoring::BernoulliCusum;
 /// let mut watched = BernoulliCusum::default();
-/// let usual = |i: u32| i % 5 != 0; // 80 %
+/// let usual = |i: u32| !i.is_multiple_of(5); // 80 %
 /// assert!((0..3_000).all(|i| watched.observe(usual(i), 300, 0.1, [30_000.0; 2]).is_none()));
 /// let change = (0..500).find_map(|i| watched.observe(i % 5 > 1, 300, 0.1, [30_000.0; 2])).unwrap();
 /// assert!((change.before - 0.8).abs() < 0.01 && (change.after - 0.6).abs() < 0.05);
@@ -240,7 +240,7 @@ mod tests {
     #[test]
     fn a_change_says_the_rate_before_and_after() {
         let mut watched = BernoulliCusum::default();
-        let usual = |i: u32| i % 5 != 0; // 80 %
+        let usual = |i: u32| !i.is_multiple_of(5); // 80 %
         assert!((0..3_000).all(|i| watched.observe(usual(i), 300, 0.1, [30_000.0; 2]).is_none()));
         let change = (0..500).find_map(|i| watched.observe(i % 5 > 1, 300, 0.1, [30_000.0; 2])).unwrap();
         assert!((change.before - 0.8).abs() < 0.01 && (change.after - 0.6).abs() < 0.05);

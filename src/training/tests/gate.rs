@@ -3,10 +3,10 @@
 //! Predictors have known information: the log-odds of an outcome are a sum of normal variables, of which each
 //! predictor observes some and predicts the implied probability.
 
-#[cfg(test)]
-use super::world::store_of;
 use crate::Result;
 use crate::clock::Clock;
+#[cfg(test)]
+use crate::common::world::store_of;
 use crate::dataset::{Dataset, Example, Target};
 use crate::features::{FEATURES, FeatureEngineer, FeatureRow, Kind, index_of};
 use crate::ml::metrics::{compare_auc, log_loss, roc_auc};

@@ -1,8 +1,8 @@
 //! The lease of a training is kept while its store is read, however long that takes.
 
-#[cfg(test)]
-use super::world::store_of;
 use crate::clock::{Clock, ManualClock};
+#[cfg(test)]
+use crate::common::world::store_of;
 use crate::error::{ErrorKind, Result};
 use crate::event::{EventId, FeatureVector, GenerationEvent, Record};
 use crate::features::FeatureEngineer;

@@ -4,6 +4,3 @@
 mod gate;
 mod lease;
 mod trials;
-#[path = "../../../tests/common/world.rs"]
-#[allow(dead_code, unreachable_pub)] // shared with integration tests
-mod world;
