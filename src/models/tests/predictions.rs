@@ -124,27 +124,13 @@ proptest! {
 }
 
 #[test]
-fn hostile_texts_are_predicted_soundly_in_linear_time() {
+fn hostile_texts_are_predicted_soundly() {
     let model = &WORLD.models[0];
     for text in anything::hostile_texts() {
         let mut task = task("t");
         (task.language, task.agent_type) = (Some(text.clone()), Some(text.clone()));
         task.task_description = text;
         sound(model, &WORLD.builder.look(&task, WORLD.now)).unwrap();
-    }
-    let seconds = |unit: &str, times: usize| {
-        let text = unit.repeat(times);
-        let quickest = (0..5).map(|_| {
-            let started = std::time::Instant::now();
-            std::hint::black_box(SparseText::read(&text));
-            started.elapsed().as_secs_f64()
-        });
-        quickest.fold(f64::INFINITY, f64::min)
-    };
-    for unit in ["- ", "must s", "1. ", "https://", "s", "ai-", "```", "ñ"] {
-        // Sixteen times as long, within the limit of what is read.
-        let ratio = seconds(unit, 64_000 / unit.len()) / seconds(unit, 4_000 / unit.len());
-        assert!(ratio < 80.0, "{unit:?}: {ratio} times as long");
     }
 }
 

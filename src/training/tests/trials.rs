@@ -1,5 +1,6 @@
 //! Challengers on trial beside the champion, and rollback of a degraded model.
 
+#[cfg(test)]
 use crate::clock::{Clock, ManualClock};
 use crate::event::{
     EventId, Fact, Feedback, GenerationEvent, Record, TaskContext, TaskId, TemplateId, UserAction,
