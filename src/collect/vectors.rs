@@ -138,7 +138,7 @@ async fn replay_rows(
         if let Some(example) = builder.take_last()
             && wanted.contains(&example.event_id)
         {
-            rows.push((example.event_id, example.features.values.clone()));
+            rows.push((example.event_id, example.features.as_ref().clone().into_values()));
         }
         Ok(())
     };

@@ -4,7 +4,7 @@ use super::learner::Learner;
 use super::{Engine, Inner};
 use crate::clock::{Clock, SystemClock};
 use crate::collect::DataCollector;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::features::{FeatureEngineer, FeatureOptions};
 use crate::models::{AnyTrainer, TemplateCatalogue, TemplateTrainer, Trainer};
 use crate::monitoring::{AlertRule, AlertSink, Alerts, MonitorOptions};
@@ -27,7 +27,7 @@ use std::sync::{Arc, Mutex};
 /// use devmatrix_ml::features::FeatureOptions;
 /// use devmatrix_ml::monitoring::{Alert, AlertRule, AlertSink};
 /// use devmatrix_ml::registry::MemoryRegistry;
-/// use devmatrix_ml::routing::LinUcb;
+/// use devmatrix_ml::routing::EpsilonGreedy;
 /// use devmatrix_ml::store::MemoryStore;
 /// use devmatrix_ml::{Engine, config};
 /// use std::sync::Arc;
@@ -47,7 +47,7 @@ use std::sync::{Arc, Mutex};
 ///     .with_schedule(config::from_json(r#"{"at": "03:30:00", "after_outcomes": 500}"#)?)
 ///     .with_zone(chrono_tz::Europe::Madrid) // of features and schedule
 ///     .with_router(config::from_json(r#"{"sticky_sessions": true}"#)?)
-///     .with_policy(Box::new(LinUcb::default()))
+///     .with_policy(Box::new(EpsilonGreedy::default()))
 ///     .with_usd_per_day(20.0)
 ///     .with_training(config::from_json(r#"{"promotion": "trial", "gate": {"confidence": 0.99}}"#)?)
 ///     .with_monitor(config::from_json(r#"{"kpi_days": 14}"#)?)
@@ -246,7 +246,13 @@ impl EngineBuilder {
             service = service.with_templates(catalogue.clone());
             trainers.push(AnyTrainer::new(TemplateTrainer::default().with_catalogue(catalogue)));
         }
-        service.reload(registry.as_ref()).await?;
+        if let Err(error) = service.reload(registry.as_ref()).await {
+            // Made from other features, a zone or terms changed: priors answer until the next cycle has trained anew.
+            if error.kind() != ErrorKind::Incompatible {
+                return Err(error);
+            }
+            tracing::warn!(error = %format_args!("{error:#}"), "a model in production cannot be served: training makes it anew");
+        }
         let service = Arc::new(service);
         let learner = Learner::open(store.as_ref(), service.clone(), router, self.monitor).await?;
         let trackers = (!self.trackers.is_empty()).then(|| Arc::new(Trackers(self.trackers)) as Arc<_>);

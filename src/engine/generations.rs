@@ -143,8 +143,13 @@ impl Generations {
 
 fn without_code(record: &Record) -> Option<Record> {
     let (id, known_at, mut fact) = record.clone().into_parts();
-    if let Fact::Completed(done) = &mut fact {
-        done.generated_code = None;
+    match &mut fact {
+        Fact::Started(started) => started.context.columns.clear(),
+        Fact::Completed(done) => {
+            done.generated_code = None;
+            done.columns.clear();
+        }
+        Fact::Feedback(_) => {}
     }
     Record::new(id, known_at, fact).ok()
 }

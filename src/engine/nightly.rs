@@ -54,8 +54,8 @@ impl Drop for CancelOnDrop {
 impl Engine {
     /// Runs a training cycle if one is due and no other host is at it: checks the models in production
     /// since they were trained and rolls back the ones that fell below their evidence, reviews challengers
-    /// on trial, trains all models, promotes what the gate lets pass, serves it, and stores what was
-    /// learned. Called by the host's own scheduler, at 02:00 or every few minutes, on every host.
+    /// on trial, trains the models of which [enough](crate::training::TrainingOptions::retrain_growth) is new, promotes what
+    /// the gate lets pass, serves it, and stores what was learned. Called by the host's own scheduler, at 02:00 or every few minutes, on every host.
     ///
     /// Fitting takes seconds to minutes. It runs on a thread that is started for it and ends with it; the
     /// executor goes on meanwhile. A cycle whose future is dropped is cancelled and gives its claim back,

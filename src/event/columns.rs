@@ -52,6 +52,12 @@ impl From<&str> for ColumnValue {
     }
 }
 
+impl From<String> for ColumnValue {
+    fn from(category: String) -> Self {
+        Self::Category(category)
+    }
+}
+
 /// Columns as a file gives them, where null is missing.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[serde(transparent)]

@@ -59,7 +59,7 @@ pub struct TaskContext {
     /// The generations that the examples came from.
     #[serde(default)]
     pub rag_examples_ids: Vec<String>,
-    /// Mean similarity of the examples to the task, 0 to 1.
+    /// Mean similarity of the examples to the task, -1 to 1.
     pub rag_avg_similarity: Option<f64>,
     /// Mean quality of the examples where the host knows it, 0 to 10.
     pub rag_avg_quality: Option<f64>,
@@ -87,7 +87,7 @@ pub struct TaskContext {
 }
 
 impl TaskContext {
-    /// A task of which nothing but its id is known yet.
+    /// Creates a task of which nothing but its id is known yet.
     pub fn new(task_id: TaskId) -> Self {
         Self {
             task_id,

@@ -20,6 +20,7 @@ const TARGET: &str = "devmatrix_ml.target";
 const DELAY: &str = "devmatrix_ml.open_success";
 const ANSWERS: &str = "devmatrix_ml.answers";
 const FINGERPRINT: &str = "devmatrix_ml.fingerprint";
+const COLUMNS: &str = "devmatrix_ml.columns";
 
 /// Writes a training set to a Parquet file that [`read_dataset`] reads back to the last bit, so that training
 /// from it gives the same artefact.
@@ -43,7 +44,13 @@ pub fn write_dataset(dataset: &Dataset, path: impl AsRef<Path>) -> Result<Export
     file.note(DELAY, rates.join(" "));
     file.note(ANSWERS, answers_to_text(&dataset.answers)?);
     file.note(FINGERPRINT, dataset.fingerprint());
+    let declared = dataset.examples.first().map(|e| e.features.own.declared.clone()).unwrap_or_default();
+    file.note(COLUMNS, declared.meaning());
     for example in &dataset.examples {
+        if example.features.own.declared != declared {
+            let text = "its columns are declared otherwise than those of the first example";
+            return Err(Error::invalid(text).context(&example.event_id));
+        }
         file.push(cells(example)?)?;
     }
     file.finish(0)
@@ -75,6 +82,12 @@ pub fn read_dataset(path: impl AsRef<Path>, engineer: &FeatureEngineer) -> Resul
     if schema != super::digits(expected) {
         return Err(Error::incompatible(format!(
             "{}: its features have the schema {schema}, these {expected:016x}: export it again",
+            path.display()
+        )));
+    }
+    if file.noted(COLUMNS)? != engineer.columns().meaning() {
+        return Err(Error::incompatible(format!(
+            "{}: the host's own columns are declared otherwise here: export it again",
             path.display()
         )));
     }

@@ -48,7 +48,10 @@ pub async fn write_features(
             }
         }
         for ((id, start), vector) in ids.iter().zip(starts).zip(store.features(&ids).await?) {
-            match vector.filter(|v| v.schema == engineer.fingerprint() && v.values.len() >= FEATURES.len()) {
+            match vector.filter(|v| {
+                v.schema == engineer.fingerprint()
+                    && v.values.len() == FEATURES.len() + engineer.columns().len()
+            }) {
                 Some(vector) => file.push(cells(id, start, &vector))?,
                 None => skipped += 1,
             }

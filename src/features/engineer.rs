@@ -169,7 +169,9 @@ impl FeatureRow {
 
     /// Whether what the generated code shows is in it.
     pub(crate) fn has_code(&self) -> bool {
+        let own = self.own.declared.iter().zip(&self.own.values);
         FEATURES.iter().zip(&self.values).any(|(f, v)| f.known == KnownWhen::After && !v.is_nan())
+            || own.into_iter().any(|(column, v)| column.known == KnownWhen::After && !v.is_nan())
     }
 }
 
@@ -256,6 +258,7 @@ impl FeatureEngineer {
     /// host's own columns; returns whether there is any.
     pub(crate) fn add_completion(&self, row: &mut FeatureRow, completion: &Completion) -> bool {
         let code = Self::add_code(&mut row.values, completion);
+        row.own.categories.extend(self.options.columns.categories(&completion.columns));
         self.add_own_after(&mut row.own.values, completion) || code
     }
 

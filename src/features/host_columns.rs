@@ -11,8 +11,9 @@ use std::sync::Arc;
 
 /// The columns that a host adds to those that the crate computes, in the order of their declaration.
 ///
-/// Every part of every model learns from them, explanations say their phrases, and an event with a column that is not
-/// declared, or of another kind or range, is refused by name. A column that is not given is missing, never made up.
+/// Every part of the success, complexity, time and quality models learns from them (template ranking, imported models and
+/// a host's own models do not), explanations say their phrases, and an event with a column that is not declared, or of
+/// another kind or range, is refused by name. A column that is not given is missing, never made up.
 ///
 /// ```
 /// use devmatrix_ml::features::{FeatureOptions, HostColumn, HostColumns};
@@ -50,7 +51,7 @@ pub struct HostColumn {
     /// Unit of its numbers, for explanations.
     #[serde(default)]
     pub unit: String,
-    /// When it is known.
+    /// When it is known; in JSON `"Before"` (the default) or `"After"`.
     #[serde(default = "before")]
     pub known: KnownWhen,
     /// Sentence about a value: `{}` stands for it, `{one|other}` for the first form where a flag is true or a number 1.
@@ -76,12 +77,19 @@ pub enum ColumnKind {
 /// More columns than these are refused: fitting would take hours and find chance.
 const MOST_COLUMNS: usize = 1_000;
 
+/// Names of what stands beside the features in rows and explanations.
+const RESERVED: [&str; 3] = ["task_description", "ngram_buckets", "ngram_weights"];
+
+/// Longer names are not compared with each declared one.
+const MOST_TO_COMPARE: usize = 64;
+
 impl HostColumns {
     /// Declares columns.
     ///
     /// # Errors
-    /// `InvalidInput` naming the column whose name is empty, too long, declared twice or that of a feature of the crate, or
-    /// whose range or phrase cannot be.
+    /// `InvalidInput` for more than 1,000 columns; else naming the column whose name is empty, longer than 256 bytes, holds a
+    /// NUL byte, is declared twice or is that of a feature of the crate, or whose range does not go from a smaller to a
+    /// larger number.
     pub fn new(columns: impl IntoIterator<Item = HostColumn>) -> Result<Self> {
         Self::try_from(columns.into_iter().collect::<Vec<_>>())
     }
@@ -91,6 +99,7 @@ impl HostColumns {
         self.0.columns.iter()
     }
 
+    #[cfg(feature = "export")]
     pub(crate) fn len(&self) -> usize {
         self.0.columns.len()
     }
@@ -144,7 +153,7 @@ impl HostColumns {
     }
 
     /// A text that differs where the meaning of values does.
-    pub(super) fn meaning(&self) -> String {
+    pub(crate) fn meaning(&self) -> String {
         self.iter().fold(String::new(), |mut text, HostColumn { name, kind, unit, known, .. }| {
             let _ = write!(text, "\ncolumn {name:?} {kind:?} {unit:?} {known:?}");
             text
@@ -152,10 +161,12 @@ impl HostColumns {
     }
 
     fn undeclared(&self, name: &str) -> Error {
-        let nearest = self.iter().min_by_key(|column| strsim::damerau_levenshtein(&column.name, name));
+        let near = self.iter().filter(|column| name.len().max(column.name.len()) <= MOST_TO_COMPARE);
+        let nearest = near.min_by_key(|column| strsim::damerau_levenshtein(&column.name, name));
         let hint = match nearest {
             Some(column) => format!("did you mean {}? Declare it in the features' HostColumns", column.name),
-            None => "no column is: declare it in the features' HostColumns".to_owned(),
+            None if self.is_empty() => "no column is: declare it in the features' HostColumns".to_owned(),
+            None => "declare it in the features' HostColumns".to_owned(),
         };
         Error::invalid(format!("columns.{name} is not declared: {hint}, or leave it out"))
     }
@@ -231,6 +242,12 @@ impl HostColumn {
             )));
         }
         match (self.kind, value) {
+            (ColumnKind::Number, ColumnValue::Number(number)) if number.abs() > f64::from(f32::MAX) => {
+                Err(Error::invalid(format!(
+                    "columns.{name} is {number}, expected at most {} either way",
+                    f32::MAX
+                )))
+            }
             (ColumnKind::Number, ColumnValue::Number(number)) => match self.range {
                 Some((least, largest)) if !(least..=largest).contains(number) => {
                     Err(Error::invalid(format!(
@@ -288,13 +305,15 @@ impl TryFrom<Vec<HostColumn>> for HostColumns {
             if name.trim().is_empty() || name.len() > MAX_COLUMN_BYTES || name.contains('\0') {
                 return wrong(format!("give it a name of 1 to {MAX_COLUMN_BYTES} bytes"));
             }
-            if super::index_of(name).is_some() {
+            if super::index_of(name).is_some() || RESERVED.contains(&name.as_str()) {
                 return wrong("a feature of this crate has this name: give it another".to_owned());
             }
-            if let Some((least, largest)) =
-                range.filter(|(least, largest)| least.partial_cmp(largest) != Some(std::cmp::Ordering::Less))
-            {
-                return wrong(format!("its range is {least} to {largest}: give the smaller end first"));
+            let ordered =
+                |(least, largest): &(f64, f64)| least.is_finite() && largest.is_finite() && least < largest;
+            if let Some((least, largest)) = range.filter(|range| !ordered(range)) {
+                return wrong(format!(
+                    "its range is {least} to {largest}: give two finite ends, the smaller first"
+                ));
             }
             if places.insert(name.clone(), place).is_some() {
                 return wrong("it is declared twice".to_owned());
@@ -369,6 +388,13 @@ mod tests {
         );
         assert!(error(vec![HostColumn::number("a").range(1.0, 1.0)]).contains("its range is 1 to 1"));
         assert!(error(vec![HostColumn::number("a").range(f64::NAN, 1.0)]).contains("its range is NaN to 1"));
+        assert!(
+            error(vec![HostColumn::number("a").range(0.0, f64::INFINITY)]).contains("give two finite ends")
+        );
+        assert!(
+            error(vec![HostColumn::number("ngram_buckets")])
+                .contains("a feature of this crate has this name")
+        );
         assert!(
             error((0..=1_000).map(|i| HostColumn::flag(i.to_string())).collect()).contains("1001 columns")
         );

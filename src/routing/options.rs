@@ -24,7 +24,7 @@ pub struct RouterOptions {
     /// follow weak evidence; `cargo run --release --example routing -- --seeds 20` measures the regret.
     pub certainty: f64,
     /// Probability of all cold-start LLMs together, 0 to 1; by default 0.05.
-    #[serde(alias = "cold_start_share")]
+    #[serde(alias = "newcomer_share")]
     pub cold_start_share: f64,
     /// Outcomes below which an LLM is in cold start; by default 30.
     #[serde(alias = "newcomer_outcomes")]

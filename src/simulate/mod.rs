@@ -7,7 +7,7 @@
 //! (`cargo test --features testing,simulate --test simulate -- --nocapture` measures three).
 //!
 //! Each generation has random streams of its own, derived from the seed, their purpose and the
-//! generation's number; [`Simulator::probability`] consumes no random draws.
+//! generation's number; [`Simulator::expected`] consumes no random draws.
 
 mod act;
 mod arrivals;

@@ -39,8 +39,11 @@ impl Retraining<'_> {
     /// `NotEnoughData` with the new labels and the number that is needed.
     pub(super) fn check(&self, last: Option<&ModelVersion>) -> Result<()> {
         let Self { rows: TrainingRows { data, erasures }, parameters, options, watched, now } = self;
-        // A record that cannot be read is none: training once more does no harm.
-        let Some(run) = last.and_then(|version| RunRecord::of(version).ok().flatten()) else { return Ok(()) };
+        // A record that cannot be read is none, nor is that of a version that its process did not live to judge: training once more does no harm.
+        let judged = last.filter(|version| !version.verdicts.is_empty());
+        let Some(run) = judged.and_then(|version| RunRecord::of(version).ok().flatten()) else {
+            return Ok(());
+        };
         let changed = run.data.schema != data.schema
             || run.data.erasures != *erasures
             || run.parameters != *parameters

@@ -45,7 +45,7 @@ pub trait RetryPolicy: fmt::Debug + Send + Sync {
     /// Returns its name and version, as decisions record it.
     fn name(&self) -> String;
 
-    /// Returns the probability of each action in the order of [`RetryAction::ALL`]; they add up to 1.
+    /// Returns the probability of each action in the order of the variants of [`RetryAction`]; they add up to 1.
     fn propensities(&self, state: &RetryState) -> [f64; 4];
 
     /// Returns the reason for `action`, in a sentence.

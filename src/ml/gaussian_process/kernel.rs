@@ -42,19 +42,28 @@ const AMPLITUDE_OF_SHAPE: f64 = 0.03;
 const LENGTH: f64 = 1.0;
 const NOISE: f64 = 0.5;
 
+/// More than a row ever has: a stored process that claims more is damaged.
+const MOST_PARTS: usize = 256;
+const MOST_NGRAMS: usize = 1 << 17;
+
 impl GpRow {
     pub(super) fn is_sound(&self) -> bool {
         let (indices, values) = &self.text;
-        indices.len() == values.len()
+        self.lengths().iter().all(|length| *length <= MOST_PARTS)
+            && indices.len() <= MOST_NGRAMS
+            && indices.len() == values.len()
             && indices.is_sorted_by(|a, b| a < b)
             && values.iter().map(|v| v * v).sum::<f32>() <= 1.01
             && self.columns.iter().chain(&self.shape).all(|v| v.abs() <= 1e3)
     }
 
     pub(super) fn is_shaped_like(&self, other: &Self) -> bool {
-        let lengths =
-            |row: &Self| [row.groups.len(), row.columns.len(), row.categories.len(), row.shape.len()];
-        lengths(self) == lengths(other)
+        self.lengths() == other.lengths()
+    }
+
+    /// Numbers of groups, columns, categories and measures of shape.
+    pub(super) fn lengths(&self) -> [usize; 4] {
+        [self.groups.len(), self.columns.len(), self.categories.len(), self.shape.len()]
     }
 }
 

@@ -103,14 +103,17 @@ impl GaussianProcess {
         let amplitude = self.observed.hyperparameters.columns / count.max(1) as f64;
         let known = || self.observed.rows.iter().zip(&self.weights);
         let of_column = |(c, value): (usize, &f32)| {
-            let products =
-                known().map(|(other, weight)| weight * f64::from(*value) * f64::from(other.columns[c]));
+            let products = known().map(|(other, weight)| {
+                weight * f64::from(*value) * f64::from(other.columns.get(c).copied().unwrap_or(0.0))
+            });
             amplitude * products.sum::<f64>()
         };
         let of_category = |(c, code): (usize, &Option<u32>)| {
             amplitude
                 * known()
-                    .map(|(other, weight)| weight * kernel::same(*code, other.categories[c]))
+                    .map(|(other, weight)| {
+                        weight * kernel::same(*code, other.categories.get(c).copied().flatten())
+                    })
                     .sum::<f64>()
         };
         let columns = row.columns.iter().enumerate().map(of_column);
@@ -133,6 +136,11 @@ impl GaussianProcess {
             }
         };
         (0..n).map(left_out).collect()
+    }
+
+    /// Checks whether rows of so many groups, columns, categories and measures of shape can be guessed.
+    pub(crate) fn takes(&self, lengths: [usize; 4]) -> bool {
+        self.observed.rows.first().is_some_and(|row| row.lengths() == lengths)
     }
 
     /// The mean to which guesses return where nothing is similar.

@@ -1,9 +1,10 @@
 //! The host's own columns as a model reads them.
 
 use crate::error::{Error, Result};
+use crate::execution;
 use crate::features::{ColumnKind, FEATURES, FeatureRow};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 /// Encodes a row's own columns for one model, which finds them by name: a number or flag as it is, a category as the mean
 /// label of its generations, shrunk toward that of all by how few they are (Micci-Barreca 2001).
@@ -53,25 +54,32 @@ pub(super) struct Encodable<'a> {
 }
 
 impl ColumnEncoder {
-    /// Fits the means of categories, and chooses the columns.
-    pub(super) fn fit(rows: &[Encodable<'_>]) -> (Self, OutOfFold) {
-        let Some(declared) = rows.first().map(|r| &r.row.own.declared).filter(|d| !d.is_empty()) else {
-            return (Self::default(), OutOfFold(Vec::new()));
-        };
+    /// Fits the means of categories, and chooses the columns, none of those named in `without`.
+    ///
+    /// # Errors
+    /// `Cancelled`.
+    pub(super) fn fit(rows: &[Encodable<'_>], without: &BTreeSet<String>) -> Result<(Self, OutOfFold)> {
+        let declared = rows.first().map(|r| r.row.own.declared.clone()).unwrap_or_default();
         let everything = |_: &Encodable<'_>| true;
-        let mut found: Vec<_> = (0..declared.len())
-            .filter_map(|place| {
-                let column = declared.get(place)?;
-                let encoded = Encoded::fit(&column.name, column.kind, place, rows, &everything);
-                let apart = encoded.out_of_fold(place, rows);
-                Some((association(&apart, rows)?, place, encoded, apart))
-            })
-            .collect();
-        found.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-        found.truncate(MOST_USED);
+        let mut found = Vec::new();
+        for (place, column) in
+            declared.iter().enumerate().filter(|(_, column)| !without.contains(&column.name))
+        {
+            execution::check()?;
+            let encoded = Encoded::fit(&column.name, column.kind, place, rows, &everything);
+            let apart = encoded.out_of_fold(place, rows);
+            if let Some(association) = association(&apart, rows) {
+                found.push((association, place, encoded, apart));
+            }
+            if found.len() > 2 * MOST_USED {
+                keep_closest(&mut found);
+            }
+        }
+        keep_closest(&mut found);
         found.sort_by_key(|(_, place, ..)| *place);
         let by_row = (0..rows.len()).map(|i| found.iter().map(|(.., apart)| apart[i]).collect()).collect();
-        (Self { columns: found.into_iter().map(|(_, _, encoded, _)| encoded).collect() }, OutOfFold(by_row))
+        let columns = found.into_iter().map(|(_, _, encoded, _)| encoded).collect();
+        Ok((Self { columns }, OutOfFold(by_row)))
     }
 
     pub(super) fn len(&self) -> usize {
@@ -118,7 +126,8 @@ impl ColumnEncoder {
     fn validate(&self) -> Result<()> {
         let sound = |column: &Encoded| column.means.values().chain([&column.mean]).all(|v| v.is_finite());
         let names: HashSet<_> = self.columns.iter().map(|column| &column.name).collect();
-        if names.len() == self.columns.len() && self.columns.iter().all(sound) {
+        let few = self.columns.len() <= MOST_USED;
+        if few && names.len() == self.columns.len() && self.columns.iter().all(sound) {
             return Ok(());
         }
         Err(Error::corrupt("the encoding of the host's columns is out of range"))
@@ -218,6 +227,15 @@ impl Encoded {
         }
         self.means.get(&(raw as u32)).copied().unwrap_or(self.mean)
     }
+}
+
+/// A column with its association with the labels, its place and its values.
+type Candidate = (f64, usize, Encoded, Vec<f32>);
+
+/// Keeps as many as a model uses, of equally close ones the first.
+fn keep_closest(found: &mut Vec<Candidate>) {
+    found.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+    found.truncate(MOST_USED);
 }
 
 /// How closely a column goes with the labels: the absolute correlation of ranks would be dear, that of the values does to

@@ -99,7 +99,7 @@ impl ModelComponent {
             label: *label,
             weight: e.weight,
         });
-        let (encoder, apart) = ColumnEncoder::fit(&encodable.collect::<Vec<_>>());
+        let (encoder, apart) = ColumnEncoder::fit(&encodable.collect::<Vec<_>>(), &params.without)?;
         let mut places = spec.places(regime);
         places.extend(encoder.places());
         places.retain(|place| encoder.name_of(*place).is_some_and(|name| !params.without.contains(name)));

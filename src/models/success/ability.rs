@@ -175,7 +175,8 @@ impl Ability {
     fn prepare(&mut self) -> Result<bool> {
         self.tfidf.prepare()?;
         let numbers = self.solvers.values().chain(self.agents.values()).chain(&self.link);
-        Ok(self.likeness.is_sound() && numbers.chain([&self.mean]).all(|v| v.abs() <= 1e6))
+        let fits = self.likeness.is_sound() && self.difficulty.takes(self.likeness.lengths());
+        Ok(fits && numbers.chain([&self.mean]).all(|v| v.abs() <= 1e6))
     }
 
     /// How able, over the average, and how unsure that is.

@@ -51,7 +51,7 @@ pub(super) struct HeldOut<'a> {
 }
 
 /// Shares of the ability that are tried.
-const SHARES: [f64; 5] = [0.0, 0.25, 0.5, 0.75, 1.0];
+const SHARES: [f64; 4] = [0.0, 0.25, 0.5, 0.75];
 
 /// Blocks, each predicted from those before it, on which a calibration is chosen.
 const FOLDS: usize = 4;

@@ -119,7 +119,7 @@ impl ModelComponent {
             label: e.label,
             weight: e.weight,
         });
-        let (encoder, apart) = ColumnEncoder::fit(&encodable.collect::<Vec<_>>());
+        let (encoder, apart) = ColumnEncoder::fit(&encodable.collect::<Vec<_>>(), &params.without)?;
         for places in [&mut linear_places, &mut tree_places] {
             places.extend(encoder.places());
             places.retain(|place| encoder.name_of(*place).is_some_and(|name| !params.without.contains(name)));

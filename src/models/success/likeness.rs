@@ -68,6 +68,13 @@ impl Likeness {
         like
     }
 
+    /// Numbers of groups, columns, categories and measures of shape.
+    pub(super) fn lengths(&self) -> [usize; 4] {
+        let own = &self.own.columns;
+        let categories = own.iter().filter(|column| column.kind == ColumnKind::Category).count();
+        [self.groups.len(), own.len() - categories, categories, self.shape.places().len()]
+    }
+
     pub(super) fn is_sound(&self) -> bool {
         let own = self.own.columns.iter().all(|column| column.mean.is_finite() && column.scale.is_finite());
         own && self.shape.is_sound(&ColumnEncoder::default())
