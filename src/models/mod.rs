@@ -29,7 +29,7 @@ pub use regression::{
     RegressionParams, RegressionTrainer, TimePrediction, TimeTrainer,
 };
 pub use similar_outcomes::SimilarOutcomes;
-pub(crate) use success::SUCCESS_FEATURE_SETS;
+pub(crate) use success::{SUCCESS_FEATURE_SETS, WORDING};
 pub use success::{SuccessModel, SuccessParams, SuccessTrainer};
 pub(crate) use template_ranking::TemplateView;
 pub use template_ranking::{

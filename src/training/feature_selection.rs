@@ -5,8 +5,10 @@ use super::search::Tunable;
 use crate::dataset::{Dataset, Example};
 use crate::error::{Result, in_range};
 use crate::execution;
+use crate::features::index_of;
 use crate::ml::metrics::{PairedComparison, compare_paired};
 use crate::models::Predictor;
+use crate::models::WORDING;
 use crate::models::permutation_importance;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -137,7 +139,10 @@ pub fn select_features<T: Tunable>(
         Importances::of(&trainer, &shuffled(&earlier, *seed), &nothing.examples, options)
     })?;
     let (features, null_increase) = verdicts(&seen, &nulls);
-    let idle: BTreeSet<_> = features.iter().filter(|f| !f.gains).map(|f| f.feature.clone()).collect();
+    // Of the host's own columns each model chooses itself.
+    let known = |name: &str| name == WORDING || index_of(name).is_some();
+    let idle = features.iter().filter(|f| !f.gains && known(&f.feature)).map(|f| f.feature.clone());
+    let idle: BTreeSet<_> = idle.collect();
     if idle.is_empty() || idle.len() == features.len() {
         let reason =
             if idle.is_empty() { "every feature shows some gain" } else { "no feature shows any gain" };

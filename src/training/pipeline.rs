@@ -281,7 +281,7 @@ impl<'a> Training<'a> {
             let (parameters, options) = (trainer.parameters(), &self.options);
             let retraining = Retraining { rows, parameters, options, watched: watched.as_ref(), now };
             let versions = self.registry.versions(trainer.name()).await?;
-            if let Err(error) = retraining.check(versions.last()) {
+            if let Err(error) = retraining.check(&versions) {
                 return Ok(NightlyReport { model: trainer.name(), watched, reviewed, trained: Err(error) });
             }
         }

@@ -1,11 +1,12 @@
 //! Decides whether a training cycle trains a model again, or too little is new since the last time.
 
+use super::gate::GateDecision;
 use super::options::TrainingOptions;
-use super::post_deployment::DeploymentCheck;
-use super::run_record::RunRecord;
+use super::post_deployment::{DeploymentCheck, cooling_down};
+use super::run_record::{DataRecord, RunRecord};
 use crate::dataset::Dataset;
 use crate::error::{Error, ErrorKind, Result};
-use crate::registry::ModelVersion;
+use crate::registry::{ModelVersion, Stage};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 
@@ -32,22 +33,27 @@ pub(super) struct Retraining<'a> {
 }
 
 impl Retraining<'_> {
-    /// Checks that the model is to be trained: none is in production, so many of its labels are new since `last` was
-    /// trained, a week passed, facts were erased, or features, parameters, options or the quality in production changed.
+    /// Checks that the model is to be trained: none is in production, so many of its labels are new since the last of
+    /// `versions` was trained, a week passed, facts were erased since that one or the one in production was trained,
+    /// features, parameters, options or the quality in production changed, or what kept a better version from being
+    /// promoted is over.
     ///
     /// # Errors
     /// `NotEnoughData` with the new labels and the number that is needed.
-    pub(super) fn check(&self, last: Option<&ModelVersion>) -> Result<()> {
-        let Self { rows: TrainingRows { data, erasures }, parameters, options, watched, now } = self;
-        // A record that cannot be read is none, nor is that of a version that its process did not live to judge: training once more does no harm.
-        let judged = last.filter(|version| !version.verdicts.is_empty());
-        let Some(run) = judged.and_then(|version| RunRecord::of(version).ok().flatten()) else {
+    pub(super) fn check(&self, versions: &[ModelVersion]) -> Result<()> {
+        let Self { rows: TrainingRows { data, .. }, parameters, options, watched, now } = self;
+        // A record that cannot be read is none, nor is that of a version that its process did not live to judge: training
+        // once more does no harm.
+        let last = versions.last().filter(|version| !version.verdicts.is_empty());
+        let Some((last, run)) = last.and_then(|version| Some((version, run_of(version)?))) else {
             return Ok(());
         };
-        let changed = run.data.schema != data.schema
-            || run.data.erasures != *erasures
+        let champion = versions.iter().find(|version| version.stage == Stage::Production);
+        let changed = self.differs(&run.data)
+            || champion.and_then(run_of).is_some_and(|run| self.differs(&run.data))
             || run.parameters != *parameters
-            || run.options != **options;
+            || run.options != **options
+            || self.is_freed(versions, last, &run);
         let is_recent = (TimeDelta::zero()..LONGEST).contains(&(*now - run.as_of));
         if changed || !is_recent || watched.is_none_or(DeploymentCheck::is_degraded) {
             return Ok(());
@@ -67,4 +73,22 @@ impl Retraining<'_> {
         );
         Err(Error::new(ErrorKind::NotEnoughData { have, need }, text))
     }
+
+    /// Returns whether a version was made from other features, or from facts that have been erased since.
+    fn differs(&self, from: &DataRecord) -> bool {
+        from.schema != self.rows.data.schema || from.erasures != self.rows.erasures
+    }
+
+    /// Returns whether `last` passed the gate in the cool-down after a rollback, which is over.
+    fn is_freed(&self, versions: &[ModelVersion], last: &ModelVersion, run: &RunRecord) -> bool {
+        let cooling = |at| cooling_down(versions, self.options, at).is_some();
+        run.verdict.decision == GateDecision::Promote
+            && !last.verdicts.iter().any(|verdict| verdict.promoted)
+            && cooling(run.as_of)
+            && !cooling(self.now)
+    }
+}
+
+fn run_of(version: &ModelVersion) -> Option<RunRecord> {
+    RunRecord::of(version).ok().flatten()
 }

@@ -19,7 +19,8 @@ mod scorer;
 
 pub(crate) use columns::SUCCESS_FEATURE_SETS;
 pub use params::SuccessParams;
-pub(super) use params::{WORDING, known_features};
+pub(crate) use params::WORDING;
+pub(super) use params::known_features;
 
 use super::attributions::{Attribution, reasons};
 use super::column_encoder::{self, ColumnEncoder};

@@ -99,4 +99,4 @@ pub(in crate::models) fn known_features(names: &BTreeSet<String>) -> Result<()> 
 }
 
 /// The name under which the description's wording goes among the features.
-pub(in crate::models) const WORDING: &str = "task_description";
+pub(crate) const WORDING: &str = "task_description";
