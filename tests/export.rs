@@ -13,9 +13,9 @@ use devmatrix_ml::event::{Completion, EventId, Fact, Record, TaskContext, TaskId
 use devmatrix_ml::export::{
     ExportOptions, read_dataset, read_events, write_dataset, write_events, write_features,
 };
-use devmatrix_ml::features::{FeatureEngineer, FeatureOptions};
+use devmatrix_ml::features::{FeatureEngineer, FeatureOptions, HostColumn, HostColumns};
 use devmatrix_ml::models::{Predictor, SuccessTrainer, TimeTrainer, Trainer};
-use devmatrix_ml::simulate::SimulatorOptions;
+use devmatrix_ml::simulate::{Generation, Simulator, SimulatorOptions};
 use devmatrix_ml::store::{EventStore, EventStoreExt, MemoryStore, ScanOrder};
 use futures_executor::block_on;
 use proptest::collection::vec;
@@ -52,6 +52,34 @@ fn training_from_the_file_gives_the_same_artefact_as_from_the_store() {
     let (store, clock) = store_of(40, 15.0, 4);
     for target in [Target::Success, Target::Complexity, Target::Time, Target::Quality, Target::Tokens] {
         assert_same_training(store.as_ref(), &clock, target);
+    }
+}
+
+#[test]
+fn columns_of_the_hosts_own_are_read_back_and_only_as_they_were_declared() {
+    let declared = |names: [&str; 2]| HostColumns::new(names.map(HostColumn::number)).unwrap();
+    let engineer = |columns| FeatureEngineer::new(FeatureOptions::default().with_columns(columns));
+    let (a, b) = (engineer(declared(["a", "b"])), engineer(declared(["b", "a"])));
+    let mut builder = DatasetBuilder::new(a.clone());
+    let with_column = |(i, generation): (usize, Generation)| {
+        let mut event = generation.into_event();
+        event.started.value.context.columns.insert("a".to_owned(), (i as f64).into());
+        event.into_records().unwrap()
+    };
+    let world = Simulator::new(SimulatorOptions::default()).unwrap();
+    let mut records: Vec<Record> = world.take(40).enumerate().flat_map(with_column).collect();
+    records.sort_by_cached_key(|record| (record.known_at(), record.key()));
+    records.iter().for_each(|record| builder.apply(record));
+    let rows = builder.rows(Target::Success, day("2030-01-01"), 1_000);
+    assert!(rows.examples.len() > 20);
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("rows.parquet");
+    write_dataset(&rows, &path).unwrap();
+    assert_eq!(read_dataset(&path, &a).unwrap().fingerprint(), rows.fingerprint());
+    for other in [b, FeatureEngineer::default()] {
+        let error = read_dataset(&path, &other).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Incompatible, "{error}");
+        assert!(error.to_string().contains("columns are declared otherwise"), "{error}");
     }
 }
 

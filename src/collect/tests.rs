@@ -2,11 +2,11 @@
 
 #[cfg(test)]
 use crate::ErrorKind;
-use crate::clock::{Clock, ManualClock};
+use crate::clock::{Clock, ManualClock, SystemClock};
 use crate::collect::{CollectorOptions, DataCollector};
 use crate::common::{approve, task};
 use crate::event::{Completion, EventId, Feedback, FeedbackId, MetricField, UserAction, UserId};
-use crate::features::FeatureEngineer;
+use crate::features::{FEATURES, FeatureEngineer, FeatureOptions, HostColumn, HostColumns};
 use crate::history::GroupKey;
 use crate::store::{EventStore, EventStoreExt, MemoryStore, SqliteStore, Subject};
 use chrono::TimeDelta;
@@ -188,6 +188,28 @@ fn feedback_before_the_end_and_before_the_start_counts() {
         );
         // Its features are computed on request.
         assert_eq!(world.collector.recover().await.unwrap(), 1);
+    });
+}
+
+#[test]
+fn columns_of_the_hosts_own_are_in_vectors_that_are_made_again() {
+    block_on(async {
+        let columns = [HostColumn::number("coverage"), HostColumn::number("review_minutes").known_after()];
+        let options = FeatureOptions::default().with_columns(HostColumns::new(columns).unwrap());
+        let (store, clock) = (Arc::new(MemoryStore::new()), Arc::new(SystemClock));
+        let collector =
+            DataCollector::open(store.clone(), FeatureEngineer::new(options), clock).await.unwrap();
+        let id = EventId::new("early").unwrap();
+        collector.feedback(&id, approve()).await.unwrap();
+        let mut task = task("t");
+        task.columns.insert("coverage".to_owned(), 0.5.into());
+        collector.start_as(id.clone(), task).await.unwrap();
+        let mut done = Completion::default();
+        done.columns.insert("review_minutes".to_owned(), 7.0.into());
+        collector.complete(&id, done).await.unwrap();
+        collector.recover().await.unwrap();
+        let vector = store.features(&[id]).await.unwrap().remove(0).unwrap();
+        assert_eq!(vector.values[FEATURES.len()..], [Some(0.5), Some(7.0)]);
     });
 }
 

@@ -139,6 +139,16 @@ fn parts_of_columns_are_what_the_mean_loses_without_them() {
 }
 
 #[test]
+fn a_row_of_other_parts_is_told_apart_and_does_no_harm() {
+    let process = process();
+    assert!(process.takes([2, 2, 1, 2]) && !process.takes([2, 3, 1, 2]));
+    let query = GpRow { columns: vec![1.0; 5], categories: vec![Some(1); 3], ..row(3) };
+    assert_eq!(process.of_columns(&query).len(), 8);
+    let rows = vec![GpRow { columns: vec![0.0; 257], ..GpRow::default() }];
+    assert!(GaussianProcess::fit(rows, &[1.0], &[1.0]).is_err(), "more columns than there can be");
+}
+
+#[test]
 fn what_is_not_sound_is_refused_and_what_is_written_is_read_back() {
     assert!(GaussianProcess::fit(vec![], &[], &[]).is_err());
     assert!(GaussianProcess::fit(vec![text(0.0)], &[f64::NAN], &[1.0]).is_err());
