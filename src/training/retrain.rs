@@ -3,7 +3,7 @@
 use super::gate::GateDecision;
 use super::options::TrainingOptions;
 use super::post_deployment::{DeploymentCheck, cooling_down};
-use super::run_record::{DataRecord, RunRecord};
+use super::run_record::RunRecord;
 use crate::dataset::Dataset;
 use crate::error::{Error, ErrorKind, Result};
 use crate::registry::{ModelVersion, Stage};
@@ -34,9 +34,9 @@ pub(super) struct Retraining<'a> {
 
 impl Retraining<'_> {
     /// Checks that the model is to be trained: none is in production, so many of its labels are new since the last of
-    /// `versions` was trained, a week passed, facts were erased since that one or the one in production was trained,
-    /// features, parameters, options or the quality in production changed, or what kept a better version from being
-    /// promoted is over.
+    /// `versions` was trained, a week passed, facts were erased, features, parameters, options or the quality in production
+    /// changed, the one in production is of other features, or the cool-down that kept a better version from being promoted
+    /// is over.
     ///
     /// # Errors
     /// `NotEnoughData` with the new labels and the number that is needed.
@@ -49,8 +49,10 @@ impl Retraining<'_> {
             return Ok(());
         };
         let champion = versions.iter().find(|version| version.stage == Stage::Production);
-        let changed = self.differs(&run.data)
-            || champion.and_then(run_of).is_some_and(|run| self.differs(&run.data))
+        let schema = self.rows.data.schema;
+        let changed = run.data.schema != schema
+            || run.data.erasures != self.rows.erasures
+            || champion.and_then(run_of).is_some_and(|run| run.data.schema != schema)
             || run.parameters != *parameters
             || run.options != **options
             || self.is_freed(versions, last, &run);
@@ -72,11 +74,6 @@ impl Retraining<'_> {
             run.as_of.format("%Y-%m-%d %H:%M UTC")
         );
         Err(Error::new(ErrorKind::NotEnoughData { have, need }, text))
-    }
-
-    /// Returns whether a version was made from other features, or from facts that have been erased since.
-    fn differs(&self, from: &DataRecord) -> bool {
-        from.schema != self.rows.data.schema || from.erasures != self.rows.erasures
     }
 
     /// Returns whether `last` passed the gate in the cool-down after a rollback, which is over.
