@@ -13,7 +13,7 @@
 //! let structure = metrics.structure.unwrap();
 //! assert_eq!(structure.functions[0].complexity, 2);
 //! assert!(matches!(structure.cyclomatic, Some(Cyclomatic { max: 2, .. })));
-//! assert_eq!(structure.type_hints.ratio(), Some(1.0));
+//! assert_eq!((structure.type_hints.with, structure.type_hints.of), (2, 2));
 //! ```
 
 mod budget;

@@ -50,7 +50,7 @@ const MOST_TRIES: u32 = 4;
 /// assert!((0.0..=1.0).contains(&generation.probability));
 /// let mut cooler = generation.context.clone();
 /// cooler.temperature = Some(0.0);
-/// assert!(world.probability(&generation, &cooler) >= generation.probability); // what if?
+/// assert!(world.expected(&generation, &cooler).success >= generation.probability); // what if?
 /// # Ok::<(), devmatrix_ml::Error>(())
 /// ```
 #[derive(Debug, Clone)]

@@ -43,7 +43,7 @@ use std::collections::BTreeMap;
 /// let work = ExecutionContext::new().with_cancel(&stop).with_threads(2)?.with_progress(|p| println!("{}", p.stage));
 /// let training = Training::new(&store, &registry, &engineer, &SystemClock).with_tracker(&tracker).with_execution(work);
 /// let error = training.run(&SuccessTrainer::default()).await.unwrap_err();
-/// assert!(error.to_string().contains("0 labelled generations"));
+/// assert!(error.to_string().contains("has a label for success: record user_action"), "{error}");
 /// # Ok::<(), devmatrix_ml::Error>(()) }).unwrap();
 /// ```
 #[derive(Debug)]

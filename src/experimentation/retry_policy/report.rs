@@ -30,7 +30,7 @@ pub struct RetryReport {
     #[serde(alias = "in_force_estimate")]
     pub(crate) baseline_estimate: RetryEstimate,
     /// The policy's value minus the baseline's, doubly robust; `None` for insufficient overlap.
-    pub(crate) gain: Option<Interval95>,
+    pub gain: Option<Interval95>,
 }
 
 /// The recommendation for a learned policy.

@@ -24,15 +24,6 @@ const LEAST: f64 = 3.5;
 /// of "it has changed by `shift`" against "it is as usual" is summed up and never falls below zero. What
 /// is usual is learned from all outcomes up to the last zero of the sum; that zero is also the estimate
 /// of when the change began.
-///
-/// ```
-/// use devmatrix_ml::monitoring::BernoulliCusum;
-/// let mut watched = BernoulliCusum::default();
-/// let usual = |i: u32| !i.is_multiple_of(5); // 80 %
-/// assert!((0..3_000).all(|i| watched.observe(usual(i), 300, 0.1, [30_000.0; 2]).is_none()));
-/// let change = (0..500).find_map(|i| watched.observe(i % 5 > 1, 300, 0.1, [30_000.0; 2])).unwrap();
-/// assert!((change.before - 0.8).abs() < 0.01 && (change.after - 0.6).abs() < 0.05);
-/// ```
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct BernoulliCusum {
     /// Outcomes that tell what is usual, and successes among them.
