@@ -22,6 +22,9 @@ use devmatrix_ml::store::{EventStore, EventStoreExt, MemoryStore};
 use devmatrix_ml::training::{Gate, Training, TrainingOptions};
 use futures_executor::block_on;
 use proptest::prelude::*;
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_pcg::Pcg64Mcg;
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
@@ -144,9 +147,13 @@ impl Host {
     }
 }
 
-/// A number in [0, 1) for each task; of each kind, every tenth of the range comes equally often.
+/// A number in [0, 1) for each task; of each kind, every tenth of the range comes equally often, in an order that neither
+/// the hour nor the number of the feature gives away.
 fn luck(i: u64) -> f64 {
-    ((i * 7919) % 10) as f64 / 10.0 + 0.05
+    let (kind, nth) = (i % 3, i / 3);
+    let mut tenths: Vec<u32> = (0..10).collect();
+    tenths.shuffle(&mut Pcg64Mcg::seed_from_u64(kind << 32 | nth / 10));
+    f64::from(tenths[(nth % 10) as usize]) / 10.0 + 0.05
 }
 
 /// Directly after the first model went live, after it has met outcomes, and after newer versions did.

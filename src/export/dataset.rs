@@ -126,7 +126,7 @@ pub(super) fn specs() -> Vec<Spec> {
         Spec::required("source_weight", Holds::Double),
         Spec::required("answer_odds", Holds::Double),
         Spec::new("asked", Holds::Bool),
-        Spec::new("asked_odds", Holds::Double),
+        Spec::new("label_propensity", Holds::Double),
         Spec::new("success", Holds::Bool),
         Spec::new("success_known_at", Holds::Time),
     ];

@@ -131,10 +131,11 @@ class Ability:
         self.columns = spec["columns"]["columns"]
         values, self.kernel = np.array(known["values"]), Kernel(known["hyperparameters"], known["rows"])
         covariance = self.kernel.covariance() + np.diag(np.array(known["variances"]) + self.kernel.noise)
-        self.precision = np.linalg.inv(covariance)
-        ones = self.precision.sum(axis=0)
-        self.middle = ones @ values / ones.sum()
-        self.weights = self.precision @ (values - self.middle)
+        # By the factor L of LL': its condition is the root of the matrix's own.
+        self.inverse = np.linalg.inv(np.linalg.cholesky(covariance))
+        ones, known_values = self.inverse @ np.ones(len(values)), self.inverse @ values
+        self.middle = ones @ known_values / (ones @ ones)
+        self.weights = self.inverse.T @ (known_values - self.middle * ones)
 
     def margin(self, rows):
         base, of_able, of_hard = self.spec["link"]
@@ -166,7 +167,8 @@ class Ability:
 
     def difficulty(self, *row):
         similar = self.kernel.with_all(*row)
-        left = self.kernel.with_itself(*row) - similar @ self.precision @ similar
+        told = self.inverse @ similar
+        left = self.kernel.with_itself(*row) - told @ told
         return self.middle + similar @ self.weights, max(left, 0.0) + self.kernel.noise
 
 
