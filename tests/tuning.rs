@@ -60,7 +60,7 @@ fn poor() -> SuccessTrainer {
 
 #[test]
 fn a_search_is_deterministic_on_one_and_two_threads() {
-    let data = dataset(20, Target::Success);
+    let data = dataset(30, Target::Success);
     let on = |threads: usize| {
         let work = ExecutionContext::new().with_threads(threads).unwrap();
         work.run(|| {

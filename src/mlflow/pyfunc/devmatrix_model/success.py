@@ -209,7 +209,8 @@ class Kernel:
         return found
 
     def with_itself(self, text, groups, columns, categories, shape):
-        found = self.text * total(text[1] * text[1]) + np.sum(self.groups[~np.isnan(groups)])
+        # A number of Python's times one of single precision is of single precision.
+        found = self.text * float(total(text[1] * text[1])) + np.sum(self.groups[~np.isnan(groups)])
         if count := len(columns) + len(categories):
             known = (~np.isnan(categories)).sum()
             found += self.columns * (np.sum(columns.astype(np.float64) ** 2) + known) / count
