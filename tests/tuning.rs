@@ -55,6 +55,7 @@ fn poor() -> SuccessTrainer {
     let mut params = SuccessParams::default();
     (params.l2, params.blend) = (1e-4, 1.0);
     (params.boost.learning_rate, params.boost.rounds, params.boost.l2) = (0.9, 200, 0.0);
+    params.boost.max_bins = 256;
     SuccessTrainer::new(params).unwrap()
 }
 
