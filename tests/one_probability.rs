@@ -152,7 +152,7 @@ impl Host {
 fn luck(i: u64) -> f64 {
     let (kind, nth) = (i % 3, i / 3);
     let mut tenths: Vec<u32> = (0..10).collect();
-    tenths.shuffle(&mut Pcg64Mcg::seed_from_u64(kind << 32 | nth / 10));
+    tenths.shuffle(&mut Pcg64Mcg::seed_from_u64((kind << 32) | (nth / 10)));
     f64::from(tenths[(nth % 10) as usize]) / 10.0 + 0.05
 }
 
