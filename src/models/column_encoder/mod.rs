@@ -35,7 +35,8 @@ const COLUMNS_AT: usize = 1 << 12;
 /// A column with fewer values than these teaches nothing.
 const FEWEST_VALUES: usize = 20;
 
-/// Columns that a model uses: of more those that go most with the label. Chance finds some among thousands.
+/// Columns that a model uses: of more those that go most with the label. Chance finds some among thousands. Chosen, not
+/// tuned, as the other constants here; compare `backtest --columns` on folds by task to tune them.
 const MOST_USED: usize = 64;
 
 /// Weight of the mean of all in a category's, in generations.
