@@ -4,6 +4,8 @@
 mod builder;
 mod difficulty;
 mod folds;
+#[cfg(feature = "linfa")]
+mod records;
 mod response_model;
 mod sources;
 mod target;
@@ -11,6 +13,8 @@ mod target;
 pub use builder::DatasetBuilder;
 pub(crate) use folds::Fold;
 pub use folds::FoldOptions;
+#[cfg(feature = "linfa")]
+pub use records::Records;
 pub(crate) use response_model::{MOST, ResponseModel, ResponsePropensity, Seen, response_weights};
 pub(crate) use sources::{Source, SourceKind};
 pub(crate) use target::LabelKind;

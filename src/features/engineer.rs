@@ -116,7 +116,7 @@ pub(crate) struct OwnColumns {
 }
 
 /// A number in a sentence: whole where it is, else with three digits that count.
-fn short(value: f32) -> String {
+pub(crate) fn short(value: f32) -> String {
     let digits = if value == 0.0 { 0 } else { 2 - value.abs().log10().floor() as i32 };
     let text = format!("{value:.0$}", digits.clamp(0, 9) as usize);
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }

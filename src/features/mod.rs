@@ -9,6 +9,8 @@ mod task_text;
 
 #[cfg(feature = "export")]
 pub(crate) use engineer::OwnColumns;
+#[cfg(feature = "linfa")]
+pub(crate) use engineer::short;
 pub use engineer::{FeatureEngineer, FeatureOptions, FeatureRow};
 pub use frameworks::Frameworks;
 pub use host_columns::{ColumnKind, HostColumn, HostColumns};

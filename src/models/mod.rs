@@ -8,18 +8,23 @@ mod erased;
 #[cfg(feature = "mlflow")]
 pub(crate) mod export;
 mod external;
+#[cfg(feature = "linfa")]
+mod linfa_adaptor;
 mod permutation_importance;
 mod prediction;
 pub(crate) mod prior;
 mod regression;
 mod similar_outcomes;
 mod success;
+mod surrogate;
 pub(crate) mod targets;
 mod template_ranking;
 
 pub use attributions::{Attribution, AttributionGroup, English, Fact, Locale};
 pub(crate) use erased::{AnyModel, AnyTrainer};
 pub use external::{ExternalModel, ExternalModelOptions};
+#[cfg(feature = "linfa")]
+pub use linfa_adaptor::LinfaTrainer;
 pub(crate) use permutation_importance::permutation_importance;
 pub use prediction::{RiskLevel, Status, SuccessPrediction};
 use regression::LEVELS;
@@ -31,6 +36,7 @@ pub use regression::{
 pub use similar_outcomes::SimilarOutcomes;
 pub(crate) use success::{SUCCESS_FEATURE_SETS, WORDING};
 pub use success::{SuccessModel, SuccessParams, SuccessTrainer};
+pub use surrogate::Surrogate;
 pub(crate) use template_ranking::TemplateView;
 pub use template_ranking::{
     RankedTemplate, TemplateCatalogue, TemplateParams, TemplateProfile, TemplateRanker, TemplateRanking,

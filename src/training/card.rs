@@ -96,6 +96,7 @@ impl ModelCard {
         let shares = run.importance.iter().take(10);
         let shares: Vec<_> = shares.map(|(name, share)| format!("{name} {:.0} %", share * 100.0)).collect();
         line(&mut text, &if shares.is_empty() { "Not known.".to_owned() } else { shares.join(", ") + "." });
+        self.rules(&mut text);
         section(&mut text, "Verdicts");
         for verdict in &self.verdicts {
             let outcome = match (verdict.promoted, verdict.rolled_back) {
@@ -136,6 +137,18 @@ impl ModelCard {
                 |score: &&String| scores.get(*score).map_or(" - |".to_owned(), |v| format!(" {v:.3} |"));
             let cells: String = names.iter().map(cell).collect();
             let _ = writeln!(text, "| {} |{cells}", escaped(name));
+        }
+    }
+
+    fn rules(&self, text: &mut String) {
+        let Some(surrogate) = &self.run.surrogate else { return };
+        section(text, "In rules");
+        let fidelity = surrogate.fidelity();
+        line(text, &format!("A decision tree fitted to what the model predicts: {fidelity}."));
+        text.push_str("| predicts | of tasks | where |\n|---|---|---|\n");
+        for rule in &surrogate.rules {
+            let (shown, share) = (surrogate.shown(rule.prediction), 100.0 * rule.share);
+            let _ = writeln!(text, "| {shown} | {share:.0} % | {} |", escaped(&rule.when()));
         }
     }
 

@@ -7,10 +7,12 @@ use super::register::Registering;
 use super::report::TrainingReport;
 use super::retrain::TrainingRows;
 use super::run_record::{DataRecord, RunRecord, drift};
+#[cfg(feature = "linfa")]
+use crate::dataset::Target;
 use crate::dataset::{Dataset, Fold, FoldOptions};
 use crate::error::{ErrorKind, Result};
 use crate::execution::Steps;
-use crate::models::{Predictor, Trainer, open_artefact};
+use crate::models::{Predictor, Surrogate, Trainer, open_artefact};
 use crate::registry::{ModelRegistry, ModelVersion, NewVersion, envelope};
 use chrono::{DateTime, Utc};
 use std::collections::BTreeMap;
@@ -48,6 +50,7 @@ impl Training<'_> {
         let folds = folds.map(|folds| self.computing(|| score_folds(trainer, data, folds))).transpose()?;
         let seconds = [("fitting", fitting), ("folds", begun.elapsed().as_secs_f64())];
         let importance = evaluated.model.gains();
+        let surrogate = self.computing(|| surrogate(&evaluated.model, data));
         let earlier = before.map(|run| run.importance).unwrap_or_default();
         let data_record = DataRecord::of(data, *erasures);
         let record = RunRecord {
@@ -62,6 +65,7 @@ impl Training<'_> {
             folds: folds.unwrap_or_default(),
             importance_drift: if earlier.is_empty() { Vec::new() } else { drift(&importance, &earlier) },
             importance,
+            surrogate,
             verdict: evaluated.verdict.clone(),
             seconds: seconds.map(|(name, s)| (name.to_owned(), s)).into(),
             library_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -116,6 +120,18 @@ async fn load_holdout_model<T: Trainer>(
             Ok(None)
         }
     }
+}
+
+/// The model in rules; `None` where it has too few rows or predicts all alike.
+#[cfg(feature = "linfa")]
+fn surrogate<P: Predictor>(model: &P, data: &Dataset) -> Option<Surrogate> {
+    let explains = data.target != Target::Template;
+    explains.then(|| Surrogate::of(model, data).ok()).flatten()
+}
+
+#[cfg(not(feature = "linfa"))]
+fn surrogate<P: Predictor>(_model: &P, _data: &Dataset) -> Option<Surrogate> {
+    None
 }
 
 fn score_folds<T: Trainer>(

@@ -5,6 +5,7 @@ use super::gate::GateVerdict;
 use super::options::TrainingOptions;
 use crate::dataset::{Dataset, SourceKind};
 use crate::error::{Error, Result};
+use crate::models::Surrogate;
 use crate::registry::{ModelVersion, sha256_hex};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -37,6 +38,9 @@ pub struct RunRecord {
     pub importance: Vec<(String, f64)>,
     /// Change of the importance against the model in production, the largest change first.
     pub importance_drift: Vec<(String, f64)>,
+    /// The model in rules, where the feature `linfa` is on and its rows are enough.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) surrogate: Option<Surrogate>,
     /// Verdict of the gate.
     pub(crate) verdict: GateVerdict,
     /// Seconds by stage.

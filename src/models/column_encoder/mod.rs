@@ -124,7 +124,7 @@ impl ColumnEncoder {
     }
 
     /// Checks everything that a prediction relies on.
-    fn validate(&self) -> Result<()> {
+    pub(super) fn validate(&self) -> Result<()> {
         let sound = |column: &Encoded| column.means.values().chain([&column.mean]).all(|v| v.is_finite());
         let names: HashSet<_> = self.columns.iter().map(|column| &column.name).collect();
         let few = self.columns.len() <= MOST_USED;

@@ -87,7 +87,7 @@ pub(super) fn places(names: &[&[&str]]) -> Vec<usize> {
 
 /// Brings features to a common scale: rates as log-odds, counts as logarithms, then standardised.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub(super) struct Scaler {
+pub(in crate::models) struct Scaler {
     places: Vec<usize>,
     means: Vec<f64>,
     scales: Vec<f64>,
@@ -100,7 +100,7 @@ impl Scaler {
     /// Learns means and deviations; a deviation counts as `weight`.
     ///
     /// `value` says what is in one of the `rows` at a place.
-    pub(super) fn fit(
+    pub(in crate::models) fn fit(
         places: Vec<usize>,
         rows: usize,
         value: impl Fn(usize, usize) -> f32,
@@ -118,7 +118,7 @@ impl Scaler {
     }
 
     /// The scaled values of a row that has `value` at a place; what is missing is at the mean.
-    pub(super) fn transform(&self, value: impl Fn(usize) -> f32, out: &mut Vec<f32>) {
+    pub(in crate::models) fn transform(&self, value: impl Fn(usize) -> f32, out: &mut Vec<f32>) {
         out.clear();
         let parts = self.places.iter().zip(&self.means).zip(&self.scales);
         out.extend(parts.map(|((place, mean), scale)| {
@@ -128,7 +128,7 @@ impl Scaler {
         }));
     }
 
-    pub(super) fn places(&self) -> &[usize] {
+    pub(in crate::models) fn places(&self) -> &[usize] {
         &self.places
     }
 
@@ -139,7 +139,7 @@ impl Scaler {
     }
 
     /// Returns whether it can be used with the columns of `encoder`.
-    pub(super) fn is_sound(&self, encoder: &ColumnEncoder) -> bool {
+    pub(in crate::models) fn is_sound(&self, encoder: &ColumnEncoder) -> bool {
         let n = self.places.len();
         self.means.len() == n
             && self.scales.len() == n

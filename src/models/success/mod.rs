@@ -18,6 +18,8 @@ mod params;
 mod scorer;
 
 pub(crate) use columns::SUCCESS_FEATURE_SETS;
+#[cfg(feature = "linfa")]
+pub(super) use columns::Scaler;
 pub use params::SuccessParams;
 pub(crate) use params::WORDING;
 pub(super) use params::known_features;

@@ -2,7 +2,7 @@
 
 use super::accuracy::{NumberScores, SuccessScores};
 use crate::error::Result;
-use crate::models::targets;
+use crate::models::{Surrogate, targets};
 use crate::registry::{ModelRegistry, Stage, Verdict};
 use crate::training::RunRecord;
 use chrono::{DateTime, Utc};
@@ -39,6 +39,9 @@ pub(crate) struct ModelImportance {
     pub(crate) features: Vec<(String, f64)>,
     /// By how much those shares differ from the version before, the largest change first.
     pub(crate) changes: Vec<(String, f64)>,
+    /// The model in rules, where training made them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) surrogate: Option<Surrogate>,
 }
 
 /// A version of a model as the registry has it.
@@ -82,6 +85,7 @@ impl ModelFacts {
                         version: version.version,
                         features: record.importance,
                         changes: record.importance_drift,
+                        surrogate: record.surrogate,
                     });
                 }
             }

@@ -2,6 +2,7 @@
 
 use super::plot::{Frame, bar, figure, missing, px, table};
 use super::show;
+use crate::models::Surrogate;
 use crate::monitoring::{Analytics, ModelImportance, ModelPerformance, VersionSummary};
 use crate::registry::{Stage, Verdict};
 use chrono::{DateTime, Utc};
@@ -44,6 +45,29 @@ fn of_model(model: &ModelImportance) -> Markup {
                 }
             } }
             @if model.features.is_empty() { p.soft { "This model has no feature importance." } }
+            @if let Some(surrogate) = &model.surrogate { (rules(surrogate)) }
+        }
+    }
+}
+
+/// What the model predicts, in rules.
+fn rules(surrogate: &Surrogate) -> Markup {
+    html! {
+        details data-surrogate-r2=(surrogate.r2) data-surrogate-concordance=(surrogate.concordance) {
+            summary { "In " (surrogate.rules.len()) " rules: R² " (show::number(Some(surrogate.r2), 2)) }
+            p.soft { "A decision tree fitted to what the model predicts: " (surrogate.fidelity()) "." }
+            div.scroll { table {
+                thead { tr { th scope="col" { "Predicts" } th.n scope="col" { "Of tasks" } th scope="col" { "Where" } } }
+                tbody {
+                    @for rule in &surrogate.rules {
+                        tr {
+                            td { (surrogate.shown(rule.prediction)) }
+                            td.n { (show::percent(rule.share)) }
+                            td { bdi { (rule.when()) } }
+                        }
+                    }
+                }
+            } }
         }
     }
 }

@@ -1,0 +1,66 @@
+//! Estimators of `linfa` as models: three go through the gate and are served; then the success model in rules.
+
+use devmatrix_ml::clock::ManualClock;
+use devmatrix_ml::dataset::{DatasetBuilder, Target};
+use devmatrix_ml::event::{GenerationEvent, Record};
+use devmatrix_ml::features::FeatureEngineer;
+use devmatrix_ml::models::{LinfaTrainer, SuccessTrainer, Surrogate, Trainer};
+use devmatrix_ml::registry::MemoryRegistry;
+use devmatrix_ml::simulate::{Generation, Simulator, SimulatorOptions};
+use devmatrix_ml::store::{EventStore, MemoryStore};
+use devmatrix_ml::{Engine, Result};
+use futures_executor::block_on;
+use linfa::prelude::*;
+use linfa_elasticnet::ElasticNet;
+use linfa_logistic::{FittedLogisticRegression, LogisticRegression};
+use linfa_trees::DecisionTree;
+use std::sync::Arc;
+
+fn main() -> Result<()> {
+    let events: Vec<_> = Simulator::new(SimulatorOptions::default())?.map(Generation::into_event).collect();
+    let task = events[events.len() - 1].started.value.context.clone();
+    let records = events.into_iter().map(GenerationEvent::into_records).collect::<Result<Vec<_>>>()?;
+    let mut records = records.concat();
+    records.sort_by_key(Record::known_at);
+    let now = records[records.len() - 1].known_at();
+    let mut builder = DatasetBuilder::new(FeatureEngineer::default());
+    records.iter().for_each(|record| builder.apply(record));
+
+    let logistic = LinfaTrainer::new(
+        "success_logistic",
+        Target::Success,
+        |rows| LogisticRegression::default().alpha(20.0).fit(&rows.map_targets(|label| *label > 0.5)),
+        |model: &FittedLogisticRegression<f64, bool>, rows| model.predict_probabilities(rows),
+    );
+    let tree = LinfaTrainer::new(
+        "success_tree",
+        Target::Success,
+        |rows| DecisionTree::params().max_depth(Some(4)).fit(&rows.map_targets(|label| *label > 0.5)),
+        |model, rows| model.predict(rows).mapv(|success| f64::from(u8::from(success))),
+    );
+    let elastic_net = LinfaTrainer::new(
+        "seconds_elastic_net",
+        Target::Time,
+        |rows| {
+            ElasticNet::params().penalty(0.05).l1_ratio(0.5).fit(&rows.map_targets(|seconds| seconds.ln_1p()))
+        },
+        |model: &ElasticNet<f64>, rows| model.predict(rows).mapv(f64::exp_m1),
+    );
+
+    block_on(async {
+        let store = Arc::new(MemoryStore::new());
+        store.append(records).await?;
+        let engine = Engine::builder().with_store(store).with_registry(Arc::new(MemoryRegistry::new()));
+        let engine = engine.with_clock(Arc::new(ManualClock::at(now)));
+        let engine = engine.with_model(logistic).with_model(tree).with_model(elastic_net).open().await?;
+        println!("{}", engine.run_nightly().await?);
+        for (name, estimate) in engine.predict(&task)?.others {
+            println!("{name}: {:.3}, version {}", estimate.value, estimate.model_version);
+        }
+        engine.close().await
+    })?;
+
+    let rows = builder.rows(Target::Success, now, 5_000);
+    println!("the success model in rules: {}", Surrogate::of(&SuccessTrainer::default().fit(&rows)?, &rows)?);
+    Ok(())
+}
