@@ -1,6 +1,6 @@
 //! Features of examples as the arrays that `ndarray`, `sprs` and `linfa` work with.
 
-use super::{Dataset, Example};
+use super::Dataset;
 use crate::features::{ColumnKind, FEATURES, Kind};
 use crate::text::NGRAM_BUCKETS;
 use ndarray::Array2;
@@ -42,13 +42,8 @@ impl Dataset {
         let own = self.examples.first().map(|e| e.features.own.declared.clone()).unwrap_or_default();
         let mut columns: Vec<_> = FEATURES.iter().map(|f| (f.name.to_owned(), f.kind)).collect();
         columns.extend(own.iter().map(|column| (column.name.clone(), kind(column.kind))));
-        let value = |example: &Example, place: usize| {
-            let row = &example.features;
-            let own = place.checked_sub(FEATURES.len()).and_then(|own| row.own.values.get(own));
-            row.values.get(place).or(own).copied().unwrap_or(f32::NAN)
-        };
         let shape = (self.examples.len(), columns.len());
-        let values = Array2::from_shape_fn(shape, |(i, place)| value(&self.examples[i], place));
+        let values = Array2::from_shape_fn(shape, |(i, place)| self.examples[i].features.stored(place));
         Records { columns, values, ngrams: self.ngrams() }
     }
 

@@ -162,6 +162,20 @@ impl FeatureRow {
         values
     }
 
+    /// Returns the value at a place of the row as it is stored: of a feature, else of one of the host's own columns.
+    #[cfg(feature = "linfa")]
+    pub(crate) fn stored(&self, place: usize) -> f32 {
+        let own = place.checked_sub(FEATURES.len()).and_then(|own| self.own.values.get(own));
+        self.values.get(place).or(own).copied().unwrap_or(f32::NAN)
+    }
+
+    /// Sets the value at a place of the row as it is stored.
+    #[cfg(feature = "linfa")]
+    pub(crate) fn set_stored(&mut self, place: usize, value: f32) {
+        let own = place.checked_sub(FEATURES.len()).and_then(|own| self.own.values.get_mut(own));
+        own.or(self.values.get_mut(place)).into_iter().for_each(|slot| *slot = value);
+    }
+
     /// Creates a row without a description.
     pub(crate) fn of_values(values: Vec<f32>) -> Self {
         Self { values, text: SparseText::default(), truncated: false, own: OwnColumns::default() }

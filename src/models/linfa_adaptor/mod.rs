@@ -39,7 +39,7 @@ use std::sync::Arc;
 pub struct LinfaTrainer<M> {
     name: &'static str,
     target: Target,
-    fit: Box<dyn Fn(&LinfaDataset) -> Result<M> + Send + Sync>,
+    fit: Box<dyn Fn(LinfaDataset) -> Result<M> + Send + Sync>,
     score: Arc<Score<M>>,
 }
 
@@ -82,11 +82,11 @@ impl<M> LinfaTrainer<M> {
     pub fn new<E: std::error::Error + Send + Sync + 'static>(
         name: &'static str,
         target: Target,
-        fit: impl Fn(&linfa::Dataset<f64, f64, Ix1>) -> std::result::Result<M, E> + Send + Sync + 'static,
+        fit: impl Fn(linfa::Dataset<f64, f64, Ix1>) -> std::result::Result<M, E> + Send + Sync + 'static,
         score: impl Fn(&M, &Array2<f64>) -> Array1<f64> + Send + Sync + 'static,
     ) -> Self {
         let failed = move |e: E| Error::invalid(format!("{name} cannot be fitted")).with_source(e);
-        let fit = Box::new(move |rows: &LinfaDataset| fit(rows).map_err(failed));
+        let fit = Box::new(move |rows: LinfaDataset| fit(rows).map_err(failed));
         Self { name, target, fit, score: Arc::new(score) }
     }
 }
@@ -95,7 +95,7 @@ impl<M: Serialize + DeserializeOwned + Send + Sync> LinfaTrainer<M> {
     fn fit_to(&self, rows: &[&Example]) -> Result<(RecordEncoder, M)> {
         let (encoder, rows) = RecordEncoder::fit(rows)?;
         let panicked = |_| Error::invalid(format!("{} cannot be fitted: its estimator panicked", self.name));
-        let estimator = catch_unwind(AssertUnwindSafe(|| (self.fit)(&rows))).map_err(panicked)??;
+        let estimator = catch_unwind(AssertUnwindSafe(|| (self.fit)(rows))).map_err(panicked)??;
         Ok((encoder, estimator))
     }
 

@@ -24,8 +24,8 @@ pub(super) struct Table {
 const FEWEST: usize = 20;
 
 impl Table {
-    /// Chooses the columns by the rows to grow from.
-    pub(super) fn of(rows: &[&Example]) -> Self {
+    /// Chooses the columns by the rows to grow from, of those places that the model `reads`.
+    pub(super) fn of(rows: &[&Example], reads: impl Fn(usize) -> bool) -> Self {
         let own = rows.first().map(|e| e.features.own.declared.clone()).unwrap_or_default();
         let number =
             |column: &HostColumn| column.kind != ColumnKind::Category && column.known == KnownWhen::Before;
@@ -34,7 +34,7 @@ impl Table {
             .map(|feature| feature.kind != Kind::Category && feature.known == KnownWhen::Before);
         let usable = features.chain(own.iter().map(number));
         let (mut table, mut patterns) = (Self { columns: Vec::new(), medians: Vec::new() }, HashSet::new());
-        for (place, _) in usable.enumerate().filter(|(_, usable)| *usable) {
+        for (place, _) in usable.enumerate().filter(|(place, usable)| *usable && reads(*place)) {
             let values: Vec<_> = rows.iter().map(|e| raw(e, place)).collect();
             let missing: Vec<_> = values.iter().map(|value| value.is_nan()).collect();
             let mut known: Vec<_> = values.into_iter().filter(|value| !value.is_nan()).collect();
@@ -64,7 +64,5 @@ impl Table {
 }
 
 fn raw(example: &Example, place: usize) -> f64 {
-    let row = &example.features;
-    let own = place.checked_sub(FEATURES.len()).and_then(|own| row.own.values.get(own));
-    f64::from(row.values.get(place).or(own).copied().unwrap_or(f32::NAN))
+    f64::from(example.features.stored(place))
 }

@@ -4,6 +4,7 @@ use super::table::Table;
 use super::{Rule, Surrogate, conditions, fidelity};
 use crate::dataset::{Dataset, Example, Target};
 use crate::error::{Error, ErrorKind, Result};
+use crate::features::FeatureRow;
 use crate::models::Predictor;
 use linfa::dataset::DatasetBase;
 use linfa::traits::Fit;
@@ -13,8 +14,11 @@ use ndarray::{Array1, Array2};
 /// The newest rows that a surrogate is made from and judged on.
 const MOST_ROWS: usize = 2_000;
 
-/// Share of them, the newest, that it is judged on.
-const HELD_OUT: f64 = 0.3;
+/// It is judged on the rows of this share of the tasks, in tenths.
+const HELD_OUT: u64 = 3;
+
+/// Rows on which it is tried whether a model reads a feature.
+const TRIED: usize = 24;
 
 /// Fewer rows than these make no rules.
 const FEWEST_ROWS: usize = 100;
@@ -33,7 +37,7 @@ pub(super) enum Node {
 }
 
 impl Surrogate {
-    /// Fits rules to what `model` predicts of the newest rows of `data`; the last three in ten of them judge the rules.
+    /// Fits rules to what `model` predicts of the newest rows of `data`; those of three in ten tasks judge the rules.
     ///
     /// # Errors
     /// `NotEnoughData` for fewer than 100 rows; `InvalidInput` where the model predicts all alike.
@@ -47,12 +51,15 @@ impl Surrogate {
                 format!("{have} generations, {FEWEST_ROWS} are needed to say in rules what a model predicts");
             return Err(Error::new(kind, why));
         }
-        let points: Vec<_> = rows.iter().map(|e| to_scale(data.target, model.point(&e.features))).collect();
-        let (early, late) = rows.split_at(have - (have as f64 * HELD_OUT) as usize);
-        let (known, judged) = points.split_at(early.len());
-        let table = Table::of(early);
-        let tree = Growing { table: &table, rows: early, points: known }.grow((0..early.len()).collect(), 0);
-        if matches!(tree, Node::Leaf { .. }) || judged.iter().all(|point| *point == judged[0]) {
+        let (late, early): (Vec<&Example>, Vec<&Example>) = rows.iter().partition(|e| e.task % 10 < HELD_OUT);
+        let points = |rows: &[&Example]| -> Vec<f64> {
+            rows.iter().map(|e| to_scale(data.target, model.point(&e.features))).collect()
+        };
+        let (known, judged) = (points(&early), points(&late));
+        let table = Table::of(&early, |place| reads(model, &early, place));
+        let tree =
+            Growing { table: &table, rows: &early, points: &known }.grow((0..early.len()).collect(), 0);
+        if matches!(tree, Node::Leaf { .. }) || judged.windows(2).all(|two| two[0] == two[1]) {
             return Err(Error::invalid("the model predicts nearly the same of all rows: no rules say more"));
         }
         let told: Vec<_> = late.iter().map(|e| tree.predict(&table, e)).collect();
@@ -63,9 +70,21 @@ impl Surrogate {
             rules.push(Rule { conditions, prediction: from_scale(data.target, mean), share: share(rows) });
         });
         rules.sort_by(|a, b| b.prediction.total_cmp(&a.prediction));
-        let (r2, concordance) = (fidelity::r2(&told, judged), fidelity::concordance(&told, judged));
+        let (r2, concordance) = (fidelity::r2(&told, &judged), fidelity::concordance(&told, &judged));
         Ok(Self { r2, concordance, rules, rows: late.len(), target: data.target })
     }
+}
+
+/// Whether the prediction of one of some rows changes with the value at `place`: rules should name what a model reads, not
+/// what goes with it.
+fn reads<P: Predictor>(model: &P, rows: &[&Example], place: usize) -> bool {
+    let step = (rows.len() / TRIED).max(1);
+    let tried = rows.iter().zip(rows.iter().skip(step)).step_by(step);
+    tried.into_iter().any(|(row, other)| {
+        let mut changed = FeatureRow::clone(&row.features);
+        changed.set_stored(place, other.features.stored(place));
+        model.point(&changed) != model.point(&row.features)
+    })
 }
 
 /// A decision on the way to a leaf: column, threshold, and whether the value is above.
