@@ -13,54 +13,50 @@ use futures_executor::block_on;
 use linfa::prelude::*;
 use linfa_elasticnet::ElasticNet;
 use linfa_logistic::{FittedLogisticRegression, LogisticRegression};
-use linfa_trees::DecisionTree;
+use linfa_svm::Svm;
 use std::sync::Arc;
 
 fn main() -> Result<()> {
     let events: Vec<_> = Simulator::new(SimulatorOptions::default())?.map(Generation::into_event).collect();
     let task = events[events.len() - 1].started.value.context.clone();
-    let records = events.into_iter().map(GenerationEvent::into_records).collect::<Result<Vec<_>>>()?;
-    let mut records = records.concat();
+    let records = events.into_iter().map(GenerationEvent::into_records).collect::<Result<Vec<_>>>();
+    let mut records = records?.concat();
     records.sort_by_key(Record::known_at);
     let now = records[records.len() - 1].known_at();
     let mut builder = DatasetBuilder::new(FeatureEngineer::default());
     records.iter().for_each(|record| builder.apply(record));
-
     let logistic = LinfaTrainer::new(
         "success_logistic",
         Target::Success,
-        |rows| LogisticRegression::default().alpha(20.0).fit(&rows.map_targets(|label| *label > 0.5)),
+        |rows| LogisticRegression::default().alpha(20.0).fit(&rows.map_targets(|y| *y > 0.5)),
         |model: &FittedLogisticRegression<f64, bool>, rows| model.predict_probabilities(rows),
     );
-    let tree = LinfaTrainer::new(
-        "success_tree",
+    let svm = LinfaTrainer::new(
+        "success_svm",
         Target::Success,
-        |rows| DecisionTree::params().max_depth(Some(4)).fit(&rows.map_targets(|label| *label > 0.5)),
-        |model, rows| model.predict(rows).mapv(|success| f64::from(u8::from(success))),
+        |rows| Svm::<_, bool>::params().pos_neg_weights(0.1, 0.1).fit(&rows.map_targets(|y| *y > 0.5)),
+        |svm: &Svm<f64, bool>, rows| rows.outer_iter().map(|row| svm.weighted_sum(&row) - svm.rho).collect(),
     );
     let elastic_net = LinfaTrainer::new(
         "seconds_elastic_net",
         Target::Time,
-        |rows| {
-            ElasticNet::params().penalty(0.05).l1_ratio(0.5).fit(&rows.map_targets(|seconds| seconds.ln_1p()))
-        },
+        |rows| ElasticNet::params().penalty(0.05).l1_ratio(0.5).fit(&rows.map_targets(|y| y.ln_1p())),
         |model: &ElasticNet<f64>, rows| model.predict(rows).mapv(f64::exp_m1),
     );
-
     block_on(async {
         let store = Arc::new(MemoryStore::new());
         store.append(records).await?;
-        let engine = Engine::builder().with_store(store).with_registry(Arc::new(MemoryRegistry::new()));
-        let engine = engine.with_clock(Arc::new(ManualClock::at(now)));
-        let engine = engine.with_model(logistic).with_model(tree).with_model(elastic_net).open().await?;
+        let engine = Engine::builder().with_store(store).with_clock(Arc::new(ManualClock::at(now)));
+        let engine = engine.with_model(logistic).with_model(svm).with_model(elastic_net);
+        let engine = engine.with_registry(Arc::new(MemoryRegistry::new())).open().await?;
         println!("{}", engine.run_nightly().await?);
         for (name, estimate) in engine.predict(&task)?.others {
             println!("{name}: {:.3}, version {}", estimate.value, estimate.model_version);
         }
         engine.close().await
     })?;
-
     let rows = builder.rows(Target::Success, now, 5_000);
-    println!("the success model in rules: {}", Surrogate::of(&SuccessTrainer::default().fit(&rows)?, &rows)?);
+    let rules = Surrogate::of(&SuccessTrainer::default().fit(&rows)?, &rows)?;
+    println!("the success model in rules: {rules}");
     Ok(())
 }

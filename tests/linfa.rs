@@ -41,11 +41,20 @@ fn logistic() -> LinfaTrainer<FittedLogisticRegression<f64, bool>> {
     )
 }
 
+/// Both outcomes weigh alike: linfa-trees joins leaves of one class, so that of a tree which says success everywhere nothing
+/// is left.
+fn balanced(rows: Rows) -> linfa::Dataset<f64, bool, Ix1> {
+    let rate = rows.targets().mean().unwrap();
+    let weights =
+        rows.targets().mapv(|label| (if label > 0.5 { 1.0 / rate } else { 1.0 / (1.0 - rate) }) as f32);
+    succeeded(rows).with_weights(weights)
+}
+
 fn tree() -> LinfaTrainer<DecisionTree<f64, bool>> {
     LinfaTrainer::new(
         "success_tree",
         Target::Success,
-        |rows| DecisionTree::params().max_depth(Some(4)).fit(&succeeded(rows)),
+        |rows| DecisionTree::params().max_depth(Some(3)).min_weight_leaf(30.0).fit(&balanced(rows)),
         |model: &DecisionTree<f64, bool>, rows| model.predict(rows).mapv(|yes| f64::from(u8::from(yes))),
     )
 }

@@ -1,5 +1,7 @@
 //! How to fit: boosted trees, ridge regression, calibration, intervals that hold.
 
+#[cfg(all(test, feature = "linfa"))]
+mod against_linfa;
 mod boosting;
 mod calibration;
 mod conformal;
