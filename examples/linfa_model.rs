@@ -56,7 +56,6 @@ fn main() -> Result<()> {
         engine.close().await
     })?;
     let rows = builder.rows(Target::Success, now, 5_000);
-    let rules = Surrogate::of(&SuccessTrainer::default().fit(&rows)?, &rows)?;
-    println!("the success model in rules: {rules}");
-    Ok(())
+    Surrogate::of(&SuccessTrainer::default().fit(&rows)?, &rows)
+        .map(|rules| println!("success in rules: {rules}"))
 }

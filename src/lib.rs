@@ -125,6 +125,8 @@ mod pages {
         Tutorial: "docs/tutorial.md",
         Routing: "docs/how-to/routing.md",
         Alerts: "docs/how-to/alerts.md",
+        #[cfg(feature = "linfa")]
+        OwnModel: "docs/how-to/own-model.md",
         OwnColumns: "docs/how-to/own-columns.md",
         TrainingTimes: "docs/how-to/training-schedule.md",
         Erasure: "docs/how-to/erasure.md",
