@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 target=${CARGO_TARGET_DIR:-$(cargo metadata --no-deps --format-version 1 | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')}
-cargo test --quiet --release --locked --features linfa --lib --no-run
+cargo test --quiet --release --locked --features linfa-estimators --lib --no-run
 tests=$(ls -t "$target"/release/deps/devmatrix_ml-* | grep -v '\.' | head -1)
 "$tests" against_linfa::answers --nocapture | grep apart
 count() {

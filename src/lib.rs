@@ -125,7 +125,7 @@ mod pages {
         Tutorial: "docs/tutorial.md",
         Routing: "docs/how-to/routing.md",
         Alerts: "docs/how-to/alerts.md",
-        #[cfg(feature = "linfa")]
+        #[cfg(feature = "linfa-estimators")]
         OwnModel: "docs/how-to/own-model.md",
         OwnColumns: "docs/how-to/own-columns.md",
         TrainingTimes: "docs/how-to/training-schedule.md",

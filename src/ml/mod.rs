@@ -1,6 +1,6 @@
 //! How to fit: boosted trees, ridge regression, calibration, intervals that hold.
 
-#[cfg(all(test, feature = "linfa"))]
+#[cfg(all(test, feature = "linfa-estimators"))]
 mod against_linfa;
 mod boosting;
 mod calibration;

@@ -26,12 +26,12 @@ use std::sync::Arc;
 /// use devmatrix_ml::dataset::Target;
 /// use devmatrix_ml::models::LinfaTrainer;
 /// use linfa::prelude::*;
-/// use linfa_logistic::{FittedLogisticRegression, LogisticRegression};
+/// use linfa_trees::DecisionTree;
 /// let trainer = LinfaTrainer::new(
-///     "success_logistic",
+///     "success_tree",
 ///     Target::Success,
-///     |rows| LogisticRegression::default().alpha(5.0).fit(&rows.map_targets(|label| *label > 0.5)),
-///     |model: &FittedLogisticRegression<f64, bool>, rows| model.predict_probabilities(rows),
+///     |rows| DecisionTree::params().max_depth(Some(4)).fit(&rows.map_targets(|label| *label > 0.5)),
+///     |model: &DecisionTree<f64, bool>, rows| model.predict(rows).mapv(|yes| f64::from(u8::from(yes))),
 /// );
 /// let builder = devmatrix_ml::Engine::builder().with_model(trainer);
 /// ```
