@@ -3,8 +3,7 @@
 use devmatrix_ml::clock::ManualClock;
 use devmatrix_ml::dataset::{DatasetBuilder, Target};
 use devmatrix_ml::event::{GenerationEvent, Record};
-use devmatrix_ml::features::FeatureEngineer;
-use devmatrix_ml::models::{LinfaTrainer, SuccessTrainer, Surrogate, Trainer};
+use devmatrix_ml::models::{LinfaTrainer, Predictor, SuccessTrainer, Trainer};
 use devmatrix_ml::registry::MemoryRegistry;
 use devmatrix_ml::simulate::{Generation, Simulator, SimulatorOptions};
 use devmatrix_ml::store::{EventStore, MemoryStore};
@@ -23,7 +22,7 @@ fn main() -> Result<()> {
     let mut records = records?.concat();
     records.sort_by_key(Record::known_at);
     let now = records[records.len() - 1].known_at();
-    let mut builder = DatasetBuilder::new(FeatureEngineer::default());
+    let mut builder = DatasetBuilder::new(Default::default());
     records.iter().for_each(|record| builder.apply(record));
     let logistic = LinfaTrainer::new(
         "success_logistic",
@@ -50,12 +49,12 @@ fn main() -> Result<()> {
         let engine = engine.with_model(logistic).with_model(svm).with_model(elastic_net);
         let engine = engine.with_registry(Arc::new(MemoryRegistry::new())).open().await?;
         println!("{}", engine.run_nightly().await?);
-        for (name, estimate) in engine.predict(&task)?.others {
-            println!("{name}: {:.3}, version {}", estimate.value, estimate.model_version);
+        for (name, found) in engine.predict(&task)?.others {
+            println!("{name}: {:.3}, version {}", found.value, found.model_version);
         }
         engine.close().await
     })?;
     let rows = builder.rows(Target::Success, now, 5_000);
-    Surrogate::of(&SuccessTrainer::default().fit(&rows)?, &rows)
-        .map(|rules| println!("success in rules: {rules}"))
+    println!("success in rules: {}", SuccessTrainer::default().fit(&rows)?.surrogate(&rows)?);
+    Ok(())
 }

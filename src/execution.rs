@@ -115,7 +115,7 @@ impl ExecutionContext {
     ///
     /// # Errors
     /// `Cancelled` when it may not.
-    pub fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         if self.cancel.is_cancelled() {
             return Err(Error::new(
                 ErrorKind::Cancelled,

@@ -111,7 +111,7 @@ fn the_whole_loop_on_sqlite_survives_a_restart() {
         let warm = engine.predict(&task(1)).unwrap();
         assert_eq!((warm.success.status, warm.success.model_version), (Status::Calibrated, 1));
         assert!(!warm.success.attributions_by_topic.is_empty());
-        assert!(!engine.similar_tasks(&task(1), 3).unwrap().tasks.is_empty());
+        assert!(!engine.service().similar_tasks(&task(1), 3).unwrap().tasks.is_empty());
         let again = engine.run_nightly().await.unwrap();
         assert!(again.skipped.unwrap().contains("due at 2025-03-10 02:00 UTC"), "trained twice in a day");
 
@@ -180,7 +180,7 @@ fn each_fact_recorded_once_reaches_every_component() {
         assert!(shown.starts_with(&["success", "complexity", "complexity@80"]), "{shown:?}");
 
         // History.
-        let similar = engine.similar_tasks(&task(18), 1).unwrap();
+        let similar = engine.service().similar_tasks(&task(18), 1).unwrap();
         assert_eq!((similar.tasks[0].task_id.as_str(), similar.tasks[0].outcomes.successes), ("TASK-1", 1.0));
         // Router: a record, a cost model, a budget.
         let row = &engine.leaderboard()[0];
@@ -513,4 +513,19 @@ fn child_lives_until_it_is_killed() {
         out.write_all(format!("did {number}\n").as_bytes()).and_then(|()| out.flush()).unwrap();
     };
     block_on(live(Path::new(&folder), say));
+}
+
+#[test]
+fn a_regeneration_is_the_next_try_at_its_task() {
+    let clock = ManualClock::at(at("2025-03-03T09:00:00Z"));
+    let (store, _, builder) = in_memory(&clock);
+    block_on(async {
+        let engine = builder.open().await.unwrap();
+        let first = engine.start(task(1)).await.unwrap();
+        let second = engine.regenerate(&first, task(9)).await.unwrap();
+        let context = store.event(&second).await.unwrap().started.value.context;
+        assert_eq!((context.task_id.as_str(), context.attempt), ("TASK-1", 1));
+        assert_eq!(context.regeneration_of, Some(first));
+        engine.close().await.unwrap();
+    });
 }

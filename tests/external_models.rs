@@ -90,7 +90,7 @@ fn trees_of_this_crate_are_exported_in_xgboosts_format() {
         ("quantile", Objective::Quantile(0.9), &scores),
     ] {
         let sample = Sample::new(Matrix { values: learned, width: WIDTH }, labels);
-        let request = FitRequest::new(objective, sample).with_categories(&[4, 5]);
+        let request = FitRequest::new(objective, sample);
         let trees = Trees::fit(&BoostParams::regression(), &request).unwrap();
         let link = |margin: f64| if objective == Objective::Logistic { sigmoid(margin) } else { margin };
         let ours: Vec<_> = values.chunks(WIDTH).map(|row| link(trees.margin(row).unwrap())).collect();

@@ -226,7 +226,7 @@ fn what_cannot_be_fitted_is_an_error_that_says_why() {
     assert!(matches!(error.kind(), ErrorKind::NotEnoughData { need: 50, .. }), "{error:#}");
     let error = logistic().fit(&data.filter(|_, e| e.label == 1.0)).unwrap_err();
     assert!(error.to_string().contains("are successes: record both"), "{error:#}");
-    assert!(Surrogate::of(&model(&data), &data.filter(|i, _| i < 20)).is_err());
+    assert!(model(&data).surrogate(&data.filter(|i, _| i < 20)).is_err());
 }
 
 #[test]
@@ -300,11 +300,11 @@ fn rows_for_linfa_miss_nothing_and_take_no_code_for_a_number() {
 fn rules_say_what_a_model_predicts() {
     let data = many(Target::Success);
     let fitted = model(&data);
-    let rules = Surrogate::of(&fitted, &data).unwrap();
+    let rules: Surrogate = fitted.surrogate(&data).unwrap();
     assert!(rules.r2 > 0.3 && rules.concordance > 0.65, "{rules}");
-    assert_eq!(rules, Surrogate::of(&fitted, &data).unwrap());
+    assert_eq!(rules, fitted.surrogate(&data).unwrap());
     let text = rules.to_string();
     assert!(text.contains(" % of tasks): ") && !text.contains('{') && !text.contains('_'), "{text}");
-    let own = Surrogate::of(&logistic().fit(&with_columns()).unwrap(), &with_columns()).unwrap();
+    let own = logistic().fit(&with_columns()).unwrap().surrogate(&with_columns()).unwrap();
     assert!(own.r2 <= 1.0, "{own}");
 }

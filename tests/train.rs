@@ -10,13 +10,13 @@ use devmatrix_ml::features::FeatureEngineer;
 use devmatrix_ml::models::{Predictor, SuccessParams, SuccessTrainer, Trainer, conformance};
 use devmatrix_ml::registry::{MemoryRegistry, ModelRegistry, Stage};
 use devmatrix_ml::store::MemoryStore;
-use devmatrix_ml::training::{Gate, Split, Training, TrainingOptions, TrainingReport, replay};
+use devmatrix_ml::training::{Split, Training, TrainingOptions, TrainingReport, replay};
 use devmatrix_ml::{ErrorKind, Result};
 use futures_executor::block_on;
 
 fn with_floors() -> TrainingOptions {
     let mut options = TrainingOptions::default();
-    options.gate = Gate::with_floors();
+    options.gate.floors = [("accuracy".to_owned(), 0.75), ("auc".to_owned(), 0.8)].into();
     options
 }
 
@@ -78,7 +78,7 @@ fn a_run_registers_its_evaluation() {
     for score in ["accuracy", "f1", "auc", "logloss", "brier", "ece"] {
         assert!(version.metrics.contains_key(score), "{score}");
     }
-    assert_eq!(version.feature_schema, FeatureEngineer::default().fingerprint());
+    assert_eq!(version.feature_schema, dataset(1, 4).schema);
     assert_eq!(version.data_until, Some(clock.now()));
     assert_eq!(version.verdicts.len(), 1);
     assert_eq!(version.verdicts[0].reasons, report.reasons);

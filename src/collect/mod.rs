@@ -146,7 +146,7 @@ impl DataCollector {
     ///
     /// # Errors
     /// `NotFound` when `previous` was never started; those of [`DataCollector::start`].
-    pub async fn regenerate(
+    pub(crate) async fn regenerate(
         &self,
         previous: &EventId,
         started: impl Into<Started> + Send,

@@ -200,8 +200,8 @@ impl EngineBuilder {
     }
 
     /// Trains by these options: evaluation, gate, trial. By default a model is promoted that is significantly
-    /// better than the one in production; [`Gate::with_floors`](crate::training::Gate::with_floors) asks for the
-    /// design's absolute scores besides.
+    /// better than the one in production; [`Gate::floors`](crate::training::Gate) asks for absolute scores
+    /// besides.
     pub fn with_training(self, training: TrainingOptions) -> Self {
         Self { training, ..self }
     }

@@ -306,7 +306,7 @@ impl FeatureEngineer {
 
     /// Returns a hash of everything that the rows' meaning depends on; rows of different fingerprints do
     /// not mix.
-    pub fn fingerprint(&self) -> u64 {
+    pub(crate) fn fingerprint(&self) -> u64 {
         self.hash(true)
     }
 

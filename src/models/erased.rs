@@ -56,6 +56,13 @@ macro_rules! predicted {
     };
 }
 
+/// Implements methods by those of what is in a box.
+macro_rules! boxed {
+    ($(fn $name:ident(&self $(, $argument:ident: $type:ty)*) -> $output:ty;)*) => {
+        $(fn $name(&self $(, $argument: $type)*) -> $output { P::$name(self $(, $argument)*) })*
+    };
+}
+
 /// The methods of a trainer that know nothing of its model's type.
 macro_rules! untyped_methods {
     ($how:ident) => {
@@ -154,6 +161,16 @@ impl<M: Predictor + 'static> ErasedModel for M {
     fn as_any(&self) -> &dyn Any {
         self
     }
+}
+
+impl<P: Predictor + ?Sized> Predictor for Box<P> {
+    type Prediction = P::Prediction;
+
+    fn predict(&self, row: &FeatureRow) -> P::Prediction {
+        P::predict(self, row)
+    }
+
+    predictor_methods!(boxed);
 }
 
 impl Trainer for AnyTrainer {

@@ -85,6 +85,20 @@ pub trait Predictor: Send + Sync + Debug {
         Vec::new()
     }
 
+    /// Returns rules that say what it predicts of the newest rows of `data`, with their fidelity on other tasks than those
+    /// that they were made from.
+    ///
+    /// # Errors
+    /// `NotEnoughData` for fewer than 100 rows; `InvalidInput` where it predicts all alike.
+    #[cfg(feature = "linfa")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "linfa")))]
+    fn surrogate(&self, data: &Dataset) -> Result<Surrogate>
+    where
+        Self: Sized,
+    {
+        Surrogate::of(self, data)
+    }
+
     /// Returns the fingerprint of the features that it was fitted on.
     fn schema(&self) -> u64;
 

@@ -126,7 +126,7 @@ async fn load_holdout_model<T: Trainer>(
 #[cfg(feature = "linfa")]
 fn surrogate<P: Predictor>(model: &P, data: &Dataset) -> Option<Surrogate> {
     let explains = data.target != Target::Template;
-    explains.then(|| Surrogate::of(model, data).ok()).flatten()
+    explains.then(|| model.surrogate(data).ok()).flatten()
 }
 
 #[cfg(not(feature = "linfa"))]

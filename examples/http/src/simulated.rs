@@ -5,7 +5,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use devmatrix_ml::clock::ManualClock;
 use devmatrix_ml::collect::DataCollector;
 use devmatrix_ml::event::{Fact, Record};
-use devmatrix_ml::execution::ExecutionContext;
+use devmatrix_ml::execution::{ExecutionContext, check};
 use devmatrix_ml::features::FeatureEngineer;
 use devmatrix_ml::registry::ModelRegistry;
 use devmatrix_ml::serving::PredictionService;
@@ -58,7 +58,7 @@ pub async fn fill(
     options.gate = Gate::refreshing();
     let mut learns = start + TimeDelta::weeks(1);
     for record in records(start, days, per_day)? {
-        execution.check()?;
+        execution.run(check)?;
         let (id, at, fact) = record.into_parts();
         if at >= now {
             break;

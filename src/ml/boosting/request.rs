@@ -126,8 +126,9 @@ impl<'a> FitRequest<'a> {
     }
 
     /// Sets the categorical features.
+    #[cfg(all(test, feature = "lightgbm"))]
     #[must_use]
-    pub fn with_categories(self, categorical: &'a [usize]) -> Self {
+    pub(super) fn with_categories(self, categorical: &'a [usize]) -> Self {
         Self { categorical, ..self }
     }
 

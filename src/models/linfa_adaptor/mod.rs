@@ -44,7 +44,7 @@ pub struct LinfaTrainer<M> {
 }
 
 /// A fitted estimator of `linfa` with what makes its numbers predictions.
-pub struct LinfaModel<M> {
+struct LinfaModel<M> {
     stored: Stored<M>,
     target: Target,
     score: Arc<Score<M>>,
@@ -190,8 +190,8 @@ macro_rules! with_trainer_of {
     };
 }
 
-impl<M: Serialize + DeserializeOwned + Send + Sync> Trainer for LinfaTrainer<M> {
-    type Model = LinfaModel<M>;
+impl<M: Serialize + DeserializeOwned + Send + Sync + 'static> Trainer for LinfaTrainer<M> {
+    type Model = Box<dyn Predictor<Prediction = f64>>;
 
     fn name(&self) -> &'static str {
         self.name
@@ -203,18 +203,19 @@ impl<M: Serialize + DeserializeOwned + Send + Sync> Trainer for LinfaTrainer<M> 
 
     /// Calibrates on the newest fifth with a fit to the rest, then fits to everything. The model must be read back as it
     /// was written, so that no version is registered that cannot be served.
-    fn fit(&self, data: &Dataset) -> Result<LinfaModel<M>> {
+    fn fit(&self, data: &Dataset) -> Result<Self::Model> {
         let rows: Vec<_> = data.certain().collect();
         self.check(&rows)?;
         let output = self.output(data)?;
         let (encoder, estimator) = self.fit_to(&rows)?;
         let stored = Stored { linfa_model: FORMAT, schema: data.schema, encoder, output, estimator };
         let unusable = |e: Error| self.not_finite().with_source(e);
-        self.open(&bytes_of(&stored).map_err(unusable)?).map_err(unusable)
+        let model = self.open(&bytes_of(&stored).map_err(unusable)?).map_err(unusable)?;
+        Ok(Box::new(model))
     }
 
-    fn read(&self, bytes: &[u8]) -> Result<LinfaModel<M>> {
-        self.open(bytes)
+    fn read(&self, bytes: &[u8]) -> Result<Self::Model> {
+        Ok(Box::new(self.open(bytes)?))
     }
 
     fn prior(&self, row: &FeatureRow) -> (f64, Status) {

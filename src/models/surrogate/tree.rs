@@ -41,8 +41,7 @@ impl Surrogate {
     ///
     /// # Errors
     /// `NotEnoughData` for fewer than 100 rows; `InvalidInput` where the model predicts all alike.
-    #[cfg_attr(docsrs, doc(cfg(feature = "linfa")))]
-    pub fn of<P: Predictor>(model: &P, data: &Dataset) -> Result<Self> {
+    pub(crate) fn of<P: Predictor>(model: &P, data: &Dataset) -> Result<Self> {
         let rows: Vec<_> = data.examples[data.examples.len().saturating_sub(MOST_ROWS)..].iter().collect();
         let have = rows.len();
         if have < FEWEST_ROWS {
