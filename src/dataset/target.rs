@@ -24,6 +24,8 @@ pub enum Target {
     Tokens,
     /// Relevance of the template that was used, 0 to 3, among those that competed with it.
     Template,
+    /// US dollars of a generation.
+    Cost,
 }
 
 /// A kind of label, and so of model.
@@ -39,11 +41,12 @@ pub(crate) enum LabelKind {
 
 impl Target {
     /// All targets of which [`DatasetBuilder`](super::DatasetBuilder) makes rows.
-    pub(crate) const ALL: [Self; 5] =
-        [Self::Success, Self::Complexity, Self::Time, Self::Quality, Self::Tokens];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Success, Self::Complexity, Self::Time, Self::Quality, Self::Tokens, Self::Cost];
 
     /// The targets whose label is a number, in the order of stored aggregates: a new one comes last.
-    pub(crate) const NUMBERS: &[Self] = &[Self::Time, Self::Quality, Self::Complexity, Self::Tokens];
+    pub(crate) const NUMBERS: &[Self] =
+        &[Self::Time, Self::Quality, Self::Complexity, Self::Tokens, Self::Cost];
 
     /// Returns its name: that of the model that predicts it.
     pub fn name(self) -> &'static str {
@@ -54,6 +57,7 @@ impl Target {
             Self::Quality => "quality",
             Self::Tokens => "tokens",
             Self::Template => "template",
+            Self::Cost => "cost",
         }
     }
 
@@ -72,7 +76,8 @@ impl Target {
             Self::Complexity => "complexity_label, or completions with regenerations, seconds and code",
             Self::Time => "generation_time_seconds of completions",
             Self::Quality => "final_quality_score of feedback or completions",
-            Self::Tokens => "tokens_used of completions",
+            Self::Tokens => "tokens_used of completions, or its parts",
+            Self::Cost => "cost_usd of completions, or their tokens where the collector has prices",
             Self::Template => "template_id of tasks, and their feedback",
         }
     }
@@ -86,7 +91,8 @@ impl Target {
         match self {
             Self::Time => done.generation_time_seconds,
             Self::Quality => done.final_quality_score,
-            Self::Tokens => done.tokens_used.map(|tokens| tokens as f64),
+            Self::Tokens => done.tokens().map(|tokens| tokens as f64),
+            Self::Cost => done.cost_usd,
             Self::Success | Self::Complexity | Self::Template => None,
         }
     }
@@ -107,12 +113,17 @@ impl Target {
         match (self, done) {
             (Self::Complexity, _) => replace(&mut event.started.value.complexity_label),
             (Self::Time, Some(done)) => replace(&mut done.generation_time_seconds),
-            (Self::Tokens, Some(done)) => done.tokens_used = Some(number as u64),
+            (Self::Tokens, Some(done)) => {
+                done.tokens_used = Some(number as u64);
+                (done.input_tokens, done.output_tokens) = (None, None);
+                (done.cache_read_tokens, done.cache_write_tokens) = (None, None);
+            }
+            (Self::Cost, Some(done)) => replace(&mut done.cost_usd),
             (Self::Quality, done) => {
                 done.into_iter().for_each(|done| replace(&mut done.final_quality_score));
                 event.feedback.iter_mut().for_each(|f| replace(&mut f.value.final_quality_score));
             }
-            (Self::Success | Self::Time | Self::Tokens | Self::Template, _) => {}
+            (Self::Success | Self::Time | Self::Tokens | Self::Template | Self::Cost, _) => {}
         }
     }
 
@@ -160,6 +171,8 @@ pub(crate) struct Labels {
     pub(crate) quality: Since<f64>,
     /// Tokens read and written.
     pub(crate) tokens: Since<f64>,
+    /// US dollars.
+    pub(crate) cost: Since<f64>,
     /// Observed difficulty, 0 to 10.
     pub(crate) difficulty: Since<f64>,
     /// Relevance of the template that was used, 0 to 3.
@@ -177,6 +190,7 @@ impl Labels {
             seconds: since(result.seconds),
             quality: since(result.quality),
             tokens: since(result.tokens),
+            cost: since(result.cost),
             difficulty: None,
             relevance: None,
         }
@@ -185,13 +199,14 @@ impl Labels {
     /// Returns the labels that are numbers, each with the names of its columns in a file: of the value, and of the moment
     /// since which it is known. A new one comes last.
     #[cfg(feature = "export")]
-    pub(crate) fn columns(&mut self) -> [(&'static str, &'static str, &mut Since<f64>); 5] {
+    pub(crate) fn columns(&mut self) -> [(&'static str, &'static str, &mut Since<f64>); 6] {
         [
             ("complexity", "complexity_known_at", &mut self.complexity),
             ("seconds", "seconds_known_at", &mut self.seconds),
             ("quality", "quality_known_at", &mut self.quality),
             ("tokens", "tokens_known_at", &mut self.tokens),
             ("difficulty", "difficulty_known_at", &mut self.difficulty),
+            ("cost", "cost_known_at", &mut self.cost),
         ]
     }
 
@@ -203,6 +218,7 @@ impl Labels {
             Target::Time => self.seconds,
             Target::Quality => self.quality,
             Target::Tokens => self.tokens,
+            Target::Cost => self.cost,
             Target::Template => self.relevance.map(|(at, relevance)| (at, f64::from(relevance))),
         };
         label.filter(|(at, _)| *at <= moment)

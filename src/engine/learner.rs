@@ -24,7 +24,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// The name under which a learner's checkpoint is stored.
 const CHECKPOINT: &str = "engine";
 /// The kind of its bytes.
-const KIND: &str = "engine-1";
+const KIND: &str = "engine-2";
 /// A checkpoint is not read beyond this many bytes.
 const MAX_BYTES: usize = 2 << 30;
 
@@ -230,7 +230,9 @@ impl Learner {
         if let Some(done) = event.completion.as_ref().filter(|_| !observed.end) {
             observed.end = true;
             self.router(|router| router.completed(&started.context, &done.value, done.known_at));
-            self.adapt(started, Target::Time, done.value.generation_time_seconds);
+            for target in [Target::Time, Target::Cost, Target::Tokens] {
+                self.adapt(started, target, target.at_end(&done.value));
+            }
         }
         if matches!(record.fact(), Fact::Started(_)) {
             self.adapt(started, Target::Complexity, started.complexity_label);

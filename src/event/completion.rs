@@ -4,7 +4,7 @@ use super::check::{self, Checked, Metadata};
 use super::columns::{self, Columns};
 use super::decision::Decision;
 use super::review::ReviewRequest;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -52,10 +52,25 @@ pub struct Completion {
     pub self_review_feedback: Option<String>,
     /// Seconds from start to end.
     pub generation_time_seconds: Option<f64>,
-    /// Tokens read and written.
+    /// Tokens read and written, all of them; where it is not given, the sum of the four parts.
     pub tokens_used: Option<u64>,
-    /// Cost in US dollars.
+    /// Tokens read that no cache had.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub input_tokens: Option<u64>,
+    /// Tokens written, those of reasoning among them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output_tokens: Option<u64>,
+    /// Tokens read from the LLM's cache.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache_read_tokens: Option<u64>,
+    /// Tokens read and written to the LLM's cache.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache_write_tokens: Option<u64>,
+    /// Cost in US dollars; where it is not given, a collector with [prices](crate::event::Prices) computes it.
     pub cost_usd: Option<f64>,
+    /// True where the cost was computed from tokens and prices.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub cost_from_prices: bool,
     /// Success where a machine judges it (tests passed); a person's feedback overrides it.
     pub success: Option<bool>,
     /// Approval where a machine gives it; a person's feedback overrides it.
@@ -148,7 +163,35 @@ impl Completion {
             let measured = MetricField::ALL.into_iter().filter(|field| !self.host_metrics.contains(field));
             measured.for_each(|field| field.clear(&mut given));
         }
+        if given.cost_from_prices {
+            (given.cost_usd, given.cost_from_prices) = (None, false);
+        }
         given
+    }
+
+    /// Returns the tokens of input, output, cache read and cache write, as far as they are known.
+    pub(crate) fn token_parts(&self) -> [Option<u64>; 4] {
+        [self.input_tokens, self.output_tokens, self.cache_read_tokens, self.cache_write_tokens]
+    }
+
+    /// Returns all tokens; where the host gave no total, the sum of the parts.
+    pub(crate) fn tokens(&self) -> Option<u64> {
+        let known = || self.token_parts().into_iter().flatten();
+        self.tokens_used.or_else(|| known().next().map(|_| known().fold(0, u64::saturating_add)))
+    }
+
+    fn validate_tokens(&self) -> Result<()> {
+        let known = || self.token_parts().into_iter().flatten();
+        match (self.tokens_used, known().try_fold(0_u64, u64::checked_add)) {
+            (_, None) => Err(Error::invalid(
+                "input_tokens, output_tokens, cache_read_tokens and cache_write_tokens add up to more than 2^64",
+            )),
+            (Some(all), Some(sum)) if sum > all => Err(Error::invalid(format!(
+                "input_tokens, output_tokens, cache_read_tokens and cache_write_tokens add up to {sum}, more than the \
+                 tokens_used of {all}: each token counts in one part, so leave those of the cache out of input_tokens"
+            ))),
+            _ => Ok(()),
+        }
     }
 
     /// Checks every number's range.
@@ -161,6 +204,7 @@ impl Completion {
         check::range("self_review_score", self.self_review_score, 0.0, 10.0)?;
         check::range("generation_time_seconds", self.generation_time_seconds, 0.0, 1e9)?;
         check::range("cost_usd", self.cost_usd, 0.0, 1e9)?;
+        self.validate_tokens()?;
         columns::validate(&self.columns)?;
         self.review.as_ref().map_or(Ok(()), ReviewRequest::validate)?;
         self.next_step.as_ref().map_or(Ok(()), Decision::validate)?;

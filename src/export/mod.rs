@@ -95,6 +95,8 @@
 //! | `generation_time_seconds` | double | completed | seconds |
 //! | `tokens_used` | int64 | completed | tokens read and written |
 //! | `cost_usd` | double | completed | US dollars |
+//! | `input_tokens`, `output_tokens`, `cache_read_tokens`, `cache_write_tokens` | int64 | completed | parts of the tokens |
+//! | `cost_from_prices` | boolean | completed | true where the cost was computed from tokens and prices |
 //! | `num_regenerations` | int64 | completed | |
 //! | `success` | boolean | completed, feedback | approved without modification, as this fact says |
 //! | `approved` | boolean | completed, feedback | as this fact says |

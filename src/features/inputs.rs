@@ -87,6 +87,20 @@ impl Inputs<'_> {
         if weight > 0.0 { (sum / weight) as f32 } else { f32::NAN }
     }
 
+    /// Returns ln of how an amount of similar tasks compares with the average of all generations.
+    pub(super) fn nearest_relative(
+        &self,
+        read: fn(&NearestTask) -> Option<f64>,
+        all: fn(&GroupStatistics) -> Mean,
+    ) -> f32 {
+        let known = self.view.nearest().iter().filter_map(|task| Some((task.similarity, read(task)?.ln())));
+        let (weight, sum) = known.fold((0.0, 0.0), |(w, sum), (alike, v)| (w + alike, sum + alike * v));
+        match all(self.view.get(GroupKey::Global)).value() {
+            Some(average) if weight > 0.0 => (sum / weight - average) as f32,
+            _ => f32::NAN,
+        }
+    }
+
     /// Missing where the framework is not known.
     pub(super) fn framework_complexity(&self) -> f32 {
         let named = self.task.framework.as_deref();

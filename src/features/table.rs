@@ -497,6 +497,50 @@ features! {
         feature("code", Kind::Category, Topic::Project, |i| {
             Inputs::category(i.task.project_id.as_ref().map(ProjectId::as_str))
         });
+    ExpectedCost "expected_cost" "the history of this task, agent and LLM suggests {}" =>
+        feature("ln(dollars)", Kind::Number, Topic::Model, |i| i.expected(|e| e.log_cost));
+    ExpectedCostUntried "expected_cost_untried" "the history of similar tasks, this agent and this LLM suggests {}" =>
+        feature("ln(dollars)", Kind::Number, Topic::Model, |i| i.expected_untried(|e| e.log_cost));
+    ModelAvgCost "model_avg_cost" "this LLM's generations cost {}" =>
+        mean!("ln(dollars)", Model, Model, log_cost);
+    AgentModelAvgCost "agent_model_avg_cost" "this agent's generations with this LLM cost {}" =>
+        mean!("ln(dollars)", Agent, AgentModel, log_cost);
+    ProjectAvgCost "project_avg_cost" "generations in this project cost {}" =>
+        mean!("ln(dollars)", Project, Project, log_cost);
+    TaskAvgCost "task_avg_cost" "earlier attempts at this task cost {}" =>
+        mean!("ln(dollars)", Task, Task, log_cost);
+    TaskModelAvgCost "task_model_avg_cost" "this LLM's attempts at this task cost {}" =>
+        mean!("ln(dollars)", Task, TaskModel, log_cost);
+    NearestTasksRelativeCost "nearest_tasks_relative_cost" "tasks with similar descriptions cost {} times the average" =>
+        feature("ln(ratio)", Kind::Number, Topic::Task, |i| {
+            i.nearest_relative(|task| task.cost_usd, |e| e.log_cost)
+        });
+    TaskPriced "task_priced" "the cost of {} earlier {attempt|attempts} at this task is known" =>
+        feature("generations", Kind::Count, Topic::Task, |i| {
+            i.evidence(GroupKey::Task, |e| e.log_cost.n)
+        });
+    ExpectedTokens "expected_tokens" "the history of this task, agent and LLM suggests {} tokens" =>
+        feature("ln(tokens)", Kind::Number, Topic::Model, |i| i.expected(|e| e.log_tokens));
+    ExpectedTokensUntried "expected_tokens_untried" "the history of similar tasks, this agent and this LLM suggests {} tokens" =>
+        feature("ln(tokens)", Kind::Number, Topic::Model, |i| i.expected_untried(|e| e.log_tokens));
+    ModelAvgTokens "model_avg_tokens" "this LLM's generations use typically {} tokens" =>
+        mean!("ln(tokens)", Model, Model, log_tokens);
+    AgentModelAvgTokens "agent_model_avg_tokens" "this agent's generations with this LLM use {} tokens" =>
+        mean!("ln(tokens)", Agent, AgentModel, log_tokens);
+    ProjectAvgTokens "project_avg_tokens" "generations in this project use {} tokens" =>
+        mean!("ln(tokens)", Project, Project, log_tokens);
+    TaskTypicalTokens "task_typical_tokens" "earlier attempts at this task used typically {} tokens" =>
+        mean!("ln(tokens)", Task, Task, log_tokens);
+    TaskModelAvgTokens "task_model_avg_tokens" "this LLM's attempts at this task used {} tokens" =>
+        mean!("ln(tokens)", Task, TaskModel, log_tokens);
+    NearestTasksRelativeTokens "nearest_tasks_relative_tokens" "tasks with similar descriptions used {} times the average tokens" =>
+        feature("ln(ratio)", Kind::Number, Topic::Task, |i| {
+            i.nearest_relative(|task| task.tokens, |e| e.log_tokens)
+        });
+    TaskMetered "task_metered" "the tokens of {} earlier {attempt|attempts} at this task are known" =>
+        feature("generations", Kind::Count, Topic::Task, |i| {
+            i.evidence(GroupKey::Task, |e| e.log_tokens.n)
+        });
 }
 
 impl FeatureId {

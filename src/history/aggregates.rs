@@ -26,10 +26,21 @@ pub(super) struct Aggregates {
     pub(super) metered: i64,
     /// Sum of tokens.
     pub(super) tokens: i64,
+    /// Sum of ln(tokens), fixed point.
+    pub(super) log_tokens: i64,
+    /// Generations of known cost.
+    pub(super) priced: i64,
+    /// Sum of ln(US dollars), fixed point.
+    pub(super) log_cost: i64,
     /// Complexities that hosts gave, and their sum, fixed point.
     pub(super) rated: i64,
     pub(super) complexity: i64,
 }
+
+/// Amounts below these, in US dollars and tokens, count as these: a logarithm needs a floor, and a millionth of a dollar is
+/// below what any generation costs.
+pub(crate) const LEAST_COST: f64 = 1e-6;
+pub(crate) const LEAST_TOKENS: f64 = 1.0;
 
 /// A real number as it is summed.
 pub(super) fn fixed(value: f64) -> i64 {
@@ -46,6 +57,9 @@ impl Aggregates {
         self.log_seconds = self.log_seconds.wrapping_add(sign * other.log_seconds);
         self.metered += sign * other.metered;
         self.tokens = self.tokens.wrapping_add(sign.wrapping_mul(other.tokens));
+        self.log_tokens = self.log_tokens.wrapping_add(sign * other.log_tokens);
+        self.priced += sign * other.priced;
+        self.log_cost = self.log_cost.wrapping_add(sign * other.log_cost);
         self.rated += sign * other.rated;
         self.complexity = self.complexity.wrapping_add(sign * other.complexity);
     }
@@ -165,6 +179,11 @@ pub(crate) struct GroupStatistics {
     pub(crate) log_seconds: Mean,
     /// Tokens of a generation (half-life 30 days).
     pub(crate) tokens: Mean,
+    /// ln(tokens) of a generation (half-life 90 days).
+    pub(crate) log_tokens: Mean,
+    /// ln(US dollars) of a generation (half-life 90 days: prices change seldom, and an LLM that was not used for some months
+    /// is still told apart from others).
+    pub(crate) log_cost: Mean,
     /// ln(1 + 10 × complexity) as the host labelled it (half-life 30 days): hosts give small numbers
     /// often and large ones seldom.
     pub(crate) complexity: Mean,
@@ -191,6 +210,10 @@ impl GroupStatistics {
         }
         if tally.metered != 0 {
             self.tokens.add(tally.metered, tally.tokens as f64, month);
+            self.log_tokens.add(tally.metered, tally.log_tokens as f64 / SCALE, DECAY.quarter[age]);
+        }
+        if tally.priced != 0 {
+            self.log_cost.add(tally.priced, tally.log_cost as f64 / SCALE, DECAY.quarter[age]);
         }
         if tally.rated != 0 {
             self.complexity.add(tally.rated, tally.complexity as f64 / SCALE, month);
@@ -244,11 +267,12 @@ impl Mean {
 struct Decay {
     week: Vec<f64>,
     month: Vec<f64>,
+    quarter: Vec<f64>,
 }
 
 static DECAY: LazyLock<Decay> = LazyLock::new(|| {
     let by = |half_life: f64| (0..WINDOW_DAYS).map(|age| (-f64::from(age) / half_life).exp2()).collect();
-    Decay { week: by(7.0), month: by(30.0) }
+    Decay { week: by(7.0), month: by(30.0), quarter: by(90.0) }
 });
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! State of one generation in the history: enough to take back its contribution.
 
-use super::aggregates::{Aggregates, fixed};
+use super::aggregates::{Aggregates, LEAST_COST, LEAST_TOKENS, fixed};
 use super::group_key::{self, Key, SCOPES};
 use crate::event::{Completion, Fact, Feedback, FeedbackId, Fold, Folded, Record, Started, is_recordable};
 use chrono::{DateTime, Utc};
@@ -24,6 +24,7 @@ pub(super) struct End {
     quality: Option<f64>,
     seconds: Option<f64>,
     tokens: Option<u64>,
+    cost: Option<f64>,
     lines: Option<u32>,
     cyclomatic: Option<f64>,
     regenerations: Option<u32>,
@@ -49,6 +50,8 @@ pub(crate) struct GenerationResult {
     pub(crate) seconds: Option<(i64, f64)>,
     /// Tokens.
     pub(crate) tokens: Option<(i64, f64)>,
+    /// US dollars.
+    pub(crate) cost: Option<(i64, f64)>,
     /// Complexity as the host labelled it, 0 to 10.
     pub(crate) complexity: Option<(i64, f64)>,
     /// Lines of code.
@@ -102,7 +105,10 @@ impl Generation {
         let time = |micros| DateTime::from_timestamp_micros(micros).is_some_and(is_recordable);
         let within = |v: Option<f64>, high: f64| v.is_none_or(|v| (0.0..=high).contains(&v));
         let end = |c: &End| {
-            let fits = within(c.quality, 10.0) && within(c.seconds, 1e9) && within(c.cyclomatic, 1e9);
+            let fits = within(c.quality, 10.0)
+                && within(c.seconds, 1e9)
+                && within(c.cost, 1e9)
+                && within(c.cyclomatic, 1e9);
             time(c.known_at) && fits
         };
         let start = |s: &Start| time(s.known_at) && s.day == day(s.known_at) && within(s.complexity, 10.0);
@@ -127,6 +133,7 @@ impl Generation {
             quality: self.scored(),
             seconds: self.ended(|end| end.seconds),
             tokens: self.ended(|end| end.tokens.map(|t| t as f64)),
+            cost: self.ended(|end| end.cost),
             complexity: self.start.as_ref().and_then(|s| Some((s.known_at, s.complexity?))),
             lines: self.ended(|end| end.lines.map(f64::from)),
             cyclomatic: self.ended(|end| end.cyclomatic),
@@ -212,7 +219,8 @@ impl End {
             success: completion.success,
             quality: completion.final_quality_score,
             seconds: completion.generation_time_seconds,
-            tokens: completion.tokens_used,
+            tokens: completion.tokens(),
+            cost: completion.cost_usd,
             lines: completion.lines_of_code,
             cyclomatic: completion.cyclomatic_complexity,
             regenerations: completion.num_regenerations,
@@ -225,6 +233,9 @@ impl End {
             log_seconds: self.seconds.map_or(0, |s| fixed(s.ln_1p())),
             metered: i64::from(self.tokens.is_some()),
             tokens: self.tokens.map_or(0, |t| i64::try_from(t).unwrap_or(i64::MAX)),
+            log_tokens: self.tokens.map_or(0, |t| fixed((t as f64).max(LEAST_TOKENS).ln())),
+            priced: i64::from(self.cost.is_some()),
+            log_cost: self.cost.map_or(0, |usd| fixed(usd.max(LEAST_COST).ln())),
             ..Aggregates::default()
         }
     }

@@ -16,7 +16,7 @@ mod shared;
 mod template;
 
 pub use aggregates::Count;
-pub(crate) use aggregates::{GroupStatistics, Mean};
+pub(crate) use aggregates::{GroupStatistics, LEAST_COST, LEAST_TOKENS, Mean};
 pub(crate) use delay::Delay;
 pub(crate) use generation::GenerationResult;
 pub(crate) use group_key::{GroupKey, category};

@@ -21,6 +21,12 @@ pub struct NearestTask {
     pub quality: Option<f64>,
     /// The mean of ln(1 + seconds) over them, as seconds.
     pub seconds: Option<f64>,
+    /// Their US dollars, the geometric mean.
+    #[serde(default)]
+    pub cost_usd: Option<f64>,
+    /// Their tokens, the geometric mean.
+    #[serde(default)]
+    pub tokens: Option<f64>,
 }
 
 /// Tasks that features are made of.
@@ -66,6 +72,8 @@ impl History {
                 outcomes: seen.all,
                 quality: seen.quality.value(),
                 seconds: seen.log_seconds.value().map(f64::exp_m1),
+                cost_usd: seen.log_cost.value().map(f64::exp),
+                tokens: seen.log_tokens.value().map(f64::exp),
             }
         };
         alike.map(named).collect()

@@ -28,10 +28,10 @@ pub use linfa_adaptor::LinfaTrainer;
 pub(crate) use permutation_importance::permutation_importance;
 pub use prediction::{RiskLevel, Status, SuccessPrediction};
 use regression::LEVELS;
-pub(crate) use regression::{AdaptiveIntervals, Complexity, Quality, RegressionTarget, Time};
+pub(crate) use regression::{AdaptiveIntervals, Complexity, Cost, Quality, RegressionTarget, Time, Tokens};
 pub use regression::{
-    ComplexityPrediction, ComplexityTrainer, Estimate, QualityPrediction, QualityTrainer, RegressionModel,
-    RegressionParams, RegressionTrainer, TimePrediction, TimeTrainer,
+    ComplexityPrediction, ComplexityTrainer, CostTrainer, Estimate, QualityPrediction, QualityTrainer,
+    RegressionModel, RegressionParams, RegressionTrainer, TimePrediction, TimeTrainer, TokensTrainer,
 };
 pub use similar_outcomes::SimilarOutcomes;
 pub(crate) use success::{SUCCESS_FEATURE_SETS, WORDING};

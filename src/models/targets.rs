@@ -7,8 +7,8 @@
 use super::export::{Exporter, NUMBER_COLUMNS};
 use super::external::Importer;
 use super::{
-    AnyTrainer, Complexity, ExternalModel, Quality, RegressionTarget, RegressionTrainer, SuccessTrainer,
-    TemplateTrainer, Time,
+    AnyTrainer, Complexity, Cost, ExternalModel, Quality, RegressionTarget, RegressionTrainer,
+    SuccessTrainer, TemplateTrainer, Time, Tokens,
 };
 use crate::dataset::Target;
 
@@ -41,6 +41,9 @@ pub(crate) struct ServedModel {
 pub(crate) enum NumberUnit {
     Plain,
     Seconds,
+    Dollars,
+    /// A whole number.
+    Count,
 }
 
 /// Every served model, in the order in which they are trained and shown.
@@ -77,6 +80,17 @@ pub(crate) static SERVED: &[ServedModel] = &[
         export: Exporter::of::<TemplateTrainer>(),
         #[cfg(feature = "mlflow")]
         columns: &["approval"],
+    },
+    ServedModel {
+        unit: NumberUnit::Dollars,
+        ..regression::<Cost>("The US dollars that a generation costs.", ["cost less", "cost more"])
+    },
+    ServedModel {
+        unit: NumberUnit::Count,
+        ..regression::<Tokens>(
+            "The tokens that a generation uses.",
+            ["used fewer tokens", "used more tokens"],
+        )
     },
 ];
 

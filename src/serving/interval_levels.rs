@@ -7,7 +7,11 @@ use serde::{Deserialize, Serialize};
 
 /// By target the version that was observed, and the levels that its outcomes ask for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Adapted([(u64, AdaptiveIntervals); 3]);
+pub(crate) struct Adapted([(u64, AdaptiveIntervals); ADAPTED.len()]);
+
+/// The targets whose intervals adapt.
+const ADAPTED: [Target; 5] =
+    [Target::Complexity, Target::Time, Target::Quality, Target::Cost, Target::Tokens];
 
 impl Adapted {
     /// The levels for a version of a model; the nominal ones while nothing of it was observed.
@@ -21,7 +25,7 @@ impl Adapted {
     pub(super) fn with(mut self, target: Target, estimate: &Estimate, actual: f64) -> Result<Self> {
         let place = place(target).ok_or_else(|| {
             Error::invalid(format!(
-                "{target} has no intervals that adapt: observe complexity, time or quality"
+                "{target} has no intervals that adapt: observe complexity, time, quality, cost or tokens"
             ))
         })?;
         let (version, levels) = &mut self.0[place];
@@ -38,5 +42,5 @@ impl Adapted {
 }
 
 fn place(target: Target) -> Option<usize> {
-    [Target::Complexity, Target::Time, Target::Quality].iter().position(|one| *one == target)
+    ADAPTED.iter().position(|one| *one == target)
 }

@@ -22,8 +22,8 @@ pub struct Predictions {
     pub quality: QualityPrediction,
     /// Which template fits it best? Empty where the host gave no catalogue.
     pub templates: Option<TemplateRanking>,
-    /// Predictions of further models, by their names: those that the host
-    /// [serves beside](super::PredictionService::with_model) the five.
+    /// Predictions of further models, by their names: `cost` in US dollars, `tokens`, and those that the host
+    /// [serves beside](super::PredictionService::with_model) them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub others: BTreeMap<String, Estimate>,
 }

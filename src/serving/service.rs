@@ -58,6 +58,8 @@ pub struct PredictionService {
     pub(super) locale: Option<Arc<dyn Locale>>,
     /// The host's own embeddings of past tasks.
     pub(super) embedded: Option<Arc<EmbeddedTasks>>,
+    /// Models of this crate whose place a host's own has taken.
+    replaced: Vec<&'static str>,
     /// Share of tasks that challengers predict.
     pub(super) canary: f64,
     pub(super) explains: bool,
@@ -78,6 +80,7 @@ impl PredictionService {
             catalogue: None,
             locale: None,
             embedded: None,
+            replaced: Vec::new(),
             canary: 0.0,
             explains: true,
         }
@@ -89,8 +92,8 @@ impl PredictionService {
         Self { catalogue: Some(catalogue), ..self }
     }
 
-    /// Adds a host's own model: [`reload`](Self::reload) loads it from the registry by its trainer's name, and
-    /// [`predict_all`](Self::predict_all) predicts with it beside the five, [`predict_with`](Self::predict_with) in
+    /// Adds a host's own model, also one of cost or tokens in place of the usual: [`reload`](Self::reload) loads it from the registry by its trainer's name, and
+    /// [`predict_all`](Self::predict_all) predicts with it beside the others, [`predict_with`](Self::predict_with) in
     /// its own type.
     ///
     /// # Errors
@@ -101,6 +104,14 @@ impl PredictionService {
 
     pub(crate) fn with_trainer(self, trainer: AnyTrainer) -> Result<Self> {
         let (name, mut trainers) = (trainer.name(), self.trainers);
+        // A host's own model of cost or tokens takes the place of the usual one.
+        if let Some(place) = (OTHERS..targets::SERVED.len()).find(|at| trainers[*at].name() == name)
+            && !self.replaced.contains(&name)
+        {
+            trainers[place] = trainer;
+            let replaced = self.replaced.iter().copied().chain([name]).collect();
+            return Ok(Self { trainers, replaced, models: Arc::default(), ..self });
+        }
         if trainers.iter().any(|other| other.name() == name) {
             return Err(Error::invalid(format!(
                 "a model named {name} is served already: give it another name"
@@ -191,7 +202,7 @@ impl PredictionService {
     /// version of the model, which was calibrated anew.
     ///
     /// # Errors
-    /// `InvalidInput` when `actual` is not finite, or `target` is neither complexity, time nor quality.
+    /// `InvalidInput` when `actual` is not finite, or `target` is none of complexity, time, quality, cost and tokens.
     pub fn observe(&self, target: Target, given: &Estimate, actual: f64) -> Result<()> {
         let mut outcome = Ok(());
         self.adapted.rcu(|adapted| match adapted.with(target, given, actual) {

@@ -15,6 +15,7 @@ pub use paired::{PairedComparison, compare_paired};
 pub use ranking::RankingScores;
 pub(crate) use ranking::ndcg;
 pub use regression::RegressionScores;
+pub(crate) use regression::correlation;
 pub(crate) use sequential::compare_anytime_valid;
 
 #[cfg(test)]

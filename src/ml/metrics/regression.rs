@@ -92,7 +92,17 @@ impl RegressionScores {
     }
 }
 
-impl IntervalScores {}
+/// Returns Pearson's correlation; `None` where one side has but one value.
+pub(crate) fn correlation(a: &[f64], b: &[f64]) -> Option<f64> {
+    let n = a.len() as f64;
+    let means = [a, b].map(|values| values.iter().sum::<f64>() / n);
+    let sum = |x: &[f64], y: &[f64], [mx, my]: [f64; 2]| -> f64 {
+        x.iter().zip(y).map(|(x, y)| (x - mx) * (y - my)).sum()
+    };
+    let (aa, bb) = (sum(a, a, [means[0]; 2]), sum(b, b, [means[1]; 2]));
+    let r = sum(a, b, means) / (aa * bb).sqrt();
+    (aa > 0.0 && bb > 0.0 && r.is_finite()).then(|| r.clamp(-1.0, 1.0))
+}
 
 fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);

@@ -66,6 +66,7 @@ fn by_phrase(id: FeatureId, fact: &Fact) -> String {
         Fact::Count(count, _) => (count.round(), format!("{count:.0}")),
         Fact::Seconds(seconds) => (*seconds, format!("about {seconds:.0} s")),
         Fact::Number(number, unit) if unit == "tokens" => (*number, format!("about {number:.0}")),
+        Fact::Number(number, unit) if unit == "dollars" => (*number, format!("about {}", dollars(*number))),
         Fact::Number(number, _) => (*number, format!("{number:.1}")),
         Fact::Flag(yes) => (f64::from(u8::from(*yes)), String::new()),
         Fact::TextComponent(..) | Fact::Declared(..) => (f64::NAN, String::new()),
@@ -88,6 +89,12 @@ fn by_name(name: &str, fact: &Fact) -> String {
         Fact::Number(number, unit) => format!("{name} is {number:.1} ({unit})"),
         Fact::TextComponent(..) | Fact::Declared(..) => name.to_owned(),
     }
+}
+
+/// Writes US dollars with two digits that tell, and cents from one dollar on.
+fn dollars(usd: f64) -> String {
+    let decimals = if usd >= 1.0 { 2 } else { (1.0 - usd.max(1e-6).log10().floor()) as usize };
+    format!("${usd:.decimals$}")
 }
 
 fn outcomes(n: f64) -> String {

@@ -212,7 +212,20 @@ fn fact(row: &FeatureRow, feature: &Feature, value: f64) -> Option<Fact> {
             Some(Fact::Number(value.exp_m1(), "tokens".to_owned()))
         }
         Kind::Number if feature.unit == "1 = yes" => Some(Fact::Flag(value > 0.5)),
-        Kind::Number => Some(Fact::Number(value, unit())),
+        Kind::Number => Some(match logged(feature.unit) {
+            Some(unit) => Fact::Number(value.exp(), unit.to_owned()),
+            None => Fact::Number(value, unit()),
+        }),
+    }
+}
+
+/// Returns the unit of the number of which the feature is the logarithm.
+fn logged(unit: &str) -> Option<&'static str> {
+    match unit {
+        "ln(dollars)" => Some("dollars"),
+        "ln(tokens)" => Some("tokens"),
+        "ln(ratio)" => Some("times"),
+        _ => None,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::fitted::Calibration;
 use super::params::RegressionParams;
+use super::solver_effects::SolverEffects;
 use super::spec::{Regime, Spec};
 use super::text_component::{SparseRow, TextComponent, sparse};
 use super::{Aim, View};
@@ -10,7 +11,8 @@ use crate::error::Result;
 use crate::execution;
 use crate::features::{FEATURES, FeatureRow};
 use crate::ml::{
-    BoostParams, FitRequest, Interval, Matrix, Objective, QuantileConformal, Sample, Tfidf, TreeFamily, Trees,
+    BoostParams, FitRequest, ForestParams, Interval, Matrix, Objective, QuantileConformal, Sample, Tfidf,
+    TreeFamily, Trees,
 };
 use crate::models::column_encoder::{ColumnEncoder, Encodable};
 use crate::models::shares_of_columns;
@@ -57,7 +59,7 @@ pub(super) struct Look {
     wording: f64,
     /// The correction of the trees.
     correction: f64,
-    /// Quantiles of the neighbors' labels.
+    /// Quantiles of the neighbors' labels, or of the solver's residuals.
     near: Vec<f64>,
 }
 
@@ -79,8 +81,28 @@ impl ModelComponent {
         let place = spec.expected_place(regime);
         let past = |row| spec.raw_feature_at(row, place).filter(|_| !spec.by_neighbours);
         let expected: Vec<_> = rows.iter().map(|(row, _)| past(row).unwrap_or(start)).collect();
-        let wording = TextComponent::fit(spec, &texts, tfidf.width(), &labels, &expected, params)?;
-        let worded: Vec<_> = if regime == Regime::Untried && !spec.by_neighbours {
+        execution::check()?;
+        let used: Vec<_> = examples.iter().filter(|e| view.of(e).is_some()).collect();
+        let encodable = used.iter().zip(&rows).map(|(e, (row, label))| Encodable {
+            row,
+            task: e.task,
+            label: *label,
+            weight: e.weight,
+        });
+        let (encoder, apart) = ColumnEncoder::fit(&encodable.collect::<Vec<_>>(), &params.without)?;
+        let solvers = if spec.by_solver && regime == Regime::Untried {
+            let rows: Vec<_> = used.iter().copied().zip(rows.iter().map(|(row, _)| *row)).collect();
+            SolverEffects::fit(spec, &rows, &labels, &tfidf, &encoder)?
+        } else {
+            None
+        };
+        let (wording, left_out) = match solvers {
+            Some((solvers, left_out)) => (TextComponent::Solvers(Box::new(solvers)), Some(left_out)),
+            None => (TextComponent::fit(spec, &texts, tfidf.width(), &labels, &expected, params)?, None),
+        };
+        let worded: Vec<_> = if let Some(left_out) = left_out {
+            left_out.iter().zip(&expected).map(|(guess, expected)| guess - expected).collect()
+        } else if regime == Regime::Untried && !spec.by_neighbours {
             let tasks: Vec<_> = examples.iter().filter(|e| view.of(e).is_some()).map(|e| e.task).collect();
             let fit = |texts: &[SparseRow], labels: &[f64], expected: &[f64]| {
                 TextComponent::fit(spec, texts, tfidf.width(), labels, expected, params)
@@ -91,15 +113,6 @@ impl ModelComponent {
         };
         let offsets: Vec<_> = expected.iter().zip(&worded).map(|(a, b)| a + b).collect();
         let mean_text = worded.iter().sum::<f64>() / worded.len().max(1) as f64;
-        execution::check()?;
-        let used: Vec<_> = examples.iter().filter(|e| view.of(e).is_some()).collect();
-        let encodable = used.iter().zip(&rows).map(|(e, (row, label))| Encodable {
-            row,
-            task: e.task,
-            label: *label,
-            weight: e.weight,
-        });
-        let (encoder, apart) = ColumnEncoder::fit(&encodable.collect::<Vec<_>>(), &params.without)?;
         let mut places = spec.places(regime);
         places.extend(encoder.places());
         places.retain(|place| encoder.name_of(*place).is_some_and(|name| !params.without.contains(name)));
@@ -119,7 +132,11 @@ impl ModelComponent {
             Trees::fit(&boost, &FitRequest::new(objective, sample))
         };
         let forest = || Trees::fit_forest(&params.forest, Objective::SquaredError, &sample);
-        let (value, quantiles) = if spec.by_neighbours {
+        let (value, quantiles) = if matches!(wording, TextComponent::Solvers(_)) {
+            // Nothing is left for trees to tell of solvers and tasks.
+            let stump = ForestParams { trees: 1, max_depth: 1, ..params.forest };
+            (Trees::fit_forest(&stump, Objective::SquaredError, &sample)?, Vec::new())
+        } else if spec.by_neighbours {
             (forest()?, Vec::new())
         } else {
             let levels = if aim == Aim::Intervals { &QUANTILES[..] } else { &[] };
@@ -194,7 +211,7 @@ impl ModelComponent {
         let parts: Vec<_> = parts.collect();
         let error = |trust: [f64; 2]| -> f64 {
             let errors = parts.iter().map(|(past, trees, label)| {
-                (spec.scale.from(self.start + trust[0] * past + trust[1] * trees) - label).abs()
+                spec.scale.error(spec.scale.from(self.start + trust[0] * past + trust[1] * trees), *label)
             });
             errors.sum()
         };
@@ -213,6 +230,11 @@ impl ModelComponent {
             TextComponent::Linear(_) => {
                 let expected = spec.raw_feature_at(row, self.expected).unwrap_or(self.start);
                 (expected, self.wording.value(&text, self.start, None), Vec::new())
+            }
+            TextComponent::Solvers(solvers) => {
+                let guess = solvers.guess(&self.tfidf, row, spec.raw_feature_at(row, self.expected));
+                let near = levels.iter().map(|level| guess.spread * solvers.residual(*level)).collect();
+                (guess.level, guess.effect, near)
             }
             TextComponent::NearestNeighbors(neighbors) => {
                 let levels: Vec<_> = std::iter::once(0.5).chain(levels.iter().copied()).collect();
@@ -241,6 +263,10 @@ impl ModelComponent {
             TextComponent::NearestNeighbors(_) => {
                 look.near.iter().map(|end| end + trust[1] * look.correction).collect()
             }
+            TextComponent::Solvers(_) => {
+                let margin = self.margin(look, trust);
+                look.near.iter().map(|residual| margin + residual).collect()
+            }
         };
         let narrow = Interval::between(ends[0], ends[1]);
         [narrow, Interval::between(ends[2], ends[3]).hull(&narrow)]
@@ -248,6 +274,9 @@ impl ModelComponent {
 
     /// Shares of the trees' gain by feature.
     pub(super) fn gains(&self) -> Vec<(String, f64)> {
+        if matches!(self.wording, TextComponent::Solvers(_)) {
+            return Vec::new();
+        }
         shares_of_columns(&self.encoder, &self.places, &self.value.importance())
     }
 

@@ -47,7 +47,12 @@ impl Fitted {
         known: Option<(&Dataset, &Self)>,
     ) -> Result<Self> {
         let (mut trust, mut calibration) = ([1.0; 2], None);
-        if let Some((learned, held_out)) = hold_out(spec, regime, data) {
+        let part = ModelComponent::fit(spec, regime, &data.examples, (view, Aim::Intervals), params)?;
+        if matches!(part.wording, TextComponent::Solvers(_)) {
+            // Its residuals are of tasks that were left out, and there is nothing to trust it against.
+            trust = [1.0, 0.0];
+            calibration = Some(Calibration::Tails(TAILS));
+        } else if let Some((learned, held_out)) = hold_out(spec, regime, data) {
             let rows: Vec<_> = learned.iter().collect();
             let part = match known.filter(|(known, _)| same_rows(&known.examples, &rows)) {
                 Some((_, known)) => Cow::Borrowed(&known.part),
@@ -60,12 +65,7 @@ impl Fitted {
                 calibration = part.calibrate(spec, &rows, trust);
             }
         }
-        Ok(Self {
-            spec: *spec,
-            part: ModelComponent::fit(spec, regime, &data.examples, (view, Aim::Intervals), params)?,
-            trust,
-            calibration,
-        })
+        Ok(Self { spec: *spec, part, trust, calibration })
     }
 
     pub(super) fn margin(&self, row: &FeatureRow) -> f64 {
@@ -162,11 +162,13 @@ impl StoredFitted {
     /// Checks everything that a prediction relies on.
     pub(super) fn open(mut self, spec: &Spec, encoder: ColumnEncoder) -> Result<Fitted> {
         self.tfidf.prepare()?;
+        let linear = matches!(self.wording, TextComponent::Linear(_));
         let by_neighbours = match &mut self.wording {
             TextComponent::Linear(linear) => linear.prepare(self.tfidf.width()).map(|()| false)?,
             TextComponent::NearestNeighbors(neighbors) => neighbors.prepare().map(|()| true)?,
+            TextComponent::Solvers(_) => false,
         };
-        let ends = if by_neighbours { 0 } else { QUANTILES.len() };
+        let ends = if linear { QUANTILES.len() } else { 0 };
         let value = Trees::from_bytes(&self.value)?;
         let quantiles =
             self.quantiles.iter().map(|bytes| Trees::from_bytes(bytes)).collect::<Result<Vec<_>>>()?;
@@ -179,6 +181,7 @@ impl StoredFitted {
             && self.trust.iter().all(|trust| (0.0..=1.0).contains(trust))
             && self.start.abs() <= 1e9
             && self.mean_text.abs() <= 1e9
+            && !matches!(&self.wording, TextComponent::Solvers(solvers) if !solvers.is_sound(spec))
             && !matches!(&self.wording, TextComponent::Linear(linear) if !linear.dense_weights().is_empty())
             && self.calibration.as_ref().is_none_or(Calibration::is_sound);
         if !fits {

@@ -1,4 +1,4 @@
-//! Models of a number: complexity, time, quality. What the past leads one to expect is the start;
+//! Models of a number: complexity, time, quality, cost, tokens. What the past leads one to expect is the start;
 //! a ridge regression over the description's n-grams and trees correct it; quantile trees,
 //! conformalised on later rows, give the interval.
 
@@ -13,6 +13,7 @@ mod export;
 mod fitted;
 mod imported;
 mod params;
+mod solver_effects;
 mod spec;
 mod target;
 mod text_component;
@@ -21,7 +22,7 @@ pub(crate) use adaptive_intervals::AdaptiveIntervals;
 pub(super) use component::LEVELS;
 pub use estimate::{ComplexityPrediction, Estimate, QualityPrediction, TimePrediction};
 pub use params::RegressionParams;
-pub(crate) use target::{Complexity, Quality, RegressionTarget, Time};
+pub(crate) use target::{Complexity, Cost, Quality, RegressionTarget, Time, Tokens};
 
 use super::attributions::{Attribution, attribution, reasons};
 use super::column_encoder::{self, ColumnEncoder};
@@ -30,15 +31,15 @@ use super::{Predictor, Status, Trainer};
 use crate::dataset::{Dataset, Example, Target};
 use crate::error::{Error, ErrorKind, Result};
 use crate::features::{FeatureRow, index_of};
-use crate::ml::metrics::RegressionScores;
+use crate::ml::metrics::{RegressionScores, correlation};
 use fitted::{Fitted, StoredFitted};
 use imported::{ImportedFit, StoredImportedFit};
 use serde::{Deserialize, Serialize};
-use spec::Regime;
+use spec::{Regime, Scale};
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
 
-/// Fits models of one number: complexity, time or quality.
+/// Fits models of one number: complexity, time, quality, cost or tokens.
 #[derive(Debug, Clone)]
 pub struct RegressionTrainer<Q> {
     params: RegressionParams,
@@ -88,6 +89,10 @@ pub type ComplexityTrainer = RegressionTrainer<Complexity>;
 pub type TimeTrainer = RegressionTrainer<Time>;
 /// Fits quality, 0 to 10.
 pub type QualityTrainer = RegressionTrainer<Quality>;
+/// Fits US dollars.
+pub type CostTrainer = RegressionTrainer<Cost>;
+/// Fits tokens.
+pub type TokensTrainer = RegressionTrainer<Tokens>;
 
 impl<Q: RegressionTarget> Default for RegressionTrainer<Q> {
     fn default() -> Self {
@@ -258,9 +263,9 @@ impl<Q: RegressionTarget> Trainer for RegressionTrainer<Q> {
         estimate
     }
 
-    /// The absolute error.
+    /// The absolute error; of costs and tokens, the absolute logarithm of the ratio.
     fn loss(&self, point: f64, label: f64) -> f64 {
-        (point - label).abs()
+        Q::spec().scale.error(point, label)
     }
 
     /// The training rows' median, and what the past leads one to expect.
@@ -277,7 +282,14 @@ impl<Q: RegressionTarget> Trainer for RegressionTrainer<Q> {
     }
 
     fn scores(&self, points: &[f64], labels: &[f64]) -> Result<BTreeMap<String, f64>> {
-        Ok(RegressionScores::of(points, labels)?.to_map())
+        let mut scores = RegressionScores::of(points, labels)?.to_map();
+        let scale = Q::spec().scale;
+        if matches!(scale, Scale::Relative(_)) {
+            let logged = |values: &[f64]| values.iter().map(|v| scale.to(*v)).collect::<Vec<_>>();
+            let correlation = correlation(&logged(points), &logged(labels));
+            scores.extend(correlation.map(|r| ("log_correlation".to_owned(), r)));
+        }
+        Ok(scores)
     }
 
     fn parameters(&self) -> serde_json::Value {

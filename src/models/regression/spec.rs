@@ -23,15 +23,19 @@ pub(crate) struct Spec {
     /// The value comes from what became of similar texts, corrected by a forest; else from what the
     /// past leads one to expect, the wording, and boosted trees.
     pub(super) by_neighbours: bool,
+    /// Where tasks are tried by several, the value of a new one comes from who tries it and from similar tasks.
+    pub(super) by_solver: bool,
 }
 
 /// The scale on which a number is learned.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Scale {
     /// As it is.
     Plain,
     /// ln(1 + number).
     Log,
+    /// ln(number), for amounts of which ratios count; those below the floor count as the floor.
+    Relative(f64),
 }
 
 impl Scale {
@@ -39,6 +43,7 @@ impl Scale {
         match self {
             Self::Plain => value,
             Self::Log => value.max(0.0).ln_1p(),
+            Self::Relative(floor) => value.max(floor).ln(),
         }
     }
 
@@ -46,6 +51,16 @@ impl Scale {
         match self {
             Self::Plain => raw,
             Self::Log => raw.min(50.0).exp_m1(),
+            Self::Relative(floor) if raw <= floor.ln() => 0.0,
+            Self::Relative(_) => raw.min(50.0).exp(),
+        }
+    }
+
+    /// Returns how far a number is off: on the scale where ratios count, else in the number's unit.
+    pub(super) fn error(self, value: f64, label: f64) -> f64 {
+        match self {
+            Self::Relative(_) => (self.to(value) - self.to(label)).abs(),
+            Self::Plain | Self::Log => (value - label).abs(),
         }
     }
 }
@@ -54,7 +69,7 @@ impl Spec {
     /// Wide intervals around a value of which only the past's mean is known: of 80 % and of 90 %.
     pub(super) fn around(&self, value: f64) -> [(f64, f64); 2] {
         let spread = match self.scale {
-            Scale::Log => 1.0,
+            Scale::Log | Scale::Relative(_) => 1.0,
             Scale::Plain => 0.25 * (self.range.1 - self.range.0),
         };
         let raw = self.scale.to(value);

@@ -4,6 +4,7 @@ use super::params::RegressionParams;
 use super::spec::{Scale, Spec};
 use crate::dataset::Target;
 use crate::features::{FeatureId, SHAPE};
+use crate::history::{LEAST_COST, LEAST_TOKENS};
 
 /// A number that can be predicted.
 pub(crate) trait RegressionTarget: Clone + std::fmt::Debug + Send + Sync + 'static {
@@ -41,6 +42,14 @@ pub struct Time;
 #[derive(Debug, Clone, Copy)]
 pub struct Quality;
 
+/// US dollars of a generation.
+#[derive(Debug, Clone, Copy)]
+pub struct Cost;
+
+/// Tokens of a generation.
+#[derive(Debug, Clone, Copy)]
+pub struct Tokens;
+
 /// Features of the concepts that a description mentions.
 const MENTIONS: &[&str] = &[
     "num_entities",
@@ -57,6 +66,15 @@ const MENTIONS: &[&str] = &[
 
 const SETTING: &[&str] =
     &["rag_examples_count", "rag_avg_quality", "rag_avg_similarity", "temperature", "max_tokens", "attempt"];
+
+/// Features of how much a task asks for, and of how it goes.
+const AMOUNT: &[&str] = &[
+    "nearest_task_similarity",
+    "agent_model_success_rate",
+    "num_files_to_generate",
+    "estimated_lines_of_code",
+    "num_dependencies",
+];
 
 impl RegressionTarget for Complexity {
     const TARGET: Target = Target::Complexity;
@@ -87,6 +105,7 @@ impl RegressionTarget for Complexity {
             ],
             of_task: &[],
             by_neighbours: true,
+            by_solver: false,
         }
     }
 }
@@ -137,6 +156,7 @@ impl RegressionTarget for Time {
                 "task_timed",
             ],
             by_neighbours: false,
+            by_solver: false,
         }
     }
 }
@@ -196,6 +216,63 @@ impl RegressionTarget for Quality {
                 "task_scored",
             ],
             by_neighbours: false,
+            by_solver: false,
+        }
+    }
+}
+
+impl RegressionTarget for Cost {
+    const TARGET: Target = Target::Cost;
+    const USES_CODE: bool = false;
+    const BASELINES: &'static [(&'static str, &'static str)] = &[
+        ("task_mean", "task_avg_cost"),
+        ("model_mean", "model_avg_cost"),
+        ("agent_model_mean", "agent_model_avg_cost"),
+        ("expected", "expected_cost"),
+    ];
+    const HEURISTIC: Option<&'static str> = None;
+    const UNKNOWN: f64 = 0.01;
+
+    fn spec() -> Spec {
+        Spec {
+            target: Self::TARGET,
+            scale: Scale::Relative(LEAST_COST),
+            range: (0.0, 1e9),
+            expected: FeatureId::ExpectedCost,
+            expected_untried: FeatureId::ExpectedCostUntried,
+            tries: Some(FeatureId::TaskPriced),
+            features: &[SHAPE, SETTING, AMOUNT, &["nearest_tasks_relative_cost", "project_avg_cost"]],
+            of_task: &["task_avg_cost", "task_model_avg_cost", "task_success_rate", "task_priced"],
+            by_neighbours: false,
+            by_solver: true,
+        }
+    }
+}
+
+impl RegressionTarget for Tokens {
+    const TARGET: Target = Target::Tokens;
+    const USES_CODE: bool = false;
+    const BASELINES: &'static [(&'static str, &'static str)] = &[
+        ("task_mean", "task_typical_tokens"),
+        ("model_mean", "model_avg_tokens"),
+        ("agent_model_mean", "agent_model_avg_tokens"),
+        ("expected", "expected_tokens"),
+    ];
+    const HEURISTIC: Option<&'static str> = None;
+    const UNKNOWN: f64 = 2000.0;
+
+    fn spec() -> Spec {
+        Spec {
+            target: Self::TARGET,
+            scale: Scale::Relative(LEAST_TOKENS),
+            range: (0.0, 2e19),
+            expected: FeatureId::ExpectedTokens,
+            expected_untried: FeatureId::ExpectedTokensUntried,
+            tries: Some(FeatureId::TaskMetered),
+            features: &[SHAPE, SETTING, AMOUNT, &["nearest_tasks_relative_tokens", "project_avg_tokens"]],
+            of_task: &["task_typical_tokens", "task_model_avg_tokens", "task_success_rate", "task_metered"],
+            by_neighbours: false,
+            by_solver: true,
         }
     }
 }

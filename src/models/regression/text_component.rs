@@ -1,6 +1,7 @@
 //! What is made of a description's wording.
 
 use super::params::RegressionParams;
+use super::solver_effects::SolverEffects;
 use super::spec::Spec;
 use crate::error::Result;
 use crate::features::FeatureRow;
@@ -14,6 +15,8 @@ pub(super) enum TextComponent {
     Linear(Linear),
     /// The labels of similar descriptions.
     NearestNeighbors(NearestNeighbors),
+    /// Who tries the task, and similar tasks.
+    Solvers(Box<SolverEffects>),
 }
 
 impl TextComponent {
@@ -37,7 +40,7 @@ impl TextComponent {
         Linear::fit(&l2, &rows, target, width).map(Self::Linear)
     }
 
-    /// Returns the correction to the expected value; a training row is left out of its own neighbors.
+    /// Returns the correction to the expected value by the words alone; a training row is left out of its own neighbors.
     pub(super) fn value(&self, (indices, values): &SparseRow, start: f64, row: Option<usize>) -> f64 {
         match self {
             Self::Linear(linear) => linear.margin(LinearRow { dense: &[], indices, values }),
@@ -45,6 +48,7 @@ impl TextComponent {
                 let median = neighbors.quantiles(indices, values, row, &[0.5]);
                 median.map_or(0.0, |found| found[0] - start)
             }
+            Self::Solvers(_) => 0.0,
         }
     }
 }

@@ -8,26 +8,26 @@ use serde::{Deserialize, Serialize};
 
 /// Measures of the text's shape, shared groups and the host's own columns; its words are weighed elsewhere.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub(super) struct Likeness {
-    pub(super) shape: Scaler,
+pub(in crate::models) struct Likeness {
+    pub(in crate::models) shape: Scaler,
     /// Features whose codes are groups that tasks share.
-    pub(super) groups: Vec<usize>,
+    pub(in crate::models) groups: Vec<usize>,
     /// The host's own columns, in the order of the encoder that it was fitted beside.
-    pub(super) own: OwnScaler,
+    pub(in crate::models) own: OwnScaler,
 }
 
 /// Brings the host's own columns to a common scale.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub(super) struct OwnScaler {
-    pub(super) columns: Vec<OwnColumn>,
+pub(in crate::models) struct OwnScaler {
+    pub(in crate::models) columns: Vec<OwnColumn>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct OwnColumn {
-    pub(super) name: String,
-    pub(super) kind: ColumnKind,
-    pub(super) mean: f64,
-    pub(super) scale: f64,
+pub(in crate::models) struct OwnColumn {
+    pub(in crate::models) name: String,
+    pub(in crate::models) kind: ColumnKind,
+    pub(in crate::models) mean: f64,
+    pub(in crate::models) scale: f64,
 }
 
 /// Measures of a text's shape.
@@ -53,7 +53,7 @@ const CLIP: f64 = 4.0;
 
 impl Likeness {
     /// Returns the kernel's inputs for the task of `row`.
-    pub(super) fn of(&self, tfidf: &Tfidf, row: &FeatureRow) -> GpRow {
+    pub(in crate::models) fn of(&self, tfidf: &Tfidf, row: &FeatureRow) -> GpRow {
         let mut like = GpRow::default();
         tfidf.transform(&row.text, &mut like.text.0, &mut like.text.1);
         self.shape.transform(|place| value_at(&row.values, place), &mut like.shape);
@@ -69,13 +69,13 @@ impl Likeness {
     }
 
     /// Numbers of groups, columns, categories and measures of shape.
-    pub(super) fn lengths(&self) -> [usize; 4] {
+    pub(in crate::models) fn lengths(&self) -> [usize; 4] {
         let own = &self.own.columns;
         let categories = own.iter().filter(|column| column.kind == ColumnKind::Category).count();
         [self.groups.len(), own.len() - categories, categories, self.shape.places().len()]
     }
 
-    pub(super) fn is_sound(&self) -> bool {
+    pub(in crate::models) fn is_sound(&self) -> bool {
         let own = self.own.columns.iter().all(|column| column.mean.is_finite() && column.scale.is_finite());
         own && self.shape.is_sound(&ColumnEncoder::default())
             && self.groups.iter().all(|place| *place < FEATURES.len())
@@ -84,7 +84,7 @@ impl Likeness {
 
 impl OwnScaler {
     /// Learns means and deviations of the columns of `encoder` in `rows`.
-    pub(super) fn fit(encoder: &ColumnEncoder, rows: &[&FeatureRow]) -> Self {
+    pub(in crate::models) fn fit(encoder: &ColumnEncoder, rows: &[&FeatureRow]) -> Self {
         let column = |(near, (name, kind)): (usize, (&str, ColumnKind))| {
             let values = rows.iter().map(|row| f64::from(row.own.value(name, kind, near)));
             let values: Vec<_> = values.filter(|v| !v.is_nan()).collect();

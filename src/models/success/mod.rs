@@ -13,13 +13,14 @@ mod columns;
 mod component;
 #[cfg(feature = "mlflow")]
 mod export;
-mod likeness;
+pub(super) mod likeness;
 mod params;
 mod scorer;
 
 pub(crate) use columns::SUCCESS_FEATURE_SETS;
 #[cfg(feature = "linfa")]
 pub(super) use columns::Scaler;
+pub(super) use likeness::{Likeness, OwnScaler};
 pub use params::SuccessParams;
 pub(crate) use params::WORDING;
 pub(super) use params::known_features;

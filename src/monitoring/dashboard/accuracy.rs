@@ -165,7 +165,7 @@ pub(super) fn slices(slices: &[SliceAccuracy], is_bad: impl Fn(&SliceAccuracy) -
     figure("Slice by slice", says, &drawn, &html! {}, &table)
 }
 
-/// Predictions of seconds, quality and complexity.
+/// Predictions of numbers.
 fn numbers(numbers: &[NumberScores]) -> Markup {
     let rows: Vec<_> = numbers
         .iter()
@@ -173,6 +173,8 @@ fn numbers(numbers: &[NumberScores]) -> Markup {
             let unit = targets::of(scores.target).map_or(NumberUnit::Plain, |model| model.unit);
             let shown = |value: f64| match unit {
                 NumberUnit::Seconds => show::seconds(value),
+                NumberUnit::Dollars => show::dollars(value),
+                NumberUnit::Count => show::number(value, 0),
                 NumberUnit::Plain => show::number(value, 2),
             };
             let bias = if scores.bias < 0.0 { "too low by" } else { "too high by" };
