@@ -15,6 +15,7 @@
 //! | `devmatrix_ml_collect_seconds` | histogram | `kind`: `start`, `complete`, `feedback` | seconds until a fact was durable, or refused |
 //! | `devmatrix_ml_records_total` | counter | `kind`; `outcome`: `recorded`, or the error's kind | facts given to the collector |
 //! | `devmatrix_ml_feature_vectors_total` | counter | | feature vectors written |
+//! | `devmatrix_ml_costs_total` | counter | `from`: `host`, `prices`, `nothing` | ends of generations by what their cost comes from; `nothing`: neither a cost nor tokens with a price |
 //! | `devmatrix_ml_train_seconds` | histogram | `model` | seconds that a training took, without reading the store |
 //! | `devmatrix_ml_trainings_total` | counter | `model`; `outcome`: `promoted`, `on_trial`, `not_promoted`, or the error's kind | trainings |
 //! | `devmatrix_ml_rollbacks_total` | counter | `model` | models taken out of production because they broke their promise |
@@ -33,6 +34,7 @@ pub(crate) const DECISIONS: &str = "devmatrix_ml_decisions_total";
 pub(crate) const COLLECT_SECONDS: &str = "devmatrix_ml_collect_seconds";
 pub(crate) const RECORDS: &str = "devmatrix_ml_records_total";
 pub(crate) const FEATURE_VECTORS: &str = "devmatrix_ml_feature_vectors_total";
+pub(crate) const COSTS: &str = "devmatrix_ml_costs_total";
 pub(crate) const TRAIN_SECONDS: &str = "devmatrix_ml_train_seconds";
 pub(crate) const TRAININGS: &str = "devmatrix_ml_trainings_total";
 pub(crate) const ROLLBACKS: &str = "devmatrix_ml_rollbacks_total";
@@ -49,6 +51,7 @@ pub fn describe() {
     describe_histogram!(COLLECT_SECONDS, Unit::Seconds, "Seconds until a fact was durable, or refused.");
     describe_counter!(RECORDS, "Facts given to the collector.");
     describe_counter!(FEATURE_VECTORS, "Feature vectors written.");
+    describe_counter!(COSTS, "Ends of generations by what their cost comes from.");
     describe_histogram!(TRAIN_SECONDS, Unit::Seconds, "Seconds that a training took.");
     describe_counter!(TRAININGS, "Trainings by result.");
     describe_counter!(ROLLBACKS, "Models taken out of production because they broke their promise.");

@@ -1,14 +1,16 @@
 //! What is remembered of generations between their start and their judgement.
 
-use crate::event::EventId;
+use crate::event::{EventId, Started};
 use chrono::{DateTime, Utc};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// State of a collector between calls.
 #[derive(Debug, Default)]
 pub(super) struct State {
     /// The last moment given out.
     pub(super) last: Option<DateTime<Utc>>,
+    /// LLMs whose generations could not be priced, each said once.
+    pub(super) unpriced: HashSet<Option<String>>,
     /// Judged generations whose features are not written yet.
     pub(super) buffer: Vec<EventId>,
     /// Since when the oldest of them waits.
@@ -24,6 +26,22 @@ pub(super) struct InFlight {
     pub(super) id: EventId,
     pub(super) features: Vec<f32>,
     pub(super) language: Option<String>,
+    pub(super) priced: PricedBy,
+}
+
+/// By what the tokens of a generation are priced.
+#[derive(Debug, Clone, Default)]
+pub(super) struct PricedBy {
+    pub(super) llm: Option<String>,
+    /// US dollars for a thousand tokens, as the chosen candidate has it.
+    pub(super) usd_per_1k_tokens: Option<f64>,
+}
+
+impl PricedBy {
+    pub(super) fn of(started: &Started) -> Self {
+        let usd_per_1k_tokens = started.decision.as_ref().and_then(|decision| decision.usd_per_1k_tokens);
+        Self { llm: started.context.model_used.clone(), usd_per_1k_tokens }
+    }
 }
 
 impl State {

@@ -2,18 +2,19 @@
 
 mod in_flight;
 mod measure;
+mod pricing;
 mod telemetry;
 mod vectors;
 
 use crate::clock::Clock;
 use crate::code_metrics::CodeOptions;
 use crate::error::{Error, ErrorKind, Result};
-use crate::event::{Completion, EventId, Fact, Feedback, Record, Started, is_recordable};
+use crate::event::{Completion, EventId, Fact, Feedback, Prices, Record, Started, is_recordable};
 use crate::features::FeatureEngineer;
 use crate::history::SharedHistory;
 use crate::store::{Appended, Erasure, EventStore, EventStoreExt, Subject};
 use chrono::{DateTime, TimeDelta, Utc};
-use in_flight::{InFlight, State};
+use in_flight::{InFlight, PricedBy, State};
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -33,6 +34,8 @@ pub struct CollectorOptions {
     pub max_in_flight: usize,
     /// Bounds of measuring generated code.
     pub code: CodeOptions,
+    /// Prices of LLMs: a generation that ends with tokens and without `cost_usd` gets its cost from them.
+    pub prices: Prices,
 }
 
 impl Default for CollectorOptions {
@@ -42,6 +45,7 @@ impl Default for CollectorOptions {
             max_age: TimeDelta::seconds(60),
             max_in_flight: 100_000,
             code: CodeOptions::default(),
+            prices: Prices::default(),
         }
     }
 }
@@ -160,7 +164,8 @@ impl DataCollector {
     }
 
     /// Records that a generation has ended, with the metrics of its code: those that the host
-    /// supplies win and are listed in [`Completion::host_metrics`], the others are measured here.
+    /// supplies win and are listed in [`Completion::host_metrics`], the others are measured here. A cost that it does not
+    /// supply follows from tokens and [prices](CollectorOptions::prices).
     ///
     /// Measuring takes the calling thread about half a millisecond for three kilobytes of code and at
     /// most the time budget of [`CollectorOptions::code`]; a host that minds calls
@@ -224,7 +229,8 @@ impl DataCollector {
         self.engineer.validate(&clean.context)?;
         let view = self.history.view(&clean.context, now);
         let features = self.engineer.row(&clean.context, &view).into_values();
-        let generation = InFlight { id: id.clone(), features, language: clean.context.language.clone() };
+        let (language, priced) = (clean.context.language.clone(), PricedBy::of(clean));
+        let generation = InFlight { id: id.clone(), features, language, priced };
         match self.record(record.clone()).await {
             Ok(Appended::New) => self.state().remember(now, generation, self.options.max_in_flight),
             Err(e) if e.kind() == ErrorKind::Conflict && !dated && self.started_alike(&record).await? => {}
@@ -240,6 +246,7 @@ impl DataCollector {
         completion.completed_at.get_or_insert(now);
         let language = self.state().get(id).and_then(|generation| generation.language.clone());
         measure(&mut completion, language.as_deref(), &self.options.code);
+        self.price(id, &mut completion, now).await?;
         let record = Record::new(id.clone(), now, Fact::Completed(Box::new(completion)))?;
         match self.record(record.clone()).await {
             Err(e) if e.kind() == ErrorKind::Conflict && self.ended_alike(&record, dated).await? => Ok(()),

@@ -1,7 +1,7 @@
 //! Counts facts and feature vectors.
 
 use crate::error::Result;
-use crate::telemetry::{COLLECT_SECONDS, FEATURE_VECTORS, RECORDS, error_label};
+use crate::telemetry::{COLLECT_SECONDS, COSTS, FEATURE_VECTORS, RECORDS, error_label};
 use metrics::{Label, counter, histogram};
 use std::time::Instant;
 use tracing::Instrument;
@@ -18,6 +18,10 @@ pub(super) async fn collected<T>(
     let outcome = done.as_ref().map_or_else(error_label, |_| "recorded");
     counter!(RECORDS, vec![kind, Label::from_static_parts("outcome", outcome)]).increment(1);
     done
+}
+
+pub(super) fn priced(from: &'static str) {
+    counter!(COSTS, vec![Label::from_static_parts("from", from)]).increment(1);
 }
 
 pub(super) fn vectors_written(n: usize) {

@@ -3,8 +3,9 @@
 use super::learner::Learner;
 use super::{Engine, Inner};
 use crate::clock::{Clock, SystemClock};
-use crate::collect::DataCollector;
+use crate::collect::{CollectorOptions, DataCollector};
 use crate::error::{Error, ErrorKind, Result};
+use crate::event::Prices;
 use crate::features::{FeatureEngineer, FeatureOptions};
 use crate::models::{AnyTrainer, TemplateCatalogue, TemplateTrainer, Trainer};
 use crate::monitoring::{AlertRule, AlertSink, Alerts, MonitorOptions};
@@ -152,8 +153,11 @@ impl EngineBuilder {
         self
     }
 
-    /// Chooses by these options: objective, budget, safety.
-    pub fn with_router(self, router: RouterOptions) -> Self {
+    /// Chooses by these options: objective, budget, safety; prices that were given before stay where these have none.
+    pub fn with_router(self, mut router: RouterOptions) -> Self {
+        if router.prices.is_empty() {
+            router.prices = self.router.prices;
+        }
         Self { router, ..self }
     }
 
@@ -165,6 +169,13 @@ impl EngineBuilder {
     /// Spends at most so many US dollars a day (UTC) on what [`Engine::choose`] chooses.
     pub fn with_usd_per_day(mut self, usd: f64) -> Self {
         self.router.objective.usd_per_day = Some(usd);
+        self
+    }
+
+    /// Prices tokens by this table: a generation that ends with tokens and without `cost_usd` gets its cost, on which budget,
+    /// cost model, history and monitoring rest.
+    pub fn with_prices(mut self, prices: Prices) -> Self {
+        self.router.prices = prices;
         self
     }
 
@@ -236,7 +247,10 @@ impl EngineBuilder {
         let alerts = Alerts::new(self.alerts, clock.clone(), self.sinks)?;
         let lexicon = engineer.lexicon().clone();
         let router = Router::new(self.policy, RouterOptions { lexicon, ..self.router })?;
-        let collector = DataCollector::open(store.clone(), engineer.clone(), clock.clone()).await?;
+        let options =
+            CollectorOptions { prices: router.options().prices.clone(), ..CollectorOptions::default() };
+        let collector =
+            DataCollector::open_with(store.clone(), engineer.clone(), clock.clone(), options).await?;
         let mut service = PredictionService::new(collector.history(), engineer.clone(), clock.clone());
         let mut trainers = self.models;
         for trainer in &trainers {

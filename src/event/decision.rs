@@ -35,6 +35,9 @@ pub struct Decision {
     /// The family that the host gave to the LLM chosen, where its name does not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub family: Option<String>,
+    /// US dollars for a thousand tokens of the chosen candidate, where it has a price of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usd_per_1k_tokens: Option<f64>,
     /// Unit of the draw where it holds for more than this generation: a session. All
     /// decisions of one unit come from one draw, so they are one observation of the policy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -106,12 +109,14 @@ impl Decision {
             versions: BTreeMap::new(),
             reason: None,
             family: None,
+            usd_per_1k_tokens: None,
             unit: None,
             repeated: false,
         }
     }
 
     pub(crate) fn validate(&self) -> Result<()> {
+        check::range("decision.usd_per_1k_tokens", self.usd_per_1k_tokens, 0.0, 1e6)?;
         if !self.candidates.contains(&self.chosen) {
             return Err(Error::invalid(format!(
                 "decision.chosen {:?} is not among its {} candidates",

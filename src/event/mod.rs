@@ -13,6 +13,7 @@ mod fold;
 mod generation;
 mod id;
 mod jsonl;
+mod prices;
 mod record;
 mod review;
 
@@ -31,5 +32,6 @@ pub use generation::{GenerationEvent, Outcome};
 pub(crate) use id::MAX_ID_BYTES;
 pub use id::{EventId, FeedbackId, ProjectId, SessionId, TaskId, TemplateId, UserId};
 pub use jsonl::{JsonLines, read_jsonl};
+pub use prices::{Price, Prices};
 pub use record::{Fact, Known, Record, RecordKey, Started};
 pub use review::ReviewRequest;

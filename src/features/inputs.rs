@@ -87,6 +87,22 @@ impl Inputs<'_> {
         if weight > 0.0 { (sum / weight) as f32 } else { f32::NAN }
     }
 
+    /// Returns the amount that the history suggests, with or without the task's own record. It depends on the LLM above all:
+    /// what an agent took for the task with other LLMs counts through the task alone.
+    pub(super) fn expected_amount(&self, read: fn(&GroupStatistics) -> Mean, tried: bool) -> f32 {
+        let Some(start) = read(self.view.get(GroupKey::Global)).value() else { return f32::NAN };
+        let drawn = |scope, parent: f64| {
+            let seen = read(self.view.get(scope));
+            (seen.sum + MEAN_STRENGTH * parent) / (seen.n + MEAN_STRENGTH)
+        };
+        let similar = drawn(GroupKey::TypeLanguageFramework, drawn(GroupKey::TaskType, start));
+        let here = drawn(GroupKey::Project, similar);
+        let task = if tried { drawn(GroupKey::Task, here) } else { here };
+        let (agent, model) = (drawn(GroupKey::Agent, start), drawn(GroupKey::Model, start));
+        let joined = task + drawn(GroupKey::AgentModel, agent + model - start) - start;
+        if tried { drawn(GroupKey::TaskModel, joined) as f32 } else { joined as f32 }
+    }
+
     /// Returns ln of how an amount of similar tasks compares with the average of all generations.
     pub(super) fn nearest_relative(
         &self,

@@ -498,9 +498,9 @@ features! {
             Inputs::category(i.task.project_id.as_ref().map(ProjectId::as_str))
         });
     ExpectedCost "expected_cost" "the history of this task, agent and LLM suggests {}" =>
-        feature("ln(dollars)", Kind::Number, Topic::Model, |i| i.expected(|e| e.log_cost));
+        feature("ln(dollars)", Kind::Number, Topic::Model, |i| i.expected_amount(|e| e.log_cost, true));
     ExpectedCostUntried "expected_cost_untried" "the history of similar tasks, this agent and this LLM suggests {}" =>
-        feature("ln(dollars)", Kind::Number, Topic::Model, |i| i.expected_untried(|e| e.log_cost));
+        feature("ln(dollars)", Kind::Number, Topic::Model, |i| i.expected_amount(|e| e.log_cost, false));
     ModelAvgCost "model_avg_cost" "this LLM's generations cost {}" =>
         mean!("ln(dollars)", Model, Model, log_cost);
     AgentModelAvgCost "agent_model_avg_cost" "this agent's generations with this LLM cost {}" =>
@@ -520,9 +520,9 @@ features! {
             i.evidence(GroupKey::Task, |e| e.log_cost.n)
         });
     ExpectedTokens "expected_tokens" "the history of this task, agent and LLM suggests {} tokens" =>
-        feature("ln(tokens)", Kind::Number, Topic::Model, |i| i.expected(|e| e.log_tokens));
+        feature("ln(tokens)", Kind::Number, Topic::Model, |i| i.expected_amount(|e| e.log_tokens, true));
     ExpectedTokensUntried "expected_tokens_untried" "the history of similar tasks, this agent and this LLM suggests {} tokens" =>
-        feature("ln(tokens)", Kind::Number, Topic::Model, |i| i.expected_untried(|e| e.log_tokens));
+        feature("ln(tokens)", Kind::Number, Topic::Model, |i| i.expected_amount(|e| e.log_tokens, false));
     ModelAvgTokens "model_avg_tokens" "this LLM's generations use typically {} tokens" =>
         mean!("ln(tokens)", Model, Model, log_tokens);
     AgentModelAvgTokens "agent_model_avg_tokens" "this agent's generations with this LLM use {} tokens" =>

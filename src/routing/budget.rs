@@ -24,9 +24,9 @@ const TIGHTEST: f64 = 50.0;
 pub(super) const POSSIBLE: std::ops::RangeInclusive<f64> = 0.0..=1e9;
 
 impl Budget {
-    pub(super) fn spend(&mut self, cost_usd: Option<f64>, now: DateTime<Utc>) {
+    pub(super) fn spend(&mut self, cost_usd: f64, now: DateTime<Utc>) {
         self.turn_to(now);
-        self.spent += cost_usd.filter(|cost| POSSIBLE.contains(cost)).unwrap_or(0.0);
+        self.spent += if POSSIBLE.contains(&cost_usd) { cost_usd } else { 0.0 };
     }
 
     /// US dollars spent on the day of `now`.

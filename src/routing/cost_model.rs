@@ -39,15 +39,16 @@ const MOST_GROUPS: usize = 20_000;
 const UNKNOWN: (f64, f64, f64) = (0.01, 30.0, 2000.0);
 
 impl CostModel {
-    pub(super) fn learn(&mut self, task: &TaskContext, done: &Completion) {
+    /// Learns what a generation took; `cost_usd` is its cost, as far as that is known or follows from prices.
+    pub(super) fn learn(&mut self, task: &TaskContext, done: &Completion, cost_usd: Option<f64>) {
         for key in keys(task).into_iter().flatten() {
             if self.groups.len() >= MOST_GROUPS && !self.groups.contains_key(&key) {
                 continue;
             }
             let group = self.groups.entry(key).or_default();
-            group.cost.add(done.cost_usd);
+            group.cost.add(cost_usd);
             group.seconds.add(done.generation_time_seconds);
-            group.tokens.add(done.tokens_used.map(|tokens| tokens as f64));
+            group.tokens.add(done.tokens().map(|tokens| tokens as f64));
         }
     }
 
@@ -111,7 +112,7 @@ mod tests {
         let mut done = Completion::default();
         (done.cost_usd, done.generation_time_seconds, done.tokens_used) =
             (Some(0.04), Some(12.0), Some(4000));
-        (0..200).for_each(|_| cost_model.learn(&task("a"), &done));
+        (0..200).for_each(|_| cost_model.learn(&task("a"), &done, done.cost_usd));
         let (cost, seconds) = cost_model.expected(&task("a"), Some(0.5));
         // A price fifty times the record still shows a little.
         assert!((cost - 0.04).abs() < 0.005 && (seconds - 12.0).abs() < 0.2, "{cost} {seconds}");

@@ -42,8 +42,10 @@ mod resume;
 mod risk_policy;
 mod router;
 mod safety;
+mod session_cache;
 mod sessions;
 mod telemetry;
+mod until_success;
 
 pub use candidates::{Candidate, Plan};
 pub use choice::Choice;

@@ -3,6 +3,7 @@
 use super::objective::Objective;
 use super::safety::Safety;
 use crate::error::{Result, in_range};
+use crate::event::Prices;
 use crate::text::Lexicon;
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +30,10 @@ pub struct RouterOptions {
     /// Outcomes below which an LLM is in cold start; by default 30.
     #[serde(alias = "newcomer_outcomes")]
     pub cold_start_outcomes: u64,
+    /// Prices of LLMs: what a generation cost where its end tells tokens alone. An [`Engine`](crate::Engine) gives them to
+    /// its collector too.
+    #[serde(skip_serializing_if = "Prices::is_empty")]
+    pub prices: Prices,
     /// Seed of the draws: equal seeds and equal calls give equal choices.
     pub seed: u64,
     /// The lexicon that descriptions are read with. An [`Engine`](crate::Engine) sets that of its features; a router
@@ -47,6 +52,7 @@ impl Default for RouterOptions {
             certainty: 0.7,
             cold_start_share: 0.05,
             cold_start_outcomes: 30,
+            prices: Prices::default(),
             seed: 7,
             lexicon: Lexicon::default(),
         }

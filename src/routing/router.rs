@@ -1,6 +1,6 @@
 //! The router: from a task and its candidates to a stored decision, and from outcomes back to the policy.
 
-use super::budget::Budget;
+use super::budget::{Budget, POSSIBLE};
 use super::candidates::Candidate;
 use super::choice::{Choice, sentence};
 use super::cost_model::CostModel;
@@ -9,11 +9,13 @@ use super::leaderboard::{LeaderboardEntry, Records};
 use super::options::RouterOptions;
 use super::policies::{Arm, Policy, Posterior, all_on, draw};
 use super::request::Request;
+use super::session_cache::SessionCaches;
 use super::sessions::Sessions;
-use super::telemetry;
+use super::{telemetry, until_success};
 use crate::dataset::Target;
 use crate::error::{Error, Result};
 use crate::event::{Completion, Decision, GenerationEvent, TaskContext};
+use crate::models::Estimate;
 use crate::registry::envelope;
 use crate::serving::{CandidatePrediction, PredictionService};
 use crate::stats::fnv;
@@ -40,6 +42,7 @@ pub struct Router {
     policy: Box<dyn Policy>,
     pub(super) options: RouterOptions,
     state: State,
+    costs: CostState,
 }
 
 /// The kind of its bytes.
@@ -58,6 +61,16 @@ struct State {
     families: BTreeMap<String, String>,
     sessions: Sessions,
     budget: Budget,
+}
+
+/// What it knows of prices, written behind the rest: states of before have none.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct CostState {
+    /// US dollars for a thousand tokens that candidates gave, by LLM.
+    usd_per_1k_tokens: BTreeMap<String, f64>,
+    caches: SessionCaches,
+    /// Generations of which neither cost nor tokens with a price were known.
+    unpriced: u64,
 }
 
 impl State {
@@ -83,7 +96,7 @@ impl Router {
     /// `InvalidInput` naming the option that is out of range.
     pub fn new(policy: Box<dyn Policy>, options: RouterOptions) -> Result<Self> {
         options.validate()?;
-        Ok(Self { policy, options, state: State::default() })
+        Ok(Self { policy, options, state: State::default(), costs: CostState::default() })
     }
 
     /// Returns its options.
@@ -106,6 +119,9 @@ impl Router {
             if let (Some(llm), Some(family)) = (&candidate.plan.llm, &candidate.family) {
                 self.state.note_family(llm, family);
             }
+            if let (Some(llm), Some(price)) = (&candidate.plan.llm, candidate.usd_per_1k_tokens) {
+                self.costs.usd_per_1k_tokens.insert(llm.clone(), price);
+            }
         }
         let choice = self.propose(request, None)?;
         self.record_decision(&choice.decision, None, request.now);
@@ -124,7 +140,7 @@ impl Router {
 
     fn choose_among(&self, request: &Request<'_>, salt: Option<u64>) -> Result<Choice> {
         request.validate()?;
-        let arms = self.arms(request);
+        let mut arms = self.arms(request);
         let permitted = self.permitted(request, &arms)?;
         if let Some(choice) = self.repeated(request, &arms, &permitted)? {
             return Ok(choice);
@@ -135,6 +151,7 @@ impl Router {
         let seed = salt.map_or(seed, |salt| mixed(seed, salt));
         let allowed: Vec<Arm> = permitted.iter().map(|at| budget.priced(&arms[*at])).collect();
         let ranking = self.rank(request, &allowed, seed);
+        until_success::set(&mut arms, request.candidates, &permitted, &ranking.posteriors);
         let propensities = self.propensities(request, &allowed, &permitted, &ranking, seed);
         let drawn = draw(&propensities, unit(mixed(seed, 1)))?;
         let mut all_propensities = vec![0.0; arms.len()];
@@ -151,7 +168,9 @@ impl Router {
             ranking.best,
             ranking.abstained.as_deref(),
         ));
-        decision.family.clone_from(&request.candidates[permitted[drawn]].family);
+        let candidate = &request.candidates[permitted[drawn]];
+        decision.family.clone_from(&candidate.family);
+        decision.usd_per_1k_tokens = candidate.usd_per_1k_tokens;
         decision.unit = self.session(request).map(str::to_owned);
         Ok(Choice::new(request, permitted[drawn], decision, arms, ranking.abstained))
     }
@@ -171,10 +190,41 @@ impl Router {
         self.choose(&if shared { request.with_text(&text.facts) } else { request })
     }
 
-    /// Updates cost model and budget when a generation has ended; numbers out of range are left out.
+    /// Updates cost model and budget when a generation has ended; numbers out of range are left out. A cost that is not given
+    /// follows from the tokens and the LLM's price; without these the budget counts the expected cost, and the first such
+    /// generation is said in the log.
     pub fn completed(&mut self, task: &TaskContext, done: &Completion, now: DateTime<Utc>) {
-        self.state.cost_model.learn(task, done);
-        self.state.budget.spend(done.cost_usd, now);
+        let cost = self.cost_of(task, done, now);
+        if cost.is_none() {
+            self.costs.unpriced += 1;
+            if self.costs.unpriced == 1 {
+                let llm = task.model_used.as_deref().unwrap_or_default();
+                tracing::warn!(
+                    llm,
+                    "a generation ended without cost_usd, and without tokens that have a price: the budget counts its expected cost"
+                );
+            }
+        }
+        let expected = || self.state.cost_model.expected(task, self.price_of(task, None, now)).0;
+        let spent = cost.unwrap_or_else(expected);
+        self.state.budget.spend(spent, now);
+        self.state.cost_model.learn(task, done, cost);
+        self.costs.caches.note(task, done, now);
+    }
+
+    /// Returns the cost of a generation: as given, else by its tokens.
+    fn cost_of(&self, task: &TaskContext, done: &Completion, now: DateTime<Utc>) -> Option<f64> {
+        let llm = task.model_used.as_deref();
+        let by_table = || self.options.prices.cost_usd(llm?, done, done.completed_at.unwrap_or(now));
+        let by_candidate = || Some(self.costs.usd_per_1k_tokens.get(llm?)? / 1000.0 * done.tokens()? as f64);
+        done.cost_usd.filter(|usd| POSSIBLE.contains(usd)).or_else(by_table).or_else(by_candidate)
+    }
+
+    /// Returns US dollars for a thousand tokens of any kind: as the candidate has it, else by the table.
+    fn price_of(&self, task: &TaskContext, own: Option<f64>, now: DateTime<Utc>) -> Option<f64> {
+        let llm = task.model_used.as_deref();
+        let by_table = || Some(self.options.prices.on(llm?, now)?.blended() / 1000.0);
+        own.or_else(|| self.costs.usd_per_1k_tokens.get(llm?).copied()).or_else(by_table)
     }
 
     /// Updates the policy and the leaderboard with a labelled generation, and returns whether it had a label. The order does
@@ -196,6 +246,9 @@ impl Router {
     pub(crate) fn record_decision(&mut self, decision: &Decision, llm: Option<&str>, at: DateTime<Utc>) {
         if let (Some(llm), Some(family)) = (llm, &decision.family) {
             self.state.note_family(llm, family);
+        }
+        if let (Some(llm), Some(price)) = (llm, decision.usd_per_1k_tokens) {
+            self.costs.usd_per_1k_tokens.insert(llm.to_owned(), price);
         }
         if !decision.repeated {
             self.state.decisions += 1;
@@ -219,8 +272,9 @@ impl Router {
     pub fn save(&self) -> Result<Vec<u8>> {
         let saved =
             Saved { policy: self.policy.name().to_owned(), learned: self.policy.save()?, state: &self.state };
-        let payload = postcard::to_stdvec(&saved)
-            .map_err(|e| Error::internal("the router cannot be written").with_source(e))?;
+        let cannot = |e| Error::internal("the router cannot be written").with_source(e);
+        let payload = postcard::to_stdvec(&saved).map_err(cannot)?;
+        let payload = postcard::to_extend(&self.costs, payload).map_err(cannot)?;
         envelope::seal(KIND, &payload)
     }
 
@@ -230,8 +284,13 @@ impl Router {
     /// `Corrupt` when it is damaged; `Incompatible` when another policy wrote it. Nothing is changed then.
     pub fn restore(&mut self, bytes: &[u8]) -> Result<()> {
         let payload = envelope::open(bytes, KIND, MAX_BYTES)?;
-        let saved: Saved<State> = postcard::from_bytes(payload)
-            .map_err(|e| Error::corrupt("the router's state cannot be read").with_source(e))?;
+        let damaged = |e| Error::corrupt("the router's state cannot be read").with_source(e);
+        let (saved, rest): (Saved<State>, _) = postcard::take_from_bytes(payload).map_err(damaged)?;
+        let costs = if rest.is_empty() {
+            CostState::default()
+        } else {
+            postcard::from_bytes(rest).map_err(damaged)?
+        };
         if saved.policy != self.policy.name() {
             return Err(Error::incompatible(format!(
                 "the router's state is that of {:?}, its policy is {:?}: open the router from its store to \
@@ -241,7 +300,7 @@ impl Router {
             )));
         }
         self.policy.restore(&saved.learned)?;
-        self.state = saved.state;
+        (self.state, self.costs) = (saved.state, costs);
         Ok(())
     }
 }
@@ -264,7 +323,11 @@ impl Router {
         let arm = |(at, candidate): (usize, &Candidate)| {
             let task = candidate.plan.apply(request.task);
             let predicted = request.predictions.map(|all| &all[at]);
-            let (cost_usd, seconds) = self.state.cost_model.expected(&task, candidate.usd_per_1k_tokens);
+            let price = self.price_of(&task, candidate.usd_per_1k_tokens, request.now);
+            let (expected_usd, seconds) = self.state.cost_model.expected(&task, price);
+            let switch_usd = self.costs.caches.switch_usd(&task, &self.options.prices, request.now);
+            let cost = predicted.map(|p| p.cost.clone());
+            let by_model = cost.as_ref().filter(|cost| cost.model_version > 0).map(Estimate::mean_of_amount);
             let time = predicted.filter(|p| p.time.estimate.model_version > 0);
             Arm {
                 name: candidate.name.clone(),
@@ -272,7 +335,10 @@ impl Router {
                     .filter(|p| p.success.model_version > 0)
                     .map(|p| Posterior::new(p.success.success_probability, p.success.interval)),
                 model_version: predicted.map_or(0, |p| p.success.model_version),
-                cost_usd,
+                cost_usd: by_model.unwrap_or(expected_usd) + switch_usd,
+                cost,
+                tokens: predicted.map(|p| p.tokens.clone()),
+                switch_usd,
                 seconds: time.map_or(seconds, |p| p.time.estimated_seconds),
                 ..self.arm_in(&task, &text, candidate.family.as_deref().or_else(|| self.family_of(&task)))
             }

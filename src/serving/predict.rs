@@ -2,7 +2,7 @@
 
 use super::compute::ranked;
 use super::predictions::{CandidatePrediction, Predictions};
-use super::service::{PredictionService, QUALITY, TIME};
+use super::service::{COST, PredictionService, QUALITY, TIME, TOKENS};
 use super::telemetry::{self, Call, Of};
 use crate::code_metrics::CodeOptions;
 use crate::collect::measure;
@@ -35,7 +35,7 @@ impl PredictionService {
         self.predict(task, self.explains)
     }
 
-    /// Predicts success and time, on which a choice depends, of one task with each of several settings, in order,
+    /// Predicts success, time, cost and tokens, on which a choice depends, of one task with each of several settings, in order,
     /// without explanations: similar tasks are sought once, from one set of models and at one moment; `text` is their
     /// description, [read](Self::read) before.
     ///
@@ -50,8 +50,12 @@ impl PredictionService {
         telemetry::predicted(Call::Candidates, || {
             self.each_candidate(candidates, text, |models, inputs| {
                 let time = self.estimate(models, TIME, &inputs.row, false);
+                let cost = self.estimate(models, COST, &inputs.row, false);
+                let tokens = self.estimate(models, TOKENS, &inputs.row, false);
                 let success = self.success(models, inputs, false);
                 CandidatePrediction {
+                    cost,
+                    tokens,
                     time: TimePrediction::new(time, Some(success.success_probability)),
                     success,
                 }

@@ -49,18 +49,21 @@ pub(crate) struct CandidatePrediction {
     pub(crate) success: SuccessPrediction,
     /// How long will it take?
     pub(crate) time: TimePrediction,
+    /// How many US dollars will it cost?
+    pub(crate) cost: Estimate,
+    /// How many tokens will it use?
+    pub(crate) tokens: Estimate,
 }
 
 impl CandidatePrediction {
     /// Returns what is to be stored with the start of the generation, as [`Predictions::shown`] has it.
     pub(crate) fn shown(&self) -> Vec<ShownPrediction> {
-        shown(&self.success, [(Target::Time.name(), &self.time.estimate)].into_iter())
-    }
-}
-
-impl From<Predictions> for CandidatePrediction {
-    fn from(Predictions { success, time, .. }: Predictions) -> Self {
-        Self { success, time }
+        let numbers = [
+            (Target::Time.name(), &self.time.estimate),
+            (Target::Cost.name(), &self.cost),
+            (Target::Tokens.name(), &self.tokens),
+        ];
+        shown(&self.success, numbers.into_iter())
     }
 }
 

@@ -23,6 +23,8 @@ pub(super) const QUALITY: usize = 3;
 pub(super) const TEMPLATE: usize = 4;
 /// Where further models begin.
 pub(super) const OTHERS: usize = 5;
+pub(super) const COST: usize = 5;
+pub(super) const TOKENS: usize = 6;
 
 /// Predicts with the models in production, and swaps them while predicting.
 ///
@@ -240,6 +242,7 @@ mod tests {
             (TEMPLATE, Target::Template),
         ];
         assert_eq!(places.len(), OTHERS);
-        places.iter().for_each(|(at, target)| assert_eq!(targets::SERVED[*at].target, *target));
+        let places = places.into_iter().chain([(COST, Target::Cost), (TOKENS, Target::Tokens)]);
+        places.for_each(|(at, target)| assert_eq!(targets::SERVED[at].target, target));
     }
 }

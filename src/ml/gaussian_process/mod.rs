@@ -97,6 +97,11 @@ impl GaussianProcess {
         GpPrediction { mean, variance: (self.kernel.with_itself(row) - known).max(0.0) + noise }
     }
 
+    /// Returns the mean of the posterior alone, which takes no solving.
+    pub(crate) fn expect(&self, row: &GpRow) -> f64 {
+        self.mean + dot(&self.kernel.with_all(row, &self.observed.rows), &self.weights)
+    }
+
     /// Returns the part of the mean that each column of `row` adds, then each category: all else of it is the same for any.
     pub(crate) fn of_columns(&self, row: &GpRow) -> Vec<f64> {
         let count = row.columns.len() + row.categories.len();

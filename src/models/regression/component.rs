@@ -75,7 +75,9 @@ impl ModelComponent {
             examples.iter().filter_map(|e| Some((view.of(e)?, spec.scale.to(e.label)))).collect();
         let labels: Vec<_> = rows.iter().map(|(_, y)| *y).collect();
         let start = median(labels.clone());
-        let worded = !params.without.contains(WORDING);
+        // The words of a task that was tried tell less than what it took.
+        let by_record = spec.by_solver && regime == Regime::Tried;
+        let worded = !params.without.contains(WORDING) && !by_record;
         let tfidf = Tfidf::fit(rows.iter().filter(|_| worded).map(|(r, _)| &r.text), params.min_texts);
         let texts: Vec<_> = rows.iter().map(|(r, _)| sparse(&tfidf, r)).collect();
         let place = spec.expected_place(regime);

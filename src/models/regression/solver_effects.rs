@@ -136,7 +136,7 @@ impl SolverEffects {
             Ok(at) => self.solvers[at],
             Err(_) => Solver { level: expected.unwrap_or(self.unknown.level), ..self.unknown },
         };
-        let effect = self.effects.guess(&input(&self.likeness, self.nearest, tfidf, row)).mean;
+        let effect = self.effects.expect(&input(&self.likeness, self.nearest, tfidf, row));
         Guess { level: solver.level, effect: solver.slope * effect, spread: solver.spread }
     }
 

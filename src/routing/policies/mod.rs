@@ -15,6 +15,7 @@ pub use thompson::{Thompson, ThompsonParams};
 
 use super::objective::Objective;
 use crate::error::{Error, Result};
+use crate::models::Estimate;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -53,8 +54,18 @@ pub struct Arm {
     pub predicted: Option<Posterior>,
     /// The version of the model that predicted it, 0 where it is not known.
     pub model_version: u64,
-    /// Expected US dollars.
+    /// Expected US dollars: as the model in production predicts them, else by the running means of its LLM; with what
+    /// leaving a warm cache costs.
     pub cost_usd: f64,
+    /// The range of US dollars of a generation, as the service predicts it before the run; `None` where it was not asked.
+    pub cost: Option<Estimate>,
+    /// The range of tokens, likewise.
+    pub tokens: Option<Estimate>,
+    /// The part of `cost_usd` that comes from switching the LLM within a session whose cache is warm.
+    pub switch_usd: f64,
+    /// Expected US dollars until success: this candidate and its retries, then the most promising one, until that succeeds
+    /// or twenty tries are done. `None` where the candidate was not permitted.
+    pub usd_until_success: Option<f64>,
     /// Expected seconds.
     pub seconds: f64,
 }
