@@ -224,11 +224,12 @@ impl RegressionTarget for Quality {
 impl RegressionTarget for Cost {
     const TARGET: Target = Target::Cost;
     const USES_CODE: bool = false;
+    // What the history suggests is where the model starts from, no rival: where nothing more can be learned of known tasks, the
+    // intervals and the new tasks are what it is for.
     const BASELINES: &'static [(&'static str, &'static str)] = &[
         ("task_mean", "task_avg_cost"),
         ("model_mean", "model_avg_cost"),
         ("agent_model_mean", "agent_model_avg_cost"),
-        ("expected", "expected_cost"),
     ];
     const HEURISTIC: Option<&'static str> = None;
     const UNKNOWN: f64 = 0.01;
@@ -242,7 +243,13 @@ impl RegressionTarget for Cost {
             expected_untried: FeatureId::ExpectedCostUntried,
             tries: Some(FeatureId::TaskPriced),
             features: &[SHAPE, SETTING, AMOUNT, &["nearest_tasks_relative_cost", "project_avg_cost"]],
-            of_task: &["task_avg_cost", "task_model_avg_cost", "task_success_rate", "task_priced"],
+            of_task: &[
+                "task_avg_cost",
+                "task_model_avg_cost",
+                "model_avg_cost",
+                "task_success_rate",
+                "task_priced",
+            ],
             by_neighbours: false,
             by_solver: true,
         }
@@ -256,7 +263,6 @@ impl RegressionTarget for Tokens {
         ("task_mean", "task_typical_tokens"),
         ("model_mean", "model_avg_tokens"),
         ("agent_model_mean", "agent_model_avg_tokens"),
-        ("expected", "expected_tokens"),
     ];
     const HEURISTIC: Option<&'static str> = None;
     const UNKNOWN: f64 = 2000.0;
@@ -270,7 +276,13 @@ impl RegressionTarget for Tokens {
             expected_untried: FeatureId::ExpectedTokensUntried,
             tries: Some(FeatureId::TaskMetered),
             features: &[SHAPE, SETTING, AMOUNT, &["nearest_tasks_relative_tokens", "project_avg_tokens"]],
-            of_task: &["task_typical_tokens", "task_model_avg_tokens", "task_success_rate", "task_metered"],
+            of_task: &[
+                "task_typical_tokens",
+                "task_model_avg_tokens",
+                "model_avg_tokens",
+                "task_success_rate",
+                "task_metered",
+            ],
             by_neighbours: false,
             by_solver: true,
         }
