@@ -128,6 +128,7 @@ mod pages {
         #[cfg(feature = "linfa-estimators")]
         OwnModel: "docs/how-to/own-model.md",
         OwnColumns: "docs/how-to/own-columns.md",
+        Cost: "docs/how-to/cost.md",
         TrainingTimes: "docs/how-to/training-schedule.md",
         Erasure: "docs/how-to/erasure.md",
         #[cfg(feature = "postgres")]

@@ -9,7 +9,7 @@
 //! |---|---|---|---|
 //! | `devmatrix_ml_predict_seconds` | histogram | `call`: `success`, `all`, `candidates`, `custom`, `code`, `templates` | seconds that a prediction took |
 //! | `devmatrix_ml_predict_errors_total` | counter | `call` | predictions that ended in an error: the task was out of range |
-//! | `devmatrix_ml_answers_total` | counter | `model`: `success`, `complexity`, `time`, `quality`; `status`: `calibrated`, `cold_start`, `insufficient_evidence` | answers by what they rest on |
+//! | `devmatrix_ml_answers_total` | counter | `model`: `success`, `complexity`, `time`, `quality`, `cost`, `tokens`; `status`: `calibrated`, `cold_start`, `insufficient_evidence` | answers by what they rest on |
 //! | `devmatrix_ml_decide_seconds` | histogram | | seconds that a router's choice took |
 //! | `devmatrix_ml_decisions_total` | counter | `outcome`: `chosen`, `abstained`, or the error's kind | choices of a router |
 //! | `devmatrix_ml_collect_seconds` | histogram | `kind`: `start`, `complete`, `feedback` | seconds until a fact was durable, or refused |

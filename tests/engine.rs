@@ -35,10 +35,9 @@ fn at(time: &str) -> DateTime<Utc> {
 }
 
 fn candidates() -> [Candidate; 2] {
-    [
-        Candidate::by_llm("claude-sonnet-4.5").with_price(0.009).with_family("claude"),
-        Candidate::by_llm("gpt-4.1-mini").with_price(0.002),
-    ]
+    let mut sonnet = Candidate::by_llm("claude-sonnet-4.5").with_price(0.009);
+    sonnet.family = Some("claude".into());
+    [sonnet, Candidate::by_llm("gpt-4.1-mini").with_price(0.002)]
 }
 
 fn task(i: u64) -> TaskContext {

@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::event::{Completion, EventId};
 use chrono::{DateTime, Utc};
 
-/// LLMs without a price that are named in the log; of more, the counter tells alone.
+/// LLMs without a price that the log names at most; of further ones only the counter tells.
 const MOST_NAMED: usize = 1_000;
 
 impl DataCollector {

@@ -106,7 +106,7 @@ impl Engine {
         EngineBuilder::default()
     }
 
-    /// Predicts success, complexity, time and quality of `task`, and which template fits where there are
+    /// Predicts success, complexity, time, quality, cost and tokens of `task`, and which template fits where there are
     /// any, with explanations and similar past tasks. Before there is a model the history answers, and says
     /// so. Some hundred microseconds, without I/O.
     ///

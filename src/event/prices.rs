@@ -8,6 +8,11 @@ use std::collections::BTreeMap;
 
 /// The host's table of prices: US dollars for a million tokens, by LLM and date.
 ///
+/// Its JSON is a list. Each price has the `llm` as [`TaskContext::model_used`](crate::event::TaskContext::model_used) has it,
+/// `input` (tokens read that no cache had), `output`, and optionally `cache_read` and `cache_write`, which by default cost as
+/// `input` does. It holds from the day `since` (UTC) until a later one of the LLM does, without one from the beginning. A price
+/// that is negative or above a million, an unknown key, and two prices of an LLM from one day on are errors that say so.
+///
 /// ```
 /// use devmatrix_ml::event::{Completion, Prices};
 /// let prices: Prices = devmatrix_ml::config::from_json(
@@ -28,23 +33,22 @@ pub struct Prices(BTreeMap<String, Vec<Price>>);
 /// The price of an LLM from a day on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[non_exhaustive]
-pub struct Price {
+pub(crate) struct Price {
     /// The LLM, as [`TaskContext::model_used`](crate::event::TaskContext::model_used) has it.
-    pub llm: String,
+    llm: String,
     /// The first day (UTC) on which the price holds, until a later price of the LLM does; from the beginning without.
     #[serde(default)]
-    pub since: Option<NaiveDate>,
+    since: Option<NaiveDate>,
     /// US dollars for a million tokens read that no cache had.
-    pub input: f64,
+    input: f64,
     /// US dollars for a million tokens written.
-    pub output: f64,
+    output: f64,
     /// US dollars for a million tokens read from the cache; by default as `input`.
     #[serde(default)]
-    pub cache_read: Option<f64>,
+    cache_read: Option<f64>,
     /// US dollars for a million tokens read and written to the cache; by default as `input`.
     #[serde(default)]
-    pub cache_write: Option<f64>,
+    cache_write: Option<f64>,
 }
 
 /// More than any LLM costs, in US dollars for a million tokens.
@@ -56,7 +60,7 @@ impl Prices {
     /// # Errors
     /// `InvalidInput` naming the LLM whose price is negative, not finite or above a million, that has no name, or that has
     /// two prices from one day on.
-    pub fn new(prices: Vec<Price>) -> Result<Self> {
+    fn new(prices: Vec<Price>) -> Result<Self> {
         let mut table = BTreeMap::<String, Vec<Price>>::new();
         for price in prices {
             price.validate()?;
@@ -134,6 +138,7 @@ impl Price {
     }
 }
 
+#[allow(private_interfaces)] // the form that serde reads
 impl TryFrom<Vec<Price>> for Prices {
     type Error = Error;
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 /// The columns that a host adds to those that the crate computes, in the order of their declaration.
 ///
-/// Every part of the success, complexity, time and quality models learns from them (template ranking, imported models and
+/// Every part of the success, complexity, time, quality, cost and token models learns from them (template ranking, imported models and
 /// a host's own models do not), explanations say their phrases, and an event with a column that is not declared, or of
 /// another kind or range, is refused by name. A column that is not given is missing, never made up.
 ///

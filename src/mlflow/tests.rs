@@ -15,8 +15,9 @@ use crate::ml::{Calibrator, Method, Trees};
 use crate::mlflow::{Mlflow, MlflowOptions, pyfunc_row, write_pyfunc};
 use crate::models::tests::template_worlds;
 use crate::models::{
-    ComplexityTrainer, Estimate, Predictor, QualityTrainer, RegressionModel, RegressionTarget, SuccessModel,
-    SuccessTrainer, TEMPLATE_FEATURES, TemplateTrainer, TimeTrainer, Trainer, open_artefact,
+    ComplexityTrainer, CostTrainer, Estimate, Predictor, QualityTrainer, RegressionModel, RegressionTarget,
+    SuccessModel, SuccessTrainer, TEMPLATE_FEATURES, TemplateTrainer, TimeTrainer, TokensTrainer, Trainer,
+    open_artefact,
 };
 use crate::registry::{MemoryRegistry, ModelRegistry, ModelVersion, NewVersion, envelope};
 use crate::simulate::{Simulator, SimulatorOptions};
@@ -70,9 +71,14 @@ static CASES: LazyLock<Cases> = LazyLock::new(|| {
             &rows,
             &["/model/before/untried", "/model/after/untried"],
         ),
+        number(&CostTrainer::default(), &fit(Target::Cost), &rows, &["/model/before/untried"]),
+        number(&TokensTrainer::default(), &fit(Target::Tokens), &rows, &["/model/before/untried"]),
     ];
     let (able, able_rows) = with_abilities();
-    cases.push(success("abilities", &able, &able_rows, &["/model/new_task/ability"]));
+    cases.push(success("abilities", &able(Target::Success), &able_rows, &["/model/new_task/ability"]));
+    let solvers = &["/model/before/untried/wording/Solvers"];
+    let costs = number(&CostTrainer::default(), &able(Target::Cost), &able_rows, solvers);
+    cases.push(Case { world: "abilities", ..costs });
     let (template, template_rows) = template();
     cases.push(template);
     let written = |rows: &[FeatureRow]| rows.iter().map(pyfunc_row).collect::<Vec<_>>();
@@ -125,7 +131,7 @@ fn simulated() -> (DatasetBuilder, Vec<FeatureRow>, DateTime<Utc>) {
 
 /// Creates a world in which agents share tasks, and rows of new tasks: of known agents, with an LLM that is new to
 /// them, and of unknown agents.
-fn with_abilities() -> (Dataset, Vec<FeatureRow>) {
+fn with_abilities() -> (impl Fn(Target) -> Dataset, Vec<FeatureRow>) {
     let records = abilities::records();
     let mut builder = DatasetBuilder::new(FeatureEngineer::default());
     records.iter().for_each(|r| builder.apply(r));
@@ -143,7 +149,7 @@ fn with_abilities() -> (Dataset, Vec<FeatureRow>) {
         }
     }
     assert!(rows.len() >= 2_000);
-    (builder.rows(Target::Success, now, 10_000), rows)
+    (move |target| builder.rows(target, now, 10_000), rows)
 }
 
 fn success(world: &'static str, data: &Dataset, rows: &[FeatureRow], parts: &'static [&'static str]) -> Case {

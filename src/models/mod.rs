@@ -30,9 +30,11 @@ pub use prediction::{RiskLevel, Status, SuccessPrediction};
 use regression::LEVELS;
 pub(crate) use regression::{AdaptiveIntervals, Complexity, Cost, Quality, RegressionTarget, Time, Tokens};
 pub use regression::{
-    ComplexityPrediction, ComplexityTrainer, CostTrainer, Estimate, QualityPrediction, QualityTrainer,
-    RegressionModel, RegressionParams, RegressionTrainer, TimePrediction, TimeTrainer, TokensTrainer,
+    ComplexityPrediction, ComplexityTrainer, Estimate, QualityPrediction, QualityTrainer, RegressionModel,
+    RegressionParams, RegressionTrainer, TimePrediction, TimeTrainer,
 };
+#[cfg(test)]
+pub(crate) use regression::{CostTrainer, TokensTrainer};
 pub use similar_outcomes::SimilarOutcomes;
 pub(crate) use success::{SUCCESS_FEATURE_SETS, WORDING};
 pub use success::{SuccessModel, SuccessParams, SuccessTrainer};

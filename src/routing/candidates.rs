@@ -151,12 +151,6 @@ impl Candidate {
         Self { usd_per_1k_tokens: Some(usd_per_1k_tokens), ..self }
     }
 
-    /// Sets the family of the LLM.
-    #[must_use]
-    pub fn with_family(self, family: impl Into<String>) -> Self {
-        Self { family: Some(family.into()), ..self }
-    }
-
     /// Checks the name, the plan and the price.
     pub(super) fn validate(&self) -> Result<()> {
         if self.name.is_empty() {

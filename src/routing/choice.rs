@@ -23,7 +23,7 @@ pub struct Choice {
     pub arms: Vec<Arm>,
     /// The reason why the router abstained, if it did: the default or the cheapest took the place of the best.
     pub(crate) abstained: Option<String>,
-    /// All five predictions of the task done this way, with explanations, where an
+    /// All predictions of the task done this way, with explanations, where an
     /// [`Engine`](crate::Engine) chose.
     pub predicted: Option<Box<Predictions>>,
     /// The settings of the candidate that the risk policy changed, with the reasons.

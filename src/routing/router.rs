@@ -63,7 +63,7 @@ struct State {
     budget: Budget,
 }
 
-/// What it knows of prices, written behind the rest: states of before have none.
+/// Prices and warm caches, written behind the rest: earlier states have none.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct CostState {
     /// US dollars for a thousand tokens that candidates gave, by LLM.

@@ -26,7 +26,7 @@ pub trait Embedder: Send + Sync + Debug {
 ///
 /// ```
 /// use devmatrix_ml::event::TaskId;
-/// use devmatrix_ml::similarity::{EmbeddedTasks, Embedder, SimilarTask};
+/// use devmatrix_ml::similarity::{EmbeddedTasks, Embedder};
 /// use std::sync::Arc;
 /// #[derive(Debug)]
 /// struct Vowels; // a host would ask its embedding model
@@ -38,8 +38,7 @@ pub trait Embedder: Send + Sync + Debug {
 /// let tasks = EmbeddedTasks::new(Arc::new(Vowels));
 /// tasks.insert(&TaskId::new("a")?, 1, "banana")?;
 /// tasks.insert(&TaskId::new("b")?, 2, "beetle")?;
-/// let found: Vec<SimilarTask> = tasks.nearest("bandana", 1, None)?;
-/// assert_eq!(found[0].task_id.as_str(), "a");
+/// // `PredictionService::with_embedded_tasks` finds "banana" for "bandana".
 /// # Ok::<(), devmatrix_ml::Error>(())
 /// ```
 #[derive(Debug)]
@@ -88,7 +87,7 @@ impl EmbeddedTasks {
     ///
     /// # Errors
     /// As for [`insert`](Self::insert).
-    pub fn nearest(
+    pub(crate) fn nearest(
         &self,
         description: &str,
         most: usize,

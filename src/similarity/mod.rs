@@ -24,12 +24,11 @@ pub(crate) const DEFAULT_CAPACITY: usize = 20_000;
 
 /// A similar past task.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct SimilarTask {
+pub(crate) struct SimilarTask {
     /// The task.
-    pub task_id: TaskId,
+    pub(crate) task_id: TaskId,
     /// Similarity, 0 to 1.
-    pub similarity: f64,
+    pub(crate) similarity: f64,
 }
 
 #[cfg(test)]

@@ -191,7 +191,7 @@ impl<'a> Training<'a> {
         Box::pin(self.train(&trainer, &unseen, now, &mut steps)).await
     }
 
-    /// Trains all models from one reading of the store: success, complexity, time and quality, the ranking where
+    /// Trains all models from one reading of the store: success, complexity, time, quality, cost and tokens, the ranking where
     /// there are templates, and the host's [own](Self::with_model). A model that has too
     /// little to learn from is no reason not to train the others.
     ///

@@ -43,15 +43,24 @@ pub fn success_probability(task: usize, agent: usize) -> f64 {
     1.0 / (1.0 + (SUBJECTS[task % SUBJECTS.len()].1 - AGENTS[agent].1).exp())
 }
 
+/// Returns what a try costs: the abler the agent and the harder the task, the more, give or take a third.
+pub fn cost_usd(task: usize, agent: usize) -> f64 {
+    let noise = ((task * 7_919 + agent * 104_729) % 101) as f64 / 101.0 - 0.5;
+    (0.6 * AGENTS[agent].1 + 0.4 * SUBJECTS[task % SUBJECTS.len()].1 + 0.6 * noise - 2.0).exp()
+}
+
 pub fn event(task: usize, agent: usize, started: DateTime<Utc>, success: bool) -> GenerationEvent {
     let action = if success { "approve" } else { "reject" };
     let json = format!(
         r#"{{"event_id":"e{task}-{agent}","task_id":"t{task}","task_description":"{}","agent_type":"{}",
-            "started_at":"{}","completed_at":"{}","user_action":"{action}"}}"#,
+            "started_at":"{}","completed_at":"{}","user_action":"{action}",
+            "cost_usd":{},"tokens_used":{}}}"#,
         text(task),
         AGENTS[agent].0,
         started.to_rfc3339(),
         (started + TimeDelta::minutes(5)).to_rfc3339(),
+        cost_usd(task, agent),
+        (1e5 * cost_usd(task, agent)).round(),
     );
     GenerationEvent::from_json(&json).unwrap()
 }

@@ -46,7 +46,7 @@ pub(super) type File = (String, Vec<u8>);
 ///
 /// Its `predict` takes a `DataFrame` of rows as [`pyfunc_row`] writes them, with columns of floats, and answers
 /// as [`Predictor::predict`](crate::models::Predictor::predict) does, but for reasons: of success `success_probability`, `lower_90`, `upper_90`; of
-/// complexity, time and quality `value`, `lower_80`, `upper_80`, `lower_90`, `upper_90`; of templates, by rows
+/// complexity, time, quality, cost and tokens `value`, `lower_80`, `upper_80`, `lower_90`, `upper_90`; of templates, by rows
 /// of the ranking's features, `approval`, the estimated share of approvals without the bonus for what was tried
 /// seldom.
 ///

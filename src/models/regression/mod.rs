@@ -90,9 +90,11 @@ pub type TimeTrainer = RegressionTrainer<Time>;
 /// Fits quality, 0 to 10.
 pub type QualityTrainer = RegressionTrainer<Quality>;
 /// Fits US dollars.
-pub type CostTrainer = RegressionTrainer<Cost>;
+#[cfg(test)]
+pub(crate) type CostTrainer = RegressionTrainer<Cost>;
 /// Fits tokens.
-pub type TokensTrainer = RegressionTrainer<Tokens>;
+#[cfg(test)]
+pub(crate) type TokensTrainer = RegressionTrainer<Tokens>;
 
 impl<Q: RegressionTarget> Default for RegressionTrainer<Q> {
     fn default() -> Self {

@@ -45,7 +45,7 @@ pub(super) struct Solver {
     pub(super) spread: f64,
 }
 
-/// What is said of a row.
+/// The guess for a row: its parts and its spread.
 pub(super) struct Guess {
     pub(super) level: f64,
     pub(super) effect: f64,

@@ -44,11 +44,11 @@ pub struct Quality;
 
 /// US dollars of a generation.
 #[derive(Debug, Clone, Copy)]
-pub struct Cost;
+pub(crate) struct Cost;
 
 /// Tokens of a generation.
 #[derive(Debug, Clone, Copy)]
-pub struct Tokens;
+pub(crate) struct Tokens;
 
 /// Features of the concepts that a description mentions.
 const MENTIONS: &[&str] = &[

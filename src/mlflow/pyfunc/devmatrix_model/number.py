@@ -4,6 +4,7 @@ import numpy as np
 
 from .parts import Linear, Ngrams, Similar, Trees
 from .rows import by_part
+from .success import Tasks, matrix, solvers
 
 NEAREST = 80  # texts that are looked at for one
 HALF_LIFE = 500.0  # a text counts half as much as one so many rows newer
@@ -28,23 +29,31 @@ class Number:
 
 class Fitted:
     def __init__(self, folder, spec, part):
-        self.log, self.range = spec["scale"] == "log", spec["range"]
+        self.scale, self.floor, self.range = spec["scale"], spec["floor"], spec["range"]
         self.part, self.ngrams = part, Ngrams(part["ngrams"])
         self.value, self.quantiles = Trees(folder, part["value"]), [Trees(folder, q) for q in part["quantiles"]]
         [(self.wording, fitted)] = part["wording"].items()
         if self.wording == "Linear":
             self.linear = Linear(fitted, len(self.ngrams.buckets))
+        elif self.wording == "Solvers":
+            self.solvers = Solvers(fitted)
         else:
             self.near = Neighbours(fitted)
 
     def predict(self, rows):
-        rows = rows.encoded(self.part["columns"]["columns"])
+        plain, rows = rows, rows.encoded(self.part["columns"]["columns"])
         start, trust = self.part["start"], self.part["trust"]
         texts = [self.ngrams.numbered(text) for text in rows.texts]
         correction = self.value.margin(rows)
         if self.wording == "Linear":
             past = self.expected(rows) + self.linear.wording(texts)
             ends = np.array([past + trees.margin(rows) for trees in self.quantiles])
+        elif self.wording == "Solvers":
+            level, effect, spread = self.solvers.guess(plain, texts, self.expected(rows, np.nan))
+            past, (narrow, wide) = level + effect, self.part["tails"]
+            margin = start + trust[0] * (past - start) + trust[1] * correction
+            levels = [narrow, 1 - narrow, wide, 1 - wide]
+            ends = np.array([margin + spread * self.solvers.residual(level) for level in levels])
         else:
             (narrow, wide), nothing = self.part["tails"], [start] * 5
             levels = [0.5, narrow, 1 - narrow, wide, 1 - wide]
@@ -64,17 +73,46 @@ class Fitted:
         lower, upper = self.number(lower - ROUNDING), self.number(upper + ROUNDING)
         return lower[0], upper[0], lower[1], upper[1]
 
-    def expected(self, rows):
+    def expected(self, rows, missing=None):
         value = rows[self.part["expected"]]
         raw = value if self.part["expected_is_raw"] else np.log1p(np.fmax(value, 0.0))
-        return np.nan_to_num(raw, nan=self.part["start"])
+        return np.nan_to_num(raw, nan=self.part["start"] if missing is None else missing)
 
     def number(self, raw):
-        return np.clip(np.expm1(np.minimum(raw, 50.0)) if self.log else raw, *self.range)
+        if self.scale == "relative":
+            number = np.where(raw <= np.log(self.floor), 0.0, np.exp(np.minimum(raw, 50.0)))
+        else:
+            number = np.expm1(np.minimum(raw, 50.0)) if self.scale == "log" else raw
+        return np.clip(number, *self.range)
 
 
 def nested(lower, upper):
     return np.minimum.accumulate(lower), np.maximum.accumulate(upper)
+
+
+class Solvers:
+    """What each agent takes with its LLM, and how much a new task takes by similar ones."""
+
+    def __init__(self, spec):
+        self.spec, self.tasks = spec, Tasks(spec)
+        self.known = {(known["agent"], known["model"]): known for known in spec["solvers"]}
+
+    def guess(self, rows, texts, expected):
+        nearest, columns = self.spec["nearest"], self.tasks.own(rows)
+        values = (rows[nearest["name"]].astype(np.float64) - nearest["mean"]) * nearest["factor"]
+        values = np.nan_to_num(np.clip(values, -4.0, 4.0), nan=0.0).astype(np.float32)
+        numbers = np.column_stack([columns[0], values]).astype(np.float32)
+        inputs = zip(texts, matrix(rows, self.tasks.groups), numbers, columns[1], np.zeros((len(rows), 0)))
+        effects, found = [self.tasks.guess(*row)[0] for row in inputs], []
+        for solver, effect, past in zip(solvers(rows, self.spec["solver_by"]), effects, expected):
+            known = self.known.get(solver, self.spec["unknown"])
+            level = known["level"] if solver in self.known or np.isnan(past) else past
+            found.append((level, known["slope"] * effect, known["spread"]))
+        return np.array(found).T
+
+    def residual(self, level):
+        residuals = np.array(self.spec["residuals"])
+        return np.interp(level * (len(residuals) - 1), np.arange(len(residuals)), residuals)
 
 
 class Neighbours:

@@ -124,29 +124,21 @@ class Ability:
     """Item response: how able the agent is with its LLM, how hard the task looks (a Gaussian process)."""
 
     def __init__(self, spec):
-        self.spec, self.ngrams, known = spec, Ngrams(spec["ngrams"]), spec["difficulty"]
+        self.spec, self.ngrams, self.tasks = spec, Ngrams(spec["ngrams"]), Tasks(spec)
         self.solvers = {(agent, model): able for agent, model, able in spec["solvers"]}
         self.agents = dict(spec["agents"])
-        self.shape, self.groups = Scaler(spec["shape"], spec["shape_kinds"], spec["shape_scaler"]), spec["groups"]
-        self.columns = spec["columns"]["columns"]
-        values, self.kernel = np.array(known["values"]), Kernel(known["hyperparameters"], known["rows"])
-        covariance = self.kernel.covariance() + np.diag(np.array(known["variances"]) + self.kernel.noise)
-        # By the factor L of LL': its condition is the root of the matrix's own.
-        self.inverse = np.linalg.inv(np.linalg.cholesky(covariance))
-        ones, known_values = self.inverse @ np.ones(len(values)), self.inverse @ values
-        self.middle = ones @ known_values / (ones @ ones)
-        self.weights = self.inverse.T @ (known_values - self.middle * ones)
+        self.shape = Scaler(spec["shape"], spec["shape_kinds"], spec["shape_scaler"])
 
     def margin(self, rows):
         base, of_able, of_hard = self.spec["link"]
-        codes = [np.nan_to_num(rows[name], nan=NOT_KNOWN).astype(np.int64).tolist() for name in self.spec["solver_by"]]
-        able, unsure = np.array([self.able(*solver) for solver in zip(*codes)]).T
-        groups, (columns, categories) = matrix(rows, self.groups), self.own(rows)
+        able, unsure = np.array([self.able(*solver) for solver in solvers(rows, self.spec["solver_by"])]).T
+        groups, (columns, categories) = matrix(rows, self.tasks.groups), self.tasks.own(rows)
         likenesses = zip(rows.texts, groups, columns, categories, self.shape.of(rows))
-        hard, variance = np.array([self.difficulty(self.ngrams.numbered(text), *rest) for text, *rest in likenesses]).T
+        guessed = [self.tasks.guess(self.ngrams.numbered(text), *rest) for text, *rest in likenesses]
+        hard, variance = np.array(guessed).T
         shrink = 1 / np.sqrt(1 + np.pi / 8 * (variance + unsure))
-        text = self.middle - hard
-        return base + shrink * (of_able * (self.spec["mean"] - self.middle + able) + of_hard * text)
+        middle = self.tasks.middle
+        return base + shrink * (of_able * (self.spec["mean"] - middle + able) + of_hard * (middle - hard))
 
     def able(self, agent, model):
         """Over the average, and how unsure that is."""
@@ -157,6 +149,25 @@ class Ability:
             return new["share"] * self.agents[agent], new["variance"]
         return 0.0, self.spec["new_agent"]["variance"]
 
+
+def solvers(rows, names):
+    """The codes of agent and LLM of each row."""
+    return zip(*[np.nan_to_num(rows[name], nan=NOT_KNOWN).astype(np.int64).tolist() for name in names])
+
+
+class Tasks:
+    """A Gaussian process over tasks."""
+
+    def __init__(self, spec):
+        self.groups, self.columns, known = spec["groups"], spec["columns"]["columns"], spec["difficulty"]
+        values, self.kernel = np.array(known["values"]), Kernel(known["hyperparameters"], known["rows"])
+        covariance = self.kernel.covariance() + np.diag(np.array(known["variances"]) + self.kernel.noise)
+        # By the factor L of LL': its condition is the root of the matrix's own.
+        self.inverse = np.linalg.inv(np.linalg.cholesky(covariance))
+        ones, known_values = self.inverse @ np.ones(len(values)), self.inverse @ values
+        self.middle = ones @ known_values / (ones @ ones)
+        self.weights = self.inverse.T @ (known_values - self.middle * ones)
+
     def own(self, rows):
         """The host's own columns: numbers on a common scale, 0 where missing, and codes of categories."""
         numbers = [column for column in self.columns if column["kind"] != "category"]
@@ -165,7 +176,7 @@ class Ability:
         scaled = np.nan_to_num(np.clip((table - means) * scales, -4.0, 4.0), nan=0.0).astype(np.float32)
         return scaled, matrix(rows, [column["name"] for column in self.columns if column["kind"] == "category"])
 
-    def difficulty(self, *row):
+    def guess(self, *row):
         similar = self.kernel.with_all(*row)
         told = self.inverse @ similar
         left = self.kernel.with_itself(*row) - told @ told
