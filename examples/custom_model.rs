@@ -1,5 +1,5 @@
-//! A custom model beside the five: predicts how many tokens a generation will use. It passes the public
-//! conformance check and the backtest; an engine trains it through the gate and serves it beside the five.
+//! A custom model: predicts how many tokens a generation will use, in place of the crate's own. It passes the public
+//! conformance check and the backtest; an engine trains it through the gate and serves it beside the others.
 
 use devmatrix_ml::clock::ManualClock;
 use devmatrix_ml::dataset::{Dataset, DatasetBuilder, Example, Target};
@@ -115,7 +115,7 @@ impl Predictor for TokensModel {
     }
 }
 
-/// Lets an engine train it through the gate, and serve it beside the five.
+/// Lets an engine train it through the gate, and serve it beside the others.
 async fn serve(records: Vec<Record>, task: TaskContext) -> Result<()> {
     let clock = ManualClock::at(records.last().map_or_else(Default::default, Record::known_at));
     let store = Arc::new(MemoryStore::new());
@@ -133,7 +133,7 @@ async fn serve(records: Vec<Record>, task: TaskContext) -> Result<()> {
         .await?;
     println!("{}", engine.run_nightly().await?);
     for (name, estimate) in &engine.predict(&task)?.others {
-        println!("{name}, served by version {}: {:.0}", estimate.model_version, estimate.value);
+        println!("{name}, served by version {}: {:.3}", estimate.model_version, estimate.value);
     }
     let typed = engine.service().predict_with(&TokensTrainer, &task)?;
     println!("in the model's own type: {typed:?}");

@@ -36,7 +36,8 @@ impl DataCollector {
         let table = by.llm.as_deref().and_then(|llm| self.options.prices.cost_usd(llm, done, at));
         // The host's price for all kinds of tokens is better than a guess of the kinds.
         let parts_are_known = done.token_parts().iter().any(Option::is_some);
-        if parts_are_known { table.or(candidate) } else { candidate.or(table) }
+        let cost = if parts_are_known { table.or(candidate) } else { candidate.or(table) };
+        cost.filter(|usd| (0.0..=1e9).contains(usd))
     }
 
     async fn priced_by(&self, id: &EventId) -> Result<PricedBy> {

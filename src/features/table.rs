@@ -497,9 +497,9 @@ features! {
         feature("code", Kind::Category, Topic::Project, |i| {
             Inputs::category(i.task.project_id.as_ref().map(ProjectId::as_str))
         });
-    ExpectedCost "expected_cost" "the history of this task, agent and LLM suggests {}" =>
+    ExpectedCost "expected_cost" "the history of this task, agent and LLM suggests a cost of {}" =>
         feature("ln(dollars)", Kind::Number, Topic::Model, |i| i.expected_amount(|e| e.log_cost, true));
-    ExpectedCostUntried "expected_cost_untried" "the history of similar tasks, this agent and this LLM suggests {}" =>
+    ExpectedCostUntried "expected_cost_untried" "the history of similar tasks, this agent and this LLM suggests a cost of {}" =>
         feature("ln(dollars)", Kind::Number, Topic::Model, |i| i.expected_amount(|e| e.log_cost, false));
     ModelAvgCost "model_avg_cost" "this LLM's generations cost {}" =>
         mean!("ln(dollars)", Model, Model, log_cost);

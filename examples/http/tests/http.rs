@@ -104,7 +104,7 @@ async fn a_generation_is_predicted_recorded_labelled_and_shown() {
     assert_eq!(labelled(&seen), labelled(&before) + 1);
     let event = running.store.event(&EventId::new("mine").unwrap()).await.unwrap();
     assert_eq!(event.outcome().unwrap().success, Some(true));
-    assert_eq!(event.started.value.predictions.len(), 7);
+    assert_eq!(event.started.value.predictions.len(), 11);
     let page = client.get("/").await;
     assert!(page.head.contains("content-type: text/html") && page.body.contains("<svg"), "{}", page.head);
     let metrics = client.get("/metrics").await.body;

@@ -238,7 +238,7 @@ fn one_service_predicts_and_reloads_all_models() {
             assert_eq!(trained.version.model, name);
         }
         let changed = service.reload(&registry).await.unwrap();
-        assert_eq!(changed.len(), 4, "{changed:?}");
+        assert_eq!(changed.len(), 6, "{changed:?}");
         assert!(service.reload(&registry).await.unwrap().is_empty());
         let all = service.predict_all(&task).unwrap();
         assert_eq!(all.success, service.predict_success(&task).unwrap());

@@ -388,7 +388,7 @@ fn a_ranking_is_tried_promoted_rolled_back_and_cancelled() {
     // A training cycle of all models has it beside the others.
     let cycles = block_on(host.training(options).with_model(trainer).run_nightly()).unwrap();
     let names: Vec<_> = cycles.iter().map(|(name, _)| *name).collect();
-    assert_eq!(names, ["success", "complexity", "time", "quality", "template"]);
+    assert_eq!(names, ["success", "complexity", "time", "quality", "cost", "tokens", "template"]);
     let ranking = cycles.into_iter().find(|(name, _)| *name == "template").unwrap().1.unwrap();
     assert!(ranking.trained.unwrap().on_trial && ranking.watched.is_some());
 }
