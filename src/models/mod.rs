@@ -33,8 +33,6 @@ pub use regression::{
     ComplexityPrediction, ComplexityTrainer, Estimate, QualityPrediction, QualityTrainer, RegressionModel,
     RegressionParams, RegressionTrainer, TimePrediction, TimeTrainer,
 };
-#[cfg(test)]
-pub(crate) use regression::{CostTrainer, TokensTrainer};
 pub use similar_outcomes::SimilarOutcomes;
 pub(crate) use success::{SUCCESS_FEATURE_SETS, WORDING};
 pub use success::{SuccessModel, SuccessParams, SuccessTrainer};
@@ -276,6 +274,8 @@ fn shares_of_columns(encoder: &ColumnEncoder, columns: &[usize], gains: &[f64]) 
 
 #[cfg(test)]
 pub(crate) mod tests;
+#[cfg(test)]
+pub(crate) use regression::{CostTrainer, TokensTrainer};
 #[cfg(any(test, feature = "mlflow"))]
 pub(crate) use template_ranking::TEMPLATE_FEATURES;
 #[cfg(test)]

@@ -89,12 +89,6 @@ pub type ComplexityTrainer = RegressionTrainer<Complexity>;
 pub type TimeTrainer = RegressionTrainer<Time>;
 /// Fits quality, 0 to 10.
 pub type QualityTrainer = RegressionTrainer<Quality>;
-/// Fits US dollars.
-#[cfg(test)]
-pub(crate) type CostTrainer = RegressionTrainer<Cost>;
-/// Fits tokens.
-#[cfg(test)]
-pub(crate) type TokensTrainer = RegressionTrainer<Tokens>;
 
 impl<Q: RegressionTarget> Default for RegressionTrainer<Q> {
     fn default() -> Self {
@@ -421,3 +415,8 @@ impl<Q: RegressionTarget> RegressionModel<Q> {
         }
     }
 }
+
+#[cfg(test)]
+pub(crate) type CostTrainer = RegressionTrainer<Cost>;
+#[cfg(test)]
+pub(crate) type TokensTrainer = RegressionTrainer<Tokens>;
