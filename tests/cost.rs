@@ -205,18 +205,22 @@ fn a_range_is_there_before_the_run_and_for_each_candidate() {
     block_on(async {
         let engine = builder(&clock).with_prices(prices()).open().await.unwrap();
         let candidates = ["sonnet", "mini"].map(Candidate::by_llm);
-        for i in 0..240 {
+        for i in 0..400 {
             let mut task = TaskContext::of(format!("TASK-{i}")).unwrap();
             task.model_used = Some(["sonnet", "mini"][i % 2].into());
-            task.task_description = format!("Write part {} of the service", i % 17);
+            // Some words ask for more than others.
+            let parts = ["button", "form", "endpoint", "migration", "scheduler"];
+            let part = i * 7 % 5;
+            task.task_description = format!("Write the {} of service {}", parts[part], i % 17);
             let event = engine.start(task).await.unwrap();
-            let grown = 1_000 + 200 * (i as u64 * 7 % 11);
+            let grown = (800.0 * (0.5 * part as f64 + 0.03 * (i * 13 % 11) as f64).exp()) as u64;
             engine.complete(&event, tokens(4 * grown, grown)).await.unwrap();
             let action = if i % 3 > 0 { UserAction::Approve } else { UserAction::Reject };
             engine.feedback(&event, Feedback::new(action)).await.unwrap();
             clock.advance(TimeDelta::minutes(10));
         }
-        let task = TaskContext::of("TASK-NEW").unwrap();
+        let mut task = TaskContext::of("TASK-NEW").unwrap();
+        task.task_description = "Write the endpoint of service 3".into();
         let before = engine.predict(&task).unwrap().others["cost"].clone();
         assert!(before.model_version == 0 && before.notes[0].contains("no model yet"), "{before:?}");
         let summary = engine.run_nightly().await.unwrap();
@@ -224,11 +228,11 @@ fn a_range_is_there_before_the_run_and_for_each_candidate() {
         let choice = engine.choose(&task, &candidates).unwrap();
         let costs: Vec<_> = choice.arms.iter().map(|arm| arm.cost.clone().unwrap()).collect();
         assert!(costs.iter().all(|cost| cost.model_version == 1), "{summary}");
-        assert!(costs[0].value > 4.0 * costs[1].value, "{costs:?}");
+        assert!(costs[0].value > 3.0 * costs[1].value, "{costs:?}");
         for (arm, cost) in choice.arms.iter().zip(&costs) {
             assert!(cost.interval_80.0 < cost.value && cost.value < cost.interval_90.1, "{cost:?}");
             assert!(arm.usd_until_success.unwrap() >= arm.cost_usd, "{arm:?}");
-            assert!((5_000.0..40_000.0).contains(&arm.tokens.as_ref().unwrap().value), "{arm:?}");
+            assert!((2_000.0..60_000.0).contains(&arm.tokens.as_ref().unwrap().value), "{arm:?}");
         }
         let shown = choice.started().predictions;
         assert!(shown.iter().any(|shown| shown.target == "cost@80"), "{shown:?}");

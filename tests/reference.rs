@@ -34,7 +34,7 @@ fn example(of: &Value) -> Value {
         "string" if of["format"] == "date-time" => "2026-01-02T03:04:05Z".into(),
         "string" => "word".into(),
         "number" => of["maximum"].as_f64().unwrap_or(1.0).min(1.0).into(),
-        "integer" => 1.into(),
+        "integer" => of["examples"][0].as_i64().unwrap_or(1).into(),
         "boolean" => true.into(),
         "array" => {
             Value::Array(if of["items"]["properties"].is_object() || of["items"]["type"] != "object" {
