@@ -13,7 +13,7 @@ mod fields;
 
 use anyhow::{Context, bail};
 use chrono::{DateTime, TimeDelta, Utc};
-use clap::{Parser, ValueEnum};
+use clap::Parser;
 use devmatrix_ml::dataset::Target;
 use devmatrix_ml::event::GenerationEvent;
 use devmatrix_ml::training::{BacktestOptions, BacktestReport, BacktestSplit, backtest};
@@ -49,8 +49,9 @@ struct Args {
     /// End of the recorded period (2025-06-04T00:00:00Z)
     #[arg(long, value_parser = moment)]
     as_of: Option<DateTime<Utc>>,
-    /// Retrain at each 02:00 UTC, or never
-    #[arg(long, value_enum, default_value = "never")]
+    /// Retrain never, daily (at each 02:00 UTC, for a split by time), or after so many predicted rows, whose outcomes
+    /// are learned then (rows:100, for the other splits)
+    #[arg(long, value_parser = retrain, default_value = "never")]
     retrain: Retrain,
     /// One backtest for each value of this field
     #[arg(long)]
@@ -79,10 +80,22 @@ struct Args {
     json: Option<PathBuf>,
 }
 
-#[derive(Clone, Copy, PartialEq, ValueEnum)]
+#[derive(Clone, Copy, PartialEq)]
 enum Retrain {
     Never,
     Daily,
+    Rows(usize),
+}
+
+fn retrain(text: &str) -> Result<Retrain, String> {
+    let rows = |text: &str| text.strip_prefix("rows:").unwrap_or(text).parse().ok().filter(|rows| *rows > 0);
+    match text {
+        "never" => Ok(Retrain::Never),
+        "daily" => Ok(Retrain::Daily),
+        _ => rows(text)
+            .map(Retrain::Rows)
+            .ok_or_else(|| "expected never, daily or rows:N, N at least 1".to_owned()),
+    }
 }
 
 fn main() -> ExitCode {
@@ -140,6 +153,10 @@ fn options(args: &Args) -> BacktestOptions {
     options.deadline = args.deadline;
     options.as_of = args.as_of;
     options.retrain_daily = args.retrain == Retrain::Daily;
+    options.retrain_rows = match args.retrain {
+        Retrain::Rows(rows) => Some(rows),
+        Retrain::Never | Retrain::Daily => None,
+    };
     options.shuffle = args.shuffle;
     options.seed = args.seed;
     options

@@ -6,7 +6,8 @@ mod common;
 use chrono::{DateTime, TimeDelta, Utc};
 use common::small;
 use devmatrix_ml::ErrorKind;
-use devmatrix_ml::event::{EventId, GenerationEvent, Record};
+use devmatrix_ml::dataset::Target;
+use devmatrix_ml::event::{EventId, GenerationEvent, ProjectId, Record};
 use devmatrix_ml::training::{BacktestOptions, BacktestReport, BacktestSplit, NightlyModel, backtest};
 
 fn options(split: &str) -> BacktestOptions {
@@ -118,11 +119,38 @@ fn options_out_of_range_are_named() {
         assert!(rejection(&events, &bad).contains("deadline"));
     }
     let mut bad = options("time:0.5");
+    bad.retrain_rows = Some(10);
+    assert!(rejection(&events, &bad).contains("retrain_rows is 10 for a split by time"));
+    let mut bad = options("field:user_action=approve");
+    bad.retrain_rows = Some(0);
+    assert!(rejection(&events, &bad).contains("retrain_rows is 0"));
+    let mut bad = options("time:0.5");
     bad.training.test_fraction = f64::NAN;
     assert!(rejection(&events, &bad).contains("test_fraction is NaN"));
     let mut bad = options("time:0.5");
     bad.training.max_rows = 0;
     assert!(rejection(&events, &bad).contains("max_rows is 0"));
+}
+
+/// Labels of the later half are higher: who learns them every 20 rows follows.
+#[test]
+fn models_are_trained_again_after_so_many_rows_of_a_split_by_value() {
+    let mut events = daily(400, |_| true);
+    for (i, event) in events.iter_mut().enumerate() {
+        let later = i >= 200;
+        event.started.value.context.project_id =
+            Some(ProjectId::new(if later { "later" } else { "earlier" }).unwrap());
+        let level = if later { 6.0 } else { 2.0 };
+        event.started.value.complexity_label = Some(level + (i % 3) as f64);
+    }
+    let mut options = options("field:project_id=later");
+    options.target = Target::Complexity;
+    let once = run(&events, &options);
+    options.retrain_rows = Some(20);
+    let again = run(&events, &options);
+    assert_eq!((once.models.len(), again.models.len()), (1, 10));
+    assert_eq!((once.n_test, again.n_test), (200, 200));
+    assert!(again.metrics["mae"] < 0.8 * once.metrics["mae"], "{:?} {:?}", once.metrics, again.metrics);
 }
 
 #[test]

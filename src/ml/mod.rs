@@ -7,9 +7,10 @@ mod calibration;
 mod conformal;
 mod gaussian_process;
 mod item_response;
+mod lbfgs;
 mod linear;
 pub mod metrics;
-mod nearest_neighbors;
+mod ordinal;
 mod tfidf;
 
 pub use boosting::{
@@ -23,5 +24,5 @@ pub(crate) use conformal::{AdaptiveLevel, Interval, QuantileConformal, ResidualC
 pub(crate) use gaussian_process::{GaussianProcess, GpPrediction, GpRow, MOST_OBSERVATIONS, TextsObserved};
 pub(crate) use item_response::ItemResponse;
 pub(crate) use linear::{Linear, LinearLoss, LinearParams, LinearRow, LinearTarget};
-pub(crate) use nearest_neighbors::NearestNeighbors;
+pub(crate) use ordinal::{OrdinalRegression, SparseRow};
 pub(crate) use tfidf::Tfidf;

@@ -93,6 +93,7 @@ macro_rules! model_methods {
             fn fit_beside(&self, data: &Dataset, earlier: &Dataset, of_earlier: &AnyModel) -> Result<AnyModel>;
             fn fit_points(&self, data: &Dataset) -> Result<AnyModel>;
             fn fit_like(&self, data: &Dataset, like: &AnyModel) -> Result<AnyModel>;
+            fn fit_baseline(&self, data: &Dataset) -> Result<Option<AnyModel>>;
             fn read(&self, bytes: &[u8]) -> Result<AnyModel>;
         }
     };
@@ -148,6 +149,10 @@ impl<T: Trainer<Model: 'static>> ErasedTrainer for Erased<T> {
             Some(like) => Ok(AnyModel(Box::new(self.0.fit_like(data, like)?))),
             None => self.fit(data),
         }
+    }
+
+    fn fit_baseline(&self, data: &Dataset) -> Result<Option<AnyModel>> {
+        Ok(self.0.fit_baseline(data)?.map(|model| AnyModel(Box::new(model))))
     }
 
     fn read(&self, bytes: &[u8]) -> Result<AnyModel> {

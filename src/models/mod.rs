@@ -171,6 +171,15 @@ pub trait Trainer: Send + Sync + Debug {
         self.fit(data)
     }
 
+    /// Fits the strongest of the baselines as a model, with intervals, where there is one: it serves instead of a first
+    /// model that is no better.
+    ///
+    /// # Errors
+    /// Those of [`fit`](Self::fit).
+    fn fit_baseline(&self, _data: &Dataset) -> Result<Option<Self::Model>> {
+        Ok(None)
+    }
+
     /// Reads a model back from verified bytes.
     ///
     /// # Errors

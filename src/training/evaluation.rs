@@ -1,5 +1,6 @@
 //! Fits a model, evaluates it on a test set, and applies the gate.
 
+use super::forward_blocks::{self, BlockView, ForwardBlock};
 use super::gate::{AgainstChampion, Champion, GateVerdict};
 use super::label_noise::{self, AnomalousLabeler};
 use super::losses::{UnitLosses, clusters, points};
@@ -98,20 +99,27 @@ pub(crate) fn fit_and_evaluate<T: Trainer>(
         holdout_model = trainer.fit_points(&fewer)?;
         model = trainer.fit_beside(&all, &fewer, &holdout_model)?;
     }
-    let mut evaluation =
-        Judge { trainer, train: &train, test: &test, options }.evaluate(&holdout_model, champion)?;
+    let earlier = match (&champion, options.split) {
+        (None, Split::Time) if options.gate.baselines => {
+            forward_blocks::earlier(trainer, &train, test.len())?
+        }
+        _ => Vec::new(),
+    };
+    let is_first = champion.is_none();
+    let judge = Judge { trainer, train: &train, test: &test, earlier: &earlier, options };
+    let (mut evaluation, mut verdict) = judge.decide(&holdout_model, champion)?;
+    if is_first && !verdict.promotes() {
+        let judge = Judge { earlier: &[], ..judge };
+        if let Some(baseline) = judge.baseline(data, &verdict)? {
+            Evaluated { model, holdout_model, evaluation, verdict } = baseline;
+        }
+    }
     evaluation.anomalous_labelers = anomalous_labelers;
     evaluation.trained_until = match options.split {
         Split::Time => test.first().map(|e| e.started_at),
         Split::StratifiedRandom => data.examples.last().map(|e| e.started_at),
     };
     execution::check()?;
-    let gate = if trainer.target().is_binary() {
-        options.gate.clone()
-    } else {
-        options.gate.without_probability_floors()
-    };
-    let verdict = gate.evaluate(&evaluation.metrics, &evaluation.against_baselines, evaluation.champion());
     Ok(Evaluated { model, holdout_model, evaluation, verdict })
 }
 
@@ -154,12 +162,43 @@ struct Judge<'a, T> {
     trainer: &'a T,
     train: &'a Dataset,
     test: &'a [Example],
+    /// Earlier blocks, on which a first model is compared with the baselines too.
+    earlier: &'a [ForwardBlock],
     options: &'a TrainingOptions,
 }
 
 impl<T: Trainer> Judge<'_, T> {
+    /// Evaluates a model and applies the gate.
+    fn decide(
+        &self,
+        model: &T::Model,
+        champion: Option<Incumbent<'_, T::Model>>,
+    ) -> Result<(Evaluation, GateVerdict)> {
+        let evaluation = self.evaluate(model, champion)?;
+        let gate = &self.options.gate;
+        let gate =
+            if self.trainer.target().is_binary() { gate.clone() } else { gate.without_probability_floors() };
+        let verdict =
+            gate.evaluate(&evaluation.metrics, &evaluation.against_baselines, evaluation.champion());
+        Ok((evaluation, verdict))
+    }
+
+    /// The trainer's strongest baseline as a model, where it passes the gate that held the full one.
+    fn baseline(&self, data: &Dataset, held: &GateVerdict) -> Result<Option<Evaluated<T::Model>>> {
+        let Some(holdout_model) = self.trainer.fit_baseline(self.train)? else { return Ok(None) };
+        let (evaluation, mut verdict) = self.decide(&holdout_model, None)?;
+        let model = if verdict.promotes() { self.trainer.fit_baseline(data)? } else { None };
+        Ok(model.map(|model| {
+            let why = held.reasons.last().map_or("", String::as_str);
+            verdict
+                .reasons
+                .insert(0, format!("the baseline alone, since of the full model it was found: {why}"));
+            Evaluated { model, holdout_model, evaluation, verdict }
+        }))
+    }
+
     fn evaluate(&self, model: &T::Model, champion: Option<Incumbent<'_, T::Model>>) -> Result<Evaluation> {
-        let Self { trainer, train, test, options } = self;
+        let Self { trainer, train, test, earlier, options } = self;
         let points = points(model, test)?;
         let weights = response_weights(test);
         let own = UnitLosses::of(*trainer, &points, test)?;
@@ -182,12 +221,11 @@ impl<T: Trainer> Judge<'_, T> {
         for (name, theirs) in trainer.baselines(train, test) {
             execution::check()?;
             let scores = trainer.scores_of_rows(&theirs, test, Some(&weights))?;
-            evaluation.baselines.insert(name.clone(), scores);
-            let theirs = UnitLosses::of(*trainer, &theirs, test)?.weighted(&weights);
-            let compared =
-                compare_paired(&weighted, &theirs, &clusters, options.gate.confidence, options.seed)?;
-            evaluation.against_baselines.insert(name, compared);
+            evaluation.baselines.insert(name, scores);
         }
+        let newest = BlockView { train, test, points: &points };
+        let blocks: Vec<_> = earlier.iter().map(ForwardBlock::view).chain([newest]).collect();
+        evaluation.against_baselines = forward_blocks::against_baselines(*trainer, &blocks, options)?;
         if let Some(incumbent) = champion {
             let new: Vec<_> = test
                 .iter()

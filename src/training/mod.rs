@@ -12,6 +12,7 @@ mod evaluation;
 mod facts;
 mod feature_selection;
 mod fitting;
+mod forward_blocks;
 mod gate;
 mod label_noise;
 mod lease;

@@ -4,15 +4,15 @@ use super::fitted::Calibration;
 use super::params::RegressionParams;
 use super::solver_effects::SolverEffects;
 use super::spec::{Regime, Spec};
-use super::text_component::{SparseRow, TextComponent, sparse};
+use super::text_component::{OrdinalChoice, TextComponent, TextRows, sparse};
 use super::{Aim, View};
 use crate::dataset::Example;
 use crate::error::Result;
 use crate::execution;
 use crate::features::{FEATURES, FeatureRow};
 use crate::ml::{
-    BoostParams, FitRequest, ForestParams, Interval, Matrix, Objective, QuantileConformal, Sample, Tfidf,
-    TreeFamily, Trees,
+    BoostParams, FitRequest, ForestParams, Interval, Matrix, Objective, QuantileConformal, Sample, SparseRow,
+    Tfidf, TreeFamily, Trees,
 };
 use crate::models::column_encoder::{ColumnEncoder, Encodable};
 use crate::models::shares_of_columns;
@@ -23,11 +23,7 @@ pub(in crate::models) const LEVELS: [f64; 2] = [0.8, 0.9];
 pub(super) const QUANTILES: [f64; 4] = [0.1, 0.9, 0.05, 0.95];
 
 /// How far a part may be trusted.
-const TRUSTS: [f64; 5] = [0.0, 0.25, 0.5, 0.75, 1.0];
-
-/// The tails that intervals may leave out at either end, and those that they leave out by default.
-const TAIL_GRID: [f64; 11] = [0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.125, 0.15, 0.2, 0.25, 0.3];
-pub(super) const TAILS: [f64; 2] = [0.1, 0.05];
+pub(super) const TRUSTS: [f64; 5] = [0.0, 0.25, 0.5, 0.75, 1.0];
 
 /// Rounding errors are below this.
 pub(super) const ROUNDING: f64 = 1e-9;
@@ -47,7 +43,7 @@ pub(super) struct ModelComponent {
     /// Mean contribution of the wording in training.
     pub(super) mean_text: f64,
     pub(super) value: Trees,
-    /// The ends of the intervals, where the neighbors do not give them.
+    /// The ends of the intervals, where the text's distribution does not give them.
     pub(super) quantiles: Vec<Trees>,
 }
 
@@ -59,8 +55,8 @@ pub(super) struct Look {
     wording: f64,
     /// The correction of the trees.
     correction: f64,
-    /// Quantiles of the neighbors' labels, or of the solver's residuals.
-    near: Vec<f64>,
+    /// Ends of the intervals: of the text's distribution, or of the solver's residuals.
+    ends: Vec<f64>,
 }
 
 impl ModelComponent {
@@ -69,6 +65,7 @@ impl ModelComponent {
         regime: Regime,
         examples: &[Example],
         (view, aim): (View, Aim),
+        ordinal: Option<OrdinalChoice>,
         params: &RegressionParams,
     ) -> Result<Self> {
         let rows: Vec<_> =
@@ -81,10 +78,11 @@ impl ModelComponent {
         let tfidf = Tfidf::fit(rows.iter().filter(|_| worded).map(|(r, _)| &r.text), params.min_texts);
         let texts: Vec<_> = rows.iter().map(|(r, _)| sparse(&tfidf, r)).collect();
         let place = spec.expected_place(regime);
-        let past = |row| spec.raw_feature_at(row, place).filter(|_| !spec.by_neighbours);
+        let past = |row| spec.raw_feature_at(row, place).filter(|_| ordinal.is_none());
         let expected: Vec<_> = rows.iter().map(|(row, _)| past(row).unwrap_or(start)).collect();
         execution::check()?;
         let used: Vec<_> = examples.iter().filter(|e| view.of(e).is_some()).collect();
+        let weights: Vec<_> = used.iter().map(|e| e.weight).collect();
         let encodable = used.iter().zip(&rows).map(|(e, (row, label))| Encodable {
             row,
             task: e.task,
@@ -98,20 +96,19 @@ impl ModelComponent {
         } else {
             None
         };
+        let fit = |rows: TextRows<'_>| TextComponent::fit(rows, tfidf.width(), ordinal, params);
+        let all = TextRows { texts: &texts, labels: &labels, expected: &expected, weights: &weights };
         let (wording, left_out) = match solvers {
             Some((solvers, left_out)) => (TextComponent::Solvers(Box::new(solvers)), Some(left_out)),
-            None => (TextComponent::fit(spec, &texts, tfidf.width(), &labels, &expected, params)?, None),
+            None => (fit(all)?, None),
         };
         let worded: Vec<_> = if let Some(left_out) = left_out {
             left_out.iter().zip(&expected).map(|(guess, expected)| guess - expected).collect()
-        } else if regime == Regime::Untried && !spec.by_neighbours {
-            let tasks: Vec<_> = examples.iter().filter(|e| view.of(e).is_some()).map(|e| e.task).collect();
-            let fit = |texts: &[SparseRow], labels: &[f64], expected: &[f64]| {
-                TextComponent::fit(spec, texts, tfidf.width(), labels, expected, params)
-            };
-            out_of_fold(&tasks, &texts, [&labels, &expected], start, fit)?
+        } else if regime == Regime::Untried {
+            let tasks: Vec<_> = used.iter().map(|e| e.task).collect();
+            out_of_fold(&tasks, all, start, fit)?
         } else {
-            texts.iter().enumerate().map(|(i, text)| wording.value(text, start, Some(i))).collect()
+            texts.iter().map(|text| wording.value(text, start)).collect()
         };
         let offsets: Vec<_> = expected.iter().zip(&worded).map(|(a, b)| a + b).collect();
         let mean_text = worded.iter().sum::<f64>() / worded.len().max(1) as f64;
@@ -124,7 +121,6 @@ impl ModelComponent {
             .map(|(i, p)| value(i, p))
             .collect();
         let data = Matrix { values: &table, width: places.len() };
-        let weights: Vec<_> = examples.iter().filter(|e| view.of(e).is_some()).map(|e| e.weight).collect();
         let sample = Sample::new(data, &labels).weighted(&weights).starting_from(&offsets);
         let boosted = |objective| {
             let boost = match objective {
@@ -138,7 +134,7 @@ impl ModelComponent {
             // Nothing is left for trees to tell of solvers and tasks.
             let stump = ForestParams { trees: 1, max_depth: 1, ..params.forest };
             (Trees::fit_forest(&stump, Objective::SquaredError, &sample)?, Vec::new())
-        } else if spec.by_neighbours {
+        } else if ordinal.is_some() {
             (forest()?, Vec::new())
         } else {
             let levels = if aim == Aim::Intervals { &QUANTILES[..] } else { &[] };
@@ -163,44 +159,19 @@ impl ModelComponent {
         })
     }
 
-    pub(super) fn calibrate(
+    /// Widens the ends that the trees give until they hold `rows`.
+    pub(super) fn widen(
         &self,
         spec: &Spec,
         rows: &[(&FeatureRow, f64)],
         trust: [f64; 2],
     ) -> Option<Calibration> {
-        if spec.by_neighbours {
-            return Some(Calibration::Tails(self.tails(spec, rows, trust)));
-        }
-        let levels = end_levels(TAILS);
-        let bands: Vec<_> =
-            rows.iter().map(|(r, _)| self.bands(&self.look(spec, r, &levels), trust)).collect();
+        let bands: Vec<_> = rows.iter().map(|(r, _)| self.bands(&self.look(spec, r, &[]), trust)).collect();
         let of = |level: usize| -> Vec<Interval> { bands.iter().map(|b| b[level]).collect() };
         let (narrow, wide) = (of(0), of(1));
         let labels: Vec<_> = rows.iter().map(|(_, y)| *y).collect();
         let found = QuantileConformal::fit(&LEVELS, &[&narrow, &wide], &labels, &vec![1.0; labels.len()]);
         found.ok().map(Calibration::Widened)
-    }
-
-    /// For each level the tails whose intervals held the share closest to it.
-    fn tails(&self, spec: &Spec, rows: &[(&FeatureRow, f64)], trust: [f64; 2]) -> [f64; 2] {
-        let levels: Vec<_> = TAIL_GRID.iter().flat_map(|tail| [*tail, 1.0 - tail]).collect();
-        let mut hits = [0_usize; TAIL_GRID.len()];
-        for (row, label) in rows {
-            let look = self.look(spec, row, &levels);
-            let (shift, point) = (trust[1] * look.correction, self.margin(&look, trust));
-            for (hits, band) in hits.iter_mut().zip(look.near.chunks(2)) {
-                let (low, high) = ((band[0] + shift).min(point), (band[1] + shift).max(point));
-                *hits += usize::from((low - ROUNDING..=high + ROUNDING).contains(label));
-            }
-        }
-        let closest = |level: f64| {
-            let off = |hits: usize| (hits as f64 / rows.len().max(1) as f64 - level).abs();
-            let best = TAIL_GRID.iter().zip(hits).min_by(|a, b| off(a.1).total_cmp(&off(b.1)));
-            best.map_or(0.5 - 0.5 * level, |(tail, _)| *tail)
-        };
-        let (narrow, wide) = (closest(LEVELS[0]), closest(LEVELS[1]));
-        [narrow, wide.min(narrow)]
     }
 
     /// How far to trust what is expected and worded, and the trees: what errs least on rows that were
@@ -223,55 +194,62 @@ impl ModelComponent {
         best.map_or([1.0; 2], |(_, trust)| trust)
     }
 
-    /// What `row` shows, each thing read once; with the quantiles of its neighbors at `levels`.
-    pub(super) fn look(&self, spec: &Spec, row: &FeatureRow, levels: &[f64]) -> Look {
+    /// What `row` shows, each thing read once; where the text gives a distribution, with its narrowest intervals of
+    /// these probabilities.
+    pub(super) fn look(&self, spec: &Spec, row: &FeatureRow, probabilities: &[f64]) -> Look {
         let text = sparse(&self.tfidf, row);
         let trees: Vec<f32> = self.places.iter().map(|p| finite(self.encoder.value(row, *p))).collect();
         let correction = self.value.margin(&trees).unwrap_or(0.0);
-        let (expected, wording, near) = match &self.wording {
-            TextComponent::Linear(_) => {
+        let (expected, wording, ends) = match &self.wording {
+            TextComponent::Linear(_) | TextComponent::NearestNeighbors(_) => {
                 let expected = spec.raw_feature_at(row, self.expected).unwrap_or(self.start);
-                (expected, self.wording.value(&text, self.start, None), Vec::new())
+                (expected, self.wording.value(&text, self.start), Vec::new())
             }
             TextComponent::Solvers(solvers) => {
                 let guess = solvers.guess(&self.tfidf, row, spec.raw_feature_at(row, self.expected));
-                let near = levels.iter().map(|level| guess.spread * solvers.residual(*level)).collect();
-                (guess.level, guess.effect, near)
+                let tails = probabilities.iter().map(|p| 0.5 * (1.0 - p));
+                let levels = tails.flat_map(|tail| [tail, 1.0 - tail]);
+                let ends = levels.map(|level| guess.spread * solvers.residual(level)).collect();
+                (guess.level, guess.effect, ends)
             }
-            TextComponent::NearestNeighbors(neighbors) => {
-                let levels: Vec<_> = std::iter::once(0.5).chain(levels.iter().copied()).collect();
-                match neighbors.quantiles(&text.0, &text.1, None, &levels) {
-                    Some(mut found) => (self.start, found.remove(0) - self.start, found),
-                    None => (self.start, 0.0, vec![self.start; levels.len() - 1]),
-                }
+            TextComponent::Ordinal(ordinal) => {
+                let distribution = ordinal.distribution(&text);
+                let interval =
+                    |p: &f64| <[f64; 2]>::from(distribution.narrowest(*p, |raw| spec.scale.from(raw)));
+                let ends = probabilities.iter().flat_map(interval).collect();
+                (self.start, distribution.median() - self.start, ends)
             }
         };
-        Look { trees, expected, wording, correction, near }
+        Look { trees, expected, wording, correction, ends }
     }
 
     pub(super) fn margin(&self, look: &Look, trust: [f64; 2]) -> f64 {
         self.start + trust[0] * (look.expected + look.wording - self.start) + trust[1] * look.correction
     }
 
-    /// The intervals: from the neighbors' quantiles where the part has neighbors, at the levels of
-    /// [`end_levels`]; else from the trees.
+    /// The intervals of 80 and 90 %: from the text's distribution where there is one, else from the trees.
     pub(super) fn bands(&self, look: &Look, trust: [f64; 2]) -> [Interval; 2] {
         let ends: Vec<f64> = match &self.wording {
-            TextComponent::Linear(_) => {
+            TextComponent::Linear(_) | TextComponent::NearestNeighbors(_) => {
                 let offset = look.expected + look.wording;
-                let end = |trees: &Trees| offset + trees.margin(&look.trees).unwrap_or(0.0);
-                self.quantiles.iter().map(end).collect()
-            }
-            TextComponent::NearestNeighbors(_) => {
-                look.near.iter().map(|end| end + trust[1] * look.correction).collect()
+                self.quantiles.iter().map(|trees| offset + trees.margin(&look.trees).unwrap_or(0.0)).collect()
             }
             TextComponent::Solvers(_) => {
                 let margin = self.margin(look, trust);
-                look.near.iter().map(|residual| margin + residual).collect()
+                look.ends.iter().map(|residual| margin + residual).collect()
+            }
+            TextComponent::Ordinal(_) => {
+                self.text_intervals(look, trust).flat_map(<[f64; 2]>::from).collect()
             }
         };
         let narrow = Interval::between(ends[0], ends[1]);
         [narrow, Interval::between(ends[2], ends[3]).hull(&narrow)]
+    }
+
+    /// The intervals of the text's distribution, corrected by the trees.
+    pub(super) fn text_intervals(&self, look: &Look, trust: [f64; 2]) -> impl Iterator<Item = (f64, f64)> {
+        let shift = trust[1] * look.correction;
+        look.ends.chunks(2).map(move |ends| (ends[0] + shift, ends[1] + shift))
     }
 
     /// Shares of the trees' gain by feature.
@@ -324,29 +302,25 @@ const FOLDS: u64 = 5;
 /// would otherwise learn from residuals smaller than those of new tasks.
 fn out_of_fold(
     tasks: &[u64],
-    texts: &[SparseRow],
-    [labels, expected]: [&[f64]; 2],
+    rows: TextRows<'_>,
     start: f64,
-    fit: impl Fn(&[SparseRow], &[f64], &[f64]) -> Result<TextComponent>,
+    fit: impl Fn(TextRows<'_>) -> Result<TextComponent>,
 ) -> Result<Vec<f64>> {
-    let mut worded = vec![0.0; texts.len()];
+    let mut worded = vec![0.0; tasks.len()];
     for fold in 0..FOLDS {
         let (apart, rest): (Vec<usize>, Vec<usize>) =
-            (0..texts.len()).partition(|row| tasks[*row] % FOLDS == fold);
+            (0..tasks.len()).partition(|row| tasks[*row] % FOLDS == fold);
         if apart.is_empty() || rest.is_empty() {
             continue;
         }
         let of = |values: &[f64]| -> Vec<f64> { rest.iter().map(|row| values[*row]).collect() };
-        let learned: Vec<_> = rest.iter().map(|row| texts[*row].clone()).collect();
-        let wording = fit(&learned, &of(labels), &of(expected))?;
-        apart.iter().for_each(|row| worded[*row] = wording.value(&texts[*row], start, None));
+        let texts: Vec<SparseRow> = rest.iter().map(|row| rows.texts[*row].clone()).collect();
+        let (labels, expected, weights) = (of(rows.labels), of(rows.expected), of(rows.weights));
+        let wording =
+            fit(TextRows { texts: &texts, labels: &labels, expected: &expected, weights: &weights })?;
+        apart.iter().for_each(|row| worded[*row] = wording.value(&rows.texts[*row], start));
     }
     Ok(worded)
-}
-
-/// The levels of the ends of the intervals that leave out `tails` at either end.
-pub(super) fn end_levels(tails: [f64; 2]) -> [f64; 4] {
-    [tails[0], 1.0 - tails[0], tails[1], 1.0 - tails[1]]
 }
 
 /// Returns the value, or missing where it is not finite.

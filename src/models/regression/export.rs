@@ -1,6 +1,6 @@
 //! A regression taken apart.
 
-use super::component::TAILS;
+use super::component::LEVELS;
 use super::fitted::{Calibration, Fitted};
 use super::solver_effects::{SOLVER, SolverEffects};
 use super::spec::{Scale, Spec};
@@ -50,10 +50,10 @@ impl Fitted {
         let features = to.names_with(&part.encoder, &part.places);
         let quantiles = part.quantiles.iter().map(|trees| to.trees(trees, &features));
         let quantiles = quantiles.collect::<Result<Vec<_>>>()?;
-        let (tails, widenings) = match &self.calibration {
-            Some(Calibration::Tails(tails)) => (*tails, None),
-            Some(Calibration::Widened(conformal)) => (TAILS, Some(conformal.widenings())),
-            None => (TAILS, None),
+        let (probabilities, widenings) = match &self.calibration {
+            Some(Calibration::Probabilities(probabilities)) => (*probabilities, None),
+            Some(Calibration::Widened(conformal)) => (LEVELS, Some(conformal.widenings())),
+            Some(Calibration::Tails(_)) | None => (LEVELS, None),
         };
         Ok(json!({
             "expected": to.name(part.expected),
@@ -68,7 +68,7 @@ impl Fitted {
             "value": to.trees(&part.value, &features)?,
             "quantiles": quantiles,
             "trust": self.trust,
-            "tails": tails,
+            "probabilities": probabilities,
             "widenings": widenings,
         }))
     }

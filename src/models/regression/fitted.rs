@@ -1,6 +1,7 @@
 //! A fitted regression with what it is worth.
 
-use super::component::{LEVELS, ModelComponent, QUANTILES, ROUNDING, TAILS, end_levels};
+use super::component::{LEVELS, ModelComponent, QUANTILES, ROUNDING};
+use super::forward::{self, Chosen};
 use super::params::RegressionParams;
 use super::spec::{Regime, Spec};
 use super::text_component::TextComponent;
@@ -29,9 +30,11 @@ pub(super) struct Fitted {
 pub(super) enum Calibration {
     /// How far to widen them.
     Widened(QuantileConformal),
-    /// The tails to leave out at either end: where labels have few values, widening by a little
-    /// takes in no more of them and narrowing by a little leaves out many.
+    /// Read of older artefacts alone: tails to leave out at either end.
     Tails([f64; 2]),
+    /// The probabilities of the narrowest intervals of a distribution: where labels have few values, widening by a
+    /// little takes in no more of them and narrowing by a little leaves out many.
+    Probabilities([f64; 2]),
 }
 
 impl Fitted {
@@ -46,23 +49,30 @@ impl Fitted {
         params: &RegressionParams,
         known: Option<(&Dataset, &Self)>,
     ) -> Result<Self> {
+        if spec.ordinal {
+            let Chosen { ordinal, trust, calibration } =
+                forward::choose(spec, regime, data, (view, aim), params)?;
+            let aims = (view, Aim::Points);
+            let part = ModelComponent::fit(spec, regime, &data.examples, aims, Some(ordinal), params)?;
+            return Ok(Self { spec: *spec, part, trust, calibration });
+        }
         let (mut trust, mut calibration) = ([1.0; 2], None);
-        let part = ModelComponent::fit(spec, regime, &data.examples, (view, Aim::Intervals), params)?;
+        let part = ModelComponent::fit(spec, regime, &data.examples, (view, Aim::Intervals), None, params)?;
         if matches!(part.wording, TextComponent::Solvers(_)) {
             // Its residuals are of tasks that were left out, and there is nothing to trust it against.
             trust = [1.0, 0.0];
-            calibration = Some(Calibration::Tails(TAILS));
+            calibration = Some(Calibration::Probabilities(LEVELS));
         } else if let Some((learned, held_out)) = hold_out(spec, regime, data) {
             let rows: Vec<_> = learned.iter().collect();
             let part = match known.filter(|(known, _)| same_rows(&known.examples, &rows)) {
                 Some((_, known)) => Cow::Borrowed(&known.part),
-                None => Cow::Owned(ModelComponent::fit(spec, regime, &learned, (view, aim), params)?),
+                None => Cow::Owned(ModelComponent::fit(spec, regime, &learned, (view, aim), None, params)?),
             };
             let rows: Vec<_> =
                 held_out.iter().filter_map(|e| Some((view.of(e)?, spec.scale.to(e.label)))).collect();
             trust = part.trust(spec, &rows);
             if aim == Aim::Intervals {
-                calibration = part.calibrate(spec, &rows, trust);
+                calibration = part.widen(spec, &rows, trust);
             }
         }
         Ok(Self { spec: *spec, part, trust, calibration })
@@ -78,11 +88,11 @@ impl Fitted {
 
     /// The estimate with intervals at `levels`, which are [`LEVELS`] unless outcomes asked for others.
     pub(super) fn estimate(&self, row: &FeatureRow, levels: [f64; 2], schema: u64) -> Estimate {
-        let tails = match &self.calibration {
-            Some(Calibration::Tails(tails)) => tails_at(*tails, levels),
-            _ => TAILS,
+        let probabilities = match &self.calibration {
+            Some(Calibration::Probabilities(probabilities)) => probabilities_at(*probabilities, levels),
+            _ => levels,
         };
-        let look = self.part.look(&self.spec, row, &end_levels(tails));
+        let look = self.part.look(&self.spec, row, &probabilities);
         let margin = self.part.margin(&look, self.trust);
         let mut bands = self.part.bands(&look, self.trust);
         if let Some(Calibration::Widened(conformal)) = &self.calibration
@@ -162,12 +172,9 @@ impl StoredFitted {
     /// Checks everything that a prediction relies on.
     pub(super) fn open(mut self, spec: &Spec, encoder: ColumnEncoder) -> Result<Fitted> {
         self.tfidf.prepare()?;
+        self.wording.prepare(self.tfidf.width())?;
         let linear = matches!(self.wording, TextComponent::Linear(_));
-        let by_neighbours = match &mut self.wording {
-            TextComponent::Linear(linear) => linear.prepare(self.tfidf.width()).map(|()| false)?,
-            TextComponent::NearestNeighbors(neighbors) => neighbors.prepare().map(|()| true)?,
-            TextComponent::Solvers(_) => false,
-        };
+        let ordinal = matches!(self.wording, TextComponent::Ordinal(_));
         let ends = if linear { QUANTILES.len() } else { 0 };
         let value = Trees::from_bytes(&self.value)?;
         let quantiles =
@@ -175,7 +182,7 @@ impl StoredFitted {
         let width = self.places.len();
         let fits = self.places.iter().all(|place| encoder.has(*place))
             && value.width() == width
-            && by_neighbours == spec.by_neighbours
+            && ordinal == spec.ordinal
             && quantiles.len() == ends
             && quantiles.iter().all(|trees| trees.width() == width)
             && self.trust.iter().all(|trust| (0.0..=1.0).contains(trust))
@@ -229,20 +236,21 @@ fn hold_out(spec: &Spec, regime: Regime, data: &Dataset) -> Option<(Vec<Example>
     (apart.len() >= FEWEST_ROWS && rest.len() >= FEWEST_ROWS).then_some((rest, apart))
 }
 
-/// The tails to leave out where other levels than the nominal are asked for: none from 1 on.
-fn tails_at(tails: [f64; 2], levels: [f64; 2]) -> [f64; 2] {
+/// The probabilities to ask for where other levels than the nominal are: 1 from 1 on.
+fn probabilities_at(probabilities: [f64; 2], levels: [f64; 2]) -> [f64; 2] {
     let [narrow, wide] = [0, 1].map(|i| {
         let share = (1.0 - levels[i]) / (1.0 - LEVELS[i]);
-        (tails[i] * share).clamp(0.0, 0.5)
+        (1.0 - (1.0 - probabilities[i]) * share).clamp(0.0, 1.0)
     });
-    [narrow, wide.min(narrow)]
+    [narrow, wide.max(narrow)]
 }
 
 impl Calibration {
     fn is_sound(&self) -> bool {
         match self {
             Self::Widened(conformal) => conformal.is_sound() && conformal.levels().len() == LEVELS.len(),
-            Self::Tails(tails) => tails.iter().all(|tail| (0.0..=0.5).contains(tail)),
+            Self::Tails(_) => false,
+            Self::Probabilities(probabilities) => probabilities.iter().all(|p| (0.0..=1.0).contains(p)),
         }
     }
 }

@@ -11,7 +11,9 @@ mod estimate;
 #[cfg(feature = "mlflow")]
 mod export;
 mod fitted;
+mod forward;
 mod imported;
+mod ordinal_text;
 mod params;
 mod solver_effects;
 mod spec;
@@ -196,6 +198,13 @@ impl<Q: RegressionTarget> Trainer for RegressionTrainer<Q> {
 
     fn fit_points(&self, data: &Dataset) -> Result<RegressionModel<Q>> {
         self.fit_all(data, None, Aim::Points)
+    }
+
+    /// Of few distinct values the median of past labels and its intervals.
+    fn fit_baseline(&self, data: &Dataset) -> Result<Option<RegressionModel<Q>>> {
+        let params = RegressionParams { past_alone: true, ..self.params.clone() };
+        let trainer = Self { params, quantity: PhantomData };
+        Q::spec().ordinal.then(|| trainer.fit(data)).transpose()
     }
 
     /// The fit on all but the newest fifth is often `of_earlier` itself.

@@ -26,6 +26,9 @@ pub struct RegressionParams {
     pub trees: TreeFamily,
     /// Names of the features that the trees do not use; `task_description` for its text.
     pub without: BTreeSet<String>,
+    /// True to predict an ordinal target by the past labels alone.
+    #[serde(skip)]
+    pub(crate) past_alone: bool,
 }
 
 impl Default for RegressionParams {
@@ -49,6 +52,7 @@ impl Default for RegressionParams {
             forest,
             trees: TreeFamily::Boosting,
             without: BTreeSet::new(),
+            past_alone: false,
         }
     }
 }

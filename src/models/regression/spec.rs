@@ -20,9 +20,9 @@ pub(crate) struct Spec {
     pub(super) features: &'static [&'static [&'static str]],
     /// Those of the task's own record.
     pub(super) of_task: &'static [&'static str],
-    /// The value comes from what became of similar texts, corrected by a forest; else from what the
-    /// past leads one to expect, the wording, and boosted trees.
-    pub(super) by_neighbours: bool,
+    /// The value has few distinct values, as people give them: an ordinal regression over the text predicts it,
+    /// corrected by a forest; else what the past leads one to expect, the text, and boosted trees.
+    pub(super) ordinal: bool,
     /// Where tasks are tried by several, the value of a new one comes from who tries it and from similar tasks.
     pub(super) by_solver: bool,
 }

@@ -84,6 +84,12 @@ impl RegressionTarget for Complexity {
     const HEURISTIC: Option<&'static str> = Some("task_complexity_score");
     const UNKNOWN: f64 = 5.0;
 
+    /// The penalty errs least on forward blocks of the training rows of 14 projects' story points: 3.33 points, 3.35
+    /// with 1 and 3.34 with a quarter.
+    fn params() -> RegressionParams {
+        RegressionParams { l2: 0.5, ..RegressionParams::default() }
+    }
+
     fn spec() -> Spec {
         Spec {
             target: Self::TARGET,
@@ -104,7 +110,7 @@ impl RegressionTarget for Complexity {
                 MENTIONS,
             ],
             of_task: &[],
-            by_neighbours: true,
+            ordinal: true,
             by_solver: false,
         }
     }
@@ -155,7 +161,7 @@ impl RegressionTarget for Time {
                 "task_success_rate",
                 "task_timed",
             ],
-            by_neighbours: false,
+            ordinal: false,
             by_solver: false,
         }
     }
@@ -215,7 +221,7 @@ impl RegressionTarget for Quality {
                 "task_model_success_rate",
                 "task_scored",
             ],
-            by_neighbours: false,
+            ordinal: false,
             by_solver: false,
         }
     }
@@ -250,7 +256,7 @@ impl RegressionTarget for Cost {
                 "task_success_rate",
                 "task_priced",
             ],
-            by_neighbours: false,
+            ordinal: false,
             by_solver: true,
         }
     }
@@ -283,7 +289,7 @@ impl RegressionTarget for Tokens {
                 "task_success_rate",
                 "task_metered",
             ],
-            by_neighbours: false,
+            ordinal: false,
             by_solver: true,
         }
     }

@@ -1,11 +1,11 @@
-//! What is made of a description's wording.
+//! What is made of a description's text.
 
+use super::ordinal_text::{OrdinalRows, OrdinalText};
 use super::params::RegressionParams;
 use super::solver_effects::SolverEffects;
-use super::spec::Spec;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::features::FeatureRow;
-use crate::ml::{Linear, LinearLoss, LinearParams, LinearRow, LinearTarget, NearestNeighbors, Tfidf};
+use crate::ml::{Linear, LinearLoss, LinearParams, LinearRow, LinearTarget, SparseRow, Tfidf};
 use serde::{Deserialize, Serialize};
 
 /// The model component that uses a description's text.
@@ -13,24 +13,52 @@ use serde::{Deserialize, Serialize};
 pub(super) enum TextComponent {
     /// A linear correction to the expected value.
     Linear(Linear),
-    /// The labels of similar descriptions.
-    NearestNeighbors(NearestNeighbors),
+    /// Read of older artefacts alone, which are to be trained again.
+    NearestNeighbors(Retired),
     /// Who tries the task, and similar tasks.
     Solvers(Box<SolverEffects>),
+    /// The distribution of the value itself.
+    Ordinal(OrdinalText),
+}
+
+/// The labels of similar texts, the answer of earlier releases.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Retired {
+    rows: Vec<Vec<(u32, f32)>>,
+    labels: Vec<f64>,
+}
+
+/// How an ordinal regression is fitted; chosen on forward folds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct OrdinalChoice {
+    /// Rows after which a row counts half as much in the regression.
+    pub(super) half_life: f64,
+    /// Share of the past labels' distribution.
+    pub(super) past_share: f64,
+}
+
+/// Rows to learn from: texts, labels, expected values and weights, one each.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct TextRows<'a> {
+    pub(super) texts: &'a [SparseRow],
+    pub(super) labels: &'a [f64],
+    pub(super) expected: &'a [f64],
+    pub(super) weights: &'a [f64],
 }
 
 impl TextComponent {
+    /// Fits an ordinal regression where there is a choice of how, else a linear correction. `width` is the number of
+    /// n-grams.
     pub(super) fn fit(
-        spec: &Spec,
-        texts: &[SparseRow],
+        rows: TextRows<'_>,
         width: usize,
-        labels: &[f64],
-        expected: &[f64],
+        choice: Option<OrdinalChoice>,
         params: &RegressionParams,
     ) -> Result<Self> {
-        if spec.by_neighbours {
-            let rows = texts.iter().zip(labels).map(|((indices, values), y)| (&indices[..], &values[..], *y));
-            return Ok(Self::NearestNeighbors(NearestNeighbors::fit(rows)));
+        let TextRows { texts, labels, expected, weights } = rows;
+        if let Some(OrdinalChoice { half_life, past_share }) = choice {
+            let rows = OrdinalRows { texts, labels, weights, width };
+            return OrdinalText::fit(rows, half_life, past_share, params.l2).map(Self::Ordinal);
         }
         let rows: Vec<_> =
             texts.iter().map(|(indices, values)| LinearRow { dense: &[], indices, values }).collect();
@@ -40,21 +68,33 @@ impl TextComponent {
         Linear::fit(&l2, &rows, target, width).map(Self::Linear)
     }
 
-    /// Returns the correction to the expected value by the words alone; a training row is left out of its own neighbors.
-    pub(super) fn value(&self, (indices, values): &SparseRow, start: f64, row: Option<usize>) -> f64 {
+    /// Returns the correction to the expected value by the words alone, of an ordinal regression to `start`.
+    pub(super) fn value(&self, text: &SparseRow, start: f64) -> f64 {
         match self {
-            Self::Linear(linear) => linear.margin(LinearRow { dense: &[], indices, values }),
-            Self::NearestNeighbors(neighbors) => {
-                let median = neighbors.quantiles(indices, values, row, &[0.5]);
-                median.map_or(0.0, |found| found[0] - start)
+            Self::Linear(linear) => {
+                linear.margin(LinearRow { dense: &[], indices: &text.0, values: &text.1 })
             }
-            Self::Solvers(_) => 0.0,
+            Self::NearestNeighbors(_) | Self::Solvers(_) => 0.0,
+            Self::Ordinal(ordinal) => ordinal.distribution(text).median() - start,
+        }
+    }
+
+    /// Checks what was read and makes it ready; `width` is the number of n-grams.
+    ///
+    /// # Errors
+    /// `Corrupt` where a part is out of range, `Incompatible` for what this release no longer predicts with.
+    pub(super) fn prepare(&mut self, width: usize) -> Result<()> {
+        match self {
+            Self::Linear(linear) => linear.prepare(width),
+            Self::NearestNeighbors(_) => Err(Error::incompatible(
+                "the model predicts by nearest neighbours, in whose place this release has an ordinal regression: \
+                 train it again",
+            )),
+            Self::Solvers(_) => Ok(()),
+            Self::Ordinal(ordinal) => ordinal.prepare(width),
         }
     }
 }
-
-/// Indices and values of a row of n-grams.
-pub(super) type SparseRow = (Vec<u32>, Vec<f32>);
 
 pub(super) fn sparse(tfidf: &Tfidf, row: &FeatureRow) -> SparseRow {
     let (mut indices, mut values) = (Vec::new(), Vec::new());

@@ -168,13 +168,37 @@ impl<'a, T: Trainer> Run<'a, T> {
         let end = records.last().map(Record::known_at).ok_or_else(|| nothing(cases, self.options))?;
         self.learn(&records);
         self.train(end + TimeDelta::microseconds(1))?;
-        for case in side(true) {
-            if let Some(label) = case.label {
-                let start = Fact::Started(Box::new(case.event.started.value.clone()));
-                self.predict(&Record::new(case.event.event_id.clone(), end, start)?, label);
+        let tested: Vec<_> = side(true).collect();
+        let rows = self.options.retrain_rows.unwrap_or(tested.len()).max(1);
+        let mut now = end;
+        for (i, block) in tested.chunks(rows).enumerate() {
+            if i > 0 {
+                self.train(now + TimeDelta::microseconds(1))?;
+            }
+            for case in block {
+                if let Some(label) = case.label {
+                    let start = Fact::Started(Box::new(case.event.started.value.clone()));
+                    self.predict(&Record::new(case.event.event_id.clone(), now, start)?, label);
+                }
+            }
+            if self.options.retrain_rows.is_some() {
+                now = self.learn_after(block, now)?;
             }
         }
         Ok(())
+    }
+
+    /// Learns the facts of a block as if they had become known after `now`, one after the other; returns when the last of
+    /// them did.
+    fn learn_after(&mut self, block: &[&Case], now: DateTime<Utc>) -> Result<DateTime<Utc>> {
+        let mut now = now;
+        let mut records = Vec::new();
+        for record in facts::facts(block.iter().copied())? {
+            now += TimeDelta::seconds(1);
+            records.push(Record::new(record.event_id().clone(), now, record.fact().clone())?);
+        }
+        self.learn(&records);
+        Ok(now)
     }
 
     fn learn(&mut self, records: &[Record]) {

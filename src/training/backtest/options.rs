@@ -24,6 +24,9 @@ pub struct BacktestOptions {
     pub as_of: Option<DateTime<Utc>>,
     /// True to retrain at each 02:00 UTC (a split by time only).
     pub retrain_daily: bool,
+    /// Number of test events after which their outcomes are learned and a model is trained again (a split by a field's
+    /// value or group only, whose test events follow each other in the order of the file); `None` for never.
+    pub retrain_rows: Option<usize>,
     /// True to permute the outcomes, as a sanity check: no skill must be left.
     pub shuffle: bool,
     /// Random seed.
@@ -42,6 +45,7 @@ impl Default for BacktestOptions {
             deadline: None,
             as_of: None,
             retrain_daily: false,
+            retrain_rows: None,
             shuffle: false,
             seed: 42,
             features: FeatureOptions::default(),
@@ -60,6 +64,15 @@ impl BacktestOptions {
             && !(*share > 0.0 && *share < 1.0)
         {
             return Err(wrong_split(&self.split));
+        }
+        match (self.retrain_rows, &self.split) {
+            (Some(0), _) => return Err(Error::invalid("retrain_rows is 0, expected at least 1")),
+            (Some(rows), BacktestSplit::Time(_)) => {
+                return Err(Error::invalid(format!(
+                    "retrain_rows is {rows} for a split by time, in which each night is one: set retrain_daily instead"
+                )));
+            }
+            _ => {}
         }
         match self.deadline {
             Some(deadline) if deadline <= TimeDelta::zero() => {

@@ -1,14 +1,11 @@
-"""Numeric targets: a historical baseline or nearest neighbours by text, corrected by boosted trees."""
+"""Numeric targets: a historical baseline or an ordinal regression over the text, corrected by trees."""
 
 import numpy as np
 
-from .parts import Linear, Ngrams, Similar, Trees
+from .parts import Linear, Ngrams, Trees, sigmoid
 from .rows import by_part
 from .success import Tasks, matrix, solvers
 
-NEAREST = 80  # texts that are looked at for one
-HALF_LIFE = 500.0  # a text counts half as much as one so many rows newer
-LEAST = np.float32(1e-6)  # what a text that shares nothing counts beside one that is equal
 ROUNDING = 1e-9  # the ends of intervals belong to them, whatever rounding does
 
 
@@ -38,7 +35,7 @@ class Fitted:
         elif self.wording == "Solvers":
             self.solvers = Solvers(fitted)
         else:
-            self.near = Neighbours(fitted)
+            self.ordinal = Ordinal(fitted, len(self.ngrams.buckets), self.unit)
 
     def predict(self, rows):
         plain, rows = rows, rows.encoded(self.part["columns"]["columns"])
@@ -50,15 +47,13 @@ class Fitted:
             ends = np.array([past + trees.margin(rows) for trees in self.quantiles])
         elif self.wording == "Solvers":
             level, effect, spread = self.solvers.guess(plain, texts, self.expected(rows, np.nan))
-            past, (narrow, wide) = level + effect, self.part["tails"]
+            past, tails = level + effect, [0.5 * (1 - p) for p in self.part["probabilities"]]
             margin = start + trust[0] * (past - start) + trust[1] * correction
-            levels = [narrow, 1 - narrow, wide, 1 - wide]
+            levels = [level for tail in tails for level in (tail, 1 - tail)]
             ends = np.array([margin + spread * self.solvers.residual(level) for level in levels])
         else:
-            (narrow, wide), nothing = self.part["tails"], [start] * 5
-            levels = [0.5, narrow, 1 - narrow, wide, 1 - wide]
-            near = np.array([self.near.quantiles(text, levels, nothing) for text in texts]).T
-            past, ends = near[0], near[1:] + trust[1] * correction
+            found = np.array([self.ordinal.intervals(text, self.part["probabilities"]) for text in texts])
+            past, ends = found[:, 0], found[:, 1:].T + trust[1] * correction
         margin = start + trust[0] * (past - start) + trust[1] * correction
         return np.column_stack([self.number(margin), *self.intervals(ends, margin)])
 
@@ -78,12 +73,13 @@ class Fitted:
         raw = value if self.part["expected_is_raw"] else np.log1p(np.fmax(value, 0.0))
         return np.nan_to_num(raw, nan=self.part["start"] if missing is None else missing)
 
-    def number(self, raw):
+    def unit(self, raw):
         if self.scale == "relative":
-            number = np.where(raw <= np.log(self.floor), 0.0, np.exp(np.minimum(raw, 50.0)))
-        else:
-            number = np.expm1(np.minimum(raw, 50.0)) if self.scale == "log" else raw
-        return np.clip(number, *self.range)
+            return np.where(raw <= np.log(self.floor), 0.0, np.exp(np.minimum(raw, 50.0)))
+        return np.expm1(np.minimum(raw, 50.0)) if self.scale == "log" else raw
+
+    def number(self, raw):
+        return np.clip(self.unit(raw), *self.range)
 
 
 def nested(lower, upper):
@@ -115,23 +111,36 @@ class Solvers:
         return np.interp(level * (len(residuals) - 1), np.arange(len(residuals)), residuals)
 
 
-class Neighbours:
-    """The labels of the texts most like one, the newest counting most."""
+class Ordinal:
+    """The distribution of a value: that of past labels, mixed with a cumulative logit model over n-grams."""
 
-    def __init__(self, spec):
-        self.labels = np.array(spec["labels"])
-        rows = [([number for number, _ in row], [value for _, value in row]) for row in spec["rows"]]
-        self.texts = Similar(rows, np.float32)
+    def __init__(self, spec, width, unit):
+        regression, self.share = spec["regression"], spec["past_share"]
+        self.values, self.past = np.array(spec["values"]), np.array(spec["past"])
+        self.cuts, self.units = np.array(regression["cuts"]), unit(self.values)
+        self.weights = np.zeros(width)
+        for number, weight in regression["weights"]:
+            self.weights[number] = np.float32(weight)
 
-    def quantiles(self, text, levels, nothing):
-        similar = np.maximum(self.texts.products(*text), np.float32(0))
-        # Nearest neighbours; ties are broken in favour of the newest.
-        rows = np.lexsort((np.arange(len(similar)), similar))[-NEAREST:]
-        if not len(rows):
-            return nothing
-        weights = (similar[rows] + LEAST) * np.exp2(-(len(similar) - 1 - rows) / HALF_LIFE)
-        labels = self.labels[rows]
-        order = np.lexsort((weights, labels))
-        labels, weights = labels[order], weights[order]
-        # Each label stands at the middle of its weight, between them it is straight.
-        return np.interp(levels, (np.cumsum(weights) - 0.5 * weights) / weights.sum(), labels)
+    def intervals(self, text, probabilities):
+        """The median, then the ends of the narrowest interval of each probability."""
+        at, values = text
+        cumulative = np.append(sigmoid(self.cuts - self.weights[at] @ values.astype(np.float64)), 1.0)
+        cumulative = self.share * self.past + (1.0 - self.share) * cumulative
+        last = len(self.values) - 1
+        median = self.values[min(np.searchsorted(cumulative, 0.5 - ROUNDING), last)]
+        return [median, *(end for p in probabilities for end in self.narrowest(cumulative, p))]
+
+    def narrowest(self, cumulative, probability):
+        last, below, high = len(self.values) - 1, 0.0, 0
+        best, width, held_most = (0, last), self.units[last] - self.units[0], 0.0
+        for low in range(last + 1):
+            high = max(high, low)
+            while high < last and cumulative[high] - below < probability - ROUNDING:
+                high += 1
+            held, wide = cumulative[high] - below, self.units[high] - self.units[low]
+            narrower = wide < width - ROUNDING or (wide < width + ROUNDING and held > held_most)
+            if held >= probability - ROUNDING and narrower:
+                best, width, held_most = (low, high), wide, held
+            below = cumulative[low]
+        return self.values[best[0]], self.values[best[1]]

@@ -55,8 +55,8 @@ class Linear:
 class Similar:
     """Rows of n-grams, which tell how much of another they have."""
 
-    def __init__(self, rows, precision):
-        self.shape, self.precision, self.rows_of = len(rows), precision, {}
+    def __init__(self, rows):
+        self.shape, self.rows_of = len(rows), {}
         for row, (at, values) in enumerate(rows):
             for number, value in zip(at, values):
                 self.rows_of.setdefault(number, ([], []))[0].append(row)
@@ -64,7 +64,7 @@ class Similar:
         self.rows_of = {n: (np.array(r), np.array(v, dtype=np.float32)) for n, (r, v) in self.rows_of.items()}
 
     def products(self, at, values):
-        found = np.zeros(self.shape, dtype=self.precision)
+        found = np.zeros(self.shape)
         for number, value in zip(at.tolist(), values):
             if number in self.rows_of:
                 rows, weights = self.rows_of[number]

@@ -196,7 +196,7 @@ class Kernel:
         self.columns, self.shape, self.length = (parameters[key] for key in ("columns", "shape", "length"))
         pairs = [row["text"] for row in rows]
         self.texts = [(np.array(at), np.array(values, dtype=np.float32)) for at, values in pairs]
-        self.similar = Similar([(at.tolist(), values) for at, values in self.texts], np.float64)
+        self.similar = Similar([(at.tolist(), values) for at, values in self.texts])
 
         def part(key):
             values = [[np.nan if value is None else value for value in row[key]] for row in rows]
