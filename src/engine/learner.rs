@@ -193,7 +193,7 @@ impl Learner {
             (Monitor::from_bytes(&stored.monitor)?, Generations::from_bytes(&stored.generations)?);
         self.router(|router| router.restore(&stored.router))?;
         self.monitor(|old| *old = monitor);
-        self.service.adapt(stored.adapted);
+        self.service.adapt(&stored.adapted);
         *self.progress() = Progress { position: stored.position, generations, outcomes: stored.outcomes };
         Ok(())
     }
@@ -203,7 +203,7 @@ impl Learner {
         let mut progress = self.progress();
         self.router(|router| router.restore(&self.unlearned))?;
         self.monitor(|old| *old = monitor);
-        self.service.adapt(Adapted::default());
+        self.service.adapt(&Adapted::default());
         *progress = Progress { position: Position { cursor: None, erasures }, ..Progress::default() };
         Ok(())
     }

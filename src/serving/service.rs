@@ -223,8 +223,8 @@ impl PredictionService {
     }
 
     /// Takes up levels that [`adapted`](Self::adapted) returned.
-    pub(crate) fn adapt(&self, adapted: Adapted) {
-        self.adapted.store(Arc::new(adapted));
+    pub(crate) fn adapt(&self, adapted: &Adapted) {
+        self.adapted.store(Arc::new(*adapted));
     }
 }
 
