@@ -246,7 +246,7 @@ impl DataCollector {
         completion.completed_at.get_or_insert(now);
         let language = self.state().get(id).and_then(|generation| generation.language.clone());
         measure(&mut completion, language.as_deref(), &self.options.code);
-        self.price(id, &mut completion, now).await?;
+        Box::pin(self.price(id, &mut completion, now)).await?;
         let record = Record::new(id.clone(), now, Fact::Completed(Box::new(completion)))?;
         match self.record(record.clone()).await {
             Err(e) if e.kind() == ErrorKind::Conflict && self.ended_alike(&record, dated).await? => Ok(()),
