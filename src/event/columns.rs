@@ -70,6 +70,11 @@ impl<'de> Deserialize<'de> for GivenColumns {
     }
 }
 
+/// Reads columns where null is missing, a value or all of them.
+pub(super) fn given<'de, D: Deserializer<'de>>(input: D) -> std::result::Result<Columns, D::Error> {
+    Option::<GivenColumns>::deserialize(input).map(|given| given.unwrap_or_default().0)
+}
+
 /// Refuses what no store keeps or no model can read.
 pub(super) fn validate(columns: &Columns) -> Result<()> {
     if columns.len() > MOST_COLUMNS {

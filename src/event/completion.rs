@@ -87,7 +87,7 @@ pub struct Completion {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_step: Option<Decision>,
     /// The host's own columns that are known once the generation has ended.
-    #[serde(skip_serializing_if = "Columns::is_empty")]
+    #[serde(deserialize_with = "columns::given", skip_serializing_if = "Columns::is_empty")]
     pub columns: Columns,
     /// The host's own pairs; they are added to those given at the start.
     pub metadata: Metadata,

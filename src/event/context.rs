@@ -82,7 +82,7 @@ pub struct TaskContext {
     pub attempt: u32,
     /// The host's own columns that are known before the start, as
     /// [`HostColumns`](crate::features::HostColumns) declares them.
-    #[serde(default, skip_serializing_if = "Columns::is_empty")]
+    #[serde(default, deserialize_with = "columns::given", skip_serializing_if = "Columns::is_empty")]
     pub columns: Columns,
 }
 

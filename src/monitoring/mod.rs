@@ -76,7 +76,7 @@ use aggregates::{NUMBERS, NumberCell, Scored, SuccessCell};
 use chrono::{DateTime, Utc};
 use days::Days;
 use dimension::Names;
-use drift::{Context, Drift, END_NUMBERS, FeatureWatch, START_NUMBERS, at_end, at_start};
+use drift::{ColumnWatch, Context, Drift, END_NUMBERS, FeatureWatch, START_NUMBERS, at_end, at_start};
 use generation::{Generation, OWN_FIELDS, Parts, Start};
 use recent::{Evaluated, Recent};
 use serde::{Deserialize, Serialize};
@@ -123,6 +123,9 @@ pub struct Monitor {
     #[serde(alias = "patterns")]
     subgroups: Patterns,
     flow: Flow,
+    /// The host's own columns, of starts and of ends; written behind all else.
+    #[serde(skip)]
+    columns: [ColumnWatch; 2],
 }
 
 /// Ingestion health.
@@ -163,6 +166,7 @@ impl Monitor {
             ends: FeatureWatch::default(),
             subgroups: Patterns::default(),
             flow: Flow::default(),
+            columns: Default::default(),
         })
     }
 
@@ -233,8 +237,10 @@ impl Monitor {
     /// # Errors
     /// `Internal` where it cannot be written.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
-        let payload = postcard::to_stdvec(self)
-            .map_err(|e| Error::internal("the monitor cannot be written").with_source(e))?;
+        let mut payload = postcard::to_stdvec(self).map_err(unwritten)?;
+        if self.columns.iter().any(|columns| !columns.is_empty()) {
+            payload = postcard::to_extend(&self.columns, payload).map_err(unwritten)?;
+        }
         envelope::seal(&kind(), &payload)
     }
 
@@ -244,8 +250,11 @@ impl Monitor {
     /// `Corrupt` or `Incompatible` for other bytes, `InvalidInput` for options out of range.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
         let payload = envelope::open(bytes, &kind(), MAX_BYTES)?;
-        let monitor: Self = postcard::from_bytes(payload)
-            .map_err(|e| Error::corrupt("the monitor's bytes cannot be read").with_source(e))?;
+        let unread = |e| Error::corrupt("the monitor's bytes cannot be read").with_source(e);
+        let (mut monitor, rest): (Self, _) = postcard::take_from_bytes(payload).map_err(unread)?;
+        if !rest.is_empty() {
+            monitor.columns = postcard::from_bytes(rest).map_err(unread)?;
+        }
         monitor.options.validate()?;
         Ok(monitor)
     }
@@ -280,6 +289,8 @@ impl Monitor {
                 day.choose(&decision.policy, &decision.chosen, decision.propensity);
             }
         }
+        let found = self.columns[0].add(&started.context.columns, known_at, &self.options);
+        self.drift.add(found);
         self.starts.count(&values);
         let numbers = at_start(started, predicted);
         if self.starts.add(&numbers, Some(&values), micros, self.options.window) {
@@ -300,6 +311,8 @@ impl Monitor {
         }
         self.flow.last_end = self.flow.last_end.max(Some(micros));
         self.flow.ended_since_outcome += 1;
+        let found = self.columns[1].add(&end.columns, known_at, &self.options);
+        self.drift.add(found);
         let values = generation.start().map(|start| start.values);
         if self.ends.add(&at_end(end), values.as_ref(), micros, self.options.window) {
             let found = self.ends.close(&END_NUMBERS, &self.names, &self.options, known_at);
@@ -374,6 +387,10 @@ fn kind() -> String {
     let numbers = NUMBERS.iter().skip(OWN_FIELDS).map(|target| target.name());
     let added = Drift::names().into_iter().skip(DETECTORS).chain(numbers);
     added.fold(KIND.to_owned(), |kind, name| format!("{kind}+{name}"))
+}
+
+fn unwritten(error: postcard::Error) -> Error {
+    Error::internal("the monitor cannot be written").with_source(error)
 }
 
 /// The contribution of a generation, and where it counts.

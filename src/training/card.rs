@@ -2,6 +2,7 @@
 
 use super::run_record::RunRecord;
 use crate::error::{Error, ErrorKind, Result};
+use crate::features::KnownWhen;
 use crate::models::targets;
 use crate::registry::{ModelVersion, Stage, Verdict};
 use serde::Serialize;
@@ -89,6 +90,7 @@ impl ModelCard {
                 run.as_of.format("%Y-%m-%d %H:%M UTC"),
             ),
         );
+        self.columns(&mut text);
         self.scores(&mut text);
         self.slices(&mut text);
         self.calibration(&mut text);
@@ -123,6 +125,27 @@ impl ModelCard {
             ),
         );
         text
+    }
+
+    /// The host's own columns as they were declared when it was trained.
+    fn columns(&self, text: &mut String) {
+        let columns = &self.run.data.columns;
+        if columns.is_empty() {
+            return;
+        }
+        section(text, "Columns of the host");
+        text.push_str("| column | kind | unit | known | share of the gain |\n|---|---|---|---|---|\n");
+        for column in columns.iter() {
+            let known = match column.known {
+                KnownWhen::Before => "before the start",
+                KnownWhen::After => "after the end",
+            };
+            let gain = self.run.importance.iter().find(|(name, _)| *name == column.name);
+            let gain = gain.map_or("-".to_owned(), |(_, share)| format!("{:.1} %", 100.0 * share));
+            let (name, unit) = (escaped(&column.name), escaped(&column.unit));
+            let kind = format!("{:?}", column.kind).to_lowercase();
+            let _ = writeln!(text, "| {name} | {kind} | {unit} | {known} | {gain} |");
+        }
     }
 
     fn scores(&self, text: &mut String) {

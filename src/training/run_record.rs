@@ -5,6 +5,7 @@ use super::gate::GateVerdict;
 use super::options::TrainingOptions;
 use crate::dataset::{Dataset, SourceKind};
 use crate::error::{Error, Result};
+use crate::features::HostColumns;
 use crate::models::Surrogate;
 use crate::registry::{ModelVersion, sha256_hex};
 use chrono::{DateTime, Utc};
@@ -69,6 +70,9 @@ pub(crate) struct DataRecord {
     /// Erasures of the store before it was read.
     #[serde(default)]
     pub(crate) erasures: u64,
+    /// The host's own columns as they were declared.
+    #[serde(default, skip_serializing_if = "HostColumns::is_empty")]
+    pub(crate) columns: HostColumns,
 }
 
 impl DataRecord {
@@ -81,6 +85,7 @@ impl DataRecord {
             schema: data.schema,
             sha256: data.fingerprint(),
             erasures,
+            columns: data.examples.first().map(|e| e.features.own.declared.clone()).unwrap_or_default(),
         }
     }
 }

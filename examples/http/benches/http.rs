@@ -7,6 +7,7 @@
 use chrono::Utc;
 use devmatrix_ml::clock::SystemClock;
 use devmatrix_ml::execution::ExecutionContext;
+use devmatrix_ml::features::FeatureOptions;
 use devmatrix_ml::registry::DiskRegistry;
 use devmatrix_ml::store::SqliteStore;
 use devmatrix_ml_http::service::{Host, Limits, Server, Token};
@@ -46,7 +47,7 @@ async fn serve(folder: &std::path::Path) -> (SocketAddr, oneshot::Sender<()>, En
     let filled =
         simulated::fill(store.clone(), registry.as_ref(), Utc::now(), 42, 30.0, ExecutionContext::new());
     Box::pin(filled).await.unwrap();
-    let host = Host::open(store, registry, Arc::new(SystemClock)).await.unwrap();
+    let host = Host::open(store, registry, Arc::new(SystemClock), FeatureOptions::default()).await.unwrap();
     let local = SocketAddr::from(([127, 0, 0, 1], 0));
     let server = Server::bind(host, local, Token::new(Some("secret")), Limits::default()).await.unwrap();
     let address = server.address().unwrap();

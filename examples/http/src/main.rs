@@ -8,12 +8,14 @@
 use anyhow::{Context, bail};
 use clap::Parser;
 use devmatrix_ml::clock::SystemClock;
+use devmatrix_ml::config;
+use devmatrix_ml::features::{FeatureOptions, HostColumns};
 use devmatrix_ml::registry::DiskRegistry;
 use devmatrix_ml::store::SqliteStore;
 use devmatrix_ml_http::service::{Host, Limits, Server, Token};
 use devmatrix_ml_http::simulated;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -26,6 +28,9 @@ struct Args {
     /// Folder of events.db and the models
     #[arg(long, default_value = "devmatrix-ml-data")]
     folder: PathBuf,
+    /// Columns of your own: a JSON file such as [{"name": "test_coverage", "kind": "number", "unit": "%"}]
+    #[arg(long)]
+    columns: Option<PathBuf>,
     /// Learn from six simulated weeks in a temporary folder, while the service already answers
     #[arg(long)]
     simulate: bool,
@@ -42,6 +47,12 @@ async fn main() -> ExitCode {
     }
 }
 
+fn columns(path: &Path) -> anyhow::Result<HostColumns> {
+    let text =
+        std::fs::read_to_string(path).with_context(|| format!("{}: cannot be read", path.display()))?;
+    config::from_json(&text).with_context(|| format!("{}: no declaration of columns", path.display()))
+}
+
 async fn run(args: Args) -> anyhow::Result<()> {
     let token = Token::new(std::env::var("DEVMATRIX_ML_TOKEN").ok().as_deref());
     if !token.is_set() {
@@ -55,7 +66,9 @@ async fn run(args: Args) -> anyhow::Result<()> {
     std::fs::create_dir_all(folder).with_context(|| format!("{}: cannot be created", folder.display()))?;
     let store = Arc::new(SqliteStore::open(folder.join("events.db"))?);
     let registry = Arc::new(DiskRegistry::open(folder.join("models"))?);
-    let host = Host::open(store, registry, Arc::new(SystemClock)).await?;
+    let columns = args.columns.as_deref().map(columns).transpose()?.unwrap_or_default();
+    let features = FeatureOptions::default().with_columns(columns);
+    let host = Host::open(store, registry, Arc::new(SystemClock), features).await?;
     let server = Server::bind(host.clone(), args.address, token, Limits::default())
         .await
         .with_context(|| format!("{}: cannot be listened on", args.address))?;

@@ -11,6 +11,7 @@ use client::{Client, Response};
 use devmatrix_ml::clock::SystemClock;
 use devmatrix_ml::event::EventId;
 use devmatrix_ml::execution::ExecutionContext;
+use devmatrix_ml::features::{FeatureOptions, HostColumn, HostColumns};
 use devmatrix_ml::registry::MemoryRegistry;
 use devmatrix_ml::store::{EventStore, EventStoreExt, MemoryStore, ScanOrder};
 use devmatrix_ml_http::service::{Host, Limits, Server, Token};
@@ -51,7 +52,7 @@ impl Running {
             );
             Box::pin(filled).await.unwrap();
         }
-        let host = Host::open(store.clone(), registry, Arc::new(SystemClock)).await.unwrap();
+        let host = Host::open(store.clone(), registry, Arc::new(SystemClock), features()).await.unwrap();
         let local = SocketAddr::from(([127, 0, 0, 1], 0));
         let server = Server::bind(host.clone(), local, Token::new(Some(TOKEN)), limits).await.unwrap();
         let address = server.address().unwrap();
@@ -69,6 +70,17 @@ impl Running {
         self.ended.await.unwrap().unwrap();
         self.store
     }
+}
+
+/// Columns known before the start, and one known after the end.
+fn features() -> FeatureOptions {
+    let columns = HostColumns::new([
+        HostColumn::number("test_coverage").unit("%").range(0.0, 100.0),
+        HostColumn::flag("has_design"),
+        HostColumn::category("priority"),
+        HostColumn::number("review_minutes").known_after(),
+    ]);
+    FeatureOptions::default().with_columns(columns.unwrap())
 }
 
 fn task(i: usize) -> Value {
@@ -155,6 +167,52 @@ async fn the_openapi_document_lists_every_route_and_its_responses() {
             let open = operation["security"].as_array().is_some_and(Vec::is_empty);
             let unauthorized = stranger.ask(&method.to_uppercase(), &url, body.as_ref()).await;
             assert_eq!(unauthorized.status == 401, !open, "{method} {path}: {unauthorized:?}");
+        }
+    }
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn columns_of_the_host_come_with_starts_predictions_and_completions() {
+    let running = Running::after(0, Limits::default()).await;
+    let client = running.client();
+    let with = |columns: Value| {
+        let mut task = task(1);
+        task["columns"] = columns;
+        json!({ "task": task })
+    };
+    let all = json!({ "test_coverage": 83, "has_design": true, "priority": "urgent" });
+    for none in [json!({}), Value::Null, json!({ "test_coverage": null }), all.clone()] {
+        for path in ["/api/ml/predict", "/api/ml/generations"] {
+            let answer = client.post(path, &with(none.clone())).await;
+            assert!([200, 201].contains(&answer.status), "{path} {none}: {answer:?}");
+        }
+    }
+    let mut start = with(all);
+    start["id"] = json!("mine");
+    assert_eq!(client.post("/api/ml/generations", &start).await.status, 201);
+    let done = json!({ "columns": { "review_minutes": 7.5 } });
+    assert_eq!(client.post("/api/ml/generations/mine/completion", &done).await.status, 204);
+    for (id, done) in [("a", json!({ "columns": {} })), ("b", json!({ "columns": null }))] {
+        let start = json!({ "task": task(2), "id": id });
+        assert_eq!(client.post("/api/ml/generations", &start).await.status, 201);
+        let path = format!("/api/ml/generations/{id}/completion");
+        assert_eq!(client.post(&path, &done).await.status, 204, "{done}");
+    }
+    let event = running.store.event(&EventId::new("mine").unwrap()).await.unwrap();
+    assert_eq!(event.started.value.context.columns["test_coverage"], 83.0.into());
+    assert_eq!(event.completion.unwrap().value.columns["review_minutes"], 7.5.into());
+    for (columns, says) in [
+        (json!({ "test_coverag": 83 }), "did you mean test_coverage?"),
+        (json!({ "test_coverage": 101 }), "expected 0 to 100"),
+        (json!({ "test_coverage": "high" }), "declared as a number"),
+        (json!({ "review_minutes": 1 }), "known after the end"),
+        (json!({ "priority": [1] }), "task"),
+    ] {
+        for path in ["/api/ml/predict", "/api/ml/generations"] {
+            let answer = client.post(path, &with(columns.clone())).await;
+            assert_eq!(answer.status, 422, "{answer:?}");
+            assert!(answer.json()["detail"].as_str().unwrap().contains(says), "{answer:?}");
         }
     }
     running.stop().await;

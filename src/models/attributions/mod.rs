@@ -158,9 +158,11 @@ pub(super) fn reasons(
             Some(Attribution::new(feature.name, feature.topic, *part, fact(row, feature, f64::from(*value))?))
         })
         .collect();
-    let own = own.into_iter().flat_map(ColumnEncoder::names).zip(contributions.iter().skip(FEATURES.len()));
-    for ((name, kind), part) in own.filter(|(_, part)| part.abs() >= LEAST) {
-        if let Some((value, sentence)) = row.own.sentence(name, kind) {
+    for (at, ((name, _), encoder)) in
+        own.iter().flat_map(|own| own.names().map(move |name| (name, own))).enumerate()
+    {
+        let part = contributions.get(FEATURES.len() + at).filter(|part| part.abs() >= LEAST);
+        if let Some((part, (value, sentence))) = part.zip(encoder.sentence(at, row)) {
             reasons.push(Attribution::new(name, Topic::Host, *part, Fact::Declared(value, sentence)));
         }
     }

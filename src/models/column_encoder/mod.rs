@@ -2,8 +2,9 @@
 
 use crate::error::{Error, Result};
 use crate::execution;
-use crate::features::{ColumnKind, FEATURES, FeatureRow};
+use crate::features::{ColumnKind, FEATURES, FeatureRow, HostColumn, KnownWhen};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 /// Encodes a row's own columns for one model, which finds them by name: a number or flag as it is, a category as the mean
@@ -23,6 +24,16 @@ struct Encoded {
     /// Of a category, the shrunk mean by code, and that of an unknown one.
     means: BTreeMap<u32, f32>,
     mean: f32,
+    /// How it was declared; `None` in what was stored before that was kept.
+    #[serde(skip)]
+    meaning: Option<ColumnMeaning>,
+}
+
+/// What a column's values mean beside its name and kind: a column that is declared otherwise is another.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct ColumnMeaning {
+    unit: String,
+    known: KnownWhen,
 }
 
 /// Encoded columns of training rows: those of categories from the other folds alone, since a mean that holds the row's own
@@ -67,7 +78,8 @@ impl ColumnEncoder {
             declared.iter().enumerate().filter(|(_, column)| !without.contains(&column.name))
         {
             execution::check()?;
-            let encoded = Encoded::fit(&column.name, column.kind, place, rows, &everything);
+            let mut encoded = Encoded::fit(&column.name, column.kind, place, rows, &everything);
+            encoded.meaning = Some(ColumnMeaning { unit: column.unit.clone(), known: column.known });
             let apart = encoded.out_of_fold(place, rows);
             if let Some(association) = association(&apart, rows) {
                 found.push((association, place, encoded, apart));
@@ -87,6 +99,55 @@ impl ColumnEncoder {
         self.columns.len()
     }
 
+    /// Returns the value of a column of `row` and the sentence about it; `None` where it is missing or means something else
+    /// than what was learned from.
+    pub(super) fn sentence(&self, column: usize, row: &FeatureRow) -> Option<(f64, String)> {
+        let column = self.columns.get(column).filter(|column| column.is_in(row))?;
+        row.own.sentence(&column.name, column.kind)
+    }
+
+    /// Returns the row without the columns that mean something else than what was learned from.
+    pub(super) fn as_declared<'a>(&self, row: &'a FeatureRow) -> Cow<'a, FeatureRow> {
+        let mut read = Cow::Borrowed(row);
+        for column in self.columns.iter().filter(|column| !column.is_in(row)) {
+            let place = row.own.declared.place(&column.name, column.kind, 0);
+            if let Some(place) = place.filter(|place| *place < row.own.values.len()) {
+                read.to_mut().own.values[place] = f32::NAN;
+            }
+        }
+        read
+    }
+
+    /// Returns a note that names the columns that it goes without since they are declared otherwise now, or no more.
+    pub(super) fn outdated(&self, row: &FeatureRow) -> Option<String> {
+        let gone: Vec<_> = self.columns.iter().filter(|column| !column.is_in(row)).collect();
+        let names: Vec<_> = gone.iter().take(5).map(|column| column.name.as_str()).collect();
+        (!gone.is_empty()).then(|| {
+            let more = if gone.len() > names.len() { " and others" } else { "" };
+            format!(
+                "the model goes without {}{more}, declared otherwise (kind, unit or when known) since it was trained, or no \
+                 more: it uses them again when retrained",
+                names.join(", ")
+            )
+        })
+    }
+
+    /// Returns how each column was declared, in their order.
+    pub(super) fn meanings(&self) -> Vec<Option<ColumnMeaning>> {
+        self.columns.iter().map(|column| column.meaning.clone()).collect()
+    }
+
+    /// Sets how each column was declared.
+    pub(super) fn with_meanings(mut self, meanings: Vec<Option<ColumnMeaning>>) -> Result<Self> {
+        if meanings.len() != self.columns.len() {
+            return Err(Error::corrupt(
+                "the encoding of the host's columns has other columns than their declaration",
+            ));
+        }
+        self.columns.iter_mut().zip(meanings).for_each(|(column, meaning)| column.meaning = meaning);
+        Ok(self)
+    }
+
     /// Names and kinds of the columns used.
     pub(super) fn names(&self) -> impl Iterator<Item = (&str, ColumnKind)> {
         self.columns.iter().map(|column| (column.name.as_str(), column.kind))
@@ -100,7 +161,10 @@ impl ColumnEncoder {
     /// Returns the value of `row` at `place`: of a feature, or of an encoded column.
     pub(super) fn value(&self, row: &FeatureRow, place: usize) -> f32 {
         match place.checked_sub(COLUMNS_AT).and_then(|i| Some((i, self.columns.get(i)?))) {
-            Some((near, column)) => column.encode(row.own.value(&column.name, column.kind, near)),
+            Some((near, column)) if column.is_in(row) => {
+                column.encode(row.own.value(&column.name, column.kind, near))
+            }
+            Some(_) => f32::NAN,
             None => row.values.get(place).copied().unwrap_or(f32::NAN),
         }
     }
@@ -144,7 +208,9 @@ pub(super) fn write<'a>(
     if encoders.iter().all(|encoder| encoder.columns.is_empty()) {
         return Ok(bytes);
     }
+    let meanings: Vec<_> = encoders.iter().map(ColumnEncoder::meanings).collect();
     postcard::to_extend(&encoders, bytes)
+        .and_then(|bytes| postcard::to_extend(&meanings, bytes))
         .map_err(|e| Error::internal("the encoding of the host's columns cannot be written").with_source(e))
 }
 
@@ -156,10 +222,16 @@ pub(super) fn read(rest: &[u8]) -> Result<Encoders> {
     if rest.is_empty() {
         return Ok(Encoders(Vec::new().into_iter()));
     }
-    let (encoders, rest): (Vec<ColumnEncoder>, _) = postcard::take_from_bytes(rest)
-        .map_err(|e| Error::corrupt("the encoding of the host's columns cannot be read").with_source(e))?;
+    let unread = |e| Error::corrupt("the encoding of the host's columns cannot be read").with_source(e);
+    let (mut encoders, rest): (Vec<ColumnEncoder>, _) = postcard::take_from_bytes(rest).map_err(unread)?;
+    // What was stored before declarations were kept ends here.
     if !rest.is_empty() {
-        return Err(Error::corrupt(format!("the model has {} bytes too many", rest.len())));
+        let (meanings, rest): (Vec<Vec<_>>, _) = postcard::take_from_bytes(rest).map_err(unread)?;
+        if !rest.is_empty() || meanings.len() != encoders.len() {
+            return Err(Error::corrupt(format!("the model has {} bytes too many", rest.len())));
+        }
+        let parts = encoders.into_iter().zip(meanings);
+        encoders = parts.map(|(part, meanings)| part.with_meanings(meanings)).collect::<Result<_>>()?;
     }
     encoders.iter().try_for_each(ColumnEncoder::validate)?;
     Ok(Encoders(encoders.into_iter()))
@@ -190,7 +262,8 @@ impl Encoded {
         rows: &[Encodable<'_>],
         keep: &dyn Fn(&Encodable<'_>) -> bool,
     ) -> Self {
-        let mut plain = Self { name: name.to_owned(), kind, means: BTreeMap::new(), mean: 0.0 };
+        let mut plain =
+            Self { name: name.to_owned(), kind, means: BTreeMap::new(), mean: 0.0, meaning: None };
         if kind != ColumnKind::Category {
             return plain;
         }
@@ -220,6 +293,16 @@ impl Encoded {
             .map(|fold| Self::fit(&self.name, self.kind, near, rows, &|row| row.task % FOLDS != fold))
             .collect();
         rows.iter().map(|row| others[(row.task % FOLDS) as usize].encode(raw(row))).collect()
+    }
+
+    /// Whether the row's columns have it, declared as it was.
+    fn is_in(&self, row: &FeatureRow) -> bool {
+        let (declared, meaning) = (&row.own.declared, self.meaning.as_ref());
+        let column = declared.place(&self.name, self.kind, 0).and_then(|place| declared.get(place));
+        let same = |column: &HostColumn| {
+            meaning.is_none_or(|meaning| meaning.unit == column.unit && meaning.known == column.known)
+        };
+        column.is_some_and(same)
     }
 
     fn encode(&self, raw: f32) -> f32 {

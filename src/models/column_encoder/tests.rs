@@ -223,3 +223,71 @@ fn what_is_not_declared_is_refused_and_nothing_is_kept() {
     assert_eq!(kept.started.value.context.columns, [("difficulty".to_owned(), 2.0.into())].into());
     assert!(kept.completion.is_none());
 }
+
+/// The columns with a difficulty in another unit.
+fn in_percent() -> HostColumns {
+    let others = columns();
+    let difficulty = HostColumn::number("difficulty").unit("%").phrase("the ticket's difficulty is {} %");
+    HostColumns::new(
+        others.iter().map(|c| if c.name == "difficulty" { difficulty.clone() } else { c.clone() }),
+    )
+    .unwrap()
+}
+
+#[test]
+fn a_column_in_another_unit_is_not_fed_to_an_old_model_which_says_so() {
+    let facts = records(150, 3);
+    let rows = |declared: HostColumns| {
+        let mut builder = DatasetBuilder::new(engineer(declared));
+        facts.iter().for_each(|record| builder.apply(record));
+        builder.rows(Target::Success, facts.last().unwrap().known_at() + TimeDelta::days(1), 10_000)
+    };
+    let (trained_on, now) = (rows(columns()), rows(in_percent()));
+    let fitted = SuccessTrainer::default().fit(&trained_on).unwrap();
+    let back = SuccessTrainer::default().read(&fitted.to_bytes().unwrap()).unwrap();
+    let blank = |row: &FeatureRow| {
+        let mut blank = row.clone();
+        blank.own.values[0] = f32::NAN;
+        blank
+    };
+    let mut differs = false;
+    for (before, after) in trained_on.examples.iter().zip(&now.examples) {
+        let (before, after) = (&before.features, &after.features);
+        for model in [&fitted, &back] {
+            assert_eq!(model.point(after), model.point(&blank(before)));
+            assert!(model.predict(before).notes.is_empty());
+            let notes = model.predict(after).notes;
+            assert!(
+                notes[0].starts_with("the model goes without difficulty, declared otherwise"),
+                "{notes:?}"
+            );
+            assert!(model.reasons(after).iter().all(|reason| reason.feature != "difficulty"));
+        }
+        differs |= fitted.point(after) != fitted.point(before);
+    }
+    assert!(differs, "the difficulty must matter");
+}
+
+#[test]
+fn models_that_were_stored_before_declarations_were_kept_read_columns_of_any_unit() {
+    let facts = records(150, 4);
+    let encodable_rows = {
+        let mut builder = DatasetBuilder::new(engineer(columns()));
+        facts.iter().for_each(|record| builder.apply(record));
+        builder.rows(Target::Success, facts.last().unwrap().known_at() + TimeDelta::days(1), 10_000)
+    };
+    let rows: Vec<_> = encodable_rows
+        .examples
+        .iter()
+        .map(|e| super::Encodable { row: &e.features, task: e.task, label: e.label, weight: 1.0 })
+        .collect();
+    let (encoder, _) = super::ColumnEncoder::fit(&rows, &Default::default()).unwrap();
+    let with = super::write(Vec::new(), [Some(&encoder)].into_iter()).unwrap();
+    assert_eq!(super::read(&with).unwrap().next(), encoder);
+    let old = postcard::to_stdvec(&vec![encoder.clone()]).unwrap();
+    let read = super::read(&old).unwrap().next();
+    assert_ne!(read, encoder);
+    assert_eq!(read.value(rows[0].row, super::COLUMNS_AT), encoder.value(rows[0].row, super::COLUMNS_AT));
+    assert!(super::read(&with[..with.len() - 1]).is_err());
+    assert!(super::read(&[with.as_slice(), &[0]].concat()).is_err());
+}

@@ -3,7 +3,7 @@
 use crate::dataset::{Dataset, Example};
 use crate::error::{Error, ErrorKind, Result};
 use crate::features::{FEATURES, FeatureRow, Kind, KnownWhen};
-use crate::models::column_encoder::{ColumnEncoder, Encodable};
+use crate::models::column_encoder::{ColumnEncoder, ColumnMeaning, Encodable};
 use crate::models::success::Scaler;
 use linfa::dataset::DatasetBase;
 use ndarray::{Array1, Array2, Ix1};
@@ -18,6 +18,7 @@ pub(super) type LinfaDataset = linfa::Dataset<f64, f64, Ix1>;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct RecordEncoder {
     own: ColumnEncoder,
+    meanings: Vec<Option<ColumnMeaning>>,
     scaler: Scaler,
     /// Places of which a column says whether they are known.
     known: Vec<usize>,
@@ -79,7 +80,7 @@ impl RecordEncoder {
             return Err(Error::new(kind, why));
         }
         let scaler = Scaler::fit(places, rows.len(), value, 1.0);
-        let encoder = Self { own, scaler, known };
+        let encoder = Self { meanings: own.meanings(), own, scaler, known };
         let mut records = Vec::with_capacity(rows.len() * encoder.width());
         (0..rows.len()).for_each(|i| encoder.push(|place| value(i, place), &mut records));
         let records = encoder.matrix(rows.len(), records)?;
@@ -105,8 +106,15 @@ impl RecordEncoder {
         self.matrix(n, values)
     }
 
-    /// Checks everything that encoding relies on.
-    pub(super) fn validate(&self) -> Result<()> {
+    /// Returns the encoder that was read, with how its columns were declared; checks everything that encoding relies on.
+    pub(super) fn opened(self) -> Result<Self> {
+        let own = self.own.with_meanings(self.meanings.clone())?;
+        let opened = Self { own, ..self };
+        opened.validate()?;
+        Ok(opened)
+    }
+
+    fn validate(&self) -> Result<()> {
         let has = |places: &[usize]| places.iter().all(|place| self.own.has(*place));
         if self.scaler.is_sound(&self.own) && has(&self.known) && self.width() > 0 {
             return self.own.validate();

@@ -143,7 +143,7 @@ impl<M: Serialize + DeserializeOwned + Send + Sync> LinfaTrainer<M> {
             let why = format!("{}: format {} of its model is not read here", self.name, stored.linfa_model);
             return Err(Error::incompatible(why));
         }
-        stored.encoder.validate()?;
+        let stored = Stored { encoder: stored.encoder.opened()?, ..stored };
         stored.output.validate()?;
         let model = LinfaModel { stored, target: self.target, score: self.score.clone() };
         let average = Array2::zeros((1, model.stored.encoder.width()));

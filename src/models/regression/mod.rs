@@ -360,7 +360,12 @@ impl<Q: RegressionTarget> Predictor for RegressionModel<Q> {
 
     fn estimate(&self, row: &FeatureRow, levels: [f64; 2]) -> Estimate {
         match &self.body {
-            Body::Learned(learned) => learned.part::<Q>(row).estimate(row, levels, self.schema),
+            Body::Learned(learned) => {
+                let part = learned.part::<Q>(row);
+                let mut estimate = part.estimate(row, levels, self.schema);
+                estimate.notes.extend(part.part.encoder.outdated(row));
+                estimate
+            }
             Body::Imported(fit) => fit.estimate(row, levels, self.schema),
         }
     }

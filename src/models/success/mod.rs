@@ -281,6 +281,7 @@ impl Predictor for SuccessModel {
         let p = calibration.probability(margin);
         SuccessPrediction {
             venn_abers: calibration.venn_abers(margin),
+            notes: scorer.encoder().and_then(|encoder| encoder.outdated(row)).into_iter().collect(),
             ..SuccessPrediction::new(p, calibration.interval(p), Status::Calibrated, self.schema)
         }
     }

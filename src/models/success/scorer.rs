@@ -10,6 +10,7 @@ use crate::features::{FEATURES, FeatureId, FeatureRow};
 use crate::models::column_encoder::ColumnEncoder;
 use crate::models::external::ImportedTrees;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 
 /// A fitted regime.
 #[derive(Debug, Clone)]
@@ -61,7 +62,10 @@ impl Scorer {
     /// The log-odds of `row`.
     pub(super) fn margin(&self, row: &FeatureRow) -> f64 {
         match self.used_ability() {
-            Some(ability) => (1.0 - self.share) * self.past.margin(row) + self.share * ability.margin(row),
+            Some(ability) => {
+                let able = ability.margin(&self.as_declared(row));
+                (1.0 - self.share) * self.past.margin(row) + self.share * able
+            }
             None => self.past.margin(row),
         }
     }
@@ -69,14 +73,14 @@ impl Scorer {
     /// What either says of `row`; of the past alone where there is no ability.
     pub(super) fn both(&self, row: &FeatureRow) -> [f64; 2] {
         let past = self.past.margin(row);
-        [past, self.ability.as_ref().map_or(past, |ability| ability.margin(row))]
+        [past, self.ability.as_ref().map_or(past, |ability| ability.margin(&self.as_declared(row)))]
     }
 
     /// The log-odds taken apart; the parts add up to them.
     pub(super) fn contributions(&self, row: &FeatureRow) -> Contributions {
         let mut found = self.past.contributions(row);
         let Some(ability) = self.used_ability() else { return found };
-        let AbilityTerms { base, solver, text, own } = ability.terms(row);
+        let AbilityTerms { base, solver, text, own } = ability.terms(&self.as_declared(row));
         let mix = |past: f64, able: f64| (1.0 - self.share) * past + self.share * able;
         found.features.iter_mut().for_each(|part| *part = mix(*part, 0.0));
         found.features[FeatureId::AgentModelSuccessRate as usize] += self.share * solver;
@@ -85,6 +89,11 @@ impl Scorer {
             .zip(own)
             .for_each(|(part, own)| *part += self.share * own);
         Contributions { base: mix(found.base, base), wording: mix(found.wording, text), ..found }
+    }
+
+    /// The row without the host's columns that are declared otherwise than they were.
+    fn as_declared<'a>(&self, row: &'a FeatureRow) -> Cow<'a, FeatureRow> {
+        self.encoder().map_or(Cow::Borrowed(row), |encoder| encoder.as_declared(row))
     }
 
     /// The host's own columns that it uses.

@@ -8,7 +8,9 @@ use crate::dataset::Target;
 use crate::monitoring::aggregates::{Bin, Cell, NUMBERS, SuccessCell};
 use crate::monitoring::calibration::calibration;
 use crate::monitoring::dimension::Dimension;
-use crate::monitoring::drift::{CbpeEstimate, END_NUMBERS, START_NUMBERS, estimate};
+use crate::monitoring::drift::{
+    CbpeEstimate, ColumnWatch, END_NUMBERS, RecentColumn, START_NUMBERS, estimate,
+};
 use crate::monitoring::histogram::Histogram;
 use crate::monitoring::slices::worst_slices;
 use crate::monitoring::{Monitor, hour_of};
@@ -159,7 +161,25 @@ fn distribution(monitor: &Monitor, slices: &Slices) -> DataDistribution {
     };
     let mut all = named(&START_NUMBERS, monitor.starts.totals());
     all.extend(named(&END_NUMBERS, monitor.ends.totals()));
-    DataDistribution { categories: categories.collect(), numbers: all }
+    let mut categories: Vec<_> = categories.collect();
+    for (name, recent) in monitor.columns.iter().flat_map(ColumnWatch::recent) {
+        let name = format!("columns.{name}");
+        match recent {
+            RecentColumn::Numbers(sums) => all.push(numbers(&name, &sums)),
+            RecentColumn::Names(unknown, values) => categories.push(column(name, unknown, values)),
+        }
+    }
+    DataDistribution { categories, numbers: all }
+}
+
+/// The recent values of a column of the host's own.
+fn column(name: String, unknown: u64, mut values: Vec<(&str, u64)>) -> CategoryDistribution {
+    values.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
+    let known: u64 = values.iter().map(|(_, n)| n).sum();
+    let share = |n: u64| n as f64 / known.max(1) as f64;
+    let values =
+        values.into_iter().map(|(value, n)| CategoryShare { value: value.to_owned(), n, share: share(n) });
+    CategoryDistribution { name, n: known + unknown, unknown, values: values.collect() }
 }
 
 fn numbers(name: &str, sums: &Histogram) -> NumberDistribution {

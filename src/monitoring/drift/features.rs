@@ -33,11 +33,11 @@ pub(in crate::monitoring) const END_NUMBERS: [&str; 6] =
     ["seconds", "tokens", "cost_usd", "lines_of_code", "cyclomatic_complexity", "self_review_score"];
 
 /// A window is closed no sooner than this, so that night is not compared with day.
-const LEAST_MICROS: i64 = 86_400_000_000;
+pub(super) const LEAST_MICROS: i64 = 86_400_000_000;
 /// Windows that tell what is usual before one is compared with them.
-const LEAST_WINDOWS: u64 = 2;
+pub(super) const LEAST_WINDOWS: u64 = 2;
 /// Windows after which those before fade.
-const MEMORY_WINDOWS: u64 = 20;
+pub(super) const MEMORY_WINDOWS: u64 = 20;
 /// A new value is reported once it makes up this share of a window.
 const NEW_SHARE: f64 = 0.01;
 
@@ -59,9 +59,9 @@ pub(in crate::monitoring) struct FeatureWatch {
 
 /// The reference distribution and the current window.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-struct Pair<T> {
-    usual: T,
-    window: T,
+pub(super) struct Pair<T> {
+    pub(super) usual: T,
+    pub(super) window: T,
 }
 
 /// Returns the numeric features of a start.
@@ -316,14 +316,14 @@ impl FeatureWatch {
     }
 }
 
-struct Context {
-    since: DateTime<Utc>,
-    now: DateTime<Utc>,
-    events: u64,
+pub(super) struct Context {
+    pub(super) since: DateTime<Utc>,
+    pub(super) now: DateTime<Utc>,
+    pub(super) events: u64,
 }
 
 impl Context {
-    fn finding(
+    pub(super) fn finding(
         &self,
         kind: DriftKind,
         subject: &str,
@@ -351,7 +351,7 @@ impl Context {
 }
 
 /// The value whose share moved most, with its shares before and now.
-fn most_moved(before: &[u32], now: &[u32]) -> (u16, f64, f64) {
+pub(super) fn most_moved(before: &[u32], now: &[u32]) -> (u16, f64, f64) {
     let sum = |counts: &[u32]| counts.iter().map(|c| f64::from(*c)).sum::<f64>().max(1.0);
     let (n, m) = (sum(before), sum(now));
     let share = |counts: &[u32], at: usize, n: f64| counts.get(at).map_or(0.0, |c| f64::from(*c)) / n;
@@ -361,7 +361,7 @@ fn most_moved(before: &[u32], now: &[u32]) -> (u16, f64, f64) {
 }
 
 /// Those of the findings that stand when all are looked at together (Benjamini and Hochberg 1995).
-fn benjamini_hochberg(mut tests: Vec<(usize, Finding)>, level: f64) -> Vec<(usize, Finding)> {
+pub(super) fn benjamini_hochberg(mut tests: Vec<(usize, Finding)>, level: f64) -> Vec<(usize, Finding)> {
     let p = |finding: &Finding| finding.size.p_value.unwrap_or(1.0);
     tests.sort_by(|a, b| p(&a.1).total_cmp(&p(&b.1)));
     let m = tests.len() as f64;

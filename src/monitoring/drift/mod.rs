@@ -2,6 +2,7 @@
 
 mod bernoulli_cusum;
 mod cbpe;
+mod columns;
 mod concept;
 mod detector;
 mod distance;
@@ -12,6 +13,7 @@ mod slice_attribution;
 mod slice_sums;
 
 pub(super) use cbpe::estimate;
+pub(super) use columns::{ColumnWatch, Recent as RecentColumn};
 pub(super) use detector::Context;
 pub(super) use features::{END_NUMBERS, FeatureWatch, START_NUMBERS, at_end, at_start};
 pub(crate) use finding::CbpeEstimate;

@@ -33,6 +33,9 @@ fn refused(rejection: &JsonRejection, path: String) -> Problem {
     Problem::new(rejection.status().as_u16(), rejection.body_text(), path, hint)
 }
 
+/// Fields that are not written back where they are null or empty.
+const UNWRITTEN: [&str; 3] = ["columns", "review", "next_step"];
+
 /// Reads a value of a library type; an unknown field is an error, so that a typo does not pass for a missing
 /// value.
 pub(crate) fn strict<T: DeserializeOwned + Serialize>(
@@ -49,7 +52,9 @@ pub(crate) fn strict<T: DeserializeOwned + Serialize>(
     };
     let read: T = serde_json::from_value(value).map_err(|e| wrong(&e))?;
     let known = serde_json::to_value(&read).map_err(|e| wrong(&e))?;
-    match given.iter().find(|field| known.get(field.as_str()).is_none()) {
+    let unknown =
+        |field: &&String| known.get(field.as_str()).is_none() && !UNWRITTEN.contains(&field.as_str());
+    match given.iter().find(unknown) {
         Some(unknown) => Err(wrong(&format!("there is no field `{}`", unknown.escape_debug()))),
         None => Ok(read),
     }

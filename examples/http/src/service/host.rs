@@ -5,7 +5,7 @@ use devmatrix_ml::clock::Clock;
 use devmatrix_ml::collect::DataCollector;
 use devmatrix_ml::event::TaskContext;
 use devmatrix_ml::execution::ExecutionContext;
-use devmatrix_ml::features::FeatureEngineer;
+use devmatrix_ml::features::{FeatureEngineer, FeatureOptions};
 use devmatrix_ml::monitoring::{
     AlertRule, Alerts, Analytics, HostFacts, ModelFacts, MonitorOptions, SharedMonitor,
 };
@@ -69,7 +69,7 @@ struct Noted {
 const MOST_LATENCIES: usize = 100_000;
 
 impl Host {
-    /// Opens the service's state from `store` and `registry`.
+    /// Opens the service's state from `store` and `registry`, with the host's own columns among the `features`.
     ///
     /// # Errors
     /// Those of reading the store and the registry.
@@ -77,9 +77,10 @@ impl Host {
         store: Arc<dyn EventStore>,
         registry: Arc<dyn ModelRegistry>,
         clock: Arc<dyn Clock>,
+        features: FeatureOptions,
     ) -> Result<Arc<Self>> {
         let prometheus = recorder();
-        let engineer = FeatureEngineer::default();
+        let engineer = FeatureEngineer::new(features);
         let collector = DataCollector::open(store.clone(), engineer.clone(), clock.clone()).await?;
         let predictions = PredictionService::new(collector.history(), engineer.clone(), clock.clone());
         predictions.reload(registry.as_ref()).await?;
