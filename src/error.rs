@@ -18,7 +18,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 /// assert_eq!(format!("{error}"), "append failed");
 /// assert_eq!(format!("{error:#}"), "append failed: disk gone");
 /// ```
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub struct Error {
     kind: ErrorKind,
     message: String,
@@ -114,12 +114,6 @@ impl fmt::Display for Error {
             }
         }
         Ok(())
-    }
-}
-
-impl StdError for Error {
-    fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.source.as_ref().map(|s| s.as_ref() as &(dyn StdError + 'static))
     }
 }
 

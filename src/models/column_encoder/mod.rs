@@ -24,12 +24,12 @@ struct Encoded {
     /// Of a category, the shrunk mean by code, and that of an unknown one.
     means: BTreeMap<u32, f32>,
     mean: f32,
-    /// How it was declared; `None` in what was stored before that was kept.
+    /// Its declaration; `None` in what was stored before that was kept.
     #[serde(skip)]
     meaning: Option<ColumnMeaning>,
 }
 
-/// What a column's values mean beside its name and kind: a column that is declared otherwise is another.
+/// Unit of a column's values and the moment since which they are known: a column that is declared otherwise is another.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct ColumnMeaning {
     unit: String,
@@ -295,7 +295,7 @@ impl Encoded {
         rows.iter().map(|row| others[(row.task % FOLDS) as usize].encode(raw(row))).collect()
     }
 
-    /// Whether the row's columns have it, declared as it was.
+    /// Checks that the row's columns have it, declared as it was.
     fn is_in(&self, row: &FeatureRow) -> bool {
         let (declared, meaning) = (&row.own.declared, self.meaning.as_ref());
         let column = declared.place(&self.name, self.kind, 0).and_then(|place| declared.get(place));

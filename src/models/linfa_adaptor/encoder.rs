@@ -24,7 +24,7 @@ pub(super) struct RecordEncoder {
     known: Vec<usize>,
 }
 
-/// What is missing in fewer rows, or known in fewer, has no column that says so.
+/// A feature that is missing in fewer rows, or known in fewer, has no column that says so.
 const FEWEST: usize = 10;
 
 impl Dataset {

@@ -262,7 +262,7 @@ impl<M: Serialize + DeserializeOwned + Send + Sync + 'static> Trainer for LinfaT
     }
 }
 
-/// What the LLM's generations use, where that is known.
+/// Predicts what the LLM's generations use, where that is known.
 fn tokens_before(row: &FeatureRow) -> (f64, Status) {
     match row.values.get(FeatureId::AvgTokensPerTask as usize) {
         Some(mean) if !mean.is_nan() => (f64::from(*mean).exp_m1(), Status::ColdStart),
@@ -277,7 +277,7 @@ impl<M: Serialize + Send + Sync> Predictor for LinfaModel<M> {
         self.point(row)
     }
 
-    /// What the estimator gives no number for is predicted as the average task.
+    /// Predicts a row that the estimator gives no number for as the average task.
     fn point(&self, row: &FeatureRow) -> f64 {
         let Stored { encoder, output, estimator, .. } = &self.stored;
         let score = |rows: &Array2<f64>| Some(scores_of(self.score.as_ref(), estimator, rows)?[0]);

@@ -4,7 +4,7 @@ use crate::dataset::Example;
 use crate::features::{ColumnKind, FEATURES, HostColumn, Kind, KnownWhen};
 use std::collections::HashSet;
 
-/// What a column of the table holds; places are those of the features, then of the host's own columns.
+/// A column of the table; places are those of the features, then of the host's own columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Column {
     /// A value, the median where it is missing.
@@ -20,7 +20,7 @@ pub(super) struct Table {
     medians: Vec<f64>,
 }
 
-/// What is missing in fewer rows, or known in fewer, has no column that says so.
+/// A feature that is missing in fewer rows, or known in fewer, has no column that says so.
 const FEWEST: usize = 20;
 
 impl Table {

@@ -74,7 +74,7 @@ impl Surrogate {
     }
 }
 
-/// Whether the prediction of one of some rows changes with the value at `place`: rules should name what a model reads, not
+/// Checks whether the prediction of one of some rows changes with the value at `place`: rules should name what a model reads, not
 /// what goes with it.
 fn reads<P: Predictor>(model: &P, rows: &[&Example], place: usize) -> bool {
     let step = (rows.len() / TRIED).max(1);

@@ -50,7 +50,7 @@ fn of_model(model: &ModelImportance) -> Markup {
     }
 }
 
-/// What the model predicts, in rules.
+/// Shows what the model predicts, in rules.
 fn rules(surrogate: &Surrogate) -> Markup {
     html! {
         details data-surrogate-r2=(surrogate.r2) data-surrogate-concordance=(surrogate.concordance) {
