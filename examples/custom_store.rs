@@ -199,7 +199,10 @@ impl State {
 
     fn erase(&mut self, subject: &Subject) -> Erasure {
         let owned = |fact: &Fact| match (fact, subject) {
-            (Fact::Started(s), Subject::User(user)) => s.context.user_id.as_ref() == Some(user),
+            (Fact::Started(s), Subject::User(user)) => {
+                [&s.context.user_id, &s.context.reviewer_id].into_iter().flatten().any(|id| id == user)
+            }
+            (Fact::Feedback(f), Subject::User(user)) => f.reviewer_id.as_ref() == Some(user),
             (Fact::Started(s), Subject::Project(project)) => s.context.project_id.as_ref() == Some(project),
             _ => false,
         };

@@ -26,6 +26,7 @@ fn a_changed_row_is_found_and_named() {
         "UPDATE facts SET known_at = known_at + 1 WHERE event_id = 'e1'",
         "UPDATE facts SET user_id = 'someone' WHERE event_id = 'e1'",
         "UPDATE facts SET project_id = 'another' WHERE event_id = 'e1'",
+        "UPDATE facts SET reviewer_id = 'someone' WHERE event_id = 'e1'",
         "UPDATE facts SET part = 'x' WHERE event_id = 'e1'",
         "UPDATE facts SET crc = crc + 1 WHERE event_id = 'e1'",
         "UPDATE facts SET seq = 77 WHERE event_id = 'e1'",
@@ -105,6 +106,26 @@ fn flipped_bytes_in_the_file_are_errors_or_harmless() {
         std::fs::remove_file(&damaged).unwrap();
     }
     assert!(found > 30, "only {found} of 150 flipped bits were found");
+}
+
+/// A file of a release that knew no reviewers is read, and takes them from then on.
+#[test]
+fn a_file_without_reviewers_is_brought_up_to_date() {
+    let (_folder, path) = file();
+    let old = [owned("e", 0, "ann"), feedback("e", 1), started("f", 2)];
+    let store = SqliteStore::open(&path).unwrap();
+    write(&store, &old);
+    drop(store);
+    let undo =
+        "DROP INDEX facts_reviewer; ALTER TABLE facts DROP COLUMN reviewer_id; PRAGMA user_version = 2;";
+    Connection::open(&path).unwrap().execute_batch(undo).unwrap();
+    let store = SqliteStore::open(&path).unwrap();
+    assert_eq!(block_on(store.scan(ScanOrder::Arrival, None, 10)).unwrap().records, old);
+    let mut judged = Feedback::new(UserAction::Reject);
+    judged.feedback_id = Some(FeedbackId::new("judged").unwrap());
+    judged.reviewer_id = Some(UserId::new("ann").unwrap());
+    write(&store, &[Record::new(id("f"), at(3), Fact::Feedback(Box::new(judged))).unwrap()]);
+    assert_eq!(block_on(store.erase(&ann())).unwrap().events, 2);
 }
 
 #[test]

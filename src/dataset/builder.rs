@@ -54,7 +54,13 @@ impl DatasetBuilder {
                     }
                 }
             }
-            Fact::Feedback(_) => {}
+            Fact::Feedback(feedback) => {
+                let judge = feedback.reviewer_id.as_ref().and_then(|judge| self.name(Some(judge.as_str())));
+                let place = self.places.get(record.event_id()).filter(|_| judge.is_some());
+                if let Some(example) = place.and_then(|at| self.examples.get_mut(*at)) {
+                    example.about.user = judge;
+                }
+            }
         }
         self.history.apply(record);
     }
@@ -107,19 +113,22 @@ impl DatasetBuilder {
         Dataset { examples, schema: self.engineer.model_schema(), target, delay, answers }
     }
 
+    /// Returns a name that all examples share.
+    fn name(&mut self, name: Option<&str>) -> Option<Arc<str>> {
+        let name = name.map(str::trim).filter(|name| !name.is_empty())?;
+        if let Some(known) = self.names.get(name) {
+            return Some(Arc::clone(known));
+        }
+        let new: Arc<str> = name.into();
+        self.names.insert(Arc::clone(&new));
+        Some(new)
+    }
+
     fn about(&mut self, task: &TaskContext) -> About {
-        let mut name = |name: Option<&str>| {
-            let name = name.map(str::trim).filter(|name| !name.is_empty())?;
-            if let Some(known) = self.names.get(name) {
-                return Some(Arc::clone(known));
-            }
-            let new: Arc<str> = name.into();
-            self.names.insert(Arc::clone(&new));
-            Some(new)
-        };
+        let mut name = |name| self.name(name);
         About {
             agent: name(task.agent_type.as_deref()),
-            user: name(task.user_id.as_ref().map(UserId::as_str)),
+            user: name(task.reviewer_id.as_ref().or(task.user_id.as_ref()).map(UserId::as_str)),
             language: name(task.language.as_deref()),
             task_type: name(task.task_type.as_deref()),
             template: None,

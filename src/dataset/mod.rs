@@ -88,7 +88,7 @@ pub(crate) struct Shown {
 pub(crate) struct About {
     /// The agent.
     pub(crate) agent: Option<Arc<str>>,
-    /// The user, who asks and gives feedback.
+    /// The person who judges: the reviewer where one is known, else the user, who asks and gives feedback.
     pub(crate) user: Option<Arc<str>>,
     /// The language.
     pub(crate) language: Option<Arc<str>>,

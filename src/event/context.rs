@@ -2,6 +2,7 @@
 
 use super::check::{self, Checked};
 use super::columns::{self, ColumnValue, Columns};
+use super::effort;
 use super::id::{EventId, ProjectId, SessionId, TaskId, TemplateId, UserId};
 use crate::error::Result;
 use chrono::{DateTime, Utc};
@@ -31,6 +32,11 @@ pub struct TaskContext {
     pub project_id: Option<ProjectId>,
     /// Who asked.
     pub user_id: Option<UserId>,
+    /// The person who will judge the code, where that is known before the start; [`Feedback::reviewer_id`] says who did.
+    ///
+    /// [`Feedback::reviewer_id`]: crate::event::Feedback::reviewer_id
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reviewer_id: Option<UserId>,
     /// The host's working session.
     pub session_id: Option<SessionId>,
     /// When the generation starts.
@@ -50,6 +56,10 @@ pub struct TaskContext {
     pub model_used: Option<String>,
     /// Sampling temperature, 0 to 2.
     pub temperature: Option<f64>,
+    /// Reasoning effort of the LLM: a level such as `low` or `high`, or a number as text; JSON may give the number itself.
+    /// Generations of one LLM at several efforts are told apart as those of several LLMs are.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "effort::read")]
+    pub effort: Option<String>,
     /// Most tokens the LLM may produce.
     pub max_tokens: Option<u32>,
     /// Whether examples were retrieved for the prompt.
@@ -93,6 +103,7 @@ impl TaskContext {
             task_id,
             project_id: None,
             user_id: None,
+            reviewer_id: None,
             session_id: None,
             started_at: None,
             task_type: None,
@@ -102,6 +113,7 @@ impl TaskContext {
             agent_type: None,
             model_used: None,
             temperature: None,
+            effort: None,
             max_tokens: None,
             rag_enabled: None,
             rag_examples_count: None,
@@ -141,6 +153,7 @@ impl TaskContext {
     pub(crate) fn validate(&self) -> Result<()> {
         check::time("started_at", self.started_at)?;
         check::range("temperature", self.temperature, 0.0, 2.0)?;
+        effort::validate("effort", self.effort.as_deref())?;
         check::range("rag_avg_similarity", self.rag_avg_similarity, -1.0, 1.0)?;
         check::range("rag_avg_quality", self.rag_avg_quality, 0.0, 10.0)?;
         check::range("system_load", self.system_load, 0.0, 1e6)?;
@@ -151,8 +164,9 @@ impl TaskContext {
 impl TaskContext {
     /// This task as every store keeps it, so that what is served is what is learned from.
     pub(crate) fn as_stored(&self) -> Cow<'_, Self> {
-        let named = [&self.task_type, &self.language, &self.framework, &self.agent_type, &self.model_used];
-        let texts = named.into_iter().flatten().chain(&self.rag_examples_ids);
+        let named = [&self.task_type, &self.language, &self.framework, &self.agent_type];
+        let named = named.into_iter().chain([&self.model_used, &self.effort]);
+        let texts = named.flatten().chain(&self.rag_examples_ids);
         let categories = self.columns.iter().flat_map(|(name, value)| match value {
             ColumnValue::Category(text) => [Some(name), Some(text)],
             _ => [Some(name), None],
@@ -182,6 +196,7 @@ impl Checked for TaskContext {
             &mut self.framework,
             &mut self.agent_type,
             &mut self.model_used,
+            &mut self.effort,
         ] {
             check::clean_option(text);
         }

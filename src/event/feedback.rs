@@ -2,7 +2,7 @@
 
 use super::check::{self, Checked};
 use super::decision::Decision;
-use super::id::FeedbackId;
+use super::id::{FeedbackId, UserId};
 use crate::error::Result;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -37,6 +37,9 @@ pub struct Feedback {
     /// When the person acted, where it differs from when the host learned of it.
     #[serde(default)]
     pub given_at: Option<DateTime<Utc>>,
+    /// The person who judged; without it, the one that the task named as its reviewer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reviewer_id: Option<UserId>,
     /// The user's action.
     pub user_action: UserAction,
     /// The person's words.
@@ -66,6 +69,7 @@ impl Feedback {
         Self {
             feedback_id: None,
             given_at: None,
+            reviewer_id: None,
             user_action,
             user_feedback: None,
             modifications_requested: None,

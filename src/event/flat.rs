@@ -6,6 +6,7 @@ use super::columns::GivenColumns;
 use super::completion::{Completion, MetricField};
 use super::context::TaskContext;
 use super::decision::{Decision, ShownPrediction};
+use super::effort::GivenEffort;
 use super::feedback::{Feedback, UserAction};
 use super::generation::GenerationEvent;
 use super::id::{EventId, ProjectId, SessionId, TaskId, TemplateId, UserId};
@@ -49,11 +50,11 @@ macro_rules! flat {
 
 flat! {
     event_id: EventId, schema_version: u32,
-    task_id: TaskId, project_id: ProjectId, user_id: UserId, session_id: SessionId,
+    task_id: TaskId, project_id: ProjectId, user_id: UserId, reviewer_id: UserId, session_id: SessionId,
     started_at: DateTime<Utc>, recorded_at: DateTime<Utc>,
     completed_at: DateTime<Utc>, completion_known_at: DateTime<Utc>, approved_at: DateTime<Utc>,
     task_type: String, task_description: String, language: String, framework: String,
-    agent_type: String, model_used: String, temperature: f64, max_tokens: u32,
+    agent_type: String, model_used: String, temperature: f64, effort: GivenEffort, max_tokens: u32,
     rag_enabled: bool, rag_examples_count: u32, rag_examples_ids: Vec<String>,
     rag_avg_similarity: f64, rag_avg_quality: f64,
     template_id: TemplateId, num_files_to_generate: u32, estimated_lines_of_code: u32,
@@ -63,7 +64,7 @@ flat! {
     num_functions: u32, num_classes: u32, has_type_hints: bool, has_docstrings: bool, has_tests: bool,
     syntax_errors: u32, host_metrics: Vec<MetricField>,
     self_review_score: f64, self_review_feedback: String,
-    user_action: UserAction, user_feedback: String, modifications_requested: String,
+    user_action: UserAction, feedback_reviewer_id: UserId, user_feedback: String, modifications_requested: String,
     final_quality_score: f64, generation_time_seconds: f64, tokens_used: u64, input_tokens: u64,
     output_tokens: u64, cache_read_tokens: u64, cache_write_tokens: u64, cost_usd: f64, cost_from_prices: bool,
     success: bool, approved: bool, num_regenerations: u32,
@@ -172,6 +173,7 @@ impl Flat {
         let value = Feedback {
             feedback_id: None,
             given_at: approved_at,
+            reviewer_id: self.feedback_reviewer_id.take(),
             user_action,
             user_feedback: self.user_feedback.take(),
             modifications_requested: self.modifications_requested.take(),
@@ -188,6 +190,7 @@ impl Flat {
         let context = TaskContext {
             project_id: self.project_id,
             user_id: self.user_id,
+            reviewer_id: self.reviewer_id,
             session_id: self.session_id,
             started_at: self.started_at,
             task_type: self.task_type,
@@ -197,6 +200,7 @@ impl Flat {
             agent_type: self.agent_type,
             model_used: self.model_used,
             temperature: self.temperature,
+            effort: self.effort.map(|given| given.0),
             max_tokens: self.max_tokens,
             rag_enabled: self.rag_enabled,
             rag_examples_count: self.rag_examples_count,
@@ -255,6 +259,7 @@ impl From<GenerationEvent> for Flat {
             task_id: Some(context.task_id),
             project_id: context.project_id,
             user_id: context.user_id,
+            reviewer_id: context.reviewer_id,
             session_id: context.session_id,
             started_at: context.started_at,
             recorded_at: Some(known_at),
@@ -268,6 +273,7 @@ impl From<GenerationEvent> for Flat {
             agent_type: context.agent_type,
             model_used: context.model_used,
             temperature: context.temperature,
+            effort: context.effort.map(GivenEffort),
             max_tokens: context.max_tokens,
             rag_enabled: context.rag_enabled,
             rag_examples_count: context.rag_examples_count,
@@ -297,6 +303,7 @@ impl From<GenerationEvent> for Flat {
             self_review_score: done.self_review_score,
             self_review_feedback: done.self_review_feedback,
             user_action: outcome.and_then(|o| o.user_action),
+            feedback_reviewer_id: latest.as_ref().and_then(|f| f.reviewer_id.clone()),
             user_feedback: latest.as_ref().and_then(|f| f.user_feedback.clone()),
             modifications_requested: latest.and_then(|f| f.modifications_requested),
             final_quality_score: outcome.and_then(|o| o.final_quality_score),

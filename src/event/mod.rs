@@ -6,6 +6,7 @@ mod columns;
 mod completion;
 mod context;
 mod decision;
+pub(crate) mod effort;
 mod feature_vector;
 mod feedback;
 mod flat;

@@ -18,6 +18,8 @@ enum Of {
     Task,
     /// A start.
     Start,
+    /// The task of a start, and a feedback.
+    TaskAndFeedback,
     /// A start and an end.
     StartAndEnd,
     /// An end.
@@ -43,6 +45,7 @@ const FIELDS: &[(&str, Holds, Of)] = &[
     ("task_id", Holds::Text, Of::Task),
     ("project_id", Holds::Text, Of::Task),
     ("user_id", Holds::Text, Of::Task),
+    ("reviewer_id", Holds::Text, Of::TaskAndFeedback),
     ("session_id", Holds::Text, Of::Task),
     ("started_at", Holds::Time, Of::Task),
     ("task_type", Holds::Text, Of::Task),
@@ -52,6 +55,7 @@ const FIELDS: &[(&str, Holds, Of)] = &[
     ("agent_type", Holds::Text, Of::Task),
     ("model_used", Holds::Text, Of::Task),
     ("temperature", Holds::Double, Of::Task),
+    ("effort", Holds::Text, Of::Task),
     ("max_tokens", Holds::Int, Of::Task),
     ("rag_enabled", Holds::Bool, Of::Task),
     ("rag_examples_count", Holds::Int, Of::Task),
@@ -103,6 +107,24 @@ const FIELDS: &[(&str, Holds, Of)] = &[
     ("modifications_requested", Holds::Text, Of::Feedback),
 ];
 
+/// Columns that files of earlier releases do not have.
+const LATER: &[&str] = &[
+    "reviewer_id",
+    "effort",
+    "input_tokens",
+    "output_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "cost_from_prices",
+];
+
+type Field = (&'static str, Holds, Of);
+
+/// Returns the columns of a file, with or without those that came later.
+fn fields(with_later: bool) -> Vec<Field> {
+    FIELDS.iter().filter(|(name, ..)| with_later || !LATER.contains(name)).copied().collect()
+}
+
 /// Writes the facts of `store` that [`ExportOptions`] asks for to a Parquet file, in the order in which they
 /// became known.
 ///
@@ -129,7 +151,16 @@ pub async fn write_events(
     path: impl AsRef<Path> + Send,
     options: &ExportOptions,
 ) -> Result<Exported> {
-    let mut file = FileWriter::create(path.as_ref(), KIND, specs())?;
+    write(store, path.as_ref(), options, &fields(true)).await
+}
+
+async fn write(
+    store: &dyn EventStore,
+    path: &Path,
+    options: &ExportOptions,
+    fields: &[Field],
+) -> Result<Exported> {
+    let mut file = FileWriter::create(path, KIND, specs_of(fields))?;
     let mut cursor = options.cursor();
     loop {
         let page = store.scan(ScanOrder::Known, cursor.as_ref(), BATCH).await?;
@@ -140,7 +171,7 @@ pub async fn write_events(
                 return file.finish(0);
             }
             if !options.is_before(record.known_at()) {
-                file.push(cells(record)?)?;
+                file.push(cells(record, fields)?)?;
             }
         }
         if !full {
@@ -160,15 +191,20 @@ pub async fn write_events(
 /// else, or events of a newer release.
 pub async fn read_events(path: impl AsRef<Path> + Send, store: &dyn EventStore) -> Result<Imported> {
     let path = path.as_ref();
-    let mut file = FileReader::open(path, KIND, specs())?;
+    let later = FileReader::open(path, KIND, specs());
+    let with_later = later.is_ok();
+    let fields = fields(with_later);
+    // The columns of this release are named where the file has those of neither.
+    let mut file =
+        later.or_else(|error| FileReader::open(path, KIND, specs_of(&fields)).map_err(|_| error))?;
     let (mut done, mut row) = (Imported::default(), 0_u64);
     while let Some(mut group) = file.next()? {
         loop {
             let mut records = Vec::with_capacity(BATCH);
             while let Some(cells) = if records.len() < BATCH { group.next() } else { None } {
                 row += 1;
-                let record =
-                    record(cells).map_err(|e| e.context(format!("{}: row {row}", path.display())))?;
+                let record = record(cells, &fields)
+                    .map_err(|e| e.context(format!("{}: row {row}", path.display())))?;
                 records.push(record);
             }
             if records.is_empty() {
@@ -211,12 +247,16 @@ impl Imported {
 }
 
 pub(super) fn specs() -> Vec<Spec> {
+    specs_of(&fields(true))
+}
+
+fn specs_of(fields: &[Field]) -> Vec<Spec> {
     let fixed = [
         Spec::required("event_id", Holds::Text),
         Spec::required("fact", Holds::Text),
         Spec::required("known_at", Holds::Time),
     ];
-    let fields = FIELDS.iter().map(|(name, holds, _)| Spec::new(name, *holds));
+    let fields = fields.iter().map(|(name, holds, _)| Spec::new(name, *holds));
     fixed.into_iter().chain(fields).chain([Spec::new("other", Holds::Json)]).collect()
 }
 
@@ -231,16 +271,17 @@ impl Parts {
     fn of(&mut self, kind: usize, of: Of) -> Option<&mut Map<String, Value>> {
         match of {
             Of::Task => (kind == 0).then_some(&mut self.task),
+            Of::TaskAndFeedback if kind == 0 => Some(&mut self.task),
             Of::Start => (kind == 0).then_some(&mut self.own),
             Of::StartAndEnd => (kind < 2).then_some(&mut self.own),
             Of::End => (kind == 1).then_some(&mut self.own),
             Of::EndAndFeedback => (kind > 0).then_some(&mut self.own),
-            Of::Feedback => (kind == 2).then_some(&mut self.own),
+            Of::Feedback | Of::TaskAndFeedback => (kind == 2).then_some(&mut self.own),
         }
     }
 }
 
-fn cells(record: Record) -> Result<Vec<Cell>> {
+fn cells(record: Record, fields: &[Field]) -> Result<Vec<Cell>> {
     let (event_id, known_at, fact) = record.into_parts();
     let (kind, value) = match &fact {
         Fact::Started(fact) => (0, serde_json::to_value(fact)),
@@ -252,11 +293,11 @@ fn cells(record: Record) -> Result<Vec<Cell>> {
     if let Some(task) = parts.own.remove("context") {
         parts.task = object(task);
     }
-    let mut row = Vec::with_capacity(FIELDS.len() + 4);
+    let mut row = Vec::with_capacity(fields.len() + 4);
     row.push(Cell::Text(event_id.to_string()));
     row.push(Cell::Text(NAMES[kind].to_owned()));
     row.push(Cell::Int(known_at.timestamp_micros()));
-    for (name, holds, of) in FIELDS {
+    for (name, holds, of) in fields {
         let part = parts.of(kind, *of);
         row.push(part.map_or(Cell::Empty, |part| take(part, name, *holds)));
     }
@@ -299,14 +340,14 @@ fn micros(text: &str) -> Option<i64> {
     (DateTime::from_timestamp_micros(micros) == Some(time)).then_some(micros)
 }
 
-fn record(mut row: Row<'_>) -> Result<Record> {
+fn record(mut row: Row<'_>, fields: &[Field]) -> Result<Record> {
     let event_id = EventId::new(row.text()?.unwrap_or_default())?;
     let name = row.text()?.unwrap_or_default();
     let kind = NAMES.iter().position(|known| *known == name);
     let kind = kind.ok_or_else(|| Error::corrupt(format!("fact is {name:?}, expected one of {NAMES:?}")))?;
     let known_at = moment(row.int()?.unwrap_or_default())?;
     let mut parts = Parts::default();
-    for (name, holds, of) in FIELDS {
+    for (name, holds, of) in fields {
         let value = value(row.take()?, name, *holds)?;
         if let (Some(value), Some(part)) = (value, parts.of(kind, *of)) {
             part.insert((*name).to_owned(), value);
@@ -362,4 +403,39 @@ fn moment(micros: i64) -> Result<DateTime<Utc>> {
 fn read<T: DeserializeOwned>(whole: Value) -> Result<Box<T>> {
     let read = serde_json::from_value(whole);
     read.map(Box::new).map_err(|e| Error::incompatible("not a fact of this release").with_source(e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Feedback, TaskContext, UserAction, UserId};
+    use crate::store::{EventStoreExt, MemoryStore};
+
+    /// What a file has no column for stands in `other`: a file of an earlier release reads the same.
+    #[test]
+    fn a_file_without_the_later_columns_is_read() {
+        futures_executor::block_on(async {
+            let reviewer = Some(UserId::new("ann").unwrap());
+            let mut task = TaskContext::of("t").unwrap();
+            (task.effort, task.reviewer_id) = (Some("high".into()), reviewer.clone());
+            let mut feedback = Feedback::new(UserAction::Approve);
+            feedback.reviewer_id = reviewer;
+            let facts = [Fact::Started(Box::new(task.into())), Fact::Feedback(Box::new(feedback))];
+            let id = EventId::new("e").unwrap();
+            let records: Vec<_> = facts
+                .into_iter()
+                .map(|fact| Record::new(id.clone(), DateTime::UNIX_EPOCH, fact).unwrap())
+                .collect();
+            let store = MemoryStore::new();
+            store.append(records).await.unwrap();
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("events.parquet");
+            for with_later in [false, true] {
+                write(&store, &path, &ExportOptions::default(), &fields(with_later)).await.unwrap();
+                let read = MemoryStore::new();
+                read_events(&path, &read).await.unwrap();
+                assert_eq!(read.event(&id).await.unwrap(), store.event(&id).await.unwrap());
+            }
+        });
+    }
 }

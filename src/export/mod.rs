@@ -51,6 +51,7 @@
 //! | `task_id` | string | started | |
 //! | `project_id` | string | started | |
 //! | `user_id` | string | started | who asked |
+//! | `reviewer_id` | string | started, feedback | who is to judge; who judged |
 //! | `session_id` | string | started | |
 //! | `started_at` | timestamp | started | by the host's clock |
 //! | `task_type` | string | started | |
@@ -60,6 +61,7 @@
 //! | `agent_type` | string | started | |
 //! | `model_used` | string | started | the LLM |
 //! | `temperature` | double | started | 0 to 2 |
+//! | `effort` | string | started | the LLM's reasoning effort |
 //! | `max_tokens` | int64 | started | tokens |
 //! | `rag_enabled` | boolean | started | |
 //! | `rag_examples_count` | int64 | started | examples |
@@ -95,7 +97,10 @@
 //! | `generation_time_seconds` | double | completed | seconds |
 //! | `tokens_used` | int64 | completed | tokens read and written |
 //! | `cost_usd` | double | completed | US dollars |
-//! | `input_tokens`, `output_tokens`, `cache_read_tokens`, `cache_write_tokens` | int64 | completed | parts of the tokens |
+//! | `input_tokens` | int64 | completed | tokens read that no cache had |
+//! | `output_tokens` | int64 | completed | tokens written |
+//! | `cache_read_tokens` | int64 | completed | tokens read from the LLM's cache |
+//! | `cache_write_tokens` | int64 | completed | tokens read and written to it |
 //! | `cost_from_prices` | boolean | completed | true where the cost was computed from tokens and prices |
 //! | `num_regenerations` | int64 | completed | |
 //! | `success` | boolean | completed, feedback | approved without modification, as this fact says |

@@ -2,7 +2,7 @@
 
 use super::frameworks::Frameworks;
 use crate::event::TaskContext;
-use crate::history::{GroupKey, GroupStatistics, HistoryView, Mean, NearestTask, category};
+use crate::history::{GroupKey, GroupStatistics, HistoryView, Mean, NearestTask, category, model_at_effort};
 use crate::stats::{logit, sigmoid};
 use crate::text::TextFacts;
 use chrono::{Datelike, NaiveDateTime, Timelike};
@@ -22,6 +22,11 @@ impl Inputs<'_> {
     /// A code of its own for every category, the same everywhere, exact in 32 bits.
     pub(super) fn category(name: Option<&str>) -> f32 {
         category(name).map_or(f32::NAN, |hash| (hash >> 40) as f32)
+    }
+
+    /// A code of its own for every LLM at every effort.
+    pub(super) fn model(task: &TaskContext) -> f32 {
+        model_at_effort(task).map_or(f32::NAN, |hash| (hash >> 40) as f32)
     }
 
     pub(super) fn number(value: Option<f64>) -> f32 {
@@ -172,6 +177,8 @@ pub(super) struct Rates {
     pub(super) task_model: f64,
     pub(super) template: f64,
     pub(super) nearest: f64,
+    /// NaN where the task names no reviewer: most hosts know none.
+    pub(super) reviewer: f64,
 }
 
 impl Rates {
@@ -206,6 +213,7 @@ impl Rates {
             task_model: drawn(GroupKey::TaskModel, joined(k, m, g)),
             template: drawn(GroupKey::Template, t),
             nearest: nearest(view, similar),
+            reviewer: reviewer(view, p),
         }
     }
 }
@@ -214,6 +222,13 @@ fn shrunk(view: &HistoryView, scope: GroupKey, parent: f64) -> f64 {
     let seen = view.get(scope);
     let successes = seen.month.successes + seen.open_successes;
     (successes + STRENGTH * parent) / (seen.month.n + seen.open + STRENGTH)
+}
+
+/// Returns the leniency of the reviewer that the task names: the share of what this person judged that was approved
+/// unmodified. It changes slowly, so outcomes do not decay; what waits for the person's judgment does not count.
+fn reviewer(view: &HistoryView, parent: f64) -> f64 {
+    let known = view.knows(GroupKey::Reviewer);
+    if known { view.get(GroupKey::Reviewer).all.rate(parent, STRENGTH) } else { f64::NAN }
 }
 
 /// Most outcomes of one task that count among those of similar tasks: they are correlated.

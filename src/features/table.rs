@@ -1,7 +1,7 @@
 //! The one table of all features: name, phrase, unit, kind, topic and computation.
 
 use super::inputs::Inputs;
-use crate::event::{Completion, ProjectId};
+use crate::event::{Completion, ProjectId, effort};
 use crate::history::{GroupKey, GroupStatistics};
 use crate::text::Flag;
 use serde::{Deserialize, Serialize};
@@ -48,6 +48,8 @@ pub enum Topic {
     Project,
     /// The person who asked.
     User,
+    /// The person who judges.
+    Reviewer,
     /// When it happens.
     Time,
     /// How much is going on.
@@ -220,10 +222,8 @@ features! {
         feature("code", Kind::Category, Topic::Agent, |i| {
             Inputs::category(i.task.agent_type.as_deref())
         });
-    ModelUsedEncoded "model_used_encoded" "the task goes to this LLM" =>
-        feature("code", Kind::Category, Topic::Model, |i| {
-            Inputs::category(i.task.model_used.as_deref())
-        });
+    ModelUsedEncoded "model_used_encoded" "the task goes to this LLM at this effort" =>
+        feature("code", Kind::Category, Topic::Model, |i| Inputs::model(i.task));
     TaskComplexityScore "task_complexity_score" "the description suggests a complexity of {} out of 10" =>
         shape("0 to 10", Kind::Number, |i| {
             i.text.task_complexity(i.task.task_type.as_deref()) as f32
@@ -276,6 +276,8 @@ features! {
         rate!(User, user);
     UserProjectSuccessRate "user_project_success_rate" "{} of this user's generations in this project were approved unmodified" =>
         rate!(User, user_project);
+    ReviewerSuccessRate "reviewer_success_rate" "{} of what this reviewer judged was approved unmodified" =>
+        rate!(Reviewer, reviewer);
     TemplateSuccessRate "template_success_rate" "{} of generations from this template were approved unmodified" =>
         rate!(Examples, template);
     NearestTasksSuccessRate "nearest_tasks_success_rate" "{} of generations for tasks with similar descriptions were approved unmodified" =>
@@ -308,6 +310,8 @@ features! {
         evidence!("outcomes", User, User, |e| e.all.n);
     UserRecentOutcomes "user_recent_outcomes" "{} of this user's recent generations {has|have} an outcome" =>
         evidence!("outcomes", User, User, |e| e.month.n);
+    ReviewerOutcomes "reviewer_outcomes" "this reviewer has judged {} {generation|generations}" =>
+        evidence!("outcomes", Reviewer, Reviewer, |e| e.all.n);
     ProjectOpen "project_open" "{} {generation|generations} in this project {waits|wait} for feedback" =>
         evidence!("generations", Load, Project, |e| e.open);
     ProjectOpenADay "project_open_a_day" "{} {generation|generations} in this project {has|have} waited for feedback for over a day" =>
@@ -350,6 +354,10 @@ features! {
         });
     Temperature "temperature" "the temperature is {}" =>
         feature("0 to 2", Kind::Number, Topic::Model, |i| Inputs::number(i.task.temperature));
+    EffortLevel "effort_level" "the level of reasoning effort is {}" =>
+        feature("0 none to 5 max, or the host's number", Kind::Number, Topic::Model, |i| {
+            effort::level(i.task.effort.as_deref())
+        });
     MaxTokens "max_tokens" "the limit is {} {token|tokens}" =>
         feature("tokens", Kind::Count, Topic::Model, |i| {
             Inputs::number(i.task.max_tokens.map(f64::from))

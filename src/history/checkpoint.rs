@@ -8,7 +8,7 @@ use crate::similarity::{DEFAULT_CAPACITY, SimilarTasks};
 use crate::store::{Cursor, ScanOrder};
 use serde::{Deserialize, Serialize};
 
-const KIND: &str = "history-4";
+const KIND: &str = "history-5";
 const MAX_BYTES: usize = 4 << 30;
 
 /// All that is written: the position, the generations by their hashes, and the tasks' texts.
@@ -45,7 +45,8 @@ pub(super) fn load(bytes: &[u8]) -> Result<(History, Position)> {
         if !generation.is_sound() || history.generations.contains_key(&id) {
             return Err(unsound());
         }
-        let (keys, share) = (generation.start.as_ref().map(|s| (s.keys, s.day)), generation.share());
+        let (keys, share) =
+            (generation.keys().zip(generation.start.as_ref().map(|s| s.day)), generation.share());
         if let (Some((keys, day)), Some(share)) = (keys, share) {
             history.add(&keys, &share, 1, Some(day));
         }

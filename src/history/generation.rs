@@ -1,7 +1,7 @@
 //! State of one generation in the history: enough to take back its contribution.
 
 use super::aggregates::{Aggregates, LEAST_COST, LEAST_TOKENS, fixed};
-use super::group_key::{self, Key, SCOPES};
+use super::group_key::{self, GroupKey, Key, SCOPES};
 use crate::event::{Completion, Fact, Feedback, FeedbackId, Fold, Folded, Record, Started, is_recordable};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -13,7 +13,7 @@ pub(super) type Generation = Fold<Start, End, Verdict>;
 pub(super) struct Start {
     known_at: i64,
     pub(super) day: i32,
-    pub(super) keys: [Option<Key>; SCOPES],
+    keys: [Option<Key>; SCOPES],
     complexity: Option<f64>,
 }
 
@@ -34,6 +34,8 @@ pub(super) struct End {
 pub(super) struct Verdict {
     known_at: i64,
     id: Option<FeedbackId>,
+    /// The group of what the person who judged has judged.
+    reviewer: Option<Key>,
     success: bool,
     quality: Option<f64>,
 }
@@ -98,6 +100,16 @@ impl Generation {
             Fact::Completed(c) => self.add_completion(End::new(c, known_at)),
             Fact::Feedback(f) => self.add_feedback(Verdict::new(f, known_at)),
         }
+    }
+
+    /// Returns its groups, once its start is known: of reviewers that of the one who judged, and until somebody has, of the
+    /// one that the task names.
+    pub(super) fn keys(&self) -> Option<[Option<Key>; SCOPES]> {
+        let mut keys = self.start.as_ref()?.keys;
+        if let Some(judge) = self.feedback.as_ref().and_then(|feedback| feedback.reviewer) {
+            keys[GroupKey::Reviewer as usize] = Some(judge);
+        }
+        Some(keys)
     }
 
     /// Whether records can have made it: sums over what was read back must not overflow.
@@ -197,10 +209,10 @@ impl Folded for End {
 }
 
 impl Folded for Verdict {
-    type Order<'a> = (i64, Option<&'a FeedbackId>);
+    type Order<'a> = (i64, Option<&'a FeedbackId>, Option<Key>);
 
     fn order(&self) -> Self::Order<'_> {
-        (self.known_at, self.id.as_ref())
+        (self.known_at, self.id.as_ref(), self.reviewer)
     }
 }
 
@@ -246,6 +258,7 @@ impl Verdict {
         Self {
             known_at: known_at.timestamp_micros(),
             id: feedback.feedback_id.clone(),
+            reviewer: feedback.reviewer_id.as_ref().map(group_key::reviewer_key),
             success: feedback.succeeded(),
             quality: feedback.final_quality_score,
         }

@@ -1,6 +1,6 @@
 //! By what past generations are grouped.
 
-use crate::event::{EventId, TaskContext, TaskId, TemplateId};
+use crate::event::{EventId, TaskContext, TaskId, TemplateId, UserId};
 use crate::stats::fnv;
 use serde::{Deserialize, Serialize};
 use std::num::NonZeroU64;
@@ -23,7 +23,7 @@ pub(crate) enum GroupKey {
     Agent,
     /// Same LLM.
     Model,
-    /// Same agent and LLM.
+    /// Same agent and LLM, at the same reasoning effort.
     AgentModel,
     /// Same agent and task type.
     AgentType,
@@ -43,7 +43,7 @@ pub(crate) enum GroupKey {
     Task,
     /// Same task and agent.
     TaskAgent,
-    /// Same task and LLM.
+    /// Same task and LLM, at the same reasoning effort.
     TaskModel,
     /// Same template.
     Template,
@@ -53,6 +53,8 @@ pub(crate) enum GroupKey {
     TemplateSimilar,
     /// Same user and template.
     UserTemplate,
+    /// Judged by the same person; by whom the task names until somebody has judged.
+    Reviewer,
 }
 
 impl GroupKey {
@@ -80,11 +82,12 @@ impl GroupKey {
         Self::TemplateType,
         Self::TemplateSimilar,
         Self::UserTemplate,
+        Self::Reviewer,
     ];
 }
 
 /// How many scopes there are.
-pub(super) const SCOPES: usize = 22;
+pub(super) const SCOPES: usize = 23;
 
 /// A group: its scope and a hash of the values that its members share (no text is kept).
 pub(super) type Key = NonZeroU64;
@@ -96,6 +99,9 @@ pub(super) fn keys(task: &TaskContext) -> [Option<Key>; SCOPES] {
     let framework = Some(category(task.framework.as_deref()).unwrap_or(NONE));
     let agent = category(task.agent_type.as_deref());
     let model = category(task.model_used.as_deref());
+    // At another effort an LLM takes and achieves as much as another LLM would.
+    let model_at = model_at_effort(task);
+    let agent_at = agent.or_else(|| category(task.effort.as_deref()).map(|_| NONE));
     let project = task.project_id.as_ref().map(|id| text(id.as_str()));
     let user = task.user_id.as_ref().map(|id| text(id.as_str()));
     let this = Some(text(task.task_id.as_str()));
@@ -109,7 +115,7 @@ pub(super) fn keys(task: &TaskContext) -> [Option<Key>; SCOPES] {
             GroupKey::Language => language,
             GroupKey::Agent => agent,
             GroupKey::Model => model,
-            GroupKey::AgentModel => both(agent, model),
+            GroupKey::AgentModel => both(agent_at, model_at),
             GroupKey::AgentType => both(agent, kind),
             GroupKey::AgentLanguage => both(agent, language),
             GroupKey::Project => project,
@@ -119,11 +125,12 @@ pub(super) fn keys(task: &TaskContext) -> [Option<Key>; SCOPES] {
             GroupKey::UserProject => both(user, project),
             GroupKey::Task => this,
             GroupKey::TaskAgent => both(this, agent),
-            GroupKey::TaskModel => both(this, model),
+            GroupKey::TaskModel => both(this, model_at),
             GroupKey::Template => template,
             GroupKey::TemplateType => both(template, kind),
             GroupKey::TemplateSimilar => both(both(both(template, kind), language), framework),
             GroupKey::UserTemplate => both(user, template),
+            GroupKey::Reviewer => return task.reviewer_id.as_ref().map(reviewer_key),
         };
         hash.map(|hash| key(scope, hash))
     })
@@ -144,6 +151,17 @@ pub(super) fn template_keys(task: &TaskContext, template: &TemplateId) -> [Optio
         (GroupKey::UserTemplate, both(user, template)),
     ]
     .map(|(scope, hash)| hash.map(|hash| key(scope, hash)))
+}
+
+/// The group of what a person judged.
+pub(super) fn reviewer_key(reviewer: &UserId) -> Key {
+    key(GroupKey::Reviewer, text(reviewer.as_str()))
+}
+
+/// Returns a stable number for an LLM at its effort; `None` when the LLM is unknown.
+pub(crate) fn model_at_effort(task: &TaskContext) -> Option<u64> {
+    let model = category(task.model_used.as_deref());
+    category(task.effort.as_deref()).map_or(model, |effort| both(model, Some(effort)))
 }
 
 /// The group of one task.

@@ -19,7 +19,7 @@ pub use aggregates::Count;
 pub(crate) use aggregates::{GroupStatistics, LEAST_COST, LEAST_TOKENS, Mean};
 pub(crate) use delay::Delay;
 pub(crate) use generation::GenerationResult;
-pub(crate) use group_key::{GroupKey, category};
+pub(crate) use group_key::{GroupKey, category, model_at_effort};
 pub use nearest::NearestTask;
 pub use shared::SharedHistory;
 pub(crate) use template::TemplateStatistics;
@@ -134,11 +134,11 @@ impl History {
     fn change(&mut self, id: u64, learn: impl FnOnce(&mut Generation)) {
         let generation = self.generations.entry(id).or_default();
         let before = generation.share();
-        let old_keys = generation.start.as_ref().map(|s| s.keys);
+        let old_keys = generation.keys();
         learn(generation);
-        let Some(start) = &generation.start else { return };
+        let (Some(start), Some(new_keys)) = (&generation.start, generation.keys()) else { return };
         let after = generation.share();
-        let (new_keys, first_day) = (start.keys, start.day);
+        let first_day = start.day;
         let (mut before, mut after) = (before, after);
         if let (Some(old), Some(new)) = (&mut before, &mut after)
             && old_keys == Some(new_keys)
@@ -151,11 +151,19 @@ impl History {
         if let Some(share) = after {
             self.add(&new_keys, &share, 1, Some(first_day));
         }
+        // Somebody else has judged than the task named.
+        if let Some(left) = old_keys.and_then(|keys| keys[GroupKey::Reviewer as usize])
+            && self.groups.get(&left).is_some_and(|series| *series == Series::default())
+        {
+            self.groups.remove(&left);
+        }
     }
 
     fn add(&mut self, keys: &[Option<Key>; SCOPES], share: &Contribution, sign: i64, first_day: Option<i32>) {
-        for key in keys.iter().flatten() {
-            let series = self.groups.entry(*key).or_default();
+        for (scope, key) in GroupKey::ALL.iter().zip(keys).filter_map(|(scope, key)| Some((scope, (*key)?))) {
+            let series = self.groups.entry(key).or_default();
+            // A generation may leave a reviewer's group again.
+            let first_day = first_day.filter(|_| *scope != GroupKey::Reviewer);
             series.first_start = [series.first_start, first_day].into_iter().flatten().min();
             for (day, tally) in &share.days {
                 if *tally != Aggregates::default() {

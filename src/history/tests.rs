@@ -190,3 +190,69 @@ fn a_week_halves_the_recent_count() {
     assert_eq!(view.get(GroupKey::Agent).all.n, 1.0);
     assert_eq!(view.get(GroupKey::Agent).week.n, 0.5);
 }
+
+/// What a person approves is counted for this person, whoever was named; the own outcome is never in it.
+#[test]
+fn leniency_is_that_of_who_judged_as_of_the_start() {
+    let event = |number: u32, named: &str, judge: &str, action: &str| {
+        let json = format!(
+            r#"{{"event_id":"e{number}","task_id":"t{number}","reviewer_id":"{named}","feedback_reviewer_id":"{judge}",
+                "started_at":"2025-03-{:02}T10:00:00Z","approved_at":"2025-03-{:02}T12:00:00Z","user_action":"{action}"}}"#,
+            number + 1,
+            number + 1
+        );
+        GenerationEvent::from_json(&json).unwrap().into_records().unwrap()
+    };
+    let mut builder = DatasetBuilder::new(FeatureEngineer::default());
+    let mut seen = Vec::new();
+    for number in 0..24 {
+        // One who approves all, one who approves nothing; the strict one was named for half of what the other judged.
+        let (named, judge, action) = match number % 4 {
+            0 => ("strict", "lenient", "approve"),
+            1 => ("lenient", "lenient", "approve"),
+            _ => ("strict", "strict", "reject"),
+        };
+        for record in event(number, named, judge, action) {
+            if let crate::event::Fact::Started(started) = record.fact() {
+                let row = builder.look(&started.context, record.known_at());
+                let at = |name| row.values[crate::features::index_of(name).unwrap()];
+                seen.push((named, at("reviewer_success_rate"), at("reviewer_outcomes")));
+            }
+            builder.apply(&record);
+        }
+    }
+    assert_eq!(seen[0], ("strict", 0.5, 0.0));
+    // Before the outcome of its own, which the reviewer who was named did not judge.
+    assert_eq!((seen[2].0, seen[2].2), ("strict", 0.0));
+    let last = |name: &str| *seen.iter().rfind(|(named, ..)| *named == name).unwrap();
+    let (strict, lenient) = (last("strict"), last("lenient"));
+    assert!(strict.1 < 0.3 && lenient.1 > 0.7, "{strict:?} {lenient:?}");
+    assert_eq!((strict.2, lenient.2), (11.0, 11.0));
+    let nobody = builder.look(&crate::common::task("t"), "2025-04-01T00:00:00Z".parse().unwrap());
+    assert!(nobody.values[crate::features::index_of("reviewer_success_rate").unwrap()].is_nan());
+}
+
+/// Generations of one LLM at two efforts are two groups for agent and task, and one for the LLM.
+#[test]
+fn an_llm_is_known_by_its_effort() {
+    let mut history = History::new();
+    for (number, effort) in ["\"low\"", "\"High\"", "\"high\"", "null"].into_iter().enumerate() {
+        let json = format!(
+            r#"{{"event_id":"e{number}","task_id":"t","model_used":"gpt-5","effort":{effort},
+                "started_at":"2025-03-01T10:00:00Z","approved_at":"2025-03-01T12:00:00Z","user_action":"approve"}}"#
+        );
+        let records = GenerationEvent::from_json(&json).unwrap().into_records().unwrap();
+        records.iter().for_each(|record| history.apply(record));
+    }
+    let mut task = crate::common::task("t");
+    task.model_used = Some("gpt-5".into());
+    let mut outcomes = |effort: Option<&str>| {
+        task.effort = effort.map(str::to_owned);
+        let view = history.view(&task, "2025-03-02T10:00:00Z".parse().unwrap());
+        [GroupKey::Model, GroupKey::AgentModel, GroupKey::TaskModel].map(|scope| view.get(scope).all.n)
+    };
+    assert_eq!(outcomes(Some("high")), [4.0, 2.0, 2.0]);
+    assert_eq!(outcomes(Some("low")), [4.0, 1.0, 1.0]);
+    assert_eq!(outcomes(Some("minimal")), [4.0, 0.0, 0.0]);
+    assert_eq!(outcomes(None), [4.0, 0.0, 1.0]);
+}

@@ -5,7 +5,7 @@ use crate::error::Error;
 use deadpool_postgres::Object;
 
 /// Step `n` brings tables of version `n` to `n + 1`; steps are only ever added.
-const MIGRATIONS: &[&str] = &[V1];
+const MIGRATIONS: &[&str] = &[V1, V2];
 
 /// - Text compares bytewise, like [`crate::event::RecordKey`].
 /// - `body` is `json`, not `jsonb`: what comes back is what was written, to the byte.
@@ -88,6 +88,12 @@ CREATE INDEX ml_generation_events_project ON ml_generation_events (project_id) W
 CREATE VIEW ml_feedback AS
 SELECT event_id, part AS feedback_id, to_timestamp(known_at / 1e6) AS known_at, body
 FROM ml_generation_events WHERE kind = 2;
+"#;
+
+/// The person who judged, or will judge; of either layout.
+const V2: &str = r#"
+ALTER TABLE ml_generation_events ADD COLUMN reviewer_id text COLLATE "C";
+CREATE INDEX ml_generation_events_reviewer ON ml_generation_events (reviewer_id) WHERE reviewer_id IS NOT NULL;
 "#;
 
 /// How facts are kept.

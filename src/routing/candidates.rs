@@ -1,7 +1,7 @@
 //! Candidates and their plans.
 
 use crate::error::{Error, Result};
-use crate::event::{TaskContext, TemplateId};
+use crate::event::{TaskContext, TemplateId, effort};
 use serde::{Deserialize, Serialize};
 
 /// The settings with which a task is generated. `None` leaves the task's own setting.
@@ -27,6 +27,9 @@ pub struct Plan {
     pub template: Option<TemplateId>,
     /// Sampling temperature, 0 to 2.
     pub temperature: Option<f64>,
+    /// Reasoning effort of the LLM: a level such as `low` or `high`, or a number.
+    #[serde(deserialize_with = "effort::read")]
+    pub effort: Option<String>,
     /// Most tokens the LLM may produce.
     pub max_tokens: Option<u32>,
     /// True if examples are retrieved.
@@ -78,6 +81,7 @@ impl Plan {
         };
         set(&self.llm, &mut task.model_used);
         set(&self.agent, &mut task.agent_type);
+        set(&self.effort, &mut task.effort);
         if self.template.is_some() {
             task.template_id.clone_from(&self.template);
         }
@@ -100,6 +104,7 @@ impl Plan {
             agent: text(&other.agent, &self.agent),
             template: other.template.clone().or_else(|| self.template.clone()),
             temperature: other.temperature.or(self.temperature),
+            effort: text(&other.effort, &self.effort),
             max_tokens: other.max_tokens.or(self.max_tokens),
             use_rag: other.use_rag.or(self.use_rag),
             max_examples: other.max_examples.or(self.max_examples),
@@ -118,6 +123,7 @@ impl Plan {
 
     /// Checks every range.
     pub(super) fn validate(&self) -> Result<()> {
+        effort::validate("the plan's effort", self.effort.as_deref())?;
         match self.temperature {
             Some(t) if !(0.0..=2.0).contains(&t) => {
                 Err(Error::invalid(format!("the plan's temperature is {t}, expected 0 to 2")))
@@ -143,6 +149,23 @@ impl Candidate {
     pub fn by_llm(llm: impl Into<String>) -> Self {
         let llm = llm.into();
         Self::new(llm.clone(), Plan::by_llm(llm))
+    }
+
+    /// Sets the reasoning effort of the LLM; a candidate named after its LLM gets it into its name.
+    ///
+    /// ```
+    /// use devmatrix_ml::routing::Candidate;
+    /// let [low, high] = ["low", "high"].map(|effort| Candidate::by_llm("gpt-5").with_effort(effort));
+    /// assert_eq!((low.name.as_str(), high.plan.effort.as_deref()), ("gpt-5 (low)", Some("high")));
+    /// ```
+    #[must_use]
+    pub fn with_effort(mut self, effort: impl Into<String>) -> Self {
+        let effort = effort.into();
+        if self.plan.llm.as_ref() == Some(&self.name) {
+            self.name = format!("{} ({effort})", self.name);
+        }
+        self.plan.effort = Some(effort);
+        self
     }
 
     /// Sets the price: US dollars for a thousand tokens.

@@ -87,7 +87,8 @@ fn keys(task: &TaskContext) -> [Option<u64>; 4] {
     let llm = category(task.model_used.as_deref()).map(|llm| with(fnv::SEED, llm));
     let settings = llm.map(|llm| {
         let examples = u64::from(task.rag_examples_count.unwrap_or(0).min(10));
-        with(with(llm, examples), u64::from(task.max_tokens.unwrap_or(0)))
+        let key = with(with(llm, examples), u64::from(task.max_tokens.unwrap_or(0)));
+        category(task.effort.as_deref()).map_or(key, |effort| with(key, effort))
     });
     let kind = settings.zip(category(task.task_type.as_deref())).map(|(key, kind)| with(key, kind));
     [Some(fnv::SEED), llm, settings, kind]

@@ -57,6 +57,7 @@ pub(super) fn features(
     let framework = category(task.framework.as_deref());
     let llm = category(task.model_used.as_deref());
     let family = category(family.or_else(|| task.model_used.as_deref().map(family_of)));
+    let effort = category(task.effort.as_deref());
     let agent = category(task.agent_type.as_deref());
     let template = category(task.template_id.as_ref().map(crate::event::TemplateId::as_str));
     let project = category(task.project_id.as_ref().map(crate::event::ProjectId::as_str));
@@ -86,6 +87,10 @@ pub(super) fn features(
     all.number("examples", 0.2 * examples);
     all.number("alike", 0.2 * examples * (finite(task.rag_avg_similarity) - 0.5));
     all.one("tokens", task.max_tokens.map(u64::from), 0.3);
+    // Not by type and language again: an LLM's efforts differ less than LLMs do.
+    all.one("effort", effort, 0.3);
+    all.two("effort", effort, "llm", llm, 0.5);
+    all.two("effort", effort, "type", kind, 0.3);
     // Components of the plan, alone and by task type, language and framework, with their prior scales.
     for (name, of, scale) in
         [("family", family, 0.3), ("llm", llm, 0.7), ("agent", agent, 0.7), ("template", template, 0.5)]

@@ -129,6 +129,53 @@ fn every_policy_learns_who_is_good_at_what() {
     }
 }
 
+/// One LLM at two efforts: the high one succeeds more often and takes longer and more.
+#[test]
+fn two_efforts_of_one_llm_are_two_candidates() {
+    let candidates = ["low", "high"].map(|effort| Candidate::by_llm("gpt-5").with_effort(effort));
+    for policy in policies() {
+        let name = policy.name().to_owned();
+        let mut router = Router::new(policy, RouterOptions::default()).unwrap();
+        let mut chosen = [0, 0];
+        for i in 0..1500 {
+            let choice = router.choose(&Request::new(&task("backend"), &candidates, now())).unwrap();
+            let high = choice.task.effort.as_deref() == Some("high");
+            assert_eq!(choice.decision.chosen, ["gpt-5 (low)", "gpt-5 (high)"][usize::from(high)]);
+            assert!(
+                choice.decision.reason.as_ref().unwrap().contains("gpt-5 ("),
+                "{:?}",
+                choice.decision.reason
+            );
+            if i >= 500 {
+                chosen[usize::from(high)] += 1;
+            }
+            let mut done = Completion::default();
+            (done.cost_usd, done.generation_time_seconds) =
+                if high { (Some(0.02), Some(90.0)) } else { (Some(0.01), Some(10.0)) };
+            router.completed(&choice.task, &done, now());
+            let success = luck(i) < if high { 0.9 } else { 0.4 };
+            teach(&mut router, choice.task, success);
+        }
+        assert!(chosen[1] > 3 * chosen[0], "{name}: {chosen:?}");
+        let [low, high] = {
+            let choice = router.choose(&Request::new(&task("backend"), &candidates, now())).unwrap();
+            [0, 1].map(|at| (choice.arms[at].cost_usd, choice.arms[at].seconds))
+        };
+        assert!(high.0 > 1.5 * low.0 && high.1 > 4.0 * low.1, "{name}: {low:?} {high:?}");
+    }
+    let read: Plan = serde_json::from_str(r#"{"llm": "gpt-5", "effort": 8192}"#).unwrap();
+    assert_eq!(read.effort.as_deref(), Some("8192"));
+    let mut long = Candidate::by_llm("gpt-5");
+    long.plan.effort = Some("x".repeat(300));
+    let error = router_of_one(&long).unwrap_err();
+    assert!(format!("{error:#}").contains("the plan's effort has 300 bytes"), "{error:#}");
+}
+
+fn router_of_one(candidate: &Candidate) -> crate::Result<super::Choice> {
+    let mut router = Router::new(Box::new(Thompson::default()), RouterOptions::default())?;
+    router.choose(&Request::new(&task("backend"), std::slice::from_ref(candidate), now()))
+}
+
 #[test]
 fn a_cold_start_llm_gets_its_share_and_is_shrunk_toward_its_family() {
     let mut options = RouterOptions::default();

@@ -175,12 +175,16 @@ impl State {
 
     fn erase(&mut self, subject: &Subject) -> Erasure {
         let of_subject = |record: &Record| match (record.fact(), subject) {
-            (Fact::Started(s), Subject::User(user)) => s.context.user_id.as_ref() == Some(user),
+            (Fact::Started(s), Subject::User(user)) => {
+                [&s.context.user_id, &s.context.reviewer_id].contains(&&Some(user.clone()))
+            }
+            (Fact::Feedback(f), Subject::User(user)) => f.reviewer_id.as_ref() == Some(user),
             (Fact::Started(s), Subject::Project(project)) => s.context.project_id.as_ref() == Some(project),
             _ => false,
         };
-        let doomed: Vec<_> =
-            self.arrived.iter().flatten().filter(|r| of_subject(r)).map(|r| r.event_id().clone()).collect();
+        let found = self.arrived.iter().flatten().filter(|r| of_subject(r));
+        // A start and its feedback may both name the person.
+        let doomed: BTreeSet<_> = found.map(|r| r.event_id().clone()).collect();
         for id in &doomed {
             for (key, at) in self.events.remove(id).into_iter().flatten() {
                 if let Some(record) = self.arrived[at].take() {

@@ -152,7 +152,7 @@ pub struct Page {
 /// Subject of an erasure.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Subject {
-    /// One person's.
+    /// One person's: what this person asked for, and what was judged, or was to be judged, by this person.
     User(UserId),
     /// One project's.
     Project(ProjectId),

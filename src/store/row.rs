@@ -14,6 +14,7 @@ pub(super) struct FactRow {
     pub(super) known_at: i64,
     pub(super) user_id: Option<String>,
     pub(super) project_id: Option<String>,
+    pub(super) reviewer_id: Option<String>,
     pub(super) body: Vec<u8>,
     pub(super) label_fact: bool,
     sum: Sum,
@@ -35,6 +36,7 @@ pub(super) struct StoredFact<'a> {
     pub(super) known_at: i64,
     pub(super) user_id: Option<&'a str>,
     pub(super) project_id: Option<&'a str>,
+    pub(super) reviewer_id: Option<&'a str>,
     pub(super) body: &'a [u8],
     pub(super) crc: i64,
 }
@@ -48,19 +50,23 @@ impl FactRow {
         let mut body = Vec::with_capacity(1024);
         serde_json::to_writer(&mut body, record.fact())
             .map_err(|e| Error::internal("a record could not be encoded").with_source(e))?;
-        let (user_id, project_id) = match record.fact() {
-            Fact::Started(s) => (s.context.user_id.clone(), s.context.project_id.clone()),
-            Fact::Completed(_) | Fact::Feedback(_) => (None, None),
+        let (user_id, project_id, reviewer_id) = match record.fact() {
+            Fact::Started(s) => {
+                (s.context.user_id.clone(), s.context.project_id.clone(), s.context.reviewer_id.clone())
+            }
+            Fact::Completed(_) => (None, None, None),
+            Fact::Feedback(f) => (None, None, f.reviewer_id.clone()),
         };
         let (user_id, project_id) = (user_id.map(String::from), project_id.map(String::from));
+        let reviewer_id = reviewer_id.map(String::from);
         let (key, known_at) = (record.key(), record.known_at().timestamp_micros());
         let sum = fact_sum(
             (key.event_id.as_str(), key.kind.into(), &key.part),
             known_at,
-            (user_id.as_deref(), project_id.as_deref()),
+            (user_id.as_deref(), project_id.as_deref(), reviewer_id.as_deref()),
             &body,
         );
-        Ok(Self { key, known_at, user_id, project_id, body, label_fact: record.is_label(), sum })
+        Ok(Self { key, known_at, user_id, project_id, reviewer_id, body, label_fact: record.is_label(), sum })
     }
 
     /// The checksum of the row that stands at `seq`.
@@ -90,7 +96,8 @@ impl StoredFact<'_> {
     /// The number and the record of a row that is whole.
     pub(super) fn verified(&self) -> Result<(i64, Record)> {
         let key = (self.event_id, self.kind, self.part);
-        let sum = fact_sum(key, self.known_at, (self.user_id, self.project_id), self.body);
+        let owners = (self.user_id, self.project_id, self.reviewer_id);
+        let sum = fact_sum(key, self.known_at, owners, self.body);
         if sum.int(self.seq).end() != self.crc {
             return Err(damaged("facts", &format!("{} (event {:?})", self.seq, self.event_id)));
         }
@@ -144,11 +151,13 @@ fn decode_fact(event_id: &str, known_at: i64, body: &[u8]) -> Result<Record> {
 fn fact_sum(
     (event_id, kind, part): (&str, i64, &str),
     known_at: i64,
-    (user_id, project_id): (Option<&str>, Option<&str>),
+    (user_id, project_id, reviewer_id): (Option<&str>, Option<&str>, Option<&str>),
     body: &[u8],
 ) -> Sum {
     let key = Sum::default().text("facts").text(event_id).int(kind).text(part).int(known_at);
-    key.option(user_id).option(project_id).bytes(body)
+    let sum = key.option(user_id).option(project_id).bytes(body);
+    // Rows written before there was the column have the checksum of one without a reviewer.
+    reviewer_id.map_or(sum.clone(), |reviewer| sum.text("reviewer").text(reviewer))
 }
 
 /// A checksum over columns, each with its length, so that no byte can move from one to the next.
@@ -190,8 +199,11 @@ mod tests {
     #[test]
     fn a_byte_that_moves_to_the_next_column_changes_the_checksum() {
         assert_ne!(blob_crc("features", "ab", b"c"), blob_crc("features", "a", b"bc"));
-        let sum = |user, project| fact_sum(("e", 0, ""), 1, (user, project), b"x").end();
-        assert_ne!(sum(Some("a"), None), sum(None, Some("a")));
-        assert_ne!(sum(Some(""), None), sum(None, None));
+        let sum = |user, project, judge| fact_sum(("e", 0, ""), 1, (user, project, judge), b"x").end();
+        let owners = [(Some("a"), None, None), (None, Some("a"), None), (None, None, Some("a"))];
+        let empty =
+            [(Some(""), None, None), (None, Some(""), None), (None, None, Some("")), (None, None, None)];
+        let sums: Vec<_> = owners.into_iter().chain(empty).map(|(a, b, c)| sum(a, b, c)).collect();
+        assert!((1..sums.len()).all(|at| !sums[..at].contains(&sums[at])), "{sums:?}");
     }
 }

@@ -90,12 +90,13 @@ pub fn context() -> BoxedStrategy<TaskContext> {
     let ids = (
         id(TaskId::new),
         of(id(ProjectId::new)),
-        of(id(UserId::new)),
+        of((id(UserId::new), id(UserId::new))),
         of(id(SessionId::new)),
         of(id(TemplateId::new)),
         of(id(EventId::new)),
     );
-    let words = (text(), of(text()), of(word()), of(text()), of(word()), of(word()), vec(text(), 0..4));
+    let words =
+        (text(), of(text()), of(word()), of(text()), of(word()), of(word()), vec(text(), 0..4), of(word()));
     let reals = (
         of(number(0.0, 2.0)),
         of(number(-1.0, 1.0)),
@@ -108,11 +109,12 @@ pub fn context() -> BoxedStrategy<TaskContext> {
     (ids, words, reals, wholes)
         .prop_map(|(ids, words, reals, wholes)| {
             let mut task = TaskContext::new(ids.0);
-            (task.project_id, task.user_id, task.session_id) = (ids.1, ids.2, ids.3);
+            (task.project_id, task.session_id) = (ids.1, ids.3);
+            (task.user_id, task.reviewer_id) = ids.2.unzip();
             (task.template_id, task.regeneration_of) = (ids.4, ids.5);
             (task.task_description, task.task_type, task.language) = (words.0, words.1, words.2);
             (task.framework, task.agent_type, task.model_used) = (words.3, words.4, words.5);
-            task.rag_examples_ids = words.6;
+            (task.rag_examples_ids, task.effort) = (words.6, words.7);
             (task.temperature, task.rag_avg_similarity, task.rag_avg_quality) = (reals.0, reals.1, reals.2);
             (task.system_load, task.started_at) = (reals.3, reals.4);
             (task.max_tokens, task.rag_enabled, task.rag_examples_count) = (wholes.0, wholes.1, wholes.2);
@@ -201,9 +203,10 @@ pub fn completion() -> BoxedStrategy<Completion> {
 pub fn feedback() -> BoxedStrategy<Feedback> {
     let action = prop::sample::select(vec![UserAction::Approve, UserAction::Modify, UserAction::Reject]);
     let values = (of(text()), of(text()), of(number(0.0, 10.0)), of(any::<bool>()), of(any::<bool>()));
-    (action, of(id(FeedbackId::new)), of(time()), values, of(decision()))
-        .prop_map(|(action, id, given_at, values, next_step)| {
+    (action, of(id(FeedbackId::new)), of(time()), values, of(decision()), of(id(UserId::new)))
+        .prop_map(|(action, id, given_at, values, next_step, reviewer)| {
             let mut feedback = Feedback::new(action);
+            feedback.reviewer_id = reviewer;
             feedback.next_step = next_step;
             (feedback.feedback_id, feedback.given_at) = (id, given_at);
             (feedback.user_feedback, feedback.modifications_requested) = (values.0, values.1);

@@ -80,6 +80,8 @@ fn build(i: usize, (name, agent, project, user): (u8, u8, u8, u8), parts: Parts)
     task.agent_type = (agent > 0).then(|| format!("agent{agent}"));
     task.project_id = (project > 0).then(|| ProjectId::new(format!("p{project}")).unwrap());
     task.user_id = Some(UserId::new(format!("u{user}")).unwrap());
+    task.reviewer_id = (user > 1).then(|| UserId::new(format!("r{}", name % 2)).unwrap());
+    (task.model_used, task.effort) = (Some("llm".into()), (agent > 1).then(|| "high".to_owned()));
     task.rag_examples_ids = vec![format!("e{}", i / 2)];
     let base: DateTime<Utc> = "2025-01-01T00:00:00Z".parse().unwrap();
     let make = |(micros, kind, action, number): (i64, u8, u8, Option<f64>)| {
@@ -97,6 +99,7 @@ fn build(i: usize, (name, agent, project, user): (u8, u8, u8, u8), parts: Parts)
                 let mut feedback = Feedback::new(actions[usize::from(action)]);
                 // The same id comes again with the same content: a repeated delivery.
                 feedback.feedback_id = Some(FeedbackId::new(format!("f{action}")).unwrap());
+                feedback.reviewer_id = (action > 0).then(|| UserId::new(format!("r{action}")).unwrap());
                 feedback.final_quality_score = number.filter(|_| action == 1).map(|_| 7.5);
                 What::Feedback(Box::new(feedback))
             }

@@ -33,6 +33,7 @@ impl Locale for English {
             Topic::Agent => "the agent",
             Topic::Project => "the project",
             Topic::User => "who asked",
+            Topic::Reviewer => "who judges",
             Topic::Time => "the time",
             Topic::Load => "the load",
             Topic::Code => "the code",

@@ -194,6 +194,7 @@ fn counted_by(rate: FeatureId) -> Option<FeatureId> {
         FeatureId::ProjectSuccessRate => FeatureId::ProjectOutcomes,
         FeatureId::ProjectAgentSuccessRate => FeatureId::ProjectAgentOutcomes,
         FeatureId::UserSuccessRate => FeatureId::UserOutcomes,
+        FeatureId::ReviewerSuccessRate => FeatureId::ReviewerOutcomes,
         _ => return None,
     })
 }

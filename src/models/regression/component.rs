@@ -113,6 +113,9 @@ impl ModelComponent {
         let offsets: Vec<_> = expected.iter().zip(&worded).map(|(a, b)| a + b).collect();
         let mean_text = worded.iter().sum::<f64>() / worded.len().max(1) as f64;
         let mut places = spec.places(regime);
+        let given =
+            |place: &usize| rows.iter().any(|(row, _)| row.values.get(*place).is_some_and(|v| !v.is_nan()));
+        places.extend(spec.given_places().filter(given));
         places.extend(encoder.places());
         places.retain(|place| encoder.name_of(*place).is_some_and(|name| !params.without.contains(name)));
         let value = |i: usize, place: usize| finite(apart.value(rows[i].0, i, place));

@@ -113,6 +113,16 @@ impl Spec {
         self.tries.and_then(|id| row.values.get(id as usize)).is_some_and(|n| *n > 0.0)
     }
 
+    /// Features that many hosts never give: used where a row in training has them.
+    pub(super) fn given_places(&self) -> impl Iterator<Item = usize> {
+        let given: &[FeatureId] = match self.target {
+            Target::Quality => &[FeatureId::EffortLevel, FeatureId::ReviewerSuccessRate],
+            Target::Time | Target::Cost | Target::Tokens => &[FeatureId::EffortLevel],
+            _ => &[],
+        };
+        given.iter().map(|id| *id as usize)
+    }
+
     pub(super) fn places(&self, regime: Regime) -> Vec<usize> {
         let own = if regime == Regime::Tried { self.of_task } else { &[] };
         self.features.iter().copied().flatten().chain(own).filter_map(|name| index_of(name)).collect()

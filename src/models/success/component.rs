@@ -113,6 +113,8 @@ impl ModelComponent {
             _ => Tfidf::fit(std::iter::empty(), 1),
         };
         let (mut linear_places, mut tree_places) = places(regime, &rows);
+        let given = |place: &usize| rows.iter().any(|row| !columns::value_at(&row.values, *place).is_nan());
+        let given: Vec<_> = columns::places(&[columns::GIVEN]).into_iter().filter(given).collect();
         let encodable = examples.iter().copied().map(|e| Encodable {
             row: &e.features,
             task: e.task,
@@ -121,6 +123,7 @@ impl ModelComponent {
         });
         let (encoder, apart) = ColumnEncoder::fit(&encodable.collect::<Vec<_>>(), &params.without)?;
         for places in [&mut linear_places, &mut tree_places] {
+            places.extend(&given);
             places.extend(encoder.places());
             places.retain(|place| encoder.name_of(*place).is_some_and(|name| !params.without.contains(name)));
         }

@@ -8,8 +8,8 @@ use crate::event::FeatureVector;
 use crate::event::{EventId, Fact, Feedback, GenerationEvent, Record, ShownPrediction, Started, UserAction};
 use chrono::{DateTime, Utc};
 use samples::{
-    at, completed, event_id, feedback, full_event, hostile_record, hostile_texts, object, owned, project,
-    started, task, user,
+    at, completed, event_id, feedback, full_event, hostile_record, hostile_texts, judged_by, object, owned,
+    project, started, task, to_be_judged_by, user,
 };
 use serde_json::json;
 use std::future::Future;
@@ -50,6 +50,7 @@ where
     a_lease_has_one_holder_at_a_time(&fresh().await).await;
     erasing_a_user_leaves_nothing(&fresh().await).await;
     erasing_a_project_leaves_nothing(&fresh().await).await;
+    erasing_a_person_erases_what_was_judged(&fresh().await).await;
     cursors_survive_an_erasure(&fresh().await).await;
     hostile_text_comes_back(&fresh().await).await;
     extreme_times_and_numbers_come_back(&fresh().await).await;
@@ -360,6 +361,30 @@ async fn erasing_leaves_nothing(store: &dyn EventStore, rule: &str, doomed: &Sub
     same(rule, &ok(rule, store.checkpoint("history").await), &Some(vec![2]));
     same(rule, &ok(rule, store.erase(kept).await).events, &1);
     same(rule, &ok(rule, store.erasures().await), &2);
+}
+
+async fn erasing_a_person_erases_what_was_judged(store: &dyn EventStore) {
+    let rule = "erasing a person erases what this person judged or was to judge";
+    let own = [
+        // Asked by another, judged by this person.
+        owned("a", 1, &user("bob")),
+        judged_by("a", 2, "ann"),
+        // Named beforehand, judged by another.
+        to_be_judged_by("b", 3, "ann"),
+        judged_by("b", 4, "bob"),
+        // All of it.
+        owned("c", 5, &user("ann")),
+        judged_by("c", 6, "ann"),
+        // Judged before it is known to have begun.
+        judged_by("d", 7, "ann"),
+    ];
+    let other = [owned("e", 8, &user("bob")), judged_by("e", 9, "cleo")];
+    append(rule, store, &own).await;
+    append(rule, store, &other).await;
+    same(rule, &ok(rule, store.erase(&user("ann")).await).events, &4);
+    same(rule, &scan_all(rule, store, ScanOrder::Known, 10).await, &other.to_vec());
+    same(rule, &ok(rule, store.append(own.to_vec()).await), &vec![Appended::Erased; own.len()]);
+    same(rule, &ok(rule, store.erase(&user("cleo")).await).events, &1);
 }
 
 async fn cursors_survive_an_erasure(store: &dyn EventStore) {

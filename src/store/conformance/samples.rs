@@ -65,6 +65,21 @@ pub(super) fn feedback(id: &str, micros: i64, part: &str, action: UserAction) ->
     valid(Record::new(event_id(id), at(micros), Fact::Feedback(Box::new(feedback))))
 }
 
+/// The feedback of a person.
+pub(super) fn judged_by(id: &str, micros: i64, judge: &str) -> Record {
+    let mut feedback = Feedback::new(UserAction::Approve);
+    feedback.feedback_id = Some(valid(FeedbackId::new("judged")));
+    feedback.reviewer_id = Some(valid(UserId::new(judge)));
+    valid(Record::new(event_id(id), at(micros), Fact::Feedback(Box::new(feedback))))
+}
+
+/// The start of a generation that a person is to judge.
+pub(super) fn to_be_judged_by(id: &str, micros: i64, reviewer: &str) -> Record {
+    let mut context = task("owned");
+    context.reviewer_id = Some(valid(UserId::new(reviewer)));
+    start(id, micros, context)
+}
+
 pub(super) fn hostile_record(id: &EventId, text: &str) -> Record {
     let mut context = task(text);
     context.language = Some(text.to_owned());
@@ -103,6 +118,7 @@ pub(super) fn full_event(id: &str) -> GenerationEvent {
         let record = feedback(id, micros, part, action);
         let Fact::Feedback(mut value) = record.into_parts().2 else { panic!("the suite itself is wrong") };
         value.given_at = Some(at(micros - 1));
+        value.reviewer_id = Some(valid(UserId::new("reviewer-2")));
         value.user_feedback = Some("looks good".into());
         value.modifications_requested = Some("rename it".into());
         value.final_quality_score = Some(8.3);
@@ -118,6 +134,7 @@ fn full_start() -> Started {
         task_id: valid(TaskId::new("task-1")),
         project_id: Some(valid(ProjectId::new("project-1"))),
         user_id: Some(valid(UserId::new("user-1"))),
+        reviewer_id: Some(valid(UserId::new("reviewer-1"))),
         session_id: Some(valid(SessionId::new("session-1"))),
         started_at: Some(at(0)),
         task_type: Some("backend".into()),
@@ -127,6 +144,7 @@ fn full_start() -> Started {
         agent_type: Some("coder".into()),
         model_used: Some("model-3".into()),
         temperature: Some(0.7),
+        effort: Some("high".into()),
         max_tokens: Some(4096),
         rag_enabled: Some(true),
         rag_examples_count: Some(2),

@@ -37,26 +37,26 @@ impl Layout {
         match self {
             Self::Single => {
                 "INSERT INTO ml_generation_events
-                 (seq, event_id, kind, part, known_at, user_id, project_id, body, crc)
-                 SELECT seq, event_id, kind, part, known_at, user_id, project_id, body::json, crc
+                 (seq, event_id, kind, part, known_at, user_id, project_id, body, crc, reviewer_id)
+                 SELECT seq, event_id, kind, part, known_at, user_id, project_id, body::json, crc, reviewer_id
                  FROM unnest($1::bigint[], $2::text[], $3::smallint[], $4::text[], $5::bigint[], $6::text[],
-                             $7::text[], $8::text[], $9::bigint[])
-                 AS given (seq, event_id, kind, part, known_at, user_id, project_id, body, crc)
+                             $7::text[], $8::text[], $9::bigint[], $10::text[])
+                 AS given (seq, event_id, kind, part, known_at, user_id, project_id, body, crc, reviewer_id)
                  ON CONFLICT (event_id, kind, part) DO NOTHING RETURNING seq"
             }
             Self::Monthly => {
                 "WITH given AS (
                      SELECT * FROM unnest($1::bigint[], $2::text[], $3::smallint[], $4::text[], $5::bigint[],
-                                          $6::text[], $7::text[], $8::text[], $9::bigint[])
-                     AS given (seq, event_id, kind, part, known_at, user_id, project_id, body, crc)
+                                          $6::text[], $7::text[], $8::text[], $9::bigint[], $10::text[])
+                     AS given (seq, event_id, kind, part, known_at, user_id, project_id, body, crc, reviewer_id)
                  ), fresh AS (
                      INSERT INTO ml_generation_keys (event_id, kind, part, known_at, arrival)
                      SELECT event_id, kind, part, known_at, seq FROM given
                      ON CONFLICT (event_id, kind, part) DO NOTHING RETURNING arrival
                  )
                  INSERT INTO ml_generation_events
-                 (seq, event_id, kind, part, known_at, user_id, project_id, body, crc)
-                 SELECT seq, event_id, kind, part, known_at, user_id, project_id, body::json, crc
+                 (seq, event_id, kind, part, known_at, user_id, project_id, body, crc, reviewer_id)
+                 SELECT seq, event_id, kind, part, known_at, user_id, project_id, body::json, crc, reviewer_id
                  FROM given WHERE seq IN (SELECT arrival FROM fresh) RETURNING seq"
             }
         }

@@ -15,7 +15,7 @@ type Result<T> = std::result::Result<T, Fault>;
 
 /// The columns that [`fact`] reads, in its order.
 pub(super) const FACT_COLUMNS: &str =
-    "seq, event_id, kind, part, known_at, user_id, project_id, body::text, crc";
+    "seq, event_id, kind, part, known_at, user_id, project_id, body::text, crc, reviewer_id";
 
 pub(super) async fn events(
     client: &Object,
@@ -98,6 +98,7 @@ pub(super) fn fact(row: &Row) -> OwnResult<(i64, Record)> {
         known_at: row.get(4),
         user_id: row.get(5),
         project_id: row.get(6),
+        reviewer_id: row.get(9),
         body: row.get::<_, &str>(7).as_bytes(),
         crc: row.get(8),
     };

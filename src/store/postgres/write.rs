@@ -103,10 +103,11 @@ async fn insert(tx: &Transaction<'_>, layout: Layout, rows: &[(i64, &FactRow)]) 
     let known: Vec<i64> = rows.iter().map(|(_, row)| row.known_at).collect();
     let users: Vec<Option<&str>> = rows.iter().map(|(_, row)| row.user_id.as_deref()).collect();
     let projects: Vec<Option<&str>> = rows.iter().map(|(_, row)| row.project_id.as_deref()).collect();
+    let reviewers: Vec<Option<&str>> = rows.iter().map(|(_, row)| row.reviewer_id.as_deref()).collect();
     let bodies: Vec<&str> = rows.iter().map(|(_, row)| text(&row.body)).collect::<Result<_>>()?;
     let crcs: Vec<i64> = rows.iter().map(|(seq, row)| row.crc(*seq)).collect();
-    let values: [&(dyn ToSql + Sync); 9] =
-        [&seqs, &ids, &kinds, &parts, &known, &users, &projects, &bodies, &crcs];
+    let values: [&(dyn ToSql + Sync); 10] =
+        [&seqs, &ids, &kinds, &parts, &known, &users, &projects, &bodies, &crcs, &reviewers];
     Ok(all(tx, layout.insert(), &values).await?.iter().map(|row| row.get(0)).collect())
 }
 
@@ -201,11 +202,11 @@ pub(super) async fn erase(client: &mut Object, layout: Layout, subject: &Subject
     // No append and no feature vector until the commit.
     all(&tx, "SELECT 1 FROM ml_meta WHERE name = 'arrivals' FOR UPDATE", &[]).await?;
     all(&tx, "SELECT 1 FROM ml_meta WHERE name = 'erasures' FOR UPDATE", &[]).await?;
-    let (column, id) = match subject {
-        Subject::User(id) => ("user_id", id.as_str()),
-        Subject::Project(id) => ("project_id", id.as_str()),
+    let (owned, id) = match subject {
+        Subject::User(id) => ("user_id = $1 OR reviewer_id = $1", id.as_str()),
+        Subject::Project(id) => ("project_id = $1", id.as_str()),
     };
-    let sql = format!("SELECT DISTINCT event_id FROM ml_generation_events WHERE {column} = $1");
+    let sql = format!("SELECT DISTINCT event_id FROM ml_generation_events WHERE {owned}");
     let found = all(&tx, &sql, &[&id]).await?;
     let doomed: Vec<&str> = found.iter().map(|row| row.get(0)).collect();
     if doomed.is_empty() {

@@ -7,7 +7,8 @@ use crate::store::row::StoredFact;
 use rusqlite::Row;
 
 /// The columns that [`read_fact`] reads, in its order.
-pub(super) const FACT_COLUMNS: &str = "seq, event_id, kind, part, known_at, user_id, project_id, body, crc";
+pub(super) const FACT_COLUMNS: &str =
+    "seq, event_id, kind, part, known_at, user_id, project_id, body, crc, reviewer_id";
 
 /// A verified row of `facts`: its number and its record.
 pub(super) fn read_fact(row: &Row<'_>) -> Result<(i64, Record)> {
@@ -23,6 +24,7 @@ pub(super) fn read_fact(row: &Row<'_>) -> Result<(i64, Record)> {
             known_at: row.get(4)?,
             user_id: option(5)?,
             project_id: option(6)?,
+            reviewer_id: option(9)?,
             body: row.get_ref(7)?.as_blob().map_err(|e| wrong_type(7, e))?,
             crc: row.get(8)?,
         })

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 const APPLICATION_ID: i64 = 0x444D_4D4C;
 
 /// Step `n` brings a file of version `n` to `n + 1`; steps are only ever added.
-const MIGRATIONS: &[&str] = &[V1, V2];
+const MIGRATIONS: &[&str] = &[V1, V2, V3];
 
 /// - Text compares bytewise (`BINARY`, the default), like [`crate::event::RecordKey`].
 /// - `AUTOINCREMENT` never gives a number again, not even after an erasure of the last rows: a
@@ -49,6 +49,12 @@ CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL, crc INTEGER NO
 /// Who may do what several could do, until when (microseconds since 1970).
 const V2: &str = "
 CREATE TABLE leases (name TEXT PRIMARY KEY, holder TEXT NOT NULL, until INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+";
+
+/// The person who judged, or will judge.
+const V3: &str = "
+ALTER TABLE facts ADD COLUMN reviewer_id TEXT;
+CREATE INDEX facts_reviewer ON facts (reviewer_id) WHERE reviewer_id IS NOT NULL;
 ";
 
 /// The path made absolute: the working directory may change while the store is open.

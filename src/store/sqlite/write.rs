@@ -83,8 +83,8 @@ pub(super) fn overwritten(db: &Connection) -> Result<()> {
 
 /// Returns whether the row was new.
 fn insert(db: &Connection, row: &FactRow, seq: i64) -> Result<bool> {
-    let sql = "INSERT INTO facts (seq, event_id, kind, part, known_at, user_id, project_id, body, crc)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (event_id, kind, part) DO NOTHING";
+    let sql = "INSERT INTO facts (seq, event_id, kind, part, known_at, user_id, project_id, body, crc, reviewer_id)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT (event_id, kind, part) DO NOTHING";
     let id = row.key.event_id.as_str();
     let values = params![
         seq,
@@ -95,7 +95,8 @@ fn insert(db: &Connection, row: &FactRow, seq: i64) -> Result<bool> {
         row.user_id,
         row.project_id,
         row.body,
-        row.crc(seq)
+        row.crc(seq),
+        row.reviewer_id
     ];
     let new = run(db, sql, values)? == 1;
     if new && row.label_fact {
@@ -137,12 +138,16 @@ fn last_seq(db: &Connection) -> Result<i64> {
 }
 
 fn events_of(db: &Connection, subject: &Subject) -> Result<Vec<EventId>> {
-    let (column, id) = match subject {
-        Subject::User(id) => ("user_id", id.as_str()),
-        Subject::Project(id) => ("project_id", id.as_str()),
+    let (owned, id) = match subject {
+        Subject::User(id) => ("user_id = ?1 OR reviewer_id = ?1", id.as_str()),
+        Subject::Project(id) => ("project_id = ?1", id.as_str()),
     };
-    let sql = format!("SELECT {FACT_COLUMNS} FROM facts WHERE {column} = ?1");
-    read::all(db, &sql, [id], |row| read_fact(row).map(|(_, record)| record.event_id().clone()))
+    let sql = format!("SELECT {FACT_COLUMNS} FROM facts WHERE {owned} ORDER BY event_id");
+    let mut ids =
+        read::all(db, &sql, [id], |row| read_fact(row).map(|(_, record)| record.event_id().clone()))?;
+    // A start and its feedback may both name the person.
+    ids.dedup();
+    Ok(ids)
 }
 
 fn put_meta(db: &Connection, name: &str, value: i64) -> Result<()> {
