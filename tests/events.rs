@@ -86,6 +86,10 @@ fn missing_fields_are_named() {
 fn wrong_types_are_named() {
     for (field, value) in [
         ("temperature", json!("hot")),
+        ("effort", json!(true)),
+        ("effort", json!({"level": "high"})),
+        ("reviewer_id", json!("")),
+        ("feedback_reviewer_id", json!(7)),
         ("max_tokens", json!(-1)),
         ("max_tokens", json!(4_294_967_296_u64)),
         ("attempt", json!(1.5)),
@@ -120,6 +124,7 @@ fn wrong_types_are_named() {
 fn numbers_out_of_range_are_named_by_line() {
     for (field, value) in [
         ("temperature", json!(2.5)),
+        ("effort", json!("x".repeat(257))),
         ("temperature", json!(-0.1)),
         ("rag_avg_similarity", json!(1.01)),
         ("rag_avg_quality", json!(10.5)),

@@ -62,21 +62,6 @@ impl FeatureOptions {
         self
     }
 
-    /// Sets the complexity of frameworks.
-    ///
-    /// ```
-    /// use devmatrix_ml::features::{FeatureOptions, Frameworks};
-    /// let frameworks = Frameworks::default().with("our stack", 9.0)?;
-    /// let options = FeatureOptions::default().with_frameworks(frameworks.clone());
-    /// assert_eq!(options.frameworks, frameworks);
-    /// # Ok::<(), devmatrix_ml::Error>(())
-    /// ```
-    #[must_use]
-    pub fn with_frameworks(mut self, frameworks: Frameworks) -> Self {
-        self.frameworks = frameworks;
-        self
-    }
-
     /// Sets the host's own columns.
     #[must_use]
     pub fn with_columns(mut self, columns: HostColumns) -> Self {
@@ -394,8 +379,8 @@ mod tests {
             options().with_lexicon(lexicon("kafka")),
             options().with_lexicon(lexicon("nats")),
             options().with_lexicon(Lexicon::new([(TermRole::Complex, "nats")]).unwrap()),
-            options().with_frameworks(flask(9.0)),
-            options().with_frameworks(flask(8.0)),
+            FeatureOptions { frameworks: flask(9.0), ..options() },
+            FeatureOptions { frameworks: flask(8.0), ..options() },
         ]
         .map(|options| {
             let written = serde_json::to_string(&options).unwrap();
@@ -422,7 +407,7 @@ mod tests {
         let at = |options: FeatureOptions, name| {
             FeatureEngineer::new(options).row(&task, &view).values[index_of(name).unwrap()]
         };
-        let own = FeatureOptions::default().with_lexicon(lexicon).with_frameworks(frameworks);
+        let own = FeatureOptions { lexicon, frameworks, ..FeatureOptions::default() };
         assert_eq!(at(own.clone(), "num_technical_terms"), 1.0);
         assert_eq!(at(own, "framework_complexity"), 9.0);
         assert_eq!(at(FeatureOptions::default(), "num_technical_terms"), 0.0);

@@ -13,7 +13,8 @@ use std::sync::Arc;
 /// ```
 /// use devmatrix_ml::features::{FeatureOptions, Frameworks};
 /// let frameworks = Frameworks::default().with("Our Stack", 9.0)?.with("flask", 2.5)?;
-/// let options = FeatureOptions::default().with_frameworks(frameworks);
+/// let mut options = FeatureOptions::default();
+/// options.frameworks = frameworks;
 /// # assert_ne!(options, FeatureOptions::default());
 /// # Ok::<(), devmatrix_ml::Error>(())
 /// ```

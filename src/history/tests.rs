@@ -245,7 +245,7 @@ fn an_llm_is_known_by_its_effort() {
         records.iter().for_each(|record| history.apply(record));
     }
     let mut task = crate::common::task("t");
-    task.model_used = Some("gpt-5".into());
+    (task.agent_type, task.model_used) = (None, Some("gpt-5".into()));
     let mut outcomes = |effort: Option<&str>| {
         task.effort = effort.map(str::to_owned);
         let view = history.view(&task, "2025-03-02T10:00:00Z".parse().unwrap());
