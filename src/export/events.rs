@@ -411,7 +411,7 @@ mod tests {
     use crate::event::{Feedback, TaskContext, UserAction, UserId};
     use crate::store::{EventStoreExt, MemoryStore};
 
-    /// What a file has no column for stands in `other`: a file of an earlier release reads the same.
+    /// A part without a column stands in `other`, so a file of an earlier release reads the same.
     #[test]
     fn a_file_without_the_later_columns_is_read() {
         futures_executor::block_on(async {

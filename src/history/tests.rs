@@ -191,7 +191,7 @@ fn a_week_halves_the_recent_count() {
     assert_eq!(view.get(GroupKey::Agent).week.n, 0.5);
 }
 
-/// What a person approves is counted for this person, whoever was named; the own outcome is never in it.
+/// An approval counts for the person who gave it, whoever was named; the own outcome is never in it.
 #[test]
 fn leniency_is_that_of_who_judged_as_of_the_start() {
     let event = |number: u32, named: &str, judge: &str, action: &str| {
