@@ -1,7 +1,7 @@
 //! The success model taken apart.
 
 use super::ability::{Ability, UNSURE_OF_NEW_AGENT, UNSURE_WITH_NEW_MODEL, WITH_NEW_MODEL, solver_places};
-use super::component::ModelComponent;
+use super::component::{ModelComponent, offset_share};
 use super::scorer::Past;
 use super::{Calibrated, SuccessModel, SuccessTrainer};
 use crate::error::Result;
@@ -41,7 +41,8 @@ impl ModelComponent {
         let dense = self.scaler.places();
         let tree_features = to.names_with(&self.encoder, &self.tree_places);
         Ok(json!({
-            "offset": { "base": to.name(offset.base), "steps": steps },
+            "offset": { "base": to.name(offset.base), "steps": steps, "share": offset_share(self.prior) },
+            "prior_column": self.prior,
             "columns": plain(&self.encoder)?,
             "dense": to.names_with(&self.encoder, dense),
             "dense_kinds": plain(&self.scaler.kinds())?,

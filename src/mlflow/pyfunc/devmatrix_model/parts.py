@@ -15,8 +15,8 @@ class Trees:
         self.features = spec["features"]
         self.booster = xgboost.Booster(model_file=os.path.join(folder, spec["file"]))
 
-    def margin(self, rows):
-        data = xgboost.DMatrix(rows.matrix(self.features), missing=np.nan)
+    def margin(self, rows, *more):
+        data = xgboost.DMatrix(np.hstack([rows.matrix(self.features), *more]), missing=np.nan)
         return self.booster.predict(data, output_margin=True, validate_features=False).astype(np.float64)
 
 

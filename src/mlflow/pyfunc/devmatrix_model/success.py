@@ -87,7 +87,8 @@ class Past:
     """An offset from the past's rates; ridge regression and trees correct it."""
 
     def __init__(self, folder, spec):
-        self.base, self.steps = spec["offset"]["base"], spec["offset"]["steps"]
+        self.base, self.steps, self.offset_share = (spec["offset"][key] for key in ("base", "steps", "share"))
+        self.prior_column = spec["prior_column"]
         self.columns = spec["columns"]["columns"]
         self.scaler = Scaler(spec["dense"], spec["dense_kinds"], spec["scaler"])
         self.ngrams, self.trees, self.share = Ngrams(spec["ngrams"]), Trees(folder, spec["trees"]), spec["tree_share"]
@@ -99,10 +100,12 @@ class Past:
         def log_odds(name):
             return logit(np.nan_to_num(rows[name], nan=0.5))
 
-        offset = log_odds(self.base) + sum(log_odds(to) - log_odds(since) for to, since in self.steps)
+        past = log_odds(self.base) + sum(log_odds(to) - log_odds(since) for to, since in self.steps)
+        column = past.astype(np.float32)[:, None][:, : int(self.prior_column)]
         linear = self.linear.wording([self.ngrams.numbered(text) for text in rows.texts])
-        linear += self.scaler.of(rows).astype(np.float64) @ self.linear.dense
-        return offset + (1 - self.share) * linear + self.share * self.trees.margin(rows)
+        linear += np.hstack([self.scaler.of(rows), column]).astype(np.float64) @ self.linear.dense
+        corrections = (1 - self.share) * linear + self.share * self.trees.margin(rows, column)
+        return self.offset_share * past + corrections
 
 
 class Scaler:
