@@ -245,7 +245,8 @@ fn label_complexity(
 
 /// Converts errors and widths to the unit of the host's label.
 fn rescale(report: &mut BacktestReport, unit: f64) {
-    let all = std::iter::once(&mut report.metrics).chain(report.baselines.values_mut());
+    let by_task = report.by_task.values_mut().flat_map(BTreeMap::values_mut);
+    let all = std::iter::once(&mut report.metrics).chain(report.baselines.values_mut()).chain(by_task);
     for (name, value) in all.flatten() {
         if matches!(name.as_str(), "mae" | "rmse" | "median_ae" | "bias") || name.starts_with("width_") {
             *value *= unit;
@@ -289,10 +290,13 @@ fn print_table(report: &BacktestReport) {
         _ => NUMBER_COLUMNS,
     };
     let head: String = columns.iter().map(|name| format!("{name:>13}")).collect();
-    say!("{:<16}{head}", "");
+    say!("{:<22}{head}", "");
     print_row("model", columns, &report.metrics);
     for (name, scores) in &report.baselines {
         print_row(name, columns, scores);
+    }
+    for (kind, scores) in &report.by_task {
+        scores.iter().for_each(|(name, scores)| print_row(&format!("{kind} {name}"), columns, scores));
     }
     let promoted = report.models.iter().filter(|m| m.promoted).count();
     say!("models: {} trained, {promoted} promoted; the first:", report.models.len());
@@ -317,7 +321,7 @@ const NUMBER_COLUMNS: &[&str] =
 fn print_row(name: &str, columns: &[&str], scores: &BTreeMap<String, f64>) {
     let cell = |column: &&str| scores.get(*column).map_or_else(|| "-".to_owned(), |v| format!("{v:.3}"));
     let cells: String = columns.iter().map(|column| format!("{:>13}", cell(column))).collect();
-    say!("{name:<16}{cells}");
+    say!("{name:<22}{cells}");
 }
 
 fn line_of(scores: &BTreeMap<String, f64>) -> String {

@@ -34,7 +34,7 @@ pub use regression::{
     RegressionParams, RegressionTrainer, TimePrediction, TimeTrainer,
 };
 pub use similar_outcomes::SimilarOutcomes;
-pub(crate) use success::{SUCCESS_FEATURE_SETS, WORDING};
+pub(crate) use success::{SUCCESS_FEATURE_SETS, WORDING, is_seen};
 pub use success::{SuccessModel, SuccessParams, SuccessTrainer};
 pub use surrogate::Surrogate;
 pub(crate) use template_ranking::TemplateView;
@@ -48,6 +48,7 @@ use crate::error::Result;
 use crate::features::FeatureRow;
 use crate::registry::envelope;
 use column_encoder::ColumnEncoder;
+pub(crate) use column_encoder::MOST_USED as MOST_COLUMNS;
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 

@@ -1,5 +1,6 @@
 //! Model cards.
 
+use super::gate::TaskKind;
 use super::run_record::RunRecord;
 use crate::error::{Error, ErrorKind, Result};
 use crate::features::KnownWhen;
@@ -92,6 +93,7 @@ impl ModelCard {
         );
         self.columns(&mut text);
         self.scores(&mut text);
+        self.by_task(&mut text);
         self.slices(&mut text);
         self.calibration(&mut text);
         section(&mut text, "What it leans on");
@@ -172,6 +174,18 @@ impl ModelCard {
         for rule in &surrogate.rules {
             let (shown, share) = (surrogate.shown(rule.prediction), 100.0 * rule.share);
             let _ = writeln!(text, "| {shown} | {share:.0} % | {} |", escaped(&rule.when()));
+        }
+    }
+
+    fn by_task(&self, text: &mut String) {
+        let kinds = &self.run.evaluation.by_task;
+        if kinds.is_empty() {
+            return;
+        }
+        section(text, "On new tasks and on those seen before");
+        text.push_str("| tasks | rows | loss | best baseline | its loss |\n|---|---|---|---|---|\n");
+        for (kind, TaskKind { rows, loss, best_baseline: (best, theirs), .. }) in kinds {
+            let _ = writeln!(text, "| {kind} | {rows} | {loss:.3} | {} | {theirs:.3} |", escaped(best));
         }
     }
 
@@ -262,6 +276,7 @@ fn limits(run: &RunRecord) -> Vec<String> {
         )
     }));
     limits.extend(evaluation.anomalous_labelers.iter().map(|labeler| format!("Label noise: {labeler}.")));
+    limits.extend(evaluation.column_warnings.iter().map(|warning| format!("Own columns: {warning}.")));
     limits
 }
 

@@ -1,8 +1,9 @@
 //! Fits a model, evaluates it on a test set, and applies the gate.
 
 use super::forward_blocks::{self, BlockView, ForwardBlock};
-use super::gate::{AgainstChampion, Champion, GateVerdict};
+use super::gate::{AgainstChampion, Champion, GateVerdict, TaskKind};
 use super::label_noise::{self, AnomalousLabeler};
+use super::leaks;
 use super::losses::{UnitLosses, clusters, points};
 use super::options::{Split, TrainingOptions};
 use super::slices::{CalibrationBin, Slice, calibration_table, slices};
@@ -10,7 +11,7 @@ use crate::dataset::{Dataset, Example, LabelKind, response_weights};
 use crate::error::{Error, Result};
 use crate::execution;
 use crate::ml::metrics::{PairedComparison, compare_auc, compare_paired};
-use crate::models::Trainer;
+use crate::models::{Trainer, is_seen};
 use chrono::{DateTime, Utc};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -47,6 +48,12 @@ pub struct Evaluation {
     /// Sources whose labels contradict the predictions of a model fitted on all sources.
     #[serde(alias = "susp\u{65}cts")]
     pub(crate) anomalous_labelers: Vec<AnomalousLabeler>,
+    /// Losses of the model and of the best baseline on generations of new tasks and of those seen before.
+    #[serde(default)]
+    pub(crate) by_task: BTreeMap<String, TaskKind>,
+    /// The host's own columns that seem to leak the outcome, and columns that no model uses.
+    #[serde(default)]
+    pub(crate) column_warnings: Vec<String>,
 }
 
 /// The model in production, for comparison.
@@ -115,6 +122,7 @@ pub(crate) fn fit_and_evaluate<T: Trainer>(
         }
     }
     evaluation.anomalous_labelers = anomalous_labelers;
+    evaluation.column_warnings = leaks::warnings(data)?;
     evaluation.trained_until = match options.split {
         Split::Time => test.first().map(|e| e.started_at),
         Split::StratifiedRandom => data.examples.last().map(|e| e.started_at),
@@ -178,8 +186,9 @@ impl<T: Trainer> Judge<'_, T> {
         let gate = &self.options.gate;
         let gate =
             if self.trainer.target().is_binary() { gate.clone() } else { gate.without_probability_floors() };
-        let verdict =
+        let mut verdict =
             gate.evaluate(&evaluation.metrics, &evaluation.against_baselines, evaluation.champion());
+        verdict.reasons.extend(gate.of_tasks(&evaluation.by_task));
         Ok((evaluation, verdict))
     }
 
@@ -189,7 +198,8 @@ impl<T: Trainer> Judge<'_, T> {
         let (evaluation, mut verdict) = self.decide(&holdout_model, None)?;
         let model = if verdict.promotes() { self.trainer.fit_baseline(data)? } else { None };
         Ok(model.map(|model| {
-            let why = held.reasons.last().map_or("", String::as_str);
+            let held = held.reasons.iter();
+            let why = held.rev().find(|reason| !reason.starts_with("on ")).map_or("", String::as_str);
             verdict
                 .reasons
                 .insert(0, format!("the baseline alone, since of the full model it was found: {why}"));
@@ -218,10 +228,15 @@ impl<T: Trainer> Judge<'_, T> {
             let labels: Vec<_> = test.iter().map(|e| e.label).collect();
             evaluation.calibration = calibration_table(&points, &labels, &weights);
         }
+        let mut of_baselines = BTreeMap::new();
         for (name, theirs) in trainer.baselines(train, test) {
             execution::check()?;
             let scores = trainer.scores_of_rows(&theirs, test, Some(&weights))?;
-            evaluation.baselines.insert(name, scores);
+            evaluation.baselines.insert(name.clone(), scores);
+            of_baselines.insert(name, UnitLosses::of(*trainer, &theirs, test)?.weighted(&weights));
+        }
+        if trainer.target().kind() != LabelKind::Ranking {
+            evaluation.by_task = by_task(test, &weighted, &of_baselines, options)?;
         }
         let newest = BlockView { train, test, points: &points };
         let blocks: Vec<_> = earlier.iter().map(ForwardBlock::view).chain([newest]).collect();
@@ -242,6 +257,38 @@ impl<T: Trainer> Judge<'_, T> {
         }
         Ok(evaluation)
     }
+}
+
+/// Compares the model with the best baseline on new tasks and on those seen before, each apart.
+fn by_task(
+    test: &[Example],
+    own: &[f64],
+    baselines: &BTreeMap<String, Vec<f64>>,
+    options: &TrainingOptions,
+) -> Result<BTreeMap<String, TaskKind>> {
+    let mut kinds = BTreeMap::new();
+    for (name, seen) in [("new", false), ("seen", true)] {
+        let at: Vec<_> = (0..test.len()).filter(|row| is_seen(&test[*row].features) == seen).collect();
+        if at.len() < FEWEST_ROWS {
+            continue;
+        }
+        let of = |losses: &[f64]| -> Vec<f64> { at.iter().map(|row| losses[*row]).collect() };
+        let mean = |losses: &[f64]| losses.iter().sum::<f64>() / losses.len() as f64;
+        let losses = of(own);
+        let best = baselines.iter().map(|(name, theirs)| (name, of(theirs)));
+        let Some((best, theirs)) = best.min_by(|a, b| mean(&a.1).total_cmp(&mean(&b.1))) else { continue };
+        let rows: Vec<_> = at.iter().map(|row| test[*row].clone()).collect();
+        let compared =
+            compare_paired(&losses, &theirs, &clusters(&rows), options.gate.confidence, options.seed);
+        let kind = TaskKind {
+            rows: at.len(),
+            loss: mean(&losses),
+            best_baseline: (best.clone(), mean(&theirs)),
+            against_best: compared.ok(),
+        };
+        kinds.insert(name.to_owned(), kind);
+    }
+    Ok(kinds)
 }
 
 /// Compares predictions with those of the model in production.

@@ -79,6 +79,7 @@ impl Training<'_> {
         let mut done = registering.register(version, record, champion.as_ref()).await?;
         let labelers = done.record.evaluation.anomalous_labelers.iter();
         done.reasons.extend(labelers.map(|labeler| format!("label noise: {labeler}")));
+        done.reasons.extend(done.record.evaluation.column_warnings.iter().cloned());
         steps.at("done", 1.0);
         Ok(done)
     }

@@ -15,6 +15,7 @@ mod fitting;
 mod forward_blocks;
 mod gate;
 mod label_noise;
+mod leaks;
 mod lease;
 mod losses;
 mod options;

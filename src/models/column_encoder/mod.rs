@@ -48,7 +48,7 @@ const FEWEST_VALUES: usize = 20;
 
 /// Columns that a model uses: of more those that go most with the label. Chance finds some among thousands. Chosen, not
 /// tuned, as the other constants here; compare `backtest --columns` on folds by task to tune them.
-const MOST_USED: usize = 64;
+pub(crate) const MOST_USED: usize = 64;
 
 /// Weight of the mean of all in a category's, in generations.
 const STRENGTH: f64 = 10.0;

@@ -226,7 +226,8 @@ impl Trainer for SuccessTrainer {
         log_loss(point, label >= 0.5)
     }
 
-    /// The training rows' rate, and the rates of the agent, the project, the LLM, and the agent with the LLM.
+    /// The training rows' rate, the rates of the agent, the project, the LLM, and the agent with the LLM, and that of the most
+    /// specific group with enough outcomes.
     fn baselines(&self, train: &Dataset, test: &[Example]) -> Vec<(String, Vec<f64>)> {
         let weights = train.certain().map(|e| (e.label, 1.0 / e.propensity));
         let (sum, n) = weights.fold((0.0, 0.0), |(s, n), (label, weight)| (s + weight * label, n + weight));
@@ -241,6 +242,7 @@ impl Trainer for SuccessTrainer {
             ("project_prior".to_owned(), test.iter().map(|e| e.priors.project).collect()),
             ("model_prior".to_owned(), rate(FeatureId::ModelPastPerformance)),
             ("agent_model_prior".to_owned(), rate(FeatureId::AgentModelSuccessRate)),
+            ("group_prior".to_owned(), test.iter().map(|e| most_specific(&e.features, constant)).collect()),
         ]
     }
 
@@ -400,8 +402,27 @@ fn sound(calibration: Calibration) -> Result<Calibration> {
     Err(Error::corrupt("success model: its calibration is out of range"))
 }
 
+/// The rate of the most specific group of the row that has [`ENOUGH`] outcomes, or else `constant`.
+fn most_specific(row: &FeatureRow, constant: f64) -> f64 {
+    let value = |id: FeatureId| columns::value_at(&row.values, id as usize);
+    let groups = [
+        (FeatureId::TaskAgentOutcomes, FeatureId::TaskAgentSuccessRate),
+        (FeatureId::TaskModelOutcomes, FeatureId::TaskModelSuccessRate),
+        (FeatureId::TaskOutcomes, FeatureId::TaskSuccessRate),
+        (FeatureId::ProjectAgentOutcomes, FeatureId::ProjectAgentSuccessRate),
+        (FeatureId::ProjectOutcomes, FeatureId::ProjectSuccessRate),
+        (FeatureId::AgentOutcomes, FeatureId::AgentModelSuccessRate),
+        (FeatureId::OverallOutcomes, FeatureId::OverallSuccessRate),
+    ];
+    let rate = groups.into_iter().find(|(n, rate)| value(*n) >= ENOUGH && !value(*rate).is_nan());
+    rate.map_or(constant, |(_, rate)| f64::from(value(rate)))
+}
+
+/// Outcomes from which a group's rate is a baseline. Chosen, not tuned.
+const ENOUGH: f32 = 10.0;
+
 /// Returns true if an outcome of the same task was known.
-fn is_seen(row: &FeatureRow) -> bool {
+pub(crate) fn is_seen(row: &FeatureRow) -> bool {
     row.values.get(FeatureId::TaskOutcomes as usize).is_some_and(|n| *n > 0.0)
 }
 

@@ -12,7 +12,7 @@ use crate::dataset::{Dataset, DatasetBuilder, LabelKind, Target};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Fact, GenerationEvent, Record};
 use crate::features::FeatureEngineer;
-use crate::models::{Predictor, Status, Trainer, targets};
+use crate::models::{Predictor, Status, Trainer, is_seen, targets};
 use chrono::{DateTime, TimeDelta, Timelike, Utc};
 use facts::Case;
 use report::Scored;
@@ -67,6 +67,9 @@ pub(super) fn field_of(event: &GenerationEvent, path: &str) -> Result<Option<Str
     let found = path.split('.').try_fold(&json, |value, name| value.get(name));
     Ok(found.filter(|v| !v.is_null()).map(|v| v.as_str().map_or_else(|| v.to_string(), str::to_owned)))
 }
+
+/// Scores by kind of task, then by name of the predictor.
+type ByTask = BTreeMap<String, BTreeMap<String, BTreeMap<String, f64>>>;
 
 /// State of a running backtest.
 struct Run<'a, T: Trainer> {
@@ -252,6 +255,26 @@ impl<'a, T: Trainer> Run<'a, T> {
         self.scored.push(Scored { point, label, status, intervals, example });
     }
 
+    /// Scores `predicted`, by name, on new tasks and on those seen before.
+    fn by_task(&self, predicted: &[(String, Vec<f64>)]) -> Result<ByTask> {
+        let mut found = ByTask::new();
+        for (kind, seen) in [("new", false), ("seen", true)] {
+            let at: Vec<_> = (0..self.scored.len())
+                .filter(|i| is_seen(&self.scored[*i].example.features) == seen)
+                .collect();
+            if at.is_empty() || at.len() == self.scored.len() {
+                return Ok(ByTask::new());
+            }
+            let labels: Vec<_> = at.iter().map(|i| self.scored[*i].label).collect();
+            for (name, points) in predicted {
+                let points: Vec<_> = at.iter().map(|i| points[*i]).collect();
+                let scores = self.trainer.scores(&points, &labels)?;
+                found.entry(kind.to_owned()).or_default().insert(name.clone(), scores);
+            }
+        }
+        Ok(found)
+    }
+
     fn report(self, cases: &[Case]) -> Result<BacktestReport> {
         let Some(first) = self.first.as_ref().filter(|_| !self.scored.is_empty()) else {
             return Err(nothing(cases, self.options));
@@ -259,8 +282,10 @@ impl<'a, T: Trainer> Run<'a, T> {
         let labels: Vec<_> = self.scored.iter().map(|s| s.label).collect();
         let examples: Vec<_> = self.scored.iter().map(|s| s.example.clone()).collect();
         let mut baselines = BTreeMap::new();
+        let mut all = vec![("model".to_owned(), self.scored.iter().map(|s| s.point).collect::<Vec<_>>())];
         for (name, points) in self.trainer.baselines(first, &examples) {
-            baselines.insert(name, self.trainer.scores(&points, &labels)?);
+            baselines.insert(name.clone(), self.trainer.scores(&points, &labels)?);
+            all.push((name, points));
         }
         let mut status_counts = BTreeMap::new();
         for scored in &self.scored {
@@ -275,6 +300,7 @@ impl<'a, T: Trainer> Run<'a, T> {
             cut: self.cut,
             metrics: report::scores(&self.trainer, &self.scored)?,
             baselines,
+            by_task: self.by_task(&all)?,
             timing: self.timing.to_map(),
             models: self.models,
             status_counts,

@@ -27,6 +27,10 @@ pub struct BacktestReport {
     pub metrics: BTreeMap<String, f64>,
     /// Scores of the baselines on the same events.
     pub baselines: BTreeMap<String, BTreeMap<String, f64>>,
+    /// Scores of the model (`model`) and of the baselines by name on new tasks (`new`) and on those seen before (`seen`),
+    /// where there are both.
+    #[serde(default)]
+    pub by_task: BTreeMap<String, BTreeMap<String, BTreeMap<String, f64>>>,
     /// Durations: `features_us_per_event`, microseconds per event for features and history; `fit_s`, seconds of the
     /// longest training run with its evaluation; `predict_us_p50` and `predict_us_p99`, microseconds of one
     /// prediction from the task's text.

@@ -1,9 +1,11 @@
 //! The promotion gate: decides whether a new model goes live.
 
 mod champion;
+mod task_kind;
 mod verdict;
 
 pub(crate) use champion::{AgainstChampion, Champion};
+pub(crate) use task_kind::TaskKind;
 pub(crate) use verdict::{GateDecision, GateVerdict, decide};
 
 use crate::error::{Error, Result};
@@ -111,7 +113,8 @@ impl Gate {
         let mut checks: Vec<Check> =
             self.floors.iter().map(|(name, floor)| floor_check(name, *floor, scores.get(name))).collect();
         if self.baselines {
-            checks.extend(baselines.iter().map(|(name, c)| self.against_baseline(name, c)));
+            let first = !(self.champion && !matches!(champion, Champion::None));
+            checks.extend(baselines.iter().map(|(name, c)| self.against_baseline(name, c, first)));
         }
         match champion {
             Champion::Compared(with) if self.champion => checks.extend(self.against_champion(with)),
@@ -161,12 +164,16 @@ impl Gate {
         checks
     }
 
-    fn against_baseline(&self, name: &str, c: &PairedComparison) -> Check {
+    /// Checks the comparison with a baseline; a first model must not have the higher loss.
+    fn against_baseline(&self, name: &str, c: &PairedComparison, first: bool) -> Check {
         let figures = self.figures(c);
         if c.is_worse() {
             Check::reject(format!("rejected: significantly worse than the baseline {name}: {figures}"))
         } else if c.is_better() {
             Check::pass(format!("significantly better than the baseline {name}: {figures}"))
+        } else if first && c.difference > 0.0 {
+            let text = format!("inconclusive: may be worse than the baseline {name}: {figures}");
+            Check::inconclusive(text, None)
         } else {
             Check::pass(format!("no significant difference from the baseline {name}: {figures}"))
         }
@@ -206,15 +213,11 @@ fn floor_check(name: &str, floor: f64, value: Option<&f64>) -> Check {
     }
 }
 
-/// Checks a first model: it must be significantly better than some baseline, or it has shown nothing; and to
-/// be better than one that fails, as the past's does where few labels are the host's, is not enough.
+/// Checks a first model: it must be significantly better than some baseline, or it has shown nothing. To be better than
+/// one that fails, as the past's does where few labels are the host's, is not enough: each comparison with a baseline says
+/// whether its loss is higher.
 fn without_a_champion(baselines: &BTreeMap<String, PairedComparison>) -> Option<Check> {
-    let (name, best) = baselines.iter().max_by(|a, b| a.1.difference.total_cmp(&b.1.difference))?;
-    if best.difference > 0.0 {
-        let text = format!("inconclusive: its loss is higher than that of the baseline {name}");
-        return Some(Check::inconclusive(text, None));
-    }
-    if baselines.values().any(PairedComparison::is_better) {
+    if baselines.is_empty() || baselines.values().any(|c| c.is_better() || c.difference > 0.0) {
         return None;
     }
     let more = baselines.values().filter_map(|c| c.rows_to_decide(0.0)).min();

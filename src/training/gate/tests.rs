@@ -89,7 +89,7 @@ fn a_first_model_must_be_better_than_a_baseline() {
     let undecided = beside_one_that_fails(0.0004);
     assert_eq!(undecided.decision, GateDecision::Inconclusive);
     assert!(
-        undecided.reasons[2].contains("its loss is higher than that of the baseline constant"),
+        undecided.reasons[0].contains("inconclusive: may be worse than the baseline constant: loss +0.0004"),
         "{undecided:?}"
     );
     let few = Gate::default().evaluate(&BTreeMap::new(), &BTreeMap::new(), Champion::TooFewRows(7));
@@ -107,6 +107,8 @@ fn the_reasons_of_a_verdict_do_not_contradict_each_other() {
                 let any = |word: &str| reasons.iter().any(|reason| reason.starts_with(word));
                 assert_eq!(any("rejected"), decision == GateDecision::Reject, "{reasons:?}");
                 assert!(decision != GateDecision::Inconclusive || any("inconclusive"), "{reasons:?}");
+                let about = reasons.iter().filter(|reason| reason.contains("the baseline past"));
+                assert_eq!(about.count(), 1, "one reason a baseline: {reasons:?}");
                 let better = reasons.iter().any(|r| r.starts_with("significantly better"));
                 assert!(!(better && shift >= 0.0), "{reasons:?}");
             }
