@@ -152,9 +152,12 @@ mod tests {
         builder.rows(Target::Success, at + TimeDelta::hours(1), 1000)
     }
 
-    /// A number that looks random.
+    /// A number that looks random (SplitMix64).
     fn noise(number: usize, column: usize) -> f64 {
-        (((number + 7) * (column + 13) * 2_654_435_761) >> 7 & 0xFFFF) as f64
+        let seed = ((number as u64) << 32 | column as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let mixed = (seed ^ (seed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        ((mixed ^ (mixed >> 31)) % 65_536) as f64
     }
 
     #[test]
