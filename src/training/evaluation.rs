@@ -198,8 +198,9 @@ impl<T: Trainer> Judge<'_, T> {
         let (evaluation, mut verdict) = self.decide(&holdout_model, None)?;
         let model = if verdict.promotes() { self.trainer.fit_baseline(data)? } else { None };
         Ok(model.map(|model| {
-            let held = held.reasons.iter();
-            let why = held.rev().find(|reason| !reason.starts_with("on ")).map_or("", String::as_str);
+            let decisive =
+                |reason: &&String| reason.starts_with("inconclusive") || reason.starts_with("rejected");
+            let why = held.reasons.iter().find(decisive).map_or("", String::as_str);
             verdict
                 .reasons
                 .insert(0, format!("the baseline alone, since of the full model it was found: {why}"));
