@@ -40,7 +40,7 @@ pub(super) struct ModelComponent {
     pub(super) encoder: ColumnEncoder,
     /// Share of the trees in the correction.
     pub(super) blend: f64,
-    /// Whether the past's log-odds are a column.
+    /// True if the past's log-odds are a column.
     pub(super) prior: bool,
     /// Mean contribution of the wording in training.
     wording: f64,
