@@ -6,7 +6,7 @@ use crate::execution;
 use crate::stats::{logit, sigmoid};
 use serde::{Deserialize, Serialize};
 
-/// A cumulative logit model with proportional odds (McCullagh 1980): P(class ≤ j) = sigmoid(cut_j − w · x), with a
+/// A cumulative logit model with common slopes (proportional log-odds; McCullagh 1980): P(class ≤ j) = sigmoid(cut_j − w · x), with a
 /// ridge penalty on w. One weight an index for all classes keeps the distribution monotone.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct OrdinalRegression {
@@ -36,7 +36,7 @@ impl OrdinalRegression {
     /// the number of indices.
     ///
     /// # Errors
-    /// That the run was cancelled.
+    /// `Cancelled`.
     pub(crate) fn fit(
         rows: &[SparseRow],
         classes: &[usize],

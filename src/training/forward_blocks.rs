@@ -41,7 +41,7 @@ const EARLIER: usize = 2;
 /// to fit on.
 ///
 /// # Errors
-/// That the run was cancelled, or those of a fit.
+/// `Cancelled`; those of a fit.
 pub(super) fn earlier<T: Trainer>(trainer: &T, train: &Dataset, rows: usize) -> Result<Vec<ForwardBlock>> {
     let mut blocks = Vec::new();
     let mut rest = train.clone();
@@ -70,7 +70,7 @@ pub(super) fn earlier<T: Trainer>(trainer: &T, train: &Dataset, rows: usize) -> 
 /// Compares the losses over all blocks with those of each baseline, which learns from what was before each block.
 ///
 /// # Errors
-/// Those of the trainer's losses; that the run was cancelled.
+/// Those of the trainer's losses; `Cancelled`.
 pub(super) fn against_baselines<T: Trainer>(
     trainer: &T,
     blocks: &[BlockView<'_>],

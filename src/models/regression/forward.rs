@@ -55,7 +55,7 @@ struct Fold<'a> {
 /// Chooses half-life, mixture, correction and intervals by the absolute error and the coverage on forward folds.
 ///
 /// # Errors
-/// That the run was cancelled, or those of a fit.
+/// `Cancelled`; those of a fit.
 pub(super) fn choose(
     spec: &Spec,
     regime: Regime,

@@ -40,7 +40,7 @@ impl OrdinalText {
     /// Fits the distribution of past labels and the regression, in both of which rows count by `half_life`.
     ///
     /// # Errors
-    /// That the run was cancelled, or that there is no row.
+    /// `Cancelled`; `InvalidInput` without a row.
     pub(super) fn fit(rows: OrdinalRows<'_>, half_life: f64, past_share: f64, l2: f64) -> Result<Self> {
         if rows.labels.is_empty() {
             return Err(Error::invalid("ordinal regression: no row to learn from"));

@@ -28,7 +28,7 @@ pub(super) struct Retired {
     labels: Vec<f64>,
 }
 
-/// How an ordinal regression is fitted; chosen on forward folds.
+/// Settings of an ordinal regression, chosen on forward folds.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct OrdinalChoice {
     /// Rows after which a row counts half as much in the regression.
