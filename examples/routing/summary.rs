@@ -17,7 +17,10 @@ pub(crate) fn print(policy: &str, scenario: &Scenario, runs: &[Run], took: Durat
     let last = |all: &[Truth]| all[all.len().saturating_sub(5 * WINDOW)..].to_vec();
     let show = |what: &str, of: &dyn Fn(&Run) -> f64| {
         let (mean, half) = interval(&runs.iter().map(of).collect::<Vec<_>>());
-        println!("    {what:<58} {mean:9.4} ± {half:.4}");
+        // Runs shorter than the warm-up have no window to show.
+        if mean.is_finite() {
+            println!("    {what:<58} {mean:9.4} ± {half:.4}");
+        }
     };
     let fields: [(&str, Field); 4] = [
         ("success", |t| t.success),
