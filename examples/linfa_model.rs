@@ -3,6 +3,7 @@
 use devmatrix_ml::clock::ManualClock;
 use devmatrix_ml::dataset::{DatasetBuilder, Target};
 use devmatrix_ml::event::{GenerationEvent, Record};
+use devmatrix_ml::features::FeatureEngineer;
 use devmatrix_ml::models::{LinfaTrainer, Predictor, SuccessTrainer, Trainer};
 use devmatrix_ml::registry::MemoryRegistry;
 use devmatrix_ml::simulate::{Generation, Simulator, SimulatorOptions};
@@ -16,14 +17,14 @@ use linfa_svm::Svm;
 use std::sync::Arc;
 
 fn main() -> Result<()> {
-    let events: Vec<_> = Simulator::new(SimulatorOptions::default())?.map(Generation::into_event).collect();
-    let task = events[events.len() - 1].started.value.context.clone();
-    let records = events.into_iter().map(GenerationEvent::into_records).collect::<Result<Vec<_>>>();
-    let mut records = records?.concat();
-    records.sort_by_key(Record::known_at);
-    let now = records[records.len() - 1].known_at();
-    let mut builder = DatasetBuilder::new(Default::default());
-    records.iter().for_each(|record| builder.apply(record));
+    let past: Vec<_> = Simulator::new(SimulatorOptions::default())?.map(Generation::into_event).collect();
+    let task = past[past.len() - 1].started.value.context.clone();
+    let mut facts = past.into_iter().map(GenerationEvent::into_records).collect::<Result<Vec<_>>>()?.concat();
+    facts.sort_by_key(Record::known_at);
+    let now = facts[facts.len() - 1].known_at();
+    let clock = Arc::new(ManualClock::at(now));
+    let mut builder = DatasetBuilder::new(FeatureEngineer::default());
+    facts.iter().for_each(|fact| builder.apply(fact));
     let logistic = LinfaTrainer::new(
         "success_logistic",
         Target::Success,
@@ -43,11 +44,10 @@ fn main() -> Result<()> {
         |model: &ElasticNet<f64>, rows| model.predict(rows).mapv(f64::exp_m1),
     );
     block_on(async {
-        let store = Arc::new(MemoryStore::new());
-        store.append(records).await?;
-        let engine = Engine::builder().with_store(store).with_clock(Arc::new(ManualClock::at(now)));
-        let engine = engine.with_model(logistic).with_model(svm).with_model(elastic_net);
-        let engine = engine.with_registry(Arc::new(MemoryRegistry::new())).open().await?;
+        let (store, registry) = (Arc::new(MemoryStore::new()), Arc::new(MemoryRegistry::new()));
+        store.append(facts).await?;
+        let engine = Engine::builder().with_store(store).with_registry(registry).with_clock(clock);
+        let engine = engine.with_model(logistic).with_model(svm).with_model(elastic_net).open().await?;
         println!("{}", engine.run_nightly().await?);
         for (name, found) in engine.predict(&task)?.others {
             println!("{name}: {:.3}, version {}", found.value, found.model_version);

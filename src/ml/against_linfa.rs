@@ -1,6 +1,7 @@
 //! What is written by hand here beside what `linfa` has: equal answers, and what they cost.
 //!
 //! `benches/compare_with_linfa.sh` counts the instructions of each; without it these are tests of agreement.
+#![allow(clippy::unwrap_used)] // helpers of tests may fail by unwrapping
 
 use super::calibration::{Isotonic, Platt};
 use super::metrics::roc_auc;
@@ -70,7 +71,7 @@ impl World {
     }
 
     fn isotonic_here(&self) -> Vec<f64> {
-        let fitted = Isotonic::fit(&self.margins, &self.labels, &[1.0; ROWS]).unwrap();
+        let fitted = Isotonic::fit(&self.margins, &self.labels, &vec![1.0; ROWS]).unwrap();
         self.margins.iter().map(|margin| fitted.probability(*margin)).collect()
     }
 
@@ -86,7 +87,7 @@ impl World {
     }
 
     fn platt_here(&self) -> Vec<f64> {
-        let fitted = Platt::fit(&self.margins, &self.labels, &[1.0; ROWS]).unwrap();
+        let fitted = Platt::fit(&self.margins, &self.labels, &vec![1.0; ROWS]).unwrap();
         self.margins.iter().map(|margin| sigmoid(fitted.apply(*margin))).collect()
     }
 

@@ -281,7 +281,7 @@ fn models_that_were_stored_before_declarations_were_kept_read_columns_of_any_uni
         .iter()
         .map(|e| super::Encodable { row: &e.features, task: e.task, label: e.label, weight: 1.0 })
         .collect();
-    let (encoder, _) = super::ColumnEncoder::fit(&rows, &Default::default()).unwrap();
+    let (encoder, _) = super::ColumnEncoder::fit(&rows, &std::collections::BTreeSet::new()).unwrap();
     let with = super::write(Vec::new(), [Some(&encoder)].into_iter()).unwrap();
     assert_eq!(super::read(&with).unwrap().next(), encoder);
     let old = postcard::to_stdvec(&vec![encoder.clone()]).unwrap();
