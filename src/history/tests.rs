@@ -72,7 +72,7 @@ proptest! {
     #[test]
     fn replay_equals_live(arrivals in arrivals(40)) {
         block_on(async {
-            let (store, served) = live(&arrivals).await;
+            let (store, served) = Box::pin(live(&arrivals)).await;
             let mut first = std::collections::HashMap::new();
             for (id, row) in served {
                 first.entry(id).or_insert(row);
