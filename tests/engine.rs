@@ -110,7 +110,7 @@ fn the_whole_loop_on_sqlite_survives_a_restart() {
         let warm = engine.predict(&task(1)).unwrap();
         assert_eq!((warm.success.status, warm.success.model_version), (Status::Calibrated, 1));
         assert!(!warm.success.attributions_by_topic.is_empty());
-        assert!(!engine.service().similar_tasks(&task(1), 3).unwrap().tasks.is_empty());
+        assert!(!engine.similar_tasks(&task(1), 3).unwrap().tasks.is_empty());
         let again = engine.run_nightly().await.unwrap();
         assert!(again.skipped.unwrap().contains("due at 2025-03-10 02:00 UTC"), "trained twice in a day");
 
@@ -179,7 +179,7 @@ fn each_fact_recorded_once_reaches_every_component() {
         assert!(shown.starts_with(&["success", "complexity", "complexity@80"]), "{shown:?}");
 
         // History.
-        let similar = engine.service().similar_tasks(&task(18), 1).unwrap();
+        let similar = engine.similar_tasks(&task(18), 1).unwrap();
         assert_eq!((similar.tasks[0].task_id.as_str(), similar.tasks[0].outcomes.successes), ("TASK-1", 1.0));
         // Router: a record, a cost model, a budget.
         let row = &engine.leaderboard()[0];

@@ -122,7 +122,9 @@ fn a_model_of_another_feature_schema_is_rejected() {
     let served = two_versions();
     served.promote(1);
     let lexicon = Lexicon::new([(TermRole::Technical, "kafka")]).unwrap();
-    for options in [in_zone(Tz::Asia__Tokyo), FeatureOptions::default().with_lexicon(lexicon)] {
+    let mut worded = FeatureOptions::default();
+    worded.lexicon = lexicon;
+    for options in [in_zone(Tz::Asia__Tokyo), worded] {
         let engineer = FeatureEngineer::new(options);
         let clock = Arc::new(ManualClock::at("2025-03-01T00:00:00Z".parse().unwrap()));
         let other = PredictionService::new(Arc::new(SharedHistory::new()), engineer, clock);

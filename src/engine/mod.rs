@@ -18,7 +18,7 @@ use crate::collect::DataCollector;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Completion, EventId, Feedback, Started, TaskContext};
 use crate::features::FeatureEngineer;
-use crate::models::{AnyTrainer, TemplateRanking};
+use crate::models::{AnyTrainer, SimilarOutcomes, TemplateRanking};
 use crate::monitoring::{Alerts, Analytics, HostFacts, ModelFacts};
 use crate::registry::ModelRegistry;
 use crate::routing::{Candidate, Choice, LeaderboardEntry, Request, RiskPolicy};
@@ -231,6 +231,14 @@ impl Engine {
         self.0.collector.feedback(id, feedback).await?;
         self.learn().await;
         Ok(())
+    }
+
+    /// Finds the `most` past tasks that are most similar to `task`, with their outcomes.
+    ///
+    /// # Errors
+    /// `InvalidInput` naming the field of the task that is out of range.
+    pub fn similar_tasks(&self, task: &TaskContext, most: usize) -> Result<SimilarOutcomes> {
+        self.0.service.similar_tasks(task, most)
     }
 
     /// Ranks the host's templates for `task`, the one that fits best first.

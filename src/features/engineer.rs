@@ -47,21 +47,6 @@ impl FeatureOptions {
         Self { zone, lexicon, frameworks, columns }
     }
 
-    /// Sets the lexicon that descriptions are read with.
-    ///
-    /// ```
-    /// use devmatrix_ml::{features::FeatureOptions, text::{Lexicon, TermRole}};
-    /// let lexicon = Lexicon::new([(TermRole::Technical, "kafka")])?;
-    /// let options = FeatureOptions::default().with_lexicon(lexicon.clone());
-    /// assert_eq!(options.lexicon, lexicon);
-    /// # Ok::<(), devmatrix_ml::Error>(())
-    /// ```
-    #[must_use]
-    pub fn with_lexicon(mut self, lexicon: Lexicon) -> Self {
-        self.lexicon = lexicon;
-        self
-    }
-
     /// Sets the host's own columns.
     #[must_use]
     pub fn with_columns(mut self, columns: HostColumns) -> Self {
@@ -376,9 +361,9 @@ mod tests {
         let prints = [
             options(),
             FeatureOptions::in_zone(Tz::Asia__Tokyo),
-            options().with_lexicon(lexicon("kafka")),
-            options().with_lexicon(lexicon("nats")),
-            options().with_lexicon(Lexicon::new([(TermRole::Complex, "nats")]).unwrap()),
+            FeatureOptions { lexicon: lexicon("kafka"), ..options() },
+            FeatureOptions { lexicon: lexicon("nats"), ..options() },
+            FeatureOptions { lexicon: Lexicon::new([(TermRole::Complex, "nats")]).unwrap(), ..options() },
             FeatureOptions { frameworks: flask(9.0), ..options() },
             FeatureOptions { frameworks: flask(8.0), ..options() },
         ]

@@ -359,7 +359,8 @@ fn routing_pays_in_a_world_whose_truth_is_known() {
 #[test]
 fn a_hosts_own_term_reaches_the_features() {
     let lexicon = Lexicon::new([(TermRole::Technical, "kafka")]).unwrap();
-    let engineer = FeatureEngineer::new(FeatureOptions::default().with_lexicon(lexicon.clone()));
+    let engineer =
+        FeatureEngineer::new(FeatureOptions { lexicon: lexicon.clone(), ..FeatureOptions::default() });
     let clock = Arc::new(ManualClock::at(now()));
     let service = PredictionService::new(Arc::default(), engineer, clock);
     let options = RouterOptions { lexicon, ..RouterOptions::default() };

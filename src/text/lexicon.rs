@@ -29,7 +29,9 @@ use std::sync::{Arc, LazyLock};
 ///     (TermRole::Relationship, "rests on"),
 /// ])?;
 /// // Train and serve with the same engineer: a model of other terms is refused.
-/// let engineer = FeatureEngineer::new(FeatureOptions::default().with_lexicon(lexicon));
+/// let mut options = FeatureOptions::default();
+/// options.lexicon = lexicon;
+/// let engineer = FeatureEngineer::new(options);
 /// # let _ = engineer;
 /// # Ok::<(), devmatrix_ml::Error>(())
 /// ```
