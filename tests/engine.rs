@@ -453,7 +453,7 @@ async fn live(folder: &Path, say: impl Fn(u64)) {
     let clock = ManualClock::at(at("2025-03-03T09:00:00Z"));
     let (engine, store) = opened(folder, &clock).await;
     for number in 0..GENERATIONS * 3 {
-        step(&engine, &store, &clock, number).await.unwrap();
+        Box::pin(step(&engine, &store, &clock, number)).await.unwrap();
         say(number);
     }
     engine.checkpoint().await.unwrap();
@@ -521,7 +521,7 @@ fn a_regeneration_is_the_next_try_at_its_task() {
     block_on(async {
         let engine = builder.open().await.unwrap();
         let first = engine.start(task(1)).await.unwrap();
-        let second = engine.regenerate(&first, task(9)).await.unwrap();
+        let second = Box::pin(engine.regenerate(&first, task(9))).await.unwrap();
         let context = store.event(&second).await.unwrap().started.value.context;
         assert_eq!((context.task_id.as_str(), context.attempt), ("TASK-1", 1));
         assert_eq!(context.regeneration_of, Some(first));

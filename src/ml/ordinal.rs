@@ -6,8 +6,9 @@ use crate::execution;
 use crate::stats::{logit, sigmoid};
 use serde::{Deserialize, Serialize};
 
-/// A cumulative logit model with common slopes (proportional log-odds; McCullagh 1980): P(class ≤ j) = sigmoid(cut_j − w · x), with a
-/// ridge penalty on w. One weight an index for all classes keeps the distribution monotone.
+/// A cumulative logit model with common slopes (proportional log-odds; P. `McCullagh`, Regression models for
+/// ordinal data, 1980): P(class ≤ j) = sigmoid(c − w · x) with c the j-th cut, and a ridge penalty on w. One weight an index for
+/// all classes keeps the distribution monotone.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct OrdinalRegression {
     /// Weights of the indices that are not zero, ascending.

@@ -237,7 +237,7 @@ impl<T: Trainer> Judge<'_, T> {
             of_baselines.insert(name, UnitLosses::of(*trainer, &theirs, test)?.weighted(&weights));
         }
         if trainer.target().kind() != LabelKind::Ranking {
-            evaluation.by_task = by_task(test, &weighted, &of_baselines, options)?;
+            evaluation.by_task = by_task(test, &weighted, &of_baselines, options);
         }
         let newest = BlockView { train, test, points: &points };
         let blocks: Vec<_> = earlier.iter().map(ForwardBlock::view).chain([newest]).collect();
@@ -266,7 +266,7 @@ fn by_task(
     own: &[f64],
     baselines: &BTreeMap<String, Vec<f64>>,
     options: &TrainingOptions,
-) -> Result<BTreeMap<String, TaskKind>> {
+) -> BTreeMap<String, TaskKind> {
     let mut kinds = BTreeMap::new();
     for (name, seen) in [("new", false), ("seen", true)] {
         let at: Vec<_> = (0..test.len()).filter(|row| is_seen(&test[*row].features) == seen).collect();
@@ -289,7 +289,7 @@ fn by_task(
         };
         kinds.insert(name.to_owned(), kind);
     }
-    Ok(kinds)
+    kinds
 }
 
 /// Compares predictions with those of the model in production.

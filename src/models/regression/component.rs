@@ -59,6 +59,14 @@ pub(super) struct Look {
     ends: Vec<f64>,
 }
 
+impl Look {
+    /// The intervals of the text's distribution, corrected by the trees.
+    pub(super) fn text_intervals(&self, trust: [f64; 2]) -> impl Iterator<Item = (f64, f64)> {
+        let shift = trust[1] * self.correction;
+        self.ends.chunks(2).map(move |ends| (ends[0] + shift, ends[1] + shift))
+    }
+}
+
 impl ModelComponent {
     pub(super) fn fit(
         spec: &Spec,
@@ -241,18 +249,10 @@ impl ModelComponent {
                 let margin = self.margin(look, trust);
                 look.ends.iter().map(|residual| margin + residual).collect()
             }
-            TextComponent::Ordinal(_) => {
-                self.text_intervals(look, trust).flat_map(<[f64; 2]>::from).collect()
-            }
+            TextComponent::Ordinal(_) => look.text_intervals(trust).flat_map(<[f64; 2]>::from).collect(),
         };
         let narrow = Interval::between(ends[0], ends[1]);
         [narrow, Interval::between(ends[2], ends[3]).hull(&narrow)]
-    }
-
-    /// The intervals of the text's distribution, corrected by the trees.
-    pub(super) fn text_intervals(&self, look: &Look, trust: [f64; 2]) -> impl Iterator<Item = (f64, f64)> {
-        let shift = trust[1] * look.correction;
-        look.ends.chunks(2).map(move |ends| (ends[0] + shift, ends[1] + shift))
     }
 
     /// Shares of the trees' gain by feature.

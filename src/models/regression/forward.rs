@@ -153,7 +153,7 @@ fn probabilities(spec: &Spec, rows: &[(&ModelComponent, &FeatureRow, f64)], trus
         let raw = spec.scale.to(*label);
         let look = part.look(spec, row, &tried);
         let point = part.margin(&look, trust);
-        for (hits, (low, high)) in hits.iter_mut().zip(part.text_intervals(&look, trust)) {
+        for (hits, (low, high)) in hits.iter_mut().zip(look.text_intervals(trust)) {
             *hits += usize::from((low.min(point) - ROUNDING..=high.max(point) + ROUNDING).contains(&raw));
         }
     }

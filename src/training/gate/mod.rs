@@ -113,7 +113,7 @@ impl Gate {
         let mut checks: Vec<Check> =
             self.floors.iter().map(|(name, floor)| floor_check(name, *floor, scores.get(name))).collect();
         if self.baselines {
-            let first = !(self.champion && !matches!(champion, Champion::None));
+            let first = !self.champion || matches!(champion, Champion::None);
             checks.extend(baselines.iter().map(|(name, c)| self.against_baseline(name, c, first)));
         }
         match champion {
