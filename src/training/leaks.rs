@@ -152,7 +152,7 @@ mod tests {
         builder.rows(Target::Success, at + TimeDelta::hours(1), 1000)
     }
 
-    /// A number that looks random (SplitMix64).
+    /// A number that looks random (`SplitMix64`).
     fn noise(number: usize, column: usize) -> f64 {
         let seed = ((number as u64) << 32 | column as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         let mixed = (seed ^ (seed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
