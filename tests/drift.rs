@@ -99,7 +99,7 @@ fn outcomes_without_a_prediction_of_the_model_change_nothing() {
     }
     assert_eq!(service.predict_all(task).unwrap().time, before.time);
     let error = service.observe(Target::Success, given, 1.0).unwrap_err();
-    assert!(format!("{error:#}").contains("complexity, time or quality"), "{error}");
+    assert!(format!("{error:#}").contains("complexity, time, quality, cost or tokens"), "{error}");
 }
 
 /// Any observation leaves the intervals ordered and within their range.

@@ -149,7 +149,7 @@ fn incompatible_models_are_rejected_with_the_reason() {
     let nameless =
         nameless.replace(&NAMES.join(" "), "Column_0 Column_1 Column_2 Column_3 Column_4 Column_5");
     assert!(refusal(nameless.as_bytes(), Target::Success, &usual).1.contains("does not name its 6 features"));
-    for target in [Target::Time, Target::Quality, Target::Complexity] {
+    for target in [Target::Time, Target::Quality, Target::Complexity, Target::Cost, Target::Tokens] {
         let (kind, message) = refusal(&text, target, &usual);
         assert!(
             kind == ErrorKind::Incompatible && message.contains("squared or absolute error"),
@@ -161,7 +161,7 @@ fn incompatible_models_are_rejected_with_the_reason() {
     let mut logged = ExternalModelOptions::default();
     logged.log_label = true;
     assert_eq!(refusal(&text, Target::Success, &logged).0, ErrorKind::InvalidInput);
-    assert_eq!(refusal(&text, Target::Tokens, &usual).0, ErrorKind::InvalidInput);
+    assert_eq!(refusal(&text, Target::Template, &usual).0, ErrorKind::InvalidInput);
     let ranker =
         String::from_utf8(text).unwrap().replace("objective=binary sigmoid:1", "objective=lambdarank");
     assert!(refusal(ranker.as_bytes(), Target::Success, &usual).1.contains("the model ranks"));

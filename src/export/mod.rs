@@ -154,6 +154,8 @@
 //! | `tokens_known_at` | timestamp | since when that is known |
 //! | `difficulty` | double | observed, 0 to 10 |
 //! | `difficulty_known_at` | timestamp | since when that is known |
+//! | `cost` | double | US dollars of the generation, given or from the prices of its tokens |
+//! | `cost_known_at` | timestamp | since when that is known |
 //! | `prior_constant` | double | success rate of all at the start, 0 to 1 |
 //! | `prior_agent` | double | the agent's, 0 to 1 |
 //! | `prior_project` | double | the project's, 0 to 1 |

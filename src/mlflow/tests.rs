@@ -229,6 +229,9 @@ fn trees(case: &Case, folder: &Path) -> Vec<Value> {
     each_trees(&spec["model"], &mut |file, features| {
         let path = folder.join("data").join(file);
         let trees = Trees::from_bytes(&fs::read(&path).unwrap()).unwrap();
+        // The past's log-odds are a column after those of the features; here they are missing.
+        let mut features = features;
+        features.resize(trees.width(), "past_log_odds".to_owned());
         let margin = |row: &Value| {
             let value = |name: &String| row[name].as_f64().map_or(f32::NAN, |v| v as f32);
             trees.margin(&features.iter().map(value).collect::<Vec<_>>()).unwrap()

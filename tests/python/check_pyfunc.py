@@ -69,7 +69,7 @@ def check_model(case, frame):
 def check_trees(case, frame):
     booster = xgboost.Booster()
     booster.load_model(case["file"])
-    rows = frame[case["features"]].to_numpy(dtype=np.float32)
+    rows = frame.reindex(columns=case["features"]).to_numpy(dtype=np.float32)
     margins = booster.predict(xgboost.DMatrix(rows), output_margin=True)
     check(f"{case['name']} {os.path.basename(case['file'])}", margins, case["expected"])
 

@@ -53,6 +53,12 @@ pub(super) struct HeldOut<'a> {
 /// Shares of the ability that are tried.
 const SHARES: [f64; 4] = [0.0, 0.25, 0.5, 0.75];
 
+/// Factor of the loss up to which the ability alone is preferred. Rates of a held-out row's project and language hold what
+/// others made of its own task, those of a task that nobody tried do not: the past looks better on held-out rows than it
+/// is. Chosen on six splits by task of each of three matrices of tasks and LLMs, with and without a host's columns: the
+/// ability alone is better on new tasks in all (log loss by .002 to .020), and its held-out loss at most 1.03 of the least.
+const FLATTERED: f64 = 1.05;
+
 /// Blocks, each predicted from those before it, on which a calibration is chosen.
 const FOLDS: usize = 4;
 
@@ -67,7 +73,8 @@ impl<'a> HeldOut<'a> {
         self.rows.extend(rows.iter().map(|e| (*e, scorer.both(&e.features))));
     }
 
-    /// The share of the ability that loses least, of equal ones the smallest.
+    /// The share of the ability: all, unless another loses less by more than the past is flattered; of equal ones the
+    /// smallest.
     pub(super) fn share(&self) -> f64 {
         let weights = self.weights();
         let loss = |share: f64| -> f64 {
@@ -78,7 +85,9 @@ impl<'a> HeldOut<'a> {
             losses.sum()
         };
         let best = SHARES.map(|share| (loss(share), share)).into_iter().min_by(|a, b| a.0.total_cmp(&b.0));
-        best.map_or(0.0, |(_, share)| share)
+        let (least, share) = best.unwrap_or_default();
+        let differ = self.rows.iter().any(|(_, [past, able])| past != able);
+        if differ && loss(1.0) <= FLATTERED * least { 1.0 } else { share }
     }
 
     /// The calibration that the rows, in the order of time, speak for.

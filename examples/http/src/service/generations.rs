@@ -58,7 +58,7 @@ pub(crate) async fn start(
         };
         Ok((status, Json(StartedAs { id, predictions })))
     };
-    begin.await.map_err(|error| Problem::of(&error, path))
+    Box::pin(begin).await.map_err(|error| Problem::of(&error, path))
 }
 
 /// Returns whether the task under `id` is the same, so that the call is a retry. The first predictions stay
