@@ -28,7 +28,7 @@ struct Args {
     /// Folder of events.db and the models
     #[arg(long, default_value = "devmatrix-ml-data")]
     folder: PathBuf,
-    /// Columns of your own: a JSON file such as [{"name": "test_coverage", "kind": "number", "unit": "%"}]
+    /// Columns of your own: a JSON file such as `[{"name": "test_coverage", "kind": "number", "unit": "%"}]`
     #[arg(long)]
     columns: Option<PathBuf>,
     /// Learn from six simulated weeks in a temporary folder, while the service already answers
