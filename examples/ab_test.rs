@@ -2,6 +2,10 @@
 //!
 //! `cargo run --release --features simulate --example ab_test`
 
+#[path = "common/out.rs"]
+#[macro_use]
+mod out;
+
 use chrono::TimeDelta;
 use devmatrix_ml::Result;
 use devmatrix_ml::event::Decision;
@@ -12,7 +16,7 @@ use devmatrix_ml::experimentation::ab_tests::{
 };
 use devmatrix_ml::routing::Plan;
 use devmatrix_ml::simulate::{Simulator, SimulatorOptions};
-use devmatrix_ml::store::{EventStore, MemoryStore};
+use devmatrix_ml::store::{EventStoreExt, MemoryStore};
 use futures_executor::block_on;
 
 fn main() -> Result<()> {
@@ -34,7 +38,7 @@ fn main() -> Result<()> {
         let decision = Decision::new("ab test", names, assignment.arm.as_str(), assignment.probability)?;
         let mut event = world.act(&generation, task, decision).into_event();
         event.started.value.experiments.push(assignment); // stored with the event
-        block_on(store.append(event.into_records()?))?;
+        block_on(store.append_all(event.into_records()?))?;
     }
 
     // Interim analyses are allowed at any time: outcomes known 14 days after the start count.
@@ -42,7 +46,7 @@ fn main() -> Result<()> {
     options.guardrails = vec![GuardrailMetric { metric: Metric::Cost, tolerance: 0.25 }];
     let data = block_on(ExperimentData::read(&store, &spec, TimeDelta::days(14), None, end))?;
     let report = data.analyze(&options)?;
-    print!("{report}");
+    println!("{report}");
     let compared = |arm: &ArmReport| arm.against_control.first().copied();
     if let Some(MetricComparison { difference, lower, upper, .. }) = report.arms.last().and_then(compared) {
         let [difference, lower, upper] = [difference, lower, upper].map(|share| share * 100.0);

@@ -2,6 +2,10 @@
 //!
 //! `cargo run --release --features simulate --example active_learning`
 
+#[path = "common/out.rs"]
+#[macro_use]
+mod out;
+
 use devmatrix_ml::Result;
 use devmatrix_ml::experimentation::active_learning::{
     AcquisitionSignals, AcquisitionWeights, LabelSampler, LabelSamplerOptions,

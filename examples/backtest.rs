@@ -5,6 +5,10 @@
 //! cargo run --release --example backtest -- EVENTS.jsonl[.gz] [--split time:0.8] [--json OUT]
 //! ```
 
+#[path = "common/out.rs"]
+#[macro_use]
+mod out;
+
 #[path = "common/columns.rs"]
 mod columns;
 mod common;
@@ -23,14 +27,6 @@ use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-
-/// Prints a line; goes on where the reader has closed the pipe (`| head`).
-macro_rules! say {
-    ($($text:tt)*) => {{
-        use std::io::Write;
-        let _ = writeln!(std::io::stdout(), $($text)*);
-    }};
-}
 
 /// Trains on one part of the events and predicts the rest.
 #[derive(Parser)]
@@ -60,7 +56,7 @@ struct Args {
     #[arg(long)]
     label: Option<String>,
     /// The scale of --label, LO..HI; by default from 0 to the largest
-    #[arg(long, value_parser = range, requires = "label")]
+    #[arg(long, value_parser = range, requires = "label", allow_hyphen_values = true)]
     range: Option<(f64, f64)>,
     /// Field with columns of the host's own that were known before the start: an object (`metadata.ratings`) or one
     /// value; may be given several times
@@ -184,7 +180,7 @@ fn by_value(
             Ok(mut report) => {
                 rescale(&mut report, unit);
                 if table {
-                    say!("\n{field} = {value}");
+                    println!("\n{field} = {value}");
                     print_table(&report);
                 }
                 reports.insert(value, report);
@@ -198,7 +194,7 @@ fn by_value(
     let all: Vec<_> = reports.values().cloned().collect();
     let mean = mean_scores(&all);
     if table {
-        say!("\nmean of {} values of {field}: {}", all.len(), line_of(&mean));
+        println!("\nmean of {} values of {field}: {}", all.len(), line_of(&mean));
     }
     let sum = |f: fn(&BacktestReport) -> usize| all.iter().map(f).sum::<usize>();
     Ok(json!({
@@ -278,19 +274,17 @@ fn text(value: &Value) -> String {
 
 fn print_table(report: &BacktestReport) {
     let cut = report.cut.map(|cut| format!(", cut at {}", cut.format("%Y-%m-%d %H:%M"))).unwrap_or_default();
-    say!(
+    println!(
         "{} events: trained on {}, predicted {} ({}{cut})",
-        report.n_events,
-        report.n_train,
-        report.n_test,
-        report.split
+        report.n_events, report.n_train, report.n_test, report.split
     );
     let columns = match report.target.as_str() {
         "success" => SUCCESS_COLUMNS,
         _ => NUMBER_COLUMNS,
     };
+    report.remarks.iter().for_each(|(remark, n)| println!("{n} {remark}"));
     let head: String = columns.iter().map(|name| format!("{name:>13}")).collect();
-    say!("{:<22}{head}", "");
+    println!("{:<22}{head}", "");
     print_row("model", columns, &report.metrics);
     for (name, scores) in &report.baselines {
         print_row(name, columns, scores);
@@ -299,12 +293,12 @@ fn print_table(report: &BacktestReport) {
         scores.iter().for_each(|(name, scores)| print_row(&format!("{kind} {name}"), columns, scores));
     }
     let promoted = report.models.iter().filter(|m| m.promoted).count();
-    say!("models: {} trained, {promoted} promoted; the first:", report.models.len());
+    println!("models: {} trained, {promoted} promoted; the first:", report.models.len());
     for reason in report.models.first().map(|m| m.reasons.as_slice()).unwrap_or_default() {
-        say!("  {reason}");
+        println!("  {reason}");
     }
     let timing = &report.timing;
-    say!(
+    println!(
         "prediction status {:?}; features {:.1} us an event, training {:.2} s, one prediction {:.0} us (p99 {:.0})",
         report.status_counts,
         timing["features_us_per_event"],
@@ -321,7 +315,7 @@ const NUMBER_COLUMNS: &[&str] =
 fn print_row(name: &str, columns: &[&str], scores: &BTreeMap<String, f64>) {
     let cell = |column: &&str| scores.get(*column).map_or_else(|| "-".to_owned(), |v| format!("{v:.3}"));
     let cells: String = columns.iter().map(|column| format!("{:>13}", cell(column))).collect();
-    say!("{name:<22}{cells}");
+    println!("{name:<22}{cells}");
 }
 
 fn line_of(scores: &BTreeMap<String, f64>) -> String {
@@ -333,7 +327,7 @@ fn write_json(args: &Args, report: &Value) -> anyhow::Result<()> {
     match &args.json {
         None => Ok(()),
         Some(path) if path.as_os_str() == "-" => {
-            say!("{text}");
+            println!("{text}");
             Ok(())
         }
         Some(path) => std::fs::write(path, text).with_context(|| cannot_write(path)),
@@ -365,7 +359,7 @@ fn duration(text: &str) -> Result<TimeDelta, String> {
 
 /// Parses `0..100`.
 fn range(text: &str) -> Result<(f64, f64), String> {
-    let wrong = || format!("{text:?}: expected LO..HI, like 0..100");
+    let wrong = || format!("{text:?}: expected LO..HI, like 0..100 or -10..10");
     let (low, high) = text.split_once("..").ok_or_else(wrong)?;
     let number = |t: &str| t.parse::<f64>().ok().filter(|v| v.is_finite()).ok_or_else(wrong);
     let (low, high) = (number(low)?, number(high)?);

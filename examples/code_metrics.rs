@@ -10,6 +10,7 @@ use clap::Parser;
 use devmatrix_ml::code_metrics::{CodeMetrics, CodeOptions, FunctionMetrics, Structure, analyze_with};
 use std::io::{BufRead, Write};
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 /// Measures source code.
@@ -31,8 +32,23 @@ struct Args {
     budget: u64,
 }
 
-fn main() -> anyhow::Result<()> {
-    let args = Args::parse();
+fn main() -> ExitCode {
+    match run(&Args::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        // The reader has seen enough (`| head`).
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+fn run(args: &Args) -> anyhow::Result<()> {
     let mut options = CodeOptions::default();
     options.time_budget = Duration::from_millis(args.budget);
     options.max_bytes = 64 << 20;
@@ -71,7 +87,8 @@ fn main() -> anyhow::Result<()> {
             slowest.as_secs_f64() * 1e3
         )?;
     }
-    Ok(())
+    // Dropping it would not tell of a full disk.
+    Ok(out.flush()?)
 }
 
 fn functions(out: &mut impl Write, file: &str, metrics: &CodeMetrics) -> std::io::Result<()> {

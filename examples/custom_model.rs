@@ -1,6 +1,10 @@
 //! A custom model: predicts how many tokens a generation will use, in place of the crate's own. It passes the public
 //! conformance check and the backtest; an engine trains it through the gate and serves it beside the others.
 
+#[path = "common/out.rs"]
+#[macro_use]
+mod out;
+
 use devmatrix_ml::clock::ManualClock;
 use devmatrix_ml::dataset::{Dataset, DatasetBuilder, Example, Target};
 use devmatrix_ml::event::{GenerationEvent, Record, TaskContext};
@@ -10,7 +14,7 @@ use devmatrix_ml::ml::{BoostParams, FitRequest, Matrix, Objective, Sample, Trees
 use devmatrix_ml::models::{Attribution, Predictor, Status, Trainer, conformance};
 use devmatrix_ml::registry::MemoryRegistry;
 use devmatrix_ml::simulate::{Generation, Simulator, SimulatorOptions};
-use devmatrix_ml::store::{EventStore, MemoryStore};
+use devmatrix_ml::store::{EventStoreExt, MemoryStore};
 use devmatrix_ml::training::{BacktestOptions, TrainingOptions, backtest_with};
 use devmatrix_ml::{Engine, Error, ErrorKind, Result};
 use futures_executor::block_on;
@@ -119,7 +123,7 @@ impl Predictor for TokensModel {
 async fn serve(records: Vec<Record>, task: TaskContext) -> Result<()> {
     let clock = ManualClock::at(records.last().map_or_else(Default::default, Record::known_at));
     let store = Arc::new(MemoryStore::new());
-    store.append(records).await?;
+    store.append_all(records).await?;
     let mut options = TrainingOptions::default();
     // Simulated tokens are mostly noise: no model is significantly better than the baselines here.
     options.gate.baselines = false;

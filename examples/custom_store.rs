@@ -4,6 +4,12 @@
 //! shortest way to atomic, durable writes. Run it with
 //! `cargo run --features testing --example custom_store`.
 
+#[path = "common/out.rs"]
+#[macro_use]
+mod out;
+#[path = "common/interrupt.rs"]
+mod interrupt;
+
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use devmatrix_ml::event::FeatureVector;
@@ -19,6 +25,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 fn main() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
+    interrupt::removes(folder.path().to_owned())?;
     let made = std::cell::Cell::new(0);
     futures_executor::block_on(conformance::check(|| {
         made.set(made.get() + 1);

@@ -5,14 +5,20 @@
 //! cargo run --release --features export --example export -- EVENTS.jsonl[.gz]|STORE.db OUT_FOLDER
 //! ```
 
+#[path = "common/out.rs"]
+#[macro_use]
+mod out;
+
 mod common;
+#[path = "common/interrupt.rs"]
+mod interrupt;
 
 use anyhow::{Context, bail};
 use chrono::Utc;
 use clap::Parser;
+use devmatrix_ml::ErrorKind;
 use devmatrix_ml::dataset::{DatasetBuilder, Target};
-use devmatrix_ml::event::FeatureVector;
-use devmatrix_ml::event::{GenerationEvent, Record};
+use devmatrix_ml::event::{FeatureVector, Record};
 use devmatrix_ml::export::{
     ExportOptions, Exported, read_dataset, read_events, write_dataset, write_events, write_features,
 };
@@ -35,6 +41,8 @@ struct Args {
 fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     std::fs::create_dir_all(&args.folder)?;
+    let folder = args.folder.clone();
+    interrupt::then(move || remove_unfinished(&folder))?;
     let store = open(&args.events)?;
     let engineer = FeatureEngineer::default();
     let path = |name: &str| args.folder.join(name);
@@ -64,14 +72,19 @@ fn main() -> anyhow::Result<()> {
     let from_file = read_dataset(path("success.parquet"), &engineer)?;
     println!("read back: {} rows in {:.2?}", from_file.examples.len(), timer.elapsed());
     let trainer = SuccessTrainer::default();
-    let artefact = trainer.fit(&from_file)?.to_bytes()?;
-    if artefact != trainer.fit(&rows)?.to_bytes()? {
-        bail!("the model trained from the file differs from the one trained from the store");
+    match trainer.fit(&from_file) {
+        Err(error) if matches!(error.kind(), ErrorKind::NotEnoughData { .. }) => {
+            println!("no model is trained from the file: {error}");
+        }
+        model => {
+            let artefact = model?.to_bytes()?;
+            if artefact != trainer.fit(&rows)?.to_bytes()? {
+                bail!("the model trained from the file differs from the one trained from the store");
+            }
+            let bytes = artefact.len();
+            println!("trained from the file: {bytes} bytes, identical to the model trained from the store");
+        }
     }
-    println!(
-        "trained from the file: {} bytes, identical to the model trained from the store",
-        artefact.len()
-    );
 
     // 3. Feature vectors, which a collector keeps beside the events it records; an imported event has none yet.
     let vectors = rows.examples.iter().map(|e| {
@@ -93,11 +106,23 @@ fn open(path: &Path) -> anyhow::Result<Box<dyn EventStore>> {
     }
     let store = MemoryStore::new();
     for event in common::read_events(path, false)?.events {
-        block_on(store.append(GenerationEvent::into_records(event)?))?;
+        block_on(store.append_all(event.into_records()?))?;
     }
     Ok(Box::new(store))
 }
 
 fn say(name: &str, written: &Exported, timer: Instant) {
     println!("{name}: {} rows, {} bytes in {:.2?}", written.rows, written.bytes, timer.elapsed());
+}
+
+/// Removes the file that this process was writing: it would be whole only under its own name.
+fn remove_unfinished(folder: &Path) {
+    let end = format!(".{}-", std::process::id());
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with('.') && name.ends_with(".tmp") && name.contains(&end) {
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
 }

@@ -1,5 +1,9 @@
 //! Estimators of `linfa` as models: three go through the gate and are served; then the success model in rules.
 
+#[path = "common/out.rs"]
+#[macro_use]
+mod out;
+
 use devmatrix_ml::clock::ManualClock;
 use devmatrix_ml::dataset::{DatasetBuilder, Target};
 use devmatrix_ml::event::{GenerationEvent, Record};
@@ -7,7 +11,7 @@ use devmatrix_ml::features::FeatureEngineer;
 use devmatrix_ml::models::{LinfaTrainer, Predictor, SuccessTrainer, Trainer};
 use devmatrix_ml::registry::MemoryRegistry;
 use devmatrix_ml::simulate::{Generation, Simulator, SimulatorOptions};
-use devmatrix_ml::store::{EventStore, MemoryStore};
+use devmatrix_ml::store::{EventStoreExt, MemoryStore};
 use devmatrix_ml::{Engine, Result};
 use futures_executor::block_on;
 use linfa::prelude::*;
@@ -45,7 +49,7 @@ fn main() -> Result<()> {
     );
     block_on(async {
         let (store, registry) = (Arc::new(MemoryStore::new()), Arc::new(MemoryRegistry::new()));
-        store.append(facts).await?;
+        store.append_all(facts).await?;
         let engine = Engine::builder().with_store(store).with_registry(registry).with_clock(clock);
         let engine = engine.with_model(logistic).with_model(svm).with_model(elastic_net).open().await?;
         println!("{}", engine.run_nightly().await?);

@@ -2,6 +2,10 @@
 //!
 //! `cargo run --release --features simulate --example off_policy`
 
+#[path = "common/out.rs"]
+#[macro_use]
+mod out;
+
 use chrono::TimeDelta;
 use devmatrix_ml::Result;
 use devmatrix_ml::event::TaskContext;
@@ -10,7 +14,7 @@ use devmatrix_ml::experimentation::off_policy::{
 };
 use devmatrix_ml::routing::{Candidate, EpsilonGreedy, EpsilonParams, Request, Router, RouterOptions};
 use devmatrix_ml::simulate::{Simulator, SimulatorOptions};
-use devmatrix_ml::store::{EventStore, MemoryStore};
+use devmatrix_ml::store::{EventStoreExt, MemoryStore};
 use futures_executor::block_on;
 
 fn main() -> Result<()> {
@@ -30,7 +34,7 @@ fn main() -> Result<()> {
         let choice = router.choose(&Request::new(&generation.context, &candidates, start))?;
         let event = world.act(&generation, choice.task, choice.decision).into_event();
         router.feedback(&event);
-        block_on(store.append(event.into_records()?))?;
+        block_on(store.append_all(event.into_records()?))?;
     }
 
     let logged = block_on(LoggedDataset::read(&store, &LoggedDatasetOptions::default(), end))?;

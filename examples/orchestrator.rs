@@ -6,6 +6,12 @@
 //! cargo run --release --example orchestrator
 //! ```
 
+#[path = "common/out.rs"]
+#[macro_use]
+mod out;
+#[path = "common/interrupt.rs"]
+mod interrupt;
+
 use chrono::TimeDelta;
 use devmatrix_ml::clock::{Clock, ManualClock};
 use devmatrix_ml::routing::RiskPolicy;
@@ -79,6 +85,7 @@ fn review(i: u64, task: &TaskContext) -> Feedback {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let folder = std::env::temp_dir().join(format!("devmatrix-orchestrator-{}", std::process::id()));
+    interrupt::removes(folder.clone())?;
     let clock = ManualClock::at("2025-03-03T09:00:00Z".parse()?);
     let host = Orchestrator::open(&folder, &clock).await?;
     for i in 0..400 {

@@ -6,6 +6,10 @@
 //!
 //! Files are in SVMlight format (`RELEVANCE FEATURE:VALUE …`), each with a file `….query` of group sizes.
 
+#[path = "common/out.rs"]
+#[macro_use]
+mod out;
+
 use anyhow::{Context, ensure};
 use clap::Parser;
 use devmatrix_ml::ml::metrics::RankingScores;

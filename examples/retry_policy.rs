@@ -2,6 +2,10 @@
 //!
 //! `cargo run --release --features simulate --example retry_policy`
 
+#[path = "common/out.rs"]
+#[macro_use]
+mod out;
+
 use devmatrix_ml::Result;
 use devmatrix_ml::experimentation::retry_policy::{
     BaselinePolicy, RetryAction, RetryLearning, RetryLearningOptions, RetryPolicy, RetryState, Trajectory,

@@ -2,6 +2,10 @@
 //!
 //! `cargo run --release --features simulate --example template_variants`
 
+#[path = "common/out.rs"]
+#[macro_use]
+mod out;
+
 use chrono::TimeDelta;
 use devmatrix_ml::Result;
 use devmatrix_ml::event::{Decision, TemplateId};
@@ -12,7 +16,7 @@ use devmatrix_ml::experimentation::template_variants::{
 use devmatrix_ml::models::TemplateCatalogue;
 use devmatrix_ml::routing::{Candidate, Plan, draw};
 use devmatrix_ml::simulate::{Simulator, SimulatorOptions};
-use devmatrix_ml::store::{EventStore, MemoryStore};
+use devmatrix_ml::store::{EventStoreExt, MemoryStore};
 use futures_executor::block_on;
 use rand::{RngExt, SeedableRng};
 
@@ -54,7 +58,7 @@ fn main() -> Result<()> {
         let decision = Decision::drawn("even 1", names, propensities, chosen)?;
         let task = candidates[chosen].plan.apply(&generation.context);
         let event = world.act(&generation, task, decision).into_event();
-        block_on(store.append(event.into_records()?))?;
+        block_on(store.append_all(event.into_records()?))?;
     }
     registry
         .iter()

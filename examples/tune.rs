@@ -5,6 +5,10 @@
 //! cargo run --release --example tune -- EVENTS.jsonl[.gz] [--target success] [--seconds 300]
 //! ```
 
+#[path = "common/out.rs"]
+#[macro_use]
+mod out;
+
 mod common;
 
 use clap::Parser;
@@ -15,7 +19,7 @@ use devmatrix_ml::execution::{ExecutionContext, Progress};
 use devmatrix_ml::features::FeatureEngineer;
 use devmatrix_ml::ml::metrics::{PairedComparison, compare_paired};
 use devmatrix_ml::models::{Predictor, QualityTrainer, SuccessTrainer, TimeTrainer};
-use devmatrix_ml::store::{EventStore, MemoryStore};
+use devmatrix_ml::store::{EventStoreExt, MemoryStore};
 use devmatrix_ml::training::{SelectionOptions, Tunable, TuningOptions, replay, select_features, tune};
 use futures_executor::block_on;
 use std::path::PathBuf;
@@ -31,10 +35,10 @@ struct Args {
     #[arg(long, default_value = "success")]
     target: Target,
     /// Share of the newest outcomes held out from the search
-    #[arg(long, default_value_t = 0.2)]
+    #[arg(long, default_value_t = 0.2, allow_hyphen_values = true)]
     newest: f64,
     /// Time limit of the search in seconds
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true)]
     seconds: Option<f64>,
     /// Largest number of trials
     #[arg(long, default_value_t = 60)]
@@ -83,7 +87,7 @@ fn rows_of(events: Vec<GenerationEvent>, target: Target) -> anyhow::Result<Datas
     let end = records.iter().map(Record::known_at).max().unwrap_or_default();
     let store = MemoryStore::new();
     let rows = async {
-        store.append(records).await?;
+        store.append_all(records).await?;
         replay(&store, &FeatureEngineer::default(), target, end, usize::MAX).await
     };
     Ok(block_on(rows)?)

@@ -1,12 +1,14 @@
-//! Configuration that a host writes by hand: strict reading, and errors that name the likely key.
+//! JSON that a host writes: strict reading, and errors that name the likely key.
 
 use crate::error::{Error, Result};
+use crate::json::{self, Unread};
 use serde::de::DeserializeOwned;
 
-/// Reads options, rules or a specification that a host wrote by hand as JSON.
+/// Reads options, rules, a specification or a part of an event that a host wrote as JSON.
 ///
-/// `serde_json::from_str` refuses an unknown key as well, but lists every right one; this names the
-/// nearest.
+/// A field that does not exist and a key given twice are errors at any depth; a lone surrogate escape becomes
+/// U+FFFD. `serde_json::from_str` passes over the first in the parts of events, and for options it lists every
+/// right key; this names the nearest.
 ///
 /// ```
 /// use devmatrix_ml::{config, routing::RiskPolicy};
@@ -18,10 +20,14 @@ use serde::de::DeserializeOwned;
 /// # Errors
 /// `InvalidInput` with line and column, and for an unknown key or variant the nearest right one.
 pub fn from_json<T: DeserializeOwned>(text: &str) -> Result<T> {
-    serde_json::from_str(text).map_err(|error| {
-        let name = std::any::type_name::<T>();
-        let name = name.rsplit("::").next().unwrap_or(name);
-        Error::invalid(format!("{name}: {}", did_you_mean(&error.to_string())))
+    let name = std::any::type_name::<T>();
+    let name = name.rsplit("::").next().unwrap_or(name);
+    let text = json::mended(text).map_err(|e| e.context(name))?;
+    json::read(&text).map_err(|error| match error {
+        Unread::Refused(error) => Error::invalid(format!("{name}: {}", did_you_mean(&error.to_string()))),
+        Unread::NoField(path) => {
+            Error::invalid(format!("{name}: there is no field `{}`", path.escape_debug()))
+        }
     })
 }
 

@@ -59,7 +59,7 @@ impl Error {
     ///
     /// Public so that a host's own stores and models can speak the same language.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), source: None }
+        Self { kind, message: shortened(message.into()), source: None }
     }
 
     /// Sets the cause.
@@ -97,6 +97,33 @@ impl Error {
     }
 }
 
+/// Digits in a row from which a number in a message is written as `1e300`: longer than any id that is a number.
+const MOST_DIGITS: usize = 45;
+
+/// Writes numbers of hundreds of digits, as `f64` displays the large and the small ones, with an exponent.
+fn shortened(message: String) -> String {
+    let is_part = |c: char| c.is_ascii_digit() || c == '.';
+    let is_long = |run: &str| run.bytes().filter(u8::is_ascii_digit).count() > MOST_DIGITS;
+    if message.len() <= MOST_DIGITS || !message.split(|c| !is_part(c)).any(is_long) {
+        return message;
+    }
+    let (mut short, mut rest) = (String::new(), message.as_str());
+    while let Some(start) = rest.find(is_part) {
+        let (before, from) = rest.split_at(start);
+        let (run, after) = from.split_at(from.find(|c| !is_part(c)).unwrap_or(from.len()));
+        short.push_str(before);
+        match run.trim_end_matches('.').parse::<f64>() {
+            Ok(number) if is_long(run) && number.is_finite() => {
+                short.push_str(&format!("{number:e}"));
+                short.push_str(&run[run.trim_end_matches('.').len()..]);
+            }
+            _ => short.push_str(run),
+        }
+        rest = after;
+    }
+    short + rest
+}
+
 /// Refuses an option that is out of range, naming it and its value; NaN is in no range.
 pub(crate) fn in_range(name: &str, value: f64, low: f64, high: f64) -> Result<()> {
     if (low..=high).contains(&value) {
@@ -120,6 +147,25 @@ impl fmt::Display for Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_of_hundreds_of_digits_are_written_with_an_exponent() {
+        let tiny = format!("p is {}, expected 1 to {}.", 5e-324, f64::MAX);
+        for (message, short) in [
+            (
+                format!("cost_usd is {}, expected 0 to 1000000000: é", 1e300),
+                "cost_usd is 1e300, expected 0 to 1000000000: é",
+            ),
+            (format!("value is {}", -1.5e200), "value is -1.5e200"),
+            (tiny, "p is 5e-324, expected 1 to 1.7976931348623157e308."),
+            (
+                "id 123456789012345678901234567890123456789 of 1.2.3".to_owned(),
+                "id 123456789012345678901234567890123456789 of 1.2.3",
+            ),
+        ] {
+            assert_eq!(Error::invalid(message).to_string(), short);
+        }
+    }
 
     #[test]
     fn an_error_keeps_its_kind_and_its_cause() {

@@ -52,6 +52,7 @@ pub mod error;
 pub mod clock;
 pub mod config;
 pub mod execution;
+mod json;
 mod stats;
 mod verify;
 // Names and descriptions of what is counted, for the host's own recorder.

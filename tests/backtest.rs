@@ -326,6 +326,55 @@ fn duplicate_ids_are_two_generations() {
     assert_eq!((report.n_events, report.n_train, report.n_test), (200, 160, 40));
     // One id may be on both sides of the cut: labels must not be mixed up.
     assert!(report.metrics["auc"] > 0.95, "{:?}", report.metrics);
+    let shared = report.remarks.iter().find(|(remark, _)| remark.starts_with("share the id"));
+    assert_eq!(shared.map(|(_, n)| *n), Some(197), "{:?}", report.remarks);
+}
+
+#[test]
+fn one_start_told_twice_is_one_generation_and_is_said() {
+    let once = daily(200, |i| i % 3 == 0);
+    let alone = run(&once, &options("time:0.8"));
+    assert!(alone.remarks.is_empty(), "{:?}", alone.remarks);
+    // The second telling of every event lacks the end, or repeats all of it.
+    let mut twice = once.clone();
+    twice.extend(once.iter().enumerate().map(|(i, event)| {
+        let mut event = event.clone();
+        if i % 2 == 0 {
+            event.completion = None;
+            event.feedback.clear();
+        }
+        event
+    }));
+    let report = run(&twice, &options("time:0.8"));
+    let repeated = report.remarks.iter().find(|(remark, _)| remark.starts_with("repeated the start"));
+    assert_eq!(repeated.map(|(_, n)| *n), Some(200), "{:?}", report.remarks);
+    let mut report = report;
+    report.remarks.clear();
+    assert_eq!(essence(&report), essence(&alone));
+    // A judgement that came later is the one that counts.
+    let mut revised = once.clone();
+    revised.extend(daily(200, |i| i % 3 != 0).into_iter().map(|mut event| {
+        event.feedback.iter_mut().for_each(|f| f.known_at += TimeDelta::minutes(1));
+        event
+    }));
+    let report = run(&revised, &options("time:0.8"));
+    assert_eq!(report.n_events, 200);
+    assert!(report.metrics["accuracy"] > 0.95, "{:?}", report.metrics);
+}
+
+#[test]
+fn events_that_end_before_they_start_are_all_counted_and_said() {
+    let mut events = daily(200, |i| i % 3 == 0);
+    for event in &mut events {
+        let early = event.started.known_at - TimeDelta::days(30);
+        event.completion.as_mut().unwrap().value.completed_at = Some(early);
+        event.completion.as_mut().unwrap().known_at = early;
+        event.feedback.iter_mut().for_each(|f| f.known_at = early);
+    }
+    let report = run(&events, &options("time:0.8"));
+    assert_eq!(report.n_events, 200);
+    let said = report.remarks.iter().find(|(remark, _)| remark.starts_with("ended before"));
+    assert_eq!(said.map(|(_, n)| *n), Some(200), "{:?}", report.remarks);
 }
 
 #[test]

@@ -121,6 +121,60 @@ fn wrong_types_are_named() {
 }
 
 #[test]
+fn whole_numbers_may_be_written_as_pandas_writes_them() {
+    let whole = |text: &str| {
+        format!(
+            r#"{{"event_id":"e","task_id":"t","tokens_used":{text},"lines_of_code":{text},"max_tokens":{text},
+            "attempt":{text},"num_regenerations":{text},"schema_version":1.0,"predictions":[{{"target":"success",
+            "value":1,"lower":0,"upper":1.0,"status":"Prior","model_version":{text}}}]}}"#
+        )
+    };
+    let read = |text: &str| GenerationEvent::from_json(&whole(text));
+    assert_eq!(read("1234.0").unwrap(), read("1234").unwrap());
+    assert_eq!(read("1e3").unwrap(), read("1000").unwrap());
+    assert_eq!(read("1.5e1").unwrap(), read("15").unwrap());
+    for bad in ["1234.5", "-1.0", "1e-3", "1e40"] {
+        assert!(read(bad).is_err(), "{bad}");
+    }
+    let kept = GenerationEvent::from_json(&with("stars", &json!(2.0))).unwrap();
+    assert_eq!(kept.started.value.metadata["stars"], json!(2.0), "the host's own pairs stay as they are");
+}
+
+#[test]
+fn what_stands_in_a_part_of_an_event_is_read_as_strictly_as_the_event() {
+    let unit = json!({"requested": true, "propensity": 1.0, "becuase": "x"});
+    let said = json!([{"known_at": "2025-03-01T11:00:00Z", "user_action": "approve", "score": 7}]);
+    let chosen = json!({"candidates": ["a"], "chosen": "a", "propensity": 1.0, "policy": "p", "polcy": "q"});
+    for (field, value, path) in [
+        ("review_request", unit, "review_request.becuase"),
+        ("feedback", said, "feedback.0.score"),
+        ("decision", chosen, "decision.polcy"),
+    ] {
+        let error = rejection(&with(field, &value));
+        assert!(error.contains(&format!("there is no field `{path}`")), "{error}");
+    }
+    for (json, path) in [
+        (r#"{"event_id":"e","task_id":"t","metadata":{"a":1,"a":2}}"#, "metadata.a"),
+        (r#"{"event_id":"e","task_id":"t","own":1,"own":2}"#, "own"),
+        (r#"{"event_id":"e","task_id":"t","columns":{"a":1,"b":2,"a":1}}"#, "columns.a"),
+    ] {
+        let error = rejection(json);
+        assert!(error.contains(&format!("`{path}` is given twice")), "{error}");
+    }
+}
+
+#[test]
+fn an_end_before_the_start_is_known_from_the_start_on() {
+    let json = r#"{"event_id":"e","task_id":"t","started_at":"2025-03-01T10:00:00Z",
+        "completed_at":"2025-02-01T10:00:00Z","user_action":"approve","approved_at":"2025-02-02T10:00:00Z"}"#;
+    let event = GenerationEvent::from_json(json).unwrap();
+    assert_eq!(event.outcome().unwrap().known_at, event.started.known_at);
+    let completion = event.completion.unwrap();
+    assert_eq!(completion.known_at, event.started.known_at);
+    assert_eq!(completion.value.completed_at.unwrap().to_rfc3339(), "2025-02-01T10:00:00+00:00", "as given");
+}
+
+#[test]
 fn numbers_out_of_range_are_named_by_line() {
     for (field, value) in [
         ("temperature", json!(2.5)),

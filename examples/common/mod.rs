@@ -1,5 +1,7 @@
 //! Helpers that several examples share.
 
+mod gzip;
+
 use anyhow::Context;
 use devmatrix_ml::ErrorKind;
 use devmatrix_ml::event::{JsonLines, read_jsonl};
@@ -14,7 +16,7 @@ pub(crate) fn read_events(path: &Path, skip_bad: bool) -> anyhow::Result<JsonLin
     let mut file = BufReader::new(file);
     let zipped = file.fill_buf().is_ok_and(|head| head.starts_with(&[0x1f, 0x8b]));
     let read = if zipped {
-        read_jsonl(BufReader::new(flate2::bufread::MultiGzDecoder::new(file)), skip_bad)
+        read_jsonl(BufReader::new(gzip::Reader::new(file)), skip_bad)
     } else {
         read_jsonl(file, skip_bad)
     };

@@ -7,6 +7,12 @@
 //! cargo run --release --example continuous_learning -- EVENTS.jsonl[.gz] # recorded events
 //! ```
 
+#[path = "../common/out.rs"]
+#[macro_use]
+mod out;
+#[path = "../common/interrupt.rs"]
+mod interrupt;
+
 #[path = "../common/mod.rs"]
 mod common;
 mod data_fault;
@@ -89,6 +95,7 @@ async fn run(args: Args) -> anyhow::Result<()> {
     }
     let temporary = std::env::temp_dir().join(format!("devmatrix-ml-{}", std::process::id()));
     let folder = args.keep.clone().unwrap_or_else(|| temporary.clone());
+    interrupt::removes(temporary.clone())?;
     std::fs::create_dir_all(&folder).with_context(|| format!("{}: cannot be created", folder.display()))?;
     let mut host = Host::open(&folder, moments.first().map(|m| m.at).context("there are no events")?).await?;
     host.replay(moments).await?;

@@ -6,6 +6,10 @@
 //! cargo run --release --example routing -- --tasks terminal_tasks.jsonl.gz
 //! ```
 
+#[path = "../common/out.rs"]
+#[macro_use]
+mod out;
+
 mod nightly;
 mod run;
 mod scenarios;

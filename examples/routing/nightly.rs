@@ -10,7 +10,7 @@ use devmatrix_ml::registry::MemoryRegistry;
 use devmatrix_ml::routing::Choice;
 use devmatrix_ml::serving::PredictionService;
 use devmatrix_ml::simulate::Generation;
-use devmatrix_ml::store::{EventStore, MemoryStore};
+use devmatrix_ml::store::{EventStoreExt, MemoryStore};
 use devmatrix_ml::training::{Gate, Training, TrainingOptions};
 use futures_executor::block_on;
 use std::sync::Arc;
@@ -71,7 +71,7 @@ impl Nightly {
 
     fn take(&self, records: Vec<devmatrix_ml::event::Record>) -> anyhow::Result<()> {
         self.history.apply(&records);
-        block_on(self.store.append(records))?;
+        block_on(self.store.append_all(records))?;
         Ok(())
     }
 }

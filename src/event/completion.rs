@@ -3,6 +3,7 @@
 use super::check::{self, Checked, Metadata};
 use super::columns::{self, Columns};
 use super::decision::Decision;
+use super::given;
 use super::review::ReviewRequest;
 use crate::error::{Error, Result};
 use chrono::{DateTime, Utc};
@@ -29,12 +30,15 @@ pub struct Completion {
     /// Where it goes.
     pub file_path: Option<String>,
     /// Physical lines.
+    #[serde(deserialize_with = "given::whole")]
     pub lines_of_code: Option<u32>,
     /// Cyclomatic complexity.
     pub cyclomatic_complexity: Option<f64>,
     /// Functions defined.
+    #[serde(deserialize_with = "given::whole")]
     pub num_functions: Option<u32>,
     /// Classes defined.
+    #[serde(deserialize_with = "given::whole")]
     pub num_classes: Option<u32>,
     /// `true` if it is typed.
     pub has_type_hints: Option<bool>,
@@ -43,8 +47,10 @@ pub struct Completion {
     /// `true` if it holds tests.
     pub has_tests: Option<bool>,
     /// Places where it cannot be read as its language; `None` where that cannot be told.
+    #[serde(deserialize_with = "given::whole")]
     pub syntax_errors: Option<u32>,
     /// Which of these metrics the host supplied itself; the others were measured on the code.
+    #[serde(deserialize_with = "given::or_default")]
     pub host_metrics: Vec<MetricField>,
     /// The agent's own review, 0 to 10.
     pub self_review_score: Option<f64>,
@@ -53,23 +59,24 @@ pub struct Completion {
     /// Seconds from start to end.
     pub generation_time_seconds: Option<f64>,
     /// Tokens read and written, all of them; where it is not given, the sum of the four parts.
+    #[serde(deserialize_with = "given::whole")]
     pub tokens_used: Option<u64>,
     /// Tokens read that no cache had.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "given::whole", skip_serializing_if = "Option::is_none")]
     pub input_tokens: Option<u64>,
     /// Tokens written, those of reasoning among them.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "given::whole", skip_serializing_if = "Option::is_none")]
     pub output_tokens: Option<u64>,
     /// Tokens read from the LLM's cache.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "given::whole", skip_serializing_if = "Option::is_none")]
     pub cache_read_tokens: Option<u64>,
     /// Tokens read and written to the LLM's cache.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "given::whole", skip_serializing_if = "Option::is_none")]
     pub cache_write_tokens: Option<u64>,
     /// Cost in US dollars; where it is not given, a collector with [prices](crate::event::Prices) computes it.
     pub cost_usd: Option<f64>,
     /// True where the cost was computed from tokens and prices.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[serde(deserialize_with = "given::or_default", skip_serializing_if = "std::ops::Not::not")]
     pub cost_from_prices: bool,
     /// Success where a machine judges it (tests passed); a person's feedback overrides it.
     pub success: Option<bool>,
@@ -78,6 +85,7 @@ pub struct Completion {
     /// Quality where a machine scores it, 0 to 10; a person's score overrides it.
     pub final_quality_score: Option<f64>,
     /// Regenerations that the host counted itself.
+    #[serde(deserialize_with = "given::whole")]
     pub num_regenerations: Option<u32>,
     /// Request for a review by a person, with its propensity.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -90,6 +98,7 @@ pub struct Completion {
     #[serde(deserialize_with = "columns::given", skip_serializing_if = "Columns::is_empty")]
     pub columns: Columns,
     /// The host's own pairs; they are added to those given at the start.
+    #[serde(deserialize_with = "given::metadata")]
     pub metadata: Metadata,
 }
 

@@ -3,6 +3,7 @@
 use super::check::{self, Checked};
 use super::columns::{self, ColumnValue, Columns};
 use super::effort;
+use super::given;
 use super::id::{EventId, ProjectId, SessionId, TaskId, TemplateId, UserId};
 use crate::error::Result;
 use chrono::{DateTime, Utc};
@@ -44,7 +45,7 @@ pub struct TaskContext {
     /// `backend`, `frontend`, `database`, `testing`, `documentation`, `devops` or the host's own.
     pub task_type: Option<String>,
     /// The task in words.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "given::or_default")]
     pub task_description: String,
     /// Programming language.
     pub language: Option<String>,
@@ -61,13 +62,15 @@ pub struct TaskContext {
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "effort::read")]
     pub effort: Option<String>,
     /// Most tokens the LLM may produce.
+    #[serde(default, deserialize_with = "given::whole")]
     pub max_tokens: Option<u32>,
     /// Whether examples were retrieved for the prompt.
     pub rag_enabled: Option<bool>,
     /// How many examples were retrieved.
+    #[serde(default, deserialize_with = "given::whole")]
     pub rag_examples_count: Option<u32>,
     /// The generations that the examples came from.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "given::or_default")]
     pub rag_examples_ids: Vec<String>,
     /// Mean similarity of the examples to the task, -1 to 1.
     pub rag_avg_similarity: Option<f64>,
@@ -76,19 +79,23 @@ pub struct TaskContext {
     /// The template used.
     pub template_id: Option<TemplateId>,
     /// Files that the generation is expected to write.
+    #[serde(default, deserialize_with = "given::whole")]
     pub num_files_to_generate: Option<u32>,
     /// Lines that the generation is expected to write.
+    #[serde(default, deserialize_with = "given::whole")]
     pub estimated_lines_of_code: Option<u32>,
     /// Dependencies that the task needs.
+    #[serde(default, deserialize_with = "given::whole")]
     pub num_dependencies: Option<u32>,
     /// Generations waiting at the start.
+    #[serde(default, deserialize_with = "given::whole")]
     pub current_queue_size: Option<u32>,
     /// Load of the generating system at the start, 1.0 = full.
     pub system_load: Option<f64>,
     /// The try that this one repeats, where it is a regeneration.
     pub regeneration_of: Option<EventId>,
     /// Tries of this task before this one (0 for the first).
-    #[serde(default)]
+    #[serde(default, deserialize_with = "given::whole_or_zero")]
     pub attempt: u32,
     /// The host's own columns that are known before the start, as
     /// [`HostColumns`](crate::features::HostColumns) declares them.

@@ -1,6 +1,7 @@
 //! A choice among candidates, with its propensity.
 
 use super::check;
+use super::given;
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -27,7 +28,7 @@ pub struct Decision {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) inputs: Option<String>,
     /// The versions of the models whose predictions it looked at, by their names; 0 for a prior.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, deserialize_with = "given::wholes", skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) versions: BTreeMap<String, u64>,
     /// Why, in a sentence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -186,6 +187,7 @@ pub struct ShownPrediction {
     /// The status it carried.
     pub status: String,
     /// The version of the model, 0 for the prior.
+    #[serde(deserialize_with = "given::one_whole")]
     pub model_version: u64,
 }
 

@@ -3,9 +3,10 @@
 use super::check::{self, Checked};
 use super::decision::Decision;
 use super::id::{FeedbackId, UserId};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 /// The user's action on the generated code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -88,6 +89,21 @@ impl Feedback {
     /// Returns whether the code was taken in the end.
     pub(crate) fn was_approved(&self) -> bool {
         self.approved.unwrap_or(self.user_action != UserAction::Reject)
+    }
+
+    /// Returns a digest of what it says, as every store keeps it; its id is no part of that.
+    pub(crate) fn digest(&self) -> Result<String> {
+        let mut said = Self { feedback_id: None, ..self.clone() };
+        said.clean()?;
+        let bytes = serde_json::to_vec(&said)
+            .map_err(|e| Error::internal("feedback could not be encoded").with_source(e))?;
+        Ok(Sha256::digest(&bytes)[..8].iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+
+    /// Returns the id of feedback that has none: the moment, its number among those of this moment (the later
+    /// counts, and the order of ids decides), and a digest of what it says, so that two never have the same.
+    pub(crate) fn id_at(known_at: DateTime<Utc>, number: usize, digest: &str) -> Result<FeedbackId> {
+        FeedbackId::new(format!("at-{}-{number:04}-{digest}", known_at.timestamp_micros()))
     }
 
     /// Checks every number's range.

@@ -1,7 +1,7 @@
 //! The flat JSON form of a generation: one object, the names of the collection schema.
 
 use super::assignment::Assignment;
-use super::check::{self, Metadata};
+use super::check::Metadata;
 use super::columns::GivenColumns;
 use super::completion::{Completion, MetricField};
 use super::context::TaskContext;
@@ -9,19 +9,56 @@ use super::decision::{Decision, ShownPrediction};
 use super::effort::GivenEffort;
 use super::feedback::{Feedback, UserAction};
 use super::generation::GenerationEvent;
-use super::id::{EventId, ProjectId, SessionId, TaskId, TemplateId, UserId};
+use super::given;
+use super::id::{EventId, FeedbackId, ProjectId, SessionId, TaskId, TemplateId, UserId};
 use super::record::{Known, SCHEMA_VERSION, Started};
 use super::review::ReviewRequest;
 use crate::error::{Error, Result};
+use crate::json::{self, Unread};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 /// One feedback with the moment from which it was known.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(from = "GivenFeedback")]
 struct FlatFeedback {
     known_at: DateTime<Utc>,
     #[serde(flatten)]
     feedback: Feedback,
+}
+
+/// [`FlatFeedback`] with each field by name, so that serde tells of those that do not exist.
+#[derive(Deserialize)]
+struct GivenFeedback {
+    known_at: DateTime<Utc>,
+    feedback_id: Option<FeedbackId>,
+    given_at: Option<DateTime<Utc>>,
+    reviewer_id: Option<UserId>,
+    user_action: UserAction,
+    user_feedback: Option<String>,
+    modifications_requested: Option<String>,
+    final_quality_score: Option<f64>,
+    success: Option<bool>,
+    approved: Option<bool>,
+    next_step: Option<Decision>,
+}
+
+impl From<GivenFeedback> for FlatFeedback {
+    fn from(given: GivenFeedback) -> Self {
+        let feedback = Feedback {
+            feedback_id: given.feedback_id,
+            given_at: given.given_at,
+            reviewer_id: given.reviewer_id,
+            user_action: given.user_action,
+            user_feedback: given.user_feedback,
+            modifications_requested: given.modifications_requested,
+            final_quality_score: given.final_quality_score,
+            success: given.success,
+            approved: given.approved,
+            next_step: given.next_step,
+        };
+        Self { known_at: given.known_at, feedback }
+    }
 }
 
 /// The completion's own outcome, where that of the feedback differs.
@@ -34,13 +71,17 @@ struct Verdict {
 }
 
 macro_rules! flat {
-    ($($field:ident: $type:ty),* $(,)?) => {
+    ($($field:ident: $type:ty),*; whole: $($count:ident: $whole:ty),* $(,)?) => {
         /// Every field optional, as in a file that a host exports.
         #[derive(Debug, Clone, Default, Serialize, Deserialize)]
         #[serde(default)]
         pub(super) struct Flat {
             $(#[serde(skip_serializing_if = "Option::is_none")] $field: Option<$type>,)*
-            #[serde(skip_serializing_if = "Metadata::is_empty", deserialize_with = "null_is_empty")]
+            $(
+                #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "given::whole")]
+                $count: Option<$whole>,
+            )*
+            #[serde(skip_serializing_if = "Metadata::is_empty", deserialize_with = "given::metadata")]
             metadata: Metadata,
             #[serde(flatten)]
             unknown: Metadata,
@@ -49,36 +90,38 @@ macro_rules! flat {
 }
 
 flat! {
-    event_id: EventId, schema_version: u32,
-    task_id: TaskId, project_id: ProjectId, user_id: UserId, reviewer_id: UserId, session_id: SessionId,
-    started_at: DateTime<Utc>, recorded_at: DateTime<Utc>,
-    completed_at: DateTime<Utc>, completion_known_at: DateTime<Utc>, approved_at: DateTime<Utc>,
-    task_type: String, task_description: String, language: String, framework: String,
-    agent_type: String, model_used: String, temperature: f64, effort: GivenEffort, max_tokens: u32,
-    rag_enabled: bool, rag_examples_count: u32, rag_examples_ids: Vec<String>,
-    rag_avg_similarity: f64, rag_avg_quality: f64,
-    template_id: TemplateId, num_files_to_generate: u32, estimated_lines_of_code: u32,
-    num_dependencies: u32, current_queue_size: u32, system_load: f64,
-    regeneration_of: EventId, attempt: u32, columns: GivenColumns,
-    generated_code: String, file_path: String, lines_of_code: u32, cyclomatic_complexity: f64,
-    num_functions: u32, num_classes: u32, has_type_hints: bool, has_docstrings: bool, has_tests: bool,
-    syntax_errors: u32, host_metrics: Vec<MetricField>,
-    self_review_score: f64, self_review_feedback: String,
-    user_action: UserAction, feedback_reviewer_id: UserId, user_feedback: String, modifications_requested: String,
-    final_quality_score: f64, generation_time_seconds: f64, tokens_used: u64, input_tokens: u64,
-    output_tokens: u64, cache_read_tokens: u64, cache_write_tokens: u64, cost_usd: f64, cost_from_prices: bool,
-    success: bool, approved: bool, num_regenerations: u32,
-    complexity_label: f64, decision: Decision, experiments: Vec<Assignment>, predictions: Vec<ShownPrediction>,
-    review_request: ReviewRequest, next_step: Decision,
-    verdict: Verdict, completion_columns: GivenColumns, completion_metadata: Metadata, feedback: Vec<FlatFeedback>,
+    event_id: EventId, task_id: TaskId, project_id: ProjectId, user_id: UserId, reviewer_id: UserId,
+    session_id: SessionId, started_at: DateTime<Utc>, recorded_at: DateTime<Utc>, completed_at: DateTime<Utc>,
+    completion_known_at: DateTime<Utc>, approved_at: DateTime<Utc>, task_type: String,
+    task_description: String, language: String, framework: String, agent_type: String, model_used: String,
+    temperature: f64, effort: GivenEffort, rag_enabled: bool, rag_examples_ids: Vec<String>,
+    rag_avg_similarity: f64, rag_avg_quality: f64, template_id: TemplateId, system_load: f64,
+    regeneration_of: EventId, columns: GivenColumns, generated_code: String, file_path: String,
+    cyclomatic_complexity: f64, has_type_hints: bool, has_docstrings: bool, has_tests: bool,
+    host_metrics: Vec<MetricField>, self_review_score: f64, self_review_feedback: String,
+    user_action: UserAction, feedback_reviewer_id: UserId, user_feedback: String,
+    modifications_requested: String, final_quality_score: f64, generation_time_seconds: f64, cost_usd: f64,
+    cost_from_prices: bool, success: bool, approved: bool, complexity_label: f64, decision: Decision,
+    experiments: Vec<Assignment>, predictions: Vec<ShownPrediction>, review_request: ReviewRequest,
+    next_step: Decision, verdict: Verdict, completion_columns: GivenColumns, completion_metadata: Metadata,
+    feedback: Vec<FlatFeedback>;
+    whole:
+    schema_version: u32, max_tokens: u32, rag_examples_count: u32, num_files_to_generate: u32,
+    estimated_lines_of_code: u32, num_dependencies: u32, current_queue_size: u32, attempt: u32,
+    lines_of_code: u32, num_functions: u32, num_classes: u32, syntax_errors: u32, tokens_used: u64,
+    input_tokens: u64, output_tokens: u64, cache_read_tokens: u64, cache_write_tokens: u64,
+    num_regenerations: u32,
 }
 
 impl Flat {
     pub(super) fn parse(json: &str) -> Result<Self> {
-        let json = check::mend_surrogates(json);
-        serde_json::from_str(&json).map_err(|e| match culprit(&json) {
-            Some((field, e)) => Error::invalid(format!("{field} cannot be read")).with_source(e),
-            None => Error::invalid("not a generation event").with_source(e),
+        let json = json::mended(json)?;
+        json::read(&json).map_err(|error| match (error, culprit(&json)) {
+            (Unread::NoField(path), _) => Error::invalid(format!("there is no field `{path}`")),
+            (Unread::Refused(_), Some((field, e))) => {
+                Error::invalid(format!("{field} cannot be read")).with_source(e)
+            }
+            (Unread::Refused(e), None) => Error::invalid("not a generation event").with_source(e),
         })
     }
 }
@@ -115,7 +158,9 @@ impl Flat {
     fn ended_at(&self, started: DateTime<Utc>) -> DateTime<Utc> {
         let seconds = self.generation_time_seconds.filter(|s| (0.0..1e9).contains(s)).unwrap_or(0.0);
         let run = TimeDelta::milliseconds((seconds * 1e3) as i64);
-        self.completed_at.or_else(|| started.checked_add_signed(run)).unwrap_or(started)
+        let ended = self.completed_at.or_else(|| started.checked_add_signed(run)).unwrap_or(started);
+        // A clock that went back in between: what ended was not known before it started.
+        ended.max(started)
     }
 
     fn take_completion(&mut self) -> Option<(Option<DateTime<Utc>>, Completion)> {
@@ -239,7 +284,7 @@ impl Flat {
 impl From<GenerationEvent> for Flat {
     fn from(event: GenerationEvent) -> Self {
         let outcome = event.outcome();
-        let latest = event.feedback.last().map(|f| f.value.clone());
+        let latest = event.known_by(DateTime::<Utc>::MAX_UTC).feedback.map(|f| f.value.clone());
         let (known_at, started) = (event.started.known_at, event.started.value);
         let context = started.context;
         let done = event.completion.as_ref().map(|c| c.value.clone()).unwrap_or_default();
@@ -332,8 +377,4 @@ impl From<GenerationEvent> for Flat {
             unknown: Metadata::new(),
         }
     }
-}
-
-fn null_is_empty<'de, D: serde::Deserializer<'de>>(input: D) -> std::result::Result<Metadata, D::Error> {
-    Ok(Option::deserialize(input)?.unwrap_or_default())
 }

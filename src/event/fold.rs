@@ -51,9 +51,9 @@ impl<S: Folded, C: Folded, F: Folded> Fold<S, C, F> {
         }
     }
 
-    /// Takes in feedback.
+    /// Takes in feedback; of several of one order the last counts.
     pub(crate) fn add_feedback(&mut self, new: F) {
-        if self.feedback.as_ref().is_none_or(|old| new.order() > old.order()) {
+        if self.feedback.as_ref().is_none_or(|old| new.order() >= old.order()) {
             self.feedback = Some(new);
         }
     }

@@ -1,13 +1,15 @@
 //! A generation as a whole: its facts put together, and its outcome.
 
+use super::check;
 use super::completion::Completion;
 use super::feedback::{Feedback, UserAction};
 use super::fold::{Folded, KnownFacts};
-use super::id::EventId;
+use super::id::{EventId, FeedbackId};
 use super::record::{Fact, Known, Record, Started};
 use crate::error::Result;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 
 /// Everything known of one generation.
 ///
@@ -101,7 +103,11 @@ impl GenerationEvent {
     ///
     /// # Errors
     /// `InvalidInput` naming the field that is out of range.
-    pub fn into_records(self) -> Result<Vec<Record>> {
+    pub fn into_records(mut self) -> Result<Vec<Record>> {
+        let names = self.feedback_ids().map_err(|e| e.context(&self.event_id))?;
+        for (feedback, name) in self.feedback.iter_mut().zip(names) {
+            feedback.value.feedback_id = Some(name);
+        }
         let id = self.event_id;
         let started =
             Record::new(id.clone(), self.started.known_at, Fact::Started(Box::new(self.started.value)));
@@ -125,9 +131,41 @@ impl GenerationEvent {
         let mut facts = KnownFacts::default();
         let completion = self.completion.iter().filter(|completion| completion.known_at <= moment);
         completion.for_each(|completion| facts.add_completion(completion));
-        let feedback = self.feedback.iter().filter(|feedback| feedback.known_at <= moment);
-        feedback.for_each(|feedback| facts.add_feedback(feedback));
+        facts.feedback = self.latest_feedback(moment);
         facts
+    }
+
+    /// Returns the feedback that a store of these facts would call the latest at `moment`.
+    fn latest_feedback(&self, moment: DateTime<Utc>) -> Option<&Known<Feedback>> {
+        let known = || self.feedback.iter().enumerate().filter(|(_, feedback)| feedback.known_at <= moment);
+        let latest = known().map(|(_, feedback)| check::to_micros(feedback.known_at)).max()?;
+        let last = || known().filter(|(_, feedback)| check::to_micros(feedback.known_at) == latest);
+        if last().nth(1).is_none() {
+            return last().next().map(|(_, feedback)| feedback);
+        }
+        match self.feedback_ids() {
+            Ok(ids) => last().max_by(|(a, _), (b, _)| ids[*a].cmp(&ids[*b])),
+            // Such an event cannot be recorded.
+            Err(_) => last().last(),
+        }
+        .map(|(_, feedback)| feedback)
+    }
+
+    /// Returns the id of each feedback: its own, or the one under which it is recorded. Equal feedback at one moment
+    /// is one.
+    fn feedback_ids(&self) -> Result<Vec<FeedbackId>> {
+        let mut numbers = HashMap::<_, HashMap<String, usize>>::new();
+        let name = |feedback: &Known<Feedback>| match &feedback.value.feedback_id {
+            Some(id) => Ok(id.clone()),
+            None => {
+                let (at, digest) = (check::to_micros(feedback.known_at), feedback.value.digest()?);
+                let of_moment = numbers.entry(at).or_default();
+                let next = of_moment.len();
+                let number = *of_moment.entry(digest.clone()).or_insert(next);
+                Feedback::id_at(at, number, &digest)
+            }
+        };
+        self.feedback.iter().map(name).collect()
     }
 }
 
@@ -152,5 +190,49 @@ impl Outcome {
             user_action: facts.feedback.map(|f| f.value.user_action),
             final_quality_score,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(feedback: &str) -> GenerationEvent {
+        let json = format!(r#"{{"event_id":"e","task_id":"t","feedback":[{feedback}]}}"#);
+        GenerationEvent::from_json(&json).unwrap()
+    }
+
+    fn said(action: &str, at: &str, more: &str) -> String {
+        format!(r#"{{"known_at":"2025-03-01T11:00:00{at}Z","user_action":"{action}"{more}}}"#)
+    }
+
+    #[test]
+    fn of_feedback_in_one_second_all_is_kept_and_the_later_counts() {
+        let (yes, no) = (said("approve", "", ""), said("reject", "", ""));
+        let nano = said("reject", ".000000300", "");
+        let (early, late) = (r#","feedback_id":"a""#, r#","feedback_id":"z""#);
+        for (feedback, kept, action) in [
+            (format!("{yes},{no}"), 2, UserAction::Reject),
+            (format!("{no},{yes}"), 2, UserAction::Approve),
+            (format!("{yes},{no},{yes}"), 2, UserAction::Reject),
+            (format!("{nano},{yes}"), 2, UserAction::Approve),
+            (format!("{yes},{yes}"), 1, UserAction::Approve),
+            (format!("{no},{}", said("approve", "", early)), 2, UserAction::Reject),
+            (format!("{},{no}", said("approve", "", late)), 2, UserAction::Approve),
+        ] {
+            let event = event(&feedback);
+            assert_eq!(event.outcome().unwrap().user_action, Some(action), "{feedback}");
+            let json = serde_json::to_value(&event).unwrap();
+            assert_eq!(json["user_action"], serde_json::to_value(action).unwrap(), "{feedback}");
+            let records = event.into_records().unwrap();
+            let stored = GenerationEvent::from_records(records.clone()).unwrap();
+            assert_eq!(
+                (stored.feedback.len(), records.len()),
+                (kept, 1 + feedback.matches("known_at").count())
+            );
+            assert_eq!(stored.outcome().unwrap().user_action, Some(action), "{feedback}");
+            let again = GenerationEvent::from_json(&serde_json::to_string(&stored).unwrap()).unwrap();
+            assert_eq!(again, stored);
+        }
     }
 }

@@ -1,8 +1,8 @@
 //! Events from JSON Lines: one object a line.
 
 use super::generation::GenerationEvent;
-use crate::error::{Error, Result};
-use std::io::BufRead;
+use crate::error::{Error, ErrorKind, Result};
+use std::io::{BufRead, Read};
 
 /// Events read from JSON Lines.
 #[derive(Debug, Default)]
@@ -14,8 +14,15 @@ pub struct JsonLines {
     pub bad: Vec<(usize, Error)>,
 }
 
+/// The longest line that is read; a parsed line takes up to thirty times as much for a moment.
+const MAX_LINE_BYTES: usize = 8 << 20;
+
+/// More bad lines than these are not worth going on for: it is some other file.
+const MOST_BAD: usize = 100_000;
+
 /// Reads the flat JSON form, an event a line; blank lines are passed over. A line that cannot be
-/// read is an error, or with `skip_bad` is noted and passed over.
+/// read is an error, or with `skip_bad` is noted and passed over. So is one of more than 8 MiB, of which no
+/// more is kept in memory.
 ///
 /// ```
 /// use devmatrix_ml::event::read_jsonl;
@@ -27,22 +34,51 @@ pub struct JsonLines {
 /// ```
 ///
 /// # Errors
-/// `InvalidInput` with the number of the line; `Unavailable` when reading fails.
-pub fn read_jsonl(reader: impl BufRead, skip_bad: bool) -> Result<JsonLines> {
-    let mut read = JsonLines::default();
-    for (i, line) in reader.split(b'\n').enumerate() {
-        let number = i + 1;
-        let line = line.map_err(|e| {
-            Error::new(crate::ErrorKind::Unavailable, format!("line {number}: reading failed")).with_source(e)
-        })?;
-        match parse(&line) {
+/// `InvalidInput` with the number of the line, or when more than 100,000 lines are bad; `Unavailable` when
+/// reading fails.
+pub fn read_jsonl(mut reader: impl BufRead, skip_bad: bool) -> Result<JsonLines> {
+    let (mut read, mut line, mut number) = (JsonLines::default(), Vec::new(), 0);
+    while let Some(whole) = next_line(&mut reader, &mut line).map_err(|e| {
+        Error::new(ErrorKind::Unavailable, format!("line {}: reading failed", number + 1)).with_source(e)
+    })? {
+        number += 1;
+        let parsed = if whole { parse(&line) } else { Err(too_long()) };
+        match parsed {
             Ok(Some(event)) => read.events.push(event),
             Ok(None) => {}
-            Err(error) if skip_bad => read.bad.push((number, error)),
+            Err(error) if skip_bad && read.bad.len() < MOST_BAD => read.bad.push((number, error)),
+            Err(error) if skip_bad => {
+                let what = format!("line {number}: more than {MOST_BAD} lines are bad: are these events?");
+                return Err(Error::invalid(what).with_source(error));
+            }
             Err(error) => return Err(error.context(format!("line {number}"))),
         }
     }
     Ok(read)
+}
+
+/// Reads the next line into `line`, at most [`MAX_LINE_BYTES`] of it; whether that is all of it, `None` at the end.
+fn next_line(reader: &mut impl BufRead, line: &mut Vec<u8>) -> std::io::Result<Option<bool>> {
+    line.clear();
+    let most = MAX_LINE_BYTES as u64 + 1;
+    if reader.take(most).read_until(b'\n', line)? == 0 {
+        return Ok(None);
+    }
+    if line.last() == Some(&b'\n') {
+        line.pop();
+    } else if line.len() > MAX_LINE_BYTES {
+        *line = Vec::new();
+        reader.skip_until(b'\n')?;
+        return Ok(Some(false));
+    }
+    Ok(Some(true))
+}
+
+fn too_long() -> Error {
+    Error::invalid(format!(
+        "longer than {} MiB: an event is one line; keep files that large beside it",
+        MAX_LINE_BYTES >> 20
+    ))
 }
 
 /// Checks too that the event could be recorded.
@@ -54,4 +90,34 @@ fn parse(line: &[u8]) -> Result<Option<GenerationEvent>> {
     }
     let event = GenerationEvent::from_json(text)?;
     event.clone().into_records().map(|_| Some(event))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::BufReader;
+
+    const EVENT: &[u8] = br#"{"event_id":"a","task_id":"t"}"#;
+
+    #[test]
+    fn a_line_without_end_takes_no_memory_and_is_one_bad_line() {
+        let after = [b"\n".as_slice(), EVENT].concat();
+        let long = || std::io::repeat(b'[').take(64 << 20).chain(after.as_slice());
+        let error = read_jsonl(BufReader::new(long()), false).unwrap_err();
+        assert!(error.to_string().starts_with("line 1: longer than 8 MiB"), "{error}");
+        let read = read_jsonl(BufReader::new(long()), true).unwrap();
+        assert_eq!((read.events.len(), read.bad.len(), read.bad[0].0), (1, 1, 1));
+        let most = [EVENT, &b" ".repeat(MAX_LINE_BYTES - EVENT.len()), b"\n", EVENT].concat();
+        assert_eq!(read_jsonl(most.as_slice(), false).unwrap().events.len(), 2);
+        let more = [b" ".as_slice(), &most].concat();
+        assert_eq!(read_jsonl(more.as_slice(), true).unwrap().bad.len(), 1);
+    }
+
+    #[test]
+    fn a_file_of_anything_else_is_left_soon() {
+        let lines = b"x\n".repeat(MOST_BAD + 1);
+        let error = read_jsonl(lines.as_slice(), true).unwrap_err().to_string();
+        assert!(error.starts_with("line 100001: more than 100000 lines are bad"), "{error}");
+        assert_eq!(read_jsonl(&lines[2..], true).unwrap().bad.len(), MOST_BAD);
+    }
 }

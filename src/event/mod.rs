@@ -12,6 +12,7 @@ mod feedback;
 mod flat;
 mod fold;
 mod generation;
+mod given;
 mod id;
 mod jsonl;
 mod prices;

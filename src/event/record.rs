@@ -6,7 +6,8 @@ use super::completion::Completion;
 use super::context::TaskContext;
 use super::decision::{Decision, ShownPrediction};
 use super::feedback::Feedback;
-use super::id::{EventId, FeedbackId};
+use super::given;
+use super::id::EventId;
 use crate::error::{Error, Result};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -28,6 +29,7 @@ pub struct Known<T> {
 #[non_exhaustive]
 pub struct Started {
     /// The version of the schema it was written with.
+    #[serde(deserialize_with = "given::one_whole")]
     pub(crate) schema_version: u32,
     /// The task.
     pub context: TaskContext,
@@ -135,7 +137,7 @@ impl Record {
         if let Fact::Feedback(feedback) = &mut fact
             && feedback.feedback_id.is_none()
         {
-            feedback.feedback_id = Some(FeedbackId::new(format!("at-{}", known_at.timestamp_micros()))?);
+            feedback.feedback_id = Some(Feedback::id_at(known_at, 0, &feedback.digest()?)?);
         }
         Ok(Self { event_id, known_at, fact })
     }
@@ -205,11 +207,13 @@ mod tests {
     }
 
     #[test]
-    fn feedback_without_an_id_is_known_by_its_time() {
+    fn feedback_without_an_id_is_known_by_its_time_and_what_it_says() {
         let id = EventId::new("e").unwrap();
         let feedback = Fact::Feedback(Box::new(Feedback::new(UserAction::Approve)));
         let first = Record::new(id.clone(), at(5), feedback.clone()).unwrap();
         assert_eq!(first.key(), Record::new(id.clone(), at(5), feedback.clone()).unwrap().key());
-        assert_ne!(first.key(), Record::new(id, at(6), feedback).unwrap().key());
+        assert_ne!(first.key(), Record::new(id.clone(), at(6), feedback).unwrap().key());
+        let other = Fact::Feedback(Box::new(Feedback::new(UserAction::Reject)));
+        assert_ne!(first.key(), Record::new(id, at(5), other).unwrap().key());
     }
 }

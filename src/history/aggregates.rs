@@ -24,8 +24,8 @@ pub(super) struct Aggregates {
     /// Sum of ln(1 + seconds), fixed point.
     pub(super) log_seconds: i64,
     pub(super) metered: i64,
-    /// Sum of tokens.
-    pub(super) tokens: i64,
+    /// Sum of tokens, in which any number of the largest counts finds room.
+    pub(super) tokens: i128,
     /// Sum of ln(tokens), fixed point.
     pub(super) log_tokens: i64,
     /// Generations of known cost.
@@ -56,7 +56,7 @@ impl Aggregates {
         self.timed += sign * other.timed;
         self.log_seconds = self.log_seconds.wrapping_add(sign * other.log_seconds);
         self.metered += sign * other.metered;
-        self.tokens = self.tokens.wrapping_add(sign.wrapping_mul(other.tokens));
+        self.tokens += i128::from(sign) * other.tokens;
         self.log_tokens = self.log_tokens.wrapping_add(sign * other.log_tokens);
         self.priced += sign * other.priced;
         self.log_cost = self.log_cost.wrapping_add(sign * other.log_cost);

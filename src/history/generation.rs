@@ -244,7 +244,7 @@ impl End {
             timed: i64::from(self.seconds.is_some()),
             log_seconds: self.seconds.map_or(0, |s| fixed(s.ln_1p())),
             metered: i64::from(self.tokens.is_some()),
-            tokens: self.tokens.map_or(0, |t| i64::try_from(t).unwrap_or(i64::MAX)),
+            tokens: self.tokens.map_or(0, i128::from),
             log_tokens: self.tokens.map_or(0, |t| fixed((t as f64).max(LEAST_TOKENS).ln())),
             priced: i64::from(self.cost.is_some()),
             log_cost: self.cost.map_or(0, |usd| fixed(usd.max(LEAST_COST).ln())),

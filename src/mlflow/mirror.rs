@@ -4,7 +4,7 @@ use super::Mlflow;
 use super::pyfunc;
 use super::run::{Place, unexpected};
 use crate::clock::Clock;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::registry::{ModelRegistry, ModelVersion, Stage, sha256_hex};
 use crate::store::EventStore;
 use crate::training::{ModelCard, RunRecord};
@@ -86,7 +86,14 @@ impl Mlflow {
         for version in registry.versions(model).await? {
             let state = self.state(&version)?;
             if sent.versions.get(&version.version) != Some(&state) {
-                let artefact = registry.artefact(model, version.version).await?;
+                let artefact = match registry.artefact(model, version.version).await {
+                    Err(error) if error.kind() == ErrorKind::Corrupt => {
+                        let (version, error) = (version.version, format_args!("{error:#}"));
+                        tracing::error!(model, version, %error, "a damaged version is not sent");
+                        continue;
+                    }
+                    artefact => artefact?,
+                };
                 self.send(&version, &artefact)?;
                 sent.versions.insert(version.version, state);
                 store.put_checkpoint(note, Some(sent.to_bytes()?)).await?;

@@ -199,3 +199,65 @@ fn a_version_without_its_folder_or_its_record_is_reported() {
     fs::remove_dir_all(folder.path().join("m/2")).unwrap();
     assert_eq!(block_on(registry.production("m")).unwrap_err().kind(), ErrorKind::Corrupt);
 }
+
+#[test]
+fn a_damaged_version_is_set_aside_and_the_others_go_on() {
+    let (folder, _) = prepared();
+    let registry = DiskRegistry::open(folder.path()).unwrap();
+    let path = folder.path().join("m/1/version.json");
+    let original = fs::read(&path).unwrap();
+    for (at, bit) in (0..original.len()).map(|at| (at, at % 8)) {
+        let mut bytes = original.clone();
+        bytes[at] ^= 1 << bit;
+        fs::write(&path, &bytes).unwrap();
+        let numbers: Vec<_> = block_on(registry.versions("m")).unwrap().iter().map(|v| v.version).collect();
+        assert_eq!(numbers, [2], "byte {at}");
+        let damaged = block_on(registry.damaged("m")).unwrap();
+        assert!(
+            matches!(damaged.as_slice(), [(1, error)] if error.kind() == ErrorKind::Corrupt),
+            "{damaged:?}"
+        );
+    }
+    assert_eq!(block_on(registry.production("m")).unwrap().unwrap().version, 2);
+    let third = block_on(registry.register(NewVersion::new("m", b"third".to_vec()))).unwrap();
+    block_on(registry.promote("m", third.version, Some(2))).unwrap();
+    assert_eq!(block_on(registry.roll_back("m")).unwrap().version, 2);
+    fs::write(&path, &original).unwrap();
+    assert_eq!(block_on(registry.versions("m")).unwrap().len(), 3);
+    assert!(block_on(registry.damaged("m")).unwrap().is_empty());
+}
+
+#[test]
+fn an_empty_folder_is_no_version_and_its_number_is_not_given_again() {
+    let (folder, _) = prepared();
+    let registry = DiskRegistry::open(folder.path()).unwrap();
+    fs::create_dir(folder.path().join("m/3")).unwrap();
+    fs::create_dir(folder.path().join("other")).unwrap();
+    assert_eq!(block_on(registry.versions("m")).unwrap().len(), 2);
+    assert!(block_on(registry.damaged("m")).unwrap().is_empty());
+    assert!(block_on(registry.versions("other")).unwrap().is_empty());
+    assert_eq!(block_on(registry.register(NewVersion::new("m", vec![1]))).unwrap().version, 4);
+    assert_eq!(block_on(registry.register(NewVersion::new("other", vec![1]))).unwrap().version, 1);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_linked_folder_is_read_and_not_written() {
+    let (theirs, whole) = prepared();
+    let ours = tempdir().unwrap();
+    std::os::unix::fs::symlink(theirs.path().join("m"), ours.path().join("m")).unwrap();
+    fs::create_dir(theirs.path().join("m/.tmp-9")).unwrap();
+    let registry = DiskRegistry::open(ours.path()).unwrap();
+    assert!(theirs.path().join("m/.tmp-9").exists(), "what another left under construction is not swept");
+    let refused = [
+        block_on(registry.register(NewVersion::new("m", vec![1]))).map(drop),
+        block_on(registry.promote("m", 1, Some(2))),
+        block_on(registry.roll_back("m")).map(drop),
+        block_on(registry.set_stage("m", 1, super::Stage::Staging)),
+    ];
+    for answer in refused {
+        assert!(answer.unwrap_err().to_string().contains("is a link"));
+    }
+    assert_eq!(contents(ours.path()).unwrap(), whole);
+    assert_eq!(contents(theirs.path()).unwrap(), whole);
+}

@@ -2,9 +2,9 @@
 
 use super::stages::Stages;
 use super::version::{MAX_ARTEFACT_BYTES, ModelVersion, NewVersion, Stage, Verdict, check_name, sha256_hex};
-use super::{ModelRegistry, document, files, not_found};
+use super::{ModelRegistry, document, files, is_damage, not_found, set_aside};
 use crate::clock::{Clock, SystemClock};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use async_trait::async_trait;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,7 +24,8 @@ const EVALUATION: &str = "evaluation.bin";
 ///
 /// A version's folder is written under another name and renamed when it is complete, so it is
 /// there whole or not at all; `stages.json` is replaced in the same way. Both JSON files carry a
-/// SHA-256 of themselves, and the record carries those of the artefacts. Writers, of whichever
+/// SHA-256 of themselves, and the record carries those of the artefacts. A version whose record is damaged is set aside: the
+/// others go on. A model's folder that is a link is read, but not written. Writers, of whichever
 /// process, wait for each other on a lock file; readers wait for nobody, and can read a folder
 /// that they may not write. The lock is the operating system's and ends with its process: use a
 /// file system on which that works, which not every network file system is.
@@ -67,7 +68,10 @@ impl DiskRegistry {
     fn sweep(&self) -> Result<()> {
         let Some(_lock) = files::Lock::try_now(&self.folder.join(LOCK))? else { return Ok(()) };
         for model in files::names(&self.folder)?.iter().filter(|name| check_name(name).is_ok()) {
-            files::sweep(&self.folder.join(model))?;
+            let folder = self.model(model)?;
+            if folder.writable().is_ok() {
+                files::sweep(&folder.path)?;
+            }
         }
         Ok(())
     }
@@ -91,6 +95,7 @@ impl DiskRegistry {
         let folder = self.model(model)?;
         // Before the lock: a mistake in the number should not wait, nor make a lock file.
         folder.record(number)?;
+        folder.writable()?;
         let _lock = self.lock()?;
         let mut stages = folder.stages()?;
         let before = stages.clone();
@@ -104,6 +109,7 @@ impl ModelRegistry for DiskRegistry {
     async fn register(&self, version: NewVersion) -> Result<ModelVersion> {
         version.validate()?;
         let folder = self.model(&version.about.model)?;
+        folder.writable()?;
         let _lock = self.lock()?;
         folder.prepare()?;
         let number = folder.next_number()?;
@@ -122,7 +128,17 @@ impl ModelRegistry for DiskRegistry {
             return Ok(Vec::new());
         }
         let stages = folder.stages()?;
-        numbers.into_iter().map(|number| Ok(stages.apply(folder.record(number)?))).collect()
+        let records = numbers.into_iter().map(|number| (number, folder.record(number)));
+        let whole = set_aside(model, records)?;
+        Ok(whole.into_iter().map(|record| stages.apply(record)).collect())
+    }
+
+    async fn damaged(&self, model: &str) -> Result<Vec<(u64, Error)>> {
+        let folder = self.model(model)?;
+        let records = folder.numbers()?.into_iter().map(|number| (number, folder.record(number)));
+        Ok(records
+            .filter_map(|(number, record)| record.err().filter(is_damage).map(|e| (number, e)))
+            .collect())
     }
 
     async fn version(&self, model: &str, number: u64) -> Result<ModelVersion> {
@@ -160,6 +176,7 @@ impl ModelRegistry for DiskRegistry {
     async fn roll_back(&self, model: &str) -> Result<ModelVersion> {
         let folder = self.model(model)?;
         folder.stages()?.previous()?;
+        folder.writable()?;
         let _lock = self.lock()?;
         let mut stages = folder.stages()?;
         let record = folder.verify(stages.roll_back()?)?;
@@ -192,6 +209,16 @@ impl ModelFolder {
         self.path.join(number.to_string())
     }
 
+    /// Refuses a folder that is a link: what is behind it may be anybody's.
+    fn writable(&self) -> Result<()> {
+        if !self.path.is_symlink() {
+            return Ok(());
+        }
+        let what =
+            format!("{} is a link, behind which nothing is written: put a folder there", self.path.display());
+        Err(Error::new(ErrorKind::Unavailable, what))
+    }
+
     /// Ready for its next version; under the lock.
     ///
     /// The state is there before the first version, so that versions without it mean that it was
@@ -205,14 +232,21 @@ impl ModelFolder {
         self.stages().map(drop)
     }
 
+    /// The numbers of its versions, in order; an empty folder is none.
     fn numbers(&self) -> Result<Vec<u64>> {
-        let mut numbers: Vec<u64> = files::names(&self.path)?.iter().filter_map(|n| number(n)).collect();
+        let mut numbers = self.taken()?;
+        numbers.retain(|number| !files::is_empty_folder(&self.of(*number)));
         numbers.sort_unstable();
         Ok(numbers)
     }
 
+    /// The numbers that folders have, whatever is in them.
+    fn taken(&self) -> Result<Vec<u64>> {
+        Ok(files::names(&self.path)?.iter().filter_map(|n| number(n)).collect())
+    }
+
     fn next_number(&self) -> Result<u64> {
-        let last = self.numbers()?.last().copied().unwrap_or(0);
+        let last = self.taken()?.into_iter().max().unwrap_or(0);
         last.checked_add(1)
             .ok_or_else(|| Error::corrupt(format!("{}: no number follows {last}", self.path.display())))
     }

@@ -111,6 +111,11 @@ pub(super) fn names(folder: &Path) -> Result<Vec<String>> {
         .map_err(|error| unavailable("cannot list", folder, error))
 }
 
+/// Whether there is a folder with nothing in it.
+pub(super) fn is_empty_folder(path: &Path) -> bool {
+    fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none())
+}
+
 /// Removes what a crash left under construction; to be called under the lock.
 pub(super) fn sweep(folder: &Path) -> Result<()> {
     for name in names(folder)?.iter().filter(|name| name.starts_with(TEMPORARY)) {

@@ -66,11 +66,23 @@ pub trait ModelRegistry: Send + Sync + Debug {
     /// was registered unless only the last acknowledgement of the storage is missing.
     async fn register(&self, version: NewVersion) -> Result<ModelVersion>;
 
-    /// Every version of `model`, by ascending number; none for a model never heard of.
+    /// Every version of `model` whose record is whole, by ascending number; none for a model never heard of.
+    ///
+    /// What is left out is told by [`damaged`](Self::damaged).
     ///
     /// # Errors
-    /// `Corrupt` when a stored record is damaged.
+    /// `Corrupt` when the state of the model is damaged.
     async fn versions(&self, model: &str) -> Result<Vec<ModelVersion>>;
+
+    /// The versions of `model` whose records are damaged, with the errors: they are set aside, so that the others
+    /// go on. By default none.
+    ///
+    /// # Errors
+    /// Those of listing the versions.
+    async fn damaged(&self, model: &str) -> Result<Vec<(u64, Error)>> {
+        let _ = model;
+        Ok(Vec::new())
+    }
 
     /// One version.
     ///
@@ -127,6 +139,29 @@ pub trait ModelRegistry: Send + Sync + Debug {
     /// # Errors
     /// `NotFound`; `InvalidInput` for a time that cannot be stored.
     async fn note_verdict(&self, model: &str, number: u64, verdict: Verdict) -> Result<()>;
+}
+
+/// Takes the records that are whole; of the others the log tells.
+fn set_aside(
+    model: &str,
+    records: impl Iterator<Item = (u64, Result<ModelVersion>)>,
+) -> Result<Vec<ModelVersion>> {
+    let mut whole = Vec::new();
+    for (version, record) in records {
+        match record {
+            Ok(record) => whole.push(record),
+            Err(error) if is_damage(&error) => {
+                tracing::error!(model, version, error = %format_args!("{error:#}"), "a damaged version is set aside");
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(whole)
+}
+
+/// Whether a record that gave this error will give it again until somebody mends it.
+fn is_damage(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Incompatible)
 }
 
 fn not_found(model: &str, number: u64) -> Error {

@@ -2,7 +2,7 @@
 
 use super::stages::Stages;
 use super::version::{MAX_ARTEFACT_BYTES, ModelVersion, NewVersion, Stage, Verdict, check_name, sha256_hex};
-use super::{ModelRegistry, document, not_found};
+use super::{ModelRegistry, document, is_damage, not_found, set_aside};
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, Result};
 use crate::postgres::{Again, Fault, Postgres};
@@ -121,10 +121,29 @@ impl ModelRegistry for PostgresRegistry {
                 let Some(stages) = stages(&client, &model).await? else { return Ok(Vec::new()) };
                 let sql = "SELECT version, record FROM ml_model_versions WHERE name = $1 ORDER BY version";
                 let rows = client.query(sql, &[&model]).await?;
-                rows.iter().map(|row| Ok(stages.apply(read_record(&model, row)?))).collect()
+                let whole = set_aside(&model, rows.iter().map(|row| numbered(&model, row)))?;
+                Ok(whole.into_iter().map(|record| stages.apply(record)).collect())
             }
         };
         self.read("list versions", work).await
+    }
+
+    async fn damaged(&self, model: &str) -> Result<Vec<(u64, Error)>> {
+        check_name(model)?;
+        let model = model.to_owned();
+        let work = move |client: Object| {
+            let model = model.clone();
+            async move {
+                let sql = "SELECT version, record FROM ml_model_versions WHERE name = $1 ORDER BY version";
+                let rows = client.query(sql, &[&model]).await?;
+                let damage = |row: &Row| {
+                    let (number, record) = numbered(&model, row);
+                    record.err().filter(is_damage).map(|error| (number, error))
+                };
+                Ok(rows.iter().filter_map(damage).collect())
+            }
+        };
+        self.read("look for damaged versions", work).await
     }
 
     async fn version(&self, model: &str, number: u64) -> Result<ModelVersion> {
@@ -274,13 +293,22 @@ async fn find(client: &tokio_postgres::Client, model: &str, number: u64) -> Done
     row.map(|row| read_record(model, &row)).transpose()
 }
 
+/// A row's number and its record.
+fn numbered(model: &str, row: &Row) -> (u64, Result<ModelVersion>) {
+    (row.get::<_, i64>(0) as u64, verified(model, row))
+}
+
 fn read_record(model: &str, row: &Row) -> Done<ModelVersion> {
+    Ok(verified(model, row)?)
+}
+
+fn verified(model: &str, row: &Row) -> Result<ModelVersion> {
     let number: i64 = row.get(0);
     let of = format!("model {model}, version {number}: its record");
     let record: ModelVersion = document::read(row.get(1)).map_err(|e| e.context(&of))?;
     if record.model != model || i64::try_from(record.version) != Ok(number) {
         let other = format!("{of} belongs to model {}, version {}", record.model, record.version);
-        return Err(Error::corrupt(format!("{other}: restore it from a copy")).into());
+        return Err(Error::corrupt(format!("{other}: restore it from a copy")));
     }
     Ok(record)
 }

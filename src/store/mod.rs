@@ -1,5 +1,6 @@
 //! Where the facts are kept: a small trait, and the stores that come with the crate.
 
+mod conflict;
 #[cfg(feature = "testing")]
 pub mod conformance;
 mod memory;
@@ -171,17 +172,46 @@ pub trait EventStoreExt: EventStore {
     /// Writes one record.
     ///
     /// # Errors
-    /// Those of [`EventStore::append`], and `Conflict` when something else is stored under its key.
+    /// Those of [`EventStore::append`], and `Conflict` when something else is stored under its key: it says how
+    /// the two differ.
     async fn append_one(&self, record: Record) -> Result<Appended> {
-        let key = record.key();
-        match self.append(vec![record]).await?.first() {
-            Some(Appended::Conflict) => Err(Error::new(
-                ErrorKind::Conflict,
-                format!("{}: another {} is stored already, which stays", key.event_id, kind_name(key.kind)),
-            )),
+        match self.append(vec![record.clone()]).await?.first() {
+            Some(Appended::Conflict) => Err(conflict::of(self, &record).await?),
             Some(appended) => Ok(*appended),
             None => Err(Error::internal("the store did not say what became of the record")),
         }
+    }
+
+    /// Writes records of any number, some at a time; says of each what became of it.
+    ///
+    /// ```
+    /// # futures_executor::block_on(async {
+    /// use devmatrix_ml::event::GenerationEvent;
+    /// use devmatrix_ml::store::{EventStoreExt, MemoryStore};
+    /// let event = |task| GenerationEvent::from_json(&format!(r#"{{"event_id":"e","task_id":"{task}"}}"#));
+    /// let store = MemoryStore::new();
+    /// store.append_all(event("t")?.into_records()?).await?;
+    /// let error = store.append_all(event("u")?.into_records()?).await.unwrap_err();
+    /// assert!(error.to_string().contains(r#"context.task_id is "t" there, "u" here"#), "{error}");
+    /// # Ok::<(), devmatrix_ml::Error>(()) }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`EventStore::append`]; `Conflict` when something else is stored under the key of one, which
+    /// stays: it says how the two differ, and how many more do. All others are written then.
+    async fn append_all(&self, records: Vec<Record>) -> Result<Vec<Appended>> {
+        let (mut answers, mut refused) = (Vec::with_capacity(records.len()), Vec::new());
+        for some in records.chunks(SCAN_PAGE) {
+            let told = self.append(some.to_vec()).await?;
+            refused.extend(some.iter().zip(&told).filter(|(_, a)| **a == Appended::Conflict).map(|(r, _)| r));
+            answers.extend(told);
+        }
+        let Some(first) = refused.first() else { return Ok(answers) };
+        let error = conflict::of(self, first).await?;
+        Err(match refused.len() - 1 {
+            0 => error,
+            more => error.context(format!("{more} more records conflict; the first")),
+        })
     }
 
     /// One generation.
@@ -241,13 +271,5 @@ impl Cursor {
                 Err(Error::invalid(format!("cursor {cursor:?} was not made by a scan in order {order:?}")))
             }
         }
-    }
-}
-
-fn kind_name(kind: u8) -> &'static str {
-    match kind {
-        0 => "start",
-        1 => "completion",
-        _ => "feedback with this id",
     }
 }

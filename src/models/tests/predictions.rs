@@ -190,6 +190,11 @@ fn beyond(low: f64, high: f64) -> [f64; 7] {
     [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, low - 1e-6, high * 1.001, 1e300, -1e300]
 }
 
+/// Returns a number as messages write it.
+fn shown(v: f64) -> String {
+    if v.is_finite() && v.abs() > 1e45 { format!("{v:e}") } else { v.to_string() }
+}
+
 #[test]
 fn numbers_out_of_range_are_rejected_everywhere_by_field() {
     block_on(async {
@@ -201,7 +206,7 @@ fn numbers_out_of_range_are_rejected_everywhere_by_field() {
         let id = EventId::new("e").unwrap();
         let named = |error: crate::Error, name: &str, v: f64| {
             let text = format!("{error:#}");
-            assert!(text.contains(&format!("{name} is {v}")), "{name} {v}: {text}");
+            assert!(text.contains(&format!("{name} is {}", shown(v))), "{name} {v}: {text}");
             assert_eq!(error.kind(), crate::ErrorKind::InvalidInput);
         };
         for (name, low, high, set) in TASK {
@@ -252,7 +257,7 @@ fn parameters_out_of_range_are_named() {
             let mut params = SuccessParams::default();
             set(&mut params, v);
             let error = SuccessTrainer::new(params).unwrap_err().to_string();
-            assert!(error.contains(&format!("{name} is {v}")), "{error}");
+            assert!(error.contains(&format!("{name} is {}", shown(v))), "{error}");
         }
         let simulated: [Parameter<SimulatorOptions>; 2] =
             [("per_day", |o, v| o.per_day = v), ("feedback_share", |o, v| o.feedback_share = v)];

@@ -73,6 +73,8 @@ pub enum Signal {
     HoursWithoutFeedback,
     /// The starts of the last 24 hours, as a share of the usual number, are below the limit.
     RecordRateBelow,
+    /// More versions of a model than the limit are damaged and set aside.
+    DamagedVersions,
 }
 
 impl Default for AlertRule {
@@ -136,6 +138,7 @@ impl AlertRule {
             rule("subgroup", Signal::Subgroup, 72.0, 72.0, Info, 1),
             rule("slice mispredicted", Signal::WorstSlice, 0.05, 0.03, Warning, 100),
             rule("calibration off", Signal::CalibrationError, 0.12, 0.10, Warning, 200),
+            rule("model versions damaged", Signal::DamagedVersions, 0.0, 0.0, Warning, 1),
             rule("low expected AUC", Signal::ExpectedAucBelow, 0.6, 0.62, Warning, 200),
         ];
         let numbers = targets::SERVED.iter().map(|model| model.target);

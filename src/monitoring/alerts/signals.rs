@@ -3,9 +3,10 @@
 use super::alert::{Alert, AlertState};
 use super::rule::{AlertRule, Signal};
 use crate::dataset::Target;
-use crate::monitoring::analytics::{Analytics, Kpi, KpiName};
+use crate::monitoring::analytics::{Analytics, DamagedVersion, Kpi, KpiName};
 use crate::monitoring::drift::{Finding, Severity};
 use chrono::{DateTime, Utc};
+use std::collections::BTreeMap;
 
 /// Facts that only the host knows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -54,7 +55,9 @@ impl Reading {
         match self.value {
             Some(age) if rule.signal.is_event() => age > rule.clear,
             Some(value) => back(value),
-            None => rule.signal.is_event() || rule.signal == Signal::WorstSlice,
+            None => {
+                rule.signal.is_event() || matches!(rule.signal, Signal::WorstSlice | Signal::DamagedVersions)
+            }
         }
     }
 
@@ -104,6 +107,7 @@ pub(super) fn readings(
         }
         Signal::HoursWithoutFeedback => stalled(rule, seen, &hours).into_iter().collect(),
         Signal::RecordRateBelow => slow(rule, seen).into_iter().collect(),
+        Signal::DamagedVersions => damaged(seen),
     }
 }
 
@@ -116,6 +120,18 @@ fn figure(rule: &AlertRule, kpi: &Kpi) -> Option<Reading> {
     let advice = "See which slices and since when, on the dashboard.";
     let certain = Some(if rule.signal.is_low() { high } else { low });
     Some(Reading { certain, ..Reading::new(name, value, text, advice) })
+}
+
+fn damaged(seen: &Analytics) -> Vec<Reading> {
+    let mut models = BTreeMap::<&str, Vec<&DamagedVersion>>::new();
+    seen.damaged_versions.iter().for_each(|found| models.entry(&found.model).or_default().push(found));
+    let reading = |(model, found): (&str, Vec<&DamagedVersion>)| {
+        let (n, first) = (found.len(), found[0]);
+        let text =
+            format!("{n} versions of model {model} are damaged; version {}: {}.", first.version, first.error);
+        Reading::new(model, n as f64, text, "Restore them from a copy, or remove their folders.")
+    };
+    models.into_iter().map(reading).collect()
 }
 
 fn name_of(kpi: KpiName) -> String {

@@ -16,7 +16,7 @@ pub(crate) use distribution::DataDistribution;
 pub(crate) use kpi::Unit;
 pub use kpi::{Kpi, KpiName};
 pub use models::ModelFacts;
-pub(crate) use models::{ModelImportance, ModelPerformance, VersionSummary};
+pub(crate) use models::{DamagedVersion, ModelImportance, ModelPerformance, VersionSummary};
 pub(super) use report::report;
 
 use super::alerts::Alert;
@@ -63,6 +63,8 @@ pub struct Analytics {
     pub(crate) feature_importance: Vec<ModelImportance>,
     /// The registry's versions of each model, the newest first.
     pub(crate) versions: Vec<VersionSummary>,
+    /// The registry's versions that are damaged and set aside.
+    pub(crate) damaged_versions: Vec<DamagedVersion>,
     /// What tasks and generations are like.
     pub(crate) data_distribution: DataDistribution,
     /// Calibration of the predicted probabilities of success.

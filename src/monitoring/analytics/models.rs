@@ -66,6 +66,15 @@ pub(crate) struct VersionSummary {
 pub struct ModelFacts {
     pub(super) importance: Vec<ModelImportance>,
     pub(super) versions: Vec<VersionSummary>,
+    pub(super) damaged: Vec<DamagedVersion>,
+}
+
+/// A version whose record is damaged: it is set aside.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct DamagedVersion {
+    pub(crate) model: String,
+    pub(crate) version: u64,
+    pub(crate) error: String,
 }
 
 impl ModelFacts {
@@ -78,6 +87,12 @@ impl ModelFacts {
         let mut facts = Self::default();
         for model in targets::SERVED.iter().map(|served| served.target.name()) {
             let versions = registry.versions(model).await?;
+            let damaged = registry.damaged(model).await?.into_iter();
+            facts.damaged.extend(damaged.map(|(version, error)| DamagedVersion {
+                model: model.to_owned(),
+                version,
+                error: format!("{error:#}"),
+            }));
             for version in versions.iter().filter(|version| version.stage == Stage::Production) {
                 if let Some(record) = RunRecord::of(version)? {
                     facts.importance.push(ModelImportance {

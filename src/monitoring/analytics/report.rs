@@ -58,6 +58,7 @@ pub(in crate::monitoring) fn report(monitor: &Monitor, now: DateTime<Utc>, model
         },
         feature_importance: models.importance.clone(),
         versions: models.versions.clone(),
+        damaged_versions: models.damaged.clone(),
         data_distribution: distribution(monitor, &slices),
         calibration: calibration(days, total.success.as_deref()),
         worst_slices: worst_slices(&slices),

@@ -2,13 +2,15 @@
 
 use super::options::BacktestOptions;
 use crate::dataset::Target;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::event::{EventId, Feedback, GenerationEvent, Known, MAX_ID_BYTES, Outcome, Record, UserAction};
 use chrono::{DateTime, TimeDelta, Utc};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_pcg::Pcg64Mcg;
-use std::collections::HashSet;
+use sha2::{Digest, Sha256};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// An event with its final label, where it has one.
 pub(super) struct Case {
@@ -16,24 +18,84 @@ pub(super) struct Case {
     pub(super) label: Option<f64>,
 }
 
-/// Dates the events, applies the deadline, leaves out what is too young, and sorts by start.
-pub(super) fn cases(mut events: Vec<GenerationEvent>, options: &BacktestOptions) -> Vec<Case> {
+/// How many events were left out, put together or renamed, by what was done and why.
+pub(super) type Remarks = BTreeMap<String, usize>;
+
+const REPEATED: &str = "repeated the start of an event of their id: joined with it";
+const SHARED: &str = "share the id of another start: counted as generations of their own";
+const BACKWARDS: &str = "ended before they started: the end counts from the start on";
+const LATE: &str = "started after the end of the record: left out";
+const YOUNG: &str = "are younger than the deadline: left out";
+
+/// Puts together what is told of one generation, dates the events, applies the deadline, leaves out what is too
+/// young, and sorts by start; says what it did.
+pub(super) fn cases(events: Vec<GenerationEvent>, options: &BacktestOptions) -> Result<(Vec<Case>, Remarks)> {
+    let mut remarks = Remarks::new();
+    let mut note = |remark: &str| *remarks.entry(remark.to_owned()).or_default() += 1;
+    let mut events = unite(events, &mut note)?;
     date_by_order(&mut events);
-    distinguish(&mut events);
+    distinguish(&mut events, &mut note);
+    events.iter().filter(|event| ended_before_start(event)).for_each(|_| note(BACKWARDS));
     events.sort_by_key(|e| e.started.known_at);
-    let latest = events.iter().map(|e| e.outcome().map_or(e.started.known_at, |o| o.known_at)).max();
-    let as_of = options.as_of.or(latest).unwrap_or(DateTime::UNIX_EPOCH);
+    let latest = events.iter().flat_map(|e| [Some(e.started.known_at), e.outcome().map(|o| o.known_at)]);
+    let as_of = options.as_of.or(latest.flatten().max()).unwrap_or(DateTime::UNIX_EPOCH);
     if options.shuffle {
         match options.target {
             Target::Success => shuffle_outcomes(&mut events, options.seed),
             target => shuffle_numbers(&mut events, target, options.seed),
         }
     }
-    let settled = |event| match options.target {
-        Target::Success => settle(event, options.deadline, as_of),
-        target => Some(numbered(event, target, as_of)),
-    };
-    events.into_iter().filter_map(settled).collect()
+    let mut cases = Vec::with_capacity(events.len());
+    for event in events {
+        match options.target {
+            Target::Success => match settle(event, options.deadline, as_of) {
+                Ok(case) => cases.push(case),
+                Err(why) => note(why),
+            },
+            target => cases.push(numbered(event, target, as_of)),
+        }
+    }
+    Ok((cases, remarks))
+}
+
+/// An id names one generation: puts together what several events tell of one start.
+fn unite(events: Vec<GenerationEvent>, note: &mut impl FnMut(&str)) -> Result<Vec<GenerationEvent>> {
+    let mut counts = HashMap::<EventId, u32>::new();
+    events.iter().for_each(|event| *counts.entry(event.event_id.clone()).or_default() += 1);
+    let mut places = HashMap::<(EventId, Vec<u8>), usize>::new();
+    let mut united = Vec::<GenerationEvent>::with_capacity(counts.len());
+    for event in events {
+        if counts.get(&event.event_id) != Some(&1) {
+            let start = serde_json::to_vec(&event.started.value)
+                .map_err(|e| Error::internal("a start has no JSON form").with_source(e))?;
+            let digest = Sha256::digest(start).to_vec();
+            match places.entry((event.event_id.clone(), digest)) {
+                Entry::Occupied(place) => {
+                    note(REPEATED);
+                    join(&mut united[*place.get()], event);
+                    continue;
+                }
+                Entry::Vacant(place) => drop(place.insert(united.len())),
+            }
+        }
+        united.push(event);
+    }
+    Ok(united)
+}
+
+/// Adds what `other` tells of the same generation; of two ends the first stays, as in a store.
+fn join(event: &mut GenerationEvent, other: GenerationEvent) {
+    event.completion = event.completion.take().or(other.completion);
+    for feedback in other.feedback {
+        if !event.feedback.contains(&feedback) {
+            event.feedback.push(feedback);
+        }
+    }
+}
+
+fn ended_before_start(event: &GenerationEvent) -> bool {
+    let ended = event.completion.as_ref().and_then(|completion| completion.value.completed_at);
+    ended.zip(event.started.value.context.started_at).is_some_and(|(ended, started)| ended < started)
 }
 
 /// All facts in the order in which they became known.
@@ -59,42 +121,47 @@ fn date_by_order(events: &mut [GenerationEvent]) {
     }
 }
 
-/// An id given twice names two generations here.
-fn distinguish(events: &mut [GenerationEvent]) {
+/// Gives a second start under one id an id of its own.
+fn distinguish(events: &mut [GenerationEvent], note: &mut impl FnMut(&str)) {
     let (mut seen, mut number) = (HashSet::new(), 0_u64);
     for event in events.iter_mut() {
         let name = event.event_id.clone();
         let name = &name.as_str()[..name.as_str().floor_char_boundary(MAX_ID_BYTES - 24)];
+        let before = number;
         while !seen.insert(event.event_id.clone()) {
             number += 1;
             let Ok(id) = EventId::new(format!("{name}#{number}")) else { break };
             event.event_id = id;
         }
+        if number > before {
+            note(SHARED);
+        }
     }
 }
 
-/// Applies deadline and end of record; `None` if the event is younger than the attribution window.
-fn settle(mut event: GenerationEvent, deadline: Option<TimeDelta>, as_of: DateTime<Utc>) -> Option<Case> {
+/// Applies deadline and end of record; why, if the event is left out.
+fn settle(
+    mut event: GenerationEvent,
+    deadline: Option<TimeDelta>,
+    as_of: DateTime<Utc>,
+) -> std::result::Result<Case, &'static str> {
     let started = event.started.known_at;
     if started > as_of {
-        return None;
+        return Err(LATE);
     }
     let outcome = event.outcome().filter(|o| o.success.is_some());
     let Some(deadline) = deadline else {
         let label = outcome.filter(|o| o.known_at <= as_of).and_then(|o| o.success);
-        return Some(Case { event, label: label.map(number) });
+        return Ok(Case { event, label: label.map(number) });
     };
-    let due = started.checked_add_signed(deadline)?;
-    if due > as_of {
-        return None;
-    }
+    let due = started.checked_add_signed(deadline).filter(|due| *due <= as_of).ok_or(YOUNG)?;
     let in_time = outcome.filter(|o| o.known_at <= due);
     let label = in_time.as_ref().and_then(|o| o.success).unwrap_or(false);
     if in_time.is_none() {
         event.feedback.retain(|f| f.known_at <= due);
         event.feedback.push(verdict(false, due));
     }
-    Some(Case { event, label: Some(number(label)) })
+    Ok(Case { event, label: Some(number(label)) })
 }
 
 fn number(success: bool) -> f64 {

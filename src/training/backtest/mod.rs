@@ -34,7 +34,7 @@ use std::time::Instant;
 /// range.
 pub fn backtest(events: Vec<GenerationEvent>, options: &BacktestOptions) -> Result<BacktestReport> {
     options.validate()?;
-    let cases = facts::cases(events, options);
+    let (cases, remarks) = facts::cases(events, options)?;
     let target = options.target;
     let served = targets::of(target).filter(|_| target.kind() != LabelKind::Ranking).ok_or_else(|| {
         Error::invalid(format!(
@@ -42,7 +42,7 @@ pub fn backtest(events: Vec<GenerationEvent>, options: &BacktestOptions) -> Resu
              your own trainer"
         ))
     })?;
-    Run::of((served.trainer)(), &cases, options)
+    Ok(BacktestReport { remarks, ..Run::of((served.trainer)(), &cases, options)? })
 }
 
 /// Backtests a host's own model.
@@ -56,8 +56,8 @@ pub fn backtest_with<T: Trainer>(
 ) -> Result<BacktestReport> {
     options.validate()?;
     let options = BacktestOptions { target: trainer.target(), ..options.clone() };
-    let cases = facts::cases(events, &options);
-    Run::of(trainer, &cases, &options)
+    let (cases, remarks) = facts::cases(events, &options)?;
+    Ok(BacktestReport { remarks, ..Run::of(trainer, &cases, &options)? })
 }
 
 /// The text of the field at `path` (`project_id`, `metadata.split`) of an event's JSON form.
@@ -165,6 +165,11 @@ impl<'a, T: Trainer> Run<'a, T> {
         let mut test = Vec::with_capacity(cases.len());
         for case in cases {
             test.push(self.options.split.is_test(&case.event, self.options.seed)?);
+        }
+        // Before anything is fitted: a field that nobody has, or a value that all have, leaves one side empty.
+        let is_tested = |(case, tested): (&Case, &bool)| *tested && case.label.is_some();
+        if test.iter().all(|tested| *tested) || !cases.iter().zip(&test).any(is_tested) {
+            return Err(nothing(cases, self.options));
         }
         let side = |want: bool| cases.iter().zip(&test).filter(move |(_, t)| **t == want).map(|(c, _)| c);
         let records = facts::facts(side(false))?;
@@ -295,6 +300,7 @@ impl<'a, T: Trainer> Run<'a, T> {
             target: self.trainer.target().to_string(),
             split: self.options.split.to_string(),
             n_events: cases.len(),
+            remarks: BTreeMap::new(),
             n_train: first.certain().count(),
             n_test: self.scored.len(),
             cut: self.cut,

@@ -17,6 +17,9 @@ pub struct BacktestReport {
     pub split: String,
     /// Number of events, labelled or still open.
     pub n_events: usize,
+    /// Numbers of events that were left out, put together or renamed, by what was done and why.
+    #[serde(default)]
+    pub remarks: BTreeMap<String, usize>,
     /// Number of labelled events that the first model was trained on.
     pub n_train: usize,
     /// Number of test events, predicted and labelled.
