@@ -86,6 +86,37 @@ fn unit(bytes: &[u8], at: usize) -> Option<u16> {
     u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
 }
 
+/// Whole numbers that readers of JSON in doubles would round: above 2^53 they are written as text.
+pub(crate) mod wide {
+    use serde::de::{Deserialize, Deserializer, Error};
+    use serde::ser::{Serialize, Serializer};
+
+    #[derive(serde::Deserialize)]
+    #[serde(untagged)]
+    enum Given {
+        Number(u64),
+        Text(String),
+    }
+
+    pub(crate) fn serialize<S: Serializer>(number: &u64, to: S) -> Result<S::Ok, S::Error> {
+        if to.is_human_readable() && *number > 1 << 53 {
+            to.collect_str(number)
+        } else {
+            number.serialize(to)
+        }
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
+        if !from.is_human_readable() {
+            return u64::deserialize(from);
+        }
+        match Given::deserialize(from)? {
+            Given::Number(number) => Ok(number),
+            Given::Text(text) => text.parse().map_err(D::Error::custom),
+        }
+    }
+}
+
 /// Looks at every object of a text for a key that it has twice.
 struct Keys<'a> {
     path: String,
@@ -180,6 +211,27 @@ mod tests {
         {
             assert_eq!(mended(json).unwrap(), json);
         }
+    }
+
+    #[test]
+    fn numbers_that_a_double_would_round_are_text() {
+        #[derive(Debug, PartialEq, serde::Serialize, Deserialize)]
+        struct Kept(#[serde(with = "wide")] u64);
+        for (number, json) in
+            [(7, "7"), (1 << 53, "9007199254740992"), (u64::MAX, "\"18446744073709551615\"")]
+        {
+            assert_eq!(serde_json::to_string(&Kept(number)).unwrap(), json);
+            assert_eq!(serde_json::from_str::<Kept>(json).unwrap(), Kept(number));
+            let bytes = postcard::to_stdvec(&Kept(number)).unwrap();
+            assert_eq!(bytes, postcard::to_stdvec(&number).unwrap());
+            assert_eq!(postcard::from_bytes::<Kept>(&bytes).unwrap(), Kept(number));
+        }
+        assert_eq!(
+            serde_json::from_str::<Kept>("18446744073709551615").unwrap(),
+            Kept(u64::MAX),
+            "as it was"
+        );
+        assert!(serde_json::from_str::<Kept>("\"x\"").is_err());
     }
 
     #[test]

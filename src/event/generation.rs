@@ -151,21 +151,29 @@ impl GenerationEvent {
         .map(|(_, feedback)| feedback)
     }
 
-    /// Returns the id of each feedback: its own, or the one under which it is recorded. Equal feedback at one moment
-    /// is one.
-    fn feedback_ids(&self) -> Result<Vec<FeedbackId>> {
-        let mut numbers = HashMap::<_, HashMap<String, usize>>::new();
-        let name = |feedback: &Known<Feedback>| match &feedback.value.feedback_id {
-            Some(id) => Ok(id.clone()),
-            None => {
-                let (at, digest) = (check::to_micros(feedback.known_at), feedback.value.digest()?);
-                let of_moment = numbers.entry(at).or_default();
-                let next = of_moment.len();
-                let number = *of_moment.entry(digest.clone()).or_insert(next);
-                Feedback::id_at(at, number, &digest)
-            }
-        };
-        self.feedback.iter().map(name).collect()
+    /// Returns the id of each feedback: its own, or the one under which it is recorded.
+    pub(crate) fn feedback_ids(&self) -> Result<Vec<FeedbackId>> {
+        let mut names = FeedbackNames::default();
+        self.feedback.iter().map(|feedback| names.name(feedback)).collect()
+    }
+}
+
+/// Names of a generation's feedback that has no id: by moment, the digests of what was said and their numbers. Equal
+/// feedback at one moment is one.
+#[derive(Debug, Default)]
+pub(super) struct FeedbackNames(HashMap<DateTime<Utc>, HashMap<String, usize>>);
+
+impl FeedbackNames {
+    /// Returns the id of the next feedback: its own, or the one under which it is recorded.
+    pub(super) fn name(&mut self, feedback: &Known<Feedback>) -> Result<FeedbackId> {
+        if let Some(id) = &feedback.value.feedback_id {
+            return Ok(id.clone());
+        }
+        let (at, digest) = (check::to_micros(feedback.known_at), feedback.value.digest()?);
+        let of_moment = self.0.entry(at).or_default();
+        let next = of_moment.len();
+        let number = *of_moment.entry(digest.clone()).or_insert(next);
+        Feedback::id_at(at, number, &digest)
     }
 }
 

@@ -1,7 +1,9 @@
 //! Events from JSON Lines: one object a line.
 
-use super::generation::GenerationEvent;
+use super::generation::{FeedbackNames, GenerationEvent};
+use super::id::EventId;
 use crate::error::{Error, ErrorKind, Result};
+use std::collections::HashMap;
 use std::io::{BufRead, Read};
 
 /// Events read from JSON Lines.
@@ -38,11 +40,13 @@ const MOST_BAD: usize = 100_000;
 /// reading fails.
 pub fn read_jsonl(mut reader: impl BufRead, skip_bad: bool) -> Result<JsonLines> {
     let (mut read, mut line, mut number) = (JsonLines::default(), Vec::new(), 0);
+    let mut told = Told::default();
     while let Some(whole) = next_line(&mut reader, &mut line).map_err(|e| {
         Error::new(ErrorKind::Unavailable, format!("line {}: reading failed", number + 1)).with_source(e)
     })? {
         number += 1;
         let parsed = if whole { parse(&line) } else { Err(too_long()) };
+        let parsed = parsed.and_then(|event| event.map(|event| told.join(event, &read.events)).transpose());
         match parsed {
             Ok(Some(event)) => read.events.push(event),
             Ok(None) => {}
@@ -55,6 +59,35 @@ pub fn read_jsonl(mut reader: impl BufRead, skip_bad: bool) -> Result<JsonLines>
         }
     }
     Ok(read)
+}
+
+/// Generations of which more lines than one tell.
+#[derive(Default)]
+struct Told {
+    /// The place of the first line's event.
+    first: HashMap<EventId, usize>,
+    again: HashMap<EventId, FeedbackNames>,
+}
+
+impl Told {
+    /// Names the feedback of a second line without ids as if it stood in the first: of judgements of one moment all are kept,
+    /// and that of the later line counts.
+    fn join(&mut self, mut event: GenerationEvent, events: &[GenerationEvent]) -> Result<GenerationEvent> {
+        let Some(first) = self.first.get(&event.event_id) else {
+            self.first.insert(event.event_id.clone(), events.len());
+            return Ok(event);
+        };
+        let names = self.again.entry(event.event_id.clone()).or_insert_with(|| {
+            let mut names = FeedbackNames::default();
+            // It was named when the line was read.
+            events[*first].feedback.iter().for_each(|feedback| drop(names.name(feedback)));
+            names
+        });
+        for feedback in &mut event.feedback {
+            feedback.value.feedback_id = Some(names.name(feedback)?);
+        }
+        Ok(event)
+    }
 }
 
 /// Reads the next line into `line`, at most [`MAX_LINE_BYTES`] of it; whether that is all of it, `None` at the end.
@@ -111,6 +144,32 @@ mod tests {
         assert_eq!(read_jsonl(most.as_slice(), false).unwrap().events.len(), 2);
         let more = [b" ".as_slice(), &most].concat();
         assert_eq!(read_jsonl(more.as_slice(), true).unwrap().bad.len(), 1);
+    }
+
+    #[test]
+    fn judgements_of_one_second_are_kept_and_ordered_over_lines_too() {
+        let line = |action: &str| {
+            format!(
+                r#"{{"event_id":"e","task_id":"t","completed_at":"2025-03-01T11:00:00Z","user_action":"{action}"}}"#
+            )
+        };
+        for actions in [
+            ["approve", "reject", "approve"],
+            ["reject", "modify", "reject"],
+            ["modify", "approve", "approve"],
+        ] {
+            let text = actions.map(line).join("\n");
+            let read = read_jsonl(text.as_bytes(), false).unwrap();
+            let mut records = Vec::new();
+            for event in read.events {
+                records.extend(event.into_records().unwrap());
+            }
+            let event = GenerationEvent::from_records(records).unwrap();
+            assert_eq!(event.feedback.len(), 2, "{actions:?}");
+            let said = serde_json::to_value(event.outcome().unwrap().user_action).unwrap();
+            // What was said before says nothing new.
+            assert_eq!(said, actions[1], "{actions:?}");
+        }
     }
 
     #[test]

@@ -306,6 +306,17 @@ mod tests {
     }
 
     #[test]
+    fn sums_of_the_largest_counts_do_not_wrap() {
+        let most = Aggregates { metered: 1, tokens: i128::from(u64::MAX), ..Aggregates::default() };
+        let mut series = Series::default();
+        (0..1_000).for_each(|_| series.add(5, &most, 1));
+        let seen = series.evidence(5 * 24, &Delay::default());
+        assert!((seen.tokens.value().unwrap() / u64::MAX as f64 - 1.0).abs() < 1e-9, "{:?}", seen.tokens);
+        (0..1_000).for_each(|_| series.add(5, &most, -1));
+        assert_eq!(series, Series::default());
+    }
+
+    #[test]
     fn what_is_taken_back_leaves_nothing() {
         let mut series = Series::default();
         series.add(5, &judged(1), 1);

@@ -39,6 +39,7 @@ pub struct SuccessPrediction {
     /// The version of the model, 0 for the prior.
     pub model_version: u64,
     /// Fingerprint of the features that made it.
+    #[serde(with = "crate::json::wide")]
     pub feature_schema: u64,
 }
 

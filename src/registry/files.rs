@@ -111,7 +111,7 @@ pub(super) fn names(folder: &Path) -> Result<Vec<String>> {
         .map_err(|error| unavailable("cannot list", folder, error))
 }
 
-/// Whether there is a folder with nothing in it.
+/// Returns whether there is a folder with nothing in it.
 pub(super) fn is_empty_folder(path: &Path) -> bool {
     fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none())
 }

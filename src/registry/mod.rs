@@ -68,7 +68,7 @@ pub trait ModelRegistry: Send + Sync + Debug {
 
     /// Every version of `model` whose record is whole, by ascending number; none for a model never heard of.
     ///
-    /// What is left out is told by [`damaged`](Self::damaged).
+    /// [`damaged`](Self::damaged) names those that are left out.
     ///
     /// # Errors
     /// `Corrupt` when the state of the model is damaged.
@@ -159,7 +159,7 @@ fn set_aside(
     Ok(whole)
 }
 
-/// Whether a record that gave this error will give it again until somebody mends it.
+/// Returns whether a record that gave this error will give it again until somebody mends it.
 fn is_damage(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Incompatible)
 }

@@ -8,11 +8,12 @@ use crate::code_metrics::CodeOptions;
 use crate::collect::measure;
 use crate::error::{Error, Result};
 use crate::event::{Completion, TaskContext};
-use crate::features::{FeatureRow, TaskText};
+use crate::features::{FEATURES, FeatureRow, TaskText, index_of};
 use crate::models::{
     AnyTrainer, Predictor, QualityPrediction, SimilarOutcomes, Status, SuccessPrediction, TemplateRanker,
     TemplateRanking, TemplateView, TimePrediction, Trainer,
 };
+use std::collections::BTreeMap;
 
 impl PredictionService {
     /// Predicts how likely `task` is approved without modification, with its risk factors.
@@ -24,6 +25,42 @@ impl PredictionService {
             let inputs = self.inputs(task, false)?;
             let served = self.models.load();
             Ok(self.success(self.serving(&served, task), inputs, self.explains))
+        })
+    }
+
+    /// Predicts success from features by their names (`rag_avg_quality`, …), as a caller gives them that has no task at hand;
+    /// what is not given is as for a task of which nothing is known. Without explanations.
+    ///
+    /// ```
+    /// # use devmatrix_ml::{clock::SystemClock, features::FeatureEngineer, history::SharedHistory, serving::PredictionService};
+    /// # use std::{collections::BTreeMap, sync::Arc};
+    /// # let history = Arc::new(SharedHistory::default());
+    /// let service = PredictionService::new(history, FeatureEngineer::default(), Arc::new(SystemClock));
+    /// let given = BTreeMap::from([("agent_past_performance".to_owned(), 0.9)]);
+    /// assert!(service.predict_features(&given)?.success_probability > 0.0);
+    /// # Ok::<(), devmatrix_ml::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// `InvalidInput` naming the feature that there is not, or whose value is not finite.
+    pub fn predict_features(&self, given: &BTreeMap<String, f64>) -> Result<SuccessPrediction> {
+        telemetry::predicted(Call::Success, || {
+            let mut inputs = self.inputs(&TaskContext::of("features")?, false)?;
+            for (name, value) in given {
+                let at = index_of(name).ok_or_else(|| {
+                    let near = FEATURES.iter().min_by_key(|f| strsim::damerau_levenshtein(f.name, name));
+                    let near = near.map_or("", |feature| feature.name);
+                    Error::invalid(format!(
+                        "there is no feature `{}`, did you mean {near}?",
+                        name.escape_debug()
+                    ))
+                })?;
+                if !(*value as f32).is_finite() {
+                    return Err(Error::invalid(format!("{name} is {value}: leave it out when unknown")));
+                }
+                inputs.row.values[at] = *value as f32;
+            }
+            Ok(self.success(&self.models.load().production, inputs, false))
         })
     }
 

@@ -19,6 +19,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
+#[path = "../../common/out.rs"]
+#[macro_use]
+mod out;
+
 /// Serves the library over HTTP.
 #[derive(Parser)]
 struct Args {

@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::AsyncWriteExt;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -250,6 +251,153 @@ async fn errors_have_a_detail_an_instance_and_a_hint() {
     problem(&client.get("/nowhere").await, 404, "no such route");
     let wrong = Client::new(running.address, Some("a guess"));
     problem(&wrong.get("/api/ml/models").await, 401, "token");
+    running.stop().await;
+}
+
+/// One rule for JSON, whichever way it comes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn json_is_read_by_the_rules_of_the_library() {
+    let running = Running::after(0, Limits::default()).await;
+    let client = running.client();
+    let raw = async |path: &str, body: &str| {
+        client.raw(&client.request("POST", path, "application/json", body.as_bytes())).await.unwrap()
+    };
+    // A start repeated is one start, whatever a store makes of it; another one is not.
+    for (id, task) in [
+        ("nano", r#"{"task_id":"t","started_at":"2025-03-01T10:00:00.123456789Z"}"#),
+        ("nul", r#"{"task_id":"t","task_description":"a\u0000b","columns":{"priority":"x\u0000"}}"#),
+        ("half", r#"{"task_id":"t\ud800","task_description":"\udc00 \ud83d\ude00"}"#),
+        ("float", r#"{"task_id":"t","max_tokens":1e3,"attempt":2.0}"#),
+    ] {
+        let start =
+            |more: &str| format!(r#"{{"id":"{id}","task":{task},"metadata":{{"a\u0000":"\u0000"}}{more}}}"#);
+        assert_eq!(raw("/api/ml/generations", &start("")).await.status, 201, "{task}");
+        let again = raw("/api/ml/generations", &start("")).await;
+        assert_eq!((again.status, again.json()["event_id"].clone()), (200, json!(id)), "{again:?}");
+        let chosen = r#","decision":{"candidates":["a"],"chosen":"a","propensity":1,"policy":"p"}"#;
+        let other = raw("/api/ml/generations", &start(chosen)).await;
+        assert!(other.status == 409 && other.body.contains("decision is missing there"), "{other:?}");
+    }
+    // Null is missing.
+    let task = r#"{"task_id":"t","temperature":null,"columns":null,"attempt":null,"rag_examples_ids":null}"#;
+    let nulls = format!(r#"{{"event_id":"n","task":{task},"metadata":null,"decision":null}}"#);
+    assert_eq!(raw("/api/ml/generations", &nulls).await.status, 201);
+    let done = r#"{"review":null,"next_step":null,"metadata":null,"host_metrics":null,"columns":null,"tokens_used":5.0}"#;
+    assert_eq!(raw("/api/ml/generations/n/completion", done).await.status, 204);
+    let said = r#"{"id":"n","feedback":{"user_action":"approve","next_step":null,"feedback_id":null}}"#;
+    assert_eq!(raw("/api/ml/feedback", said).await.status, 204);
+    // What is not a field, or twice one, is named wherever it stands.
+    for (path, body, says) in [
+        ("/api/ml/predict", r#"{"task":{"task_id":"t","agent_typ":"a"}}"#, "task.agent_typ"),
+        ("/api/ml/predict", r#"{"task":{"task_id":"t","agent_typ":null}}"#, "task.agent_typ"),
+        ("/api/ml/predict", r#"{"task":{"task_id":"t","task_id":"u"}}"#, "`task.task_id` is given twice"),
+        ("/api/ml/predict", r#"{"task":{"task_id":"t","columns":{"priority":"a","priority":"b"}}}"#, "twice"),
+        ("/api/ml/predict", r#"{"features":{"rag_avg_qualty":1}}"#, "did you mean rag_avg_quality?"),
+        ("/api/ml/predict", r#"{"features":{},"task":{"task_id":"t"}}"#, "a task or features"),
+        (
+            "/api/ml/generations/n/completion",
+            r#"{"review":{"requested":true,"propensity":1,"y":2}}"#,
+            "review.y",
+        ),
+        ("/api/ml/generations/n/completion", r#"{"metadata":{"a":{"b":1,"b":2}}}"#, "metadata.a.b"),
+        ("/api/ml/feedback", r#"{"event_id":"n","id":"n","feedback":{"user_action":"approve"}}"#, "event_id"),
+        (
+            "/api/ml/feedback",
+            r#"{"event_id":"n","feedback":{"user_action":"approve","score":7}}"#,
+            "feedback.score",
+        ),
+    ] {
+        let refused = raw(path, body).await;
+        assert!(
+            refused.status == 422 && refused.json()["detail"].as_str().unwrap().contains(says),
+            "{refused:?}"
+        );
+    }
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_chosen_can_be_started_exported_and_erased() {
+    let running = Running::after(0, Limits::default()).await;
+    let client = running.client();
+    let mut asked = task(1);
+    (asked["user_id"], asked["project_id"]) = (json!("ada"), json!("shop"));
+    let candidates = json!(["sonnet", { "name": "mini at low", "plan": { "llm": "mini", "effort": "low" } }]);
+    let chosen = client.post("/api/ml/choose", &json!({ "task": asked, "candidates": candidates })).await;
+    assert_eq!(chosen.status, 200, "{chosen:?}");
+    let mut start = chosen.json();
+    let llm = start["task"]["model_used"].clone();
+    assert!(llm == "sonnet" || llm == "mini", "{llm}");
+    for extra in ["plan", "predictions"] {
+        start.as_object_mut().unwrap().remove(extra).unwrap();
+    }
+    start["id"] = json!("chosen");
+    assert_eq!(client.post("/api/ml/generations", &start).await.status, 201);
+    assert_eq!(
+        client.post("/api/ml/generations/chosen/completion", &json!({ "cost_usd": 0.1 })).await.status,
+        204
+    );
+    let said = json!({ "event_id": "chosen", "feedback": { "user_action": "approve" } });
+    assert_eq!(client.post("/api/ml/feedback", &said).await.status, 204);
+    for i in 0..700 {
+        let other = json!({ "task": task(i), "id": format!("e{i}") });
+        assert_eq!(client.post("/api/ml/generations", &other).await.status, 201);
+    }
+    let exported = client.get("/api/ml/export").await;
+    let events: Vec<Value> = exported.body.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(events.len(), 701);
+    let known: Vec<_> =
+        events.iter().map(|event| event["recorded_at"].as_str().unwrap().to_owned()).collect();
+    assert!(known.is_sorted());
+    assert_eq!((&events[0]["event_id"], &events[0]["success"]), (&json!("chosen"), &json!(true)));
+    assert_eq!(events[0]["decision"]["candidates"], json!(["sonnet", "mini at low"]));
+    assert_eq!(client.post("/api/ml/erase", &json!({})).await.status, 422);
+    let erased = client.post("/api/ml/erase", &json!({ "user_id": "ada" })).await;
+    assert_eq!(erased.json()["events"], 1);
+    assert_eq!(client.get("/api/ml/export").await.body.lines().count(), 700);
+    let features = json!({ "features": {
+        "task_type_encoded": 1, "language_encoded": 2, "framework_encoded": null, "task_complexity_score": 4.5,
+        "task_description_length": 120, "num_requirements": 3, "num_technical_terms": 5, "similar_tasks_success_rate": 0.7,
+        "agent_past_performance": 0.8, "model_past_performance": 0.9, "rag_examples_count": 3, "rag_avg_quality": 8,
+        "rag_avg_similarity": 0.6, "hour_of_day": 14, "day_of_week": 2, "project_maturity_days": 90 } });
+    let predicted = client.post("/api/ml/predict", &features).await;
+    let probability = predicted.json()["success_probability"].as_f64().unwrap();
+    assert!(probability > 0.0 && probability < 1.0, "{predicted:?}");
+    running.stop().await;
+}
+
+/// A thousand clients that send and never read: others are answered as if there were none.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clients_that_never_read_cost_only_themselves() {
+    let running = Running::after(0, Limits::default()).await;
+    let one = |path: &str| format!("GET {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {TOKEN}\r\n\r\n");
+    let bursts =
+        [one("/openapi.json").repeat(200), one("/health").repeat(2_000), one("/api/ml/models").repeat(500)];
+    let mut floods = tokio::task::JoinSet::new();
+    for i in 0..1_000 {
+        let (address, burst) = (running.address, bursts[i % bursts.len()].clone());
+        floods.spawn(async move {
+            let Ok(mut stream) = tokio::net::TcpStream::connect(address).await else { return };
+            // It sends on until the service takes no more, and stays.
+            while stream.write_all(burst.as_bytes()).await.is_ok() {}
+        });
+    }
+    let client = running.client();
+    let mut took = Vec::new();
+    for i in 0..300 {
+        let timer = std::time::Instant::now();
+        let response = match i % 2 {
+            0 => client.get("/health").await,
+            _ => client.post("/api/ml/predict", &json!({ "task": task(i) })).await,
+        };
+        assert_eq!(response.status, 200, "{response:?}");
+        took.push(timer.elapsed());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    took.sort();
+    println!("beside 1,000 clients that never read: p50 {:?}, p99 {:?}", took[150], took[297]);
+    floods.abort_all();
+    while floods.join_next().await.is_some() {}
     running.stop().await;
 }
 

@@ -27,7 +27,7 @@ const BACKWARDS: &str = "ended before they started: the end counts from the star
 const LATE: &str = "started after the end of the record: left out";
 const YOUNG: &str = "are younger than the deadline: left out";
 
-/// Puts together what is told of one generation, dates the events, applies the deadline, leaves out what is too
+/// Joins events of one generation, dates the events, applies the deadline, leaves out what is too
 /// young, and sorts by start; says what it did.
 pub(super) fn cases(events: Vec<GenerationEvent>, options: &BacktestOptions) -> Result<(Vec<Case>, Remarks)> {
     let mut remarks = Remarks::new();
@@ -58,7 +58,7 @@ pub(super) fn cases(events: Vec<GenerationEvent>, options: &BacktestOptions) -> 
     Ok((cases, remarks))
 }
 
-/// An id names one generation: puts together what several events tell of one start.
+/// Joins events of one id and one start: an id names one generation.
 fn unite(events: Vec<GenerationEvent>, note: &mut impl FnMut(&str)) -> Result<Vec<GenerationEvent>> {
     let mut counts = HashMap::<EventId, u32>::new();
     events.iter().for_each(|event| *counts.entry(event.event_id.clone()).or_default() += 1);
@@ -72,7 +72,7 @@ fn unite(events: Vec<GenerationEvent>, note: &mut impl FnMut(&str)) -> Result<Ve
             match places.entry((event.event_id.clone(), digest)) {
                 Entry::Occupied(place) => {
                     note(REPEATED);
-                    join(&mut united[*place.get()], event);
+                    join(&mut united[*place.get()], event)?;
                     continue;
                 }
                 Entry::Vacant(place) => drop(place.insert(united.len())),
@@ -83,14 +83,17 @@ fn unite(events: Vec<GenerationEvent>, note: &mut impl FnMut(&str)) -> Result<Ve
     Ok(united)
 }
 
-/// Adds what `other` tells of the same generation; of two ends the first stays, as in a store.
-fn join(event: &mut GenerationEvent, other: GenerationEvent) {
+/// Adds the facts of `other`, of the same generation; of two ends the first stays, as in a store.
+fn join(event: &mut GenerationEvent, other: GenerationEvent) -> Result<()> {
+    let mut known: HashSet<_> = event.feedback_ids()?.into_iter().collect();
+    let ids = other.feedback_ids()?;
     event.completion = event.completion.take().or(other.completion);
-    for feedback in other.feedback {
-        if !event.feedback.contains(&feedback) {
+    for (feedback, id) in other.feedback.into_iter().zip(ids) {
+        if known.insert(id) {
             event.feedback.push(feedback);
         }
     }
+    Ok(())
 }
 
 fn ended_before_start(event: &GenerationEvent) -> bool {

@@ -1,12 +1,12 @@
-//! JSON bodies; errors name the field.
+//! JSON bodies, by the rule of every door of the library: an unknown field and a key given twice are errors at any depth,
+//! null is missing, a lone surrogate becomes U+FFFD; errors name the field.
 
 use super::problem::Problem;
-use axum::Json;
-use axum::extract::rejection::JsonRejection;
+use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-use serde_json::Value;
+use axum::http::header::CONTENT_TYPE;
+use devmatrix_ml::config;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 /// A JSON body.
 pub(crate) struct Body<T>(pub(crate) T);
@@ -16,46 +16,59 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         let path = request.uri().path().to_owned();
-        match Json::<T>::from_request(request, state).await {
-            Ok(Json(body)) => Ok(Self(body)),
-            Err(rejection) => Err(refused(&rejection, path)),
+        if !is_json(&request) {
+            let hint = "send `Content-Type: application/json`";
+            return Err(Problem::new(415, "the body is not declared as JSON", path, hint));
         }
+        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| {
+            let hint = "send a complete body within the size limit";
+            Problem::new(rejection.status().as_u16(), rejection.body_text(), path.clone(), hint)
+        })?;
+        read(&bytes, &path).map(Self)
     }
 }
 
-fn refused(rejection: &JsonRejection, path: String) -> Problem {
-    let hint = match rejection {
-        JsonRejection::MissingJsonContentType(_) => "send `Content-Type: application/json`",
-        JsonRejection::JsonSyntaxError(_) => "send well-formed JSON",
-        JsonRejection::JsonDataError(_) => "correct the field; see /openapi.json",
-        _ => "send a complete body within the size limit",
-    };
-    Problem::new(rejection.status().as_u16(), rejection.body_text(), path, hint)
+fn is_json(request: &Request) -> bool {
+    let kind = request.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    kind == "application/json" || (kind.starts_with("application/") && kind.ends_with("+json"))
 }
 
-/// Fields that are not written back where they are null or empty.
-const UNWRITTEN: [&str; 3] = ["columns", "review", "next_step"];
+fn read<T: DeserializeOwned>(bytes: &[u8], path: &str) -> Result<T, Problem> {
+    let broken = |what: String| Problem::new(400, what, path, "send well-formed JSON");
+    let text = std::str::from_utf8(bytes).map_err(|error| broken(format!("not UTF-8: {error}")))?;
+    config::from_json(text).map_err(|error| match serde_json::from_str::<IgnoredAny>(text) {
+        Err(error) => broken(error.to_string()),
+        Ok(_) => Problem::new(422, format!("{error:#}"), path, "correct the field; see /openapi.json"),
+    })
+}
 
-/// Reads a value of a library type; an unknown field is an error, so that a typo does not pass for a missing
-/// value.
-pub(crate) fn strict<T: DeserializeOwned + Serialize>(
-    value: Value,
-    name: &str,
-    path: &str,
-) -> Result<T, Problem> {
-    let wrong = |what: &dyn std::fmt::Display| {
-        Problem::new(422, format!("{name}: {what}"), path, "correct the field; see /openapi.json")
-    };
-    let given: Vec<String> = match &value {
-        Value::Object(fields) => fields.keys().cloned().collect(),
-        _ => return Err(wrong(&"expected an object")),
-    };
-    let read: T = serde_json::from_value(value).map_err(|e| wrong(&e))?;
-    let known = serde_json::to_value(&read).map_err(|e| wrong(&e))?;
-    let unknown =
-        |field: &&String| known.get(field.as_str()).is_none() && !UNWRITTEN.contains(&field.as_str());
-    match given.iter().find(unknown) {
-        Some(unknown) => Err(wrong(&format!("there is no field `{}`", unknown.escape_debug()))),
-        None => Ok(read),
+/// Parts of bodies whose errors name them.
+pub(crate) mod named {
+    use devmatrix_ml::event::{Decision, Feedback, TaskContext};
+    use serde::de::{Deserialize, Deserializer, Error};
+
+    fn part<'de, D: Deserializer<'de>, T: Deserialize<'de>>(input: D, name: &str) -> Result<T, D::Error> {
+        T::deserialize(input).map_err(|error| {
+            let text = error.to_string();
+            let what = text.rsplit_once(" at line ").map_or(text.as_str(), |(what, _)| what);
+            D::Error::custom(format_args!("{name}: {what}"))
+        })
+    }
+
+    pub(crate) fn task<'de, D: Deserializer<'de>>(input: D) -> Result<TaskContext, D::Error> {
+        part(input, "task")
+    }
+
+    pub(crate) fn some_task<'de, D: Deserializer<'de>>(input: D) -> Result<Option<TaskContext>, D::Error> {
+        part(input, "task")
+    }
+
+    pub(crate) fn decision<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Decision>, D::Error> {
+        part(input, "decision")
+    }
+
+    pub(crate) fn feedback<'de, D: Deserializer<'de>>(input: D) -> Result<Feedback, D::Error> {
+        part(input, "feedback")
     }
 }

@@ -10,6 +10,7 @@ use devmatrix_ml::monitoring::{
     AlertRule, Alerts, Analytics, HostFacts, ModelFacts, MonitorOptions, SharedMonitor,
 };
 use devmatrix_ml::registry::ModelRegistry;
+use devmatrix_ml::routing::{Router, RouterOptions, Thompson};
 use devmatrix_ml::serving::{PredictionService, Predictions};
 use devmatrix_ml::store::EventStore;
 use devmatrix_ml::{Error, ErrorKind, Result, telemetry};
@@ -29,6 +30,7 @@ pub struct Host {
     pub(crate) collector: DataCollector,
     pub(crate) predictions: PredictionService,
     pub(crate) runs: Runs,
+    pub(super) router: Mutex<Router>,
     pub(crate) prometheus: PrometheusHandle,
     monitor: SharedMonitor,
     alerts: Mutex<Alerts>,
@@ -86,7 +88,9 @@ impl Host {
         predictions.reload(registry.as_ref()).await?;
         let monitor = SharedMonitor::open(store.as_ref(), MonitorOptions::default()).await?;
         let alerts = Mutex::new(Alerts::new(AlertRule::defaults(), clock.clone(), [])?);
-        let (runs, noted) = (Runs::default(), Mutex::default());
+        let router =
+            Router::open(Box::new(Thompson::default()), RouterOptions::default(), store.as_ref()).await?;
+        let (runs, noted, router) = (Runs::default(), Mutex::default(), Mutex::new(router));
         let host = Self {
             clock,
             store,
@@ -95,6 +99,7 @@ impl Host {
             collector,
             predictions,
             runs,
+            router,
             prometheus,
             monitor,
             alerts,

@@ -2,12 +2,15 @@
 
 mod auth;
 mod body;
+mod choose;
+mod connections;
 mod generations;
 mod host;
 mod models;
 mod pages;
 mod predict;
 mod problem;
+mod records;
 mod retrain;
 mod server;
 
@@ -33,6 +36,9 @@ pub(crate) fn router(host: Arc<Host>, token: Token, limits: Limits) -> Router {
         .route("/api/ml/generations", post(generations::start))
         .route("/api/ml/generations/{id}/completion", post(generations::complete))
         .route("/api/ml/feedback", post(generations::feedback))
+        .route("/api/ml/choose", post(choose::choose))
+        .route("/api/ml/erase", post(records::erase))
+        .route("/api/ml/export", get(records::export))
         .route("/api/ml/models", get(models::list))
         .route("/api/ml/retrain", post(retrain::begin))
         .route("/api/ml/retrain/{run}", get(retrain::show))

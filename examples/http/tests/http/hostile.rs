@@ -128,14 +128,15 @@ async fn hostile_texts(client: &Client, counts: &mut Aggregates, nasty: &str, id
 
 async fn bad_json(client: &Client, rng: &mut Pcg64Mcg, counts: &mut Aggregates) {
     let deep = "[".repeat(5_000);
-    let bodies: [(&'static str, &[u8]); 9] = [
+    let bodies: [(&'static str, &[u8]); 10] = [
         ("nothing", b""),
         ("not JSON", b"task=1&b=2"),
         ("cut off", b"{\"task\": {\"task_id\": \"a"),
         ("not UTF-8", b"{\"task\": {\"task_id\": \"\xff\xfe\"}}"),
         ("NaN", b"{\"task\": {\"task_id\": \"a\", \"temperature\": NaN}}"),
         ("too deep", deep.as_bytes()),
-        ("half a surrogate", b"{\"task\": {\"task_id\": \"\\ud800\"}}"),
+        ("a field twice", b"{\"task\": {\"task_id\": \"a\", \"task_id\": \"b\"}}"),
+        ("a column twice", b"{\"task\": {\"task_id\": \"a\", \"columns\": {\"x\": 1, \"x\": 2}}}"),
         ("two values", b"{} {}"),
         ("null", b"null"),
     ];
