@@ -95,6 +95,13 @@ fn answers(store: &SqliteStore, records: &[Record]) -> Vec<(&'static str, Result
     ]
 }
 
+/// Returns where two texts begin to differ.
+fn first_difference(found: &str, right: &str) -> String {
+    let at = found.bytes().zip(right.bytes()).take_while(|(a, b)| a == b).count().saturating_sub(40);
+    let part = |text: &str| text.chars().skip(at).take(120).collect::<String>();
+    format!("{} bytes for {}: …{}… for …{}…", found.len(), right.len(), part(found), part(right))
+}
+
 /// Each bit of the file is as good as another: `DEVMATRIX_FLIPS=3000` for all that was measured.
 #[test]
 fn flipped_bits_of_the_file_are_noticed_or_harmless_and_the_rest_goes_on() {
@@ -116,7 +123,7 @@ fn flipped_bits_of_the_file_are_noticed_or_harmless_and_the_rest_goes_on() {
         answers(&store, &records).into_iter().map(|(name, answer)| (name, answer.unwrap())).collect();
     drop(store);
     let whole = std::fs::read(&path).unwrap();
-    let (mut noticed, mut partly) = (0, 0);
+    let (mut noticed, mut partly, mut wrong) = (0, 0, Vec::new());
     for step in 0..flips {
         let mut bytes = whole.clone();
         let at = (step * 7919 + 104_729) % bytes.len();
@@ -154,6 +161,7 @@ fn flipped_bits_of_the_file_are_noticed_or_harmless_and_the_rest_goes_on() {
         }
     }
     println!("{flips} flipped bits: {noticed} noticed, of which {partly} leave other answers whole");
+    assert!(wrong.is_empty(), "{} wrong answers:\n{}", wrong.len(), wrong.join("\n"));
     assert!(noticed > flips / 5 && partly > noticed / 3, "{noticed} of {flips}, {partly}");
 }
 

@@ -79,7 +79,28 @@ pub(super) fn open_writer(path: &Path, options: &SqliteOptions) -> Result<Connec
     drop(look);
     configure(&db, options)?;
     migrate(&mut db)?;
+    mend_indexes(&db, path);
     Ok(db)
+}
+
+/// Files larger than this are not looked through when they are opened: it takes a second for some hundred MiB.
+const MOST_VERIFIED_BYTES: u64 = 64 << 20;
+
+/// Makes the indexes anew where they do not agree with the rows: rows have checksums, indexes have none, and a wrong
+/// one loses rows or lets a fact be written twice. What else is damaged is told when it is read.
+fn mend_indexes(db: &Connection, path: &Path) {
+    if std::fs::metadata(path).map_or(true, |file| file.len() > MOST_VERIFIED_BYTES) {
+        return;
+    }
+    let found = db.query_row("PRAGMA integrity_check(1)", [], |row| row.get::<_, String>(0));
+    let problem = match found {
+        Ok(answer) if answer == "ok" => return,
+        Ok(problem) => problem,
+        Err(error) => error.to_string(),
+    };
+    let mended =
+        db.execute_batch("REINDEX").map_or_else(|e| format!("not possible: {e}"), |()| "done".to_owned());
+    tracing::error!(path = %path.display(), problem, indexes_made_anew = mended, "the file is damaged");
 }
 
 /// Opens the file for reading only.
