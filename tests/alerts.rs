@@ -10,6 +10,8 @@ use devmatrix_ml::monitoring::{
     Alert, AlertRule, AlertSink, AlertState, Alerts, Analytics, HostFacts, KpiName, ModelFacts, Monitor,
     MonitorOptions, Severity, Signal,
 };
+use devmatrix_ml::registry::{DiskRegistry, ModelRegistry, NewVersion};
+use futures_executor::block_on;
 use std::sync::{Arc, Mutex};
 
 #[derive(Debug, Default)]
@@ -166,4 +168,31 @@ fn rules_are_read_from_json_and_validated() {
     assert!(rejection(vec![training(1, 0), training(1, 0)]).contains("two alert rules"));
     assert!(rejection(vec![training(0, 0)]).contains("checks is 0"));
     assert!(rejection(vec![AlertRule::new("x", Signal::Subgroup, f64::NAN, 1.0)]).contains("must be finite"));
+}
+
+#[test]
+fn a_damaged_version_raises_an_alert_until_it_is_restored() {
+    let folder = tempfile::tempdir().unwrap();
+    let registry = DiskRegistry::open(folder.path()).unwrap();
+    for bytes in [b"first", b"other"] {
+        block_on(registry.register(NewVersion::new("success", bytes.to_vec()))).unwrap();
+    }
+    let monitor = Monitor::new(MonitorOptions::default()).unwrap();
+    let mut office = office(AlertRule::defaults());
+    let mut check = || {
+        let models = block_on(ModelFacts::read(&registry)).unwrap();
+        let mut seen = monitor.analytics(office.clock.now(), &models);
+        office.alerts.check(&mut seen, &HostFacts::default())
+    };
+    assert!(check().is_empty());
+    let path = folder.path().join("success/1/version.json");
+    let whole = std::fs::read(&path).unwrap();
+    let mut damaged = whole.clone();
+    damaged[100] ^= 1;
+    std::fs::write(&path, damaged).unwrap();
+    let opened = check();
+    assert_eq!((opened.len(), opened[0].rule.as_str()), (1, "model versions damaged"));
+    assert!(opened[0].text.contains("success") && opened[0].text.contains("SHA-256"), "{}", opened[0].text);
+    std::fs::write(&path, whole).unwrap();
+    assert!(matches!(check().as_slice(), [passed] if passed.state == AlertState::Passed));
 }

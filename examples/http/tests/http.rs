@@ -346,9 +346,9 @@ async fn what_is_chosen_can_be_started_exported_and_erased() {
     let exported = client.get("/api/ml/export").await;
     let events: Vec<Value> = exported.body.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(events.len(), 701);
-    let known: Vec<_> =
-        events.iter().map(|event| event["recorded_at"].as_str().unwrap().to_owned()).collect();
-    assert!(known.is_sorted());
+    let known =
+        |event: &Value| event["recorded_at"].as_str().unwrap().parse::<chrono::DateTime<Utc>>().unwrap();
+    assert!(events.iter().map(known).is_sorted());
     assert_eq!((&events[0]["event_id"], &events[0]["success"]), (&json!("chosen"), &json!(true)));
     assert_eq!(events[0]["decision"]["candidates"], json!(["sonnet", "mini at low"]));
     assert_eq!(client.post("/api/ml/erase", &json!({})).await.status, 422);

@@ -81,6 +81,18 @@ pub(super) fn must_overwrite(db: &Connection) -> Result<bool> {
     Ok(meta(db, "overwrite")?.is_some())
 }
 
+/// Checks the checksum of every row, whatever the indexes say.
+pub(super) fn verify_rows(db: &Connection) -> Result<()> {
+    all(db, &format!("SELECT {FACT_COLUMNS} FROM facts NOT INDEXED"), [], |row| read_fact(row).map(drop))?;
+    for (table, bytes) in [("features", "event_id, body"), ("checkpoints", "name, bytes")] {
+        all(db, &format!("SELECT {bytes}, crc FROM {table} NOT INDEXED"), [], |row| {
+            let (name, bytes): (String, Vec<u8>) = (get(row, 0, table)?, get(row, 1, table)?);
+            row::verify(table, &name, &bytes, get(row, 2, table)?)
+        })?;
+    }
+    Ok(())
+}
+
 /// All rows that `sql` finds, each through `read`.
 pub(super) fn all<T>(
     db: &Connection,

@@ -1,7 +1,7 @@
 //! The file: how it is opened, what it holds, and how an older one is brought up to date.
 
 use super::fault::{fault, is_busy};
-use super::{Durability, SqliteOptions};
+use super::{Durability, SqliteOptions, read};
 use crate::error::{Error, ErrorKind, Result};
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use std::path::{Path, PathBuf};
@@ -86,8 +86,9 @@ pub(super) fn open_writer(path: &Path, options: &SqliteOptions) -> Result<Connec
 /// Files larger than this are not looked through when they are opened: it takes a second for some hundred MiB.
 const MOST_VERIFIED_BYTES: u64 = 64 << 20;
 
-/// Makes the indexes anew where they do not agree with the rows: rows have checksums, indexes have none, and a wrong
-/// one loses rows or lets a fact be written twice. What else is damaged is told when it is read.
+/// Makes the indexes anew where they do not agree with rows that are whole: rows have checksums, indexes have none, and a
+/// wrong one loses rows or lets a fact be written twice. Where a row is damaged the indexes stay: by them it is found and
+/// told.
 fn mend_indexes(db: &Connection, path: &Path) {
     if std::fs::metadata(path).map_or(true, |file| file.len() > MOST_VERIFIED_BYTES) {
         return;
@@ -99,8 +100,10 @@ fn mend_indexes(db: &Connection, path: &Path) {
         Err(error) => error.to_string(),
     };
     let mended =
-        db.execute_batch("REINDEX").map_or_else(|e| format!("not possible: {e}"), |()| "done".to_owned());
-    tracing::error!(path = %path.display(), problem, indexes_made_anew = mended, "the file is damaged");
+        read::verify_rows(db).and_then(|()| db.execute_batch("REINDEX").map_err(|e| fault(e, "mend it")));
+    let outcome =
+        mended.map_or_else(|error| format!("{error:#}"), |()| "its indexes were made anew".to_owned());
+    tracing::error!(path = %path.display(), problem, outcome, "the file is damaged");
 }
 
 /// Opens the file for reading only.

@@ -16,6 +16,9 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 /// out the others.
 const AT_ONCE: u32 = 8;
 
+/// A client that has connected, or was answered, has this long for a request before another may take its place.
+const LEAST_IDLE: Duration = if cfg!(test) { Duration::ZERO } else { Duration::from_secs(1) };
+
 /// Open connections, by number.
 #[derive(Debug)]
 pub(crate) struct Connections {
@@ -113,7 +116,8 @@ impl Connection {
         let state = lock(&self.state);
         let unread = state.writing.map(|(_, moved)| (Dispensable::Unread, moved));
         let many = || state.queued.map(|since| (Dispensable::Many, since));
-        let idle = || (state.in_flight == 0).then_some((Dispensable::Idle, state.idle));
+        let idle = state.in_flight == 0 && state.idle.elapsed() >= LEAST_IDLE;
+        let idle = || idle.then_some((Dispensable::Idle, state.idle));
         unread.or_else(many).or_else(idle)
     }
 

@@ -156,7 +156,7 @@ async fn accept(
 }
 
 /// How long a client waits for a place while all connections are at work; others wait behind it.
-const MOST_WAIT: Duration = Duration::from_millis(500);
+const MOST_WAIT: Duration = Duration::from_secs(5);
 
 fn serve(stream: TcpStream, place: Place, routes: &axum::Router, limits: Limits, open: &GracefulShutdown) {
     // Small responses are sent at once; where that cannot be set they are sent a little later.
