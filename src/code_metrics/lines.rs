@@ -56,6 +56,62 @@ pub(super) fn is_deeper(code: &[u8], limit: usize) -> bool {
     false
 }
 
+/// Whether tags are open in one another deeper than `limit`; those that need no closing one aside.
+pub(super) fn has_deeper_tags(code: &[u8], limit: usize) -> bool {
+    let mut depth = 0_usize;
+    for (at, _) in code.iter().enumerate().filter(|(_, b)| **b == b'<') {
+        let rest = &code[at + 1..];
+        let name = rest.iter().take(16).take_while(|b| b.is_ascii_alphanumeric()).count();
+        if rest.first() == Some(&b'/') {
+            depth = depth.saturating_sub(1);
+        } else if name > 0 && !is_open_ended(&rest[..name].to_ascii_lowercase()) {
+            depth += 1;
+            if depth > limit {
+                return true;
+            }
+        }
+    }
+    false
+}
+
+/// Elements without an end tag, or where it may be left out.
+fn is_open_ended(name: &[u8]) -> bool {
+    let names: [&[u8]; 31] = [
+        b"area",
+        b"base",
+        b"br",
+        b"col",
+        b"embed",
+        b"hr",
+        b"img",
+        b"input",
+        b"link",
+        b"meta",
+        b"source",
+        b"track",
+        b"wbr",
+        b"p",
+        b"li",
+        b"dt",
+        b"dd",
+        b"tr",
+        b"td",
+        b"th",
+        b"thead",
+        b"tbody",
+        b"tfoot",
+        b"option",
+        b"optgroup",
+        b"colgroup",
+        b"caption",
+        b"rt",
+        b"rp",
+        b"html",
+        b"body",
+    ];
+    names.contains(&name)
+}
+
 pub(super) fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\r' | 0x0b | 0x0c)
 }
@@ -79,6 +135,7 @@ mod tests {
 
     #[test]
     fn depth_is_that_of_open_brackets() {
+        assert!(has_deeper_tags(b"<div><p><br><a>", 1) && !has_deeper_tags(b"<b></b><b></b><br><li><li>", 1));
         assert!(is_deeper(b"(((", 2) && !is_deeper(b"()()()()[[]]", 2) && !is_deeper(b")))(", 1));
     }
 }

@@ -35,11 +35,12 @@ pub enum Basis {
     AddedLines,
     /// Lines only: the language is unknown, or left out of this build.
     UnknownLanguage,
-    /// Lines only: the code is larger than the limit.
+    /// Lines only: the code is larger than the limit, or more work than the time budget stands for.
     TooLarge,
-    /// Lines only: brackets are nested deeper than the limit.
+    /// Lines only: brackets or tags are nested deeper than the limit.
     TooDeep,
-    /// Lines only: the time budget ran out.
+    /// Lines only: the clock ran out, ten times later than the time budget says; on a machine with less to do
+    /// the same code may be parsed.
     OutOfTime,
 }
 

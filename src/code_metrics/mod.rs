@@ -20,6 +20,7 @@ mod budget;
 mod fence;
 mod language;
 mod lines;
+mod mask;
 mod metrics;
 mod parse;
 mod patch;
@@ -43,9 +44,10 @@ use std::time::Duration;
 pub struct CodeOptions {
     /// Code of more bytes is not parsed: its lines are counted.
     pub max_bytes: usize,
-    /// Nor is code whose brackets are nested deeper than this.
+    /// Nor is code whose brackets, or tags, are nested deeper than this.
     pub max_depth: usize,
-    /// Nor what takes longer than this.
+    /// Nor what is more work than a machine does in this time when it does nothing else. The work is counted in
+    /// steps of the parser, so that load changes nothing; the clock ends an analysis after ten times as long.
     pub time_budget: Duration,
 }
 
@@ -60,8 +62,8 @@ impl Default for CodeOptions {
 /// `hint` is a language's name, a file's path or an extension; without one that is known the
 /// language is guessed. Markdown answers are unwrapped and their blocks summed; of a unified diff
 /// the added lines are measured. Any bytes get an answer; [`CodeMetrics::basis`] says what it rests
-/// on. It takes well under a millisecond for a few kilobytes, and at most
-/// [`CodeOptions::time_budget`]; parsers are kept by thread.
+/// on. It takes well under a millisecond for a few kilobytes, and no more work than
+/// [`CodeOptions::time_budget`] stands for; parsers are kept by thread.
 pub fn analyze(code: impl AsRef<[u8]>, hint: Option<&str>) -> CodeMetrics {
     analyze_with(&CodeOptions::default(), code, hint)
 }
@@ -76,6 +78,14 @@ pub fn analyze_with(options: &CodeOptions, code: impl AsRef<[u8]>, hint: Option<
     }
     let code = &unix_lines(code)[..];
     if let Some(files) = patch::added(code) {
+        // A source file may hold a patch in a string.
+        let whole = detect(code, hint);
+        if !patch::begins(code) && whole.language != Language::Other {
+            let found = of_code(options, code, whole, &budget);
+            if found.syntax == Syntax::Valid {
+                return found;
+            }
+        }
         return of_patch(options, &files, hint, &budget);
     }
     let (blocks, begins) = fence::blocks(code);
@@ -104,9 +114,9 @@ fn of_blocks(
     let mut sum = text(Basis::UnknownLanguage, detect(b"", hint), b"");
     for block in blocks {
         let named = Some(block.info).filter(|info| Language::from_hint(info).is_some());
-        let found = match patch::added(block.code) {
+        let found = match patch::added(&block.code) {
             Some(files) => of_patch(options, &files, named, budget),
-            None => of_code(options, block.code, detect(block.code, named.or(hint)), budget),
+            None => of_code(options, &block.code, detect(&block.code, named.or(hint)), budget),
         };
         sum.absorb(found, block.row);
     }
@@ -137,20 +147,31 @@ fn of_code(options: &CodeOptions, code: &[u8], detected: Detected, budget: &Budg
     let Some(compiled) = rules::of(detected.language) else {
         return text(Basis::UnknownLanguage, detected, code);
     };
-    if lines::is_deeper(code, options.max_depth) {
+    let is_page = detected.language == Language::Html;
+    if lines::is_deeper(code, options.max_depth)
+        || (is_page && lines::has_deeper_tags(code, options.max_depth))
+    {
         return text(Basis::TooDeep, detected, code);
     }
     let walked = |parsed: &[u8]| {
-        parse::parse(compiled, parsed, budget).and_then(|tree| walk::walk(compiled, &tree, code, budget))
+        parse::parse(compiled, parsed, budget)
+            .and_then(|tree| walk::walk(compiled, &tree, parsed, code, budget))
     };
-    let Some(mut found) = walked(code) else {
-        return text(Basis::OutOfTime, detected, code);
+    let mut found = match walked(code) {
+        Ok(found) => found,
+        Err(basis) => return text(basis, detected, code),
     };
+    let mut is_sure = compiled.rules.strict;
     if found.errors > 0
-        && let Some(better) = (compiled.rules.retouched)(code).and_then(|text| walked(&text))
-        && better.errors < found.errors
+        && let Some(masked) = (compiled.rules.masked)(code)
     {
-        found = better;
+        match walked(&masked) {
+            Ok(better) if better.errors < found.errors => found = better,
+            Ok(_) => {}
+            Err(Basis::OutOfTime) => return text(Basis::OutOfTime, detected, code),
+            // The errors may be the grammar's.
+            Err(_) => is_sure = false,
+        }
     }
     let (mut lines, _) = lines::count(code);
     if detected.language == Language::Python {
@@ -162,7 +183,7 @@ fn of_code(options: &CodeOptions, code: &[u8], detected: Detected, budget: &Budg
     (lines.logical, lines.comment) = (Some(found.logical), Some(found.comment));
     let syntax = match found.first_error {
         None => Syntax::Valid,
-        Some(row) if compiled.rules.strict => Syntax::Invalid { errors: found.errors, first_line: row + 1 },
+        Some(row) if is_sure => Syntax::Invalid { errors: found.errors, first_line: row + 1 },
         Some(_) => Syntax::Unsure,
     };
     CodeMetrics {

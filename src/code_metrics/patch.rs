@@ -44,6 +44,13 @@ pub(super) fn added(text: &[u8]) -> Option<Vec<Added>> {
     Some(files)
 }
 
+/// Returns whether the first line that is not blank belongs to a patch.
+pub(super) fn begins(text: &[u8]) -> bool {
+    let first = lines::rows(text).find(|line| !line.iter().all(|b| lines::is_space(*b))).unwrap_or_default();
+    let starts = [&b"diff "[..], b"--- ", b"Index: ", b"From ", b"```", b"~~~"];
+    starts.iter().any(|start| first.starts_with(start)) || is_hunk(first)
+}
+
 /// A patch has a header of two lines, or begins with a hunk.
 fn is_patch(text: &[u8]) -> bool {
     let mut previous: &[u8] = b"";

@@ -269,6 +269,16 @@ impl Scanner<'_> {
     }
 }
 
+/// The end of the string whose quote is at a place, after its prefix; where it is not closed, that of its
+/// line or of the text.
+pub(super) fn string_end(code: &[u8], quote: usize, prefix: &[u8]) -> usize {
+    let (mark, triple, begin) = quote_at(code, quote);
+    let formatted = is_formatted(prefix).then(|| formatted_end(code, quote)).flatten();
+    let end = formatted.or_else(|| plain_end(code, begin, mark, triple));
+    let line = || code[begin..].iter().position(|b| *b == b'\n').map_or(code.len(), |at| begin + at);
+    end.unwrap_or_else(|| if triple { code.len() } else { line() }).min(code.len())
+}
+
 fn is_formatted(prefix: &[u8]) -> bool {
     prefix.iter().any(|b| matches!(b.to_ascii_lowercase(), b'f' | b't'))
 }

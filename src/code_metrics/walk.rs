@@ -1,7 +1,7 @@
 //! One pass over a syntax tree, without recursion, in the order of the text.
 
 use super::budget::Budget;
-use super::metrics::{Cyclomatic, FunctionKind, FunctionMetrics, Share, Structure};
+use super::metrics::{Basis, Cyclomatic, FunctionKind, FunctionMetrics, Share, Structure};
 use super::rules::{
     ATTRIBUTE, CLASS, COMMENT, Compiled, DECISION, FUNCTION, IMPORT, INITIALIZER, Look, METHODS, NESTS,
     OUTSIDE, Roles, SKIP, SPECIAL, STATEMENT, Signature, TEST, Value,
@@ -19,20 +19,22 @@ pub(super) struct Walked {
     pub(super) first_error: Option<u32>,
 }
 
-/// Walks `tree`; `None` when the time runs out.
+/// Walks the tree of `parsed`, which is `source` or a mask of it.
 pub(super) fn walk(
     compiled: &'static Compiled,
     tree: &Tree,
+    parsed: &[u8],
     source: &[u8],
     budget: &Budget,
-) -> Option<Walked> {
+) -> Result<Walked, Basis> {
     let mut cursor = tree.walk();
     let mut walker = Walker::new(compiled, source, tree.root_node().has_error());
+    walker.line_ends = moved_line_ends(parsed, source);
     let mut visited = 0_u32;
     loop {
         visited += 1;
-        if visited.is_multiple_of(NODES_A_LOOK) && budget.ends_walking() {
-            return None;
+        if visited.is_multiple_of(NODES_A_LOOK) {
+            budget.walk(u64::from(NODES_A_LOOK))?;
         }
         let below = walker.enter(&cursor);
         if below && cursor.goto_first_child() {
@@ -41,14 +43,14 @@ pub(super) fn walk(
         }
         while !cursor.goto_next_sibling() {
             if !cursor.goto_parent() {
-                return Some(walker.finish());
+                return Ok(walker.finish());
             }
             walker.depth -= 1;
         }
     }
 }
 
-/// The clock is looked at once in so many nodes.
+/// The budget is looked at once in so many nodes.
 const NODES_A_LOOK: u32 = 512;
 
 /// Where decisions are counted: the module, nowhere, or a function.
@@ -115,6 +117,15 @@ struct Walker<'s> {
     max_nesting: usize,
     errors: u32,
     first_error: Option<u32>,
+    /// The line ends of the source, where those of the parsed text are others.
+    line_ends: Option<Vec<usize>>,
+}
+
+/// The places of the line ends, where a mask took some of them away.
+fn moved_line_ends(parsed: &[u8], source: &[u8]) -> Option<Vec<usize>> {
+    let ends = |text: &[u8]| text.iter().filter(|b| **b == b'\n').count();
+    let moved = !std::ptr::eq(parsed, source) && ends(parsed) != ends(source);
+    moved.then(|| source.iter().enumerate().filter(|(_, b)| **b == b'\n').map(|(at, _)| at).collect())
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -148,6 +159,7 @@ impl<'s> Walker<'s> {
             max_nesting: 0,
             errors: 0,
             first_error: None,
+            line_ends: None,
         }
     }
 
@@ -198,7 +210,7 @@ impl<'s> Walker<'s> {
         }
         if let Some(value) = self.values.pop_if(|value| value.start == node.start_byte()) {
             match value.measured {
-                Some(kind) => self.function(node, kind, value.name),
+                Some(kind) => self.function(node, kind, value.name, 0),
                 None => self.name = value.name,
             }
         }
@@ -221,9 +233,9 @@ impl<'s> Walker<'s> {
         self.structure.num_imports += u32::from(roles & IMPORT != 0);
         self.logical += u32::from(roles & STATEMENT != 0);
         if roles & COMMENT != 0 {
-            let (first, last) = (node.start_position().row, node.end_position());
+            let (first, last) = (self.row(node), node.end_position());
             // A line comment may end at the start of the next row.
-            let last = if last.column == 0 && last.row > first { last.row - 1 } else { last.row };
+            let last = if last.column == 0 && last.row > first { last.row - 1 } else { self.end_row(node) };
             let first = self.last_comment_row.map_or(first, |row| first.max(row + 1));
             self.comment += (last + 1).saturating_sub(first) as u32;
             self.last_comment_row = Some(last.max(self.last_comment_row.unwrap_or(0)));
@@ -253,7 +265,7 @@ impl<'s> Walker<'s> {
             self.values.extend(special.values.into_iter().rev());
         }
         if roles & INITIALIZER != 0 {
-            self.function(node, FunctionKind::Initializer, String::new());
+            self.function(node, FunctionKind::Initializer, String::new(), 0);
         }
         let defines = roles & (FUNCTION | CLASS) != 0;
         if (roles & TEST != 0 || roles & FUNCTION != 0) && (rules.is_test)(&look) {
@@ -277,7 +289,7 @@ impl<'s> Walker<'s> {
             self.class(around);
         } else {
             let kind = if in_class { FunctionKind::Method } else { FunctionKind::Function };
-            self.function(node, kind, signature.name);
+            self.function(node, kind, signature.name, signature.rows_before);
         }
     }
 
@@ -307,14 +319,15 @@ impl<'s> Walker<'s> {
         }
     }
 
-    fn function(&mut self, node: Node<'_>, kind: FunctionKind, name: String) {
+    fn function(&mut self, node: Node<'_>, kind: FunctionKind, name: String, rows_before: u32) {
         let around = self.frames.last().map_or(FrameKind::Module, |f| f.kind);
         match kind {
             FunctionKind::Function => self.structure.num_functions += 1,
             FunctionKind::Method => self.structure.num_methods += 1,
             FunctionKind::Initializer => {}
         }
-        let (line, end_line) = (node.start_position().row as u32 + 1, node.end_position().row as u32 + 1);
+        let line = self.row(node) as u32 + rows_before + 1;
+        let end_line = self.end_row(node) as u32 + 1;
         if kind != FunctionKind::Initializer {
             let lines = &mut self.structure.longest_function;
             *lines = (*lines).max(end_line - line + 1);
@@ -389,8 +402,21 @@ impl<'s> Walker<'s> {
 
     fn note_error(&mut self, node: Node<'_>) {
         self.errors += 1;
-        let row = node.start_position().row as u32;
+        let row = self.row(node) as u32;
         self.first_error = Some(self.first_error.map_or(row, |first| first.min(row)));
+    }
+
+    /// The row of the source on which a node begins, from 0.
+    fn row(&self, node: Node<'_>) -> usize {
+        self.row_of(node.start_byte(), node.start_position().row)
+    }
+
+    fn end_row(&self, node: Node<'_>) -> usize {
+        self.row_of(node.end_byte(), node.end_position().row)
+    }
+
+    fn row_of(&self, byte: usize, parsed: usize) -> usize {
+        self.line_ends.as_ref().map_or(parsed, |ends| ends.partition_point(|end| *end < byte))
     }
 
     fn finish(mut self) -> Walked {

@@ -5,6 +5,7 @@ use super::{
     Signature,
 };
 use crate::code_metrics::language::Language;
+use crate::code_metrics::mask;
 use crate::code_metrics::metrics::Share;
 
 pub(super) static GO: Rules = Rules {
@@ -41,6 +42,7 @@ pub(super) static GO: Rules = Rules {
     tokens: &[("if", DECISION), ("for", DECISION), ("case", DECISION), ("&&", DECISION), ("||", DECISION)],
     doc_comments: &["//", "/*"],
     signature,
+    masked: mask::go,
     is_test,
     ..PLAIN
 };

@@ -9,10 +9,12 @@ use crate::code_metrics::metrics::Share;
 
 pub(super) static JAVA: Rules = Rules {
     language: Language::Java,
-    grammar: || tree_sitter_java::LANGUAGE.into(),
+    grammar: || tree_sitter_java_orchard::LANGUAGE.into(),
     kinds: &[
         ("method_declaration", FUNCTION | STATEMENT),
         ("constructor_declaration", FUNCTION | STATEMENT),
+        // lizard passes over it; it has a body and paths through it like the others.
+        ("compact_constructor_declaration", FUNCTION | STATEMENT),
         ("class_declaration", CLASS | STATEMENT),
         ("interface_declaration", CLASS | STATEMENT),
         ("enum_declaration", CLASS | STATEMENT),
@@ -66,7 +68,10 @@ pub(super) static JAVA: Rules = Rules {
 
 fn signature(look: &Look<'_, '_>) -> Signature {
     let name = look.field("name");
-    if !matches!(look.node.kind(), "method_declaration" | "constructor_declaration") {
+    if !matches!(
+        look.node.kind(),
+        "method_declaration" | "constructor_declaration" | "compact_constructor_declaration"
+    ) {
         return Signature { name, ..Signature::default() };
     }
     let no_body = look.node.child_by_field_name("body").is_none();

@@ -78,7 +78,7 @@ pub(super) struct Rules {
     pub(super) special: fn(&Look<'_, '_>) -> Special,
     /// A text of the same length that means the same to these rules, without what the grammar takes
     /// for an error though it is none.
-    pub(super) retouched: fn(&[u8]) -> Option<Vec<u8>>,
+    pub(super) masked: fn(&[u8]) -> Option<Vec<u8>>,
     /// Returns whether a [`TEST`] node or a function of this name is a test.
     pub(super) is_test: fn(&Look<'_, '_>) -> bool,
 }
@@ -95,7 +95,7 @@ const PLAIN: Rules = Rules {
     doc_comments: &[],
     signature: |_| Signature::default(),
     special: |_| Special::default(),
-    retouched: |_| None,
+    masked: |_| None,
     is_test: |_| false,
 };
 
@@ -118,6 +118,8 @@ pub(super) struct Signature {
     pub(super) docstring: bool,
     /// Its head breaks a rule that the grammar does not know.
     pub(super) faulty: bool,
+    /// Rows of attributes and doc comments that the grammar makes a part of it.
+    pub(super) rows_before: u32,
 }
 
 /// Returns the role of a [`SPECIAL`] node.

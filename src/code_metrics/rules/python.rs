@@ -5,6 +5,7 @@ use super::{
     Special,
 };
 use crate::code_metrics::language::Language;
+use crate::code_metrics::mask;
 use crate::code_metrics::metrics::Share;
 use tree_sitter::Node;
 
@@ -49,7 +50,7 @@ pub(super) static PYTHON: Rules = Rules {
     doc_comments: &[],
     signature,
     special,
-    retouched: |_| None,
+    masked: mask::python,
     is_test: |look| look.field("name").starts_with(if look.in_class { "test" } else { "test_" }),
 };
 

@@ -5,11 +5,13 @@ use super::{
     STATEMENT, Signature, Special, TEST, Value,
 };
 use crate::code_metrics::language::Language;
+use crate::code_metrics::mask;
 use crate::code_metrics::metrics::{FunctionKind, Share};
+use tree_sitter::Node;
 
 pub(super) static RUST: Rules = Rules {
     language: Language::Rust,
-    grammar: || tree_sitter_rust::LANGUAGE.into(),
+    grammar: || tree_sitter_rust_orchard::LANGUAGE.into(),
     kinds: &[
         ("function_item", FUNCTION | STATEMENT),
         ("struct_item", CLASS | STATEMENT),
@@ -37,7 +39,10 @@ pub(super) static RUST: Rules = Rules {
         ("macro_definition", STATEMENT),
         ("use_declaration", IMPORT | STATEMENT),
         ("extern_crate_declaration", IMPORT | STATEMENT),
+        ("attributes", ATTRIBUTE),
         ("attribute_item", ATTRIBUTE | TEST | SKIP),
+        ("line_outer_doc_comment", COMMENT | SKIP),
+        ("block_outer_doc_comment", COMMENT | SKIP),
         ("line_comment", COMMENT | SKIP),
         ("block_comment", COMMENT | SKIP),
     ],
@@ -53,6 +58,7 @@ pub(super) static RUST: Rules = Rules {
     doc_comments: &["///", "/**", "//!"],
     signature,
     special,
+    masked: mask::rust,
     is_test,
     ..PLAIN
 };
@@ -60,12 +66,34 @@ pub(super) static RUST: Rules = Rules {
 /// Every parameter has a type; a return without one is `()`.
 fn signature(look: &Look<'_, '_>) -> Signature {
     let typed = look.node.child_by_field_name("parameters").map_or(0, |p| p.named_child_count() as u32);
+    let attributes = look.node.child_by_field_name("attributes");
     let hints = if look.node.kind() == "function_item" {
         Share { with: typed + 1, of: typed + 1 }
     } else {
         Share::default()
     };
-    Signature { name: look.field("name"), hints, ..Signature::default() }
+    Signature {
+        name: look.field("name"),
+        hints,
+        docstring: attributes.is_some_and(has_doc),
+        rows_before: attributes.map_or(0, |attributes| rows_before(look.node, attributes)),
+        ..Signature::default()
+    }
+}
+
+fn has_doc(attributes: Node<'_>) -> bool {
+    let mut cursor = attributes.walk();
+    attributes.named_children(&mut cursor).any(|child| child.kind().ends_with("_doc_comment"))
+}
+
+/// An item begins where its attributes end.
+fn rows_before(item: Node<'_>, attributes: Node<'_>) -> u32 {
+    let mut next = attributes.next_sibling();
+    while let Some(node) = next.filter(|node| node.is_extra()) {
+        next = node.next_sibling();
+    }
+    let begins = next.map_or(item.start_position(), |node| node.start_position());
+    begins.row.saturating_sub(item.start_position().row) as u32
 }
 
 fn special(look: &Look<'_, '_>) -> Special {
@@ -116,7 +144,7 @@ fn in_macro(look: &Look<'_, '_>) -> Special {
     special
 }
 
-fn arms(tokens: tree_sitter::Node<'_>) -> u32 {
+fn arms(tokens: Node<'_>) -> u32 {
     let mut cursor = tokens.walk();
     tokens.children(&mut cursor).filter(|token| token.kind() == "=>").count() as u32
 }

@@ -5,6 +5,7 @@ use super::{
     Rules, SKIP, SPECIAL, STATEMENT, Signature, Special, TEST, Value,
 };
 use crate::code_metrics::language::Language;
+use crate::code_metrics::mask;
 use crate::code_metrics::metrics::{FunctionKind, Share};
 use tree_sitter::Node;
 
@@ -16,7 +17,7 @@ pub(super) static JAVASCRIPT: Rules = Rules {
     doc_comments: &["/**"],
     signature: |look| Signature { name: look.field("name"), ..Signature::default() },
     special,
-    retouched,
+    masked: mask::script,
     is_test,
     ..PLAIN
 };
@@ -152,27 +153,6 @@ fn special(look: &Look<'_, '_>) -> Special {
             Special { values: value.into_iter().collect(), ..Special::default() }
         }
     }
-}
-
-/// The grammars know no `&` in JSX but that of `&amp;`, though `Q & A` and `href="?a=1&b=2"` are
-/// valid: `|` stands for it, which is as good in a type or an expression, since neither operator
-/// counts. Nor do they know `export default abstract class`.
-fn retouched(code: &[u8]) -> Option<Vec<u8>> {
-    let single = |at: usize| {
-        let around = [at.checked_sub(1).and_then(|i| code.get(i)), code.get(at + 1)];
-        code[at] == b'&' && !around.contains(&Some(&b'&')) && around[1] != Some(&b'=')
-    };
-    let mut text = code.to_vec();
-    for at in (0..code.len()).filter(|at| single(*at)) {
-        text[at] = b'|';
-    }
-    let class = b"default abstract class";
-    let classes: Vec<usize> =
-        code.windows(class.len()).enumerate().filter(|(_, w)| w == class).map(|(at, _)| at).collect();
-    for at in classes {
-        text[at + 8..at + 16].fill(b' ');
-    }
-    (text != code).then_some(text)
 }
 
 fn named(value: Node<'_>, look: &Look<'_, '_>, fields: &[&str], measured: Option<FunctionKind>) -> Value {
