@@ -133,7 +133,7 @@ PYTHON
 command -v npm >/dev/null || { echo 'npm is not installed: ESLint is passed over'; exit 0; }
 cp tests/code/sample.* "$work"
 (cd "$work" && [ -d node_modules/eslint ] || (cd "$work" && npm init -y && npm install --silent eslint@10.15.0 @typescript-eslint/parser typescript \
-  express lodash webpack rxjs@7 zod @reduxjs/toolkit) >/dev/null 2>&1)
+  express lodash webpack rxjs@7 zod @reduxjs/toolkit effect @trpc/server) >/dev/null 2>&1)
 cat >"$work/compare.mjs" <<'JAVASCRIPT'
 import { Linter } from 'eslint';
 import parser from '@typescript-eslint/parser';
@@ -182,7 +182,7 @@ const compare = (title, folders) => {
     reference[file] = found;
   }
   const files = Object.keys(reference);
-  const call = (flag) => execFileSync(tool, [flag, '-'], { input: files.join('\n'), maxBuffer: 1 << 30 }).toString();
+  const call = (...flags) => execFileSync(tool, [...flags, '-'], { input: files.join('\n'), maxBuffer: 1 << 30 }).toString();
   const ours = {};
   for (const line of call('--functions').split('\n')) {
     const parts = line.split('\t');
@@ -198,10 +198,13 @@ const compare = (title, folders) => {
     }
   }
   console.log(`ESLint, ${title}: ${equal} of ${n} functions equal, ${(100 * equal / n).toFixed(3)} %`);
+  const verdicts = call().split('\n').filter(Boolean).map((line) => JSON.parse(line));
+  const invalid = verdicts.filter(({ metrics }) => metrics.syntax !== 'valid').map(({ file }) => file);
+  console.log(`  valid files that are not called valid: ${invalid.length} of ${files.length} ${invalid.slice(0, 5)}`);
   console.log(`  ESLint ${bytes} bytes, ${(bytes / 1e6 / seconds).toFixed(2)} MB/s`);
   console.log('  here  ', call('--time').trim());
 };
 compare('JavaScript of express, lodash, eslint, webpack', ['express', 'lodash', 'eslint/lib', 'webpack/lib']);
-compare('TypeScript of rxjs, zod, @reduxjs/toolkit', ['rxjs/src', 'zod/src', '@reduxjs/toolkit/src']);
+compare('TypeScript of effect, rxjs, zod, @reduxjs/toolkit, @trpc/server', ['effect/src', 'rxjs/src', 'zod/src', '@reduxjs/toolkit/src', '@trpc/server/src']);
 JAVASCRIPT
 cd "$work" && node compare.mjs

@@ -112,7 +112,7 @@ fn typescript_types_of_all_kinds_are_valid() {
 
 #[test]
 fn scripts_may_use_and_dispose() {
-    let code = "function before(a) { return a ? 1 : 2 }\nasync function lost(a) {\n  for (using d of a) { if (d) break; }\n  for (await using e of a) { }\n  for (using of of a) {}\n  await using f = g(), h = i || j;\n  return a || 1;\n}\nfunction after(a) { return a && 1 }\n";
+    let code = "function before(a) { return a ? 1 : 2 }\nasync function lost(a) {\n  for (using d of a) { if (d) break; }\n  for (await using e of a) { }\n  for (using of a) {}\n  await using f = g(), h = i || j;\n  return a || 1;\n}\nfunction after(a) { return a && 1 }\n";
     let expected = named(&[("before", 2), ("lost", 7), ("after", 2)]);
     assert_eq!(functions(code, "ts"), expected);
     assert_eq!(functions(code, "js"), expected);

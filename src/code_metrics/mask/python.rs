@@ -15,8 +15,6 @@ pub(in super::super) fn masked(code: &[u8]) -> Option<Vec<u8>> {
             }
             b"def" | b"class" | b"type" => type_parameters(&mut mask, at),
             b"lazy" => lazy(&mut mask, at),
-            b"except" => except(&mut mask, at),
-            b":" => annotation(&mut mask, at),
             _ if tokens.is_text(at) => template(&mut mask, at),
             _ => {}
         }
@@ -55,11 +53,13 @@ fn unpacked(mask: &mut Mask<'_>, open: usize) {
 fn type_parameters(mask: &mut Mask<'_>, at: usize) {
     let tokens = mask.tokens;
     let open = at + 2;
-    if tokens.is_word(at + 1) && tokens.text(open) == b"[" {
-        let defaults = |close| (open..close).any(|at| tokens.text(at) == b"=");
-        if let Some(close) = tokens.partner(open).filter(|close| defaults(*close)) {
-            mask.blank(open, close);
-        }
+    let Some(close) = tokens.partner(open).filter(|_| tokens.is_word(at + 1) && tokens.text(open) == b"[")
+    else {
+        return;
+    };
+    let mut defaults = (open..close).filter(|at| tokens.text(*at) == b"=").peekable();
+    if defaults.peek().is_some() && defaults.all(|at| !matches!(tokens.text(at + 1), b"," | b"]")) {
+        mask.blank(open, close);
     }
 }
 
@@ -73,9 +73,6 @@ fn lazy(mask: &mut Mask<'_>, at: usize) {
     }
 }
 
-/// `except A, B:` (PEP 758) with more than a name in it.
-fn except(_mask: &mut Mask<'_>, _at: usize) {}
-
 /// `t'…'` (PEP 750) is to these rules what `f'…'` is.
 fn template(mask: &mut Mask<'_>, at: usize) {
     let text = mask.tokens.text(at);
@@ -85,6 +82,3 @@ fn template(mask: &mut Mask<'_>, at: usize) {
         mask.text[start + place] = b'f';
     }
 }
-
-/// Annotations of parameters, with operators that the grammar does not expect there: none counts.
-fn annotation(_mask: &mut Mask<'_>, _at: usize) {}

@@ -139,6 +139,10 @@ fn for_head(mask: &mut Mask<'_>, at: usize) {
     let tokens = mask.tokens;
     let open = if tokens.text(at + 1) == b"await" { at + 2 } else { at + 1 };
     let using = if tokens.text(open + 1) == b"await" { open + 2 } else { open + 1 };
+    if tokens.text(open + 1) == b"using" && tokens.text(open + 2) == b"of" {
+        // A name here.
+        mask.rename(open + 1);
+    }
     let declares =
         tokens.text(using) == b"using" && tokens.is_word(using + 1) && tokens.text(using + 1) != b"of";
     if tokens.text(open) == b"(" && declares && matches!(tokens.text(using + 2), b"of" | b"=" | b":") {
@@ -228,7 +232,16 @@ fn specifiers(mask: &mut Mask<'_>, first: usize) {
 fn attributes(mask: &mut Mask<'_>, at: usize) {
     let tokens = mask.tokens;
     let sourced = at >= 2 && tokens.is_text(at - 1) && matches!(tokens.before(at - 1), b"from" | b"import");
-    if let Some(close) = tokens.partner(at + 1).filter(|_| sourced && tokens.text(at + 1) == b"{") {
+    let Some(close) = tokens.partner(at + 1).filter(|_| sourced && tokens.text(at + 1) == b"{") else {
+        return;
+    };
+    let pairs = (at + 2..close).all(|place| match (place - at - 2) % 4 {
+        0 => tokens.is_word(place) || tokens.is_text(place),
+        1 => tokens.text(place) == b":",
+        2 => tokens.is_text(place),
+        _ => tokens.text(place) == b",",
+    });
+    if pairs && matches!((close - at - 2) % 4, 0 | 3) {
         mask.blank(at, close);
     }
 }
