@@ -4,7 +4,7 @@ use super::metrics::Basis;
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-/// What is left for an analysis. The work is the parser's steps and the nodes of its trees, which are the
+/// Remaining work and time of an analysis. The work is the parser's steps and the nodes of its trees, which are the
 /// same on every machine and under any load; the clock is the last resort.
 #[derive(Debug)]
 pub(super) struct Budget {
@@ -28,7 +28,7 @@ const STEPS_A_SECOND: f64 = 70_000.0;
 const NODES_A_SECOND: f64 = 8e6;
 
 /// So many times longer than the work would take alone, the clock ends an analysis.
-const LAST_RESORT: f64 = 10.0;
+const LAST_RESORT: f64 = 20.0;
 
 /// After an error a step costs about one more for every so many bytes before it: the parser then compares and
 /// mends all that it has built.

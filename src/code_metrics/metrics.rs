@@ -39,7 +39,7 @@ pub enum Basis {
     TooLarge,
     /// Lines only: brackets or tags are nested deeper than the limit.
     TooDeep,
-    /// Lines only: the clock ran out, ten times later than the time budget says; on a machine with less to do
+    /// Lines only: the clock ran out, twenty times later than the time budget says; on a machine with less to do
     /// the same code may be parsed.
     OutOfTime,
 }

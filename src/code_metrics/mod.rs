@@ -47,7 +47,7 @@ pub struct CodeOptions {
     /// Nor is code whose brackets, or tags, are nested deeper than this.
     pub max_depth: usize,
     /// Nor what is more work than a machine does in this time when it does nothing else. The work is counted in
-    /// steps of the parser, so that load changes nothing; the clock ends an analysis after ten times as long.
+    /// steps of the parser, so that load changes nothing; the clock ends an analysis after twenty times as long.
     pub time_budget: Duration,
 }
 

@@ -4,6 +4,7 @@
 mod go;
 mod python;
 mod rust;
+mod scan;
 mod script;
 mod tokens;
 

@@ -78,7 +78,7 @@ fn signature(mask: &mut Mask<'_>, at: usize) {
     }
 }
 
-/// Whether the innermost bracket is a brace that does not open a block.
+/// Returns whether the innermost bracket is a brace that does not open a block.
 fn is_in_members(tokens: &Tokens<'_>, at: usize) -> bool {
     let Some(open) = tokens.all[at].inside.filter(|open| tokens.text(*open) == b"{") else { return false };
     !matches!(tokens.before(open), b")" | b"else" | b"try" | b"finally" | b"do" | b";" | b"}" | b"{" | b"")

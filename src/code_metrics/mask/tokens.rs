@@ -2,8 +2,11 @@
 
 use super::super::lines::is_space;
 use super::super::python_lines::string_end as python_string_end;
+use super::scan::{
+    closing_quote, comment_length, find, is_lifetime, is_word, line_length, quoted_length, regex_length,
+};
 
-/// How a language writes comments and strings.
+/// Styles of comments and strings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Style {
     /// JavaScript and TypeScript: templates and regular expressions.
@@ -222,7 +225,7 @@ impl Lexer<'_> {
             }
             (Style::Rust, b'`') => self.at += 1,
             (Style::Rust, b'"') => {
-                self.at += find_closing(&self.code[start..]);
+                self.at += closing_quote(&self.code[start..]);
             }
             (_, b'`') => self.at += find(&self.code[start..], b"`", 1).map_or(1, |at| at + 1),
             _ => self.at += quoted_length(&self.code[start..]),
@@ -287,7 +290,7 @@ impl Lexer<'_> {
         }
     }
 
-    /// Whether a slash here begins a regular expression: not where a value has just ended.
+    /// Returns whether a slash here begins a regular expression: not where a value has just ended.
     fn begins_regex(&self) -> bool {
         let Some(last) = self.all.last() else { return true };
         let text = &self.code[last.start..last.end];
@@ -313,88 +316,6 @@ impl Lexer<'_> {
             _ => false,
         }
     }
-}
-
-/// Bytes of a block comment; in Rust there may be others in it.
-fn comment_length(rest: &[u8], nested: bool) -> usize {
-    if !nested {
-        return find(rest, b"*/", 2).map_or(rest.len(), |at| at + 2);
-    }
-    let (mut depth, mut at) = (0_usize, 0);
-    while at + 1 < rest.len() {
-        match &rest[at..at + 2] {
-            b"/*" => (depth, at) = (depth + 1, at + 2),
-            b"*/" => (depth, at) = (depth - 1, at + 2),
-            _ => at += 1,
-        }
-        if depth == 0 {
-            return at;
-        }
-    }
-    rest.len()
-}
-
-/// Bytes of a string that may go over several lines.
-fn find_closing(rest: &[u8]) -> usize {
-    let mut at = 1;
-    while at < rest.len() {
-        match rest[at] {
-            b'\\' => at += 1,
-            b'"' => return at + 1,
-            _ => {}
-        }
-        at += 1;
-    }
-    rest.len()
-}
-
-/// Whether a quote begins `'a` rather than `'a'`.
-fn is_lifetime(rest: &[u8]) -> bool {
-    let name = rest[1..].iter().take_while(|b| is_word(**b)).count();
-    name > 0 && rest.get(name + 1) != Some(&b'\'')
-}
-
-fn line_length(rest: &[u8]) -> usize {
-    rest.iter().position(|b| *b == b'\n').unwrap_or(rest.len())
-}
-
-fn find(text: &[u8], word: &[u8], from: usize) -> Option<usize> {
-    text.get(from..)?.windows(word.len()).position(|w| w == word).map(|at| at + from)
-}
-
-/// Bytes of a string in quotes; one that is not closed ends with its line.
-fn quoted_length(rest: &[u8]) -> usize {
-    let mut at = 1;
-    while at < rest.len() {
-        match rest[at] {
-            b'\\' => at += 1,
-            b'\n' => return at,
-            byte if byte == rest[0] => return at + 1,
-            _ => {}
-        }
-        at += 1;
-    }
-    rest.len()
-}
-
-/// Bytes of a regular expression with its flags; a slash alone where its line ends before.
-fn regex_length(rest: &[u8]) -> usize {
-    let (mut at, mut in_class) = (1, false);
-    while at < rest.len() && rest[at] != b'\n' {
-        match rest[at] {
-            b'\\' => at += 1,
-            b'[' => in_class = true,
-            b']' => in_class = false,
-            b'/' if !in_class => return at + 1 + rest[at + 1..].iter().take_while(|b| is_word(**b)).count(),
-            _ => {}
-        }
-        at += 1;
-    }
-    1
-}
-
-pub(super) fn is_word(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$') || byte >= 0x80
 }
 
 #[cfg(test)]
