@@ -29,7 +29,7 @@ impl<'a> Mask<'a> {
     /// Puts spaces in place of the tokens from one place to another, both included; lines stay.
     fn blank(&mut self, from: usize, to: usize) {
         let (Some(first), Some(last)) = (self.tokens.all.get(from), self.tokens.all.get(to)) else { return };
-        for byte in &mut self.text[first.start..last.end] {
+        for byte in self.text.get_mut(first.start..last.end).unwrap_or_default() {
             if *byte != b'\n' {
                 *byte = b' ';
             }

@@ -47,19 +47,19 @@ pub(super) fn find(text: &[u8], word: &[u8], from: usize) -> Option<usize> {
     text.get(from..)?.windows(word.len()).position(|w| w == word).map(|at| at + from)
 }
 
-/// Bytes of a string in quotes; one that is not closed ends with its line.
+/// Bytes of a string in quotes; where its line does not close it, those of the quote.
 pub(super) fn quoted_length(rest: &[u8]) -> usize {
     let mut at = 1;
     while at < rest.len() {
         match rest[at] {
             b'\\' => at += 1,
-            b'\n' => return at,
+            b'\n' => return 1,
             byte if byte == rest[0] => return at + 1,
             _ => {}
         }
         at += 1;
     }
-    rest.len()
+    1
 }
 
 /// Bytes of a regular expression with its flags; a slash alone where its line ends before.

@@ -246,9 +246,14 @@ fn attributes(mask: &mut Mask<'_>, at: usize) {
     }
 }
 
-/// `a++ as T`: an update counts for nothing.
+/// `a++ as T`: an update counts for nothing. `for (a as T of b)`: nor does a type.
 fn update(mask: &mut Mask<'_>, at: usize) {
     let tokens = mask.tokens;
+    let head = tokens.all[at].inside.filter(|open| matches!(tokens.before(*open), b"for" | b"await"));
+    if let Some(close) = head.and_then(|open| tokens.partner(open)) {
+        let end = (at + 2..close).find(|place| matches!(tokens.text(*place), b"of" | b"in"));
+        mask.blank(at, end.map_or(0, |end| end - 1));
+    }
     if at >= 2 && matches!(tokens.before(at), b"+" | b"-") && tokens.before(at) == tokens.before(at - 1) {
         mask.blank(at - 2, at - 1);
     }
@@ -305,6 +310,9 @@ fn name(mask: &mut Mask<'_>, at: usize) {
                 && (!tokens.is_word(at.saturating_sub(1))
                     || matches!(before, b"let" | b"const" | b"var" | b"return" | b"of"))
         }
+        // A tag of JSX.
+        b"this" => matches!(before, b"<" | b"/") && next == b".",
+        b"yield" => matches!(next, b"=>" | b")" | b"]" | b"}"),
         b"in" | b"instanceof" => begins && matches!(next, b":" | b"?" | b"(") && is_in_members(tokens, at),
         _ => false,
     };
@@ -318,10 +326,16 @@ fn name(mask: &mut Mask<'_>, at: usize) {
 fn template(mask: &mut Mask<'_>, at: usize) {
     let tokens = mask.tokens;
     let text = tokens.text(at);
+    let start = tokens.all[at].start;
+    if !tokens.is_text(at) {
+        return;
+    }
+    for (place, _) in text.iter().enumerate().filter(|(_, byte)| **byte == 0) {
+        mask.text[start + place] = b' ';
+    }
     if !matches!(text.first(), Some(b'`' | b'}')) {
         return;
     }
-    let start = tokens.all[at].start;
     let mut place = 0;
     while place + 1 < text.len() {
         if text[place] == b'\\' {

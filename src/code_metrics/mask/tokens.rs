@@ -312,7 +312,8 @@ impl Lexer<'_> {
                     | b"await"
                     | b"yield"
             ),
-            Kind::Mark => !matches!(text, b")" | b"]" | b"}"),
+            // `</a>` is a tag.
+            Kind::Mark => !matches!(text, b")" | b"]" | b"}" | b"<"),
             _ => false,
         }
     }
