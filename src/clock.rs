@@ -1,13 +1,21 @@
 //! Where the time comes from: the system's clock, or one that a test moves by hand.
 
-use chrono::{DateTime, Duration, Utc};
+use chrono::{DateTime, Duration, TimeDelta, Utc};
 use std::fmt::Debug;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::time::Instant;
 
 /// A source of the present moment.
 pub trait Clock: Send + Sync + Debug {
     /// The present moment, in UTC.
     fn now(&self) -> DateTime<Utc>;
+
+    /// Returns the time that has passed since any fixed moment, by a clock that nobody sets; `None` where there is none.
+    ///
+    /// A collector tells by it that [`now`](Self::now) was set, or jumped, while the process ran.
+    fn elapsed(&self) -> Option<TimeDelta> {
+        None
+    }
 }
 
 /// The system's clock.
@@ -17,6 +25,11 @@ pub struct SystemClock;
 impl Clock for SystemClock {
     fn now(&self) -> DateTime<Utc> {
         Utc::now()
+    }
+
+    fn elapsed(&self) -> Option<TimeDelta> {
+        static BEGUN: LazyLock<Instant> = LazyLock::new(Instant::now);
+        TimeDelta::from_std(BEGUN.elapsed()).ok()
     }
 }
 

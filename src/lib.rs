@@ -55,6 +55,8 @@ pub mod execution;
 mod json;
 mod stats;
 mod verify;
+// Local time by the newest rules.
+mod zones;
 // Names and descriptions of what is counted, for the host's own recorder.
 pub mod telemetry;
 // Facts: a generation's start, completion and feedback.

@@ -14,6 +14,7 @@
 //! | `devmatrix_ml_decisions_total` | counter | `outcome`: `chosen`, `abstained`, or the error's kind | choices of a router |
 //! | `devmatrix_ml_collect_seconds` | histogram | `kind`: `start`, `complete`, `feedback` | seconds until a fact was durable, or refused |
 //! | `devmatrix_ml_records_total` | counter | `kind`; `outcome`: `recorded`, or the error's kind | facts given to the collector |
+//! | `devmatrix_ml_clock_doubts_total` | counter | | facts recorded while the host's clock was not believed |
 //! | `devmatrix_ml_feature_vectors_total` | counter | | feature vectors written |
 //! | `devmatrix_ml_costs_total` | counter | `from`: `host`, `prices`, `nothing` | ends of generations by what their cost comes from; `nothing`: neither a cost nor tokens with a price |
 //! | `devmatrix_ml_train_seconds` | histogram | `model` | seconds that a training took, without reading the store |
@@ -33,6 +34,7 @@ pub(crate) const DECIDE_SECONDS: &str = "devmatrix_ml_decide_seconds";
 pub(crate) const DECISIONS: &str = "devmatrix_ml_decisions_total";
 pub(crate) const COLLECT_SECONDS: &str = "devmatrix_ml_collect_seconds";
 pub(crate) const RECORDS: &str = "devmatrix_ml_records_total";
+pub(crate) const CLOCK_DOUBTS: &str = "devmatrix_ml_clock_doubts_total";
 pub(crate) const FEATURE_VECTORS: &str = "devmatrix_ml_feature_vectors_total";
 pub(crate) const COSTS: &str = "devmatrix_ml_costs_total";
 pub(crate) const TRAIN_SECONDS: &str = "devmatrix_ml_train_seconds";
@@ -50,6 +52,7 @@ pub fn describe() {
     describe_counter!(DECISIONS, "Choices of a router by outcome.");
     describe_histogram!(COLLECT_SECONDS, Unit::Seconds, "Seconds until a fact was durable, or refused.");
     describe_counter!(RECORDS, "Facts given to the collector.");
+    describe_counter!(CLOCK_DOUBTS, "Facts recorded while the host's clock was not believed.");
     describe_counter!(FEATURE_VECTORS, "Feature vectors written.");
     describe_counter!(COSTS, "Ends of generations by what their cost comes from.");
     describe_histogram!(TRAIN_SECONDS, Unit::Seconds, "Seconds that a training took.");

@@ -131,6 +131,58 @@ fn a_killed_training_is_due_again_after_its_lease() {
     assert!(host.claim(&schedule).is_some());
 }
 
+/// A host whose clock is ahead holds nothing and hides no cycle from one whose clock is right.
+#[test]
+fn a_host_ahead_keeps_no_other_from_its_cycle() {
+    for ahead in [TimeDelta::hours(3), TimeDelta::days(2), TimeDelta::days(365), TimeDelta::days(3_653)] {
+        for ends in ["trained", "released", "killed"] {
+            let (host, schedule) = (Host::at("2025-05-05T02:00:00Z"), TrainingSchedule::default());
+            let other = ManualClock::at(host.clock.now() + ahead);
+            let training = Training::new(&host.store, &host.registry, &host.engineer, &other);
+            let claim =
+                block_on(schedule.claim(&training, "success", TrainingSignals::default())).unwrap().unwrap();
+            assert!(host.claim(&schedule).is_none(), "{ahead} {ends}: one trains at a time");
+            match ends {
+                "trained" => block_on(claim.conclude(&Ok(()))).unwrap(),
+                "released" => {
+                    block_on(claim.conclude(&Err::<(), _>(Error::new(ErrorKind::Cancelled, "a deploy"))))
+                        .unwrap();
+                    drop(host.claim(&schedule).expect("free at once"));
+                    continue;
+                }
+                _ => drop(claim),
+            }
+            let begun = host.clock.now();
+            while host.claim(&schedule).is_none() {
+                host.clock.advance(TimeDelta::minutes(5));
+                assert!(
+                    host.clock.now() - begun <= TimeDelta::days(1),
+                    "{ahead} {ends}: late by more than a cycle"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn two_hosts_of_different_times_train_each_day_but_not_all_the_time() {
+    let (host, schedule) = (Host::at("2025-05-05T02:00:00Z"), TrainingSchedule::default());
+    let other = ManualClock::at(host.clock.now() + TimeDelta::days(3_653));
+    let mut trained = 0;
+    for _ in 0..10 * 24 * 4 {
+        for clock in [&host.clock, &other] {
+            let training = Training::new(&host.store, &host.registry, &host.engineer, clock);
+            let claim = block_on(schedule.claim(&training, "success", TrainingSignals::default())).unwrap();
+            if let Some(claim) = claim {
+                block_on(claim.conclude(&Ok(()))).unwrap();
+                trained += 1;
+            }
+            clock.advance(TimeDelta::minutes(15));
+        }
+    }
+    assert!((10..=22).contains(&trained), "{trained} in ten days");
+}
+
 #[test]
 fn a_cancelled_training_is_due_again_at_once() {
     let (store, clock) = store_of(12, 60.0, 5);

@@ -177,7 +177,8 @@ fn a_file_without_reviewers_is_brought_up_to_date() {
     write(&store, &old);
     drop(store);
     let undo =
-        "DROP INDEX facts_reviewer; ALTER TABLE facts DROP COLUMN reviewer_id; PRAGMA user_version = 2;";
+        "DROP INDEX facts_reviewer; ALTER TABLE facts DROP COLUMN reviewer_id; ALTER TABLE leases DROP COLUMN watched;
+         PRAGMA user_version = 2;";
     Connection::open(&path).unwrap().execute_batch(undo).unwrap();
     let store = SqliteStore::open(&path).unwrap();
     assert_eq!(block_on(store.scan(ScanOrder::Arrival, None, 10)).unwrap().records, old);

@@ -7,12 +7,12 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 /// State of a collector between calls.
 #[derive(Debug, Default)]
 pub(super) struct State {
-    /// The last moment given out.
-    pub(super) last: Option<DateTime<Utc>>,
     /// LLMs whose generations could not be priced, each said once.
     pub(super) unpriced: HashSet<Option<String>>,
     /// Judged generations whose features are not written yet.
     pub(super) buffer: Vec<EventId>,
+    /// Generations whose features were written before they ended.
+    unended: HashSet<EventId>,
     /// Since when the oldest of them waits.
     pub(super) waiting_since: Option<DateTime<Utc>>,
     /// Generations in flight, by the moment of their start.
@@ -58,6 +58,19 @@ impl State {
 
     pub(super) fn get(&self, id: &EventId) -> Option<&InFlight> {
         self.in_flight.get(self.started.get(id)?)
+    }
+
+    /// Remembers that features were written before the generation ended; of more than `most`, none: the store knows them.
+    pub(super) fn note_unended(&mut self, id: &EventId, most: usize) {
+        if self.unended.len() >= most {
+            self.unended.clear();
+        }
+        self.unended.insert(id.clone());
+    }
+
+    /// Returns whether features were written before the generation ended.
+    pub(super) fn was_unended(&mut self, id: &EventId) -> bool {
+        self.unended.remove(id)
     }
 
     pub(super) fn forget(&mut self, id: &EventId) {

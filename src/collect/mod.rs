@@ -4,20 +4,22 @@ mod in_flight;
 mod measure;
 mod pricing;
 mod telemetry;
+mod timeline;
 mod vectors;
 
 use crate::clock::Clock;
 use crate::code_metrics::CodeOptions;
 use crate::error::{Error, ErrorKind, Result};
-use crate::event::{Completion, EventId, Fact, Feedback, Prices, Record, Started, is_recordable};
+use crate::event::{CLOCK_DOUBTED, Completion, EventId, Fact, Feedback, Metadata, Prices, Record, Started};
 use crate::features::FeatureEngineer;
 use crate::history::SharedHistory;
 use crate::store::{Appended, Erasure, EventStore, EventStoreExt, Subject};
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use in_flight::{InFlight, PricedBy, State};
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use timeline::{Moment, Timeline};
 
 pub use measure::measure;
 
@@ -32,6 +34,10 @@ pub struct CollectorOptions {
     /// Features of generations in flight that are kept in memory; of more, the oldest are made
     /// again from the store when they are needed.
     pub max_in_flight: usize,
+    /// How far the clock may be from where it should be, by the time that has passed and by the store's newest fact; 5
+    /// minutes by default. Beyond it the clock is not believed: facts are stamped by the time that has passed, starts and
+    /// ends are marked in their metadata (`clock_doubted`), and once the clock is right it is believed again.
+    pub clock_tolerance: TimeDelta,
     /// Bounds of measuring generated code.
     pub code: CodeOptions,
     /// Prices of LLMs: a generation that ends with tokens and without `cost_usd` gets its cost from them.
@@ -44,6 +50,7 @@ impl Default for CollectorOptions {
             buffer_size: 50,
             max_age: TimeDelta::seconds(60),
             max_in_flight: 100_000,
+            clock_tolerance: TimeDelta::minutes(5),
             code: CodeOptions::default(),
             prices: Prices::default(),
         }
@@ -57,7 +64,8 @@ impl Default for CollectorOptions {
 /// some at a time. What had not been written when a process died is made again from the store by
 /// [`DataCollector::open`].
 ///
-/// Moments of knowledge are stamped here, strictly ascending, so that a replay sees what was seen.
+/// Moments of knowledge are stamped here, strictly ascending, so that a replay sees what was seen. A clock that jumps is not
+/// believed ([`CollectorOptions::clock_tolerance`]): what follows is not stamped years ahead, and no restart is needed.
 ///
 /// ```
 /// # use futures_executor::block_on;
@@ -83,7 +91,7 @@ pub struct DataCollector {
     store: Arc<dyn EventStore>,
     history: Arc<SharedHistory>,
     engineer: FeatureEngineer,
-    clock: Arc<dyn Clock>,
+    timeline: Arc<Timeline>,
     options: CollectorOptions,
     state: Mutex<State>,
     /// Tells this process's generations from another's.
@@ -115,7 +123,8 @@ impl DataCollector {
     ) -> Result<Self> {
         let history = Arc::new(SharedHistory::open(store.as_ref()).await?);
         let (state, salt) = (Mutex::default(), RandomState::new().build_hasher().finish());
-        let collector = Self { store, history, engineer, clock, options, state, salt };
+        let timeline = Arc::new(Timeline::new(clock, history.clone(), options.clock_tolerance));
+        let collector = Self { store, history, engineer, timeline, options, state, salt };
         collector.recover().await?;
         Ok(collector)
     }
@@ -125,15 +134,20 @@ impl DataCollector {
         Arc::clone(&self.history)
     }
 
+    /// Returns the clock that facts are stamped by: the host's, as far as it is believed.
+    pub(crate) fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.timeline) as _
+    }
+
     /// Records that a generation starts; the id names it from here on.
     ///
     /// # Errors
     /// `InvalidInput` naming the field that is out of range; those of writing the store.
     pub async fn start(&self, started: impl Into<Started> + Send) -> Result<EventId> {
-        let (started, now) = (started.into(), self.next_moment());
+        let (started, now) = (started.into(), self.timeline.stamp());
         let task = started.context.task_id.as_str();
         let task = &task[..task.floor_char_boundary(200)];
-        let id = EventId::new(format!("gen_{task}_{}_{:08x}", now.timestamp_micros(), self.salt as u32))?;
+        let id = EventId::new(format!("gen_{task}_{}_{:08x}", now.at.timestamp_micros(), self.salt as u32))?;
         telemetry::collected("start", self.start_at(id, started, now)).await
     }
 
@@ -142,7 +156,7 @@ impl DataCollector {
     /// # Errors
     /// `InvalidInput`; `Conflict` when another start is recorded under `id`.
     pub async fn start_as(&self, id: EventId, started: impl Into<Started> + Send) -> Result<EventId> {
-        let now = self.next_moment();
+        let now = self.timeline.stamp();
         telemetry::collected("start", self.start_at(id, started.into(), now)).await
     }
 
@@ -219,7 +233,9 @@ impl DataCollector {
         Ok(erasure)
     }
 
-    async fn start_at(&self, id: EventId, mut started: Started, now: DateTime<Utc>) -> Result<EventId> {
+    async fn start_at(&self, id: EventId, mut started: Started, moment: Moment) -> Result<EventId> {
+        let now = moment.at;
+        mark(&mut started.metadata, moment);
         let dated = started.context.started_at.is_some();
         started.context.started_at.get_or_insert(now);
         let record = Record::new(id.clone(), now, Fact::Started(Box::new(started)))?;
@@ -233,7 +249,7 @@ impl DataCollector {
         let generation = InFlight { id: id.clone(), features, language, priced };
         match self.record(record.clone()).await {
             Ok(Appended::New) => self.state().remember(now, generation, self.options.max_in_flight),
-            Err(e) if e.kind() == ErrorKind::Conflict && !dated && self.started_alike(&record).await? => {}
+            Err(e) if e.kind() == ErrorKind::Conflict && self.started_alike(&record, dated).await? => {}
             other => drop(other?),
         }
         Ok(id)
@@ -241,8 +257,9 @@ impl DataCollector {
 
     async fn end(&self, id: &EventId, mut completion: Completion) -> Result<()> {
         self.engineer.validate_completion(&completion)?;
-        let now = self.next_moment();
-        let dated = completion.completed_at.is_some();
+        let (moment, dated) = (self.timeline.stamp(), completion.completed_at.is_some());
+        let now = moment.at;
+        mark(&mut completion.metadata, moment);
         completion.completed_at.get_or_insert(now);
         let language = self.state().get(id).and_then(|generation| generation.language.clone());
         measure(&mut completion, language.as_deref(), &self.options.code);
@@ -251,13 +268,13 @@ impl DataCollector {
         match self.record(record.clone()).await {
             Err(e) if e.kind() == ErrorKind::Conflict && self.ended_alike(&record, dated).await? => Ok(()),
             Err(e) => Err(e),
-            Ok(_) if record.is_label() => self.buffer(id).await,
+            Ok(_) if self.state().was_unended(id) || record.is_label() => self.buffer(id).await,
             Ok(_) => Ok(()),
         }
     }
 
     async fn judge(&self, id: &EventId, feedback: Feedback) -> Result<()> {
-        let now = self.next_moment();
+        let now = self.timeline.stamp().at;
         self.record(Record::new(id.clone(), now, Fact::Feedback(Box::new(feedback)))?).await?;
         self.buffer(id).await
     }
@@ -276,11 +293,14 @@ impl DataCollector {
     }
 
     /// Returns whether the stored start is this one but for the date that the collector itself gave.
-    async fn started_alike(&self, record: &Record) -> Result<bool> {
-        let stored = self.store.event(record.event_id()).await?.started.value;
+    async fn started_alike(&self, record: &Record, dated: bool) -> Result<bool> {
+        let mut stored = self.store.event(record.event_id()).await?.started.value;
         let Fact::Started(new) = record.fact() else { return Ok(false) };
         let mut new = new.as_ref().clone();
-        new.context.started_at = stored.context.started_at;
+        if !dated {
+            new.context.started_at = stored.context.started_at;
+        }
+        [&mut stored, &mut new].into_iter().for_each(|start| drop(start.metadata.remove(CLOCK_DOUBTED)));
         Ok(stored == new)
     }
 
@@ -291,24 +311,12 @@ impl DataCollector {
         let (Some(stored), Fact::Completed(new)) = (stored.and_then(|e| e.completion), record.fact()) else {
             return Ok(false);
         };
-        let (stored, mut new) = (stored.value.as_given(), new.as_given());
+        let (mut stored, mut new) = (stored.value.as_given(), new.as_given());
         if !dated {
             new.completed_at = stored.completed_at;
         }
+        [&mut stored, &mut new].into_iter().for_each(|end| drop(end.metadata.remove(CLOCK_DOUBTED)));
         Ok(stored == new)
-    }
-
-    /// The present moment, later than any before; one that no record can have is not remembered.
-    fn next_moment(&self) -> DateTime<Utc> {
-        let mut state = self.state();
-        let now = self.clock.now();
-        let later = state.last.and_then(|last| last.checked_add_signed(TimeDelta::microseconds(1)));
-        let now = later.map_or(now, |later| now.max(later));
-        let now = DateTime::from_timestamp_micros(now.timestamp_micros()).unwrap_or(now);
-        if is_recordable(now) {
-            state.last = Some(now);
-        }
-        now
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -316,5 +324,14 @@ impl DataCollector {
     }
 }
 
+/// Notes the clock's reading where it was not believed.
+fn mark(metadata: &mut Metadata, moment: Moment) {
+    if let Some(reading) = moment.doubted {
+        metadata.insert(CLOCK_DOUBTED.to_owned(), reading.to_rfc3339().into());
+    }
+}
+
+#[cfg(test)]
+mod chaos;
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,7 @@
 //! Counts facts and feature vectors.
 
 use crate::error::Result;
-use crate::telemetry::{COLLECT_SECONDS, COSTS, FEATURE_VECTORS, RECORDS, error_label};
+use crate::telemetry::{CLOCK_DOUBTS, COLLECT_SECONDS, COSTS, FEATURE_VECTORS, RECORDS, error_label};
 use metrics::{Label, counter, histogram};
 use std::time::Instant;
 use tracing::Instrument;
@@ -26,4 +26,8 @@ pub(super) fn priced(from: &'static str) {
 
 pub(super) fn vectors_written(n: usize) {
     counter!(FEATURE_VECTORS).increment(n as u64);
+}
+
+pub(super) fn clock_doubted() {
+    counter!(CLOCK_DOUBTS).increment(1);
 }

@@ -5,11 +5,13 @@ use crate::ErrorKind;
 use crate::clock::{Clock, ManualClock, SystemClock};
 use crate::collect::{CollectorOptions, DataCollector};
 use crate::common::{approve, task};
-use crate::event::{Completion, EventId, Feedback, FeedbackId, MetricField, UserAction, UserId};
+use crate::event::{
+    Completion, EventId, FeatureVector, Feedback, FeedbackId, MetricField, UserAction, UserId,
+};
 use crate::features::{FEATURES, FeatureEngineer, FeatureOptions, HostColumn, HostColumns};
 use crate::history::GroupKey;
-use crate::store::{EventStore, EventStoreExt, MemoryStore, SqliteStore, Subject};
-use chrono::TimeDelta;
+use crate::store::{EventStore, EventStoreExt, MemoryStore, ScanOrder, SqliteStore, Subject};
+use chrono::{DateTime, TimeDelta, Utc};
 use futures_executor::block_on;
 use std::sync::Arc;
 
@@ -242,6 +244,143 @@ fn timestamps_ascend_although_the_clock_stops_or_steps_back() {
         let known = world.store.get(&[first, second]).await.unwrap();
         let known: Vec<_> = known.into_iter().flatten().map(|e| e.started.known_at).collect();
         assert!(known[0] < known[1]);
+    });
+}
+
+fn at(text: &str) -> DateTime<Utc> {
+    text.parse().unwrap()
+}
+
+impl World {
+    /// The stamps of a generation: of its start, its end and its judgement.
+    async fn stamps(&self, id: &EventId) -> [DateTime<Utc>; 3] {
+        let event = self.store.event(id).await.unwrap();
+        [event.started.known_at, event.completion.unwrap().known_at, event.feedback[0].known_at]
+    }
+}
+
+#[test]
+fn a_clock_that_jumps_once_stamps_nothing_ahead() {
+    block_on(async {
+        for wrong in
+            ["2100-01-01T00:00:00Z", "2031-05-05T05:05:05Z", "2026-03-01T10:00:00Z", "9999-12-31T23:59:59Z"]
+        {
+            let world = world().await;
+            world.record_labelled(0, UserAction::Approve).await;
+            let before = world.clock.now();
+            world.clock.set(at(wrong));
+            let jumped = world.record_labelled(1, UserAction::Approve).await;
+            world.clock.set(before + TimeDelta::minutes(1));
+            let after = world.record_labelled(2, UserAction::Reject).await;
+            let (jumped, event) = (world.stamps(&jumped).await, world.store.event(&jumped).await.unwrap());
+            assert!(jumped[2] <= before + TimeDelta::minutes(5), "{wrong}: {jumped:?}");
+            assert_eq!(event.started.value.metadata["clock_doubted"], at(wrong).to_rfc3339(), "marked");
+            assert!(event.started.value.context.started_at.unwrap() <= jumped[0]);
+            assert!(event.completion.unwrap().value.completed_at.unwrap() <= jumped[1]);
+            let after = (world.stamps(&after).await, world.store.event(&after).await.unwrap());
+            assert_eq!(after.0[0], before + TimeDelta::minutes(1), "believed again without a restart");
+            assert!(
+                after.1.started.value.metadata.is_empty()
+                    && after.1.completion.unwrap().value.metadata.is_empty()
+            );
+            // Nothing is known later than now.
+            let view = world.collector.history().view(&task("t2"), world.clock.now() + TimeDelta::seconds(1));
+            assert_eq!(view.get(GroupKey::Global).all.n, 3.0);
+        }
+    });
+}
+
+#[test]
+fn a_clock_wrong_from_the_first_fact_is_not_followed() {
+    block_on(async {
+        let world = world().await;
+        world.clock.set(at("2100-01-01T00:00:00Z"));
+        world.record_labelled(0, UserAction::Approve).await;
+        world.clock.set(at("2025-03-01T10:00:00Z"));
+        let id = world.record_labelled(1, UserAction::Approve).await;
+        assert_eq!(world.stamps(&id).await[0], at("2025-03-01T10:00:00Z"));
+        // Opened on what it left, another is not led astray either.
+        let second = on(world.store.clone(), CollectorOptions::default()).await;
+        second.clock.set(at("2025-03-01T12:00:00Z"));
+        let id = second.record_labelled(2, UserAction::Approve).await;
+        assert_eq!(second.stamps(&id).await[0], at("2025-03-01T12:00:00Z"));
+    });
+}
+
+#[test]
+fn a_step_back_across_a_restart_keeps_what_is_served_what_is_replayed() {
+    block_on(async {
+        for back in [TimeDelta::hours(3), TimeDelta::days(2), TimeDelta::days(3_653)] {
+            let first = world().await;
+            for i in 0..30 {
+                first.record_labelled(i, UserAction::Approve).await;
+                first.clock.advance(TimeDelta::hours(5));
+            }
+            let second = on(first.store.clone(), CollectorOptions::default()).await;
+            second.clock.set(first.clock.now() - back);
+            let mut ids = Vec::new();
+            for i in 0..20 {
+                ids.push(second.record_labelled(i, UserAction::Reject).await);
+                second.clock.advance(TimeDelta::minutes(20));
+            }
+            second.collector.flush().await.unwrap();
+            let served = second.store.features(&ids).await.unwrap();
+            assert_eq!(remade(&second, &ids).await, served, "{back}");
+        }
+    });
+}
+
+#[test]
+fn an_end_after_feedback_completes_the_stored_vector() {
+    block_on(async {
+        let world = world().await;
+        let mut ids = Vec::new();
+        for i in 0..6 {
+            let id = world.collector.start(task(&format!("t{i}"))).await.unwrap();
+            world.collector.feedback(&id, approve()).await.unwrap();
+            if i % 2 == 0 {
+                world.collector.flush().await.unwrap();
+            }
+            ids.push(id);
+        }
+        let mut done = Completion::default();
+        done.generated_code = Some("def f(a):\n    return a or 1\n".into());
+        done.generation_time_seconds = Some(7.0);
+        for id in &ids {
+            world.collector.complete(id, done.clone()).await.unwrap();
+        }
+        world.collector.flush().await.unwrap();
+        let served = world.store.features(&ids).await.unwrap();
+        assert!(served.iter().flatten().all(|vector| vector.target_time_seconds == Some(7.0)), "{served:?}");
+        assert_eq!(remade(&world, &ids).await, served);
+        assert!(world.store.without_features(None, 10).await.unwrap().is_empty());
+    });
+}
+
+/// The vectors of `ids` as a replay of the store makes them.
+async fn remade(world: &World, ids: &[EventId]) -> Vec<Option<FeatureVector>> {
+    let records = world.store.scan(ScanOrder::Arrival, None, usize::MAX).await.unwrap().records;
+    let copy = Arc::new(MemoryStore::new());
+    copy.append(records).await.unwrap();
+    let _opened = on(copy.clone(), CollectorOptions::default()).await;
+    copy.features(ids).await.unwrap()
+}
+
+#[test]
+fn a_step_that_lasts_is_believed_where_nothing_speaks_against_it() {
+    block_on(async {
+        let world = world().await;
+        world.record_labelled(0, UserAction::Approve).await;
+        // The store rested for two years.
+        world.clock.set(at("2027-03-01T10:00:00Z"));
+        let id = world.record_labelled(1, UserAction::Approve).await;
+        assert!(world.stamps(&id).await[0] < at("2025-03-02T00:00:00Z"));
+        for i in 0..30 {
+            world.clock.advance(TimeDelta::hours(1));
+            world.record_labelled(i, UserAction::Approve).await;
+        }
+        let id = world.record_labelled(2, UserAction::Approve).await;
+        assert_eq!(world.stamps(&id).await[0].date_naive(), world.clock.now().date_naive());
     });
 }
 

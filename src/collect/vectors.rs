@@ -2,6 +2,7 @@
 
 use super::DataCollector;
 use super::telemetry;
+use crate::clock::Clock;
 use crate::dataset::DatasetBuilder;
 use crate::error::Result;
 use crate::event::FeatureVector;
@@ -27,7 +28,7 @@ impl DataCollector {
         } else {
             let mut state = self.state();
             state.buffer.splice(0..0, ids);
-            state.waiting_since.get_or_insert(self.clock.now());
+            state.waiting_since.get_or_insert(self.timeline.now());
         }
         written
     }
@@ -41,7 +42,7 @@ impl DataCollector {
         let due = {
             let state = self.state();
             let aged =
-                state.waiting_since.is_some_and(|since| self.clock.now() - since >= self.options.max_age);
+                state.waiting_since.is_some_and(|since| self.timeline.now() - since >= self.options.max_age);
             aged || state.buffer.len() >= self.options.buffer_size.max(1)
         };
         if due { self.flush().await } else { Ok(0) }
@@ -83,7 +84,7 @@ impl DataCollector {
             if !state.buffer.contains(id) {
                 state.buffer.push(id.clone());
             }
-            let now = self.clock.now();
+            let now = self.timeline.now();
             state.waiting_since.get_or_insert(now);
         }
         // The feedback itself is durable: a failure here only makes its features wait.
@@ -103,14 +104,26 @@ impl DataCollector {
         let mut vectors = Vec::with_capacity(ids.len());
         for ((id, event), stored) in ids.iter().zip(events).zip(stored) {
             let made = self.state().get(id).map(|g| self.vector(id, &g.features, event.as_ref()));
-            let revised = stored.map(|vector| with_targets(vector, event.as_ref()));
+            let revised = stored.map(|vector| self.revised(vector, event.as_ref()));
             vectors.extend(revised.or(made));
+            if event.is_none_or(|event| event.completion.is_none()) {
+                self.state().note_unended(id, self.options.max_in_flight);
+            }
         }
         let written = vectors.len();
         self.store.put_features(vectors).await?;
         let mut state = self.state();
         ids.iter().for_each(|id| state.forget(id));
         Ok(written)
+    }
+
+    /// Returns a stored vector with what has become known since.
+    fn revised(&self, vector: FeatureVector, event: Option<&GenerationEvent>) -> FeatureVector {
+        if vector.schema != self.engineer.fingerprint() {
+            return with_targets(vector, event);
+        }
+        let values: Vec<f32> = vector.values.iter().map(|value| value.unwrap_or(f32::NAN)).collect();
+        self.vector(&vector.event_id, &values, event)
     }
 
     fn vector(&self, id: &EventId, values: &[f32], event: Option<&GenerationEvent>) -> FeatureVector {

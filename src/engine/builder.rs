@@ -14,6 +14,7 @@ use crate::routing::{Boosted, Policy, RiskPolicy, Router, RouterOptions};
 use crate::serving::PredictionService;
 use crate::store::EventStore;
 use crate::training::{ExperimentTracker, RunRecord, TrainingOptions, TrainingSchedule};
+use crate::zones::ZoneRules;
 use async_trait::async_trait;
 use chrono_tz::Tz;
 use std::sync::{Arc, Mutex};
@@ -244,13 +245,14 @@ impl EngineBuilder {
         let registry = self.registry.ok_or_else(|| missing("registry"))?;
         self.training.validate()?;
         let (engineer, clock) = (FeatureEngineer::new(self.features), self.clock);
-        let alerts = Alerts::new(self.alerts, clock.clone(), self.sinks)?;
         let lexicon = engineer.lexicon().clone();
         let router = Router::new(self.policy, RouterOptions { lexicon, ..self.router })?;
         let options =
             CollectorOptions { prices: router.options().prices.clone(), ..CollectorOptions::default() };
-        let collector =
-            DataCollector::open_with(store.clone(), engineer.clone(), clock.clone(), options).await?;
+        let collector = DataCollector::open_with(store.clone(), engineer.clone(), clock, options).await?;
+        // All go by the time that facts are stamped with.
+        let clock = collector.clock();
+        let alerts = Alerts::new(self.alerts, clock.clone(), self.sinks)?;
         let mut service = PredictionService::new(collector.history(), engineer.clone(), clock.clone());
         let mut trainers = self.models;
         for trainer in &trainers {
@@ -267,7 +269,8 @@ impl EngineBuilder {
             }
             tracing::warn!(error = %format_args!("{error:#}"), "a model in production cannot be served: training makes it anew");
         }
-        let service = Arc::new(service);
+        let (zones, service) = (ZoneRules::in_use(), Arc::new(service));
+        tracing::info!(version = zones.version, source = zones.source, "rules of time zones");
         let learner = Learner::open(store.as_ref(), service.clone(), router, self.monitor).await?;
         let trackers = (!self.trackers.is_empty()).then(|| Arc::new(Trackers(self.trackers)) as Arc<_>);
         Ok(Engine(Arc::new(Inner {

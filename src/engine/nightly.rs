@@ -7,8 +7,12 @@ use crate::execution::{CancellationToken, ExecutionContext, block_on};
 use crate::models::{SuccessTrainer, Trainer};
 use crate::monitoring::Severity;
 use crate::training::{NightlyReport, ReplayCache, Training, TrainingSignals};
+use chrono::TimeDelta;
 use futures_channel::oneshot::{self, Receiver, Sender};
 use std::thread;
+
+/// Clocks of hosts differ by less.
+const CLOCK_STEP: TimeDelta = TimeDelta::days(1);
 
 /// The name under which cycles are claimed.
 const CYCLE: &str = "engine";
@@ -129,7 +133,10 @@ impl Engine {
     /// Whether critical drift was found since the last training.
     async fn has_drifted(&self) -> Result<bool> {
         let versions = self.0.registry.versions(SuccessTrainer::default().name()).await?;
-        let trained = versions.last().map(|version| version.created_at);
+        let now = self.0.clock.now();
+        // A version of a host whose clock is ahead says nothing of when it was trained.
+        let trained =
+            versions.iter().rev().map(|version| version.created_at).find(|at| *at <= now + CLOCK_STEP);
         Ok(self.0.learner.monitor(|monitor| {
             let mut critical = monitor.findings().iter().filter(|f| f.severity == Severity::Critical);
             critical.any(|finding| Some(finding.found_at) > trained)

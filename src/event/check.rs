@@ -1,11 +1,14 @@
 //! Range checks that name the field, and the one way in which text is made storable.
 
 use crate::error::{Error, Result};
-use chrono::{DateTime, Datelike, SubsecRound, Utc};
+use chrono::{DateTime, Datelike, Utc};
 use serde_json::{Map, Value};
 
 /// The host's own key-value pairs, kept as they are.
 pub type Metadata = Map<String, Value>;
+
+/// Key in the metadata of a start or an end that was recorded while its host's clock was not believed: the clock's reading.
+pub(crate) const CLOCK_DOUBTED: &str = "clock_doubted";
 
 /// Metadata nested deeper than this is refused: every store must be able to read it back.
 const MAX_METADATA_DEPTH: usize = 64;
@@ -42,9 +45,10 @@ pub(crate) fn time(field: &str, value: Option<DateTime<Utc>>) -> Result<()> {
     }
 }
 
-/// Microseconds are what every backend keeps.
+/// Microseconds since 1970 are what every backend keeps. They have no leap second: half past 23:59:60 is half past the next
+/// midnight, in every store alike.
 pub(crate) fn to_micros(time: DateTime<Utc>) -> DateTime<Utc> {
-    time.trunc_subsecs(6)
+    DateTime::from_timestamp_micros(time.timestamp_micros()).unwrap_or(time)
 }
 
 /// NUL cannot be stored everywhere: it becomes U+FFFD in every store alike.

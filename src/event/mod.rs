@@ -21,7 +21,7 @@ mod review;
 
 pub use assignment::Assignment;
 pub use check::Metadata;
-pub(crate) use check::is_recordable;
+pub(crate) use check::{CLOCK_DOUBTED, is_recordable};
 pub use columns::ColumnValue;
 pub(crate) use columns::{Columns, MAX_COLUMN_BYTES};
 pub use completion::{Completion, MetricField};

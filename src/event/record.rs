@@ -129,11 +129,11 @@ impl Record {
             Fact::Completed(part) => part.as_mut(),
             Fact::Feedback(part) => part.as_mut(),
         };
+        let known_at = check::to_micros(known_at);
         part.clean()
             .and_then(|()| part.validate())
             .and_then(|()| check::time("known_at", Some(known_at)))
             .map_err(|e| e.context(&event_id))?;
-        let known_at = check::to_micros(known_at);
         if let Fact::Feedback(feedback) = &mut fact
             && feedback.feedback_id.is_none()
         {
@@ -204,6 +204,23 @@ mod tests {
         context.temperature = Some(f64::NAN);
         let error = Record::new(id, at(5), Fact::Started(Box::new(context.into()))).unwrap_err();
         assert!(error.to_string().starts_with("e: temperature is NaN"), "{error}");
+    }
+
+    /// Facts of a leap second are those of the next second: microseconds since 1970 have none.
+    #[test]
+    fn a_leap_second_is_kept_alike_by_all_stores() {
+        let leap: DateTime<Utc> = "2016-12-31T23:59:60.5Z".parse().unwrap();
+        let next: DateTime<Utc> = "2017-01-01T00:00:00.5Z".parse().unwrap();
+        let mut context = TaskContext::new(TaskId::new("t").unwrap());
+        context.started_at = Some(leap);
+        let record =
+            Record::new(EventId::new("e").unwrap(), leap, Fact::Started(Box::new(context.into()))).unwrap();
+        let Fact::Started(started) = record.fact() else { panic!("wrong fact") };
+        assert_eq!((record.known_at(), started.context.started_at), (next, Some(next)));
+        assert_eq!(record.known_at(), DateTime::from_timestamp_micros(leap.timestamp_micros()).unwrap());
+        let late = "9999-12-31T23:59:60.5Z".parse().unwrap();
+        let feedback = Fact::Feedback(Box::new(Feedback::new(UserAction::Approve)));
+        assert!(Record::new(EventId::new("e").unwrap(), late, feedback).is_err());
     }
 
     #[test]

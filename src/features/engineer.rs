@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::event::{Completion, TaskContext};
 use crate::history::HistoryView;
 use crate::text::{Lexicon, SparseText, TextFacts};
-use chrono::{Offset, TimeZone};
+use crate::zones::Zone;
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -59,6 +59,7 @@ impl FeatureOptions {
 #[derive(Debug, Clone, Default)]
 pub struct FeatureEngineer {
     options: FeatureOptions,
+    zone: Zone,
 }
 
 /// The features of one task at one moment.
@@ -162,7 +163,8 @@ impl FeatureRow {
 impl FeatureEngineer {
     /// Creates an engineer with `options`.
     pub fn new(options: FeatureOptions) -> Self {
-        Self { options }
+        let zone = Zone::of(options.zone);
+        Self { options, zone }
     }
 
     /// Returns the features of `task` with its history as of `view`.
@@ -208,9 +210,7 @@ impl FeatureEngineer {
     /// these options.
     fn values(&self, task: &TaskContext, view: &HistoryView, text: &TextFacts) -> Vec<f32> {
         let start = task.started_at.unwrap_or_else(|| view.now());
-        let utc = start.naive_utc();
-        let offset = self.options.zone.offset_from_utc_datetime(&utc).fix();
-        let local = utc.checked_add_offset(offset).unwrap_or(utc);
+        let local = self.zone.local(start);
         let frameworks = &self.options.frameworks;
         let inputs = Inputs { task, view, text, frameworks, local, rates: Rates::of(view) };
         let value = |feature: &Feature| match feature.make {

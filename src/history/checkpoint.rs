@@ -50,6 +50,7 @@ pub(super) fn load(bytes: &[u8]) -> Result<(History, Position)> {
         if let (Some((keys, day)), Some(share)) = (keys, share) {
             history.add(&keys, &share, 1, Some(day));
         }
+        generation.moments().for_each(|at| history.moments.add(at));
         history.generations.insert(id, generation);
     }
     Ok((history, position))

@@ -129,6 +129,14 @@ impl Generation {
             && self.feedback.as_ref().is_none_or(|f| time(f.known_at) && within(f.quality, 10.0))
     }
 
+    /// Returns when its facts became known, as far as they are kept.
+    pub(super) fn moments(&self) -> impl Iterator<Item = i64> {
+        let (start, end) = (self.start.as_ref(), self.completion.as_ref());
+        let of =
+            [start.map(|s| s.known_at), end.map(|e| e.known_at), self.feedback.as_ref().map(|f| f.known_at)];
+        of.into_iter().flatten()
+    }
+
     /// Returns since when success or failure is known, and which it is.
     fn success(&self) -> Option<(i64, bool)> {
         self.resolve(|f| Some((f.known_at, f.success)), |c| c.success.map(|s| (c.known_at, s)))

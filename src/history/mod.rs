@@ -11,6 +11,7 @@ mod delay;
 mod generation;
 mod group_key;
 mod memo;
+mod moments;
 mod nearest;
 mod shared;
 mod template;
@@ -20,6 +21,7 @@ pub(crate) use aggregates::{GroupStatistics, LEAST_COST, LEAST_TOKENS, Mean};
 pub(crate) use delay::Delay;
 pub(crate) use generation::GenerationResult;
 pub(crate) use group_key::{GroupKey, category, model_at_effort};
+pub(crate) use moments::Moments;
 pub use nearest::NearestTask;
 pub use shared::SharedHistory;
 pub(crate) use template::TemplateStatistics;
@@ -40,6 +42,7 @@ pub(crate) struct History {
     groups: HashMap<Key, Series>,
     delays: Delays,
     similar: SimilarTasks,
+    moments: Moments,
 }
 
 /// Group statistics and similar tasks of one task at one moment.
@@ -81,6 +84,7 @@ impl History {
     }
 
     fn learn(&mut self, record: &Record) {
+        self.moments.add(record.known_at().timestamp_micros());
         self.change(group_key::event_hash(record.event_id()), |generation| generation.learn(record));
     }
 
@@ -114,6 +118,11 @@ impl History {
     /// Returns the result of a generation, as far as it is known.
     pub(crate) fn result(&self, id: &EventId) -> GenerationResult {
         self.generations.get(&group_key::event_hash(id)).map(Generation::result).unwrap_or_default()
+    }
+
+    /// Returns when the facts taken in became known.
+    pub(crate) fn moments(&self) -> &Moments {
+        &self.moments
     }
 
     /// Returns the label delay as known at `now`.

@@ -50,10 +50,10 @@ pub(crate) struct CoverageWeek {
     pub(crate) held_90: Rate,
 }
 
-/// The calibration of all days and of each week.
-pub(super) fn calibration(days: &Days, total: Option<&SuccessCell>) -> Calibration {
+/// The calibration of all days, and of each week up to the day `until`.
+pub(super) fn calibration(days: &Days, until: i32, total: Option<&SuccessCell>) -> Calibration {
     let mut weeks: BTreeMap<i32, Cell> = BTreeMap::new();
-    for (day, sums) in days.all() {
+    for (day, sums) in days.past(until) {
         let monday = day - (day + 3).rem_euclid(7);
         weeks.entry(monday).or_default().merge(&sums.all);
     }

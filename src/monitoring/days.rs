@@ -32,30 +32,32 @@ pub(super) struct Day {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Days {
     by_day: BTreeMap<i32, Day>,
-    /// First tries and regenerations of the first days ever seen, and the last of those days.
-    baseline: (i64, i64),
-    baseline_until: Option<i32>,
+    /// First tries and regenerations of the first days ever seen.
+    baseline: BTreeMap<i32, (i64, i64)>,
 }
 
+/// First days that are kept for the baseline: those of the longest one, and some before of which a few starts alone are known.
+const BASELINE_DAYS: usize = 365 + 64;
+
 impl Days {
-    /// The day, unless it is too old to be kept.
-    pub(super) fn day(&mut self, day: i32, most: u32) -> Option<&mut Day> {
-        let last = self.last().unwrap_or(day).max(day);
-        let first = last.saturating_sub(most as i32 - 1);
+    /// Returns the day, unless it is before the first that is kept, or too many lie ahead of the bulk of the records.
+    pub(super) fn day(&mut self, day: i32, (first, end): (i32, i32)) -> Option<&mut Day> {
         if day < first {
             return None;
         }
-        if last == day {
-            while self.by_day.first_key_value().is_some_and(|(oldest, _)| *oldest < first) {
-                self.by_day.pop_first();
-            }
+        while self.by_day.first_key_value().is_some_and(|(oldest, _)| *oldest < first) {
+            self.by_day.pop_first();
+        }
+        let is_new = day > end && !self.by_day.contains_key(&day);
+        if is_new && self.by_day.range(end.saturating_add(1)..).count() >= super::AHEAD {
+            return None;
         }
         Some(self.by_day.entry(day).or_default())
     }
 
     /// Adds what a generation shows, or takes it back.
-    pub(super) fn add(&mut self, day: i32, values: &Values, parts: &Parts, sign: i64, most: u32) {
-        let Some(day) = self.day(day, most) else { return };
+    pub(super) fn add(&mut self, day: i32, values: &Values, parts: &Parts, sign: i64, kept: (i32, i32)) {
+        let Some(day) = self.day(day, kept) else { return };
         let terms = parts.terms();
         add(&mut day.all, &terms, sign);
         if let Some(seconds) = parts.outcome.and_then(|outcome| outcome.seconds_to_approval) {
@@ -71,26 +73,43 @@ impl Days {
     }
 
     /// Counts a start towards what is usual without predictions.
-    pub(super) fn note_baseline(&mut self, day: i32, regeneration: bool, baseline_days: u32) {
-        let until = *self.baseline_until.get_or_insert(day.saturating_add(baseline_days as i32 - 1));
-        if day <= until {
-            let sum = if regeneration { &mut self.baseline.1 } else { &mut self.baseline.0 };
-            *sum += 1;
+    pub(super) fn note_baseline(&mut self, day: i32, regeneration: bool) {
+        let sum = self.baseline.entry(day).or_default();
+        *(if regeneration { &mut sum.1 } else { &mut sum.0 }) += 1;
+        if self.baseline.len() > BASELINE_DAYS {
+            self.baseline.pop_last();
         }
     }
 
-    /// Regenerations for each first try in the first days; `None` until they are over.
-    pub(super) fn baseline(&self) -> Option<(f64, i32)> {
-        let until = self.baseline_until.filter(|until| self.last().is_some_and(|last| last > *until))?;
-        (self.baseline.0 > 0).then(|| (self.baseline.1 as f64 / self.baseline.0 as f64, until))
+    /// Returns regenerations for each first try in the first days, where the last one counted is before `until`, and that
+    /// day; `None` until they are over. The first day is one that others follow soon: not that of a clock set to 1970.
+    pub(super) fn baseline(&self, baseline_days: u32, until: i32) -> Option<(f64, i32)> {
+        let starts = |days: std::ops::Range<i32>| -> i64 {
+            self.baseline.range(days).map(|(_, (first, again))| first + again).sum()
+        };
+        let enough = (starts(i32::MIN..i32::MAX) / 2).min(8);
+        let first = *self.baseline.keys().find(|day| starts(**day..day.saturating_add(31)) >= enough)?;
+        let last = first.saturating_add(baseline_days as i32 - 1);
+        if self.by_day.range(..=until).next_back().is_none_or(|(day, _)| *day <= last) {
+            return None;
+        }
+        let of_days = self.baseline.range(first..=last);
+        let (tries, again) = of_days.fold((0, 0), |sum, (_, day)| (sum.0 + day.0, sum.1 + day.1));
+        (tries > 0).then(|| (again as f64 / tries as f64, last))
     }
 
     pub(super) fn first(&self) -> Option<i32> {
         self.by_day.first_key_value().map(|(day, _)| *day)
     }
 
-    pub(super) fn last(&self) -> Option<i32> {
-        self.by_day.last_key_value().map(|(day, _)| *day)
+    /// Returns the days that are not after `until`, the oldest first.
+    pub(super) fn past(&self, until: i32) -> impl DoubleEndedIterator<Item = (i32, &Day)> {
+        self.by_day.range(..=until).map(|(day, sums)| (*day, sums))
+    }
+
+    /// Returns the last day that is not after `until`.
+    pub(super) fn last(&self, until: i32) -> Option<i32> {
+        self.past(until).next_back().map(|(day, _)| day)
     }
 
     /// The days from `from` to `until`, the oldest first.
@@ -102,7 +121,7 @@ impl Days {
             .filter(move |(d, _)| *d <= until)
     }
 
-    /// All days.
+    /// All days, also those of stamps that lie ahead.
     pub(super) fn all(&self) -> impl DoubleEndedIterator<Item = (i32, &Day)> {
         self.by_day.iter().map(|(day, sums)| (*day, sums))
     }

@@ -115,8 +115,9 @@ impl Generation {
         self.facts.add_feedback(Verdict::new(feedback, known_at));
     }
 
-    pub(super) fn has_ended(&self) -> bool {
-        self.facts.completion.is_some()
+    /// Returns when its end became known.
+    pub(super) fn ended_at(&self) -> Option<i64> {
+        self.facts.completion.as_ref().map(|end| end.known_at)
     }
 
     /// Returns whether it succeeded, as far as that is known.

@@ -33,6 +33,7 @@ mod dimension;
 mod drift;
 mod generation;
 mod histogram;
+mod horizon;
 mod moments;
 mod options;
 mod recent;
@@ -68,7 +69,7 @@ pub use subgroups::{Condition, Subgroup};
 mod tests;
 
 use crate::error::{Error, Result};
-use crate::event::{Completion, Fact, Record, Started};
+use crate::event::{CLOCK_DOUBTED, Completion, Fact, Metadata, Record, Started};
 use crate::registry::envelope;
 use crate::stats::fnv::{self, ByHash};
 use crate::verify::verified;
@@ -78,6 +79,7 @@ use days::Days;
 use dimension::Names;
 use drift::{ColumnWatch, Context, Drift, END_NUMBERS, FeatureWatch, START_NUMBERS, at_end, at_start};
 use generation::{Generation, OWN_FIELDS, Parts, Start};
+use horizon::Horizon;
 use recent::{Evaluated, Recent};
 use serde::{Deserialize, Serialize};
 use std::collections::hash_map::Entry;
@@ -87,7 +89,7 @@ use subgroups::Patterns;
 use vocabulary::Words;
 
 /// The kind of a monitor's bytes, before the names of what was added since.
-const KIND: &str = "monitor-4";
+const KIND: &str = "monitor-5";
 /// Drift detectors of that kind.
 const DETECTORS: usize = 2;
 /// A monitor's bytes are not read beyond this many.
@@ -95,14 +97,21 @@ const MAX_BYTES: usize = 1 << 30;
 /// Versions of each model whose scores are kept.
 const VERSIONS: usize = 32;
 /// Hours in which starts are counted: five weeks.
-const HOURS: usize = 35 * 24;
+const HOURS: i32 = 35 * 24;
+/// Days, and hours, that are kept of records stamped ahead of all others.
+const AHEAD: usize = 64;
+/// Newest ends whose moments are kept.
+const ENDS: usize = 4_096;
+/// Days for which it is known when something was last recorded.
+const SEEN_DAYS: i32 = 400;
 const MICROS_A_DAY: i64 = 86_400_000_000;
 
 /// Sums over generations by day and slice, with the drift detectors; see the [module](self).
 ///
 /// Its figures are a function of the set of records as long as a generation is
 /// [remembered](MonitorOptions::remember_days): each is counted once, on the day on which it started, with its latest
-/// feedback. Drift and subgroups depend on the order of the outcomes.
+/// feedback. Drift and subgroups depend on the order of the outcomes. What is kept follows the bulk of the records: one
+/// stamped years ahead is counted, but puts out no day, and its own day is shown once it has come.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Monitor {
     #[serde(deserialize_with = "verified")]
@@ -123,6 +132,7 @@ pub struct Monitor {
     #[serde(alias = "patterns")]
     subgroups: Patterns,
     flow: Flow,
+    horizon: Horizon,
     /// The host's own columns, of starts and of ends; written behind all else.
     #[serde(skip)]
     columns: [ColumnWatch; 2],
@@ -134,14 +144,22 @@ struct Flow {
     records: u64,
     /// Starts by hour since 1970, ascending.
     hours: VecDeque<(i32, u32)>,
-    last_start: Option<i64>,
-    last_end: Option<i64>,
-    last_outcome: Option<i64>,
-    ended_since_outcome: u64,
+    /// By day since 1970.
+    seen: BTreeMap<i32, Seen>,
+    /// Ends of generations by moment, the newest.
+    ends: BTreeMap<i64, u32>,
     /// Generations that were forgotten before their start came.
     lost: u64,
-    /// The latest moment of any fact.
-    now: i64,
+}
+
+/// The last records of a day, in microseconds since 1970.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+struct Seen {
+    start: Option<i64>,
+    end: Option<i64>,
+    outcome: Option<i64>,
+    /// Starts and ends recorded while their host's clock was not believed.
+    doubted: u64,
 }
 
 impl Monitor {
@@ -166,6 +184,7 @@ impl Monitor {
             ends: FeatureWatch::default(),
             subgroups: Patterns::default(),
             flow: Flow::default(),
+            horizon: Horizon::default(),
             columns: Default::default(),
         })
     }
@@ -180,12 +199,13 @@ impl Monitor {
         let known_at = record.known_at();
         let micros = known_at.timestamp_micros();
         self.flow.records += 1;
-        self.flow.now = self.flow.now.max(micros);
+        self.horizon.add(micros);
+        let seen_at = self.credible(micros);
         let id = fnv::hash(record.event_id().as_str().as_bytes());
         let mut generation = match self.generations.entry(id) {
             Entry::Occupied(mut known) => std::mem::take(known.get_mut()),
             Entry::Vacant(free) => {
-                self.order.push_back((micros, id));
+                self.order.push_back((seen_at, id));
                 std::mem::take(free.insert(Generation::default()))
             }
         };
@@ -193,11 +213,14 @@ impl Monitor {
         match record.fact() {
             Fact::Started(started) => self.start(&mut generation, started, known_at),
             Fact::Completed(end) => self.end(&mut generation, end, known_at),
-            Fact::Feedback(feedback) => generation.join_verdict(feedback, known_at),
+            Fact::Feedback(feedback) => {
+                generation.join_verdict(feedback, known_at);
+                self.flow.see(micros, self.horizon.end(), |seen| &mut seen.outcome);
+            }
         }
         let after = At::of(&generation);
         self.recount(&before, &after);
-        self.label(&mut generation, micros);
+        self.label(&mut generation, seen_at);
         self.generations.insert(id, generation);
         self.forget();
     }
@@ -262,11 +285,21 @@ impl Monitor {
     /// Returns the day of a host's own counts. A clock far ahead of the records does not push their days out.
     fn noted_day(&mut self, at: DateTime<Utc>) -> Option<&mut days::Day> {
         let (day, most) = (day_of(at.timestamp_micros()), self.options.days);
-        let last = self.flow.last_start.map(day_of);
+        let last = (self.flow.records > 0).then(|| day_of(self.horizon.end()));
         if last.is_some_and(|last| day > last.saturating_add(most as i32)) {
             return None;
         }
-        self.days.day(day, most)
+        self.days.day(day, (self.kept().0, last.unwrap_or(day)))
+    }
+
+    /// Returns the first day that is kept, and the last that the bulk of the records reaches.
+    fn kept(&self) -> (i32, i32) {
+        (self.horizon.first_day(self.options.days), day_of(self.horizon.end()))
+    }
+
+    /// Returns the stamp of a record as the detectors may see it.
+    fn credible(&self, micros: i64) -> i64 {
+        self.horizon.credible(micros, self.options.remember_days)
     }
 
     fn start(&mut self, generation: &mut Generation, started: &Started, known_at: DateTime<Utc>) {
@@ -280,20 +313,23 @@ impl Monitor {
         if !first {
             return;
         }
-        self.flow.last_start = self.flow.last_start.max(Some(micros));
-        self.flow.count_start(micros);
-        self.days.note_baseline(day_of(micros), started.context.attempt > 0, self.options.baseline_days);
-        if let Some(day) = self.days.day(day_of(micros), self.options.days) {
+        let (end, seen_at) = (self.horizon.end(), self.credible(micros));
+        self.flow.see(micros, end, |seen| &mut seen.start);
+        self.flow.note_doubt(micros, &started.metadata);
+        self.flow.count_start(micros, end);
+        self.days.note_baseline(day_of(micros), started.context.attempt > 0);
+        if let Some(day) = self.days.day(day_of(micros), self.kept()) {
             predicted.into_iter().for_each(|predicted| day.show(predicted));
             if let Some(decision) = &started.decision {
                 day.choose(&decision.policy, &decision.chosen, decision.propensity);
             }
         }
+        let known_at = DateTime::from_timestamp_micros(seen_at).unwrap_or(known_at);
         let found = self.columns[0].add(&started.context.columns, known_at, &self.options);
         self.drift.add(found);
         self.starts.count(&values);
         let numbers = at_start(started, predicted);
-        if self.starts.add(&numbers, Some(&values), micros, self.options.window) {
+        if self.starts.add(&numbers, Some(&values), seen_at, self.options.window) {
             let found = self.starts.close(&START_NUMBERS, &self.names, &self.options, known_at);
             self.drift.add(found);
             let first = self.days.first().unwrap_or(0);
@@ -304,17 +340,23 @@ impl Monitor {
 
     fn end(&mut self, generation: &mut Generation, end: &Completion, known_at: DateTime<Utc>) {
         let micros = known_at.timestamp_micros();
-        let first = !generation.has_ended();
+        let before = generation.ended_at();
         generation.join_end(end, known_at);
-        if !first {
+        self.flow.count_end(before, generation.ended_at());
+        let (until, seen_at) = (self.horizon.end(), self.credible(micros));
+        self.flow.see(micros, until, |seen| &mut seen.end);
+        if end.success.is_some() {
+            self.flow.see(micros, until, |seen| &mut seen.outcome);
+        }
+        if before.is_some() {
             return;
         }
-        self.flow.last_end = self.flow.last_end.max(Some(micros));
-        self.flow.ended_since_outcome += 1;
+        self.flow.note_doubt(micros, &end.metadata);
+        let known_at = DateTime::from_timestamp_micros(seen_at).unwrap_or(known_at);
         let found = self.columns[1].add(&end.columns, known_at, &self.options);
         self.drift.add(found);
         let values = generation.start().map(|start| start.values);
-        if self.ends.add(&at_end(end), values.as_ref(), micros, self.options.window) {
+        if self.ends.add(&at_end(end), values.as_ref(), seen_at, self.options.window) {
             let found = self.ends.close(&END_NUMBERS, &self.names, &self.options, known_at);
             self.drift.add(found);
         }
@@ -328,7 +370,8 @@ impl Monitor {
         }
         for (at, parts, sign) in [(before, old, -1), (after, new, 1)] {
             let Some((day, values)) = at.place.filter(|_| parts != Parts::default()) else { continue };
-            self.days.add(day, &values, &parts, sign, self.options.days);
+            let kept = self.kept();
+            self.days.add(day, &values, &parts, sign, kept);
             self.count_versions(at, &parts, sign);
         }
     }
@@ -354,8 +397,6 @@ impl Monitor {
             self.recent.revise(place, success);
             return;
         }
-        self.flow.last_outcome = self.flow.last_outcome.max(Some(micros));
-        self.flow.ended_since_outcome = 0;
         let row = Evaluated {
             known_at: micros,
             values: start.values,
@@ -370,7 +411,7 @@ impl Monitor {
 
     /// Drops generations that are too old or too many.
     fn forget(&mut self) {
-        let oldest = self.flow.now - i64::from(self.options.remember_days) * MICROS_A_DAY;
+        let oldest = self.horizon.end() - i64::from(self.options.remember_days) * MICROS_A_DAY;
         while let Some((first_heard, id)) = self.order.front().copied()
             && (first_heard < oldest || self.order.len() > self.options.remember)
         {
@@ -440,15 +481,61 @@ fn newest<T: Default>(versions: &mut BTreeMap<u64, T>, version: u64) -> &mut T {
 }
 
 impl Flow {
-    fn count_start(&mut self, micros: i64) {
+    /// Notes that something became known at `micros`, where the bulk of the records reaches to `end`.
+    fn see(&mut self, micros: i64, end: i64, what: fn(&mut Seen) -> &mut Option<i64>) {
+        let last = what(self.seen.entry(day_of(micros)).or_default());
+        *last = (*last).max(Some(micros));
+        let first = day_of(end).saturating_sub(SEEN_DAYS);
+        while self.seen.len() > 1 && self.seen.first_key_value().is_some_and(|(day, _)| *day < first) {
+            self.seen.pop_first();
+        }
+        // The days that lie furthest ahead are those that are least likely to come.
+        while self.seen.len() > SEEN_DAYS as usize + AHEAD {
+            self.seen.pop_last();
+        }
+    }
+
+    /// Counts a start or an end whose collector did not believe its clock.
+    fn note_doubt(&mut self, micros: i64, metadata: &Metadata) {
+        if metadata.contains_key(CLOCK_DOUBTED) {
+            self.seen.entry(day_of(micros)).or_default().doubted += 1;
+        }
+    }
+
+    /// Returns the last moment of a kind that is not after `until`.
+    fn last(&self, until: i64, what: fn(&Seen) -> Option<i64>) -> Option<i64> {
+        let days = self.seen.range(..=day_of(until)).rev();
+        days.filter_map(|(_, seen)| what(seen)).find(|micros| *micros <= until)
+    }
+
+    /// Counts the end of a generation, or that it ended at another moment.
+    fn count_end(&mut self, before: Option<i64>, after: Option<i64>) {
+        if before == after {
+            return;
+        }
+        if let Some(count) = before.and_then(|before| self.ends.get_mut(&before)) {
+            *count = count.saturating_sub(1);
+        }
+        if let Some(after) = after {
+            *self.ends.entry(after).or_default() += 1;
+        }
+        if self.ends.len() > ENDS {
+            self.ends.pop_first();
+        }
+    }
+
+    fn count_start(&mut self, micros: i64, end: i64) {
         let hour = hour_of(micros);
         match self.hours.binary_search_by_key(&hour, |(hour, _)| *hour) {
             Ok(at) => self.hours[at].1 += 1,
             Err(at) => self.hours.insert(at, (hour, 1)),
         }
-        let last = self.hours.back().map_or(hour, |(last, _)| *last);
-        while self.hours.front().is_some_and(|(first, _)| *first <= last - HOURS as i32) {
+        let first = hour_of(end) - HOURS;
+        while self.hours.len() > 1 && self.hours.front().is_some_and(|(hour, _)| *hour <= first) {
             self.hours.pop_front();
+        }
+        while self.hours.len() > HOURS as usize + AHEAD {
+            self.hours.pop_back();
         }
     }
 

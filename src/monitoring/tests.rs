@@ -214,15 +214,107 @@ fn order_and_repetition_change_no_figure() {
     let of = |records: &[Record]| {
         let mut monitor = Monitor::new(options.clone()).unwrap();
         records.iter().for_each(|record| monitor.observe(record));
-        counted(&monitor.analytics(now, &ModelFacts::default()))
+        let seen = monitor.analytics(now, &ModelFacts::default());
+        let of = &seen.recording;
+        let last = (of.last_start, of.last_completion, of.last_outcome, of.ended_since_outcome, of.last_day);
+        (counted(&seen), last)
     };
-    let straight = of(&records);
+    let (straight, last) = of(&records);
+    assert!(last.2.is_some_and(|outcome| outcome <= now));
     let mut random = Pcg64::seed_from_u64(1);
-    // The first of all stays first: the first day that is seen begins what regenerations are compared with.
     records.extend_from_within(..500);
-    records[1..].shuffle(&mut random);
-    assert_eq!(straight, of(&records));
+    for _ in 0..5 {
+        records.shuffle(&mut random);
+        assert_eq!((&straight, last), (&of(&records).0, of(&records).1));
+    }
     assert!(straight.kpis.iter().filter(|kpi| kpi.value.is_some()).count() >= 8, "{:?}", straight.kpis);
+}
+
+/// A generation of twenty a day, whose start is stamped `ahead` of its turn.
+fn generation(number: i64, ahead: TimeDelta) -> Vec<Record> {
+    let start = at(number * 4_320) + ahead;
+    let mut event = GenerationEvent::new(
+        EventId::new(format!("e{number}-{ahead}")).unwrap(),
+        start,
+        crate::common::task(&format!("t{number}")),
+    );
+    event.started.value.context.attempt = u32::from(number % 5 == 0);
+    event.completion =
+        Some(Known { known_at: start + TimeDelta::minutes(5), value: crate::event::Completion::default() });
+    let feedback = Feedback::new(if number % 3 == 0 { UserAction::Reject } else { UserAction::Approve });
+    event.feedback = vec![Known { known_at: start + TimeDelta::minutes(50), value: feedback }];
+    event.into_records().unwrap()
+}
+
+/// What moves by the stamp of one record alone is no horizon.
+#[test]
+fn a_record_stamped_far_ahead_puts_out_no_day() {
+    let options = MonitorOptions { baseline_days: 7, ..MonitorOptions::default() };
+    for ahead in [400, -400, 60, 20, 2, 3_653, 36_500].map(TimeDelta::days) {
+        for place in [0, 1, 400, 799] {
+            let (mut right, mut wrong) =
+                (Monitor::new(options.clone()).unwrap(), Monitor::new(options.clone()).unwrap());
+            for number in 0..1_000 {
+                let records = generation(number, TimeDelta::zero());
+                records.iter().for_each(|record| right.observe(record));
+                if number == place {
+                    generation(number, ahead).iter().for_each(|record| wrong.observe(record));
+                }
+                records.iter().for_each(|record| wrong.observe(record));
+            }
+            let now = at(999 * 4_320) + TimeDelta::hours(1);
+            let seen = |monitor: &Monitor| monitor.analytics(now, &ModelFacts::default());
+            let (right, wrong) = (seen(&right), seen(&wrong));
+            let case = format!("{ahead} at {place}");
+            let days = |seen: &Analytics| -> Vec<_> {
+                let kept = seen.periods.iter().filter(|day| day.day >= at(0).date_naive());
+                kept.map(|day| (day.day, day.figures.generations)).collect()
+            };
+            let own = (at(place * 4_320) + ahead).date_naive();
+            let expected: Vec<_> =
+                days(&right).into_iter().map(|(day, n)| (day, n + u64::from(day == own))).collect();
+            assert_eq!(days(&wrong), expected, "{case}");
+            let is_ahead = at(place * 4_320) + ahead > now + TimeDelta::days(1);
+            assert_eq!(wrong.recording.ahead, u64::from(is_ahead), "{case}");
+            let counted = wrong.total.generations - right.total.generations;
+            assert!(counted == 1 || ahead < TimeDelta::zero(), "{case}: {counted}");
+            assert_eq!(wrong.recording.last_outcome, right.recording.last_outcome, "{case}");
+            assert_eq!(wrong.recording.usual_day, right.recording.usual_day, "{case}");
+            let saved = |seen: &Analytics| seen.kpi(KpiName::RegenerationsSaved).unwrap().value.unwrap();
+            assert!(
+                (saved(&wrong) - saved(&right)).abs() < 10.0,
+                "{case}: {} {}",
+                saved(&wrong),
+                saved(&right)
+            );
+            let opened = |seen: &mut Analytics| {
+                let clock = std::sync::Arc::new(crate::clock::ManualClock::at(now));
+                let mut alerts = super::Alerts::new(super::AlertRule::defaults(), clock, []).unwrap();
+                alerts
+                    .check(seen, &super::HostFacts::default())
+                    .into_iter()
+                    .map(|alert| alert.rule)
+                    .collect::<Vec<_>>()
+            };
+            let mut wrong = wrong;
+            assert_eq!(opened(&mut wrong).contains(&"clock wrong".to_owned()), is_ahead, "{case}");
+        }
+    }
+}
+
+#[test]
+fn a_host_years_ahead_moves_nothing_of_the_others() {
+    let mut monitor = Monitor::new(MonitorOptions::default()).unwrap();
+    for number in 0..1_800 {
+        let ahead = if number % 3 == 0 { TimeDelta::days(3_653) } else { TimeDelta::zero() };
+        generation(number, ahead).iter().for_each(|record| monitor.observe(record));
+    }
+    let now = at(1_799 * 4_320) + TimeDelta::hours(1);
+    let seen = monitor.analytics(now, &ModelFacts::default());
+    assert!((90..=91).contains(&seen.periods.len()), "{}", seen.periods.len());
+    let shown = seen.periods.iter().map(|day| day.figures.generations).sum::<u64>();
+    assert!((1_190..=1_200).contains(&shown), "{shown}");
+    assert!(seen.recording.ahead > 500 && seen.recording.last_outcome.unwrap() < now);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use crate::error::Error;
 use deadpool_postgres::Object;
 
 /// Step `n` brings tables of version `n` to `n + 1`; steps are only ever added.
-const MIGRATIONS: &[&str] = &[V1, V2];
+const MIGRATIONS: &[&str] = &[V1, V2, V3];
 
 /// - Text compares bytewise, like [`crate::event::RecordKey`].
 /// - `body` is `json`, not `jsonb`: what comes back is what was written, to the byte.
@@ -95,6 +95,9 @@ const V2: &str = r#"
 ALTER TABLE ml_generation_events ADD COLUMN reviewer_id text COLLATE "C";
 CREATE INDEX ml_generation_events_reviewer ON ml_generation_events (reviewer_id) WHERE reviewer_id IS NOT NULL;
 "#;
+
+/// Since when a lease that lasts too long is watched (microseconds since 1970).
+const V3: &str = "ALTER TABLE ml_leases ADD COLUMN watched bigint;";
 
 /// How facts are kept.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::event::Metadata;
-use chrono::{DateTime, Datelike, SubsecRound, Utc};
+use chrono::{DateTime, Datelike, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -283,7 +283,7 @@ fn check_depth<'a>(field: &str, roots: impl Iterator<Item = &'a Value>) -> Resul
 }
 
 fn to_micros(time: DateTime<Utc>) -> DateTime<Utc> {
-    time.trunc_subsecs(6)
+    DateTime::from_timestamp_micros(time.timestamp_micros()).unwrap_or(time)
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! A store in memory: for tests, simulations and hosts that keep their events elsewhere.
 
+use super::lease::{Answer, Ask, Held};
 use super::{Appended, Cursor, Erasure, EventStore, Page, ScanOrder, Subject};
 use crate::error::Result;
 use crate::event::FeatureVector;
@@ -26,8 +27,7 @@ struct State {
     /// Events judged since their features were put.
     waiting: BTreeSet<EventId>,
     checkpoints: HashMap<String, Vec<u8>>,
-    /// Who holds it, and until when.
-    leases: HashMap<String, (String, DateTime<Utc>)>,
+    leases: HashMap<String, Held>,
     erased: HashSet<EventId>,
     erasures: u64,
 }
@@ -107,10 +107,14 @@ impl EventStore for MemoryStore {
         until: DateTime<Utc>,
     ) -> Result<bool> {
         let leases = &mut self.state().leases;
-        if leases.get(name).is_some_and(|(other, end)| other != holder && *end > now) {
-            return Ok(false);
+        match Ask::new(holder, now, until, None).answer(leases.get(name)) {
+            Answer::Given(held) => drop(leases.insert(name.to_owned(), held)),
+            Answer::Free => drop(leases.remove(name)),
+            Answer::Refused(watched) => {
+                leases.extend(watched.map(|held| (name.to_owned(), held)));
+                return Ok(false);
+            }
         }
-        leases.insert(name.to_owned(), (holder.to_owned(), until));
         Ok(true)
     }
 
@@ -133,7 +137,9 @@ impl State {
             let same = self.arrived[*at].as_ref().is_some_and(|stored| stored.fact() == record.fact());
             return if same { Appended::Duplicate } else { Appended::Conflict };
         }
-        if record.is_label() {
+        let judged =
+            || self.events.get(record.event_id()).is_some_and(|parts| parts.keys().any(|key| key.kind == 2));
+        if record.is_label() || key.kind == 1 && judged() {
             self.waiting.insert(record.event_id().clone());
         }
         let at = self.arrived.len();

@@ -3,6 +3,7 @@
 mod conflict;
 #[cfg(feature = "testing")]
 pub mod conformance;
+mod lease;
 mod memory;
 #[cfg(feature = "postgres")]
 mod postgres;
@@ -65,8 +66,8 @@ pub trait EventStore: Send + Sync + Debug {
     /// `Unavailable`; `Corrupt` when a stored row fails its checksum.
     async fn features(&self, ids: &[EventId]) -> Result<Vec<Option<FeatureVector>>>;
 
-    /// Up to `limit` events that were judged ([`Record::is_label`]) since their features were
-    /// last put, in the order of their ids, after `after`.
+    /// Up to `limit` events that were judged ([`Record::is_label`]), or ended after feedback, since their
+    /// features were last put, in the order of their ids, after `after`.
     ///
     /// # Errors
     /// `Unavailable`.
@@ -94,7 +95,8 @@ pub trait EventStore: Send + Sync + Debug {
 
     /// Gives the lease `name` to `holder` until `until`, unless somebody else holds it at `now`; whether
     /// it was given. Who asks again holds it until the new time; a time not after `now` gives it back.
-    /// Of several who ask at the same time, in any processes, one gets it.
+    /// Of several who ask at the same time, in any processes, one gets it. Where the store has a clock of its own, the
+    /// earlier of both counts: a host whose clock is ahead holds a lease no longer than others do.
     ///
     /// # Errors
     /// `Unavailable` when the storage cannot tell now; then nothing changed unless only the

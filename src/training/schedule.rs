@@ -5,7 +5,8 @@ use super::lease::Lease;
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::EventStore;
-use chrono::{DateTime, Days, LocalResult, NaiveDate, NaiveTime, TimeDelta, TimeZone, Utc};
+use crate::zones::Zone;
+use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
@@ -84,11 +85,17 @@ pub struct TrainingClaim<'a> {
 }
 
 /// Record of the last training, whether or not it registered a version.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct LastRun {
     at: DateTime<Utc>,
     outcomes: u64,
+    /// The ends of those before, the newest first: of hosts whose clocks differ, each finds its own.
+    #[serde(default)]
+    before: Vec<DateTime<Utc>>,
 }
+
+/// Trainings that are noted besides the last.
+const NOTED: usize = 15;
 
 impl Default for TrainingSchedule {
     fn default() -> Self {
@@ -176,14 +183,12 @@ impl TrainingSchedule {
         model: &str,
         signals: TrainingSignals,
     ) -> Result<Option<Due>> {
-        let noted = training.store.checkpoint(&run_name(model)).await?;
-        // A note that cannot be read is none: training once more does no harm.
-        let noted: Option<LastRun> = noted.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let noted = LastRun::of(training.store, model).await?;
         let versions = training.registry.versions(model).await?;
         let registered = versions.last().map(|version| version.created_at);
         let now = training.clock.now();
-        let run = noted.map(|run| run.at).filter(|at| *at - now < CLOCK_STEP);
-        let last = run.max(registered.filter(|at| *at - now < CLOCK_STEP));
+        let runs = noted.iter().flat_map(|run| run.before.iter().copied().chain([run.at])).chain(registered);
+        let last = runs.filter(|at| *at - now < CLOCK_STEP).max();
         Ok(self.is_due(now, last, noted.map_or(0, |run| run.outcomes), signals))
     }
 
@@ -192,24 +197,19 @@ impl TrainingSchedule {
         // Zones are some hours off: at the ends of the calendar there is no room for them.
         let (first, last) =
             (DateTime::<Utc>::MIN_UTC + TimeDelta::days(9), DateTime::<Utc>::MAX_UTC - TimeDelta::days(9));
-        let today = now.clamp(first, last).with_timezone(&self.zone).date_naive();
+        let zone = Zone::of(self.zone);
+        let today = zone.local(now.clamp(first, last)).date();
         let first = today.checked_sub_days(Days::new(2)).unwrap_or(today);
-        first.iter_days().take(5).filter_map(|date| self.on(date))
+        first.iter_days().take(5).filter_map(move |date| self.on(date, &zone))
     }
 
     /// Returns the scheduled time of a day; `None` for a day that the zone left out.
-    fn on(&self, date: NaiveDate) -> Option<DateTime<Utc>> {
+    fn on(&self, date: NaiveDate, zone: &Zone) -> Option<DateTime<Utc>> {
         const LONGEST_GAP_MINUTES: i64 = 180;
         let wanted = date.and_time(self.at);
-        let times =
+        let mut times =
             (0..=LONGEST_GAP_MINUTES).filter_map(|m| wanted.checked_add_signed(TimeDelta::minutes(m)));
-        times
-            .map(|local| self.zone.from_local_datetime(&local))
-            .find_map(|found| match found {
-                LocalResult::Single(time) | LocalResult::Ambiguous(time, _) => Some(time),
-                LocalResult::None => None,
-            })
-            .map(|time| time.with_timezone(&Utc))
+        times.find_map(|local| zone.first(local))
     }
 }
 
@@ -237,7 +237,11 @@ impl TrainingClaim<'_> {
     /// Records that training was done, also where there was too little to learn from, and gives the claim
     /// back.
     async fn finish(self) -> Result<()> {
-        let run = LastRun { at: self.clock.now(), outcomes: self.outcomes };
+        let mut before = Vec::new();
+        if let Some(noted) = LastRun::of(self.store, &self.model).await? {
+            before = std::iter::once(noted.at).chain(noted.before).take(NOTED).collect();
+        }
+        let run = LastRun { at: self.clock.now(), outcomes: self.outcomes, before };
         let note = serde_json::to_vec(&run).map_err(|e| {
             Error::internal("the record of the last training cannot be written").with_source(e)
         })?;
@@ -248,6 +252,14 @@ impl TrainingClaim<'_> {
     /// Gives the claim back without having trained: training is due again at once, here or elsewhere.
     async fn release(self) -> Result<()> {
         self.lease.give_back().await
+    }
+}
+
+impl LastRun {
+    /// Reads the record; one that cannot be read is none: training once more does no harm.
+    async fn of(store: &dyn EventStore, model: &str) -> Result<Option<Self>> {
+        let noted = store.checkpoint(&run_name(model)).await?;
+        Ok(noted.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
     }
 }
 
@@ -291,6 +303,25 @@ mod tests {
         // Samoa had no 30 December 2011.
         let apia = cycles(chrono_tz::Pacific::Apia, "2011-12-29T00:00:00Z", 3);
         assert_eq!(apia, ["2011-12-29T12:00", "2011-12-30T12:00", "2011-12-31T12:00"]);
+    }
+
+    /// By the rules of 2026: those of 2025 are an hour off.
+    #[test]
+    fn the_hour_is_that_of_the_rules_in_force() {
+        let zones = [
+            ("America/Vancouver", "2026-11-30T09:00"),
+            ("America/Edmonton", "2026-11-30T08:00"),
+            ("America/Winnipeg", "2026-11-30T08:00"),
+            ("Africa/Casablanca", "2026-11-30T02:00"),
+            ("America/Havana", "2026-11-30T07:00"),
+            ("Europe/Madrid", "2026-11-30T01:00"),
+        ];
+        for (zone, expected) in zones {
+            let table = include_str!("../../tests/zones.tsv");
+            let line = table.lines().find(|line| line.split([',', '\t']).any(|name| name == zone)).unwrap();
+            println!("{zone} {line}");
+            assert_eq!(cycles(zone.parse().unwrap(), "2026-11-29T12:00:00Z", 1), [expected], "{zone}");
+        }
     }
 
     #[test]

@@ -75,6 +75,10 @@ pub enum Signal {
     RecordRateBelow,
     /// More versions of a model than the limit are damaged and set aside.
     DamagedVersions,
+    /// Records stamped ahead of their time, and those since yesterday whose host's clock was not believed.
+    WrongClock,
+    /// Days since the rules of time zones in use were released, about.
+    ZoneRulesAge,
 }
 
 impl Default for AlertRule {
@@ -112,6 +116,8 @@ impl AlertRule {
             rule("training missed", Signal::HoursSinceTraining, 26.0, 25.0, Warning, 1),
             rule("feedback stalled", Signal::HoursWithoutFeedback, 24.0, 1.0, Critical, 20),
             rule("fewer records", Signal::RecordRateBelow, 0.5, 0.7, Critical, 20),
+            rule("clock wrong", Signal::WrongClock, 0.0, 0.0, Warning, 1),
+            rule("zone rules old", Signal::ZoneRulesAge, 365.0, 365.0, Warning, 1),
             rule("success low", Signal::KpiBelow(KpiName::SuccessRate), 0.6, 0.65, Warning, 100),
             rule("quality low", Signal::KpiBelow(KpiName::Quality), 6.0, 6.5, Warning, 100),
             rule(

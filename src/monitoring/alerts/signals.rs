@@ -108,6 +108,8 @@ pub(super) fn readings(
         Signal::HoursWithoutFeedback => stalled(rule, seen, &hours).into_iter().collect(),
         Signal::RecordRateBelow => slow(rule, seen).into_iter().collect(),
         Signal::DamagedVersions => damaged(seen),
+        Signal::WrongClock => vec![wrong_clock(seen)],
+        Signal::ZoneRulesAge => zone_rules(seen, now).into_iter().collect(),
     }
 }
 
@@ -218,4 +220,24 @@ fn slow(rule: &AlertRule, seen: &Analytics) -> Option<Reading> {
         seen.recording.last_day
     );
     Some(Reading::new("records", rate, text, "Check whether the host records every generation."))
+}
+
+fn wrong_clock(seen: &Analytics) -> Reading {
+    let (ahead, doubted) = (seen.recording.ahead, seen.recording.clock_doubted);
+    let text = format!(
+        "{ahead} generations are stamped ahead of their time; since yesterday {doubted} starts and ends were recorded while \
+         their host's clock was not believed."
+    );
+    let advice = "Set the clocks of all hosts; what is marked `clock_doubted` in its metadata says which clock it was.";
+    Reading::new("clocks", (ahead + doubted) as f64, text, advice)
+}
+
+fn zone_rules(seen: &Analytics, now: DateTime<Utc>) -> Option<Reading> {
+    let (days, rules) = (seen.zones.age_days(now)?, &seen.zones);
+    let text = format!(
+        "The rules of time zones in use are IANA's {} ({}), released some {days} days ago.",
+        rules.version, rules.source
+    );
+    let advice = "Update the system's tzdata, or devmatrix-ml: local times may be an hour off.";
+    Some(Reading::new("time zones", days as f64, text, advice))
 }

@@ -271,10 +271,14 @@ impl Span {
                 quality.push((f64::from(day), mean, sums.all.quality.n as f64));
             }
         }
-        let expected = monitor.days.baseline().filter(|(_, over)| until > *over).map(|(rate, over)| {
-            let counted = monitor.days.sum(from.max(over + 1), until);
-            rate * counted.tries().0 as f64 - counted.tries().1 as f64
-        });
+        let expected = monitor
+            .days
+            .baseline(monitor.options.baseline_days, until)
+            .filter(|(_, over)| until > *over)
+            .map(|(rate, over)| {
+                let counted = monitor.days.sum(from.max(over + 1), until);
+                rate * counted.tries().0 as f64 - counted.tries().1 as f64
+            });
         let (figures, recorded) = (cell.figures(), recorded_share(monitor, from, until));
         Self { cell, figures, latency, approval, recorded, quality, expected }
     }

@@ -26,6 +26,7 @@ use super::drift::{CbpeEstimate, Finding};
 use super::options::MonitorOptions;
 use super::slices::WorstSlice;
 use super::subgroups::Subgroup;
+use crate::zones::ZoneRules;
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -82,6 +83,8 @@ pub struct Analytics {
     pub(crate) routing: Vec<RoutingShare>,
     /// How much reaches the monitor.
     pub(crate) recording: Recording,
+    /// The rules of time zones in use.
+    pub(crate) zones: ZoneRules,
     /// Alerts that are open, the most severe first: put in by whoever checks them
     /// ([`Alerts::check`](super::Alerts::check)).
     pub alerts: Vec<Alert>,
@@ -200,6 +203,10 @@ pub(crate) struct Recording {
     pub(crate) last_outcome: Option<DateTime<Utc>>,
     /// Generations that ended since then.
     pub(crate) ended_since_outcome: u64,
+    /// Generations whose start is stamped ahead of the bulk of the records and of the reader's clock.
+    pub(crate) ahead: u64,
+    /// Starts and ends, since yesterday, that were recorded while their host's clock was not believed.
+    pub(crate) clock_doubted: u64,
     /// Starts in the last 24 hours.
     pub(crate) last_day: u64,
     /// Starts that are usual in 24 hours ending at this weekday and hour: the median of the same ones

@@ -13,8 +13,9 @@ use crate::monitoring::drift::{
 };
 use crate::monitoring::histogram::Histogram;
 use crate::monitoring::slices::worst_slices;
-use crate::monitoring::{Monitor, hour_of};
+use crate::monitoring::{Monitor, day_of, hour_of};
 use crate::registry::Stage;
+use crate::zones::ZoneRules;
 use chrono::{DateTime, NaiveDate, Utc};
 
 /// Predictions that the label-free estimate is made from at least, if there are as many; where more wait for
@@ -27,17 +28,18 @@ const BARS: usize = 24;
 /// All that there is to see.
 pub(in crate::monitoring) fn report(monitor: &Monitor, now: DateTime<Utc>, models: &ModelFacts) -> Analytics {
     let days = &monitor.days;
+    let until = day_of(monitor.horizon.past(now));
     let mut total = Cell::default();
     days.all().for_each(|(_, day)| total.merge(&day.all));
     let slices = slices(monitor);
     Analytics {
         at: now,
         from: days.first().and_then(date),
-        until: days.last().and_then(date),
+        until: days.last(until).and_then(date),
         options: monitor.options.clone(),
         kpis: kpi::kpis(monitor, now),
         total: total.figures(),
-        periods: days.all().filter_map(|(day, sums)| period(day, &sums.all)).collect(),
+        periods: days.past(until).filter_map(|(day, sums)| period(day, &sums.all)).collect(),
         slices: slices
             .iter()
             .map(|(key, cell)| SliceFigures { slice: key.clone(), figures: cell.figures() })
@@ -60,13 +62,14 @@ pub(in crate::monitoring) fn report(monitor: &Monitor, now: DateTime<Utc>, model
         versions: models.versions.clone(),
         damaged_versions: models.damaged.clone(),
         data_distribution: distribution(monitor, &slices),
-        calibration: calibration(days, total.success.as_deref()),
+        calibration: calibration(days, until, total.success.as_deref()),
         worst_slices: worst_slices(&slices),
         drift: monitor.drift.findings().iter().rev().cloned().collect(),
-        label_free: label_free(monitor),
+        label_free: label_free(monitor, until),
         subgroups: monitor.subgroups.confirmed().to_vec(),
-        routing: routing(monitor),
+        routing: routing(monitor, until),
         recording: recording(monitor, now),
+        zones: ZoneRules::in_use(),
         alerts: Vec::new(),
     }
 }
@@ -195,12 +198,12 @@ fn numbers(name: &str, sums: &Histogram) -> NumberDistribution {
 }
 
 /// About the newest days that together have some hundred predictions, corrected by the days before.
-fn label_free(monitor: &Monitor) -> Option<CbpeEstimate> {
-    let (first, until) = (monitor.days.first()?, monitor.days.last()?);
+fn label_free(monitor: &Monitor, until: i32) -> Option<CbpeEstimate> {
+    let (first, until) = (monitor.days.first()?, monitor.days.last(until)?);
     let mut shown: Vec<Bin> = Vec::new();
     let mut judged = SuccessCell::default();
     let mut from = until;
-    for (day, sums) in monitor.days.all().rev() {
+    for (day, sums) in monitor.days.past(until).rev() {
         let predictions = |bins: &[Bin]| bins.iter().map(|bin| bin.n).sum::<i64>();
         let waits = 2 * sums.success().map_or(0, |cell| cell.brier.n) < predictions(&sums.shown);
         if predictions(&shown) >= ESTIMATED[usize::from(waits)] {
@@ -216,9 +219,9 @@ fn label_free(monitor: &Monitor) -> Option<CbpeEstimate> {
     estimate((date(from)?, date(until)?), &shown, earlier, Some(&judged))
 }
 
-fn routing(monitor: &Monitor) -> Vec<RoutingShare> {
+fn routing(monitor: &Monitor, until: i32) -> Vec<RoutingShare> {
     let mut found = Vec::new();
-    for (day, sums) in monitor.days.all() {
+    for (day, sums) in monitor.days.past(until) {
         let Some(day) = date(day) else { continue };
         for ((policy, chosen), (n, propensity)) in &sums.choices {
             let of_policy = sums.choices.iter().filter(|((other, _), _)| other == policy);
@@ -238,7 +241,12 @@ fn routing(monitor: &Monitor) -> Vec<RoutingShare> {
 
 fn recording(monitor: &Monitor, now: DateTime<Utc>) -> Recording {
     let flow = &monitor.flow;
-    let at = |micros: Option<i64>| micros.and_then(DateTime::from_timestamp_micros);
+    let past = monitor.horizon.past(now);
+    let at = |what| flow.last(past, what).and_then(DateTime::from_timestamp_micros);
+    let last_outcome = flow.last(past, |seen| seen.outcome);
+    let after = last_outcome.map_or(i64::MIN, |last| last.saturating_add(1));
+    let ended = |from: i64, to: i64| flow.ends.range(from..=to.max(from)).map(|(_, n)| u64::from(*n)).sum();
+    let ahead = monitor.days.all().filter(|(day, _)| *day > day_of(past));
     let open = monitor.generations.values().filter(|generation| generation.start().is_none()).count();
     let hour = hour_of(now.timestamp_micros());
     let first = flow.hours.front().map(|(hour, _)| *hour);
@@ -257,14 +265,16 @@ fn recording(monitor: &Monitor, now: DateTime<Utc>) -> Recording {
         share: kpi::recorded_share(
             monitor,
             monitor.days.first().unwrap_or(0),
-            monitor.days.last().unwrap_or(0),
+            monitor.days.last(day_of(past)).unwrap_or(0),
         ),
         without_start: flow.lost + open as u64,
         remembered: monitor.generations.len() as u64,
-        last_start: at(flow.last_start),
-        last_completion: at(flow.last_end),
-        last_outcome: at(flow.last_outcome),
-        ended_since_outcome: flow.ended_since_outcome,
+        last_start: at(|seen| seen.start),
+        last_completion: at(|seen| seen.end),
+        last_outcome: last_outcome.and_then(DateTime::from_timestamp_micros),
+        ended_since_outcome: if after <= past { ended(after, past) } else { 0 },
+        ahead: ahead.map(|(_, day)| day.all.generations.max(0) as u64).sum(),
+        clock_doubted: flow.seen.range(day_of(past) - 1..).map(|(_, seen)| seen.doubted).sum(),
         last_day: flow.day_until(hour),
         usual_day: middle(&usual),
     }

@@ -136,7 +136,7 @@ impl EventStore for PostgresStore {
         until: DateTime<Utc>,
     ) -> Result<bool> {
         let names: (Arc<str>, Arc<str>) = (name.into(), holder.into());
-        let times = (now.timestamp_micros(), until.timestamp_micros());
+        let times = (now, until);
         let work = move |mut client| {
             let (name, holder) = names.clone();
             async move { write::lease(&mut client, &name, &holder, times).await }

@@ -4,8 +4,10 @@ use super::read::{FACT_COLUMNS, fact};
 use crate::error::Error;
 use crate::event::EventId;
 use crate::postgres::{Fault, Layout};
+use crate::store::lease::{Answer, Ask, Held};
 use crate::store::row::{self, FactRow, FeatureRow};
 use crate::store::{Appended, Erasure, Subject};
+use chrono::{DateTime, Utc};
 use deadpool_postgres::{Object, Transaction};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use tokio_postgres::Row;
@@ -65,6 +67,13 @@ async fn append_chunk(
     if !judged.is_empty() {
         let sql = "INSERT INTO ml_waiting SELECT DISTINCT unnest($1::text[]) ON CONFLICT DO NOTHING";
         all(tx, sql, &[&judged]).await?;
+    }
+    let ended = numbered.iter().filter(|(seq, row)| row.key.kind == 1 && written.contains(seq));
+    let ended: Vec<&str> = ended.map(|(_, row)| row.key.event_id.as_str()).collect();
+    if !ended.is_empty() {
+        let sql = "INSERT INTO ml_waiting SELECT DISTINCT event_id FROM ml_generation_events
+                   WHERE event_id = ANY($1) AND kind = 2 ON CONFLICT DO NOTHING";
+        all(tx, sql, &[&ended]).await?;
     }
     let others: Vec<&FactRow> =
         numbered.iter().filter(|(seq, _)| !written.contains(seq)).map(|(_, row)| *row).collect();
@@ -186,15 +195,28 @@ pub(super) async fn lease(
     client: &mut Object,
     name: &str,
     holder: &str,
-    (now, until): (i64, i64),
+    (now, until): (DateTime<Utc>, DateTime<Utc>),
 ) -> Result<bool> {
     let tx = client.transaction().await?;
-    let sql = "INSERT INTO ml_leases AS held (name, holder, until) VALUES ($1, $2, $3)
-               ON CONFLICT (name) DO UPDATE SET holder = $2, until = $3
-               WHERE held.holder = $2 OR held.until <= $4 RETURNING name";
-    let given = all(&tx, sql, &[&name, &holder, &until, &now]).await?;
+    // A row to lock, also where nobody holds it: of several who ask at once one sees it free.
+    let sql = "INSERT INTO ml_leases (name, holder, until) VALUES ($1, '', $2) ON CONFLICT (name) DO NOTHING";
+    all(&tx, sql, &[&name, &i64::MIN]).await?;
+    let sql = "SELECT holder, until, watched, (extract(epoch FROM clock_timestamp()) * 1e6)::bigint
+               FROM ml_leases WHERE name = $1 FOR UPDATE";
+    let row = all(&tx, sql, &[&name]).await?.pop().ok_or_else(no_meta)?;
+    let store = DateTime::from_timestamp_micros(row.get(3));
+    let held = Held { holder: row.get(0), until: row.get(1), watched: row.get(2) };
+    let (given, held) = match Ask::new(holder, now, until, store).answer(Some(&held)) {
+        Answer::Given(held) => (true, Some(held)),
+        Answer::Free => (true, Some(Held { holder: String::new(), until: i64::MIN, watched: None })),
+        Answer::Refused(watched) => (false, watched),
+    };
+    if let Some(held) = held {
+        let sql = "UPDATE ml_leases SET holder = $2, until = $3, watched = $4 WHERE name = $1";
+        all(&tx, sql, &[&name, &held.holder, &held.until, &held.watched]).await?;
+    }
     tx.commit().await.map_err(Fault::Commit)?;
-    Ok(!given.is_empty())
+    Ok(given)
 }
 
 pub(super) async fn erase(client: &mut Object, layout: Layout, subject: &Subject) -> Result<Erasure> {

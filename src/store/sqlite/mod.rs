@@ -11,6 +11,7 @@ use super::{Appended, Cursor, Erasure, EventStore, Page, ScanOrder, Subject};
 use crate::error::Result;
 use crate::event::FeatureVector;
 use crate::event::{EventId, GenerationEvent, Record};
+use crate::store::lease::Ask;
 use crate::store::row::{FactRow, FeatureRow};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -173,9 +174,8 @@ impl EventStore for SqliteStore {
         now: DateTime<Utc>,
         until: DateTime<Utc>,
     ) -> Result<bool> {
-        let (name, holder) = (name.to_owned(), holder.to_owned());
-        let (now, until) = (now.timestamp_micros(), until.timestamp_micros());
-        self.writer.write(move |tx| write::lease(tx, &name, &holder, now, until)).await
+        let (name, ask) = (name.to_owned(), Ask::new(holder, now, until, None));
+        self.writer.write(move |tx| write::lease(tx, &name, &ask)).await
     }
 
     async fn erase(&self, subject: &Subject) -> Result<Erasure> {

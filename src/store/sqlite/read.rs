@@ -5,6 +5,7 @@ use super::row::{FACT_COLUMNS, get, read_fact};
 use crate::error::Result;
 use crate::event::FeatureVector;
 use crate::event::{EventId, GenerationEvent, Record};
+use crate::store::lease::Held;
 use crate::store::{Cursor, Page, ScanOrder, row};
 use rusqlite::{Connection, Params, Row, params};
 
@@ -70,6 +71,15 @@ pub(super) fn checkpoint(db: &Connection, name: &str) -> Result<Option<Vec<u8>>>
         Ok(bytes)
     });
     Ok(found?.pop())
+}
+
+pub(super) fn lease(db: &Connection, name: &str) -> Result<Option<Held>> {
+    let sql = "SELECT holder, until, watched FROM leases WHERE name = ?1";
+    let read = |row: &Row<'_>| {
+        let (holder, until) = (get(row, 0, "leases")?, get(row, 1, "leases")?);
+        Ok(Held { holder, until, watched: get(row, 2, "leases")? })
+    };
+    Ok(all(db, sql, [name], read)?.pop())
 }
 
 pub(super) fn erasures(db: &Connection) -> Result<u64> {

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 const APPLICATION_ID: i64 = 0x444D_4D4C;
 
 /// Step `n` brings a file of version `n` to `n + 1`; steps are only ever added.
-const MIGRATIONS: &[&str] = &[V1, V2, V3];
+const MIGRATIONS: &[&str] = &[V1, V2, V3, V4];
 
 /// - Text compares bytewise (`BINARY`, the default), like [`crate::event::RecordKey`].
 /// - `AUTOINCREMENT` never gives a number again, not even after an erasure of the last rows: a
@@ -56,6 +56,9 @@ const V3: &str = "
 ALTER TABLE facts ADD COLUMN reviewer_id TEXT;
 CREATE INDEX facts_reviewer ON facts (reviewer_id) WHERE reviewer_id IS NOT NULL;
 ";
+
+/// Since when a lease that lasts too long is watched (microseconds since 1970).
+const V4: &str = "ALTER TABLE leases ADD COLUMN watched INTEGER;";
 
 /// The path made absolute: the working directory may change while the store is open.
 pub(super) fn resolve(path: &Path) -> Result<PathBuf> {

@@ -6,6 +6,7 @@ use super::row::{FACT_COLUMNS, get, read_fact};
 use super::writer::Tx;
 use crate::error::{Error, Result};
 use crate::event::EventId;
+use crate::store::lease::{Answer, Ask, Held};
 use crate::store::row::{self, FactRow, FeatureRow};
 use crate::store::{Appended, Erasure, Subject};
 use rusqlite::{Connection, Params, params};
@@ -49,10 +50,17 @@ pub(super) fn put_checkpoint(tx: &Tx<'_>, name: &str, bytes: Option<&[u8]>) -> R
     run(tx.db, sql, params![name, bytes, row::blob_crc("checkpoints", name, bytes)]).map(drop)
 }
 
-pub(super) fn lease(tx: &Tx<'_>, name: &str, holder: &str, now: i64, until: i64) -> Result<bool> {
-    let sql = "INSERT INTO leases (name, holder, until) VALUES (?1, ?2, ?3)
-               ON CONFLICT (name) DO UPDATE SET holder = ?2, until = ?3 WHERE holder = ?2 OR until <= ?4";
-    Ok(run(tx.db, sql, params![name, holder, until, now])? == 1)
+pub(super) fn lease(tx: &Tx<'_>, name: &str, ask: &Ask) -> Result<bool> {
+    let held = read::lease(tx.db, name)?;
+    let put = |held: &Held| {
+        let sql = "INSERT OR REPLACE INTO leases (name, holder, until, watched) VALUES (?1, ?2, ?3, ?4)";
+        run(tx.db, sql, params![name, held.holder, held.until, held.watched]).map(drop)
+    };
+    match ask.answer(held.as_ref()) {
+        Answer::Given(held) => put(&held).map(|()| true),
+        Answer::Free => run(tx.db, "DELETE FROM leases WHERE name = ?1", [name]).map(|_| true),
+        Answer::Refused(watched) => watched.iter().try_for_each(put).map(|()| false),
+    }
 }
 
 pub(super) fn erase(tx: &Tx<'_>, subject: &Subject) -> Result<Erasure> {
@@ -99,7 +107,7 @@ fn insert(db: &Connection, row: &FactRow, seq: i64) -> Result<bool> {
         row.reviewer_id
     ];
     let new = run(db, sql, values)? == 1;
-    if new && row.label_fact {
+    if new && (row.label_fact || row.key.kind == 1 && is_judged(db, id)?) {
         let sql = "INSERT OR IGNORE INTO waiting (event_id, crc) VALUES (?1, ?2)";
         run(db, sql, params![id, row::blob_crc("waiting", id, &[])])?;
     }
@@ -122,6 +130,10 @@ fn compare(db: &Connection, row: &FactRow) -> Result<Appended> {
             row.key
         ))),
     }
+}
+
+fn is_judged(db: &Connection, id: &str) -> Result<bool> {
+    first(db, "SELECT EXISTS (SELECT 1 FROM facts WHERE event_id = ?1 AND kind = 2)", [id])
 }
 
 fn any_erased(db: &Connection) -> Result<bool> {
