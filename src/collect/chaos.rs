@@ -42,7 +42,7 @@ struct Host {
     collector: DataCollector,
 }
 
-/// What happens in a run, whatever the clocks show.
+/// A step of a run, whatever the clocks show.
 enum Step {
     Pass(TimeDelta),
     Start {
@@ -139,7 +139,7 @@ fn steps(random: &mut Pcg64) -> Vec<Step> {
     steps
 }
 
-/// What is left of a run.
+/// The end of a run.
 struct Left {
     store: Arc<MemoryStore>,
     truth: ManualClock,

@@ -357,6 +357,28 @@ fn an_end_after_feedback_completes_the_stored_vector() {
     });
 }
 
+#[test]
+fn an_end_after_feedback_and_a_restart_completes_the_stored_vector() {
+    block_on(async {
+        let folder = tempfile::tempdir().unwrap();
+        let sqlite = || Arc::new(SqliteStore::open(folder.path().join("events.db")).unwrap());
+        let id = EventId::new("e").unwrap();
+        let first = on(sqlite(), CollectorOptions::default()).await;
+        first.collector.start_as(id.clone(), task("t")).await.unwrap();
+        first.collector.feedback(&id, approve()).await.unwrap();
+        first.collector.flush().await.unwrap();
+        drop(first);
+        let second = on(sqlite(), CollectorOptions::default()).await;
+        let mut done = Completion::default();
+        done.generation_time_seconds = Some(7.0);
+        second.collector.complete(&id, done).await.unwrap();
+        drop(second);
+        let third = on(sqlite(), CollectorOptions::default()).await;
+        let vector = third.store.features(&[id]).await.unwrap().remove(0).unwrap();
+        assert_eq!((vector.target_success, vector.target_time_seconds), (Some(true), Some(7.0)));
+    });
+}
+
 /// The vectors of `ids` as a replay of the store makes them.
 async fn remade(world: &World, ids: &[EventId]) -> Vec<Option<FeatureVector>> {
     let records = world.store.scan(ScanOrder::Arrival, None, usize::MAX).await.unwrap().records;

@@ -66,8 +66,9 @@ pub trait EventStore: Send + Sync + Debug {
     /// `Unavailable`; `Corrupt` when a stored row fails its checksum.
     async fn features(&self, ids: &[EventId]) -> Result<Vec<Option<FeatureVector>>>;
 
-    /// Up to `limit` events that were judged ([`Record::is_label`]), or ended after feedback, since their
-    /// features were last put, in the order of their ids, after `after`.
+    /// Up to `limit` events that were judged ([`Record::is_label`]) since their features were
+    /// last put, in the order of their ids, after `after`. The stores of this crate list those too that ended after
+    /// feedback: their vectors lack the metrics of the code.
     ///
     /// # Errors
     /// `Unavailable`.

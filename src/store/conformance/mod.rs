@@ -277,10 +277,6 @@ async fn events_without_features_are_listed(store: &dyn EventStore) {
         &ok(rule, store.without_features(None, 10).await),
         &["b", "c", "d", "early"].map(event_id).to_vec(),
     );
-    // An end adds what is known of the code where feedback came first; one before any is no judgement.
-    ok(rule, store.put_features(vectors.to_vec()).await);
-    append(rule, store, &[completed("a", 8, 1.0), completed("c", 9, 1.0)]).await;
-    same(rule, &ok(rule, store.without_features(None, 10).await), &["b", "c", "d"].map(event_id).to_vec());
 }
 
 async fn a_lease_has_one_holder_at_a_time(store: &dyn EventStore) {
