@@ -46,7 +46,8 @@ fn newest(folders: impl Iterator<Item = PathBuf>) -> Database {
     folders.fold(bundled, |best, folder| {
         let version = version_of(&folder).filter(|version| *version > best.about.version);
         let found = version.zip(TimeZoneDatabase::from_dir(&folder).ok());
-        found.filter(|(_, zones)| !zones.is_definitively_empty()).map_or(best, |(version, zones)| {
+        // A folder may have the version, and the zones not.
+        found.filter(|(_, zones)| zones.get("Europe/Madrid").is_ok()).map_or(best, |(version, zones)| {
             let about = ZoneRules { version, source: folder.display().to_string() };
             Database { zones, about }
         })

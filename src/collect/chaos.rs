@@ -145,8 +145,8 @@ struct Left {
     truth: ManualClock,
     acknowledged: usize,
     outcomes: (f64, f64),
-    /// When cycles were trained.
-    trained: Vec<DateTime<Utc>>,
+    /// Times in a row that all hosts asked, and none trained although a cycle was missed.
+    missed: usize,
 }
 
 async fn open(store: &Arc<MemoryStore>, truth: &ManualClock, off: Arc<Mutex<TimeDelta>>) -> Host {
@@ -167,7 +167,7 @@ async fn run(steps: &[Step], right: bool) -> Left {
         hosts.push(open(&store, &truth, off.clone()).await);
     }
     let (engineer, schedule) = (FeatureEngineer::default(), TrainingSchedule::default());
-    let (mut acknowledged, mut trained) = (0, Vec::new());
+    let (mut acknowledged, mut trained, mut in_a_row, mut missed) = (0, begun(), 0, 0);
     let id = |number: &usize| EventId::new(format!("e{number}")).unwrap();
     for step in steps {
         match step {
@@ -205,9 +205,12 @@ async fn run(steps: &[Step], right: bool) -> Left {
                         schedule.claim(&training, "success", TrainingSignals::default()).await.unwrap();
                     if let Some(claim) = claim.filter(|_| !killed) {
                         claim.conclude(&Ok(())).await.unwrap();
-                        trained.push(truth.now());
+                        trained = truth.now();
                     }
                 }
+                let late = (truth.now().date_naive() - trained.date_naive()).num_days() >= 2;
+                in_a_row = if late && !killed { in_a_row + 1 } else { 0 };
+                missed = missed.max(in_a_row);
             }
         }
     }
@@ -215,7 +218,7 @@ async fn run(steps: &[Step], right: bool) -> Left {
     last.catch_up().await.unwrap();
     let view = last.history().view(&task("t1"), truth.now() + TimeDelta::hours(1));
     let all = view.get(GroupKey::Global).all;
-    Left { store, truth, acknowledged, outcomes: (all.n, all.successes), trained }
+    Left { store, truth, acknowledged, outcomes: (all.n, all.successes), missed }
 }
 
 async fn records(left: &Left) -> BTreeMap<crate::event::RecordKey, Record> {
@@ -283,10 +286,8 @@ fn clocks_that_jump_lose_nothing_and_move_no_figure() {
                 "seed {seed}: {found} of {n} generations on {day}, {moved} marked"
             );
         }
-        for (left, times) in [("right", &right.trained), ("wrong", &wrong.trained)] {
-            let late = times.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or_default();
-            assert!(late <= TimeDelta::days(2), "seed {seed}, {left}: {late} between two cycles {times:?}");
-        }
+        // Where the host that held the lease died, the next asks twice.
+        assert!(right.missed <= 1 && wrong.missed <= 2, "seed {seed}: {} {}", right.missed, wrong.missed);
     }
     println!("{marked} of {all} facts were marked");
     assert!(marked > 0);

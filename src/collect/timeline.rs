@@ -58,6 +58,8 @@ struct Doubt {
     latest: i64,
     /// The steady clock's time at its beginning.
     elapsed: Option<i64>,
+    /// Whether `base` is but the store's newest fact: the pause since then is not known.
+    paused: bool,
     /// The time that has passed since, and for how long at most it passes at full speed.
     run: i64,
     probation: i64,
@@ -141,6 +143,7 @@ impl Timeline {
     }
 
     fn begin_doubt(&self, state: &mut State, base: i64, reading: i64, elapsed: Option<i64>) -> i64 {
+        let paused = state.read.is_none();
         let (base, step) = (base.max(state.last.unwrap_or(base)), reading.saturating_sub(base));
         let show = |micros: i64| DateTime::from_timestamp_micros(micros).unwrap_or_default();
         tracing::warn!(
@@ -148,12 +151,25 @@ impl Timeline {
             "the clock jumped and is not believed: facts are stamped by the time that has passed and marked; set the clock, \
              or raise `CollectorOptions::clock_tolerance`"
         );
-        let probation = step.unsigned_abs().min(i64::MAX as u64) as i64;
-        let probation = (probation / 10).clamp(self.tolerance.min(DAY), DAY);
+        let probation = self.probation(step);
         let seen = self.newest_until(base.saturating_add(self.tolerance));
-        state.doubt =
-            Some(Doubt { base, reading, latest: reading, elapsed, run: 0, probation, seen, since: 0 });
+        state.doubt = Some(Doubt {
+            base,
+            reading,
+            latest: reading,
+            elapsed,
+            paused,
+            run: 0,
+            probation,
+            seen,
+            since: 0,
+        });
         base
+    }
+
+    /// Returns for how long a clock that jumped by `step` has to go on before it is believed: a tenth of that, a day at most.
+    fn probation(&self, step: i64) -> i64 {
+        (step.saturating_abs() / 10).clamp(self.tolerance.min(DAY), DAY)
     }
 
     /// Returns the moment by the time that has passed, until the clock agrees with it again.
@@ -165,7 +181,13 @@ impl Timeline {
         let went_on = (0..=LONGEST_PAUSE).contains(&step);
         let before = doubt.run;
         doubt.run = measured.unwrap_or_else(|| doubt.run.saturating_add(if went_on { step } else { 0 }));
-        let full = doubt.base.saturating_add(doubt.run);
+        let mut full = doubt.base.saturating_add(doubt.run);
+        if doubt.paused {
+            let limit = full.saturating_add(LONGEST_PAUSE);
+            let others = self.newest_until(if ahead { limit.min(reading - self.tolerance) } else { limit });
+            let pause = others.map_or(0, |others| (others - full).max(0));
+            (doubt.base, full) = (doubt.base + pause, full + pause);
+        }
         // A clock that stays behind is waited for at half the speed.
         let slowed = if ahead { 0 } else { (doubt.run - doubt.probation).max(0) / 2 };
         let moment = full - slowed;
@@ -187,8 +209,10 @@ impl Timeline {
         doubt.latest = reading;
         if !steady {
             (doubt.reading, doubt.since) = (reading, doubt.run);
+            doubt.probation = doubt.probation.max(self.probation(reading.saturating_sub(moment)));
         }
-        let newest = self.newest_until(moment.saturating_add(self.tolerance));
+        let limit = if ahead { reading - self.tolerance } else { moment.saturating_add(self.tolerance) };
+        let newest = self.newest_until(limit);
         if newest > doubt.seen.max(state.last) {
             // Others go on recording at the time that this clock does not show.
             (doubt.seen, doubt.since) = (newest, doubt.run);

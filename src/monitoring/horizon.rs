@@ -86,8 +86,9 @@ mod tests {
         let end = hourly(0, 500).last().unwrap();
         assert_eq!(after(hourly(0, 500)), end);
         for wrong in [20 * DAY, 365 * DAY, 36_500 * DAY, -365 * DAY] {
-            let mixed =
-                hourly(0, 500).flat_map(|at| if at % 3 == 0 { vec![at + wrong, at] } else { vec![at] });
+            let third = |(place, at)| if place % 3 == 0 { vec![at + wrong] } else { vec![at] };
+            let end = hourly(0, 500).enumerate().filter(|(place, _)| place % 3 > 0).last().unwrap().1;
+            let mixed = hourly(0, 500).enumerate().flat_map(third);
             assert_eq!(after(mixed), end, "{wrong}");
         }
         assert_eq!(after([365 * DAY].into_iter().chain(hourly(0, 3))), 2 * DAY / 24, "wrong from the first");

@@ -99,7 +99,7 @@ const VERSIONS: usize = 32;
 /// Hours in which starts are counted: five weeks.
 const HOURS: i32 = 35 * 24;
 /// Days, and hours, that are kept of records stamped ahead of all others.
-const AHEAD: usize = 64;
+const AHEAD: usize = 96;
 /// Newest ends whose moments are kept.
 const ENDS: usize = 4_096;
 /// Days for which it is known when something was last recorded.

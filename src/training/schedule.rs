@@ -311,15 +311,12 @@ mod tests {
         let zones = [
             ("America/Vancouver", "2026-11-30T09:00"),
             ("America/Edmonton", "2026-11-30T08:00"),
-            ("America/Winnipeg", "2026-11-30T08:00"),
+            ("America/Winnipeg", "2026-11-30T07:00"),
             ("Africa/Casablanca", "2026-11-30T02:00"),
-            ("America/Havana", "2026-11-30T07:00"),
+            ("America/Havana", "2026-11-30T06:00"),
             ("Europe/Madrid", "2026-11-30T01:00"),
         ];
         for (zone, expected) in zones {
-            let table = include_str!("../../tests/zones.tsv");
-            let line = table.lines().find(|line| line.split([',', '\t']).any(|name| name == zone)).unwrap();
-            println!("{zone} {line}");
             assert_eq!(cycles(zone.parse().unwrap(), "2026-11-29T12:00:00Z", 1), [expected], "{zone}");
         }
     }
