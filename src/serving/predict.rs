@@ -58,7 +58,10 @@ impl PredictionService {
                 if !(*value as f32).is_finite() {
                     return Err(Error::invalid(format!("{name} is {value}: leave it out when unknown")));
                 }
-                inputs.row.values[at] = *value as f32;
+                let Some(place) = inputs.row.values.get_mut(at) else {
+                    return Err(Error::invalid(format!("{name} is known after the end only: leave it out")));
+                };
+                *place = *value as f32;
             }
             Ok(self.success(&self.models.load().production, inputs, false))
         })
