@@ -98,6 +98,7 @@ pub(crate) mod wide {
         Text(String),
     }
 
+    #[allow(clippy::trivially_copy_pass_by_ref)] // so serde asks for it
     pub(crate) fn serialize<S: Serializer>(number: &u64, to: S) -> Result<S::Ok, S::Error> {
         if to.is_human_readable() && *number > 1 << 53 {
             to.collect_str(number)

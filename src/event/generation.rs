@@ -146,7 +146,7 @@ impl GenerationEvent {
         match self.feedback_ids() {
             Ok(ids) => last().max_by(|(a, _), (b, _)| ids[*a].cmp(&ids[*b])),
             // Such an event cannot be recorded.
-            Err(_) => last().last(),
+            Err(_) => last().next_back(),
         }
         .map(|(_, feedback)| feedback)
     }
