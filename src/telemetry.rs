@@ -10,6 +10,7 @@
 //! | `devmatrix_ml_predict_seconds` | histogram | `call`: `success`, `all`, `candidates`, `custom`, `code`, `templates` | seconds that a prediction took |
 //! | `devmatrix_ml_predict_errors_total` | counter | `call` | predictions that ended in an error: the task was out of range |
 //! | `devmatrix_ml_answers_total` | counter | `model`: `success`, `complexity`, `time`, `quality`, `cost`, `tokens`; `status`: `calibrated`, `cold_start`, `insufficient_evidence` | answers by what they rest on |
+//! | `devmatrix_ml_unseen_values_total` | counter | `model`; `kind`: `clipped`, `missing` | values of predictions beyond the training data, or missing as never there |
 //! | `devmatrix_ml_decide_seconds` | histogram | | seconds that a router's choice took |
 //! | `devmatrix_ml_decisions_total` | counter | `outcome`: `chosen`, `abstained`, or the error's kind | choices of a router |
 //! | `devmatrix_ml_collect_seconds` | histogram | `kind`: `start`, `complete`, `feedback` | seconds until a fact was durable, or refused |
@@ -30,6 +31,7 @@ use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 pub(crate) const PREDICT_SECONDS: &str = "devmatrix_ml_predict_seconds";
 pub(crate) const PREDICT_ERRORS: &str = "devmatrix_ml_predict_errors_total";
 pub(crate) const ANSWERS: &str = "devmatrix_ml_answers_total";
+pub(crate) const UNSEEN: &str = "devmatrix_ml_unseen_values_total";
 pub(crate) const DECIDE_SECONDS: &str = "devmatrix_ml_decide_seconds";
 pub(crate) const DECISIONS: &str = "devmatrix_ml_decisions_total";
 pub(crate) const COLLECT_SECONDS: &str = "devmatrix_ml_collect_seconds";
@@ -48,6 +50,7 @@ pub fn describe() {
     describe_histogram!(PREDICT_SECONDS, Unit::Seconds, "Seconds that a prediction took.");
     describe_counter!(PREDICT_ERRORS, "Predictions that ended in an error.");
     describe_counter!(ANSWERS, "Answers by what they rest on.");
+    describe_counter!(UNSEEN, "Values of predictions that are unlike all of the training data.");
     describe_histogram!(DECIDE_SECONDS, Unit::Seconds, "Seconds that a router's choice took.");
     describe_counter!(DECISIONS, "Choices of a router by outcome.");
     describe_histogram!(COLLECT_SECONDS, Unit::Seconds, "Seconds until a fact was durable, or refused.");

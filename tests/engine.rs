@@ -528,3 +528,48 @@ fn a_regeneration_is_the_next_try_at_its_task() {
         engine.close().await.unwrap();
     });
 }
+
+#[test]
+fn values_beyond_those_of_training_are_named_and_counted_as_drift() {
+    let clock = ManualClock::at(at("2025-03-03T09:00:00Z"));
+    let (_, _, builder) = in_memory(&clock);
+    let sized = |i: u64, most: Option<u32>| {
+        let mut task = task(i);
+        task.max_tokens = most;
+        task
+    };
+    let beyond = |analytics: &Analytics| {
+        let found = analytics.drift.iter().filter(|found| found.text.contains("beyond the training data"));
+        found.map(|found| found.subject.clone()).collect::<Vec<_>>()
+    };
+    block_on(async {
+        let engine = builder.open().await.unwrap();
+        for i in 0..300 {
+            // Those of few tokens succeed.
+            let most = (i % 3 > 0).then_some(1_000 + (i % 10) as u32 * 20);
+            let event =
+                engine.start_as(EventId::new(format!("e{i}")).unwrap(), sized(i, most)).await.unwrap();
+            clock.advance(TimeDelta::minutes(10));
+            engine.complete(&event, done(0.01)).await.unwrap();
+            let approved = most.is_none_or(|most| most < 1_100);
+            let action = if approved { UserAction::Approve } else { UserAction::Reject };
+            engine.feedback(&event, Feedback::new(action)).await.unwrap();
+            clock.advance(TimeDelta::minutes(20));
+        }
+        engine.run_nightly().await.unwrap();
+        let known = engine.predict(&sized(400, Some(1_180))).unwrap().success;
+        assert_eq!(known.status, Status::Calibrated);
+        assert!(!known.notes.iter().any(|note| note.contains("max_tokens")), "{:?}", known.notes);
+        assert!(!beyond(&engine.analytics().await.unwrap()).contains(&"max_tokens".to_owned()));
+        for _ in 0..2 {
+            let far = engine.predict(&sized(400, Some(1_000_000))).unwrap().success;
+            let noted = "max_tokens is 1000000 (1000 to 1180)";
+            assert!(far.notes.iter().any(|note| note.contains(noted)), "{:?}", far.notes);
+        }
+        let analytics = engine.analytics().await.unwrap();
+        assert!(beyond(&analytics).contains(&"max_tokens".to_owned()), "{:?}", analytics.drift);
+        // Nobody asks for such any more.
+        clock.advance(TimeDelta::days(2));
+        assert!(beyond(&engine.analytics().await.unwrap()).is_empty());
+    });
+}

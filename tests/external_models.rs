@@ -95,13 +95,34 @@ fn trees_of_this_crate_are_exported_in_xgboosts_format() {
         let link = |margin: f64| if objective == Objective::Logistic { sigmoid(margin) } else { margin };
         let ours: Vec<_> = values.chunks(WIDTH).map(|row| link(trees.margin(row).unwrap())).collect();
         let bytes = trees.to_bytes().unwrap();
-        if std::env::var_os("DEVMATRIX_FOREIGN_MODELS").is_some() {
-            let ours: Vec<u8> = ours.iter().flat_map(|v| v.to_le_bytes()).collect();
-            fs::write(folder().join(format!("exported-{name}.ubj")), &bytes).unwrap();
-            fs::write(folder().join(format!("exported-{name}.f64")), ours).unwrap();
-        }
+        export(name, &bytes, &ours);
         let back = Trees::from_bytes(&bytes).unwrap();
         assert!(values.chunks(WIDTH).zip(&ours).all(|(row, y)| link(back.margin(row).unwrap()) == *y));
+    }
+}
+
+/// Trees with splits by sets of categories are XGBoost's: read and written again they are still. `.ci/with_foreign_models`
+/// compares these too.
+#[test]
+fn splits_by_categories_are_exported_in_xgboosts_format() {
+    let values = rows();
+    for name in ["logistic", "squared"] {
+        let theirs = fs::read(folder().join(format!("xgboost-{name}.ubj"))).unwrap();
+        let trees = Trees::from_bytes(&theirs).unwrap();
+        let link = |margin: f64| if name == "logistic" { sigmoid(margin) } else { margin };
+        let ours: Vec<_> = values.chunks(WIDTH).map(|row| link(trees.margin(row).unwrap())).collect();
+        let known = numbers(folder().join(format!("xgboost-{name}.ubj.f64")));
+        assert!(ours.iter().zip(&known).all(|(a, b)| (a - b).abs() <= 1e-6 * b.abs().max(1.0)), "{name}");
+        export(&format!("categories-{name}"), &trees.to_bytes().unwrap(), &ours);
+    }
+}
+
+/// Leaves trees with their predictions where XGBoost's own are compared with them.
+fn export(name: &str, trees: &[u8], ours: &[f64]) {
+    if std::env::var_os("DEVMATRIX_FOREIGN_MODELS").is_some() {
+        let ours: Vec<u8> = ours.iter().flat_map(|v| v.to_le_bytes()).collect();
+        fs::write(folder().join(format!("exported-{name}.ubj")), trees).unwrap();
+        fs::write(folder().join(format!("exported-{name}.f64")), ours).unwrap();
     }
 }
 

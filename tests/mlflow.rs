@@ -148,7 +148,7 @@ fn a_version_is_sent_completely_and_once() {
     assert!(String::from_utf8(file("card.md")).unwrap().starts_with("# success version 1"));
     let importance: Value = serde_json::from_slice(&file("importance.json")).unwrap();
     assert!(!importance.as_array().unwrap().is_empty());
-    assert!(String::from_utf8(file("model/MLmodel")).unwrap().contains("loader_module: devmatrix_model_v1"));
+    assert!(String::from_utf8(file("model/MLmodel")).unwrap().contains("loader_module: devmatrix_model_v2"));
     assert_eq!(
         serde_json::from_slice::<Value>(&file("run.json")).unwrap()["run_id"],
         first.record.run_id.as_str()

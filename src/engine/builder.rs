@@ -289,6 +289,7 @@ impl EngineBuilder {
             trackers,
             alerts: Mutex::new(alerts),
             latencies: Mutex::default(),
+            unseen: Mutex::default(),
             running: Mutex::default(),
         })))
     }

@@ -19,7 +19,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Completion, EventId, Feedback, Started, TaskContext};
 use crate::features::FeatureEngineer;
 use crate::models::{AnyTrainer, SimilarOutcomes, TemplateRanking};
-use crate::monitoring::{Alerts, Analytics, HostFacts, ModelFacts};
+use crate::monitoring::{Alerts, Analytics, HostFacts, ModelFacts, UnseenCounts};
 use crate::registry::ModelRegistry;
 use crate::routing::{Candidate, Choice, LeaderboardEntry, Request, RiskPolicy};
 use crate::serving::{PredictionService, Predictions};
@@ -83,6 +83,8 @@ struct Inner {
     alerts: Mutex<Alerts>,
     /// How long predictions took since the last report.
     latencies: Mutex<Vec<Duration>>,
+    /// Values of predictions that are unlike all that their models were trained on.
+    unseen: Mutex<UnseenCounts>,
     running: Mutex<Option<Running>>,
 }
 
@@ -116,13 +118,17 @@ impl Engine {
         self.timed(|| self.0.service.predict_all(task))
     }
 
-    /// Records how long `predict` takes.
+    /// Records how long `predict` takes, and what its models had never seen.
     fn timed(&self, predict: impl FnOnce() -> Result<Predictions>) -> Result<Predictions> {
         let begun = Instant::now();
         let predictions = predict()?;
         let mut latencies = lock(&self.0.latencies);
         if latencies.len() < MOST_LATENCIES {
             latencies.push(begun.elapsed());
+        }
+        let unseen = predictions.unseen();
+        if !unseen.is_empty() {
+            lock(&self.0.unseen).add(&unseen, self.0.clock.now());
         }
         Ok(predictions)
     }
@@ -276,6 +282,7 @@ impl Engine {
             monitor.review(now);
             monitor.analytics(now, &models)
         });
+        seen.drift.splice(0..0, lock(&self.0.unseen).findings(now));
         lock(&self.0.alerts).check(&mut seen, &HostFacts::default());
         Ok(seen)
     }

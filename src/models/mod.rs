@@ -19,6 +19,7 @@ mod success;
 mod surrogate;
 pub(crate) mod targets;
 mod template_ranking;
+mod unseen;
 
 pub use attributions::{Attribution, AttributionGroup, English, Fact, Locale};
 pub(crate) use erased::{AnyModel, AnyTrainer};
@@ -42,6 +43,7 @@ pub use template_ranking::{
     RankedTemplate, TemplateCatalogue, TemplateParams, TemplateProfile, TemplateRanker, TemplateRanking,
     TemplateTrainer,
 };
+pub(crate) use unseen::UnseenValue;
 
 use crate::dataset::{Dataset, Example, RowBuilder, Target};
 use crate::error::Result;

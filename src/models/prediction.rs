@@ -2,6 +2,7 @@
 
 use super::attributions::{Attribution, AttributionGroup};
 use super::similar_outcomes::SimilarOutcomes;
+use super::unseen::UnseenValues;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -41,6 +42,9 @@ pub struct SuccessPrediction {
     /// Fingerprint of the features that made it.
     #[serde(with = "crate::json::wide")]
     pub feature_schema: u64,
+    /// Values that are unlike all of training; the notes name them.
+    #[serde(skip)]
+    pub(crate) unseen: UnseenValues,
 }
 
 /// How much risk a generation bears.
@@ -112,6 +116,7 @@ impl SuccessPrediction {
             notes: Vec::new(),
             model_version: 0,
             feature_schema,
+            unseen: UnseenValues::default(),
         }
     }
 }

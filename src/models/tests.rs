@@ -10,3 +10,4 @@ mod regressions;
 mod template_skill;
 pub(crate) mod template_worlds;
 mod templates;
+mod unseen;

@@ -1,7 +1,10 @@
 //! Budget pacing: spending of the day and the price of a dollar for the rest of it.
 
 use super::policies::Arm;
+use super::state::sound;
+use crate::error::Result;
 use crate::stats::calendar::{day_of, turns};
+use crate::verify::Verify;
 use chrono::{DateTime, Timelike, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +23,8 @@ pub(super) struct Budget {
 const STEP: f64 = 0.05;
 /// The dual price at most.
 const TIGHTEST: f64 = 50.0;
+/// Days that a calendar reaches.
+const DAYS: std::ops::RangeInclusive<i64> = -100_000_000..=100_000_000;
 /// The range of costs and seconds in events.
 pub(super) const POSSIBLE: std::ops::RangeInclusive<f64> = 0.0..=1e9;
 
@@ -52,5 +57,13 @@ impl Budget {
         if turns(self.day, day_of(now)) {
             (self.day, self.spent) = (day_of(now), 0.0);
         }
+    }
+}
+
+impl Verify for Budget {
+    fn verify(&self) -> Result<()> {
+        sound("the day of the budget", DAYS.contains(&self.day))?;
+        sound("what was spent", (0.0..=f64::MAX).contains(&self.spent))?;
+        sound("the price of a dollar", (0.0..=TIGHTEST).contains(&self.tightness))
     }
 }

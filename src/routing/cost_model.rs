@@ -1,9 +1,12 @@
 //! The cost model: cost and seconds of generations by LLM, settings and type of task.
 
 use super::budget::POSSIBLE;
+use super::state::sound;
+use crate::error::Result;
 use crate::event::{Completion, TaskContext};
 use crate::history::category;
 use crate::stats::fnv;
+use crate::verify::Verify;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -69,7 +72,22 @@ impl CostModel {
     }
 }
 
+impl Verify for CostModel {
+    fn verify(&self) -> Result<()> {
+        let all = || self.groups.values().flat_map(|group| [group.cost, group.seconds, group.tokens]);
+        sound("the size of the cost model", self.groups.len() <= MOST_GROUPS)?;
+        sound("a mean cost, duration or number of tokens", all().all(Mean::is_sound))
+    }
+}
+
 impl Mean {
+    /// Returns true if it may have come from what is added.
+    fn is_sound(self) -> bool {
+        const ROUNDING: f64 = 1.0 + 1e-6;
+        let most = self.n * POSSIBLE.end() * ROUNDING;
+        (0.0..=ROUNDING / (1.0 - DECAY)).contains(&self.n) && (0.0..=most).contains(&self.sum)
+    }
+
     fn add(&mut self, value: Option<f64>) {
         if let Some(value) = value.filter(|v| POSSIBLE.contains(v)) {
             (self.n, self.sum) = (self.n * DECAY + 1.0, self.sum * DECAY + value);

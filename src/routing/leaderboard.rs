@@ -1,8 +1,11 @@
 //! The LLM leaderboard.
 
+use super::state::{MOST_COUNTED, sound};
+use crate::error::Result;
 use crate::event::TaskContext;
 use crate::ml::wilson;
 use crate::stats::distributions::normal_cdf;
+use crate::verify::Verify;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -87,7 +90,23 @@ impl Records {
     }
 }
 
+impl Verify for Records {
+    fn verify(&self) -> Result<()> {
+        sound("the size of the leaderboard", self.groups.len() <= MOST_GROUPS)?;
+        sound("a record of the leaderboard", self.groups.values().all(Record::is_sound))?;
+        sound("the outcomes of an LLM", self.llms.values().all(|outcomes| *outcomes <= MOST_COUNTED))
+    }
+}
+
 impl Record {
+    /// Returns true if it may have come from outcomes.
+    fn is_sound(&self) -> bool {
+        const ROUNDING: f64 = 1.0 + 1e-6;
+        (1.0..=ROUNDING / (1.0 - DECAY)).contains(&self.n)
+            && (0.0..=self.n * ROUNDING).contains(&self.successes)
+            && self.outcomes <= MOST_COUNTED
+    }
+
     /// Returns mean and standard deviation of the posterior of the rate, with a uniform prior.
     fn normal(&self) -> (f64, f64) {
         let (a, n) = (self.successes + 1.0, self.n + 2.0);

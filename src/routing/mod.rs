@@ -44,6 +44,7 @@ mod router;
 mod safety;
 mod session_cache;
 mod sessions;
+mod state;
 mod telemetry;
 mod until_success;
 

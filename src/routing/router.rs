@@ -1,26 +1,22 @@
 //! The router: from a task and its candidates to a stored decision, and from outcomes back to the policy.
 
-use super::budget::{Budget, POSSIBLE};
+use super::budget::POSSIBLE;
 use super::candidates::Candidate;
 use super::choice::{Choice, sentence};
-use super::cost_model::CostModel;
 use super::features::{TextFeatures, features};
-use super::leaderboard::{LeaderboardEntry, Records};
+use super::leaderboard::LeaderboardEntry;
 use super::options::RouterOptions;
 use super::policies::{Arm, Policy, Posterior, all_on, draw};
 use super::request::Request;
-use super::session_cache::SessionCaches;
-use super::sessions::Sessions;
+use super::state::{CostState, State};
 use super::{telemetry, until_success};
 use crate::dataset::Target;
 use crate::error::{Error, Result};
 use crate::event::{Completion, Decision, GenerationEvent, TaskContext};
 use crate::models::Estimate;
-use crate::registry::envelope;
 use crate::serving::{CandidatePrediction, PredictionService};
 use crate::stats::fnv;
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Chooses among candidates and learns from the outcomes.
@@ -39,46 +35,10 @@ use std::collections::BTreeMap;
 /// ```
 #[derive(Debug)]
 pub struct Router {
-    policy: Box<dyn Policy>,
+    pub(super) policy: Box<dyn Policy>,
     pub(super) options: RouterOptions,
-    state: State,
-    costs: CostState,
-}
-
-/// The kind of its bytes.
-const KIND: &str = "router-2";
-/// Larger bytes are refused.
-const MAX_BYTES: usize = 1 << 28;
-
-/// The state beside the policy's own.
-#[derive(Debug, Default, Serialize, Deserialize)]
-struct State {
-    decisions: u64,
-    #[serde(alias = "meter")]
-    cost_model: CostModel,
-    records: Records,
-    /// Families that the host assigned, by LLM.
-    families: BTreeMap<String, String>,
-    sessions: Sessions,
-    budget: Budget,
-}
-
-/// Prices and warm caches, written behind the rest: earlier states have none.
-#[derive(Debug, Default, Serialize, Deserialize)]
-struct CostState {
-    /// US dollars for a thousand tokens that candidates gave, by LLM.
-    usd_per_1k_tokens: BTreeMap<String, f64>,
-    caches: SessionCaches,
-    /// Generations of which neither cost nor tokens with a price were known.
-    unpriced: u64,
-}
-
-impl State {
-    fn note_family(&mut self, llm: &str, family: &str) {
-        if self.families.get(llm).is_none_or(|known| known != family) {
-            self.families.insert(llm.to_owned(), family.to_owned());
-        }
-    }
+    pub(super) state: State,
+    pub(super) costs: CostState,
 }
 
 /// The ranking of the permitted arms.
@@ -115,6 +75,7 @@ impl Router {
     /// `InvalidInput` for a task or candidate out of range, no candidate, two of one name, or
     /// predictions that are not one a candidate; `Unavailable` when the day's budget is used up.
     pub fn choose(&mut self, request: &Request<'_>) -> Result<Choice> {
+        request.candidates.iter().try_for_each(Candidate::validate)?;
         for candidate in request.candidates {
             if let (Some(llm), Some(family)) = (&candidate.plan.llm, &candidate.family) {
                 self.state.note_family(llm, family);
@@ -264,54 +225,6 @@ impl Router {
     pub fn leaderboard(&self) -> Vec<LeaderboardEntry> {
         self.state.records.leaderboard()
     }
-
-    /// Returns the state as bytes: policy, cost model, leaderboard, sessions and budget.
-    ///
-    /// # Errors
-    /// `Internal` when it cannot be written.
-    pub fn save(&self) -> Result<Vec<u8>> {
-        let saved =
-            Saved { policy: self.policy.name().to_owned(), learned: self.policy.save()?, state: &self.state };
-        let cannot = |e| Error::internal("the router cannot be written").with_source(e);
-        let payload = postcard::to_stdvec(&saved).map_err(cannot)?;
-        let payload = postcard::to_extend(&self.costs, payload).map_err(cannot)?;
-        envelope::seal(KIND, &payload)
-    }
-
-    /// Restores the state that [`Router::save`] returned.
-    ///
-    /// # Errors
-    /// `Corrupt` when it is damaged; `Incompatible` when another policy wrote it. Nothing is changed then.
-    pub fn restore(&mut self, bytes: &[u8]) -> Result<()> {
-        let payload = envelope::open(bytes, KIND, MAX_BYTES)?;
-        let damaged = |e| Error::corrupt("the router's state cannot be read").with_source(e);
-        let (saved, rest): (Saved<State>, _) = postcard::take_from_bytes(payload).map_err(damaged)?;
-        let costs = if rest.is_empty() {
-            CostState::default()
-        } else {
-            postcard::from_bytes(rest).map_err(damaged)?
-        };
-        if saved.policy != self.policy.name() {
-            return Err(Error::incompatible(format!(
-                "the router's state is that of {:?}, its policy is {:?}: open the router from its store to \
-                 learn anew",
-                saved.policy,
-                self.policy.name()
-            )));
-        }
-        self.policy.restore(&saved.learned)?;
-        (self.state, self.costs) = (saved.state, costs);
-        Ok(())
-    }
-}
-
-/// A router as it is stored.
-#[derive(Serialize, Deserialize)]
-struct Saved<S> {
-    policy: String,
-    #[serde(alias = "learn\u{74}")]
-    learned: Vec<u8>,
-    state: S,
 }
 
 impl Router {

@@ -1,6 +1,9 @@
 //! What leaving an LLM costs whose cache holds the session.
 
+use super::state::sound;
+use crate::error::Result;
 use crate::event::{Completion, Prices, TaskContext};
+use crate::verify::Verify;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
@@ -61,5 +64,17 @@ impl SessionCaches {
         };
         let [_, _, read, write] = new.of_parts();
         warm.tokens * (write - read).max(0.0) / 1e6
+    }
+}
+
+impl Verify for SessionCaches {
+    fn verify(&self) -> Result<()> {
+        let known = self.order.iter().filter(|session| self.warm.contains_key(*session)).count();
+        let sizes = [self.order.len(), self.warm.len()];
+        sound("the order of warm sessions", sizes == [known; 2] && known <= MOST_SESSIONS)?;
+        sound(
+            "the tokens of a warm session",
+            self.warm.values().all(|warm| (0.0..=f64::MAX).contains(&warm.tokens)),
+        )
     }
 }

@@ -1,7 +1,9 @@
 //! Sticky sessions.
 
+use super::state::sound;
 use crate::error::Result;
 use crate::event::Decision;
+use crate::verify::Verify;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -52,14 +54,9 @@ impl Sessions {
 
     /// Returns the repeated decision of a session, with the propensities of its draw.
     pub(super) fn drawn(&self, session: &str) -> Option<Result<Decision>> {
-        let drawn = self.drawn.get(session)?;
-        let decision = Decision::drawn(
-            &drawn.policy,
-            drawn.candidates.clone(),
-            drawn.propensities.clone(),
-            drawn.chosen,
-        );
-        Some(decision.map(|decision| Decision {
+        // One that a host made without them cannot be drawn again.
+        let drawn = self.drawn.get(session).filter(|drawn| !drawn.propensities.is_empty())?;
+        Some(drawn.decision().map(|decision| Decision {
             inputs: drawn.inputs.clone(),
             versions: drawn.versions.clone(),
             reason: Some(format!("{}: the choice of the session's first task", decision.chosen)),
@@ -67,5 +64,27 @@ impl Sessions {
             repeated: true,
             ..decision
         }))
+    }
+}
+
+impl Drawn {
+    fn is_sound(&self) -> bool {
+        if self.propensities.is_empty() {
+            return self.chosen < self.candidates.len();
+        }
+        self.decision().is_ok()
+    }
+
+    fn decision(&self) -> Result<Decision> {
+        Decision::drawn(&self.policy, self.candidates.clone(), self.propensities.clone(), self.chosen)
+    }
+}
+
+impl Verify for Sessions {
+    fn verify(&self) -> Result<()> {
+        let known = self.order.iter().filter(|session| self.drawn.contains_key(*session)).count();
+        let sizes = [self.order.len(), self.drawn.len()];
+        sound("the order of sessions", sizes == [known; 2] && known <= MOST_SESSIONS)?;
+        sound("the choice of a session", self.drawn.values().all(Drawn::is_sound))
     }
 }

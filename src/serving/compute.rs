@@ -110,11 +110,10 @@ impl PredictionService {
             let served = self.models.load();
             let predictions = self.all_of(self.serving(&served, task), task, inputs()?, explained);
             for name in self.model_names().skip(OTHERS) {
-                predictions
-                    .others
-                    .get(name)
-                    .into_iter()
-                    .for_each(|other| telemetry::count(name, other.status));
+                predictions.others.get(name).into_iter().for_each(|other| {
+                    telemetry::count(name, other.status);
+                    telemetry::count_unseen(name, &other.unseen.0);
+                });
             }
             Ok(predictions)
         })

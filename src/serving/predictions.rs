@@ -4,6 +4,7 @@ use crate::dataset::Target;
 use crate::event::ShownPrediction;
 use crate::models::{
     ComplexityPrediction, Estimate, QualityPrediction, SuccessPrediction, TemplateRanking, TimePrediction,
+    UnseenValue,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -39,6 +40,22 @@ impl Predictions {
         ];
         let others = self.others.iter().map(|(name, estimate)| (name.as_str(), estimate));
         shown(&self.success, numbers.into_iter().chain(others))
+    }
+
+    /// Returns the values that are unlike all of a model's training, each feature once.
+    pub(crate) fn unseen(&self) -> Vec<UnseenValue> {
+        let estimates = [&self.complexity.estimate, &self.time.estimate, &self.quality.estimate];
+        let estimates = estimates.into_iter().chain(self.others.values());
+        let all = std::iter::once(&self.success.unseen)
+            .chain(estimates.map(|estimate| &estimate.unseen))
+            .map(|all| &all.0);
+        let mut found: Vec<UnseenValue> = Vec::new();
+        for one in all.flatten() {
+            if !found.iter().any(|known| known.feature == one.feature) {
+                found.push(one.clone());
+            }
+        }
+        found
     }
 }
 

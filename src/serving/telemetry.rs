@@ -2,8 +2,8 @@
 
 use super::{CandidatePrediction, ModelChange, Predictions};
 use crate::error::Result;
-use crate::models::{QualityPrediction, Status, SuccessPrediction, TemplateRanking, targets};
-use crate::telemetry::{ANSWERS, MODEL_VERSION, PREDICT_ERRORS, PREDICT_SECONDS};
+use crate::models::{QualityPrediction, Status, SuccessPrediction, TemplateRanking, UnseenValue, targets};
+use crate::telemetry::{ANSWERS, MODEL_VERSION, PREDICT_ERRORS, PREDICT_SECONDS, UNSEEN};
 use metrics::{Key, Label, Level, Metadata, counter, gauge, histogram};
 use std::sync::LazyLock;
 use std::time::Instant;
@@ -50,6 +50,14 @@ pub(super) fn count(model: &'static str, status: Status) {
     }
 }
 
+/// Counts values that are unlike all of a model's training; where there are none it does nothing.
+pub(super) fn count_unseen(model: &'static str, unseen: &[UnseenValue]) {
+    for value in unseen {
+        let kind = if value.value.is_nan() { "missing" } else { "clipped" };
+        counter!(UNSEEN, "model" => model, "kind" => kind).increment(1);
+    }
+}
+
 const STATUSES: [(Status, &str); 3] = [
     (Status::Calibrated, "calibrated"),
     (Status::ColdStart, "cold_start"),
@@ -73,6 +81,7 @@ pub(super) trait Answer {
 impl Answer for SuccessPrediction {
     fn count(&self) {
         count("success", self.status);
+        count_unseen("success", &self.unseen.0);
     }
 }
 
@@ -81,7 +90,9 @@ impl Answer for Predictions {
     fn count(&self) {
         self.success.count();
         count("complexity", self.complexity.estimate.status);
+        count_unseen("complexity", &self.complexity.estimate.unseen.0);
         count("time", self.time.estimate.status);
+        count_unseen("time", &self.time.estimate.unseen.0);
         self.quality.count();
     }
 }
@@ -90,6 +101,7 @@ impl Answer for CandidatePrediction {
     fn count(&self) {
         self.success.count();
         count("time", self.time.estimate.status);
+        count_unseen("time", &self.time.estimate.unseen.0);
     }
 }
 
@@ -102,6 +114,7 @@ impl<T: Answer> Answer for Vec<T> {
 impl Answer for QualityPrediction {
     fn count(&self) {
         count("quality", self.estimate.status);
+        count_unseen("quality", &self.estimate.unseen.0);
     }
 }
 

@@ -15,6 +15,24 @@ TOLERANCE = 1e-9
 LISTS = ["ngram_buckets", "ngram_weights"]
 
 
+def some_booleans(frame, whole):
+    return [name for name in whole if frame[name].isin([0, 1]).all()]
+
+
+# What pandas makes of a host's rows: frame, columns of whole numbers alone, and all columns of numbers.
+KINDS = {
+    "int64": lambda frame, whole, _: frame.astype({name: "int64" for name in whole}),
+    "int32": lambda frame, whole, _: frame.astype({name: "int32" for name in whole}),
+    "bool": lambda frame, whole, _: frame.astype({name: "bool" for name in some_booleans(frame, whole)}),
+    "boolean": lambda frame, whole, _: frame.astype({name: "boolean" for name in some_booleans(frame, whole)}),
+    "Int64": lambda frame, whole, _: frame.astype({name: "Int64" for name in whole}),
+    "Float64": lambda frame, _, numbers: frame.astype({name: "Float64" for name in numbers}),
+    "object": lambda frame, _, numbers: frame.astype({name: object for name in numbers}).where(
+        frame.notna() | frame.columns.isin(LISTS), None
+    ),
+}
+
+
 def main(path):
     with open(path, encoding="utf-8") as file:
         cases = json.load(file)
@@ -50,6 +68,14 @@ def check_model(case, frame):
     pd.testing.assert_frame_equal(single, found.iloc[[5]])
     assert len(model.predict(frame.iloc[:0])) == 0
 
+    for kind, as_pandas in KINDS.items():
+        numbers = some.columns.difference(LISTS)
+        whole = [name for name in numbers if (some[name] % 1 == 0).all()]
+        assert len(whole) > 3, whole
+        frame = as_pandas(some, whole, numbers)
+        for predict in [model.predict, model._model_impl.predict]:
+            pd.testing.assert_frame_equal(predict(frame), found.iloc[::7], obj=f"{case['name']} from {kind}")
+
     for name in [columns[0], columns[-1]]:
         for predict in [model.predict, model._model_impl.predict]:
             try:
@@ -75,7 +101,7 @@ def check_trees(case, frame):
 
 
 def check_calibration(calibrator, margins, expected):
-    from devmatrix_model_v1.success import calibrated  # which the models brought along
+    from devmatrix_model_v2.success import calibrated  # which the models brought along
 
     name = calibrator if isinstance(calibrator, str) else list(calibrator)[0]
     check(f"calibration {name}", calibrated(calibrator, np.array(margins)), expected)

@@ -114,8 +114,11 @@ fn quantile(builder: TrainingParamsBuilder, level: f64) -> Refused<TrainingParam
     Ok(builder.objective(Loss::Quantile(Quantiles::new([level])?)).leaf_estimation(LeafEstimation::Exact))
 }
 
+/// The start of labels that are all of one class, as a probability; nearer to 0 or 1 single precision is infinite log-odds.
+const LEAST_START: f64 = 1e-6;
+
 /// A margin of 0 before the first tree where rows bring their own, or where only order counts;
-/// otherwise hessboost estimates it.
+/// otherwise hessboost estimates it, within what can be written.
 fn starting(
     builder: TrainingParamsBuilder,
     objective: Objective,
@@ -123,10 +126,21 @@ fn starting(
 ) -> TrainingParamsBuilder {
     match objective {
         Objective::LambdaRank { .. } => builder.base_score(0.0),
+        Objective::Logistic if sample.offsets.is_none() => match mean(sample) {
+            mean if mean < LEAST_START => builder.base_score(LEAST_START),
+            mean if mean > 1.0 - LEAST_START => builder.base_score(1.0 - LEAST_START),
+            _ => builder,
+        },
         _ if sample.offsets.is_none() => builder,
         Objective::Logistic => builder.base_score(0.5),
         _ => builder.base_score(0.0),
     }
+}
+
+fn mean(sample: &Sample<'_>) -> f64 {
+    let weight = |row: usize| sample.weights.map_or(1.0, |weights| weights[row]);
+    let total = |value: &dyn Fn(usize) -> f64| (0..sample.labels.len()).map(value).sum::<f64>();
+    total(&|row| weight(row) * sample.labels[row]) / total(&weight)
 }
 
 fn matrix(sample: &Sample<'_>, categorical: &[usize], min_rows: usize) -> Refused<DMatrix> {

@@ -2,19 +2,25 @@
 //! be replaced.
 
 mod backend;
+mod document;
 mod external;
 #[cfg(feature = "lightgbm")]
 mod lightgbm;
 mod params;
+mod ranges;
 mod request;
 
 pub(crate) use external::{ExternalTrees, Margin};
 pub use params::{BoostParams, BoostingLibrary, ForestParams, TreeFamily};
+pub(crate) use ranges::Unseen;
 pub use request::{FitRequest, Objective, Sample};
 
 use crate::error::{Error, Result};
 use hessboost::data::DMatrix;
 use hessboost::model::{BoostedModel, ImportanceType, Iterations, ModelFormat};
+use hessboost::tree::RegTree;
+use ranges::TrainingRanges;
+use std::borrow::Cow;
 
 /// Rows of equal width, one after the other; NaN is missing, infinities are not allowed.
 #[derive(Debug, Clone, Copy)]
@@ -35,6 +41,9 @@ impl Matrix<'_> {
 /// Fitted trees: their sum is a row's margin, in the unit of the objective (log-odds, the label's own
 /// unit, or a ranking score).
 ///
+/// A value beyond those of training counts as the nearest of them; one that is missing where training never missed any
+/// follows most of the training rows at each split.
+///
 /// ```
 /// use devmatrix_ml::ml::{BoostParams, FitRequest, Matrix, Objective, Sample, Trees};
 /// let values: Vec<f32> = (0..200).map(|i| (i % 10) as f32).collect();
@@ -51,10 +60,17 @@ pub struct Trees {
     /// Added up in double precision, as LightGBM does, and XGBoost does not: over hundreds of trees that
     /// makes a difference of a millionth.
     in_double: bool,
+    /// The values of training; none for trees that others grew without telling.
+    ranges: TrainingRanges,
+    /// The features that splits by sets of categories look at.
+    categories: Vec<usize>,
 }
 
 /// Where trees are written, an attribute says so.
 const SUMMED: (&str, &str) = ("summed_in", "double");
+
+/// A category that no set holds.
+const NO_CATEGORY: f32 = f32::MAX;
 
 impl Trees {
     /// Fits trees one after the other, each to what those before it left over. Values that are
@@ -66,9 +82,13 @@ impl Trees {
         params.validate()?;
         request.validate()?;
         match params.library {
-            BoostingLibrary::Hessboost => backend::boost(params, request).map(Self::new),
+            BoostingLibrary::Hessboost => {
+                Self::grown(backend::boost(params, request)?, false, &request.sample)
+            }
             #[cfg(feature = "lightgbm")]
-            BoostingLibrary::Lightgbm => lightgbm::boost(params, request).map(Self::in_double),
+            BoostingLibrary::Lightgbm => {
+                Self::grown(lightgbm::boost(params, request)?, true, &request.sample)
+            }
             #[cfg(not(feature = "lightgbm"))]
             BoostingLibrary::Lightgbm => {
                 Err(Error::internal("a boosting library that validation refuses was asked for"))
@@ -93,15 +113,26 @@ impl Trees {
             return Err(Error::invalid(format!("forests are not grown for {objective:?}")));
         }
         sample.validate(objective)?;
-        backend::forest(params, objective, sample).map(Self::new)
+        Self::grown(backend::forest(params, objective, sample)?, false, sample)
     }
 
-    fn new(model: BoostedModel) -> Self {
-        Self { model, in_double: false }
+    fn new(model: BoostedModel, in_double: bool, ranges: TrainingRanges) -> Self {
+        let nodes = model.trees().iter().flat_map(RegTree::nodes);
+        let split_by = nodes.filter(|n| n.is_categorical && !n.is_leaf()).map(|n| n.split_feature as usize);
+        let mut categories: Vec<_> = split_by.collect();
+        categories.sort_unstable();
+        categories.dedup();
+        Self { model, in_double, ranges, categories }
     }
 
-    fn in_double(model: BoostedModel) -> Self {
-        Self { model, in_double: true }
+    /// Trees that were grown here: what libraries make of values that `sample` does not have is chance, or differs.
+    fn grown(model: BoostedModel, in_double: bool, sample: &Sample<'_>) -> Result<Self> {
+        let ranges = TrainingRanges::of(&sample.data, &model);
+        let mut bytes = encoded(&model)?;
+        let complete = |feature| ranges.is_complete(feature);
+        let changed = document::send_missing_to_larger(&mut bytes, &model, &sample.data, complete)?;
+        let model = if changed { decoded(&bytes)? } else { model };
+        Ok(Self::new(model, in_double, ranges))
     }
 
     /// The sum of the trees for one row (its offset not included; the estimated start is, where the
@@ -111,6 +142,7 @@ impl Trees {
     /// `InvalidInput` when the row has another width or holds an infinity; `Corrupt` when trees that
     /// were read back do not add up to a number.
     pub fn margin(&self, row: &[f32]) -> Result<f64> {
+        let row = &*self.known(row);
         let margin = if self.in_double {
             self.margin_in_double(row)?
         } else {
@@ -131,6 +163,25 @@ impl Trees {
         Ok(f64::from(self.model.base_score()) + leaves.sum::<f64>())
     }
 
+    /// Returns the row with values within those of training, and with negative categories, which hessboost takes for
+    /// category 0, as what they are to XGBoost and LightGBM: in no set.
+    fn known<'a>(&self, row: &'a [f32]) -> Cow<'a, [f32]> {
+        let mut known = self.ranges.clip(row);
+        // LightGBM cuts off what is behind the point first.
+        let none = if self.in_double { -1.0_f32 } else { -f32::from_bits(1) };
+        for feature in &self.categories {
+            if row.get(*feature).is_some_and(|v| v.is_finite() && *v <= none) {
+                known.to_mut()[*feature] = NO_CATEGORY;
+            }
+        }
+        known
+    }
+
+    /// Returns the values of a row that are unlike all of training, by ascending feature.
+    pub(crate) fn unseen<'a>(&'a self, row: &'a [f32]) -> impl Iterator<Item = Unseen> + 'a {
+        self.ranges.unseen(row)
+    }
+
     /// Exact SHAP values (Lundberg and Lee 2017), in the unit of the margin: one a feature, then the
     /// expected margin; together they are the margin, to single precision.
     ///
@@ -138,6 +189,7 @@ impl Trees {
     /// `InvalidInput` when the row has another width or holds an infinity; `Corrupt` when trees that
     /// were read back do not add up to a number.
     pub(crate) fn contributions(&self, row: &[f32]) -> Result<Vec<f32>> {
+        let row = &*self.known(row);
         let matrix = DMatrix::from_dense(row, 1, row.len()).map_err(refused)?;
         let found = self.model.predict_contribs(&matrix, Iterations::Best).map_err(refused)?;
         let found = found.as_slice();
@@ -156,19 +208,22 @@ impl Trees {
         self.model.n_features()
     }
 
-    /// The trees in XGBoost's UBJSON format.
+    /// The trees in XGBoost's UBJSON format, which its versions from 1.7 on (2.0 for quantiles) read alike. The attribute
+    /// `devmatrix_training_ranges` says how values are clipped before: `[feature, least, greatest, never missing]` for each.
     ///
     /// # Errors
     /// `Internal` when they cannot be encoded.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
-        let bytes = self.encode()?;
-        if self.in_double { with_attribute(&bytes, SUMMED) } else { Ok(bytes) }
-    }
-
-    fn encode(&self) -> Result<Vec<u8>> {
-        self.model
-            .encode(ModelFormat::XgboostUbjson)
-            .map_err(|e| Error::internal("the trees cannot be written").with_source(e))
+        let bytes = document::with_single_base_score(&encoded(&self.model)?)?;
+        let ranges = self.ranges.to_json()?;
+        let mut attributes = Vec::new();
+        if !self.ranges.is_empty() {
+            attributes.push((ranges::ATTRIBUTE, ranges.as_str()));
+        }
+        if self.in_double {
+            attributes.push(SUMMED);
+        }
+        document::with_attributes(&bytes, &attributes)
     }
 
     /// Reads what [`Trees::to_bytes`] wrote. The bytes must have been verified before.
@@ -176,22 +231,27 @@ impl Trees {
     /// # Errors
     /// `Corrupt` when they hold no trees.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        let model = BoostedModel::decode(bytes, ModelFormat::XgboostUbjson)
-            .map_err(|e| Error::corrupt("the trees cannot be read").with_source(e))?;
-        let said = external::ubjson::find(bytes, &["learner", "attributes", SUMMED.0])?;
-        Ok(Self { model, in_double: said.is_some_and(|said| said == SUMMED.1) })
+        let model = decoded(&document::with_listed_base_score(bytes))?;
+        let said = |name| external::ubjson::find(bytes, &["learner", "attributes", name]);
+        // Trees of before values were clipped have no ranges.
+        let ranges = match said(ranges::ATTRIBUTE)?.as_ref().and_then(|ranges| ranges.as_str()) {
+            Some(ranges) => TrainingRanges::from_json(ranges, model.n_features())?,
+            None => TrainingRanges::default(),
+        };
+        let in_double = said(SUMMED.0)?.is_some_and(|said| said == SUMMED.1);
+        Ok(Self::new(model, in_double, ranges))
     }
 }
 
-/// Adds one booster attribute to the document; hessboost writes none.
-fn with_attribute(bytes: &[u8], (name, value): (&str, &str)) -> Result<Vec<u8>> {
-    const NONE: &[u8] = b"attributes{}";
-    let at = bytes.windows(NONE.len()).position(|window| window == NONE);
-    let at = at.ok_or_else(|| Error::internal("the trees were written without a place for attributes"))?;
-    let (before, after) = bytes.split_at(at + NONE.len() - 1);
-    // XGBoost reads lengths of eight bytes alone, marked `L`; a text is marked `S`.
-    let text = |text: &str| [b"L".as_slice(), &(text.len() as u64).to_be_bytes(), text.as_bytes()].concat();
-    Ok([before, &text(name), b"S", &text(value), after].concat())
+fn encoded(model: &BoostedModel) -> Result<Vec<u8>> {
+    model
+        .encode(ModelFormat::XgboostUbjson)
+        .map_err(|e| Error::internal("the trees cannot be written").with_source(e))
+}
+
+fn decoded(bytes: &[u8]) -> Result<BoostedModel> {
+    BoostedModel::decode(bytes, ModelFormat::XgboostUbjson)
+        .map_err(|e| Error::corrupt("the trees cannot be read").with_source(e))
 }
 
 fn refused(error: hessboost::error::HessboostError) -> Error {

@@ -254,3 +254,135 @@ fn requests_that_make_no_sense_are_refused() {
     assert!(fit(Objective::Logistic, Sample::new(data, &vec![1.5; ROWS])).is_err());
     assert!(fit(Objective::SquaredError, Sample::new(Matrix { values: &x[1..], width: 3 }, &y)).is_err());
 }
+
+/// Numbers from 0 to 1 (times `scale`) or missing, and labels that are 20 where they are missing, else 0.
+fn half_missing(scale: f32) -> (Vec<f32>, Vec<f64>) {
+    let value = |i| if noise(i, 1) < 0.5 { f32::NAN } else { scale * noise(i, 2) as f32 };
+    let x: Vec<_> = (0..2000).map(value).collect();
+    let y = x.iter().map(|x| if x.is_nan() { 20.0 } else { 0.0 }).collect();
+    (x, y)
+}
+
+/// Trees of every kind that parts missing rows from present ones.
+fn parted(scale: f32) -> Vec<Trees> {
+    let (x, y) = half_missing(scale);
+    let yes: Vec<_> = y.iter().map(|y| y / 20.0).collect();
+    let matrix = Matrix { values: &x, width: 1 };
+    let boosted = |objective, labels: &[f64]| {
+        let request = FitRequest::new(objective, Sample::new(matrix, labels));
+        Trees::fit(&BoostParams::regression(), &request).unwrap()
+    };
+    let forest = ForestParams { trees: 20, ..ForestParams::default() };
+    vec![
+        boosted(Objective::SquaredError, &y),
+        boosted(Objective::AbsoluteError, &y),
+        boosted(Objective::Logistic, &yes),
+        Trees::fit_forest(&forest, Objective::SquaredError, &Sample::new(matrix, &y)).unwrap(),
+    ]
+}
+
+#[test]
+fn values_beyond_those_of_training_count_as_the_nearest() {
+    for scale in [1.0, 150.0, -1.0] {
+        for trees in parted(scale) {
+            let (present, missing) =
+                (trees.margin(&[0.5 * scale]).unwrap(), trees.margin(&[f32::NAN]).unwrap());
+            assert!(missing > present + 3.0, "{present} {missing}");
+            let back = Trees::from_bytes(&trees.to_bytes().unwrap()).unwrap();
+            for times in [1.9, 2.1, 300.0, -2.1, -300.0, 1e30] {
+                let row = [times * scale];
+                assert_eq!(trees.margin(&row).unwrap(), back.margin(&row).unwrap());
+                let found = back.margin(&row).unwrap();
+                assert!((found - present).abs() < 0.5, "{times} times {scale}: {found}, not {present}");
+                check_explained(&trees, &row);
+                let unseen: Vec<_> = back.unseen(&row).collect();
+                assert!(
+                    unseen.len() == 1 && unseen[0].feature == 0 && unseen[0].value == row[0],
+                    "{unseen:?}"
+                );
+            }
+            for known in [0.5 * scale, f32::NAN] {
+                assert_eq!(back.unseen(&[known]).count(), 0);
+            }
+            for infinite in [f32::INFINITY, f32::NEG_INFINITY] {
+                assert!(back.margin(&[infinite]).is_err() && back.contributions(&[infinite]).is_err());
+            }
+        }
+    }
+}
+
+#[test]
+fn trees_of_before_ranges_were_kept_are_read_and_clip_nothing() {
+    let trees = parted(1.0).swap_remove(0);
+    let older = Trees::from_bytes(&encoded(&trees.model).unwrap()).unwrap();
+    for value in [0.5, 1.9, f32::NAN] {
+        assert_eq!(older.margin(&[value]).unwrap(), trees.margin(&[value]).unwrap());
+    }
+    assert_eq!(older.margin(&[2.1]).unwrap(), trees.margin(&[f32::NAN]).unwrap());
+    assert_eq!(older.unseen(&[2.1]).count(), 0);
+    assert_eq!(Trees::from_bytes(&older.to_bytes().unwrap()).unwrap().ranges, older.ranges);
+}
+
+#[test]
+fn ranges_that_do_not_fit_are_refused() {
+    let whole = parted(1.0).swap_remove(0).to_bytes().unwrap();
+    let json = parted(1.0).swap_remove(0).ranges.to_json().unwrap();
+    for other in ["[[1,0.0,1.0,false]]", "[[0,1.0,0.0,false]]", "[[0,0.0,1.0,false],[0,0.0,1.0,false]]", "7"]
+    {
+        assert!(TrainingRanges::from_json(other, 1).is_err(), "{other}");
+    }
+    assert_eq!(TrainingRanges::from_json(&json, 1).unwrap().to_json().unwrap(), json);
+    // As long, so that only what it says is wrong.
+    let mut damaged = whole.clone();
+    let at = whole.windows(json.len()).position(|window| window == json.as_bytes()).unwrap();
+    damaged[at + 2] = b'9';
+    assert_eq!(Trees::from_bytes(&damaged).unwrap_err().kind(), crate::ErrorKind::Corrupt);
+}
+
+#[test]
+fn what_training_never_missed_follows_most_rows_where_it_is_missing() {
+    let x: Vec<f32> = (0..2000).map(|i| noise(i, 7) as f32).collect();
+    let matrix = Matrix { values: &x, width: 1 };
+    for (cut, large) in [(0.3, true), (0.7, false)] {
+        let y: Vec<_> = x.iter().map(|x| f64::from(u8::from(f64::from(*x) > cut))).collect();
+        for objective in [Objective::SquaredError, Objective::Logistic, Objective::AbsoluteError] {
+            let sample = Sample::new(matrix, &y);
+            let forest = ForestParams { trees: 20, ..ForestParams::default() };
+            let boosted =
+                Trees::fit(&BoostParams::regression(), &FitRequest::new(objective, sample)).unwrap();
+            let grown = match objective {
+                Objective::AbsoluteError => vec![boosted],
+                _ => vec![boosted, Trees::fit_forest(&forest, objective, &sample).unwrap()],
+            };
+            for trees in grown {
+                let at = |value: f32| trees.margin(&[value]).unwrap();
+                let (most, fewest) = if large { (at(0.99), at(0.01)) } else { (at(0.01), at(0.99)) };
+                let missing = at(f32::NAN);
+                assert!(
+                    (missing - most).abs() < 0.1 * (most - fewest).abs(),
+                    "{cut} {objective:?}: {missing}"
+                );
+                check_explained(&trees, &[f32::NAN]);
+                let unseen: Vec<_> = trees.unseen(&[f32::NAN]).collect();
+                assert!(unseen.len() == 1 && unseen[0].value.is_nan(), "{unseen:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn labels_of_one_class_give_margins_that_are_numbers() {
+    let x: Vec<f32> = (0..100).map(|i| noise(i, 7) as f32).collect();
+    for label in [0.0, 1.0, 1e-9, 1.0 - 1e-9] {
+        let labels = vec![label; 100];
+        let sample = Sample::new(Matrix { values: &x, width: 1 }, &labels);
+        let trees =
+            Trees::fit(&BoostParams::default(), &FitRequest::new(Objective::Logistic, sample)).unwrap();
+        let forest = Trees::fit_forest(&ForestParams::default(), Objective::Logistic, &sample).unwrap();
+        for trees in [trees, forest] {
+            let margin = trees.margin(&[0.5]).unwrap();
+            assert!(margin.abs() > 12.0 && (margin > 0.0) == (label > 0.5), "{label}: {margin}");
+            check_explained(&trees, &[0.5]);
+        }
+    }
+}

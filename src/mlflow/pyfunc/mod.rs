@@ -1,6 +1,6 @@
 //! Models as Python runs them: `mlflow.pyfunc.load_model` answers as this crate does.
 //!
-//! The folder holds `MLmodel`; `code/devmatrix_model_v1`, the Python package that predicts; `data/model.json`,
+//! The folder holds `MLmodel`; `code/devmatrix_model_v2`, the Python package that predicts; `data/model.json`,
 //! all numbers of the model (`devmatrix_model/FORMAT.md` says what each is); and `data/trees-N.ubj`, each of
 //! which `xgboost.Booster` loads on its own.
 
@@ -16,10 +16,10 @@ use std::path::Path;
 
 /// The version of `model.json` and of the Python package that reads it: a new one with every change of what one
 /// of them means to the other.
-pub(super) const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 2;
 
 /// The Python package, whose name says the format: two of them can be loaded side by side.
-const PACKAGE: &str = "devmatrix_model_v1";
+const PACKAGE: &str = "devmatrix_model_v2";
 
 const SOURCES: [(&str, &str); 7] = [
     ("FORMAT.md", include_str!("devmatrix_model/FORMAT.md")),
@@ -33,7 +33,7 @@ const SOURCES: [(&str, &str); 7] = [
 
 /// The Python under which it was tried, and what it must have installed.
 const PYTHON: &str = "3.11.7";
-const REQUIREMENTS: [&str; 4] = ["mlflow>=2.10", "numpy", "pandas", "xgboost>=3.2"];
+const REQUIREMENTS: [&str; 4] = ["mlflow>=2.19", "numpy", "pandas", "xgboost>=2.0"];
 
 /// The columns of the description's n-grams.
 const NGRAMS: [(&str, &str); 2] = [("ngram_buckets", "long"), ("ngram_weights", "double")];
@@ -44,7 +44,7 @@ pub(super) type File = (String, Vec<u8>);
 /// Writes a version of one of this crate's models into `folder`, made where it is missing, so that
 /// `mlflow.pyfunc.load_model(folder)` loads it in Python without a server.
 ///
-/// Its `predict` takes a `DataFrame` of rows as [`pyfunc_row`] writes them, with columns of floats, and answers
+/// Its `predict` takes a `DataFrame` of rows as [`pyfunc_row`] writes them, with columns of numbers of any kind, and answers
 /// as [`Predictor::predict`](crate::models::Predictor::predict) does, but for reasons: of success `success_probability`, `lower_90`, `upper_90`; of
 /// complexity, time, quality, cost and tokens `value`, `lower_80`, `upper_80`, `lower_90`, `upper_90`; of templates, by rows
 /// of the ranking's features, `approval`, the estimated share of approvals without the bonus for what was tried
@@ -205,14 +205,19 @@ struct Signature {
 impl Signature {
     /// Every feature of the table may be given; those that the model looks at must.
     fn new(table: &[&str], columns: &[&str], worded: bool, output: &[&str]) -> Self {
-        let number =
-            |name: &&str, required: bool| json!({ "type": "double", "name": name, "required": required });
+        // pandas makes integers of counts and objects of what may be missing, which MLflow refuses where `double` is
+        // stated: it checks the names, and the package the numbers.
+        let column = |name: &&str, kind: &str, required: bool| json!({ "type": kind, "name": name, "required": required });
         let lists = NGRAMS.iter().filter(|_| worded).map(
             |(name, of)| json!({ "type": "array", "items": { "type": of }, "name": name, "required": true }),
         );
         Self {
-            inputs: table.iter().map(|name| number(name, columns.contains(name))).chain(lists).collect(),
-            outputs: output.iter().map(|name| number(name, true)).collect(),
+            inputs: table
+                .iter()
+                .map(|name| column(name, "any", columns.contains(name)))
+                .chain(lists)
+                .collect(),
+            outputs: output.iter().map(|name| column(name, "double", true)).collect(),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::execution;
-use crate::features::{ColumnKind, FEATURES, FeatureRow, HostColumn, KnownWhen};
+use crate::features::{ColumnKind, FEATURES, FeatureRow, HostColumn, Kind, KnownWhen};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -184,6 +184,14 @@ impl ColumnEncoder {
         match place.checked_sub(COLUMNS_AT) {
             Some(i) => self.columns.get(i).map(|column| column.name.as_str()),
             None => FEATURES.get(place).map(|feature| feature.name),
+        }
+    }
+
+    /// Returns true if what is at `place` is a category, whose number is a code or a mean of labels.
+    pub(super) fn is_category(&self, place: usize) -> bool {
+        match place.checked_sub(COLUMNS_AT) {
+            Some(i) => self.columns.get(i).is_some_and(|column| column.kind == ColumnKind::Category),
+            None => FEATURES.get(place).is_some_and(|feature| feature.kind == Kind::Category),
         }
     }
 

@@ -5,6 +5,7 @@ use crate::features::{FEATURES, FeatureRow};
 use crate::ml::{Margin, Trees};
 use crate::models::column_encoder::ColumnEncoder;
 use crate::models::shares_of_columns;
+use crate::models::unseen::{UnseenValue, unseen};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -49,6 +50,11 @@ impl ImportedTrees {
         let mut features = vec![0.0; FEATURES.len()];
         self.places.iter().zip(&shap).for_each(|(place, part)| features[*place] = f64::from(*part));
         (shap.last().copied().map_or(0.0, f64::from), features)
+    }
+
+    /// Returns the values of `row` that are unlike all that the trees were trained on, where they say what that was.
+    pub(in crate::models) fn unseen(&self, row: &FeatureRow) -> Vec<UnseenValue> {
+        unseen(&self.trees, &self.values(row), &self.places, &ColumnEncoder::default())
     }
 
     /// Shares of the trees' gain by feature.

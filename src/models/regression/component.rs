@@ -17,6 +17,7 @@ use crate::ml::{
 use crate::models::column_encoder::{ColumnEncoder, Encodable};
 use crate::models::shares_of_columns;
 use crate::models::success::WORDING;
+use crate::models::unseen::{UnseenValue, unseen};
 
 /// The levels of the intervals, and the quantiles that they begin from.
 pub(in crate::models) const LEVELS: [f64; 2] = [0.8, 0.9];
@@ -253,6 +254,20 @@ impl ModelComponent {
         };
         let narrow = Interval::between(ends[0], ends[1]);
         [narrow, Interval::between(ends[2], ends[3]).hull(&narrow)]
+    }
+
+    /// Returns the values of a row that are unlike all that its trees were trained on.
+    pub(super) fn unseen(&self, look: &Look, trust: [f64; 2]) -> Vec<UnseenValue> {
+        let value = Some(&self.value).filter(|_| trust[1] > 0.0);
+        let mut found: Vec<UnseenValue> = Vec::new();
+        for trees in value.into_iter().chain(&self.quantiles) {
+            for one in unseen(trees, &look.trees, &self.places, &self.encoder) {
+                if !found.iter().any(|known| known.feature == one.feature) {
+                    found.push(one);
+                }
+            }
+        }
+        found
     }
 
     /// Shares of the trees' gain by feature.

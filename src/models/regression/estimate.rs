@@ -2,6 +2,7 @@
 
 use crate::event::ShownPrediction;
 use crate::models::prediction::surely_at_least;
+use crate::models::unseen::UnseenValues;
 use crate::models::{Attribution, AttributionGroup, Status};
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +29,9 @@ pub struct Estimate {
     /// Fingerprint of the features that made it.
     #[serde(with = "crate::json::wide")]
     pub feature_schema: u64,
+    /// Values that are unlike all of training; the notes name them.
+    #[serde(skip)]
+    pub(crate) unseen: UnseenValues,
 }
 
 /// How complex a task is, 0 to 10.
@@ -106,6 +110,7 @@ impl Estimate {
             notes,
             model_version: 0,
             feature_schema,
+            unseen: UnseenValues::default(),
         }
     }
 

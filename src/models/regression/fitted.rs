@@ -10,8 +10,9 @@ use crate::dataset::{Dataset, Example, same_rows};
 use crate::error::{Error, Result};
 use crate::features::FeatureRow;
 use crate::ml::{QuantileConformal, Tfidf, Trees};
-use crate::models::Status;
 use crate::models::column_encoder::ColumnEncoder;
+use crate::models::unseen::UnseenValues;
+use crate::models::{Status, unseen};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
@@ -108,6 +109,8 @@ impl Fitted {
         if self.calibration.is_none() {
             notes.push("too few later generations to test the interval on".to_owned());
         }
+        let unseen = self.part.unseen(&look, self.trust);
+        notes.extend(unseen::notes(&unseen));
         Estimate {
             value: self.number(margin),
             interval_80: number(narrow),
@@ -118,6 +121,7 @@ impl Fitted {
             notes,
             model_version: 0,
             feature_schema: schema,
+            unseen: UnseenValues(unseen),
         }
     }
 

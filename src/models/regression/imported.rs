@@ -7,8 +7,9 @@ use crate::dataset::Example;
 use crate::error::{Error, Result};
 use crate::features::FeatureRow;
 use crate::ml::{Interval, ResidualConformal};
-use crate::models::Status;
 use crate::models::external::{ImportedTrees, StoredTrees};
+use crate::models::unseen::UnseenValues;
+use crate::models::{Status, unseen};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
@@ -50,6 +51,7 @@ impl ImportedFit {
         let number = |raw: f64| self.spec.within(self.spec.scale.from(raw));
         let found = self.intervals.intervals_at(self.spec.scale.to(value), 1.0, &levels);
         let ends = |band: &Interval| (number(band.lower).min(value), number(band.upper).max(value));
+        let unseen = self.trees.unseen(row);
         Estimate {
             value,
             interval_80: ends(&found[0]),
@@ -57,9 +59,10 @@ impl ImportedFit {
             status: Status::Calibrated,
             factors: Vec::new(),
             factors_by_topic: Vec::new(),
-            notes: Vec::new(),
+            notes: unseen::notes(&unseen),
             model_version: 0,
             feature_schema: schema,
+            unseen: UnseenValues(unseen),
         }
     }
 

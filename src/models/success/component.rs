@@ -15,6 +15,7 @@ use crate::ml::{
 };
 use crate::models::column_encoder::{ColumnEncoder, Encodable};
 use crate::models::shares_of_columns;
+use crate::models::unseen::{UnseenValue, unseen};
 use crate::stats::logit;
 use serde::{Deserialize, Serialize};
 
@@ -186,6 +187,15 @@ impl ModelComponent {
         let linear = self.linear.margin(self.linear_row(&mut buffers, row, past));
         let trees = self.trees.margin(&self.tree_row(row, past)).unwrap_or(0.0);
         offset + (1.0 - self.blend) * linear + self.blend * trees
+    }
+
+    /// Returns the values of `row` that are unlike all that the trees were trained on.
+    pub(super) fn unseen(&self, row: &FeatureRow) -> Vec<UnseenValue> {
+        if self.blend <= 0.0 {
+            return Vec::new();
+        }
+        let past = self.regime.offset_places().margin(&row.values);
+        unseen(&self.trees, &self.tree_row(row, past), &self.tree_places, &self.encoder)
     }
 
     /// The same, taken apart; the parts add up to it.

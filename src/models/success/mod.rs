@@ -29,7 +29,8 @@ use super::attributions::{Attribution, reasons};
 use super::column_encoder::{self, ColumnEncoder};
 use super::external::{Adopt, ImportedTrees, StoredTrees, is_imported, open_imported, seal_imported};
 use super::prediction::{Status, SuccessPrediction};
-use super::{Predictor, Trainer};
+use super::unseen::UnseenValues;
+use super::{Predictor, Trainer, unseen};
 use crate::dataset::{Dataset, Example, Target, same_rows};
 use crate::error::{Error, ErrorKind, Result};
 use crate::features::{FeatureId, FeatureRow};
@@ -281,9 +282,12 @@ impl Predictor for SuccessModel {
         let Calibrated { scorer, calibration } = self.regime(row);
         let margin = scorer.margin(row);
         let p = calibration.probability(margin);
+        let unseen = scorer.unseen(row);
+        let outdated = scorer.encoder().and_then(|encoder| encoder.outdated(row));
         SuccessPrediction {
             venn_abers: calibration.venn_abers(margin),
-            notes: scorer.encoder().and_then(|encoder| encoder.outdated(row)).into_iter().collect(),
+            notes: outdated.into_iter().chain(unseen::notes(&unseen)).collect(),
+            unseen: UnseenValues(unseen),
             ..SuccessPrediction::new(p, calibration.interval(p), Status::Calibrated, self.schema)
         }
     }

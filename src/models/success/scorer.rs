@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::features::{FEATURES, FeatureId, FeatureRow};
 use crate::models::column_encoder::ColumnEncoder;
 use crate::models::external::ImportedTrees;
+use crate::models::unseen::UnseenValue;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
@@ -67,6 +68,15 @@ impl Scorer {
                 (1.0 - self.share) * self.past.margin(row) + self.share * able
             }
             None => self.past.margin(row),
+        }
+    }
+
+    /// Returns the values of `row` that are unlike all that its trees were trained on.
+    pub(super) fn unseen(&self, row: &FeatureRow) -> Vec<UnseenValue> {
+        match &self.past {
+            _ if self.used_ability().is_some() && self.share >= 1.0 => Vec::new(),
+            Past::Learned(part) => part.unseen(row),
+            Past::Imported(trees) => trees.unseen(row),
         }
     }
 

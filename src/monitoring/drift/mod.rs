@@ -11,6 +11,7 @@ mod finding;
 mod rates;
 mod slice_attribution;
 mod slice_sums;
+mod unseen;
 
 pub(super) use cbpe::estimate;
 pub(super) use columns::{ColumnWatch, Recent as RecentColumn};
@@ -18,6 +19,7 @@ pub(super) use detector::Context;
 pub(super) use features::{END_NUMBERS, FeatureWatch, START_NUMBERS, at_end, at_start};
 pub(crate) use finding::CbpeEstimate;
 pub use finding::{DriftKind, Finding, Severity};
+pub(crate) use unseen::UnseenCounts;
 
 use super::recent::Evaluated;
 use chrono::{DateTime, Utc};

@@ -2,7 +2,7 @@
 //! since it was trained.
 
 use super::linear_bandit::{LinearBandit, LinearPolicy};
-use super::logistic_regression::Margins;
+use super::logistic_regression::{MOST_VARIANCE, Margins};
 use super::{Arm, ThompsonParams};
 use crate::error::{Error, Result};
 use crate::stats::logit;
@@ -120,7 +120,7 @@ impl LinearPolicy for Boosted {
 
     fn check(&self) -> Result<()> {
         let fits = self.alone.len() <= self.bandit.regression.means().len();
-        if fits && self.alone.iter().all(|weight| weight.is_finite()) {
+        if fits && self.alone.iter().all(|weight| weight.abs() <= MOST_VARIANCE) {
             return Ok(());
         }
         Err(Error::corrupt("the policy's weights do not fit together"))

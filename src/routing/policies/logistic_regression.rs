@@ -76,7 +76,7 @@ const NEW_RESIDUAL: f64 = 0.02;
 /// Variance that a weight which has jumped gains, at most up to its prior's.
 const JUMP: f64 = 0.3;
 /// A row beyond this is no row of features.
-const MOST_VARIANCE: f64 = 1e9;
+pub(super) const MOST_VARIANCE: f64 = 1e9;
 
 impl LogisticRegression {
     pub(super) fn new(params: OnlineParams) -> Self {
@@ -222,8 +222,25 @@ impl LogisticRegression {
             && self.residual.len() == n
             && self.covariance.len() == n
             && self.covariance.iter().all(|row| row.len() == n && finite(row))
+            && self.is_covariance()
             && finite(&self.mean)
             && finite(&self.residual)
+    }
+}
+
+impl LogisticRegression {
+    /// Returns true if the square matrix may be a covariance, but for rounding.
+    fn is_covariance(&self) -> bool {
+        const ROUNDING: f64 = 1e-6;
+        let variance = |at: usize| self.covariance[at][at];
+        self.covariance.iter().enumerate().all(|(a, row)| {
+            variance(a) >= -ROUNDING
+                && row.iter().enumerate().take(a).all(|(b, between)| {
+                    let bound = (variance(a).max(0.0) * variance(b).max(0.0)).sqrt() * (1.0 + ROUNDING);
+                    (between - self.covariance[b][a]).abs() <= ROUNDING * bound.max(1.0)
+                        && between.abs() <= bound + ROUNDING
+                })
+        })
     }
 }
 

@@ -1,15 +1,21 @@
 //! Trees that XGBoost or LightGBM grew elsewhere, read by readers that check every bound and never by
 //! C++.
 
+pub(super) mod lightgbm_text;
 pub(super) mod ubjson;
+mod xgboost;
 
 use super::Trees;
+use super::document;
+use super::ranges::{self, TrainingRanges};
 use crate::error::{Error, Result};
+use hessboost::error::HessboostError;
 use hessboost::model::{BoostedModel, ModelFormat};
 use hessboost::objective::Objective as Loss;
 use hessboost::tree::RegTree;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -96,8 +102,9 @@ impl ExternalTrees {
             )));
         }
         let (format, library_format) = sniff(bytes)?;
-        let model = BoostedModel::decode(bytes, library_format)
-            .map_err(|e| Error::corrupt(format!("the {format} model cannot be read")).with_source(e))?;
+        let model = readable(bytes, format)
+            .and_then(|bytes| BoostedModel::decode(&bytes, library_format).map_err(|e| unreadable(format, e)))
+            .map_err(|error| xgboost::unless_before_3(bytes, error))?;
         let margin = check(&model)?;
         let names = names(bytes, format)?;
         if !names.is_empty() && names.len() != model.n_features() {
@@ -109,12 +116,64 @@ impl ExternalTrees {
         }
         let categorical = categorical(&model);
         let objective = model.objective().name().to_owned();
-        let trees = match format {
-            ExternalFormat::LightgbmText => Trees::in_double(model),
-            ExternalFormat::XgboostJson | ExternalFormat::XgboostUbjson => Trees::new(model),
-        };
+        let ranges = training_ranges(bytes, format, &model)?;
+        let trees = Trees::new(model, format == ExternalFormat::LightgbmText, ranges);
         Ok(Self { trees, format, objective, margin, names, categorical })
     }
+}
+
+/// Tells a start that is no finite margin, as XGBoost writes it where all labels are of one class or 0, from damage.
+fn unreadable(format: ExternalFormat, error: HessboostError) -> Error {
+    if error.to_string().contains("base_score must hold one finite value") {
+        return Error::incompatible(format!(
+            "the {format} model starts from an infinite margin, as of labels that are all of one class, or all 0: train it on \
+             labels that differ, or give it a base_score"
+        ));
+    }
+    Error::corrupt(format!("the {format} model cannot be read")).with_source(error)
+}
+
+/// Returns what hessboost's reader takes: the bytes, or the same model in the form that it knows.
+fn readable(bytes: &[u8], format: ExternalFormat) -> Result<Cow<'_, [u8]>> {
+    match format {
+        ExternalFormat::LightgbmText => {
+            let text = lightgbm_text(bytes)?;
+            lightgbm_text::check_kind(text)?;
+            Ok(match lightgbm_text::with_whole_leaves(text) {
+                Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+                Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+            })
+        }
+        ExternalFormat::XgboostJson => xgboost::readable_json(bytes),
+        ExternalFormat::XgboostUbjson => {
+            let path = ["learner", "gradient_booster", "name"];
+            xgboost::check_booster(ubjson::find(bytes, &path)?.as_ref())?;
+            Ok(document::with_listed_base_score(bytes))
+        }
+    }
+}
+
+/// Returns the ranges of training, where the model states them.
+fn training_ranges(bytes: &[u8], format: ExternalFormat, model: &BoostedModel) -> Result<TrainingRanges> {
+    let stated = match format {
+        ExternalFormat::LightgbmText => {
+            let infos = lightgbm_text(bytes)?.lines().find_map(|line| line.strip_prefix("feature_infos="));
+            return Ok(TrainingRanges::of_lightgbm(infos.unwrap_or_default(), model));
+        }
+        ExternalFormat::XgboostJson => {
+            let root: Value = xgboost::parsed(bytes)?;
+            root.pointer("/learner/attributes").and_then(|all| all.get(ranges::ATTRIBUTE)).cloned()
+        }
+        ExternalFormat::XgboostUbjson => ubjson::find(bytes, &["learner", "attributes", ranges::ATTRIBUTE])?,
+    };
+    match stated.as_ref().and_then(Value::as_str) {
+        Some(stated) => TrainingRanges::from_json(stated, model.n_features()),
+        None => Ok(TrainingRanges::default()),
+    }
+}
+
+fn lightgbm_text(bytes: &[u8]) -> Result<&str> {
+    std::str::from_utf8(bytes).map_err(|_| Error::corrupt("the LightGBM model is no text"))
 }
 
 fn sniff(bytes: &[u8]) -> Result<(ExternalFormat, ModelFormat)> {
@@ -122,6 +181,9 @@ fn sniff(bytes: &[u8]) -> Result<(ExternalFormat, ModelFormat)> {
         Some(found @ ModelFormat::XgboostJson) => Ok((ExternalFormat::XgboostJson, found)),
         Some(found @ ModelFormat::XgboostUbjson) => Ok((ExternalFormat::XgboostUbjson, found)),
         Some(found @ ModelFormat::LightgbmText) => Ok((ExternalFormat::LightgbmText, found)),
+        _ if bytes.starts_with(b"binf") => Err(Error::incompatible(
+            "the model is in XGBoost's former binary format: load it by the version that wrote it, and save it as JSON",
+        )),
         _ => Err(Error::corrupt(
             "the bytes are no model of XGBoost (JSON, UBJSON) or LightGBM (text): give what save_model wrote",
         )),
@@ -179,8 +241,7 @@ fn names(bytes: &[u8], format: ExternalFormat) -> Result<Vec<String>> {
     match format {
         ExternalFormat::LightgbmText => lightgbm_names(bytes),
         ExternalFormat::XgboostJson => {
-            let root: Value = serde_json::from_slice(bytes)
-                .map_err(|e| Error::corrupt("the XGBoost model is no JSON").with_source(e))?;
+            let root = xgboost::parsed(bytes)?;
             if holds_something(root.pointer("/learner/gradient_booster/model/cats")) {
                 return Err(coded_elsewhere());
             }
@@ -198,7 +259,7 @@ fn names(bytes: &[u8], format: ExternalFormat) -> Result<Vec<String>> {
 
 /// LightGBM gives names to those without: such are none.
 fn lightgbm_names(bytes: &[u8]) -> Result<Vec<String>> {
-    let text = std::str::from_utf8(bytes).map_err(|_| Error::corrupt("the LightGBM model is no text"))?;
+    let text = lightgbm_text(bytes)?;
     let line = |key: &str| text.lines().find_map(|line| line.strip_prefix(key));
     // The last line, past the part that is read for the trees.
     let coded = line("pandas_categorical:").map(str::trim);

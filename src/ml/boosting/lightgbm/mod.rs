@@ -3,6 +3,7 @@
 
 mod ffi;
 
+use super::external::lightgbm_text::with_whole_leaves;
 use super::params::BoostParams;
 use super::request::{FitRequest, Objective, Sample};
 use crate::error::{Error, Result};
@@ -17,7 +18,7 @@ pub(super) fn boost(params: &BoostParams, request: &FitRequest<'_>) -> Result<Bo
 }
 
 fn read(text: &str) -> Result<BoostedModel> {
-    BoostedModel::decode(text, ModelFormat::LightgbmText)
+    BoostedModel::decode(&*with_whole_leaves(text), ModelFormat::LightgbmText)
         .map_err(|e| Error::internal("LightGBM's trees cannot be read").with_source(e))
 }
 

@@ -1,3 +1,4 @@
+use super::super::ranges::TrainingRanges;
 use super::super::request::Stopping;
 use super::super::{BoostingLibrary, Matrix, Trees};
 use super::*;
@@ -100,7 +101,7 @@ fn farthest(objective: Objective, unseen: &[f32]) -> f64 {
         Ok((booster.margins(unseen, WIDTH)?, booster.to_text(n)?))
     })
     .unwrap();
-    let trees = Trees::in_double(read(&text).unwrap());
+    let trees = Trees::new(read(&text).unwrap(), true, TrainingRanges::default());
     let stored = Trees::from_bytes(&trees.to_bytes().unwrap()).unwrap();
     assert!(stored.model.trees().iter().any(RegTree::has_categorical_splits), "{objective:?}");
     assert!(trees.len() > 50, "{objective:?}: {}", trees.len());

@@ -2,7 +2,7 @@
 
 The crate wrote `model.json`, which FORMAT.md explains, and the trees in XGBoost's own format.
 
-Input: a DataFrame with a column of floats for every name in the JSON's `columns`, NaN where a value is not known, and,
+Input: a DataFrame with a column of numbers (floats, integers, booleans, also with gaps) for every name in the JSON's `columns`, NaN where a value is not known, and,
 for all models but the template ranker, the description's n-grams as lists: `ngram_buckets` (ascending whole numbers)
 and `ngram_weights`, both empty where there is no description. The order of the columns does not matter.
 
@@ -21,7 +21,7 @@ from .rows import Rows
 from .success import Success
 from .template import Template
 
-FORMAT = 1
+FORMAT = 2
 
 
 def _load_pyfunc(path):

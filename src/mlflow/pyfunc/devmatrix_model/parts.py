@@ -1,22 +1,28 @@
 """What models are made of."""
 
+import json
 import os
 
 import numpy as np
 import xgboost
 
-# 2.1 reads a forest's files without a word and predicts something else.
-if tuple(map(int, xgboost.__version__.split(".")[:2])) < (3, 2):
-    raise ImportError(f"the model needs xgboost 3.2 or later, here is {xgboost.__version__}")
+# The first that knows the objective of quantiles, which older ones refuse.
+if tuple(map(int, xgboost.__version__.split(".")[:2])) < (2, 0):
+    raise ImportError(f"the model needs xgboost 2.0 or later, here is {xgboost.__version__}")
 
 
 class Trees:
     def __init__(self, folder, spec):
         self.features = spec["features"]
         self.booster = xgboost.Booster(model_file=os.path.join(folder, spec["file"]))
+        self.least = np.full(self.booster.num_features(), -np.inf, dtype=np.float32)
+        self.greatest = -self.least
+        for feature, least, greatest, *_ in json.loads(self.booster.attr("devmatrix_training_ranges") or "[]"):
+            self.least[feature], self.greatest[feature] = least, greatest
 
     def margin(self, rows, *more):
-        data = xgboost.DMatrix(np.hstack([rows.matrix(self.features), *more]), missing=np.nan)
+        values = np.clip(np.hstack([rows.matrix(self.features), *more]), self.least, self.greatest)
+        data = xgboost.DMatrix(values, missing=np.nan)
         return self.booster.predict(data, output_margin=True, validate_features=False).astype(np.float64)
 
 

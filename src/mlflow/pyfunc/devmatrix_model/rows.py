@@ -17,7 +17,7 @@ class Rows:
             raise ValueError(f"the data lack the columns {missing}: give every feature, NaN where it is not known")
         if frame.columns.duplicated().any():
             raise ValueError("the data have two columns of one name")
-        numbers = frame[columns].apply(pd.to_numeric)
+        numbers = frame[columns].apply(number)
         table = numbers.to_numpy(dtype=np.float64, na_value=np.nan).astype(np.float32)
         if np.isinf(table).any():
             raise ValueError("the data hold a number that is not finite: give NaN where a value is not known")
@@ -48,6 +48,13 @@ class Rows:
     def only(self, which):
         texts = [self.texts[row] for row in np.flatnonzero(which)] if self.texts else []
         return Rows(self.places, self.table[which], texts)
+
+
+def number(column):
+    """A column as pandas may have it: with integers, booleans, or objects among which None or NA is not known."""
+    if column.dtype == object:
+        column = column.where(column.notna(), np.nan)
+    return pd.to_numeric(column).astype("Float64" if pd.api.types.is_extension_array_dtype(column.dtype) else "float64")
 
 
 def ngrams(buckets, weights):
