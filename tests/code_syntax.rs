@@ -207,7 +207,7 @@ fn go_of_today_is_valid() {
     assert_eq!(functions(code, "go"), named(&[("N", 2)]));
     valid(
         &[
-            "package a\nvar x = new(1)\nvar y = new(f(2))\nvar z = new([]int{1})\nvar w = new(\"a\" + b)\nvar v = new(map[string]int)\nvar u = new(func() int { return 1 }())\n",
+            "package a\nvar x = new(1)\nvar y = new(f(2))\nvar z = new([]int{1})\nvar w = new(\"a\" + b)\nvar v = new(map[string]struct{})\nvar t = new([]struct{}{})\nvar s = make(map[*T]struct{}, 1)\nvar u = new(func() int { return 1 }())\n",
             "package a\nfunc f() {\n\tmake := g\n\t_ = make(100)\n\t_ = make(n - 1)\n}\n",
         ],
         "go",

@@ -123,7 +123,7 @@ struct Walker<'s> {
 
 /// The places of the line ends, where a mask took some of them away.
 fn moved_line_ends(parsed: &[u8], source: &[u8]) -> Option<Vec<usize>> {
-    let ends = |text: &[u8]| text.iter().filter(|b| **b == b'\n').count();
+    let ends = |text: &[u8]| text.split(|b| *b == b'\n').count();
     let moved = !std::ptr::eq(parsed, source) && ends(parsed) != ends(source);
     moved.then(|| source.iter().enumerate().filter(|(_, b)| **b == b'\n').map(|(at, _)| at).collect())
 }

@@ -10,7 +10,7 @@ pub(in super::super) fn masked(code: &[u8]) -> Option<Vec<u8>> {
     for at in 0..tokens.all.len() {
         match tokens.text(at) {
             b"new" | b"make" if tokens.text(at + 1) == b"(" && tokens.before(at) != b"." => {
-                new(&mut mask, at)
+                new(&mut mask, at);
             }
             b"func" => method_types(&mut mask, at),
             _ => {}
@@ -35,17 +35,14 @@ fn method_types(mask: &mut Mask<'_>, at: usize) {
 fn new(mask: &mut Mask<'_>, at: usize) {
     let tokens = mask.tokens;
     let Some(close) = tokens.partner(at + 1) else { return };
-    let first = tokens.text(at + 2);
-    let body = (at + 2..close).find(|place| tokens.text(*place) == b"{");
-    let is_type = match first {
-        b"[" | b"map" | b"chan" | b"*" | b"<-" => body.is_none(),
-        // A type, unless its body is followed by a value's or a call's brackets.
-        b"struct" | b"interface" => body.and_then(|body| tokens.partner(body)) == close.checked_sub(1),
-        b"func" => body.is_none(),
-        // A name is a value as well as a type.
-        _ => false,
-    };
-    if !is_type {
+    // A name is a value as well as a type; a body that is not a type's is a value's or a function's.
+    let is_type = matches!(
+        tokens.text(at + 2),
+        b"[" | b"map" | b"chan" | b"*" | b"<-" | b"func" | b"struct" | b"interface"
+    );
+    let has_value = (at + 2..close)
+        .any(|place| tokens.text(place) == b"{" && !matches!(tokens.before(place), b"struct" | b"interface"));
+    if has_value || !is_type {
         mask.rename(at);
     }
 }

@@ -13,7 +13,7 @@ pub(in super::super) fn masked(code: &[u8]) -> Option<Vec<u8>> {
             b"raw" if !matches!(tokens.text(at + 1), b"const" | b"mut") => mask.rename(at),
             // `u16!(…)`: a macro may have a type's name.
             b"!" if is_primitive(tokens.before(at)) && tokens.partner(at + 1).is_some() => {
-                mask.rename(at - 1)
+                mask.rename(at - 1);
             }
             b"!" if tokens.before(at) != b"=" => bound_macro(&mut mask, at),
             b"." => range(&mut mask, at),

@@ -39,9 +39,9 @@ pub(in super::super) fn masked(code: &[u8]) -> Option<Vec<u8>> {
 fn ampersands(mask: &mut Mask<'_>) {
     let code = mask.tokens.code;
     let is = |at: Option<usize>, byte| at.and_then(|at| code.get(at)) == Some(&byte);
-    for at in 0..code.len() {
+    for (at, _) in code.iter().enumerate().filter(|(_, byte)| **byte == b'&') {
         let doubled = is(at.checked_sub(1), b'&') || is(Some(at + 1), b'&');
-        if code[at] == b'&' && !doubled && !is(Some(at + 1), b'=') {
+        if !doubled && !is(Some(at + 1), b'=') {
             mask.text[at] = b'|';
         }
     }
@@ -322,7 +322,7 @@ fn name(mask: &mut Mask<'_>, at: usize) {
     }
 }
 
-/// `f<T>`x``, and escapes in templates that are types.
+/// Escapes in templates that are types, and templates behind type arguments.
 fn template(mask: &mut Mask<'_>, at: usize) {
     let tokens = mask.tokens;
     let text = tokens.text(at);

@@ -89,7 +89,7 @@ fn has_doc(attributes: Node<'_>) -> bool {
 /// An item begins where its attributes end.
 fn rows_before(item: Node<'_>, attributes: Node<'_>) -> u32 {
     let mut next = attributes.next_sibling();
-    while let Some(node) = next.filter(|node| node.is_extra()) {
+    while let Some(node) = next.filter(Node::is_extra) {
         next = node.next_sibling();
     }
     let begins = next.map_or(item.start_position(), |node| node.start_position());
