@@ -214,6 +214,11 @@ fn slow_inputs_end_in_time() {
             ("css", "a{".repeat(900)),
             ("go", "!-".repeat(300_000)),
             ("js", "`${".repeat(900)),
+            ("ts", format!("for (a {}of b) {{", "as ".repeat(300_000))),
+            ("ts", "export default function () ".repeat(60_000)),
+            ("py", format!("{}x{} ?", "[*".repeat(900), "]".repeat(900)) + &"\n?".repeat(100_000)),
+            ("go", "new(new(a), ".repeat(900)),
+            ("rs", "struct A { b: u8 = 1 ".repeat(900)),
         ];
         for (hint, code) in inputs {
             hold(&analyze(&code, Some(hint)), code.as_bytes());

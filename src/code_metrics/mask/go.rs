@@ -1,7 +1,7 @@
 //! Go that tree-sitter-go 0.25.0 does not know.
 
 use super::Mask;
-use super::tokens::{Style, Tokens};
+use super::tokens::{MOST_TOKENS, Style, Tokens};
 
 /// A text that the grammar reads, with the same decisions and functions.
 pub(in super::super) fn masked(code: &[u8]) -> Option<Vec<u8>> {
@@ -41,6 +41,7 @@ fn new(mask: &mut Mask<'_>, at: usize) {
         b"[" | b"map" | b"chan" | b"*" | b"<-" | b"func" | b"struct" | b"interface"
     );
     let has_value = (at + 2..close)
+        .take(MOST_TOKENS)
         .any(|place| tokens.text(place) == b"{" && !matches!(tokens.before(place), b"struct" | b"interface"));
     if has_value || !is_type {
         mask.rename(at);

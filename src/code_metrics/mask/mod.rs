@@ -45,6 +45,15 @@ impl<'a> Mask<'a> {
         }
     }
 
+    /// Puts a word in place of the tokens from one place to another, both included.
+    fn put_over(&mut self, from: usize, to: usize, word: &[u8]) {
+        self.blank(from, to);
+        let start = self.tokens.all[from].start;
+        if start + word.len() <= self.tokens.all[to].end {
+            self.text[start..start + word.len()].copy_from_slice(word);
+        }
+    }
+
     /// Makes a keyword a name.
     fn rename(&mut self, at: usize) {
         if let Some(token) = self.tokens.all.get(at).filter(|token| self.text[token.start] != b' ') {

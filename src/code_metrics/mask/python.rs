@@ -1,7 +1,7 @@
 //! Python that tree-sitter-python 0.25.0 does not know.
 
 use super::Mask;
-use super::tokens::{Kind, Style, Tokens};
+use super::tokens::{Kind, MOST_TOKENS, Style, Tokens};
 
 /// A text that the grammar reads, with the same decisions and functions.
 pub(in super::super) fn masked(code: &[u8]) -> Option<Vec<u8>> {
@@ -40,8 +40,9 @@ fn joined(mask: &mut Mask<'_>, open: usize) {
 fn unpacked(mask: &mut Mask<'_>, open: usize) {
     let tokens = mask.tokens;
     let Some(close) = tokens.partner(open).filter(|_| tokens.text(open + 1) == b"*") else { return };
-    let comprehends =
-        (open + 2..close).any(|at| tokens.all[at].inside == Some(open) && tokens.text(at) == b"for");
+    let comprehends = (open + 2..close)
+        .take(MOST_TOKENS)
+        .any(|at| tokens.all[at].inside == Some(open) && tokens.text(at) == b"for");
     if comprehends {
         let last = if tokens.text(open + 2) == b"*" { open + 2 } else { open + 1 };
         mask.blank(open + 1, last);

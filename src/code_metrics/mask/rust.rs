@@ -1,7 +1,7 @@
 //! Rust that tree-sitter-rust-orchard 0.16.11 does not know.
 
 use super::Mask;
-use super::tokens::{Style, Tokens};
+use super::tokens::{MOST_TOKENS, Style, Tokens};
 
 /// A text that the grammar reads, with the same decisions and functions.
 pub(in super::super) fn masked(code: &[u8]) -> Option<Vec<u8>> {
@@ -26,6 +26,7 @@ pub(in super::super) fn masked(code: &[u8]) -> Option<Vec<u8>> {
                 mask.blank(at - 1, at - 1);
                 mask.put(at, b"&");
             }
+            b"struct" => default_values(&mut mask, at),
             b"[" if tokens.text(at + 1) == b"const" && tokens.text(at + 2) == b"]" => mask.blank(at, at + 2),
             _ => {}
         }
@@ -49,6 +50,24 @@ fn range(mask: &mut Mask<'_>, at: usize) {
     if value && tokens.text(at + 1) == b"." && tokens.text(at + 2) == b"[" {
         mask.put(at, b"+");
         mask.blank(at + 1, at + 1);
+    }
+}
+
+/// `struct A { b: u8 = 1 }`: a field's value is no part of a function.
+fn default_values(mask: &mut Mask<'_>, at: usize) {
+    let tokens = mask.tokens;
+    let ends = |at: &usize| matches!(tokens.text(*at), b"{" | b"(" | b";");
+    let open = (at..tokens.all.len()).take(MOST_TOKENS).find(ends).filter(|open| tokens.text(*open) == b"{");
+    let Some((open, close)) = open.and_then(|open| Some((open, tokens.partner(open)?))) else { return };
+    let mut value = None;
+    for place in (open + 1..=close).take(MOST_TOKENS) {
+        let direct = tokens.all[place].inside == Some(open);
+        match tokens.text(place) {
+            b"=" if direct => value = Some(place),
+            b"," if direct => value.take().into_iter().for_each(|from| mask.blank(from, place - 1)),
+            b"}" if place == close => value.take().into_iter().for_each(|from| mask.blank(from, place - 1)),
+            _ => {}
+        }
     }
 }
 

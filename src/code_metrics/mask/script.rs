@@ -1,7 +1,7 @@
 //! JavaScript and TypeScript that tree-sitter-javascript 0.25.0 and tree-sitter-typescript 0.23.2 do not know.
 
 use super::Mask;
-use super::tokens::{Style, Tokens};
+use super::tokens::{MOST_TOKENS, Style, Tokens};
 
 /// A text that these grammars read, with the same decisions and functions.
 pub(in super::super) fn masked(code: &[u8]) -> Option<Vec<u8>> {
@@ -15,6 +15,7 @@ pub(in super::super) fn masked(code: &[u8]) -> Option<Vec<u8>> {
             b"?." => instantiated_call(&mut mask, at),
             b"?" => fraction(&mut mask, at),
             b"[" => index(&mut mask, at),
+            b"{" => pattern(&mut mask, at),
             b"for" => for_head(&mut mask, at),
             b"using" => using(&mut mask, at),
             b"import" => import(&mut mask, at),
@@ -204,6 +205,9 @@ fn export(mask: &mut Mask<'_>, at: usize) {
             mask.blank(at + 2, at + 2);
         }
         [b"default", b"abstract", b"class"] => mask.blank(at + 2, at + 2),
+        [b"default", b"function", b"("] if is_bodiless(tokens, at + 3) => {
+            mask.put_over(at + 1, at + 2, b"function f")
+        }
         _ => {}
     }
     let star = if rest[0] == b"type" { at + 2 } else { at + 1 };
@@ -211,6 +215,42 @@ fn export(mask: &mut Mask<'_>, at: usize) {
         mask.rename(star + 2);
     }
     specifiers(mask, at + 1);
+}
+
+/// Returns whether the function whose parameters begin at a place is declared only: `export default function (): A;`.
+fn is_bodiless(tokens: &Tokens<'_>, open: usize) -> bool {
+    let Some(mut at) = tokens.partner(open) else { return false };
+    for _ in 0..MOST_TOKENS {
+        at += 1;
+        let is_type =
+            matches!(tokens.before(at), b":" | b"|" | b"&" | b"=>" | b"<" | b"," | b"is" | b"extends");
+        match tokens.text(at) {
+            b"" | b";" => return true,
+            b"{" if !is_type => return false,
+            b"(" | b"[" | b"{" => match tokens.partner(at) {
+                Some(close) => at = close,
+                None => return false,
+            },
+            _ if tokens.begins_line(at) && !is_type && tokens.is_word(at) => return true,
+            _ => {}
+        }
+    }
+    false
+}
+
+/// `({ a, b }: C) => D` as a type: the grammar takes what is in the brackets for a type.
+fn pattern(mask: &mut Mask<'_>, open: usize) {
+    let tokens = mask.tokens;
+    let is_parameter = matches!(tokens.before(open), b"(" | b",")
+        && tokens.all[open].inside.is_some_and(|around| tokens.text(around) == b"(");
+    let Some(close) = tokens.partner(open).filter(|_| is_parameter) else { return };
+    let typed = if tokens.text(close + 1) == b"?" { close + 2 } else { close + 1 };
+    // Default values count.
+    let plain =
+        (open + 1..close).all(|at| tokens.is_word(at) || matches!(tokens.text(at), b"," | b":" | b"..."));
+    if plain && tokens.text(typed) == b":" {
+        mask.put_over(open, close, b"x");
+    }
 }
 
 /// Names in the braces of an import or export may be reserved words.
@@ -251,7 +291,8 @@ fn update(mask: &mut Mask<'_>, at: usize) {
     let tokens = mask.tokens;
     let head = tokens.all[at].inside.filter(|open| matches!(tokens.before(*open), b"for" | b"await"));
     if let Some(close) = head.and_then(|open| tokens.partner(open)) {
-        let end = (at + 2..close).find(|place| matches!(tokens.text(*place), b"of" | b"in"));
+        let end =
+            (at + 2..close).take(MOST_TOKENS).find(|place| matches!(tokens.text(*place), b"of" | b"in"));
         mask.blank(at, end.map_or(0, |end| end - 1));
     }
     if at >= 2 && matches!(tokens.before(at), b"+" | b"-") && tokens.before(at) == tokens.before(at - 1) {

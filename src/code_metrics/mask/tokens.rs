@@ -96,7 +96,7 @@ impl<'a> Tokens<'a> {
     /// Returns the place of the `>` that closes the `<` at a place, where they enclose types.
     pub(super) fn closing_angle(&self, open: usize) -> Option<usize> {
         let (mut depth, mut at) = (0_usize, open);
-        while at < self.all.len() && at - open < MOST_TYPE_TOKENS {
+        while at < self.all.len() && at - open < MOST_TOKENS {
             match self.text(at) {
                 b"<" => depth += 1,
                 b">" => {
@@ -117,7 +117,7 @@ impl<'a> Tokens<'a> {
     /// Returns the place of the `<` that the `>` at a place closes.
     pub(super) fn opening_angle(&self, close: usize) -> Option<usize> {
         let (mut depth, mut at) = (0_usize, close);
-        while close - at < MOST_TYPE_TOKENS {
+        while close - at < MOST_TOKENS {
             match self.text(at) {
                 b">" => depth += 1,
                 b"<" => {
@@ -136,8 +136,9 @@ impl<'a> Tokens<'a> {
     }
 }
 
-/// A list of type parameters or arguments has fewer tokens.
-const MOST_TYPE_TOKENS: usize = 2000;
+/// What a mask looks through from a place has fewer tokens: else a text full of such places would be read to its
+/// end for each.
+pub(super) const MOST_TOKENS: usize = 2000;
 
 struct Lexer<'a> {
     code: &'a [u8],
