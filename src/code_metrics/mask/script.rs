@@ -206,7 +206,7 @@ fn export(mask: &mut Mask<'_>, at: usize) {
         }
         [b"default", b"abstract", b"class"] => mask.blank(at + 2, at + 2),
         [b"default", b"function", b"("] if is_bodiless(tokens, at + 3) => {
-            mask.put_over(at + 1, at + 2, b"function f")
+            mask.put_over(at + 1, at + 2, b"function f");
         }
         _ => {}
     }

@@ -136,7 +136,7 @@ impl<'a> Tokens<'a> {
     }
 }
 
-/// What a mask looks through from a place has fewer tokens: else a text full of such places would be read to its
+/// Limit of the tokens that a mask looks through from a place: else a text full of such places would be read to its
 /// end for each.
 pub(super) const MOST_TOKENS: usize = 2000;
 
