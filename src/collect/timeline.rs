@@ -188,8 +188,9 @@ impl Timeline {
             let pause = others.map_or(0, |others| (others - full).max(0));
             (doubt.base, full) = (doubt.base + pause, full + pause);
         }
-        // A clock that stays behind is waited for at half the speed.
-        let slowed = if ahead { 0 } else { (doubt.run - doubt.probation).max(0) / 2 };
+        // A clock that stays some hours behind is waited for at half the speed: it may have been ahead before.
+        let waits = (0..=DAY).contains(&(doubt.base - doubt.reading));
+        let slowed = if !waits { 0 } else { (doubt.run - doubt.probation).max(0) / 2 };
         let moment = full - slowed;
         let agrees = if measured.is_some() {
             let near = |at: i64| reading.saturating_sub(at).abs() <= self.tolerance;
@@ -208,8 +209,9 @@ impl Timeline {
         let steady = step.saturating_sub(doubt.run - before).abs() <= self.tolerance.max(DAY / 24);
         doubt.latest = reading;
         if !steady {
-            (doubt.reading, doubt.since) = (reading, doubt.run);
-            doubt.probation = doubt.probation.max(self.probation(reading.saturating_sub(moment)));
+            (doubt.base, doubt.reading, doubt.elapsed) = (moment, reading, elapsed);
+            (doubt.run, doubt.since) = (0, 0);
+            doubt.probation = self.probation(reading.saturating_sub(moment));
         }
         let limit = if ahead { reading - self.tolerance } else { moment.saturating_add(self.tolerance) };
         let newest = self.newest_until(limit);
