@@ -18,7 +18,7 @@ const DAY: i64 = 86_400_000_000;
 const LONGEST_PAUSE: i64 = 180 * DAY;
 
 /// Facts after which the first reading on an empty store counts for more than a later one that contradicts it.
-const FIRST_FACTS: u32 = 8;
+const FIRST_FACTS: usize = 8;
 
 /// The time that this process stamps facts with.
 #[derive(Debug)]
@@ -45,8 +45,6 @@ struct State {
     read: Option<(i64, i64)>,
     doubt: Option<Doubt>,
     leap: Option<Leap>,
-    /// Facts stamped since the leap.
-    stamped: u32,
 }
 
 /// A clock that is not believed.
@@ -94,7 +92,6 @@ impl Timeline {
         let at = DateTime::from_timestamp_micros(moment.max(floor)).filter(|at| is_recordable(*at));
         let at = at.unwrap_or(reading);
         state.last = Some(at.timestamp_micros());
-        state.stamped = state.stamped.saturating_add(1);
         let doubted = state.doubt.map(|_| reading);
         doubted.iter().for_each(|_| telemetry::clock_doubted());
         Moment { at, doubted }
@@ -133,7 +130,7 @@ impl Timeline {
         // Back to before a step that was believed: it was that one which was wrong.
         let undone = state.leap.is_some_and(|leap| match leap.before {
             Some(before) => (before.saturating_sub(self.tolerance)..leap.after).contains(&reading),
-            None => state.stamped <= FIRST_FACTS && step < -LONGEST_PAUSE,
+            None => self.begins() && step < -LONGEST_PAUSE,
         });
         if undone && step < -DAY {
             self.go_back(state, reading);
@@ -219,7 +216,7 @@ impl Timeline {
             // Others go on recording at the time that this clock does not show.
             (doubt.seen, doubt.since) = (newest, doubt.run);
         }
-        let first = matches!(state.leap, Some(Leap { before: None, .. }));
+        let first = matches!(state.leap, Some(Leap { before: None, .. })) && self.begins();
         if doubt.run - doubt.since >= doubt.probation && doubt.probation > 0 && (ahead || first) {
             tracing::warn!("the clock went on as it was and nothing speaks against it: it is believed");
             if ahead {
@@ -241,6 +238,11 @@ impl Timeline {
         (state.last, state.leap) = (self.newest_until(reading), None);
     }
 
+    /// Returns whether the store has but a few facts, whose stamps say little.
+    fn begins(&self) -> bool {
+        self.history.with(|history| history.moments().count() <= FIRST_FACTS)
+    }
+
     fn newest_until(&self, limit: i64) -> Option<i64> {
         self.history.with(|history| history.moments().latest_until(limit))
     }
@@ -252,7 +254,7 @@ impl Timeline {
 
 impl State {
     fn leap(&mut self, before: Option<i64>, after: i64) {
-        (self.leap, self.stamped) = (Some(Leap { before, after }), 0);
+        self.leap = Some(Leap { before, after });
     }
 }
 

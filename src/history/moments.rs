@@ -26,6 +26,11 @@ impl Moments {
         }
     }
 
+    /// Returns how many different moments there are, as far as they are kept one by one.
+    pub(crate) fn count(&self) -> usize {
+        self.newest.len()
+    }
+
     /// Returns the latest moment that is not after `limit`; where that lies before the newest some thousand, the latest of
     /// an earlier day.
     pub(crate) fn latest_until(&self, limit: i64) -> Option<i64> {
