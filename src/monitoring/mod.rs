@@ -57,7 +57,8 @@ pub(crate) use analytics::{
 pub(crate) use calibration::{Calibration, CalibrationWeek, CoverageWeek};
 pub use dimension::{Dimension, SliceKey};
 #[cfg(feature = "dashboard")]
-pub(crate) use drift::{CbpeEstimate, UnseenCounts};
+pub(crate) use drift::CbpeEstimate;
+pub(crate) use drift::UnseenCounts;
 pub use drift::{DriftKind, Finding, Severity};
 pub use options::MonitorOptions;
 pub use shared::SharedMonitor;
