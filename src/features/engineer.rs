@@ -288,7 +288,7 @@ impl FeatureEngineer {
 
     fn hash(&self, with_columns: bool) -> u64 {
         let mut hash = Sha256::new();
-        hash.update(format!("features 3 {}", self.options.zone));
+        hash.update(format!("features 4 {}", self.options.zone));
         // Defaults are left out.
         if let Some(terms) = self.options.lexicon.fingerprint() {
             hash.update(format!("\nlexicon {terms:x}"));

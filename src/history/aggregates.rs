@@ -192,6 +192,26 @@ pub(crate) struct GroupStatistics {
 }
 
 impl GroupStatistics {
+    /// Takes away what a part of the group's generations contributed.
+    pub(super) fn leave_out(&mut self, part: &Self) {
+        self.all.leave_out(&part.all);
+        self.month.leave_out(&part.month);
+        self.week.leave_out(&part.week);
+        for (ours, theirs) in [
+            (&mut self.open, part.open),
+            (&mut self.open_day, part.open_day),
+            (&mut self.open_successes, part.open_successes),
+        ] {
+            *ours = (*ours - theirs).max(0.0);
+        }
+        self.quality.leave_out(&part.quality);
+        self.log_seconds.leave_out(&part.log_seconds);
+        self.tokens.leave_out(&part.tokens);
+        self.log_tokens.leave_out(&part.log_tokens);
+        self.log_cost.leave_out(&part.log_cost);
+        self.complexity.leave_out(&part.complexity);
+    }
+
     /// Adds a day of this age.
     fn add(&mut self, tally: &Aggregates, age: i32) {
         let age = age.clamp(0, WINDOW_DAYS - 1) as usize;
@@ -221,6 +241,10 @@ impl GroupStatistics {
     }
 }
 
+/// Evidence below this is what rounding left of nothing: an outcome at the end of the window still counts a hundred times as
+/// much.
+const NOTHING: f64 = 1e-6;
+
 /// Counts of outcomes and successes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Count {
@@ -245,6 +269,14 @@ impl Count {
         self.successes += successes * weight;
     }
 
+    /// What is left is never less than nothing, nor more successes than outcomes: a task's tries can have been of several
+    /// projects.
+    fn leave_out(&mut self, part: &Self) {
+        let n = self.n - part.n;
+        let successes = (self.successes - part.successes).clamp(0.0, n.max(0.0));
+        *self = if n > NOTHING { Self { n, successes } } else { Self::default() };
+    }
+
     /// Returns the success rate, shrunk toward `prior` with the weight of `strength` outcomes
     /// (the posterior mean under a Beta prior).
     pub(crate) fn rate(&self, prior: f64, strength: f64) -> f64 {
@@ -256,6 +288,11 @@ impl Mean {
     fn add(&mut self, n: i64, sum: f64, weight: f64) {
         self.n += n as f64 * weight;
         self.sum += sum * weight;
+    }
+
+    fn leave_out(&mut self, part: &Self) {
+        let (n, sum) = (self.n - part.n, self.sum - part.sum);
+        *self = if n > NOTHING { Self { n, sum } } else { Self::default() };
     }
 
     /// The mean, where there is any value.

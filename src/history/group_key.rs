@@ -1,5 +1,6 @@
 //! By what past generations are grouped.
 
+use super::aggregates::GroupStatistics;
 use crate::event::{EventId, TaskContext, TaskId, TemplateId, UserId};
 use crate::stats::fnv;
 use serde::{Deserialize, Serialize};
@@ -84,6 +85,32 @@ impl GroupKey {
         Self::UserTemplate,
         Self::Reviewer,
     ];
+}
+
+/// The groups that hold a task's own tries because of what the task is, by whom it was tried, and with which LLM, each with
+/// the group of those tries. They stand in the statistics of the latter alone: the rate of a project is that of its other
+/// tasks, for the second try of a task as for its first, so a model learns from both what holds for tasks that are new.
+const OWN_TRIES: [(GroupKey, GroupKey); 11] = [
+    (GroupKey::TaskType, GroupKey::Task),
+    (GroupKey::TypeLanguage, GroupKey::Task),
+    (GroupKey::TypeLanguageFramework, GroupKey::Task),
+    (GroupKey::Language, GroupKey::Task),
+    (GroupKey::Project, GroupKey::Task),
+    (GroupKey::ProjectType, GroupKey::Task),
+    (GroupKey::Agent, GroupKey::TaskAgent),
+    (GroupKey::AgentType, GroupKey::TaskAgent),
+    (GroupKey::AgentLanguage, GroupKey::TaskAgent),
+    (GroupKey::ProjectAgent, GroupKey::TaskAgent),
+    (GroupKey::Model, GroupKey::TaskModel),
+];
+
+/// Leaves a task's own tries out of the statistics of its other groups.
+pub(super) fn without_own_task(mut evidence: [GroupStatistics; SCOPES]) -> [GroupStatistics; SCOPES] {
+    for (group, own) in OWN_TRIES {
+        let own = evidence[own as usize];
+        evidence[group as usize].leave_out(&own);
+    }
+    evidence
 }
 
 /// How many scopes there are.

@@ -105,8 +105,9 @@ impl History {
         let delay = self.delays.at(hour);
         let keys = group_key::keys(task);
         let series = keys.map(|key| key.and_then(|key| self.groups.get(&key)));
+        let evidence = series.map(|s| s.map_or_else(GroupStatistics::default, |s| s.evidence(hour, &delay)));
         HistoryView {
-            evidence: series.map(|s| s.map_or_else(GroupStatistics::default, |s| s.evidence(hour, &delay))),
+            evidence: group_key::without_own_task(evidence),
             known: keys.map(|key| key.is_some()),
             now,
             rag_quality: self.rag_quality(task),

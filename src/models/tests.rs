@@ -1,6 +1,7 @@
 //! Laws of the models, for any task, history and artefact.
 
 mod artefacts;
+mod baselines;
 mod costs;
 mod explanations;
 mod external_models;

@@ -26,6 +26,9 @@ pub(super) const QUANTILES: [f64; 4] = [0.1, 0.9, 0.05, 0.95];
 /// How far a part may be trusted.
 pub(super) const TRUSTS: [f64; 5] = [0.0, 0.25, 0.5, 0.75, 1.0];
 
+/// Share of the error by which a correction must lessen it: less is luck of the choice among several.
+pub(super) const LEAST_GAIN: f64 = 0.01;
+
 /// Rounding errors are below this.
 pub(super) const ROUNDING: f64 = 1e-9;
 
@@ -204,6 +207,25 @@ impl ModelComponent {
         let scored = tried.map(|trust| (error(trust), trust));
         let best = scored.min_by(|a, b| a.0.total_cmp(&b.0).then(b.1[0].total_cmp(&a.1[0])));
         best.map_or([1.0; 2], |(_, trust)| trust)
+    }
+
+    /// Returns true if it reads the description's words.
+    pub(super) fn is_worded(&self) -> bool {
+        self.tfidf.width() > 0
+    }
+
+    /// Returns true if on `rows`, which were not learned from, words and trees err hardly less than what the past leads one
+    /// to expect does alone: for a task that was tried often its own record can be all there is to know.
+    pub(super) fn past_suffices(&self, spec: &Spec, rows: &[(&FeatureRow, f64)], trust: [f64; 2]) -> bool {
+        let (mut alone, mut corrected) = (0.0, 0.0);
+        for (row, label) in rows {
+            let look = self.look(spec, row, &[]);
+            let label = spec.scale.from(*label);
+            let error = |raw: f64| spec.scale.error(spec.within(spec.scale.from(raw)), label);
+            alone += error(look.expected);
+            corrected += error(self.margin(&look, trust));
+        }
+        corrected > (1.0 - LEAST_GAIN) * alone
     }
 
     /// What `row` shows, each thing read once; where the text gives a distribution, with its narrowest intervals of

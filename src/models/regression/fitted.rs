@@ -57,25 +57,47 @@ impl Fitted {
             let part = ModelComponent::fit(spec, regime, &data.examples, aims, Some(ordinal), params)?;
             return Ok(Self { spec: *spec, part, trust, calibration });
         }
-        let (mut trust, mut calibration) = ([1.0; 2], None);
-        let part = ModelComponent::fit(spec, regime, &data.examples, (view, Aim::Intervals), None, params)?;
-        if matches!(part.wording, TextComponent::Solvers(_)) {
+        let aims = (view, Aim::Intervals);
+        let fit =
+            |rows: &[Example], aims, params: &_| ModelComponent::fit(spec, regime, rows, aims, None, params);
+        let by_solver =
+            (spec.by_solver && regime == Regime::Untried).then(|| fit(&data.examples, aims, params));
+        let fitted = by_solver.transpose()?;
+        if let Some(part) = &fitted
+            && matches!(part.wording, TextComponent::Solvers(_))
+        {
             // Its residuals are of tasks that were left out, and there is nothing to trust it against.
-            trust = [1.0, 0.0];
-            calibration = Some(Calibration::Probabilities(LEVELS));
-        } else if let Some((learned, held_out)) = hold_out(spec, regime, data) {
-            let rows: Vec<_> = learned.iter().collect();
-            let part = match known.filter(|(known, _)| same_rows(&known.examples, &rows)) {
-                Some((_, known)) => Cow::Borrowed(&known.part),
-                None => Cow::Owned(ModelComponent::fit(spec, regime, &learned, (view, aim), None, params)?),
-            };
-            let rows: Vec<_> =
-                held_out.iter().filter_map(|e| Some((view.of(e)?, spec.scale.to(e.label)))).collect();
-            trust = part.trust(spec, &rows);
+            let calibration = Some(Calibration::Probabilities(LEVELS));
+            return Ok(Self { spec: *spec, part: part.clone(), trust: PAST_ALONE, calibration });
+        }
+        let Some((earlier, later)) = hold_out(spec, regime, data) else {
+            let part = fitted.map_or_else(|| fit(&data.examples, aims, params), Ok)?;
+            return Ok(Self { spec: *spec, part, trust: [1.0; 2], calibration: None });
+        };
+        let same: Vec<_> = earlier.iter().collect();
+        let known =
+            known.filter(|(known, fitted)| fitted.part.is_worded() && same_rows(&known.examples, &same));
+        let mut held_out = match known {
+            Some((_, known)) => Cow::Borrowed(&known.part),
+            None => Cow::Owned(fit(&earlier, (view, aim), params)?),
+        };
+        let later: Vec<_> =
+            later.iter().filter_map(|e| Some((view.of(e)?, spec.scale.to(e.label)))).collect();
+        let mut trust = held_out.trust(spec, &later);
+        let mut without_words = None;
+        if held_out.is_worded() && held_out.past_suffices(spec, &later, trust) {
+            trust = PAST_ALONE;
+            let params = without_words.insert(params.without_words());
             if aim == Aim::Intervals {
-                calibration = part.widen(spec, &rows, trust);
+                held_out = Cow::Owned(fit(&earlier, aims, params)?);
             }
         }
+        let calibration = (aim == Aim::Intervals).then(|| held_out.widen(spec, &later, trust)).flatten();
+        let part = match (without_words, fitted) {
+            (Some(params), _) => fit(&data.examples, aims, &params)?,
+            (None, Some(part)) => part,
+            (None, None) => fit(&data.examples, aims, params)?,
+        };
         Ok(Self { spec: *spec, part, trust, calibration })
     }
 
@@ -155,6 +177,9 @@ impl Fitted {
         })
     }
 }
+
+/// Trust in what the past leads one to expect, and none in trees.
+const PAST_ALONE: [f64; 2] = [1.0, 0.0];
 
 /// A regression as it is written.
 #[derive(Debug, Serialize, Deserialize)]

@@ -1,7 +1,7 @@
 //! How an ordinal regression is fitted, corrected and widened: chosen on forward folds, each predicted by a fit to
 //! what was earlier.
 
-use super::component::{LEVELS, ModelComponent, ROUNDING, TRUSTS};
+use super::component::{LEAST_GAIN, LEVELS, ModelComponent, ROUNDING, TRUSTS};
 use super::fitted::Calibration;
 use super::ordinal_text::{HALF_LIVES, OrdinalRows, OrdinalText};
 use super::params::RegressionParams;
@@ -33,9 +33,6 @@ const FEWEST_ROWS: usize = 30;
 
 /// Shares of the past labels' distribution that are tried.
 const PAST_SHARES: [f64; 5] = [0.0, 0.25, 0.5, 0.75, 1.0];
-
-/// Share of the error by which the trees must lessen it: less is luck of the choice among several.
-const LEAST_GAIN: f64 = 0.01;
 
 /// Where nothing can be chosen.
 const UNTESTED: OrdinalChoice = OrdinalChoice { half_life: f64::INFINITY, past_share: 0.5 };

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::ml::{BoostParams, ForestParams, TreeFamily};
-use crate::models::success::known_features;
+use crate::models::success::{WORDING, known_features};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -58,6 +58,13 @@ impl Default for RegressionParams {
 }
 
 impl RegressionParams {
+    /// Returns the parameters without the description's words.
+    pub(super) fn without_words(&self) -> Self {
+        let mut params = self.clone();
+        params.without.insert(WORDING.to_owned());
+        params
+    }
+
     /// Checks every range.
     ///
     /// # Errors

@@ -7,6 +7,7 @@
 
 use super::columns::{Scaler, value_at};
 use super::likeness::{GROUPS, Likeness, OwnScaler, SHAPE, places_of};
+use super::rate_baseline::RateBaseline;
 use crate::dataset::Example;
 use crate::error::{Error, Result};
 use crate::execution;
@@ -57,6 +58,8 @@ pub(super) enum StoredAbility {
     #[serde(skip_serializing)]
     OfTexts(Box<OfTexts>),
     Fitted(Box<Ability>),
+    /// A rate of the history answers alone.
+    Rate(RateBaseline),
 }
 
 /// How able agents are, and how hard texts look, by their words alone.
@@ -71,14 +74,25 @@ pub(super) struct OfTexts {
 }
 
 impl StoredAbility {
-    pub(super) fn of(ability: Option<&Ability>) -> Self {
+    pub(super) fn of(ability: Option<&Ability>, rate: Option<RateBaseline>) -> Self {
+        if let Some(rate) = rate {
+            return Self::Rate(rate);
+        }
         ability.map_or(Self::None, |ability| Self::Fitted(Box::new(ability.clone())))
+    }
+
+    /// The rate that answers alone, if one does.
+    pub(super) fn rate(&self) -> Option<RateBaseline> {
+        match self {
+            Self::Rate(rate) => Some(*rate),
+            Self::None | Self::OfTexts(_) | Self::Fitted(_) => None,
+        }
     }
 
     /// Checks everything that a prediction relies on.
     pub(super) fn open(self) -> Result<Option<Ability>> {
         let mut ability = match self {
-            Self::None => return Ok(None),
+            Self::None | Self::Rate(_) => return Ok(None),
             Self::OfTexts(old) => old.opened()?,
             Self::Fitted(ability) => *ability,
         };

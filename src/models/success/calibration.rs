@@ -1,5 +1,6 @@
 //! What held-out rows say of log-odds.
 
+use super::rate_baseline::RateBaseline;
 use super::scorer::Scorer;
 use crate::dataset::Example;
 use crate::error::Result;
@@ -58,6 +59,12 @@ const SHARES: [f64; 4] = [0.0, 0.25, 0.5, 0.75];
 /// is. Chosen on six splits by task of each of three matrices of tasks and LLMs, with and without a host's columns: the
 /// ability alone is better on new tasks in all (log loss by .002 to .020), and its held-out loss at most 1.03 of the least.
 const FLATTERED: f64 = 1.05;
+fn flattered() -> f64 {
+    std::env::var("DM_FLAT").ok().and_then(|v| v.parse().ok()).unwrap_or(FLATTERED)
+}
+
+/// Fewer held-out rows than this do not put a rate in the place of a model.
+const ROWS_FOR_RATES: usize = 100;
 
 /// Blocks, each predicted from those before it, on which a calibration is chosen.
 const FOLDS: usize = 4;
@@ -87,26 +94,56 @@ impl<'a> HeldOut<'a> {
         let best = SHARES.map(|share| (loss(share), share)).into_iter().min_by(|a, b| a.0.total_cmp(&b.0));
         let (least, share) = best.unwrap_or_default();
         let differ = self.rows.iter().any(|(_, [past, able])| past != able);
-        if differ && loss(1.0) <= FLATTERED * least { 1.0 } else { share }
+        if differ && loss(1.0) <= flattered() * least { 1.0 } else { share }
     }
 
-    /// The calibration that the rows, in the order of time, speak for.
-    pub(super) fn calibrate(mut self, share: f64) -> Result<Calibration> {
+    /// The calibration that the rows, in the order of time, speak for; with the rate of the history that is to answer instead
+    /// where the calibrated scorer loses no less on these rows.
+    pub(super) fn calibrate(mut self, share: f64) -> Result<(Calibration, Option<RateBaseline>)> {
+        let calibration = self.calibrate_scorer(share)?;
+        let weights = self.weights();
+        let loss = |probability: &dyn Fn(&Example, [f64; 2]) -> f64| -> f64 {
+            let rows = self.rows.iter().zip(&weights);
+            rows.map(|((e, both), w)| w * log_loss(probability(e, *both), e.label >= 0.5)).sum()
+        };
+        let own = loss(&|_, both| calibration.probability(mixed(both, share)));
+        let rates = RateBaseline::ALL.map(|rate| (loss(&|e, _| sigmoid(rate.margin(&e.features))), rate));
+        let best = rates.into_iter().min_by(|a, b| a.0.total_cmp(&b.0));
+        let enough = self.rows.len() >= ROWS_FOR_RATES;
+        let Some((_, rate)) = best.filter(|(loss, _)| enough && *loss <= own) else {
+            return Ok((calibration, None));
+        };
+        let margins: Vec<_> = self.rows.iter().map(|(e, _)| rate.margin(&e.features)).collect();
+        Ok((self.calibrated(&margins, |_, _, _| Ok(Calibrator::Identity))?, Some(rate)))
+    }
+
+    /// The calibration of the scorer alone.
+    pub(super) fn calibrate_scorer(&mut self, share: f64) -> Result<Calibration> {
         self.rows.sort_by_key(|(e, _)| e.started_at);
+        let margins: Vec<_> = self.rows.iter().map(|(_, both)| mixed(*both, share)).collect();
+        self.calibrated(&margins, |margins, labels, weights| {
+            let chosen = choose_calibrator(margins, labels, weights, FOLDS)?.calibrator;
+            match chosen.method() {
+                Method::Identity => Calibrator::fit(Method::Temperature, margins, labels, weights),
+                _ => Ok(chosen),
+            }
+        })
+    }
+
+    fn calibrated(
+        &self,
+        margins: &[f64],
+        fit: impl Fn(&[f64], &[bool], &[f64]) -> Result<Calibrator>,
+    ) -> Result<Calibration> {
         if self.rows.is_empty() {
             return Ok(Calibration::none());
         }
         let weights = self.weights();
-        let margins: Vec<_> = self.rows.iter().map(|(_, both)| mixed(*both, share)).collect();
         let labels: Vec<_> = self.rows.iter().map(|(e, _)| e.label >= 0.5).collect();
-        let chosen = choose_calibrator(&margins, &labels, &weights, FOLDS)?.calibrator;
-        let calibrator = match chosen.method() {
-            Method::Identity => Calibrator::fit(Method::Temperature, &margins, &labels, &weights)?,
-            _ => chosen,
-        };
+        let calibrator = fit(margins, &labels, &weights)?;
         let predicted: Vec<_> = margins.iter().map(|m| calibrator.probability(*m)).collect();
         let weight = weights.iter().sum::<f64>() / weights.len() as f64;
-        let rows = VennAbers::fit(&margins, &labels, &weights)?;
+        let rows = VennAbers::fit(margins, &labels, &weights)?;
         Ok(Calibration::new(calibrator, Reliability::new(&predicted, &labels, weight), Some(rows)))
     }
 

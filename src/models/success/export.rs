@@ -2,6 +2,7 @@
 
 use super::ability::{Ability, UNSURE_OF_NEW_AGENT, UNSURE_WITH_NEW_MODEL, WITH_NEW_MODEL, solver_places};
 use super::component::{ModelComponent, offset_share};
+use super::rate_baseline::{ENOUGH, RateBaseline};
 use super::scorer::Past;
 use super::{Calibrated, SuccessModel, SuccessTrainer};
 use crate::error::Result;
@@ -27,10 +28,21 @@ impl Calibrated {
         let ability = self.scorer.used_ability();
         Ok(json!({
             "past": past.export(to)?,
+            "rate": self.scorer.rate.map(|rate| rate.export(to)),
             "ability": ability.map(|ability| ability.export(to)).transpose()?,
             "ability_share": self.scorer.share,
             "calibration": plain(&self.calibration)?,
         }))
+    }
+}
+
+impl RateBaseline {
+    /// The features of the outcomes needed and of the rate, in the order in which they are asked.
+    fn export(self, to: &mut Export) -> Value {
+        let steps = self.steps().iter().map(|(needs, rate)| {
+            json!({ "outcomes": needs.map(|id| to.name(id as usize)), "rate": to.name(*rate as usize) })
+        });
+        json!({ "steps": steps.collect::<Vec<_>>(), "enough": ENOUGH })
     }
 }
 

@@ -15,6 +15,7 @@ mod component;
 mod export;
 pub(super) mod likeness;
 mod params;
+mod rate_baseline;
 mod scorer;
 
 pub(crate) use columns::SUCCESS_FEATURE_SETS;
@@ -37,6 +38,7 @@ use crate::features::{FeatureId, FeatureRow};
 use crate::ml::metrics::{BinaryScores, log_loss};
 use calibration::{Calibration, HeldOut};
 use component::{Contributions, Regime};
+use rate_baseline::RateBaseline;
 use scorer::{Scorer, StoredScorer};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -190,7 +192,8 @@ impl Trainer for SuccessTrainer {
         self.check_enough(data)?;
         let all: Vec<_> = data.examples.iter().collect();
         let fit = |regime, rows: &[&Example], like: &Calibrated| -> Result<Calibrated> {
-            let scorer = Scorer::fit(regime, rows, &self.params)?.with_share(like.scorer.share);
+            let scorer = Scorer::fit(regime, rows, &self.params)?;
+            let scorer = scorer.with_share(like.scorer.share).answered_by(like.scorer.rate);
             Ok(Calibrated { scorer, calibration: like.calibration.clone() })
         };
         let seen = like.seen_task.as_ref().zip(self.seen(&all));
@@ -233,17 +236,16 @@ impl Trainer for SuccessTrainer {
         let weights = train.certain().map(|e| (e.label, 1.0 / e.propensity));
         let (sum, n) = weights.fold((0.0, 0.0), |(s, n), (label, weight)| (s + weight * label, n + weight));
         let constant = sum / n;
-        let rate = |id: FeatureId| -> Vec<f64> {
-            let rates = test.iter().map(|e| f64::from(columns::value_at(&e.features.values, id as usize)));
-            rates.map(|rate| if rate.is_nan() { constant } else { rate }).collect()
+        let rate = |baseline: RateBaseline| -> Vec<f64> {
+            test.iter().map(|e| baseline.rate(&e.features).map_or(constant, |(_, rate)| rate)).collect()
         };
         vec![
             ("constant".to_owned(), vec![constant; test.len()]),
             ("agent_prior".to_owned(), test.iter().map(|e| e.priors.agent).collect()),
             ("project_prior".to_owned(), test.iter().map(|e| e.priors.project).collect()),
-            ("model_prior".to_owned(), rate(FeatureId::ModelPastPerformance)),
-            ("agent_model_prior".to_owned(), rate(FeatureId::AgentModelSuccessRate)),
-            ("group_prior".to_owned(), test.iter().map(|e| most_specific(&e.features, constant)).collect()),
+            ("model_prior".to_owned(), rate(RateBaseline::Model)),
+            ("agent_model_prior".to_owned(), rate(RateBaseline::AgentModel)),
+            ("group_prior".to_owned(), rate(RateBaseline::MostSpecific)),
         ]
     }
 
@@ -270,7 +272,7 @@ impl Trainer for SuccessTrainer {
 impl Adopt for SuccessTrainer {
     fn adopt(&self, trees: &ImportedTrees, rows: &[&Example], schema: u64) -> Result<SuccessModel> {
         let scorer = Scorer::imported(trees.clone());
-        let calibration = HeldOut::of(&scorer, rows).calibrate(0.0)?;
+        let calibration = HeldOut::of(&scorer, rows).calibrate_scorer(0.0)?;
         Ok(SuccessModel { new_task: Calibrated { scorer, calibration }, seen_task: None, schema })
     }
 }
@@ -353,8 +355,8 @@ impl Calibrated {
     /// Fits to all rows, with what the held-out ones say.
     fn fit(regime: Regime, rows: &[&Example], held_out: HeldOut, params: &SuccessParams) -> Result<Self> {
         let share = held_out.share();
-        let calibration = held_out.calibrate(share)?;
-        let scorer = Scorer::fit(regime, rows, params)?.with_share(share);
+        let (calibration, rate) = held_out.calibrate(share)?;
+        let scorer = Scorer::fit(regime, rows, params)?.with_share(share).answered_by(rate);
         Ok(Self { scorer, calibration })
     }
 
@@ -405,25 +407,6 @@ fn sound(calibration: Calibration) -> Result<Calibration> {
     }
     Err(Error::corrupt("success model: its calibration is out of range"))
 }
-
-/// The rate of the most specific group of the row that has [`ENOUGH`] outcomes, or else `constant`.
-fn most_specific(row: &FeatureRow, constant: f64) -> f64 {
-    let value = |id: FeatureId| columns::value_at(&row.values, id as usize);
-    let groups = [
-        (FeatureId::TaskAgentOutcomes, FeatureId::TaskAgentSuccessRate),
-        (FeatureId::TaskModelOutcomes, FeatureId::TaskModelSuccessRate),
-        (FeatureId::TaskOutcomes, FeatureId::TaskSuccessRate),
-        (FeatureId::ProjectAgentOutcomes, FeatureId::ProjectAgentSuccessRate),
-        (FeatureId::ProjectOutcomes, FeatureId::ProjectSuccessRate),
-        (FeatureId::AgentOutcomes, FeatureId::AgentModelSuccessRate),
-        (FeatureId::OverallOutcomes, FeatureId::OverallSuccessRate),
-    ];
-    let rate = groups.into_iter().find(|(n, rate)| value(*n) >= ENOUGH && !value(*rate).is_nan());
-    rate.map_or(constant, |(_, rate)| f64::from(value(rate)))
-}
-
-/// Outcomes from which a group's rate is a baseline. Chosen, not tuned.
-const ENOUGH: f32 = 10.0;
 
 /// Returns true if an outcome of the same task was known.
 pub(crate) fn is_seen(row: &FeatureRow) -> bool {

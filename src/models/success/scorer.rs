@@ -4,6 +4,7 @@
 use super::ability::{Ability, AbilityTerms, StoredAbility};
 use super::component::{Contributions, ModelComponent, Regime, StoredPart};
 use super::params::SuccessParams;
+use super::rate_baseline::RateBaseline;
 use crate::dataset::Example;
 use crate::error::{Error, Result};
 use crate::features::{FEATURES, FeatureId, FeatureRow};
@@ -20,6 +21,8 @@ pub(super) struct Scorer {
     ability: Option<Ability>,
     /// Share of the ability in the log-odds.
     pub(super) share: f64,
+    /// The rate of the history that answers in place of both, where it was not worse on held-out rows.
+    pub(super) rate: Option<RateBaseline>,
 }
 
 /// What knows the past.
@@ -38,12 +41,12 @@ impl Scorer {
             Regime::NewTask => Ability::fit(examples, &part.encoder)?,
             Regime::SeenTask => None,
         };
-        Ok(Self { past: Past::Learned(Box::new(part)), ability, share: 0.0 })
+        Ok(Self { past: Past::Learned(Box::new(part)), ability, share: 0.0, rate: None })
     }
 
     /// One of trees that were learned elsewhere.
     pub(super) fn imported(trees: ImportedTrees) -> Self {
-        Self { past: Past::Imported(Box::new(trees)), ability: None, share: 0.0 }
+        Self { past: Past::Imported(Box::new(trees)), ability: None, share: 0.0, rate: None }
     }
 
     /// The trees, if they were learned elsewhere.
@@ -60,8 +63,16 @@ impl Scorer {
         Self { share, ..self }
     }
 
+    /// Lets a rate of the history answer, where there is one.
+    pub(super) fn answered_by(self, rate: Option<RateBaseline>) -> Self {
+        Self { rate, ..self }
+    }
+
     /// The log-odds of `row`.
     pub(super) fn margin(&self, row: &FeatureRow) -> f64 {
+        if let Some(rate) = self.rate {
+            return rate.margin(row);
+        }
         match self.used_ability() {
             Some(ability) => {
                 let able = ability.margin(&self.as_declared(row));
@@ -88,6 +99,9 @@ impl Scorer {
 
     /// The log-odds taken apart; the parts add up to them.
     pub(super) fn contributions(&self, row: &FeatureRow) -> Contributions {
+        if let Some(rate) = self.rate {
+            return self.of_rate(rate, row);
+        }
         let mut found = self.past.contributions(row);
         let Some(ability) = self.used_ability() else { return found };
         let AbilityTerms { base, solver, text, own } = ability.terms(&self.as_declared(row));
@@ -99,6 +113,16 @@ impl Scorer {
             .zip(own)
             .for_each(|(part, own)| *part += self.share * own);
         Contributions { base: mix(found.base, base), wording: mix(found.wording, text), ..found }
+    }
+
+    /// The rate's log-odds, as a step from those of all generations.
+    fn of_rate(&self, rate: RateBaseline, row: &FeatureRow) -> Contributions {
+        let own = self.encoder().map_or(0, ColumnEncoder::len);
+        let (mut features, base) = (vec![0.0; FEATURES.len() + own], RateBaseline::Overall.margin(row));
+        if let Some((place, _)) = rate.rate(row) {
+            features[place] = rate.margin(row) - base;
+        }
+        Contributions { base, features, wording: 0.0 }
     }
 
     /// The row without the host's columns that are declared otherwise than they were.
@@ -123,11 +147,11 @@ impl Scorer {
     }
 
     pub(super) fn used_ability(&self) -> Option<&Ability> {
-        self.ability.as_ref().filter(|_| self.share > 0.0)
+        self.ability.as_ref().filter(|_| self.share > 0.0 && self.rate.is_none())
     }
 
     pub(super) fn store(&self) -> Result<StoredScorer> {
-        let ability = StoredAbility::of(self.used_ability());
+        let ability = StoredAbility::of(self.used_ability(), self.rate);
         match &self.past {
             Past::Learned(part) => Ok(StoredScorer { part: part.store()?, ability, share: self.share }),
             Past::Imported(_) => Err(Error::internal("imported trees are written by themselves")),
@@ -169,6 +193,7 @@ impl StoredScorer {
             return Err(Error::corrupt("success model: the share of its abilities is out of range"));
         }
         let past = Past::Learned(Box::new(self.part.open(encoder)?));
-        Ok(Scorer { past, ability: self.ability.open()?, share: self.share })
+        let rate = self.ability.rate();
+        Ok(Scorer { past, ability: self.ability.open()?, share: self.share, rate })
     }
 }

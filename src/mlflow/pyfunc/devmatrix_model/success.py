@@ -25,6 +25,7 @@ class Calibrated:
     def __init__(self, folder, spec):
         self.past, self.share = Past(folder, spec["past"]), spec["ability_share"]
         self.ability = spec["ability"] and Ability(spec["ability"])
+        self.rate = spec.get("rate")
         calibration = spec["calibration"]
         self.calibrator, reliability = calibration["calibrator"], calibration["reliability"]
         self.weight = reliability["weight"]
@@ -32,11 +33,16 @@ class Calibrated:
         self.successes = np.array([0] + reliability["successes"], dtype=np.float64)
 
     def predict(self, rows):
+        p = calibrated(self.calibrator, self.margin(rows))
+        return np.column_stack([p, *self.interval(p)])
+
+    def margin(self, rows):
+        if self.rate:
+            return rate_margin(rows, self.rate)
         margin = self.past.margin(rows)
         if self.ability:
             margin = (1 - self.share) * margin + self.share * self.ability.margin(rows)
-        p = calibrated(self.calibrator, margin)
-        return np.column_stack([p, *self.interval(p)])
+        return margin
 
     def interval(self, p):
         """The 90 % interval of the success rate of tasks predicted like these: around the prediction, as wide as a
@@ -67,6 +73,19 @@ class Calibrated:
         begin, after = self.equal(self.predicted[np.minimum(end, len(self.predicted) - 1)])
         share = np.where(end < len(self.predicted), (end - begin) / (after - begin), 1.0)
         return self.successes[begin] + share * (self.successes[after] - self.successes[begin])
+
+
+def rate_margin(rows, spec):
+    """The log-odds of the first rate that is known and has enough outcomes, 0 where none has."""
+    margin, open_ = np.zeros(len(rows)), np.ones(len(rows), dtype=bool)
+    for step in spec["steps"]:
+        rate = np.asarray(rows[step["rate"]], dtype=np.float64)
+        found = open_ & ~np.isnan(rate)
+        if step["outcomes"]:
+            found &= np.asarray(rows[step["outcomes"]], dtype=np.float64) >= spec["enough"]
+        margin[found] = logit(rate[found])
+        open_ &= ~found
+    return margin
 
 
 def calibrated(calibrator, margin):
