@@ -192,24 +192,27 @@ pub(crate) struct GroupStatistics {
 }
 
 impl GroupStatistics {
-    /// Takes away what a part of the group's generations contributed.
-    pub(super) fn leave_out(&mut self, part: &Self) {
-        self.all.leave_out(&part.all);
-        self.month.leave_out(&part.month);
-        self.week.leave_out(&part.week);
-        for (ours, theirs) in [
-            (&mut self.open, part.open),
-            (&mut self.open_day, part.open_day),
-            (&mut self.open_successes, part.open_successes),
-        ] {
-            *ours = (*ours - theirs).max(0.0);
+    /// Takes away what a part of the group's generations contributed, unless the group holds most of `all`: then what is left
+    /// differs from task to task by what was taken away and by hardly anything else, so it would tell of nothing else.
+    pub(super) fn leave_out(&mut self, part: &Self, all: &Self) {
+        self.all.leave_out(&part.all, &all.all);
+        self.month.leave_out(&part.month, &all.month);
+        self.week.leave_out(&part.week, &all.week);
+        if self.open <= MOST * all.open {
+            for (ours, theirs) in [
+                (&mut self.open, part.open),
+                (&mut self.open_day, part.open_day),
+                (&mut self.open_successes, part.open_successes),
+            ] {
+                *ours = (*ours - theirs).max(0.0);
+            }
         }
-        self.quality.leave_out(&part.quality);
-        self.log_seconds.leave_out(&part.log_seconds);
-        self.tokens.leave_out(&part.tokens);
-        self.log_tokens.leave_out(&part.log_tokens);
-        self.log_cost.leave_out(&part.log_cost);
-        self.complexity.leave_out(&part.complexity);
+        self.quality.leave_out(&part.quality, &all.quality);
+        self.log_seconds.leave_out(&part.log_seconds, &all.log_seconds);
+        self.tokens.leave_out(&part.tokens, &all.tokens);
+        self.log_tokens.leave_out(&part.log_tokens, &all.log_tokens);
+        self.log_cost.leave_out(&part.log_cost, &all.log_cost);
+        self.complexity.leave_out(&part.complexity, &all.complexity);
     }
 
     /// Adds a day of this age.
@@ -245,6 +248,9 @@ impl GroupStatistics {
 /// much.
 const NOTHING: f64 = 1e-6;
 
+/// A group with a larger share of all evidence is like no group at all.
+const MOST: f64 = 0.5;
+
 /// Counts of outcomes and successes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Count {
@@ -271,7 +277,10 @@ impl Count {
 
     /// What is left is never less than nothing, nor more successes than outcomes: a task's tries can have been of several
     /// projects.
-    fn leave_out(&mut self, part: &Self) {
+    fn leave_out(&mut self, part: &Self, all: &Self) {
+        if self.n > MOST * all.n {
+            return;
+        }
         let n = self.n - part.n;
         let successes = (self.successes - part.successes).clamp(0.0, n.max(0.0));
         *self = if n > NOTHING { Self { n, successes } } else { Self::default() };
@@ -290,7 +299,10 @@ impl Mean {
         self.sum += sum * weight;
     }
 
-    fn leave_out(&mut self, part: &Self) {
+    fn leave_out(&mut self, part: &Self, all: &Self) {
+        if self.n > MOST * all.n {
+            return;
+        }
         let (n, sum) = (self.n - part.n, self.sum - part.sum);
         *self = if n > NOTHING { Self { n, sum } } else { Self::default() };
     }

@@ -255,9 +255,9 @@ fn an_llm_is_known_by_its_effort() {
         let view = history.view(&task, "2025-03-02T10:00:00Z".parse().unwrap());
         [GroupKey::Model, GroupKey::AgentModel, GroupKey::TaskModel].map(|scope| view.get(scope).all.n)
     };
-    // Of the LLM count the tries of other tasks, and at other efforts.
-    assert_eq!(outcomes(Some("high")), [2.0, 2.0, 2.0]);
-    assert_eq!(outcomes(Some("low")), [3.0, 1.0, 1.0]);
+    // Of the LLM count the tries of other tasks, and those at other efforts; of agent and LLM the former alone.
+    assert_eq!(outcomes(Some("high")), [2.0, 0.0, 2.0]);
+    assert_eq!(outcomes(Some("low")), [3.0, 0.0, 1.0]);
     assert_eq!(outcomes(Some("minimal")), [4.0, 0.0, 0.0]);
     assert_eq!(outcomes(None), [3.0, 0.0, 1.0]);
 }
@@ -282,8 +282,14 @@ fn a_tasks_own_tries_are_not_in_the_statistics_of_its_groups() {
     let now = "2025-03-04T10:00:00Z".parse().unwrap();
     let tried = history.view(&context, now);
     assert_eq!(tried.get(GroupKey::Task).all.n, 2.0);
-    for scope in [GroupKey::Project, GroupKey::Language, GroupKey::TaskType, GroupKey::Agent, GroupKey::Model]
-    {
+    for scope in [
+        GroupKey::Project,
+        GroupKey::Language,
+        GroupKey::TaskType,
+        GroupKey::Agent,
+        GroupKey::Model,
+        GroupKey::AgentModel,
+    ] {
         let group = tried.get(scope);
         assert_eq!((group.all.n, group.all.successes), (1.0, 1.0), "{scope:?}");
         assert!((group.quality.value().unwrap() - 8.0).abs() < 1e-9, "{scope:?}");

@@ -174,8 +174,8 @@ pub trait Trainer: Send + Sync + Debug {
         self.fit(data)
     }
 
-    /// Fits the strongest of the baselines as a model, with intervals, where there is one: it serves instead of a first
-    /// model that is no better.
+    /// Fits a model that answers with the strongest of the baselines where these are often strongest, with intervals, if there
+    /// is one: it serves instead of a first model that is no better.
     ///
     /// # Errors
     /// Those of [`fit`](Self::fit).

@@ -203,7 +203,7 @@ impl<T: Trainer> Judge<'_, T> {
             let why = held.reasons.iter().find(decisive).map_or("", String::as_str);
             verdict
                 .reasons
-                .insert(0, format!("the baseline alone, since of the full model it was found: {why}"));
+                .insert(0, format!("answers with the baseline where that is stronger, since of the full model it was found: {why}"));
             Evaluated { model, holdout_model, evaluation, verdict }
         }))
     }

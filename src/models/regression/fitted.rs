@@ -70,9 +70,11 @@ impl Fitted {
             let calibration = Some(Calibration::Probabilities(LEVELS));
             return Ok(Self { spec: *spec, part: part.clone(), trust: PAST_ALONE, calibration });
         }
+        let past_alone = params.past_alone && regime == Regime::Tried;
         let Some((earlier, later)) = hold_out(spec, regime, data) else {
             let part = fitted.map_or_else(|| fit(&data.examples, aims, params), Ok)?;
-            return Ok(Self { spec: *spec, part, trust: [1.0; 2], calibration: None });
+            let trust = if past_alone { PAST_ALONE } else { [1.0; 2] };
+            return Ok(Self { spec: *spec, part, trust, calibration: None });
         };
         let same: Vec<_> = earlier.iter().collect();
         let known =
@@ -85,7 +87,7 @@ impl Fitted {
             later.iter().filter_map(|e| Some((view.of(e)?, spec.scale.to(e.label)))).collect();
         let mut trust = held_out.trust(spec, &later);
         let mut without_words = None;
-        if held_out.is_worded() && held_out.past_suffices(spec, &later, trust) {
+        if past_alone || held_out.is_worded() && held_out.past_suffices(spec, &later, trust) {
             trust = PAST_ALONE;
             let params = without_words.insert(params.without_words());
             if aim == Aim::Intervals {

@@ -200,11 +200,13 @@ impl<Q: RegressionTarget> Trainer for RegressionTrainer<Q> {
         self.fit_all(data, None, Aim::Points)
     }
 
-    /// Of few distinct values the median of past labels and its intervals.
+    /// Of few distinct values the median of past labels and its intervals; else, for tasks that were tried before, what their
+    /// record leads one to expect.
     fn fit_baseline(&self, data: &Dataset) -> Result<Option<RegressionModel<Q>>> {
         let params = RegressionParams { past_alone: true, ..self.params.clone() };
         let trainer = Self { params, quantity: PhantomData };
-        Q::spec().ordinal.then(|| trainer.fit(data)).transpose()
+        let spec = Q::spec();
+        (spec.ordinal || spec.tries.is_some()).then(|| trainer.fit(data)).transpose()
     }
 
     /// The fit on all but the newest fifth is often `of_earlier` itself.

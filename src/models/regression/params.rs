@@ -26,7 +26,8 @@ pub struct RegressionParams {
     pub trees: TreeFamily,
     /// Names of the features that the trees do not use; `task_description` for its text.
     pub without: BTreeSet<String>,
-    /// True to predict an ordinal target by the past labels alone.
+    /// True to predict an ordinal target by the past labels alone, and another target of a task that was tried before by what
+    /// the past leads one to expect.
     #[serde(skip)]
     pub(crate) past_alone: bool,
 }

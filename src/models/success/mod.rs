@@ -355,7 +355,7 @@ impl Calibrated {
     /// Fits to all rows, with what the held-out ones say.
     fn fit(regime: Regime, rows: &[&Example], held_out: HeldOut, params: &SuccessParams) -> Result<Self> {
         let share = held_out.share();
-        let (calibration, rate) = held_out.calibrate(share)?;
+        let (calibration, rate) = held_out.calibrate(share, regime)?;
         let scorer = Scorer::fit(regime, rows, params)?.with_share(share).answered_by(rate);
         Ok(Self { scorer, calibration })
     }
