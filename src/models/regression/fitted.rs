@@ -51,11 +51,7 @@ impl Fitted {
         known: Option<(&Dataset, &Self)>,
     ) -> Result<Self> {
         if spec.ordinal {
-            let Chosen { ordinal, trust, calibration } =
-                forward::choose(spec, regime, data, (view, aim), params)?;
-            let aims = (view, Aim::Points);
-            let part = ModelComponent::fit(spec, regime, &data.examples, aims, Some(ordinal), params)?;
-            return Ok(Self { spec: *spec, part, trust, calibration });
+            return Self::fit_ordinal(spec, regime, data, (view, aim), params);
         }
         let aims = (view, Aim::Intervals);
         let fit =
@@ -100,6 +96,20 @@ impl Fitted {
             (None, Some(part)) => part,
             (None, None) => fit(&data.examples, aims, params)?,
         };
+        Ok(Self { spec: *spec, part, trust, calibration })
+    }
+
+    fn fit_ordinal(
+        spec: &Spec,
+        regime: Regime,
+        data: &Dataset,
+        (view, aim): (View, Aim),
+        params: &RegressionParams,
+    ) -> Result<Self> {
+        let Chosen { ordinal, trust, calibration } =
+            forward::choose(spec, regime, data, (view, aim), params)?;
+        let aims = (view, Aim::Points);
+        let part = ModelComponent::fit(spec, regime, &data.examples, aims, Some(ordinal), params)?;
         Ok(Self { spec: *spec, part, trust, calibration })
     }
 
