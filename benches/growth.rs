@@ -30,7 +30,7 @@ fn main() {
         options.max_rows = size;
         let timer = Instant::now();
         let (registry, engineer) = (MemoryRegistry::new(), FeatureEngineer::default());
-        let ranking = TemplateTrainer::default().with_catalogue(common::simulator(size).templates());
+        let ranking = TemplateTrainer::default().with_catalogue((&common::simulator(size)).into());
         let training = Training::new(&store, &registry, &engineer, &clock).with_options(options);
         let training = training.with_model(ranking);
         for (_, report) in block_on(training.run_all()).unwrap() {

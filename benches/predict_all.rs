@@ -9,7 +9,7 @@ use devmatrix_ml::collect::measure;
 use devmatrix_ml::event::{Record, TaskContext};
 use devmatrix_ml::features::FeatureEngineer;
 use devmatrix_ml::history::SharedHistory;
-use devmatrix_ml::models::TemplateTrainer;
+use devmatrix_ml::models::{TemplateCatalogue, TemplateTrainer};
 use devmatrix_ml::registry::MemoryRegistry;
 use devmatrix_ml::serving::PredictionService;
 use devmatrix_ml::simulate::{Generation, Simulator, SimulatorOptions};
@@ -49,7 +49,7 @@ fn all(c: &mut Criterion) {
     let clock = ManualClock::at(records.last().unwrap().known_at());
     let (engineer, registry) = (FeatureEngineer::default(), MemoryRegistry::new());
     let timer = Instant::now();
-    let templates = simulator().templates();
+    let templates = TemplateCatalogue::from(&simulator());
     let trainer = TemplateTrainer::default().with_catalogue(templates.clone());
     let training = Training::new(&store, &registry, &engineer, &clock);
     let trained = block_on(training.run_all()).unwrap();

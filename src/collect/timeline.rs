@@ -187,7 +187,7 @@ impl Timeline {
         }
         // A clock that stays some hours behind is waited for at half the speed: it may have been ahead before.
         let waits = (0..=DAY).contains(&(doubt.base - doubt.reading));
-        let slowed = if !waits { 0 } else { (doubt.run - doubt.probation).max(0) / 2 };
+        let slowed = if waits { (doubt.run - doubt.probation).max(0) / 2 } else { 0 };
         let moment = full - slowed;
         let agrees = if measured.is_some() {
             let near = |at: i64| reading.saturating_sub(at).abs() <= self.tolerance;

@@ -210,7 +210,7 @@ impl Engine {
         started: impl Into<Started> + Send,
     ) -> Result<EventId> {
         let started = self.with_predictions(started.into())?;
-        let id = self.0.collector.regenerate(previous, started).await?;
+        let id = Box::pin(self.0.collector.regenerate(previous, started)).await?;
         self.learn().await;
         Ok(id)
     }

@@ -275,7 +275,7 @@ impl Count {
         self.successes += successes * weight;
     }
 
-    /// What is left is never less than nothing, nor more successes than outcomes: a task's tries can have been of several
+    /// Leaves at least nothing, and no more successes than outcomes: a task's tries can have been of several
     /// projects.
     fn leave_out(&mut self, part: &Self, all: &Self) {
         if self.n > MOST * all.n {

@@ -91,8 +91,7 @@ impl GroupKey {
 }
 
 /// The groups that hold a task's own tries because of what the task is, by whom it was tried, and with which LLM, each with
-/// the group of those tries. They stand in the statistics of the latter alone: the rate of a project is that of its other
-/// tasks, for the second try of a task as for its first, so a model learns from both what holds for tasks that are new.
+/// the group of those tries.
 const OWN_TRIES: [(GroupKey, GroupKey); 12] = [
     (GroupKey::TaskType, GroupKey::Task),
     (GroupKey::TypeLanguage, GroupKey::Task),
@@ -108,7 +107,8 @@ const OWN_TRIES: [(GroupKey, GroupKey); 12] = [
     (GroupKey::AgentModel, GroupKey::TaskAgentModel),
 ];
 
-/// Leaves a task's own tries out of the statistics of its other groups.
+/// Leaves a task's own tries out of the statistics of its other groups: of a project that of its other tasks is left, for the
+/// second try of a task as for its first, so that a model learns from both what holds for tasks that are new.
 pub(super) fn without_own_task(mut evidence: [GroupStatistics; SCOPES]) -> [GroupStatistics; SCOPES] {
     let all = evidence[GroupKey::Global as usize];
     for (group, own) in OWN_TRIES {

@@ -105,9 +105,8 @@ impl History {
         let delay = self.delays.at(hour);
         let keys = group_key::keys(task);
         let series = keys.map(|key| key.and_then(|key| self.groups.get(&key)));
-        let evidence = series.map(|s| s.map_or_else(GroupStatistics::default, |s| s.evidence(hour, &delay)));
         HistoryView {
-            evidence: group_key::without_own_task(evidence),
+            evidence: series.map(|s| s.map_or_else(GroupStatistics::default, |s| s.evidence(hour, &delay))),
             known: keys.map(|key| key.is_some()),
             now,
             rag_quality: self.rag_quality(task),
@@ -209,6 +208,14 @@ impl HistoryView {
     /// Returns whether the task belongs to a group of this scope.
     pub(crate) fn knows(&self, scope: GroupKey) -> bool {
         self.known[scope as usize]
+    }
+
+    /// Returns the view of the task as if nobody had tried it: without its own tries in the statistics of its groups; `None` where
+    /// nobody has.
+    pub(crate) fn untried(&self) -> Option<Self> {
+        let tried = *self.get(GroupKey::Task) != GroupStatistics::default();
+        let evidence = || group_key::without_own_task(self.evidence);
+        tried.then(|| Self { evidence: evidence(), nearest: self.nearest.clone(), ..self.groups() })
     }
 
     /// Returns similar past tasks, the nearest first; ten at most.

@@ -183,11 +183,7 @@ fn a_week_halves_the_recent_count() {
             "completed_at":"2025-03-01T11:00:00Z","user_action":"approve"}"#,
     )
     .unwrap();
-    // Another task: a task's own tries are not in the statistics of its groups.
-    let task = TaskContext {
-        task_id: crate::event::TaskId::new("other").unwrap(),
-        ..event.started.value.context.clone()
-    };
+    let task = event.started.value.context.clone();
     let mut history = History::new();
     event.into_records().unwrap().iter().for_each(|record| history.apply(record));
     let view = history.view(&task, "2025-03-08T10:00:00Z".parse().unwrap());
@@ -255,50 +251,46 @@ fn an_llm_is_known_by_its_effort() {
         let view = history.view(&task, "2025-03-02T10:00:00Z".parse().unwrap());
         [GroupKey::Model, GroupKey::AgentModel, GroupKey::TaskModel].map(|scope| view.get(scope).all.n)
     };
-    // Of the LLM count the tries of other tasks, and those at other efforts; of agent and LLM the former alone.
-    assert_eq!(outcomes(Some("high")), [2.0, 0.0, 2.0]);
-    assert_eq!(outcomes(Some("low")), [3.0, 0.0, 1.0]);
+    assert_eq!(outcomes(Some("high")), [4.0, 2.0, 2.0]);
+    assert_eq!(outcomes(Some("low")), [4.0, 1.0, 1.0]);
     assert_eq!(outcomes(Some("minimal")), [4.0, 0.0, 0.0]);
-    assert_eq!(outcomes(None), [3.0, 0.0, 1.0]);
+    assert_eq!(outcomes(None), [4.0, 0.0, 1.0]);
 }
 
-/// The second try of a task sees of its project, language and agent what the first try of a twin sees.
+/// As if nobody had tried it, a task's groups hold the tries of other tasks alone, unless a group is everybody.
 #[test]
-fn a_tasks_own_tries_are_not_in_the_statistics_of_its_groups() {
-    let event = |number: usize, task: &str, quality: f64, action: &str| {
+fn a_tasks_own_tries_can_be_left_out_of_its_groups() {
+    let event = |number: usize, task: &str, project: &str, quality: f64, action: &str| {
         let json = format!(
-            r#"{{"event_id":"e{number}","task_id":"{task}","project_id":"p","language":"go","task_type":"bugfix",
-                "agent_type":"a","model_used":"m","started_at":"2025-03-01T10:00:00Z","completed_at":"2025-03-01T11:00:00Z",
-                "quality_score":{quality},"approved_at":"2025-03-01T12:00:00Z","user_action":"{action}"}}"#
+            r#"{{"event_id":"e{number}","task_id":"{task}","project_id":"{project}","language":"{project}","task_type":"bugfix",
+                "agent_type":"{project}","model_used":"{project}","started_at":"2025-03-01T10:00:00Z",
+                "completed_at":"2025-03-01T11:00:00Z","quality_score":{quality},"approved_at":"2025-03-01T12:00:00Z",
+                "user_action":"{action}"}}"#
         );
         GenerationEvent::from_json(&json).unwrap()
     };
     let mut history = History::new();
-    let tries = [("tried", 2.0, "reject"), ("tried", 4.0, "reject"), ("other", 8.0, "approve")];
-    for (number, (task, quality, action)) in tries.into_iter().enumerate() {
-        event(number, task, quality, action).into_records().unwrap().iter().for_each(|r| history.apply(r));
+    let ours = [("tried", "p", 2.0, "reject"), ("tried", "p", 4.0, "reject"), ("other", "p", 8.0, "approve")];
+    let theirs = [("far", "q", 5.0, "approve"); 5];
+    for (number, (task, project, quality, action)) in ours.into_iter().chain(theirs).enumerate() {
+        let event = event(number, task, project, quality, action);
+        event.into_records().unwrap().iter().for_each(|record| history.apply(record));
     }
-    let context = event(9, "tried", 0.0, "reject").started.value.context.clone();
+    let context = event(9, "tried", "p", 0.0, "reject").started.value.context.clone();
     let now = "2025-03-04T10:00:00Z".parse().unwrap();
-    let tried = history.view(&context, now);
-    assert_eq!(tried.get(GroupKey::Task).all.n, 2.0);
-    for scope in [
-        GroupKey::Project,
-        GroupKey::Language,
-        GroupKey::TaskType,
-        GroupKey::Agent,
-        GroupKey::Model,
-        GroupKey::AgentModel,
-    ] {
-        let group = tried.get(scope);
+    let view = history.view(&context, now);
+    let untried = view.untried().unwrap();
+    for scope in
+        [GroupKey::Project, GroupKey::Language, GroupKey::Agent, GroupKey::Model, GroupKey::AgentModel]
+    {
+        assert_eq!(view.get(scope).all.n, 3.0, "{scope:?}");
+        let group = untried.get(scope);
         assert_eq!((group.all.n, group.all.successes), (1.0, 1.0), "{scope:?}");
         assert!((group.quality.value().unwrap() - 8.0).abs() < 1e-9, "{scope:?}");
     }
-    // A task of which nothing but its own tries is known stands where a new one of another project does.
-    let alone = TaskContext { project_id: None, ..context.clone() };
-    let mut lonely = History::new();
-    event(0, "tried", 2.0, "reject").into_records().unwrap().iter().for_each(|r| lonely.apply(r));
-    let (own, none) = (lonely.view(&context, now), History::new().view(&alone, now));
-    assert_eq!(own.get(GroupKey::Project).quality, none.get(GroupKey::Project).quality);
-    assert_eq!(own.get(GroupKey::Project).all, none.get(GroupKey::Project).all);
+    // All are of this type: taken out of it, the own tries would be what its rate tells.
+    assert_eq!(untried.get(GroupKey::TaskType), view.get(GroupKey::TaskType));
+    assert_eq!(untried.nearest(), view.nearest());
+    let new = event(9, "new", "p", 0.0, "reject").started.value.context.clone();
+    assert!(history.view(&new, now).untried().is_none());
 }

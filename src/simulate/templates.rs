@@ -13,9 +13,16 @@ impl Simulator {
     /// that each is made for and, where [`template_fit`](SimulatorOptions::template_fit) lets them
     /// matter, the languages and frameworks in which it is at home. How much a template helps it
     /// does not say.
-    pub fn templates(&self) -> TemplateCatalogue {
+    pub(crate) fn templates(&self) -> TemplateCatalogue {
         let profiles = TEMPLATES.iter().map(|template| profile(&self.options, template));
         TemplateCatalogue::new(profiles).unwrap_or_default()
+    }
+}
+
+/// The templates of a simulator's world, as their authors describe them.
+impl From<&Simulator> for TemplateCatalogue {
+    fn from(simulator: &Simulator) -> Self {
+        simulator.templates()
     }
 }
 

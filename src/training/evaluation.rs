@@ -183,19 +183,24 @@ impl<T: Trainer> Judge<'_, T> {
         champion: Option<Incumbent<'_, T::Model>>,
     ) -> Result<(Evaluation, GateVerdict)> {
         let evaluation = self.evaluate(model, champion)?;
+        let verdict = self.verdict(&evaluation, evaluation.champion());
+        Ok((evaluation, verdict))
+    }
+
+    fn verdict(&self, evaluation: &Evaluation, champion: Champion<'_>) -> GateVerdict {
         let gate = &self.options.gate;
         let gate =
             if self.trainer.target().is_binary() { gate.clone() } else { gate.without_probability_floors() };
-        let mut verdict =
-            gate.evaluate(&evaluation.metrics, &evaluation.against_baselines, evaluation.champion());
+        let mut verdict = gate.evaluate(&evaluation.metrics, &evaluation.against_baselines, champion);
         verdict.reasons.extend(gate.of_tasks(&evaluation.by_task));
-        Ok((evaluation, verdict))
+        verdict
     }
 
     /// The trainer's strongest baseline as a model, where it passes the gate that held the full one.
     fn baseline(&self, data: &Dataset, held: &GateVerdict) -> Result<Option<Evaluated<T::Model>>> {
         let Some(holdout_model) = self.trainer.fit_baseline(self.train)? else { return Ok(None) };
-        let (evaluation, mut verdict) = self.decide(&holdout_model, None)?;
+        let evaluation = self.evaluate(&holdout_model, None)?;
+        let mut verdict = self.verdict(&evaluation, Champion::Baseline);
         let model = if verdict.promotes() { self.trainer.fit_baseline(data)? } else { None };
         Ok(model.map(|model| {
             let decisive =

@@ -9,7 +9,7 @@ use crate::ml::metrics::log_loss;
 use crate::ml::{Calibrator, Influence, Method, Reliability, VennAbers, choose_calibrator};
 use crate::stats::sigmoid;
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// Turns log-odds into probabilities that held on rows not learned from.
 ///
@@ -74,7 +74,7 @@ impl<'a> HeldOut<'a> {
     }
 
     pub(super) fn add(&mut self, scorer: &Scorer, rows: &[&'a Example]) {
-        self.rows.extend(rows.iter().map(|e| (*e, scorer.both(&e.features))));
+        self.rows.extend(rows.iter().map(|e| (*e, scorer.both(e))));
     }
 
     /// The share of the ability: all, unless another loses less by more than what it is preferred by; of equal ones the
@@ -95,7 +95,7 @@ impl<'a> HeldOut<'a> {
     }
 
     /// The calibration that the rows, in the order of time, speak for; with the rate of the history that is to answer instead
-    /// where the calibrated scorer loses no less on these rows.
+    /// where it loses less than the calibrated scorer on these rows, by more than chance among six rates would have it.
     pub(super) fn calibrate(
         mut self,
         share: f64,
@@ -103,20 +103,34 @@ impl<'a> HeldOut<'a> {
     ) -> Result<(Calibration, Option<RateBaseline>)> {
         let calibration = self.calibrate_scorer(share)?;
         let weights = self.weights();
-        let loss = |probability: &dyn Fn(&Example, [f64; 2]) -> f64| -> f64 {
+        let losses = |probability: &dyn Fn(&Example, [f64; 2]) -> f64| -> Vec<f64> {
             let rows = self.rows.iter().zip(&weights);
-            rows.map(|((e, both), w)| w * log_loss(probability(e, *both), e.label >= 0.5)).sum()
+            rows.map(|((e, both), w)| w * log_loss(probability(e, *both), e.label >= 0.5)).collect()
         };
-        let own = loss(&|_, both| calibration.probability(mixed(both, share)));
+        let own = losses(&|_, both| calibration.probability(mixed(both, share)));
         let rates =
-            RateBaseline::of(regime).map(|rate| (loss(&|e, _| sigmoid(rate.margin(&e.features))), rate));
-        let best = rates.into_iter().min_by(|a, b| a.0.total_cmp(&b.0));
+            RateBaseline::of(regime).map(|rate| (losses(&|e, _| sigmoid(rate.margin(regime.row(e)))), rate));
+        let sum = |losses: &[f64]| losses.iter().sum::<f64>();
+        let best = rates.into_iter().min_by(|a, b| sum(&a.0).total_cmp(&sum(&b.0)));
         let enough = self.rows.len() >= ROWS_FOR_RATES;
-        let Some((_, rate)) = best.filter(|(loss, _)| enough && *loss <= own) else {
+        let Some((_, rate)) = best.filter(|(theirs, _)| enough && self.surely_less(theirs, &own)) else {
             return Ok((calibration, None));
         };
-        let margins: Vec<_> = self.rows.iter().map(|(e, _)| rate.margin(&e.features)).collect();
+        let margins: Vec<_> = self.rows.iter().map(|(e, _)| rate.margin(regime.row(e))).collect();
         Ok((self.calibrated(&margins, |_, _, _| Ok(Calibrator::Identity))?, Some(rate)))
+    }
+
+    /// Returns true if the sum of `ours` is less than that of `theirs` by more than a standard error, which counts the tries of a task as
+    /// one.
+    fn surely_less(&self, ours: &[f64], theirs: &[f64]) -> bool {
+        let mut by_task = BTreeMap::<u64, f64>::new();
+        for ((example, _), (a, b)) in self.rows.iter().zip(ours.iter().zip(theirs)) {
+            *by_task.entry(example.task).or_default() += b - a;
+        }
+        let n = by_task.len() as f64;
+        let mean = by_task.values().sum::<f64>() / n;
+        let variance = by_task.values().map(|less| (less - mean).powi(2)).sum::<f64>() / n;
+        mean > (variance / n).sqrt()
     }
 
     /// The calibration of the scorer alone.

@@ -20,6 +20,8 @@ pub(crate) struct AgainstChampion {
 pub(crate) enum Champion<'a> {
     /// No model is in production, or none that can be compared.
     None,
+    /// Neither, and the model answers as a baseline does where it found nothing better: as good as that is good enough.
+    Baseline,
     /// A model is in production, but only so many rows are new to it.
     TooFewRows(usize),
     /// The comparison of the two.
