@@ -134,7 +134,7 @@ fn civil(local: NaiveDateTime) -> Option<jiff::civil::DateTime> {
 mod tests {
     use super::*;
 
-    /// Offsets as PyPI's `tzdata` has them; `tests/zones.py` writes them.
+    /// Offsets as `PyPI`'s `tzdata` has them; `tests/zones.py` writes them.
     const EXPECTED: &str = include_str!("../tests/zones.tsv");
 
     fn time(text: &str) -> DateTime<Utc> {

@@ -34,7 +34,7 @@ fn invalid(codes: &[&str], hint: &str) {
     }
 }
 
-/// CPython 3.13 to 3.15 take these; radon 6.0.1 gives the figures.
+/// `CPython` 3.13 to 3.15 take these; radon 6.0.1 gives the figures.
 #[test]
 fn python_may_indent_lines_in_brackets_as_it_likes() {
     let code = "def a(x, y):\n    if (x and\ny):  # here\n        return [\ny, '''\n#''',  # there\n]\n    return x or 1\n\ndef b(\n): pass\n";

@@ -127,7 +127,7 @@ fn pairs(events: &[GenerationEvent]) -> Vec<(f64, bool)> {
 #[test]
 fn the_dashboards_figures_equal_those_of_the_store() {
     let (page, events) = block_on(async {
-        let (store, seen) = lived().await;
+        let (store, seen) = Box::pin(lived()).await;
         let page = dashboard::render(&seen, &[experiment()]);
         let mut changed = seen.clone();
         changed.drift = findings("backend");

@@ -106,10 +106,10 @@ fn steps(random: &mut Pcg64) -> Vec<Step> {
         match random.random_range(0..12) {
             // The first day is quiet, and one host at a time is wrong: the others say what time it is.
             0 if next > 12 => {
-                steps.push(Step::Jump { host: 0, off: jumps[random.random_range(0..jumps.len())] })
+                steps.push(Step::Jump { host: 0, off: jumps[random.random_range(0..jumps.len())] });
             }
             1 if next > 12 => {
-                steps.push(Step::Restart { host: 1, off: restarts[random.random_range(0..restarts.len())] })
+                steps.push(Step::Restart { host: 1, off: restarts[random.random_range(0..restarts.len())] });
             }
             2 => steps.push(Step::Schedule { killed: random.random_bool(0.2) }),
             3..6 if next < GENERATIONS => {

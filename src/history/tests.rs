@@ -264,7 +264,7 @@ fn a_tasks_own_tries_can_be_left_out_of_its_groups() {
         let json = format!(
             r#"{{"event_id":"e{number}","task_id":"{task}","project_id":"{project}","language":"{project}","task_type":"bugfix",
                 "agent_type":"{project}","model_used":"{project}","started_at":"2025-03-01T10:00:00Z",
-                "completed_at":"2025-03-01T11:00:00Z","quality_score":{quality},"approved_at":"2025-03-01T12:00:00Z",
+                "completed_at":"2025-03-01T11:00:00Z","final_quality_score":{quality},"approved_at":"2025-03-01T12:00:00Z",
                 "user_action":"{action}"}}"#
         );
         GenerationEvent::from_json(&json).unwrap()

@@ -83,7 +83,7 @@ mod tests {
     #[test]
     fn a_third_of_wrong_stamps_moves_nothing_and_a_pause_is_crossed() {
         let hourly = |from: i64, n: i64| (0..n).map(move |at| from + at * DAY / 24);
-        let end = hourly(0, 500).last().unwrap();
+        let end = hourly(0, 500).next_back().unwrap();
         assert_eq!(after(hourly(0, 500)), end);
         for wrong in [20 * DAY, 365 * DAY, 36_500 * DAY, -365 * DAY] {
             let third = |(place, at)| if place % 3 == 0 { vec![at + wrong] } else { vec![at] };

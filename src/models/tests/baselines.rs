@@ -78,17 +78,18 @@ fn a_success_model_that_knows_no_more_than_a_rate_answers_with_it() {
     }
 }
 
+/// What serves instead of a first model that is no better than the past on tasks tried before.
 #[test]
-fn a_time_model_answers_with_what_a_tasks_record_leads_one_to_expect() {
+fn the_baseline_of_seconds_answers_tried_tasks_with_what_their_record_leads_one_to_expect() {
     let world = Noise::new(1_500, 60);
     let data = world.builder.rows(Target::Time, world.now, 10_000);
-    let model = TimeTrainer::default().fit(&data).unwrap();
+    let model = TimeTrainer::default().fit_baseline(&data).unwrap().unwrap();
     for task in 0..60 {
         let row = world.row(&format!("t{task}"), task % 4);
         let (expected, found) = (value(&row, FeatureId::ExpectedTime).exp_m1(), model.point(&row));
         assert!((found / expected - 1.0).abs() < 1e-4, "task {task}: {found} and {expected}");
         let prediction = model.predict(&row);
         let (low, high) = prediction.interval_90;
-        assert!(low < found && found < high && high < 2.0 * low.max(1.0), "task {task}: {low} {high}");
+        assert!(low < found && found < high && high < 4.0 * low, "task {task}: {low} {high}");
     }
 }
