@@ -49,7 +49,7 @@ async fn serve(folder: &std::path::Path) -> (SocketAddr, oneshot::Sender<()>, En
     Box::pin(filled).await.unwrap();
     let host = Host::open(store, registry, Arc::new(SystemClock), FeatureOptions::default()).await.unwrap();
     let local = SocketAddr::from(([127, 0, 0, 1], 0));
-    let server = Server::bind(host, local, Token::new(Some("secret")), Limits::default()).await.unwrap();
+    let server = Server::bind(host, local, Token::new(Some("secret")), Limits::default()).unwrap();
     let address = server.address().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
     let ended = tokio::spawn(server.run(async move { drop(stopped.await) }));

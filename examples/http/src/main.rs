@@ -74,7 +74,6 @@ async fn run(args: Args) -> anyhow::Result<()> {
     let features = FeatureOptions::default().with_columns(columns);
     let host = Host::open(store, registry, Arc::new(SystemClock), features).await?;
     let server = Server::bind(host.clone(), args.address, token, Limits::default())
-        .await
         .with_context(|| format!("{}: cannot be listened on", args.address))?;
     println!("dashboard: http://{}/ (API: /openapi.json)", server.address()?);
     if args.simulate {

@@ -55,7 +55,7 @@ impl Running {
         }
         let host = Host::open(store.clone(), registry, Arc::new(SystemClock), features()).await.unwrap();
         let local = SocketAddr::from(([127, 0, 0, 1], 0));
-        let server = Server::bind(host.clone(), local, Token::new(Some(TOKEN)), limits).await.unwrap();
+        let server = Server::bind(host.clone(), local, Token::new(Some(TOKEN)), limits).unwrap();
         let address = server.address().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let ended = tokio::spawn(server.run(async move { drop(stopped.await) }));

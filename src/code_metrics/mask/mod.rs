@@ -1,15 +1,19 @@
 //! Texts made readable for grammars that are behind their languages: what a grammar does not know gives
 //! way to something of the same length that counts the same. Only texts with errors are masked.
 
+#[cfg(feature = "code-go")]
 mod go;
 mod python;
+#[cfg(feature = "code-rust")]
 mod rust;
 mod scan;
 mod script;
 mod tokens;
 
+#[cfg(feature = "code-go")]
 pub(super) use go::masked as go;
 pub(super) use python::masked as python;
+#[cfg(feature = "code-rust")]
 pub(super) use rust::masked as rust;
 pub(super) use script::masked as script;
 

@@ -14,8 +14,10 @@ pub(super) enum Style {
     /// Python: `#`, prefixes and three quotes.
     Python,
     /// Go.
+    #[cfg_attr(not(feature = "code-go"), allow(dead_code))]
     Go,
     /// Rust: comments in comments, raw strings, lifetimes.
+    #[cfg_attr(not(feature = "code-rust"), allow(dead_code))]
     Rust,
 }
 

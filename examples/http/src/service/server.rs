@@ -68,16 +68,11 @@ pub struct Server {
 }
 
 impl Server {
-    /// Binds an address; port 0 takes a free one.
+    /// Binds an address; port 0 takes a free one. To be called within the runtime.
     ///
     /// # Errors
     /// Errors of the system where the address cannot be bound.
-    pub async fn bind(
-        host: Arc<Host>,
-        at: SocketAddr,
-        token: Token,
-        limits: Limits,
-    ) -> std::io::Result<Self> {
+    pub fn bind(host: Arc<Host>, at: SocketAddr, token: Token, limits: Limits) -> std::io::Result<Self> {
         let listener = listen(at, limits.queued_bytes)?;
         let routes = router(host.clone(), token, limits);
         Ok(Self { host, listener, routes, limits })
