@@ -84,9 +84,7 @@ impl ModelComponent {
             examples.iter().filter_map(|e| Some((view.of(e)?, spec.scale.to(e.label)))).collect();
         let labels: Vec<_> = rows.iter().map(|(_, y)| *y).collect();
         let start = median(labels.clone());
-        // The words of a task that was tried tell less than what it took.
-        let by_record = spec.by_solver && regime == Regime::Tried;
-        let worded = !params.without.contains(WORDING) && !by_record;
+        let worded = Self::reads_words(spec, regime, params);
         let tfidf = Tfidf::fit(rows.iter().filter(|_| worded).map(|(r, _)| &r.text), params.min_texts);
         let texts: Vec<_> = rows.iter().map(|(r, _)| sparse(&tfidf, r)).collect();
         let place = spec.expected_place(regime);
@@ -207,6 +205,12 @@ impl ModelComponent {
         let scored = tried.map(|trust| (error(trust), trust));
         let best = scored.min_by(|a, b| a.0.total_cmp(&b.0).then(b.1[0].total_cmp(&a.1[0])));
         best.map_or([1.0; 2], |(_, trust)| trust)
+    }
+
+    /// Returns true if a fit is to read the description's words: those of a task that was tried can tell less than what it took.
+    pub(super) fn reads_words(spec: &Spec, regime: Regime, params: &RegressionParams) -> bool {
+        let by_record = spec.by_solver && regime == Regime::Tried;
+        !params.without.contains(WORDING) && !by_record
     }
 
     /// Returns true if it reads the description's words.

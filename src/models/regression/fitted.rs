@@ -73,8 +73,11 @@ impl Fitted {
             return Ok(Self { spec: *spec, part, trust, calibration: None });
         };
         let same: Vec<_> = earlier.iter().collect();
+        let worded = ModelComponent::reads_words(spec, regime, params);
+        // One that was left without words is not what these parameters fit.
+        let as_asked = |part: &ModelComponent| part.is_worded() == worded;
         let known =
-            known.filter(|(known, fitted)| fitted.part.is_worded() && same_rows(&known.examples, &same));
+            known.filter(|(known, fitted)| as_asked(&fitted.part) && same_rows(&known.examples, &same));
         let mut held_out = match known {
             Some((_, known)) => Cow::Borrowed(&known.part),
             None => Cow::Owned(fit(&earlier, (view, aim), params)?),
@@ -83,7 +86,7 @@ impl Fitted {
             later.iter().filter_map(|e| Some((view.of(e)?, spec.scale.to(e.label)))).collect();
         let mut trust = held_out.trust(spec, &later);
         let mut without_words = None;
-        if past_alone || held_out.is_worded() && held_out.past_suffices(spec, &later, trust) {
+        if past_alone || worded && held_out.past_suffices(spec, &later, trust) {
             trust = PAST_ALONE;
             let params = without_words.insert(params.without_words());
             if aim == Aim::Intervals {

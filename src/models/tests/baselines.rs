@@ -84,12 +84,16 @@ fn the_baseline_of_seconds_answers_tried_tasks_with_what_their_record_leads_one_
     let world = Noise::new(1_500, 60);
     let data = world.builder.rows(Target::Time, world.now, 10_000);
     let model = TimeTrainer::default().fit_baseline(&data).unwrap().unwrap();
+    // But for one factor, the average residual.
+    let mut factors = Vec::new();
     for task in 0..60 {
         let row = world.row(&format!("t{task}"), task % 4);
-        let (expected, found) = (value(&row, FeatureId::ExpectedTime).exp_m1(), model.point(&row));
-        assert!((found / expected - 1.0).abs() < 1e-4, "task {task}: {found} and {expected}");
+        let (expected, found) = (value(&row, FeatureId::ExpectedTime).exp(), 1.0 + model.point(&row));
+        factors.push(found / expected);
         let prediction = model.predict(&row);
         let (low, high) = prediction.interval_90;
         assert!(low < found && found < high && high < 4.0 * low, "task {task}: {low} {high}");
     }
+    assert!((factors[0] - 1.0).abs() < 0.02, "{factors:?}");
+    assert!(factors.iter().all(|factor| (factor / factors[0] - 1.0).abs() < 1e-4), "{factors:?}");
 }
