@@ -16,7 +16,7 @@ mod tfidf;
 pub use boosting::{
     BoostParams, BoostingLibrary, FitRequest, ForestParams, Matrix, Objective, Sample, TreeFamily, Trees,
 };
-pub(crate) use boosting::{ExternalTrees, Margin, Unseen};
+pub(crate) use boosting::{ExternalTrees, Margin};
 pub(crate) use calibration::{
     Calibrator, Influence, Method, Reliability, Scaling, VennAbers, choose_calibrator, posterior_mode, wilson,
 };

@@ -1,13 +1,15 @@
 //! Values of a row that are unlike all that a model was trained on.
 
 use super::column_encoder::ColumnEncoder;
-use crate::ml::{Trees, Unseen};
+use crate::features::FEATURES;
+use crate::ml::Trees;
+use std::borrow::Cow;
 
 /// A value beyond those of training, or a missing one where none ever was.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct UnseenValue {
     /// The feature's name.
-    pub(crate) feature: String,
+    pub(crate) feature: Cow<'static, str>,
     /// The value; NaN where it is missing.
     pub(crate) value: f32,
     /// The least and the greatest of training.
@@ -37,21 +39,28 @@ impl UnseenValue {
 /// Names of features in a note at most.
 const MOST_NAMED: usize = 3;
 
-/// Returns what is unseen in `row`, whose features stand at `places` of the table.
-pub(super) fn unseen(
-    trees: &Trees,
+/// Returns what is unseen in `row` by any of the trees, whose features stand at `places` of the table; each feature once.
+pub(super) fn unseen<'a>(
+    trees: impl IntoIterator<Item = &'a Trees>,
     row: &[f32],
     places: &[usize],
     encoder: &ColumnEncoder,
 ) -> Vec<UnseenValue> {
-    // The history's log-odds, a column behind the features, have no name: the rates that they come from have.
-    let named = |Unseen { feature, value, range }| {
-        let place = *places.get(feature)?;
+    let mut found: Vec<UnseenValue> = Vec::new();
+    for one in trees.into_iter().flat_map(|trees| trees.unseen(row)) {
+        // The history's log-odds, a column behind the features, have no name: the rates that they come from have.
+        let Some(place) = places.get(one.feature).copied() else { continue };
         // Codes are in no order; new categories are drift of their own.
-        let name = encoder.name_of(place).filter(|_| value.is_nan() || !encoder.is_category(place))?;
-        Some(UnseenValue { feature: name.to_owned(), value, range })
-    };
-    trees.unseen(row).filter_map(named).collect()
+        let name = encoder.name_of(place).filter(|_| one.value.is_nan() || !encoder.is_category(place));
+        let Some(name) = name.filter(|name| found.iter().all(|known| known.feature != *name)) else {
+            continue;
+        };
+        let feature = FEATURES
+            .get(place)
+            .map_or_else(|| Cow::Owned(name.to_owned()), |feature| Cow::Borrowed(feature.name));
+        found.push(UnseenValue { feature, value: one.value, range: one.range });
+    }
+    found
 }
 
 /// Says how unseen values were answered, those that are far beyond.
@@ -68,7 +77,7 @@ pub(super) fn notes(unseen: &[UnseenValue]) -> Vec<String> {
         notes.push(format!("beyond the training data, so it counts as the nearest value there: {listed}"));
     }
     if !missing.is_empty() {
-        let listed = listed(&missing.iter().map(|one| one.feature.clone()).collect::<Vec<_>>());
+        let listed = listed(&missing.iter().map(|one| one.feature.to_string()).collect::<Vec<_>>());
         notes.push(format!(
             "never missing in the training data, so it is answered as most of its rows: {listed}"
         ));
@@ -90,8 +99,11 @@ mod tests {
 
     #[test]
     fn notes_name_a_few_values_and_count_the_others() {
-        let value =
-            |feature: &str, value| UnseenValue { feature: feature.into(), value, range: (0.0, 149.0) };
+        let value = |feature: &'static str, value| UnseenValue {
+            feature: feature.into(),
+            value,
+            range: (0.0, 149.0),
+        };
         assert!(notes(&[]).is_empty() && notes(&[value("user_outcomes", 150.0)]).is_empty());
         let found = notes(&[value("user_outcomes", 319.0), value("temperature", f32::NAN)]);
         assert!(

@@ -52,9 +52,11 @@ pub(super) fn count(model: &'static str, status: Status) {
 
 /// Counts values that are unlike all of a model's training; where there are none it does nothing.
 pub(super) fn count_unseen(model: &'static str, unseen: &[UnseenValue]) {
-    for value in unseen {
-        let kind = if value.value.is_nan() { "missing" } else { "clipped" };
-        counter!(UNSEEN, "model" => model, "kind" => kind).increment(1);
+    let missing = unseen.iter().filter(|one| one.value.is_nan()).count();
+    for (kind, n) in [("missing", missing), ("clipped", unseen.len() - missing)] {
+        if n > 0 {
+            counter!(UNSEEN, "model" => model, "kind" => kind).increment(n as u64);
+        }
     }
 }
 

@@ -54,7 +54,7 @@ impl ImportedTrees {
 
     /// Returns the values of `row` that are unlike all that the trees were trained on, where they say what that was.
     pub(in crate::models) fn unseen(&self, row: &FeatureRow) -> Vec<UnseenValue> {
-        unseen(&self.trees, &self.values(row), &self.places, &ColumnEncoder::default())
+        unseen([&self.trees], &self.values(row), &self.places, &ColumnEncoder::default())
     }
 
     /// Shares of the trees' gain by feature.

@@ -285,15 +285,7 @@ impl ModelComponent {
     /// Returns the values of a row that are unlike all that its trees were trained on.
     pub(super) fn unseen(&self, look: &Look, trust: [f64; 2]) -> Vec<UnseenValue> {
         let value = Some(&self.value).filter(|_| trust[1] > 0.0);
-        let mut found: Vec<UnseenValue> = Vec::new();
-        for trees in value.into_iter().chain(&self.quantiles) {
-            for one in unseen(trees, &look.trees, &self.places, &self.encoder) {
-                if !found.iter().any(|known| known.feature == one.feature) {
-                    found.push(one);
-                }
-            }
-        }
-        found
+        unseen(value.into_iter().chain(&self.quantiles), &look.trees, &self.places, &self.encoder)
     }
 
     /// Shares of the trees' gain by feature.

@@ -203,7 +203,7 @@ impl ModelComponent {
             return Vec::new();
         }
         let past = self.regime.offset_places().margin(&row.values);
-        unseen(&self.trees, &self.tree_row(row, past), &self.tree_places, &self.encoder)
+        unseen([&self.trees], &self.tree_row(row, past), &self.tree_places, &self.encoder)
     }
 
     /// The same, taken apart; the parts add up to it.

@@ -123,6 +123,7 @@ impl SuccessTrainer {
 
     fn fit_knowing(&self, data: &Dataset, known: Option<Known<'_>>) -> Result<SuccessModel> {
         self.check_enough(data)?;
+        let known = known.filter(|known| self.has_tried(known.rows) == self.has_tried(data));
         let data = &self.as_asked(data);
         let (new_task, seen_task) = self.fit_all(data, known)?;
         Ok(SuccessModel { new_task, seen_task, schema: data.schema })
@@ -131,11 +132,16 @@ impl SuccessTrainer {
     /// The rows as their tasks will be asked for: where there are too few tried ones for a component of their own, that of new
     /// tasks answers them too, and learns from their own tries.
     fn as_asked<'a>(&self, data: &'a Dataset) -> Cow<'a, Dataset> {
-        if self.seen(&data.examples.iter().collect::<Vec<_>>()).is_some() {
+        if self.has_tried(data) {
             return Cow::Borrowed(data);
         }
         let asked = data.examples.iter().map(|example| Example { untried: None, ..example.clone() });
         Cow::Owned(data.with_examples(asked.collect()))
+    }
+
+    /// Returns true if there are enough rows of tried tasks for a component of their own.
+    fn has_tried(&self, data: &Dataset) -> bool {
+        self.seen(&data.examples.iter().collect::<Vec<_>>()).is_some()
     }
 
     fn check_enough(&self, data: &Dataset) -> Result<()> {

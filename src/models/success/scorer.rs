@@ -85,7 +85,7 @@ impl Scorer {
     /// Returns the values of `row` that are unlike all that its trees were trained on.
     pub(super) fn unseen(&self, row: &FeatureRow) -> Vec<UnseenValue> {
         match &self.past {
-            _ if self.used_ability().is_some() && self.share >= 1.0 => Vec::new(),
+            _ if self.rate.is_some() || self.used_ability().is_some() && self.share >= 1.0 => Vec::new(),
             Past::Learned(part) => part.unseen(row),
             Past::Imported(trees) => trees.unseen(row),
         }

@@ -4,12 +4,13 @@ use super::finding::{ChangeSize, DriftKind, Finding, Severity};
 use super::since_words;
 use crate::models::UnseenValue;
 use chrono::{DateTime, TimeDelta, Utc};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// Counts those that are far beyond by feature, missing ones apart, until none has come for a day.
 #[derive(Debug, Default)]
 pub(crate) struct UnseenCounts {
-    features: BTreeMap<(String, bool), Count>,
+    features: BTreeMap<(Cow<'static, str>, bool), Count>,
 }
 
 #[derive(Debug)]
@@ -50,7 +51,7 @@ impl UnseenCounts {
     /// Returns a finding a feature, and forgets those of which none has come for a day.
     pub(crate) fn findings(&mut self, now: DateTime<Utc>) -> Vec<Finding> {
         self.features.retain(|_, count| now - count.last <= kept());
-        let finding = |((feature, missing), count): (&(String, bool), &Count)| {
+        let finding = |((feature, missing), count): (&(Cow<'static, str>, bool), &Count)| {
             let (least, greatest) = count.range;
             let (n, since) = (count.predictions, since_words(count.since));
             let nearest = count.farthest.clamp(least, greatest);
@@ -70,7 +71,7 @@ impl UnseenCounts {
             };
             Finding {
                 kind: DriftKind::Feature,
-                subject: feature.clone(),
+                subject: feature.to_string(),
                 slice: None,
                 within: None,
                 since: count.since,
