@@ -3,7 +3,7 @@
 use crate::service::Host;
 use chrono::{DateTime, TimeDelta, Utc};
 use devmatrix_ml::clock::ManualClock;
-use devmatrix_ml::collect::DataCollector;
+use devmatrix_ml::collect::{CollectorOptions, DataCollector};
 use devmatrix_ml::event::{Fact, Record};
 use devmatrix_ml::execution::{ExecutionContext, check};
 use devmatrix_ml::features::FeatureEngineer;
@@ -51,7 +51,10 @@ pub async fn fill(
     let start = now - TimeDelta::days(i64::from(days));
     let clock = ManualClock::at(start);
     let (time, engineer) = (Arc::new(clock.clone()), FeatureEngineer::default());
-    let collector = DataCollector::open(store.clone(), engineer.clone(), time.clone()).await?;
+    // Its clock is meant to be in the past, whatever clients have recorded meanwhile.
+    let mut options = CollectorOptions::default();
+    options.clock_tolerance = TimeDelta::days(36_500);
+    let collector = DataCollector::open_with(store.clone(), engineer.clone(), time.clone(), options).await?;
     let predictions =
         PredictionService::new(collector.history(), engineer.clone(), time).without_explanations();
     let mut options = TrainingOptions::default();
