@@ -136,7 +136,7 @@ impl DatasetBuilder {
     }
 
     fn example(&self, record: &Record, context: &TaskContext, view: &HistoryView) -> Example {
-        let ((features, untried), priors) = (self.engineer.rows(context, view), Priors::of(view));
+        let (features, priors) = (self.engineer.row(context, view), Priors::of(view));
         Example {
             event_id: record.event_id().clone(),
             project: number(context.project_id.as_ref().map(ProjectId::as_str)),
@@ -144,7 +144,6 @@ impl DatasetBuilder {
             started_at: record.known_at(),
             known_at: None,
             features: Arc::new(features),
-            untried: untried.map(Arc::new),
             completed: None,
             label: 0.5,
             labels: Labels::default(),

@@ -48,8 +48,6 @@ pub struct Example {
     pub known_at: Option<DateTime<Utc>>,
     /// The features as they were at the start.
     pub features: Arc<FeatureRow>,
-    /// The features as they would have been had nobody tried the task, where somebody had.
-    pub(crate) untried: Option<Arc<FeatureRow>>,
     /// The features with those of its code, known once it had ended.
     pub completed: Option<Arc<FeatureRow>>,
     /// The label; of an open generation, its expected value.
@@ -110,13 +108,6 @@ pub(crate) struct Priors {
     pub(crate) agent: f64,
     /// That of the project, shrunk likewise.
     pub(crate) project: f64,
-}
-
-impl Example {
-    /// Returns the features by which it stands for a task that nobody has tried.
-    pub(crate) fn as_untried(&self) -> &FeatureRow {
-        self.untried.as_deref().unwrap_or(&self.features)
-    }
 }
 
 /// Examples in the order of their start.

@@ -264,8 +264,6 @@ fn example(mut row: Row<'_>, names: &mut HashSet<Arc<str>>, declared: &HostColum
         started_at,
         known_at,
         features,
-        // Training sets that leave hold what was served.
-        untried: None,
         completed,
         label,
         labels,

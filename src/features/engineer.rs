@@ -174,17 +174,6 @@ impl FeatureEngineer {
         FeatureRow { values, text, truncated: facts.truncated, own }
     }
 
-    /// Returns the features of `task`, and as they would be had nobody tried it, where somebody has.
-    pub(crate) fn rows(&self, task: &TaskContext, view: &HistoryView) -> (FeatureRow, Option<FeatureRow>) {
-        let (facts, text) = SparseText::read_with(&self.options.lexicon, &task.task_description);
-        let (values, own) = (self.values(task, view, &facts), self.own(task));
-        let row = FeatureRow { values, text, truncated: facts.truncated, own };
-        let untried = view.untried();
-        let untried =
-            untried.map(|view| FeatureRow { values: self.values(task, &view, &facts), ..row.clone() });
-        (row, untried)
-    }
-
     /// Returns the host's own columns.
     #[cfg(feature = "export")]
     pub(crate) fn columns(&self) -> &HostColumns {

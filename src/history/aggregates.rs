@@ -192,29 +192,6 @@ pub(crate) struct GroupStatistics {
 }
 
 impl GroupStatistics {
-    /// Takes away what a part of the group's generations contributed, unless the group holds most of `all`: then what is left
-    /// differs from task to task by what was taken away and by hardly anything else, so it would tell of nothing else.
-    pub(super) fn leave_out(&mut self, part: &Self, all: &Self) {
-        self.all.leave_out(&part.all, &all.all);
-        self.month.leave_out(&part.month, &all.month);
-        self.week.leave_out(&part.week, &all.week);
-        if self.open <= MOST * all.open {
-            for (ours, theirs) in [
-                (&mut self.open, part.open),
-                (&mut self.open_day, part.open_day),
-                (&mut self.open_successes, part.open_successes),
-            ] {
-                *ours = (*ours - theirs).max(0.0);
-            }
-        }
-        self.quality.leave_out(&part.quality, &all.quality);
-        self.log_seconds.leave_out(&part.log_seconds, &all.log_seconds);
-        self.tokens.leave_out(&part.tokens, &all.tokens);
-        self.log_tokens.leave_out(&part.log_tokens, &all.log_tokens);
-        self.log_cost.leave_out(&part.log_cost, &all.log_cost);
-        self.complexity.leave_out(&part.complexity, &all.complexity);
-    }
-
     /// Adds a day of this age.
     fn add(&mut self, tally: &Aggregates, age: i32) {
         let age = age.clamp(0, WINDOW_DAYS - 1) as usize;
@@ -244,14 +221,6 @@ impl GroupStatistics {
     }
 }
 
-/// Evidence below this is what rounding left of nothing: an outcome at the end of the window still counts a hundred times as
-/// much.
-const NOTHING: f64 = 1e-6;
-
-/// A group with a larger share of all evidence is like no group at all. Chosen, not tuned: the groups of the matrices on which the
-/// effect was seen hold all evidence, or less than a third.
-const MOST: f64 = 0.5;
-
 /// Counts of outcomes and successes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Count {
@@ -276,17 +245,6 @@ impl Count {
         self.successes += successes * weight;
     }
 
-    /// Leaves at least nothing, and no more successes than outcomes: a task's tries can have been of several
-    /// projects.
-    fn leave_out(&mut self, part: &Self, all: &Self) {
-        if self.n > MOST * all.n {
-            return;
-        }
-        let n = self.n - part.n;
-        let successes = (self.successes - part.successes).clamp(0.0, n.max(0.0));
-        *self = if n > NOTHING { Self { n, successes } } else { Self::default() };
-    }
-
     /// Returns the success rate, shrunk toward `prior` with the weight of `strength` outcomes
     /// (the posterior mean under a Beta prior).
     pub(crate) fn rate(&self, prior: f64, strength: f64) -> f64 {
@@ -298,14 +256,6 @@ impl Mean {
     fn add(&mut self, n: i64, sum: f64, weight: f64) {
         self.n += n as f64 * weight;
         self.sum += sum * weight;
-    }
-
-    fn leave_out(&mut self, part: &Self, all: &Self) {
-        if self.n > MOST * all.n {
-            return;
-        }
-        let (n, sum) = (self.n - part.n, self.sum - part.sum);
-        *self = if n > NOTHING { Self { n, sum } } else { Self::default() };
     }
 
     /// The mean, where there is any value.

@@ -8,7 +8,7 @@ use crate::similarity::{DEFAULT_CAPACITY, SimilarTasks};
 use crate::store::{Cursor, ScanOrder};
 use serde::{Deserialize, Serialize};
 
-const KIND: &str = "history-6";
+const KIND: &str = "history-5";
 const MAX_BYTES: usize = 4 << 30;
 
 /// All that is written: the position, the generations by their hashes, and the tasks' texts.

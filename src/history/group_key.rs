@@ -1,6 +1,5 @@
 //! By what past generations are grouped.
 
-use super::aggregates::GroupStatistics;
 use crate::event::{EventId, TaskContext, TaskId, TemplateId, UserId};
 use crate::stats::fnv;
 use serde::{Deserialize, Serialize};
@@ -56,8 +55,6 @@ pub(crate) enum GroupKey {
     UserTemplate,
     /// Judged by the same person; by whom the task names until somebody has judged.
     Reviewer,
-    /// Same task, agent and LLM, at the same reasoning effort.
-    TaskAgentModel,
 }
 
 impl GroupKey {
@@ -86,40 +83,11 @@ impl GroupKey {
         Self::TemplateSimilar,
         Self::UserTemplate,
         Self::Reviewer,
-        Self::TaskAgentModel,
     ];
 }
 
-/// The groups that hold a task's own tries because of what the task is, by whom it was tried, and with which LLM, each with
-/// the group of those tries.
-const OWN_TRIES: [(GroupKey, GroupKey); 12] = [
-    (GroupKey::TaskType, GroupKey::Task),
-    (GroupKey::TypeLanguage, GroupKey::Task),
-    (GroupKey::TypeLanguageFramework, GroupKey::Task),
-    (GroupKey::Language, GroupKey::Task),
-    (GroupKey::Project, GroupKey::Task),
-    (GroupKey::ProjectType, GroupKey::Task),
-    (GroupKey::Agent, GroupKey::TaskAgent),
-    (GroupKey::AgentType, GroupKey::TaskAgent),
-    (GroupKey::AgentLanguage, GroupKey::TaskAgent),
-    (GroupKey::ProjectAgent, GroupKey::TaskAgent),
-    (GroupKey::Model, GroupKey::TaskModel),
-    (GroupKey::AgentModel, GroupKey::TaskAgentModel),
-];
-
-/// Leaves a task's own tries out of the statistics of its other groups: of a project that of its other tasks is left, for the
-/// second try of a task as for its first, so that a model learns from both what holds for tasks that are new.
-pub(super) fn without_own_task(mut evidence: [GroupStatistics; SCOPES]) -> [GroupStatistics; SCOPES] {
-    let all = evidence[GroupKey::Global as usize];
-    for (group, own) in OWN_TRIES {
-        let own = evidence[own as usize];
-        evidence[group as usize].leave_out(&own, &all);
-    }
-    evidence
-}
-
 /// How many scopes there are.
-pub(super) const SCOPES: usize = 24;
+pub(super) const SCOPES: usize = 23;
 
 /// A group: its scope and a hash of the values that its members share (no text is kept).
 pub(super) type Key = NonZeroU64;
@@ -158,7 +126,6 @@ pub(super) fn keys(task: &TaskContext) -> [Option<Key>; SCOPES] {
             GroupKey::Task => this,
             GroupKey::TaskAgent => both(this, agent),
             GroupKey::TaskModel => both(this, model_at),
-            GroupKey::TaskAgentModel => both(this, both(agent_at, model_at)),
             GroupKey::Template => template,
             GroupKey::TemplateType => both(template, kind),
             GroupKey::TemplateSimilar => both(both(both(template, kind), language), framework),

@@ -210,14 +210,6 @@ impl HistoryView {
         self.known[scope as usize]
     }
 
-    /// Returns the view of the task as if nobody had tried it: without its own tries in the statistics of its groups; `None` where
-    /// nobody has.
-    pub(crate) fn untried(&self) -> Option<Self> {
-        let tried = *self.get(GroupKey::Task) != GroupStatistics::default();
-        let evidence = || group_key::without_own_task(self.evidence);
-        tried.then(|| Self { evidence: evidence(), nearest: self.nearest.clone(), ..self.groups() })
-    }
-
     /// Returns similar past tasks, the nearest first; ten at most.
     pub(crate) fn nearest(&self) -> &[NearestTask] {
         &self.nearest

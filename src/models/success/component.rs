@@ -70,14 +70,6 @@ const OFFSET_SHARE: f64 = 0.5;
 const STEPS: usize = 30;
 
 impl Regime {
-    /// The features of an example as those of a task of this kind.
-    pub(super) fn row(self, example: &Example) -> &FeatureRow {
-        match self {
-            Self::NewTask => example.as_untried(),
-            Self::SeenTask => &example.features,
-        }
-    }
-
     /// The places of the rates that the offset adds and takes away: `plus` - `minus`.
     pub(super) fn offset_places(self) -> &'static Offset {
         const AGENT: usize = FeatureId::AgentPastPerformance as usize;
@@ -134,7 +126,7 @@ fn log_odds(row: &[f32], place: usize) -> f64 {
 
 impl ModelComponent {
     pub(super) fn fit(regime: Regime, examples: &[&Example], params: &SuccessParams) -> Result<Self> {
-        let rows: Vec<_> = examples.iter().map(|e| regime.row(e)).collect();
+        let rows: Vec<_> = examples.iter().map(|e| e.features.as_ref()).collect();
         let tfidf = match regime {
             Regime::NewTask if !params.without.contains(WORDING) => {
                 Tfidf::fit(rows.iter().map(|r| &r.text), params.min_texts)
@@ -145,7 +137,7 @@ impl ModelComponent {
         let given = |place: &usize| rows.iter().any(|row| !columns::value_at(&row.values, *place).is_nan());
         let given: Vec<_> = columns::places(&[columns::GIVEN]).into_iter().filter(given).collect();
         let encodable = examples.iter().copied().map(|e| Encodable {
-            row: regime.row(e),
+            row: &e.features,
             task: e.task,
             label: e.label,
             weight: e.weight,

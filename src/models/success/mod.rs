@@ -41,7 +41,6 @@ use component::{Contributions, Regime};
 use rate_baseline::RateBaseline;
 use scorer::{Scorer, StoredScorer};
 use serde::{Deserialize, Serialize};
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// Fits [`SuccessModel`]s.
@@ -123,25 +122,8 @@ impl SuccessTrainer {
 
     fn fit_knowing(&self, data: &Dataset, known: Option<Known<'_>>) -> Result<SuccessModel> {
         self.check_enough(data)?;
-        let known = known.filter(|known| self.has_tried(known.rows) == self.has_tried(data));
-        let data = &self.as_asked(data);
         let (new_task, seen_task) = self.fit_all(data, known)?;
         Ok(SuccessModel { new_task, seen_task, schema: data.schema })
-    }
-
-    /// The rows as their tasks will be asked for: where there are too few tried ones for a component of their own, that of new
-    /// tasks answers them too, and learns from their own tries.
-    fn as_asked<'a>(&self, data: &'a Dataset) -> Cow<'a, Dataset> {
-        if self.has_tried(data) {
-            return Cow::Borrowed(data);
-        }
-        let asked = data.examples.iter().map(|example| Example { untried: None, ..example.clone() });
-        Cow::Owned(data.with_examples(asked.collect()))
-    }
-
-    /// Returns true if there are enough rows of tried tasks for a component of their own.
-    fn has_tried(&self, data: &Dataset) -> bool {
-        self.seen(&data.examples.iter().collect::<Vec<_>>()).is_some()
     }
 
     fn check_enough(&self, data: &Dataset) -> Result<()> {
@@ -208,7 +190,6 @@ impl Trainer for SuccessTrainer {
     /// Calibrated as `like` is.
     fn fit_like(&self, data: &Dataset, like: &SuccessModel) -> Result<SuccessModel> {
         self.check_enough(data)?;
-        let data = &self.as_asked(data);
         let all: Vec<_> = data.examples.iter().collect();
         let fit = |regime, rows: &[&Example], like: &Calibrated| -> Result<Calibrated> {
             let scorer = Scorer::fit(regime, rows, &self.params)?;

@@ -91,12 +91,8 @@ impl Scorer {
         }
     }
 
-    /// What either says of a row that was held out; of the past alone where there is no ability.
-    pub(super) fn both(&self, example: &Example) -> [f64; 2] {
-        let row = match &self.past {
-            Past::Learned(part) => part.regime.row(example),
-            Past::Imported(_) => &example.features,
-        };
+    /// What either says of `row`; of the past alone where there is no ability.
+    pub(super) fn both(&self, row: &FeatureRow) -> [f64; 2] {
         let past = self.past.margin(row);
         [past, self.ability.as_ref().map_or(past, |ability| ability.margin(&self.as_declared(row)))]
     }

@@ -103,7 +103,6 @@ impl TemplateDatasetBuilder {
             started_at: start.known_at,
             known_at: Some(outcome.known_at),
             features: Arc::clone(&start.features),
-            untried: None,
             completed: None,
             label: f64::from(relevance),
             labels,

@@ -328,7 +328,7 @@ fn forged_checkpoints_do_not_prevent_opening() {
         store.append(records.clone()).await.unwrap();
         SharedHistory::open(&store).await.unwrap().checkpoint(&store).await.unwrap();
         let sealed = store.checkpoint("history").await.unwrap().unwrap();
-        let payload = envelope::open(&sealed, "history-6", 1 << 30).unwrap().to_vec();
+        let payload = envelope::open(&sealed, "history-5", 1 << 30).unwrap().to_vec();
         let task = &events[0].started.value.context;
         let mut rng = Pcg64Mcg::seed_from_u64(3);
         let mut forgeries: Vec<_> = (0..4000).map(|_| mutated(&payload, &mut rng)).collect();
@@ -340,7 +340,7 @@ fn forged_checkpoints_do_not_prevent_opening() {
                 .push(postcard::to_stdvec(&(position, Vec::<u8>::new(), SimilarTasks::default())).unwrap());
         }
         for forged in forgeries {
-            let bytes = envelope::seal("history-6", &forged).unwrap();
+            let bytes = envelope::seal("history-5", &forged).unwrap();
             store.put_checkpoint("history", Some(bytes)).await.unwrap();
             let history = SharedHistory::open(&store).await.unwrap();
             history.apply(&records);
