@@ -46,13 +46,13 @@ extern crate self as devmatrix_ml; // files shared with integration tests name t
 #[path = "../tests/common/mod.rs"]
 mod common;
 
-// Errors.
+// Errors, and JSON as every door reads it.
 pub mod error;
+mod json;
 // Time, strict reading of configuration, and the context in which long computations run.
 pub mod clock;
 pub mod config;
 pub mod execution;
-mod json;
 mod stats;
 mod verify;
 // Local time by the newest rules.

@@ -110,8 +110,7 @@ impl<'a> HeldOut<'a> {
             rows.map(|((e, both), w)| w * log_loss(probability(e, *both), e.label >= 0.5)).collect()
         };
         let own = losses(&|_, both| calibration.probability(mixed(both, share)));
-        let rates =
-            RateBaseline::of(regime).map(|rate| (losses(&|e, _| sigmoid(rate.margin(&e.features))), rate));
+        let rates = RateBaseline::ALL.map(|rate| (losses(&|e, _| sigmoid(rate.margin(&e.features))), rate));
         let sum = |losses: &[f64]| losses.iter().sum::<f64>();
         let best = rates.into_iter().min_by(|a, b| sum(&a.0).total_cmp(&sum(&b.0)));
         // Rates of a tried task's groups hold its own tries: they would look better than they are for new ones.
@@ -124,8 +123,8 @@ impl<'a> HeldOut<'a> {
         Ok((self.calibrated(&margins, |_, _, _| Ok(Calibrator::Identity))?, Some(rate)))
     }
 
-    /// Returns true if the sum of `ours` is less than that of `theirs` by more than a standard error, which counts the tries of a task as
-    /// one.
+    /// Returns true if the sum of `ours` is less than that of `theirs` by more than a standard error, in which the tries of a
+    /// task count as one.
     fn surely_less(&self, ours: &[f64], theirs: &[f64]) -> bool {
         let mut by_task = BTreeMap::<u64, f64>::new();
         for ((example, _), (a, b)) in self.rows.iter().zip(ours.iter().zip(theirs)) {

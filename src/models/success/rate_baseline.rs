@@ -1,7 +1,6 @@
 //! The rates of the history that a model is compared with, and that answer in its place where it is not better.
 
 use super::columns::value_at;
-use super::component::Regime;
 use crate::features::{FeatureId, FeatureRow};
 use crate::stats::logit;
 use serde::{Deserialize, Serialize};
@@ -21,8 +20,6 @@ pub(super) enum RateBaseline {
     AgentModel,
     /// That of the most specific group with enough outcomes.
     MostSpecific,
-    /// That of the most specific group but the task's own.
-    MostSpecificUntried,
 }
 
 /// A rate, and the feature that counts its outcomes where there must be enough of them.
@@ -41,19 +38,10 @@ const MOST_SPECIFIC: [Step; 7] = [
     (None, FeatureId::OverallSuccessRate),
 ];
 
-/// So many of them are of the task's own record.
-const OF_TASK: usize = 3;
-
 impl RateBaseline {
-    /// Those that may answer. Rows of tasks that others tried stand for new ones when a model of new tasks is tested, so it is
-    /// not told the rates of the task itself.
-    pub(super) fn of(regime: Regime) -> [Self; 6] {
-        let most_specific = match regime {
-            Regime::NewTask => Self::MostSpecificUntried,
-            Regime::SeenTask => Self::MostSpecific,
-        };
-        [Self::Overall, Self::Agent, Self::Project, Self::Model, Self::AgentModel, most_specific]
-    }
+    /// All of them.
+    pub(super) const ALL: [Self; 6] =
+        [Self::Overall, Self::Agent, Self::Project, Self::Model, Self::AgentModel, Self::MostSpecific];
 
     /// The rates of which the first that is known answers.
     pub(super) fn steps(self) -> &'static [Step] {
@@ -65,7 +53,6 @@ impl RateBaseline {
             Self::Model => &[(None, FeatureId::ModelPastPerformance), OVERALL],
             Self::AgentModel => &[(None, FeatureId::AgentModelSuccessRate), OVERALL],
             Self::MostSpecific => &MOST_SPECIFIC,
-            Self::MostSpecificUntried => &MOST_SPECIFIC[OF_TASK..],
         }
     }
 
@@ -109,14 +96,12 @@ mod tests {
         assert_eq!(rate(&known), Some((FeatureId::ProjectSuccessRate as usize, 0.25)));
         known[3].1 = ENOUGH;
         assert_eq!(rate(&known), Some((FeatureId::TaskSuccessRate as usize, 0.75)));
-        let untried = RateBaseline::MostSpecificUntried.rate(&row(&known));
-        assert_eq!(untried, Some((FeatureId::ProjectSuccessRate as usize, 0.25)));
     }
 
     #[test]
     fn a_rate_that_is_missing_is_that_of_all() {
         let known = row(&[(FeatureId::OverallSuccessRate, 0.6)]);
-        for baseline in RateBaseline::of(Regime::SeenTask) {
+        for baseline in RateBaseline::ALL {
             let (place, _) = baseline.rate(&known).unwrap();
             assert_eq!(place, FeatureId::OverallSuccessRate as usize, "{baseline:?}");
         }
