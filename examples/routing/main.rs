@@ -1,20 +1,27 @@
-//! Compares routing policies by true expected success, cost and utility in the simulated world, beside the
-//! design's baseline (one good LLM for all tasks), the best constant plan and the oracle.
+//! Compares routing policies by true expected success, cost and utility in the simulated world or on recorded tasks × arms,
+//! beside the design's baseline (one good LLM for all tasks), the best constant plan and the oracle.
 //!
 //! ```sh
 //! cargo run --release --example routing -- --seeds 20 --generations 20000
-//! cargo run --release --example routing -- --tasks terminal_tasks.jsonl.gz
+//! cargo run --release --example routing -- --matrix EVENTS.jsonl.gz --value 1,5 --new-tasks metadata.half=holdout
 //! ```
 
 #[path = "../common/out.rs"]
 #[macro_use]
 mod out;
 
+#[path = "../common/columns.rs"]
+mod columns;
+#[path = "../common/mod.rs"]
+mod common;
+#[path = "../common/fields.rs"]
+mod fields;
+
+mod matrix;
 mod nightly;
 mod run;
 mod scenarios;
 mod summary;
-mod tasks;
 
 use clap::Parser;
 use clap::builder::PossibleValuesParser;
@@ -24,7 +31,7 @@ use std::path::PathBuf;
 /// Compares routing policies in simulated worlds or on recorded outcomes.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// Repetitions, each in its own world.
+    /// Repetitions, each in its own world or order of tasks.
     #[arg(long, default_value_t = 3)]
     seeds: u64,
     /// Seed of the first world; the next ones follow.
@@ -39,9 +46,37 @@ struct Arguments {
     /// Scenarios: success, cost, floor, time, arrival, equal.
     #[arg(long, value_delimiter = ',', default_value = "success,cost,time,arrival,equal")]
     scenarios: Vec<String>,
-    /// Replay this gzipped file of recorded attempts instead.
-    #[arg(long)]
-    tasks: Option<PathBuf>,
+    /// Replays these events (JSON Lines, optionally gzipped) of tasks × arms instead.
+    #[arg(long, alias = "tasks")]
+    matrix: Option<PathBuf>,
+    /// US dollars that a success is worth; several are replayed one after the other.
+    #[arg(long, value_delimiter = ',', default_value = "1", requires = "matrix", value_parser = positive)]
+    value: Vec<f64>,
+    /// Fields of an event that together name its arm.
+    #[arg(long, value_delimiter = ',', default_value = "model_used", requires = "matrix")]
+    arms: Vec<String>,
+    /// Rounds of a replay; figures rest on those after the first 1,000.
+    #[arg(long, default_value_t = 2_000, requires = "matrix", value_parser = rounds)]
+    rounds: usize,
+    /// Tasks that arrive after the first 1,000 rounds, in which the others do: FIELD=VALUE or group:FIELD:SHARE.
+    #[arg(long, requires = "matrix")]
+    new_tasks: Option<matrix::NewTasks>,
+    /// Fields that become columns of the task; an object gives one for each key.
+    #[arg(long, value_delimiter = ',', requires = "matrix")]
+    columns: Vec<String>,
+    /// Writes the figures of the replay to this file.
+    #[arg(long, requires = "matrix")]
+    json: Option<PathBuf>,
+}
+
+fn positive(text: &str) -> Result<f64, String> {
+    let value = text.parse().ok().filter(|value| (f64::MIN_POSITIVE..=1e9).contains(value));
+    value.ok_or_else(|| "expected dollars above 0, at most 1e9".into())
+}
+
+fn rounds(text: &str) -> Result<usize, String> {
+    let value = text.parse().ok().filter(|value| (1..=1_000_000).contains(value));
+    value.ok_or_else(|| "expected 1 to 1000000 rounds".into())
 }
 
 /// Creates a policy by its name.
@@ -60,8 +95,18 @@ fn policy_names() -> PossibleValuesParser {
 
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
-    if let Some(file) = &arguments.tasks {
-        return tasks::replay(file, &arguments.policies, arguments.seeds);
+    if let Some(file) = arguments.matrix {
+        return matrix::replay(&matrix::Options {
+            file,
+            values: arguments.value,
+            arms: arguments.arms,
+            rounds: arguments.rounds,
+            seeds: arguments.seeds,
+            policies: arguments.policies,
+            new_tasks: arguments.new_tasks,
+            columns: arguments.columns,
+            json: arguments.json,
+        });
     }
     for scenario in &arguments.scenarios {
         let scenario = scenarios::named(scenario, arguments.generations)?;
