@@ -7,6 +7,7 @@ use super::{
 use crate::event::{EventId, Fact, ProjectId, Record, TaskContext, UserId};
 use crate::features::{FeatureEngineer, FeatureRow};
 use crate::history::{History, HistoryView, category};
+use crate::text::TaskText;
 use chrono::{DateTime, Utc};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -37,12 +38,13 @@ impl DatasetBuilder {
     pub fn apply(&mut self, record: &Record) {
         match record.fact() {
             Fact::Started(started) => {
-                let view = self.history.view(&started.context, record.known_at());
-                let mut example = self.example(record, &started.context, &view);
+                let text = self.engineer.read(&started.context);
+                let view = self.history.view_of(&started.context, &text.grams, record.known_at());
+                let mut example = self.example(record, &started.context, &view, &text);
                 example.about = self.about(&started.context);
                 self.places.insert(example.event_id.clone(), self.examples.len());
                 self.examples.push(example);
-                return self.history.apply_seen(record, &started.context, &view);
+                return self.history.apply_read(record, &text.grams);
             }
             Fact::Completed(completion) => {
                 let place = self.places.get(record.event_id());
@@ -75,8 +77,9 @@ impl DatasetBuilder {
     pub(crate) fn look_at(&self, record: &Record) -> Option<Example> {
         match record.fact() {
             Fact::Started(started) => {
-                let view = self.history.view(&started.context, record.known_at());
-                Some(self.example(record, &started.context, &view))
+                let text = self.engineer.read(&started.context);
+                let view = self.history.view_of(&started.context, &text.grams, record.known_at());
+                Some(self.example(record, &started.context, &view, &text))
             }
             _ => None,
         }
@@ -135,8 +138,14 @@ impl DatasetBuilder {
         }
     }
 
-    fn example(&self, record: &Record, context: &TaskContext, view: &HistoryView) -> Example {
-        let (features, priors) = (self.engineer.row(context, view), Priors::of(view));
+    fn example(
+        &self,
+        record: &Record,
+        context: &TaskContext,
+        view: &HistoryView,
+        text: &TaskText,
+    ) -> Example {
+        let (features, priors) = (self.engineer.row_read(context, view, text), Priors::of(view));
         Example {
             event_id: record.event_id().clone(),
             project: number(context.project_id.as_ref().map(ProjectId::as_str)),

@@ -4,16 +4,16 @@ use super::frameworks::Frameworks;
 use super::host_columns::{ColumnKind, HostColumns};
 use super::inputs::{Inputs, Rates};
 use super::table::{FEATURES, Feature, KnownWhen, Make};
-use super::task_text::TaskText;
 use crate::error::Result;
 use crate::event::{Completion, TaskContext};
 use crate::history::HistoryView;
-use crate::text::{Lexicon, SparseText, TextFacts};
+use crate::text::{Lexicon, Readings, SparseText, TaskText, TextFacts};
 use crate::zones::Zone;
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Options of the features.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,6 +60,7 @@ impl FeatureOptions {
 pub struct FeatureEngineer {
     options: FeatureOptions,
     zone: Zone,
+    readings: Readings,
 }
 
 /// The features of one task at one moment.
@@ -164,14 +165,18 @@ impl FeatureEngineer {
     /// Creates an engineer with `options`.
     pub fn new(options: FeatureOptions) -> Self {
         let zone = Zone::of(options.zone);
-        Self { options, zone }
+        Self { options, zone, readings: Readings::default() }
     }
 
     /// Returns the features of `task` with its history as of `view`.
     pub(crate) fn row(&self, task: &TaskContext, view: &HistoryView) -> FeatureRow {
-        let (facts, text) = SparseText::read_with(&self.options.lexicon, &task.task_description);
-        let (values, own) = (self.values(task, view, &facts), self.own(task));
-        FeatureRow { values, text, truncated: facts.truncated, own }
+        self.row_read(task, view, &self.read(task))
+    }
+
+    /// Returns the features of `task`, whose description was read before, without what explanations add.
+    pub(crate) fn row_read(&self, task: &TaskContext, view: &HistoryView, text: &TaskText) -> FeatureRow {
+        let (values, own) = (self.values(task, view, &text.facts), self.own(task));
+        FeatureRow { values, text: text.ngrams.clone(), truncated: text.facts.truncated, own }
     }
 
     /// Returns the host's own columns.
@@ -186,18 +191,15 @@ impl FeatureEngineer {
     }
 
     /// Reads the description of `task` with the lexicon of these options.
-    pub(crate) fn read(&self, task: &TaskContext) -> TaskText {
-        TaskText::read(&self.options.lexicon, &task.task_description)
+    pub(crate) fn read(&self, task: &TaskContext) -> Arc<TaskText> {
+        self.readings.read(&self.options.lexicon, &task.task_description)
     }
 
-    /// Returns the features of `task`, whose description was read before.
+    /// Returns the features of `task`, whose description was read before, with what explanations name.
     pub(crate) fn row_of(&self, task: &TaskContext, view: &HistoryView, text: &TaskText) -> FeatureRow {
-        FeatureRow {
-            values: self.values(task, view, &text.facts),
-            text: text.ngrams.clone(),
-            truncated: text.facts.truncated,
-            own: OwnColumns { categories: self.options.columns.categories(&task.columns), ..self.own(task) },
-        }
+        let mut row = self.row_read(task, view, text);
+        row.own.categories = self.options.columns.categories(&task.columns);
+        row
     }
 
     fn own(&self, task: &TaskContext) -> OwnColumns {

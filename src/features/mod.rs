@@ -5,7 +5,6 @@ mod frameworks;
 mod host_columns;
 mod inputs;
 mod table;
-mod task_text;
 
 #[cfg(feature = "export")]
 pub(crate) use engineer::OwnColumns;
@@ -16,4 +15,3 @@ pub use frameworks::Frameworks;
 pub use host_columns::{ColumnKind, HostColumn, HostColumns};
 pub(crate) use table::SHAPE;
 pub use table::{FEATURES, Feature, FeatureId, Kind, KnownWhen, Topic, index_of};
-pub(crate) use task_text::TaskText;

@@ -48,7 +48,7 @@ pub(super) fn fixed(value: f64) -> i64 {
 }
 
 impl Aggregates {
-    fn add(&mut self, other: &Self, sign: i64) {
+    pub(super) fn add(&mut self, other: &Self, sign: i64) {
         self.judged += sign * other.judged;
         self.successes += sign * other.successes;
         self.scored += sign * other.scored;
@@ -71,10 +71,10 @@ pub(super) struct Series {
     /// Ascending.
     days: Vec<(i32, Aggregates)>,
     /// Generations without an outcome, by the hour of their start, ascending.
-    open: Vec<(i32, i64)>,
+    open: Vec<(i32, i32)>,
     /// The first day on which the group had a generation.
     pub(super) first_start: Option<i32>,
-    /// The sum over all days before today: a busy group is asked many times a day.
+    /// The sum over all days before today: a busy group is asked many times a day. A group with few days has none.
     memo: Memo<GroupStatistics>,
 }
 
@@ -82,35 +82,51 @@ pub(super) struct Series {
 const MEMO_DAYS: usize = 8;
 
 impl Series {
-    pub(super) fn add(&mut self, day: i32, tally: &Aggregates, sign: i64) {
-        at_key(&mut self.days, day, |sum| sum.add(tally, sign));
-        self.memo.forget_after(day);
+    pub(super) fn add(&mut self, day: i32, tally: &Aggregates) {
+        at_key(&mut self.days, day, |sum| sum.add(tally, 1));
+        self.memo.changed(day, self.days.len() >= MEMO_DAYS);
     }
 
-    pub(super) fn add_open(&mut self, hour: i32, sign: i64) {
-        at_key(&mut self.open, hour, |count| *count += sign);
+    pub(super) fn add_open(&mut self, hour: i32, change: i32) {
+        at_key(&mut self.open, hour, |count| *count += change);
     }
 
     /// Returns the group's statistics at `hour`, the hours since 1970.
     pub(super) fn evidence(&self, hour: i32, delay: &Delay) -> GroupStatistics {
+        let mut sum = self.outcomes(hour);
+        sum.age_days = self.first_start.map(|first| (hour.div_euclid(24) - first).max(0) as u32);
+        self.add_open_to(&mut sum, hour, delay);
+        sum
+    }
+
+    /// Returns the statistics of what has an outcome at `hour`.
+    pub(super) fn outcomes(&self, hour: i32) -> GroupStatistics {
         let today = hour.div_euclid(24);
-        let mut sum = match self.days.len() {
-            0..MEMO_DAYS => self.before(today),
-            _ => self.memo.get(today, || self.before(today)),
-        };
-        for (day, tally) in &self.days[self.days.partition_point(|(day, _)| *day < today)..] {
+        let mut sum = self.memo.get(today, || self.before(today));
+        let newer = self.days.iter().rev().take_while(|(day, _)| *day >= today).count();
+        for (day, tally) in &self.days[self.days.len() - newer..] {
             sum.add(tally, today.saturating_sub(*day));
         }
-        sum.age_days = self.first_start.map(|first| (today - first).max(0) as u32);
-        let from = self.open.partition_point(|(start, _)| *start <= hour.saturating_sub(MATURE_HOURS));
-        let mut chances = delay.descending();
-        for (start, count) in &self.open[from..] {
-            let (age, count) = (hour.saturating_sub(*start).max(0), *count as f64);
-            sum.open += count;
-            sum.open_day += if age >= 24 { count } else { 0.0 };
-            sum.open_successes += count * chances.after(age);
-        }
         sum
+    }
+
+    /// Adds what is still open, whose chances are the same within each range of ages.
+    fn add_open_to(&self, sum: &mut GroupStatistics, hour: i32, delay: &Delay) {
+        let mut rest = &self.open[..];
+        let until = |starts: &[(i32, i32)], hour| starts.partition_point(|(start, _)| *start <= hour);
+        rest = &rest[until(rest, hour.saturating_sub(MATURE_HOURS))..];
+        for (from_age, chance) in delay.ages_descending() {
+            if rest.is_empty() {
+                return;
+            }
+            // What began after this moment is of no age.
+            let end = if from_age == 0 { rest.len() } else { until(rest, hour.saturating_sub(from_age)) };
+            let count = f64::from(rest[..end].iter().map(|(_, count)| *count).sum::<i32>());
+            sum.open += count;
+            sum.open_day += if from_age >= 24 { count } else { 0.0 };
+            sum.open_successes += count * chance;
+            rest = &rest[end..];
+        }
     }
 
     /// How many generations began at `hour` or later. Those of which an outcome became known since
@@ -119,7 +135,7 @@ impl Series {
         let days = &self.days[self.days.partition_point(|(day, _)| *day < hour.div_euclid(24))..];
         let open = &self.open[self.open.partition_point(|(start, _)| *start < hour)..];
         let judged: i64 = days.iter().map(|(_, tally)| tally.judged).sum();
-        (judged + open.iter().map(|(_, count)| count).sum::<i64>()) as f64
+        (judged + open.iter().map(|(_, count)| i64::from(*count)).sum::<i64>()) as f64
     }
 
     /// The sum over the days before `today`.
@@ -140,7 +156,14 @@ pub(super) fn at_key<V: Default + PartialEq>(
     key: i32,
     change: impl FnOnce(&mut V),
 ) {
-    let at = match sorted.binary_search_by_key(&key, |(k, _)| *k) {
+    // Most is about the newest.
+    let last = sorted.last().filter(|(last, _)| *last <= key).map(|(last, _)| *last);
+    let found = match last {
+        Some(last) if last == key => Ok(sorted.len() - 1),
+        Some(_) => Err(sorted.len()),
+        None => sorted.binary_search_by_key(&key, |(k, _)| *k),
+    };
+    let at = match found {
         Ok(at) => at,
         Err(at) => {
             // Most groups have one day only: room for four, the usual first step, would be waste.
@@ -278,15 +301,43 @@ static DECAY: LazyLock<Decay> = LazyLock::new(|| {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::history::delay::Delays;
 
     fn judged(successes: i64) -> Aggregates {
         Aggregates { judged: 1, successes, ..Aggregates::default() }
     }
 
+    fn taken_back(tally: &Aggregates) -> Aggregates {
+        let mut back = Aggregates::default();
+        back.add(tally, -1);
+        back
+    }
+
+    #[test]
+    fn what_is_open_counts_by_its_age() {
+        let mut delays = Delays::default();
+        (0..50).for_each(|day| (0..400).for_each(|hours| delays.add(day, hours, hours % (day + 2) == 0, 1)));
+        let (delay, now) = (delays.at(100 * 24), 100 * 24);
+        let starts: Vec<(i32, i32)> =
+            (0..500).map(|i| (now - 400 + i, 1 + i % 3)).filter(|(at, _)| at % 5 != 0).collect();
+        let mut series = Series::default();
+        starts.iter().for_each(|(at, count)| series.add_open(*at, *count));
+        let seen = series.evidence(now, &delay);
+        let (mut open, mut day, mut successes) = (0.0, 0.0, 0.0);
+        for (at, count) in starts.iter().filter(|(at, _)| now - at < MATURE_HOURS) {
+            let age = (now - at).max(0);
+            open += f64::from(*count);
+            day += if age >= 24 { f64::from(*count) } else { 0.0 };
+            successes += f64::from(*count) * delay.success_after(age);
+        }
+        assert_eq!((seen.open, seen.open_day), (open, day));
+        assert!((seen.open_successes - successes).abs() < 1e-9, "{} {successes}", seen.open_successes);
+    }
+
     #[test]
     fn evidence_halves_with_each_half_life() {
         let mut series = Series::default();
-        series.add(100, &judged(1), 1);
+        series.add(100, &judged(1));
         let delay = Delay::default();
         let seen = series.evidence(107 * 24, &delay);
         assert_eq!((seen.all.n, seen.week.n), (1.0, 0.5));
@@ -297,8 +348,8 @@ mod tests {
     #[test]
     fn what_began_since_is_counted_whether_it_has_an_outcome_or_not() {
         let mut series = Series::default();
-        series.add(10, &judged(1), 1);
-        series.add(12, &judged(0), 1);
+        series.add(10, &judged(1));
+        series.add(12, &judged(0));
         series.add_open(11 * 24, 1);
         series.add_open(12 * 24 + 5, 3);
         let since = [0, 11 * 24, 12 * 24, 12 * 24 + 6, 13 * 24].map(|hour| series.begun_since(hour));
@@ -309,18 +360,18 @@ mod tests {
     fn sums_of_the_largest_counts_do_not_wrap() {
         let most = Aggregates { metered: 1, tokens: i128::from(u64::MAX), ..Aggregates::default() };
         let mut series = Series::default();
-        (0..1_000).for_each(|_| series.add(5, &most, 1));
+        (0..1_000).for_each(|_| series.add(5, &most));
         let seen = series.evidence(5 * 24, &Delay::default());
         assert!((seen.tokens.value().unwrap() / u64::MAX as f64 - 1.0).abs() < 1e-9, "{:?}", seen.tokens);
-        (0..1_000).for_each(|_| series.add(5, &most, -1));
+        (0..1_000).for_each(|_| series.add(5, &taken_back(&most)));
         assert_eq!(series, Series::default());
     }
 
     #[test]
     fn what_is_taken_back_leaves_nothing() {
         let mut series = Series::default();
-        series.add(5, &judged(1), 1);
-        series.add(5, &judged(1), -1);
+        series.add(5, &judged(1));
+        series.add(5, &taken_back(&judged(1)));
         assert_eq!(series, Series::default());
     }
 

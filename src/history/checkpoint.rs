@@ -1,7 +1,7 @@
 //! A history as bytes, so that a start need not read the whole store.
 
 use super::History;
-use super::generation::Generation;
+use super::generation::{Change, Generation};
 use crate::error::{Error, Result};
 use crate::registry::envelope;
 use crate::similarity::{DEFAULT_CAPACITY, SimilarTasks};
@@ -45,10 +45,10 @@ pub(super) fn load(bytes: &[u8]) -> Result<(History, Position)> {
         if !generation.is_sound() || history.generations.contains_key(&id) {
             return Err(unsound());
         }
-        let (keys, share) =
-            (generation.keys().zip(generation.start.as_ref().map(|s| s.day)), generation.share());
-        if let (Some((keys, day)), Some(share)) = (keys, share) {
-            history.add(&keys, &share, 1, Some(day));
+        if let Some((keys, start)) = generation.keys().zip(generation.start.as_ref()) {
+            let mut change = Change::default();
+            change.contribute(&generation, 1);
+            history.add(&keys, &change, Some(start.day));
         }
         generation.moments().for_each(|at| history.moments.add(at));
         history.generations.insert(id, generation);

@@ -33,7 +33,7 @@ impl Delays {
             slot.0 += sign;
             slot.1 += sign * i64::from(success);
         });
-        self.memo.forget_after(start_day);
+        self.memo.changed(start_day, true);
     }
 
     /// Returns the delay as known at `hour`: only days older than the attribution window count,
@@ -78,9 +78,9 @@ impl Delay {
         self.0[bin(hours)]
     }
 
-    /// Returns the probabilities for many, the oldest first.
-    pub(super) fn descending(&self) -> Descending<'_> {
-        Descending { rates: &self.0, bin: BINS.len() - 1 }
+    /// Returns the chances of success with the age from which each holds, the oldest first.
+    pub(super) fn ages_descending(&self) -> impl Iterator<Item = (i32, f64)> {
+        BINS.into_iter().zip(self.0).rev()
     }
 
     /// Returns the probability for one started at `started` and open at `now`; `None` when it has been open
@@ -104,21 +104,6 @@ impl Delay {
         let rates = rates.try_into().ok()?;
         let all = |rates: &[f64; BINS.len()]| rates.iter().all(|rate| (0.0..=1.0).contains(rate));
         Some(rates).filter(all).map(Self)
-    }
-}
-
-/// Looks up ages that never grow, without searching.
-pub(super) struct Descending<'a> {
-    rates: &'a [f64; BINS.len()],
-    bin: usize,
-}
-
-impl Descending<'_> {
-    pub(super) fn after(&mut self, hours: i32) -> f64 {
-        while self.bin > 0 && BINS[self.bin] > hours {
-            self.bin -= 1;
-        }
-        self.rates[self.bin]
     }
 }
 

@@ -64,30 +64,73 @@ pub(crate) struct GenerationResult {
     pub(crate) regenerations: Option<(i64, f64)>,
 }
 
-/// Contribution of a generation to each of its groups, by day.
-#[derive(Clone, PartialEq)]
-pub(super) struct Contribution {
-    pub(super) days: [(i32, Aggregates); 4],
-    /// The hour of its start while it has no outcome.
-    pub(super) open: Option<i32>,
-    /// The day of its start, the hours to its outcome, and whether it succeeded.
-    pub(super) taken: Option<(i32, i32, bool)>,
+/// What changes in each group of a generation.
+#[derive(Debug, Default)]
+pub(super) struct Change {
+    days: [(i32, Aggregates); DAYS],
+    used: usize,
+    /// Starts without an outcome that come and go, by their hour.
+    pub(super) open: [Option<(i32, i32)>; 2],
+    /// Outcomes that come and go: the day of the start, the hours to the outcome, whether it succeeded, and the sign.
+    pub(super) taken: [Option<(i32, i32, bool, i64)>; 2],
 }
 
-impl Contribution {
-    /// Leaves in both only what differs, so that what stays as it is need not be touched.
-    pub(super) fn leave_out_common(&mut self, other: &mut Self) {
-        for (ours, theirs) in self.days.iter_mut().zip(&mut other.days) {
-            if ours == theirs {
-                (ours.1, theirs.1) = (Aggregates::default(), Aggregates::default());
-            }
+/// What a generation counts comes on four days at most, and what it counted before on four others.
+const DAYS: usize = 8;
+
+impl Change {
+    /// Returns what differs by day.
+    pub(super) fn days(&self) -> impl Iterator<Item = &(i32, Aggregates)> {
+        self.days[..self.used].iter().filter(|(_, tally)| *tally != Aggregates::default())
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.days().next().is_none() && self.open == [None; 2] && self.taken == [None; 2]
+    }
+
+    fn add(&mut self, day: i32, tally: &Aggregates, sign: i64) {
+        let place = self.days[..self.used].iter().position(|(other, _)| *other == day).unwrap_or(self.used);
+        if let Some((at, sum)) = self.days.get_mut(place) {
+            *at = day;
+            sum.add(tally, sign);
+            self.used = self.used.max(place + 1);
         }
-        if self.open == other.open {
-            (self.open, other.open) = (None, None);
+    }
+
+    /// Adds a generation's contribution to its groups, or takes it back; none while its start, and so its groups, are
+    /// unknown.
+    pub(super) fn contribute(&mut self, generation: &Generation, sign: i64) {
+        let Some(start) = &generation.start else { return };
+        let success = generation.success();
+        if let Some((known_at, success)) = success {
+            let tally = Aggregates { judged: 1, successes: i64::from(success), ..Aggregates::default() };
+            self.add(day(known_at), &tally, sign);
         }
-        if self.taken == other.taken {
-            (self.taken, other.taken) = (None, None);
+        if let Some((known_at, quality)) = generation.scored() {
+            let tally = Aggregates { scored: 1, quality: fixed(quality), ..Aggregates::default() };
+            self.add(day(known_at), &tally, sign);
         }
+        if let Some(end) = &generation.completion {
+            self.add(day(end.known_at), &end.tally(), sign);
+        }
+        if let Some(complexity) = start.complexity {
+            let complexity = fixed((10.0 * complexity).ln_1p());
+            self.add(start.day, &Aggregates { rated: 1, complexity, ..Aggregates::default() }, sign);
+        }
+        let open = success.is_none().then(|| (hour(start.known_at), sign as i32));
+        let taken = success.map(|(at, success)| (start.day, hour(at - start.known_at).max(0), success, sign));
+        put(&mut self.open, open, |(at, sign)| (at, -sign));
+        put(&mut self.taken, taken, |(day, hours, success, sign)| (day, hours, success, -sign));
+    }
+}
+
+/// Adds what comes or goes; what undoes what is there takes that away.
+fn put<T: Copy + PartialEq>(all: &mut [Option<T>; 2], new: Option<T>, undone: impl Fn(T) -> T) {
+    let Some(new) = new else { return };
+    match all {
+        [Some(old), None] if *old == undone(new) => *all = [None; 2],
+        [None, _] => all[0] = Some(new),
+        _ => all[1] = Some(new),
     }
 }
 
@@ -168,35 +211,6 @@ impl Generation {
     /// How good an example it makes, 0 to 10: its quality, else all or nothing by its success.
     pub(super) fn example_quality(&self) -> Option<f64> {
         self.scored().map(|(_, q)| q).or_else(|| self.success().map(|(_, s)| if s { 10.0 } else { 0.0 }))
-    }
-
-    /// Returns its contribution to its groups; `None` while its start, and so its groups, are unknown.
-    pub(super) fn share(&self) -> Option<Contribution> {
-        let start = self.start.as_ref()?;
-        let none = (start.day, Aggregates::default());
-        let success = self.success();
-        let judged = success.map(|(known_at, success)| {
-            (day(known_at), Aggregates { judged: 1, successes: i64::from(success), ..Aggregates::default() })
-        });
-        let scored = self.scored().map(|(known_at, quality)| {
-            (day(known_at), Aggregates { scored: 1, quality: fixed(quality), ..Aggregates::default() })
-        });
-        let ended = self.completion.as_ref().map(|end| (day(end.known_at), end.tally()));
-        let rated = start.complexity.map(|complexity| {
-            (
-                start.day,
-                Aggregates {
-                    rated: 1,
-                    complexity: fixed((10.0 * complexity).ln_1p()),
-                    ..Aggregates::default()
-                },
-            )
-        });
-        let days = [judged, scored, ended, rated].map(|day| day.unwrap_or(none));
-        let open = success.is_none().then(|| hour(start.known_at));
-        let taken =
-            success.map(|(known_at, success)| (start.day, hour(known_at - start.known_at).max(0), success));
-        Some(Contribution { days, open, taken })
     }
 }
 

@@ -27,19 +27,20 @@ pub use shared::SharedHistory;
 pub(crate) use template::TemplateStatistics;
 
 use crate::event::{EventId, Fact, Record, TaskContext};
-use crate::similarity::{SearchBudget, SimilarTasks, TextGrams};
-use aggregates::{Aggregates, Series};
+use crate::similarity::{SearchBudget, SimilarTasks};
+use crate::stats::fnv::ByHash;
+use crate::text::TextGrams;
+use aggregates::Series;
 use chrono::{DateTime, Utc};
 use delay::Delays;
-use generation::{Contribution, Generation, hour};
+use generation::{Change, Generation, hour};
 use group_key::{Key, SCOPES};
-use std::collections::HashMap;
 
 /// Mergeable sums over all generations of which a fact was taken in.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct History {
-    generations: HashMap<u64, Generation>,
-    groups: HashMap<Key, Series>,
+    generations: ByHash<Generation>,
+    groups: ByHash<Series, Key>,
     delays: Delays,
     similar: SimilarTasks,
     moments: Moments,
@@ -51,8 +52,6 @@ pub(crate) struct HistoryView {
     evidence: [GroupStatistics; SCOPES],
     known: [bool; SCOPES],
     rag_quality: Mean,
-    /// The description, as similar ones are sought.
-    text: TextGrams,
     nearest: Vec<NearestTask>,
     now: DateTime<Utc>,
 }
@@ -67,20 +66,18 @@ impl History {
     pub(crate) fn apply(&mut self, record: &Record) {
         match record.fact() {
             Fact::Started(started) => {
-                self.apply_read(record, &started.context, &TextGrams::of(&started.context.task_description));
+                self.apply_read(record, &TextGrams::of(&started.context.task_description));
             }
             Fact::Completed(_) | Fact::Feedback(_) => self.learn(record),
         }
     }
 
-    /// Takes in the start of a task whose description was read for `view`.
-    pub(crate) fn apply_seen(&mut self, record: &Record, task: &TaskContext, view: &HistoryView) {
-        self.apply_read(record, task, &view.text);
-    }
-
-    fn apply_read(&mut self, record: &Record, task: &TaskContext, text: &TextGrams) {
+    /// Takes in a fact; a start's description was read before.
+    pub(crate) fn apply_read(&mut self, record: &Record, text: &TextGrams) {
         self.learn(record);
-        self.similar.insert(&task.task_id, record.known_at().timestamp_micros(), text);
+        if let Fact::Started(started) = record.fact() {
+            self.similar.insert(&started.context.task_id, record.known_at().timestamp_micros(), text);
+        }
     }
 
     fn learn(&mut self, record: &Record) {
@@ -90,13 +87,13 @@ impl History {
 
     /// Returns the view of `task` at `now`, which must not lie before a fact taken in.
     pub(crate) fn view(&self, task: &TaskContext, now: DateTime<Utc>) -> HistoryView {
-        self.view_of(task, TextGrams::of(&task.task_description), now)
+        self.view_of(task, &TextGrams::of(&task.task_description), now)
     }
 
     /// Returns the view of `task`, whose description was read before.
-    pub(crate) fn view_of(&self, task: &TaskContext, text: TextGrams, now: DateTime<Utc>) -> HistoryView {
-        let nearest = self.nearest_to(&text, SearchBudget::QUICK, task, nearest::MOST, now);
-        HistoryView { text, nearest, ..self.groups_of(task, now) }
+    pub(crate) fn view_of(&self, task: &TaskContext, text: &TextGrams, now: DateTime<Utc>) -> HistoryView {
+        let nearest = self.nearest_to(text, SearchBudget::QUICK, task, nearest::MOST, now);
+        HistoryView { nearest, ..self.groups_of(task, now) }
     }
 
     /// Returns the view of `task` without similar tasks.
@@ -110,7 +107,6 @@ impl History {
             known: keys.map(|key| key.is_some()),
             now,
             rag_quality: self.rag_quality(task),
-            text: TextGrams::default(),
             nearest: Vec::new(),
         }
     }
@@ -142,24 +138,22 @@ impl History {
     /// Takes back what the generation added, changes it, and adds it anew.
     fn change(&mut self, id: u64, learn: impl FnOnce(&mut Generation)) {
         let generation = self.generations.entry(id).or_default();
-        let before = generation.share();
-        let old_keys = generation.keys();
+        let (old_keys, mut change) = (generation.keys(), Change::default());
+        change.contribute(generation, -1);
         learn(generation);
         let (Some(start), Some(new_keys)) = (&generation.start, generation.keys()) else { return };
-        let after = generation.share();
-        let first_day = start.day;
-        let (mut before, mut after) = (before, after);
-        if let (Some(old), Some(new)) = (&mut before, &mut after)
-            && old_keys == Some(new_keys)
-        {
-            old.leave_out_common(new);
+        let first_day = Some(start.day);
+        if old_keys.is_none_or(|old| old == new_keys) {
+            change.contribute(generation, 1);
+            if old_keys.is_none() || !change.is_empty() {
+                self.add(&new_keys, &change, first_day);
+            }
+            return;
         }
-        if let (Some(share), Some(keys)) = (before, old_keys) {
-            self.add(&keys, &share, -1, None);
-        }
-        if let Some(share) = after {
-            self.add(&new_keys, &share, 1, Some(first_day));
-        }
+        let mut new = Change::default();
+        new.contribute(generation, 1);
+        old_keys.iter().for_each(|old| self.add(old, &change, None));
+        self.add(&new_keys, &new, first_day);
         // Somebody else has judged than the task named.
         if let Some(left) = old_keys.and_then(|keys| keys[GroupKey::Reviewer as usize])
             && self.groups.get(&left).is_some_and(|series| *series == Series::default())
@@ -168,23 +162,17 @@ impl History {
         }
     }
 
-    fn add(&mut self, keys: &[Option<Key>; SCOPES], share: &Contribution, sign: i64, first_day: Option<i32>) {
+    fn add(&mut self, keys: &[Option<Key>; SCOPES], change: &Change, first_day: Option<i32>) {
         for (scope, key) in GroupKey::ALL.iter().zip(keys).filter_map(|(scope, key)| Some((scope, (*key)?))) {
             let series = self.groups.entry(key).or_default();
             // A generation may leave a reviewer's group again.
             let first_day = first_day.filter(|_| *scope != GroupKey::Reviewer);
             series.first_start = [series.first_start, first_day].into_iter().flatten().min();
-            for (day, tally) in &share.days {
-                if *tally != Aggregates::default() {
-                    series.add(*day, tally, sign);
-                }
-            }
-            if let Some(hour) = share.open {
-                series.add_open(hour, sign);
-            }
+            change.days().for_each(|(day, tally)| series.add(*day, tally));
+            change.open.iter().flatten().for_each(|(hour, count)| series.add_open(*hour, *count));
         }
-        if let Some((day, hours, success)) = share.taken {
-            self.delays.add(day, hours, success, sign);
+        for (day, hours, success, sign) in change.taken.iter().flatten() {
+            self.delays.add(*day, *hours, *success, *sign);
         }
     }
 }
@@ -232,7 +220,6 @@ impl HistoryView {
             known: self.known,
             now: self.now,
             rag_quality: self.rag_quality,
-            text: TextGrams::default(),
             nearest: Vec::new(),
         }
     }

@@ -3,7 +3,8 @@
 use super::generation::hour;
 use super::{Count, GroupStatistics, History, group_key};
 use crate::event::{TaskContext, TaskId};
-use crate::similarity::{SearchBudget, SimilarTask, TextGrams};
+use crate::similarity::{SearchBudget, SimilarTask};
+use crate::text::TextGrams;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -62,10 +63,9 @@ impl History {
         now: DateTime<Utc>,
     ) -> Vec<NearestTask> {
         let hour = hour(now.timestamp_micros());
-        let delay = self.delays.at(hour);
         let named = |SimilarTask { task_id, similarity }| {
             let series = self.groups.get(&group_key::task_key(&task_id));
-            let seen = series.map_or_else(GroupStatistics::default, |series| series.evidence(hour, &delay));
+            let seen = series.map_or_else(GroupStatistics::default, |series| series.outcomes(hour));
             NearestTask {
                 task_id,
                 similarity,

@@ -6,7 +6,7 @@ use super::service::{COMPLEXITY, OTHERS, PredictionService, QUALITY, SUCCESS, TE
 use super::telemetry::{self, Call};
 use crate::error::{Error, Result};
 use crate::event::TaskContext;
-use crate::features::{FeatureRow, TaskText};
+use crate::features::FeatureRow;
 use crate::history::{HistoryView, NearestTask};
 use crate::models::{
     Attribution, AttributionGroup, ComplexityPrediction, English, Estimate, Locale, Predictor,
@@ -14,8 +14,9 @@ use crate::models::{
     TemplateView, TimePrediction, Trainer, prior,
 };
 use crate::stats::fnv;
-use crate::text::{Lexicon, MAX_TEXT_BYTES};
+use crate::text::{Lexicon, MAX_TEXT_BYTES, TaskText};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// The inputs read once for all models: feature row, nearest tasks and template statistics.
 pub(super) struct Inputs {
@@ -35,7 +36,7 @@ impl PredictionService {
     }
 
     /// Reads the description of `task` with the lexicon of the features.
-    pub(crate) fn read(&self, task: &TaskContext) -> TaskText {
+    pub(crate) fn read(&self, task: &TaskContext) -> Arc<TaskText> {
         self.engineer.read(&task.as_stored())
     }
 
@@ -54,7 +55,7 @@ impl PredictionService {
         self.engineer.validate(task)?;
         let (task, now) = (task.as_stored(), self.clock.now());
         let (view, templates) = self.history.with(|history| {
-            let view = history.view_of(&task, text.grams.clone(), now);
+            let view = history.view_of(&task, &text.grams, now);
             let catalogue = self.catalogue.as_ref().filter(|_| with_templates);
             let templates =
                 catalogue.map(|all| TemplateView::with_groups(history, &task, all, view.groups()));
@@ -82,7 +83,7 @@ impl PredictionService {
         let candidates: Vec<_> = candidates.iter().map(TaskContext::as_stored).collect();
         let now = self.clock.now();
         let views: Vec<HistoryView> = self.history.with(|history| {
-            let view = history.view_of(&candidates[0], text.grams.clone(), now);
+            let view = history.view_of(&candidates[0], &text.grams, now);
             candidates.iter().map(|candidate| view.of_same_task(history, candidate)).collect()
         });
         let rows = candidates.iter().zip(&views).map(|(task, view)| self.engineer.row_of(task, view, text));

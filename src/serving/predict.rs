@@ -8,11 +8,12 @@ use crate::code_metrics::CodeOptions;
 use crate::collect::measure;
 use crate::error::{Error, Result};
 use crate::event::{Completion, TaskContext};
-use crate::features::{FEATURES, FeatureRow, TaskText, index_of};
+use crate::features::{FEATURES, FeatureRow, index_of};
 use crate::models::{
     AnyTrainer, Predictor, QualityPrediction, SimilarOutcomes, Status, SuccessPrediction, TemplateRanker,
     TemplateRanking, TemplateView, TimePrediction, Trainer,
 };
+use crate::text::TaskText;
 use std::collections::BTreeMap;
 
 impl PredictionService {

@@ -1,28 +1,36 @@
 //! Past descriptions by their words and character n-grams.
 
 use super::DEFAULT_CAPACITY;
-use super::grams::TextGrams;
 use super::reservoir::Reservoir;
 use crate::error::{Error, Result};
 use crate::event::TaskId;
-use crate::stats::fnv;
+use crate::stats::fnv::{self, ByHash};
+use crate::text::TextGrams;
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
 
 /// Finds the tasks whose descriptions are most like another's, by BM25 over words and character
 /// 4-grams (Robertson and Zaragoza 2009), as a share of what the text would reach with itself.
 ///
-/// Of a task tried several times the latest description counts. A task takes about 0.7 kB.
+/// Of a task tried several times the latest description counts. Numbers of entries only grow, so that each posting list is
+/// appended to; what was removed stays in the lists until that is as much as what is kept. A task takes about 0.7 kB.
 #[derive(Debug, Clone)]
 pub(crate) struct SimilarTasks {
     kept: Reservoir,
-    numbers: HashMap<u64, u32>,
+    numbers: ByHash<u32>,
+    /// By number, ascending with the order of insertion; `None` where it was removed.
     pub(super) entries: Vec<Option<Entry>>,
-    free: Vec<u32>,
-    /// By gram the numbers of the entries that have it, ascending.
-    pub(super) postings: HashMap<u32, Vec<u32>>,
+    pub(super) postings: ByHash<Posting, u32>,
     /// Grams of all entries together.
     pub(super) grams: u64,
+}
+
+/// The entries that have a gram.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Posting {
+    /// How many of them were not removed.
+    pub(super) live: u32,
+    /// Their numbers, ascending, with those that were removed since the last sweep.
+    pub(super) entries: Vec<u32>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -36,6 +44,9 @@ pub(super) struct Entry {
     pub(super) text: TextGrams,
 }
 
+/// Fewer removed entries are not worth a sweep.
+const LEAST_SWEPT: usize = 64;
+
 impl Default for SimilarTasks {
     fn default() -> Self {
         Self::new(DEFAULT_CAPACITY)
@@ -48,10 +59,9 @@ impl SimilarTasks {
     pub(crate) fn new(capacity: usize) -> Self {
         Self {
             kept: Reservoir::new(capacity),
-            numbers: HashMap::new(),
+            numbers: ByHash::default(),
             entries: Vec::new(),
-            free: Vec::new(),
-            postings: HashMap::new(),
+            postings: ByHash::default(),
             grams: 0,
         }
     }
@@ -111,35 +121,51 @@ impl SimilarTasks {
     }
 
     fn add(&mut self, key: u64, entry: Entry) {
-        let number = self.free.pop().unwrap_or(self.entries.len() as u32);
-        for gram in &entry.text.grams {
-            let entries = self.postings.entry(*gram).or_default();
-            let at = entries.partition_point(|other| *other < number);
-            entries.insert(at, number);
+        let number = self.entries.len() as u32;
+        for gram in entry.text.iter() {
+            let posting = self.postings.entry(gram).or_default();
+            posting.live += 1;
+            posting.entries.push(number);
         }
         self.grams += entry.text.len() as u64;
         self.numbers.insert(key, number);
-        match self.entries.get_mut(number as usize) {
-            Some(place) => *place = Some(entry),
-            None => self.entries.push(Some(entry)),
-        }
+        self.entries.push(Some(entry));
     }
 
     fn remove(&mut self, key: u64) {
         let Some(number) = self.numbers.remove(&key) else { return };
         let Some(entry) = self.entries[number as usize].take() else { return };
-        for gram in &entry.text.grams {
-            if let Some(entries) = self.postings.get_mut(gram) {
-                if let Ok(at) = entries.binary_search(&number) {
-                    entries.remove(at);
-                }
-                if entries.is_empty() {
-                    self.postings.remove(gram);
-                }
+        for gram in entry.text.iter() {
+            if let Some(posting) = self.postings.get_mut(&gram) {
+                posting.live -= 1;
             }
         }
         self.grams -= entry.text.len() as u64;
-        self.free.push(number);
+        if self.entries.len() - self.len() > self.len().max(LEAST_SWEPT) {
+            self.sweep();
+        }
+    }
+
+    /// Forgets what was removed, and numbers the others anew in their order.
+    fn sweep(&mut self) {
+        let mut next = 0;
+        let number = |entry: &Option<Entry>| {
+            entry.as_ref().map(|_| {
+                next += 1;
+                next - 1
+            })
+        };
+        let renumbered: Vec<Option<u32>> = self.entries.iter().map(number).collect();
+        self.entries.retain(Option::is_some);
+        self.numbers
+            .values_mut()
+            .for_each(|number| *number = renumbered[*number as usize].unwrap_or(*number));
+        self.postings.retain(|_, posting| posting.live > 0);
+        for posting in self.postings.values_mut() {
+            let mut kept = Vec::with_capacity(posting.live as usize);
+            kept.extend(posting.entries.iter().filter_map(|number| renumbered[*number as usize]));
+            posting.entries = kept;
+        }
     }
 
     /// Returns its content, in an order that does not depend on that of arrival.
@@ -212,8 +238,12 @@ mod tests {
 
     #[test]
     fn what_cannot_have_been_written_is_not_read() {
-        let entry =
-            |number, grams| Entry { task_id: task(number), key: 0, started: 0, text: TextGrams { grams } };
+        let entry = |number, grams| Entry {
+            task_id: task(number),
+            key: 0,
+            started: 0,
+            text: TextGrams::from_grams(grams),
+        };
         let read = |capacity: u64, entries: Vec<Entry>| {
             let bytes = postcard::to_stdvec(&(capacity, entries)).unwrap();
             postcard::from_bytes::<SimilarTasks>(&bytes)

@@ -6,13 +6,11 @@
 //! change nothing.
 
 mod embedded;
-mod grams;
 mod index;
 mod reservoir;
 mod search;
 
 pub use embedded::{EmbeddedTasks, Embedder};
-pub(crate) use grams::TextGrams;
 pub(crate) use index::SimilarTasks;
 pub(crate) use search::SearchBudget;
 

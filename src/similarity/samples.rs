@@ -1,8 +1,8 @@
 //! Tasks and texts for the tests of this module.
 
-use super::grams::TextGrams;
 use super::reservoir::mixed;
 use crate::event::TaskId;
+use crate::text::TextGrams;
 
 pub(super) fn task(number: usize) -> TaskId {
     TaskId::new(format!("t{number}")).unwrap()

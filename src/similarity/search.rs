@@ -1,9 +1,10 @@
 //! Search for the most similar tasks.
 
 use super::SimilarTask;
-use super::grams::TextGrams;
 use super::index::{Entry, SimilarTasks};
 use crate::event::TaskId;
+use crate::text::TextGrams;
+use std::cell::RefCell;
 
 /// How far a search goes.
 #[derive(Debug, Clone, Copy)]
@@ -37,36 +38,57 @@ impl SimilarTasks {
         most: usize,
         except: Option<&TaskId>,
     ) -> Vec<SimilarTask> {
+        SCRATCH.with_borrow_mut(|scratch| {
+            let named = |(similarity, entry): &(f64, &Entry)| SimilarTask {
+                task_id: entry.task_id.clone(),
+                similarity: *similarity,
+            };
+            let except = except.and_then(|task| self.number(task));
+            self.found(scratch, effort, text, except).iter().take(most).map(named).collect()
+        })
+    }
+
+    /// The entries found, the nearest first.
+    fn found(
+        &self,
+        scratch: &mut Scratch,
+        effort: SearchBudget,
+        text: &TextGrams,
+        except: Option<u32>,
+    ) -> Vec<(f64, &Entry)> {
         let query = self.query(text);
-        let except = except.and_then(|task| self.number(task));
-        let mut found: Vec<_> = self
-            .named(&query, effort)
-            .into_iter()
-            .filter(|number| Some(*number) != except)
+        self.name(&query, effort, scratch);
+        let places = Places::of(&query);
+        let mut found: Vec<_> = scratch
+            .named
+            .iter()
+            .filter(|number| Some(**number) != except)
             .filter_map(|number| {
-                let entry = self.entries.get(number as usize)?.as_ref()?;
-                Some((self.similarity(&query, &entry.text), entry))
+                let entry = self.entries.get(*number as usize)?.as_ref()?;
+                Some((self.similarity(&query, &places, &entry.text), entry))
             })
             .filter(|(similarity, _)| *similarity > 0.0)
             .collect();
-        found.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.task_id.cmp(&b.1.task_id)));
-        found.truncate(most);
-        let named =
-            |(similarity, entry): (f64, &Entry)| SimilarTask { task_id: entry.task_id.clone(), similarity };
-        found.into_iter().map(named).collect()
+        found.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.task_id.cmp(&b.1.task_id)));
+        found
     }
 
     /// The grams of `text` that some entry has, by how much they tell.
     fn query<'a>(&'a self, text: &TextGrams) -> Query<'a> {
         let n = self.len() as f64;
         let idf = |df: f64| (1.0 + (n - df + 0.5) / (df + 0.5)).ln();
-        let weigh = |gram: &u32| {
-            let entries = self.postings.get(gram).map_or(&[][..], Vec::as_slice);
-            (*gram, idf(entries.len() as f64), entries)
+        let weigh = |gram: u32| {
+            let posting = self.postings.get(&gram);
+            Weighed {
+                gram,
+                live: posting.map_or(0, |posting| posting.live),
+                idf: idf(f64::from(posting.map_or(0, |posting| posting.live))),
+                entries: posting.map_or(&[][..], |posting| &posting.entries),
+            }
         };
-        let grams: Vec<_> = text.grams.iter().map(weigh).collect();
-        let sum: f64 = grams.iter().map(|(_, idf, _)| idf).sum();
-        Query { most: sum * self.saturation(text.len()), grams }
+        let grams: Vec<_> = text.iter().map(weigh).collect();
+        let sum: f64 = grams.iter().map(|weighed| weighed.idf).sum();
+        Query { sum, most: sum * self.saturation(text.len()), grams }
     }
 
     /// How much a shared gram counts in a text of this length.
@@ -75,28 +97,35 @@ impl SimilarTasks {
         (K1 + 1.0) / (1.0 + K1 * (1.0 - B + B * length as f64 / mean.max(1.0)))
     }
 
-    /// The entries that share the most of the rare grams.
-    fn named(&self, query: &Query<'_>, effort: SearchBudget) -> Vec<u32> {
-        let mut rarest: Vec<_> = query.grams.iter().filter(|(.., entries)| !entries.is_empty()).collect();
-        rarest.sort_by_key(|(gram, _, entries)| (entries.len(), *gram));
-        let sum: f64 = query.grams.iter().map(|(_, idf, _)| idf).sum();
-        let enough = (LEAST_SHARE * sum) as f32;
-        let mut scores = vec![0.0_f32; self.entries.len()];
-        let (mut named, mut read) = (Vec::new(), 0);
-        for (_, idf, entries) in rarest {
-            if read > 0 && read + entries.len() > effort.postings {
+    /// Names the entries that share the most of the rare grams.
+    fn name(&self, query: &Query<'_>, effort: SearchBudget, scratch: &mut Scratch) {
+        let Scratch { scores, named, rarest } = scratch;
+        rarest.clear();
+        let some = query.grams.iter().enumerate().filter(|(_, weighed)| weighed.live > 0);
+        rarest.extend(some.map(|(at, weighed)| u64::from(weighed.live) << 32 | at as u64));
+        rarest.sort_unstable();
+        let enough = (LEAST_SHARE * query.sum) as f32;
+        if scores.len() < self.entries.len() {
+            scores.resize(self.entries.len().next_power_of_two(), 0.0);
+        }
+        named.clear();
+        let (mut read, mut lists) = (0, 0);
+        for weighed in rarest.iter().map(|rare| &query.grams[*rare as u32 as usize]) {
+            if read > 0 && read + weighed.live as usize > effort.postings {
                 break;
             }
-            read += entries.len();
-            for number in *entries {
+            (read, lists) = (read + weighed.live as usize, lists + 1);
+            let idf = weighed.idf as f32;
+            for number in weighed.entries {
                 let score = &mut scores[*number as usize];
                 let before = *score;
-                *score += *idf as f32;
-                if before < enough && *score >= enough {
+                *score += idf;
+                if *score >= enough && before < enough {
                     named.push(*number);
                 }
             }
         }
+        named.retain(|number| self.entries[*number as usize].is_some());
         if named.len() > effort.compared {
             // Ties go by the task, never by the place in the index, which depends on the order of arrival.
             let task = |number: &u32| self.entries[*number as usize].as_ref().map(|e| e.key);
@@ -106,16 +135,18 @@ impl SimilarTasks {
             named.select_nth_unstable_by(effort.compared, order);
             named.truncate(effort.compared);
         }
-        named
+        // What was written is less than all there is to clear.
+        for weighed in rarest.iter().take(lists).map(|rare| &query.grams[*rare as u32 as usize]) {
+            weighed.entries.iter().for_each(|number| scores[*number as usize] = 0.0);
+        }
     }
 
-    fn similarity(&self, query: &Query<'_>, text: &TextGrams) -> f64 {
-        let (mut i, mut j, mut shared) = (0, 0, 0.0);
-        // Without branches that depend on the data, which no processor can foresee.
-        while let (Some((ours, idf, _)), Some(theirs)) = (query.grams.get(i), text.grams.get(j)) {
-            shared += if ours == theirs { *idf } else { 0.0 };
-            i += usize::from(ours <= theirs);
-            j += usize::from(theirs <= ours);
+    fn similarity(&self, query: &Query<'_>, places: &Places, text: &TextGrams) -> f64 {
+        let mut both = text.iter().fold(0_u64, |both, gram| both | places.bit(query, gram));
+        let mut shared = 0.0;
+        while both != 0 {
+            shared += query.grams[both.trailing_zeros() as usize].idf;
+            both &= both - 1;
         }
         if query.most <= 0.0 { 0.0 } else { (shared * self.saturation(text.len()) / query.most).min(1.0) }
     }
@@ -123,10 +154,66 @@ impl SimilarTasks {
 
 /// A text to be looked for.
 struct Query<'a> {
-    /// Returns the text's score with itself.
+    /// All that its grams tell.
+    sum: f64,
+    /// The text's score with itself.
     most: f64,
-    /// Each gram, ascending, with what it tells and the entries that have it.
-    grams: Vec<(u32, f64, &'a [u32])>,
+    /// Ascending.
+    grams: Vec<Weighed<'a>>,
+}
+
+/// A gram, what it tells, and the entries that have it.
+struct Weighed<'a> {
+    gram: u32,
+    live: u32,
+    idf: f64,
+    entries: &'a [u32],
+}
+
+/// Where a query's grams stand, by their lower bits: open addressing.
+struct Places([u8; PLACES]);
+
+/// Many more than a text has grams.
+const PLACES: usize = 1 << 10;
+
+impl Places {
+    fn of(query: &Query<'_>) -> Self {
+        let mut places = Self([0; PLACES]);
+        for (at, weighed) in query.grams.iter().enumerate() {
+            let mut place = weighed.gram as usize % PLACES;
+            while places.0[place] != 0 {
+                place = (place + 1) % PLACES;
+            }
+            places.0[place] = at as u8 + 1;
+        }
+        places
+    }
+
+    /// The bit of a gram's place in the query; none where it is not in it.
+    #[inline]
+    fn bit(&self, query: &Query<'_>, gram: u32) -> u64 {
+        let mut place = gram as usize % PLACES;
+        while let Some(at) = self.0[place].checked_sub(1) {
+            if query.grams[usize::from(at)].gram == gram {
+                return 1 << at;
+            }
+            place = (place + 1) % PLACES;
+        }
+        0
+    }
+}
+
+/// Room that searches of one thread use again.
+struct Scratch {
+    /// By entry what the rare grams tell that it shares; 0 between searches.
+    scores: Vec<f32>,
+    named: Vec<u32>,
+    /// How many entries have a gram, above its place in the query.
+    rarest: Vec<u64>,
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = const { RefCell::new(Scratch { scores: Vec::new(), named: Vec::new(), rarest: Vec::new() }) };
 }
 
 #[cfg(test)]
@@ -145,8 +232,10 @@ mod tests {
     /// The nearest by comparing with all.
     fn by_comparing_all(index: &SimilarTasks, text: &TextGrams, most: usize) -> Vec<TaskId> {
         let query = index.query(text);
+        let places = Places::of(&query);
+        let alike = |entry: &Entry| index.similarity(&query, &places, &entry.text);
         let mut all: Vec<_> = index.sorted();
-        all.sort_by(|a, b| index.similarity(&query, &b.text).total_cmp(&index.similarity(&query, &a.text)));
+        all.sort_by(|a, b| alike(b).total_cmp(&alike(a)));
         all.into_iter().take(most).map(|entry| entry.task_id.clone()).collect()
     }
 

@@ -19,7 +19,7 @@ pub(crate) fn step(hash: u64, byte: u8) -> u64 {
 }
 
 /// A map whose keys are hashes already: they are not hashed a second time.
-pub(crate) type ByHash<V> = HashMap<u64, V, BuildHasherDefault<Hashed>>;
+pub(crate) type ByHash<V, K = u64> = HashMap<K, V, BuildHasherDefault<Hashed>>;
 
 /// What has been hashed; its upper bits, which FNV leaves alike for names alike, are spread.
 #[derive(Debug, Clone, Copy, Default)]
@@ -32,6 +32,10 @@ impl Hasher for Hashed {
 
     fn write(&mut self, bytes: &[u8]) {
         self.0 = bytes.iter().fold(self.0, |hash, byte| step(hash, *byte));
+    }
+
+    fn write_u32(&mut self, hash: u32) {
+        self.write_u64(u64::from(hash));
     }
 
     fn write_u64(&mut self, hash: u64) {

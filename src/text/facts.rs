@@ -71,7 +71,7 @@ impl TextFacts {
 
     /// Reads `description` for the terms of `lexicon`: time linear in its length, no allocation.
     pub(crate) fn of_with(lexicon: &super::Lexicon, description: &str) -> Self {
-        super::scan::scan(lexicon, description, |_| {})
+        super::scan::scan(lexicon, description, |_, _| {})
     }
 
     /// The complexity heuristic, 0 to 10: a base by type, half a point for each complex term, one

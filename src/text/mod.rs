@@ -2,8 +2,10 @@
 
 mod builder;
 mod facts;
+mod grams;
 mod lexicon;
 mod ngram;
+mod reading;
 mod scan;
 mod table;
 mod terms;
@@ -12,9 +14,11 @@ mod word;
 pub use facts::Flag;
 pub(crate) use facts::MAX_TEXT_BYTES;
 pub(crate) use facts::TextFacts;
+pub(crate) use grams::TextGrams;
 pub use lexicon::{Lexicon, TermRole};
 pub(crate) use ngram::NGRAM_BUCKETS;
 pub use ngram::SparseText;
+pub(crate) use reading::{Readings, TaskText};
 
 #[cfg(test)]
 mod tests;

@@ -6,12 +6,12 @@ use super::lexicon::Lexicon;
 use super::table::{Meaning, Table};
 use super::word::{LOWER, Word};
 
-/// Reads `description` and hands the hash of each word to `word`, in order.
-pub(super) fn scan(lexicon: &Lexicon, description: &str, mut word: impl FnMut(u64)) -> TextFacts {
+/// Reads `description` and hands the bytes and the hash of each word to `word`, in order.
+pub(super) fn scan(lexicon: &Lexicon, description: &str, mut word: impl FnMut(&[u8], u64)) -> TextFacts {
     let text = head(description);
     let bytes = text.as_bytes();
     let mut facts = TextFacts {
-        length: length(description),
+        length: description.chars().count(),
         num_lines: usize::from(!text.is_empty()),
         title_length: text.lines().next().map_or(0, str::len),
         truncated: text.len() < description.len(),
@@ -34,7 +34,7 @@ pub(super) fn scan(lexicon: &Lexicon, description: &str, mut word: impl FnMut(u6
         }
         let this = Word::run(bytes, at);
         let end = this.end;
-        word(this.hash);
+        word(&bytes[at..end], this.hash);
         facts.num_words += 1;
         if byte.is_ascii_digit() && bytes[at..end].iter().all(u8::is_ascii_digit) {
             facts.num_numbers += 1;
@@ -187,11 +187,6 @@ impl Names {
 /// The part of the text that is read, cut at a character's boundary.
 fn head(text: &str) -> &str {
     &text[..text.floor_char_boundary(MAX_TEXT_BYTES)]
-}
-
-/// Characters, counted as bytes that do not continue one.
-fn length(text: &str) -> usize {
-    text.bytes().map(|b| usize::from((b & 0xC0) != 0x80)).sum()
 }
 
 /// `- ` or `* ` at the start of a line.
