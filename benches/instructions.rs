@@ -1,7 +1,7 @@
 //! Work of the paths that run for every generation, in instructions of the processor: `benches/instructions.sh` counts them.
 //!
-//! `instructions train FOLDER` fits the served models, `instructions run FOLDER` does each piece of work once. A profiler
-//! counts what happens within [`counted`], in the order of the names that are printed.
+//! `instructions train FOLDER` fits the served models, `instructions run FOLDER NAME` does one piece of work and prints by how
+//! much its count is to be divided. A profiler counts what happens within [`counted`].
 #![allow(clippy::unwrap_used)] // a bench may fail by unwrapping
 
 mod common;
@@ -34,7 +34,7 @@ fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match &arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["train", folder, ..] => train(folder),
-        ["run", folder, ..] => run(folder),
+        ["run", folder, name, ..] => run(folder, name),
         _ => println!("counted by benches/instructions.sh"),
     }
 }
@@ -45,9 +45,9 @@ fn counted(work: &mut dyn FnMut()) {
     work();
 }
 
-/// Prints the name and by how much the instructions of `work` are to be divided.
-fn count(name: &str, units: usize, mut work: impl FnMut()) {
-    println!("{name} {units}");
+/// Prints by how much the instructions of `work` are to be divided.
+fn count(units: usize, mut work: impl FnMut()) {
+    println!("{units}");
     counted(&mut work);
 }
 
@@ -60,9 +60,17 @@ fn train(folder: &str) {
     block_on(Training::new(&store, &registry, &engineer, &clock).run_all()).unwrap();
 }
 
-fn run(folder: &str) {
-    replay("features_event", &long_texts());
-    replay("replay_generation", &common::records(EVENTS));
+fn run(folder: &str, name: &str) {
+    match name {
+        "features_event" => replay(&long_texts()),
+        "replay_generation" => replay(&common::records(EVENTS)),
+        "analyze_python_kb" => code("py"),
+        "analyze_javascript_kb" => code("js"),
+        _ => serve(folder, name),
+    }
+}
+
+fn serve(folder: &str, name: &str) {
     let records = common::records(KNOWN);
     let tasks: Vec<_> = common::tasks(&records).into_iter().rev().take(50).collect();
     let clock = ManualClock::at(records.last().unwrap().known_at());
@@ -73,18 +81,19 @@ fn run(folder: &str) {
         PredictionService::new(Arc::new(history), FeatureEngineer::default(), Arc::new(clock.clone()));
     let service = service.with_templates(templates);
     block_on(service.reload(&DiskRegistry::open(folder).unwrap())).unwrap();
-    predict("predict_all", &service.without_explanations(), &tasks);
-    predict("predict_all_explained", &service, &tasks[..10]);
-    choose("choose_20", &service.without_explanations(), 20, &tasks[..10], &clock);
-    choose("choose_1000", &service.without_explanations(), 1_000, &tasks[..1], &clock);
-    code("analyze_python_kb", "py");
-    code("analyze_javascript_kb", "js");
+    match name {
+        "predict_all" => predict(&service.without_explanations(), &tasks),
+        "predict_all_explained" => predict(&service, &tasks[..10]),
+        "choose_20" => choose(&service.without_explanations(), 20, &tasks[..10], &clock),
+        "choose_1000" => choose(&service.without_explanations(), 1_000, &tasks[..1], &clock),
+        _ => panic!("nothing is called {name}"),
+    }
 }
 
 /// Replays facts into training rows.
-fn replay(name: &str, records: &[Record]) {
+fn replay(records: &[Record]) {
     let mut builder = DatasetBuilder::new(FeatureEngineer::default());
-    count(name, EVENTS, || records.iter().for_each(|record| builder.apply(record)));
+    count(EVENTS, || records.iter().for_each(|record| builder.apply(record)));
 }
 
 /// Returns the facts of events with descriptions of 970 bytes on average, a third of which were seen before.
@@ -128,14 +137,14 @@ fn description(record: &Record) -> usize {
     }
 }
 
-fn predict(name: &str, service: &PredictionService, tasks: &[TaskContext]) {
+fn predict(service: &PredictionService, tasks: &[TaskContext]) {
     service.predict_all(&tasks[0]).unwrap(); // tables that are made once
-    count(name, tasks.len(), || {
+    count(tasks.len(), || {
         tasks.iter().for_each(|task| drop(black_box(service.predict_all(task).unwrap())));
     });
 }
 
-fn choose(name: &str, service: &PredictionService, most: usize, tasks: &[TaskContext], clock: &ManualClock) {
+fn choose(service: &PredictionService, most: usize, tasks: &[TaskContext], clock: &ManualClock) {
     let llms = ["claude-sonnet-4.5", "deepseek-v3", "gpt-4.1-mini", "claude-opus-5"];
     let agents = ["backend", "frontend", "implementation", "generalist", "testing"];
     let candidates: Vec<_> = (0..most)
@@ -150,7 +159,7 @@ fn choose(name: &str, service: &PredictionService, most: usize, tasks: &[TaskCon
     for event in common::simulator(KNOWN).take(KNOWN).map(Generation::into_event) {
         router.feedback(&event);
     }
-    count(name, tasks.len(), || {
+    count(tasks.len(), || {
         for task in tasks {
             let request = Request::new(task, &candidates, clock.now());
             black_box(router.choose_predicted(service, &request).unwrap());
@@ -159,7 +168,7 @@ fn choose(name: &str, service: &PredictionService, most: usize, tasks: &[TaskCon
 }
 
 /// Measures the simulator's programs in the language of `ending`.
-fn code(name: &str, ending: &str) {
+fn code(ending: &str) {
     let mut code = String::new();
     for generation in common::simulator(KNOWN).cycle().take(100_000) {
         let done = generation.completion;
@@ -172,5 +181,5 @@ fn code(name: &str, ending: &str) {
     }
     assert!(code.len() >= CODE, "{} bytes of {ending}", code.len());
     drop(analyze(&code[..1_000], Some(ending))); // tables that are made once
-    count(name, code.len() >> 10, || drop(black_box(analyze(&code, Some(ending)))));
+    count(code.len() >> 10, || drop(black_box(analyze(&code, Some(ending)))));
 }

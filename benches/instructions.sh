@@ -18,15 +18,14 @@ program=${INSTRUCTIONS:-$(cargo bench --locked --quiet --no-run --bench instruct
   sed -n 's/.*"name":"instructions".*"executable":"\([^"]*\)".*/\1/p')}
 
 "$program" train "$work/models" >&2
-valgrind --tool=callgrind --collect-atstart=no --toggle-collect='*counted*' --dump-after='*counted*' \
-  --callgrind-out-file="$work/out" "$program" run "$work/models" 2>"$work/error" >"$work/units" || { cat "$work/error" >&2; exit 1; }
-number=0
-while read -r name units; do
-  number=$((number + 1))
-  total=$(sed -n 's/^\(totals\|summary\): *\([0-9]*\).*/\2/p' "$work/out.$number" | head -1)
+for name in features_event replay_generation predict_all predict_all_explained choose_20 choose_1000 \
+  analyze_python_kb analyze_javascript_kb; do
+  units=$(valgrind --tool=callgrind --collect-atstart=no --toggle-collect='instructions::counted*' \
+    --callgrind-out-file="$work/profile" "$program" run "$work/models" "$name" 2>"$work/error") || { cat "$work/error" >&2; exit 1; }
+  total=$(sed -n 's/^totals: *\([0-9]*\).*/\1/p' "$work/profile")
+  [ "${total:-0}" -gt 0 ] || { echo "$name: nothing was counted" >&2; exit 1; }
   echo "$name $((total / units))"
-done <"$work/units" | tee "$work/counts"
-[ "$(wc -l <"$work/counts")" = 8 ] || { echo 'not all were counted' >&2; exit 1; }
+done | tee "$work/counts"
 
 case ${1:-} in
   --write) awk '{ printf "%s %d\n", $1, $2 * 1.05 }' "$work/counts" >$budget ;;
