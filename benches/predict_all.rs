@@ -5,7 +5,7 @@ mod common;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use devmatrix_ml::clock::ManualClock;
-use devmatrix_ml::collect::measure;
+use devmatrix_ml::code_metrics::analyze;
 use devmatrix_ml::event::{Record, TaskContext};
 use devmatrix_ml::features::FeatureEngineer;
 use devmatrix_ml::history::SharedHistory;
@@ -32,8 +32,15 @@ fn records() -> Vec<Record> {
         .take(10_000)
         .flat_map(|mut generation: Generation| {
             let language = generation.context.language.clone();
-            let options = devmatrix_ml::code_metrics::CodeOptions::default();
-            measure(&mut generation.completion, language.as_deref(), &options);
+            let done = &mut generation.completion;
+            let metrics = analyze(done.generated_code.as_deref().unwrap_or_default(), language.as_deref());
+            done.lines_of_code = Some(metrics.lines.physical);
+            if let Some(structure) = &metrics.structure {
+                done.cyclomatic_complexity = structure.cyclomatic.map(|c| f64::from(c.total));
+                done.num_functions = Some(structure.num_functions + structure.num_methods);
+                done.num_classes = Some(structure.num_classes);
+                done.has_tests = Some(structure.num_tests > 0);
+            }
             generation.into_records().unwrap()
         })
         .collect();

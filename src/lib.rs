@@ -71,6 +71,8 @@ pub mod similarity;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 pub mod store;
+// History from elsewhere: pull requests, traces, spend logs, trajectories, tables.
+pub mod import;
 // Model versions, stages and artefacts.
 pub mod registry;
 // As-of aggregates of outcomes.

@@ -1,11 +1,14 @@
-//! Gzipped files as gzip itself reads them: several members, zeros after the last; but no bomb.
+//! Packed files: gzip as gzip itself reads it (several members, zeros after the last) and zstd; but no bomb.
 
 use flate2::bufread::GzDecoder;
 use std::io::{BufRead, Error, ErrorKind, Read, Result};
 
 /// JSON Lines shrink to a tenth. What unpacks to more than this many times its size, after so many bytes, is not read.
 const MOST_GROWTH: u64 = 200;
-const FREE_BYTES: u64 = 256 << 20;
+const FREE_BYTES: u64 = 64 << 20;
+
+/// The largest window of zstd, as a power of two: what `zstd --long` writes and reads.
+const MOST_WINDOW: u32 = 27;
 
 /// The unpacked bytes of all members of a file.
 pub(crate) struct Reader<R> {
@@ -67,15 +70,40 @@ impl<R: BufRead> Read for Reader<R> {
                 continue;
             }
             self.unpacked += n as u64;
-            if self.unpacked > FREE_BYTES.max(member.get_ref().bytes.saturating_mul(MOST_GROWTH)) {
-                let what = format!(
-                    "it unpacks to more than {MOST_GROWTH} times its size: unpack it first if it is right"
-                );
-                return Err(Error::new(ErrorKind::InvalidData, what));
-            }
-            return Ok(n);
+            return no_bomb(self.unpacked, member.get_ref().bytes).map(|()| n);
         }
     }
+}
+
+/// The unpacked bytes of a file of zstd.
+pub(crate) struct Zstd<R: BufRead> {
+    inner: zstd::Decoder<'static, Counted<R>>,
+    unpacked: u64,
+}
+
+impl<R: BufRead> Zstd<R> {
+    pub(crate) fn new(inner: R) -> Result<Self> {
+        let mut inner = zstd::Decoder::with_buffer(Counted { inner, bytes: 0 })?;
+        inner.window_log_max(MOST_WINDOW)?;
+        Ok(Self { inner, unpacked: 0 })
+    }
+}
+
+impl<R: BufRead> Read for Zstd<R> {
+    fn read(&mut self, out: &mut [u8]) -> Result<usize> {
+        let n = self.inner.read(out)?;
+        self.unpacked += n as u64;
+        no_bomb(self.unpacked, self.inner.get_ref().bytes).map(|()| n)
+    }
+}
+
+fn no_bomb(unpacked: u64, packed: u64) -> Result<()> {
+    if unpacked <= FREE_BYTES.max(packed.saturating_mul(MOST_GROWTH)) {
+        return Ok(());
+    }
+    let what =
+        format!("it unpacks to more than {MOST_GROWTH} times its size: unpack it first if it is right");
+    Err(Error::new(ErrorKind::InvalidData, what))
 }
 
 impl<R: BufRead> Read for Counted<R> {

@@ -7,7 +7,7 @@ use crate::event::{Completion, MetricField};
 /// did in [`Completion::host_metrics`]; for events that do not come through a collector.
 ///
 /// The file's path tells the language, else `language` does, else the code's looks.
-pub fn measure(completion: &mut Completion, language: Option<&str>, options: &CodeOptions) {
+pub(crate) fn measure(completion: &mut Completion, language: Option<&str>, options: &CodeOptions) {
     let Some(code) = completion.generated_code.take() else { return };
     let of_file = completion.file_path.as_deref().filter(|path| Language::from_hint(path).is_some());
     let metrics = analyze_with(options, &code, of_file.or(language));

@@ -21,7 +21,7 @@ use std::hash::{BuildHasher, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use timeline::{Moment, Timeline};
 
-pub use measure::measure;
+pub(crate) use measure::measure;
 
 /// What can be set of a collector.
 #[derive(Debug, Clone, PartialEq)]

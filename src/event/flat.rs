@@ -17,6 +17,7 @@ use crate::error::{Error, Result};
 use crate::json::{self, Unread};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// One feedback with the moment from which it was known.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -126,9 +127,22 @@ impl Flat {
     }
 }
 
+impl Flat {
+    /// Reads fields that a format became; the error names the one that cannot be read.
+    pub(super) fn from_fields(fields: Metadata) -> Result<Self> {
+        serde_json::from_value(Value::Object(fields.clone())).map_err(|error| match culprit_of(fields) {
+            Some((field, error)) => Error::invalid(format!("{field} cannot be read")).with_source(error),
+            None => Error::invalid("not a generation event").with_source(error),
+        })
+    }
+}
+
 /// The first field that cannot be read and why, where the JSON itself is whole.
 fn culprit(json: &str) -> Option<(String, serde_json::Error)> {
-    let fields: Metadata = serde_json::from_str(json).ok()?;
+    culprit_of(serde_json::from_str(json).ok()?)
+}
+
+fn culprit_of(fields: Metadata) -> Option<(String, serde_json::Error)> {
     fields.into_iter().find_map(|(field, value)| {
         let alone = Metadata::from_iter([(field.clone(), value)]);
         serde_json::from_value::<Flat>(alone.into()).err().map(|e| (field, e))

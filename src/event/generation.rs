@@ -75,6 +75,14 @@ impl GenerationEvent {
         Self::try_from(flat)
     }
 
+    /// Reads fields of the flat form.
+    ///
+    /// # Errors
+    /// `InvalidInput` with the field.
+    pub(crate) fn from_fields(fields: check::Metadata) -> Result<Self> {
+        super::flat::Flat::from_fields(fields)?.try_into()
+    }
+
     /// Creates a generation from its facts, in any order; `None` while its start is unknown.
     pub fn from_records(records: impl IntoIterator<Item = Record>) -> Option<Self> {
         let (mut event, mut completion, mut feedback) = (None::<Self>, None::<Known<_>>, Vec::new());

@@ -1,10 +1,11 @@
-//! Events from JSON Lines: one object a line.
+//! Events from JSON Lines, one object a line, or from an array of them.
 
 use super::generation::{FeedbackNames, GenerationEvent};
 use super::id::EventId;
 use crate::error::{Error, ErrorKind, Result};
+use crate::json::Values;
 use std::collections::HashMap;
-use std::io::{BufRead, Read};
+use std::io::BufRead;
 
 /// Events read from JSON Lines.
 #[derive(Debug, Default)]
@@ -16,14 +17,11 @@ pub struct JsonLines {
     pub bad: Vec<(usize, Error)>,
 }
 
-/// The longest line that is read; a parsed line takes up to thirty times as much for a moment.
-const MAX_LINE_BYTES: usize = 8 << 20;
-
 /// More bad lines than these are not worth going on for: it is some other file.
 const MOST_BAD: usize = 100_000;
 
-/// Reads the flat JSON form, an event a line; blank lines are passed over. A line that cannot be
-/// read is an error, or with `skip_bad` is noted and passed over. So is one of more than 8 MiB, of which no
+/// Reads the flat JSON form, an event a line or an array of events; blank lines are passed over. A line that cannot be
+/// read is an error, or with `skip_bad` is noted and passed over. So is an event of more than 32 MiB, of which no
 /// more is kept in memory.
 ///
 /// ```
@@ -38,18 +36,17 @@ const MOST_BAD: usize = 100_000;
 /// # Errors
 /// `InvalidInput` with the number of the line, or when more than 100,000 lines are bad; `Unavailable` when
 /// reading fails.
-pub fn read_jsonl(mut reader: impl BufRead, skip_bad: bool) -> Result<JsonLines> {
-    let (mut read, mut line, mut number) = (JsonLines::default(), Vec::new(), 0);
-    let mut told = Told::default();
-    while let Some(whole) = next_line(&mut reader, &mut line).map_err(|e| {
-        Error::new(ErrorKind::Unavailable, format!("line {}: reading failed", number + 1)).with_source(e)
+pub fn read_jsonl(reader: impl BufRead, skip_bad: bool) -> Result<JsonLines> {
+    let (mut read, mut values) = (JsonLines::default(), Values::new(reader));
+    let (mut told, mut last) = (Told::default(), 0);
+    while let Some(found) = values.next().map_err(|e| {
+        Error::new(ErrorKind::Unavailable, format!("line {}: reading failed", last + 1)).with_source(e)
     })? {
-        number += 1;
-        let parsed = if whole { parse(&line) } else { Err(too_long()) };
-        let parsed = parsed.and_then(|event| event.map(|event| told.join(event, &read.events)).transpose());
-        match parsed {
-            Ok(Some(event)) => read.events.push(event),
-            Ok(None) => {}
+        let number = found.line;
+        last = number;
+        let parsed = found.bytes.map_err(Error::invalid).and_then(parse);
+        match parsed.and_then(|event| told.join(event, &read.events)) {
+            Ok(event) => read.events.push(event),
             Err(error) if skip_bad && read.bad.len() < MOST_BAD => read.bad.push((number, error)),
             Err(error) if skip_bad => {
                 let what = format!("line {number}: more than {MOST_BAD} lines are bad: are these events?");
@@ -90,60 +87,48 @@ impl Told {
     }
 }
 
-/// Reads the next line into `line`, at most [`MAX_LINE_BYTES`] of it; whether that is all of it, `None` at the end.
-fn next_line(reader: &mut impl BufRead, line: &mut Vec<u8>) -> std::io::Result<Option<bool>> {
-    line.clear();
-    let most = MAX_LINE_BYTES as u64 + 1;
-    if reader.take(most).read_until(b'\n', line)? == 0 {
-        return Ok(None);
-    }
-    if line.last() == Some(&b'\n') {
-        line.pop();
-    } else if line.len() > MAX_LINE_BYTES {
-        *line = Vec::new();
-        reader.skip_until(b'\n')?;
-        return Ok(Some(false));
-    }
-    Ok(Some(true))
-}
-
-fn too_long() -> Error {
-    Error::invalid(format!(
-        "longer than {} MiB: an event is one line; keep files that large beside it",
-        MAX_LINE_BYTES >> 20
-    ))
-}
-
 /// Checks too that the event could be recorded.
-fn parse(line: &[u8]) -> Result<Option<GenerationEvent>> {
+fn parse(line: &[u8]) -> Result<GenerationEvent> {
     let text = std::str::from_utf8(line).map_err(|e| Error::invalid("not UTF-8").with_source(e))?;
-    let text = text.trim().trim_start_matches('\u{FEFF}');
-    if text.is_empty() {
-        return Ok(None);
-    }
+    let text = text.trim();
     let event = GenerationEvent::from_json(text)?;
-    event.clone().into_records().map(|_| Some(event))
+    event.clone().into_records().map(|_| event)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::BufReader;
+    use crate::json::MAX_VALUE_BYTES;
+    use std::io::{BufReader, Read};
 
     const EVENT: &[u8] = br#"{"event_id":"a","task_id":"t"}"#;
 
     #[test]
     fn a_line_without_end_takes_no_memory_and_is_one_bad_line() {
         let after = [b"\n".as_slice(), EVENT].concat();
-        let long = || std::io::repeat(b'[').take(64 << 20).chain(after.as_slice());
+        let long = || std::io::repeat(b'[').take(80 << 20).chain(after.as_slice());
         let error = read_jsonl(BufReader::new(long()), false).unwrap_err();
-        assert!(error.to_string().starts_with("line 1: longer than 8 MiB"), "{error}");
+        assert!(error.to_string().starts_with("line 1: longer than 32 MiB"), "{error}");
         let read = read_jsonl(BufReader::new(long()), true).unwrap();
         assert_eq!((read.events.len(), read.bad.len(), read.bad[0].0), (1, 1, 1));
-        let most = [EVENT, &b" ".repeat(MAX_LINE_BYTES - EVENT.len()), b"\n", EVENT].concat();
+        let spaces = |n| [b"{", b" ".repeat(n).as_slice(), &EVENT[1..], b"\n", EVENT].concat();
+        let most = spaces(MAX_VALUE_BYTES - EVENT.len());
         assert_eq!(read_jsonl(most.as_slice(), false).unwrap().events.len(), 2);
-        let more = [b" ".as_slice(), &most].concat();
-        assert_eq!(read_jsonl(more.as_slice(), true).unwrap().bad.len(), 1);
+        let more = spaces(MAX_VALUE_BYTES - EVENT.len() + 1);
+        let read = read_jsonl(more.as_slice(), true).unwrap();
+        assert_eq!((read.events.len(), read.bad.len()), (1, 1));
+    }
+
+    #[test]
+    fn an_array_of_events_is_read_as_lines_are() {
+        for text in [
+            r#"[{"event_id":"a","task_id":"t"},{"event_id":"b","task_id":"t"}]"#,
+            "\u{FEFF}[\r\n {\"event_id\": \"a\",\r\n  \"task_id\": \"t\"},\r\n {\"event_id\":\"b\",\"task_id\":\"t\"}\r\n]\r\n",
+        ] {
+            let read = read_jsonl(text.as_bytes(), false).unwrap();
+            let ids: Vec<_> = read.events.iter().map(|e| e.event_id.as_str()).collect();
+            assert_eq!(ids, ["a", "b"]);
+        }
     }
 
     #[test]

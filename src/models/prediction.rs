@@ -87,20 +87,6 @@ impl RiskLevel {
 }
 
 impl SuccessPrediction {
-    /// Checks whether success is at least as likely as `threshold`; `None`, so better ask a person, where the interval
-    /// holds it or there is hardly any evidence.
-    ///
-    /// ```
-    /// use devmatrix_ml::models::SuccessPrediction;
-    /// /// A person reviews what is not surely good.
-    /// fn needs_review(success: &SuccessPrediction) -> bool {
-    ///     success.is_at_least(0.9) != Some(true)
-    /// }
-    /// ```
-    pub fn is_at_least(&self, threshold: f64) -> Option<bool> {
-        surely_at_least(self.interval, threshold, self.status)
-    }
-
     /// A prediction of `probability` with its interval, as yet of no version.
     pub(crate) fn new(probability: f64, interval: (f64, f64), status: Status, feature_schema: u64) -> Self {
         Self {
@@ -154,16 +140,6 @@ impl fmt::Display for RiskLevel {
     }
 }
 
-/// Returns whether what lies in `interval` is at least `threshold`, where that can be told.
-pub(super) fn surely_at_least((low, high): (f64, f64), threshold: f64, status: Status) -> Option<bool> {
-    match status {
-        Status::InsufficientEvidence => None,
-        _ if low >= threshold => Some(true),
-        _ if high < threshold => Some(false),
-        _ => None,
-    }
-}
-
 fn confidence(p: f64) -> f64 {
     let bits = |p: f64| if p > 0.0 { -p * p.log2() } else { 0.0 };
     (1.0 - bits(p) - bits(1.0 - p)).clamp(0.0, 1.0)
@@ -179,15 +155,6 @@ mod tests {
         use RiskLevel::{High, Low, Medium, VeryHigh};
         assert_eq!(levels, [Low, Medium, Medium, High, High, VeryHigh]);
         assert_eq!(serde_json::to_string(&VeryHigh).unwrap(), "\"very_high\"");
-    }
-
-    #[test]
-    fn what_the_interval_leaves_open_is_not_answered() {
-        let found = SuccessPrediction::new(0.8, (0.7, 0.9), Status::Calibrated, 0);
-        let answers = [0.6, 0.8, 0.95, f64::NAN].map(|threshold| found.is_at_least(threshold));
-        assert_eq!(answers, [Some(true), None, Some(false), None]);
-        let guess = SuccessPrediction { status: Status::InsufficientEvidence, ..found };
-        assert_eq!(guess.is_at_least(0.6), None);
     }
 
     #[test]

@@ -1,12 +1,20 @@
 //! What a prediction of a number says.
 
 use crate::event::ShownPrediction;
-use crate::models::prediction::surely_at_least;
 use crate::models::unseen::UnseenValues;
 use crate::models::{Attribution, AttributionGroup, Status};
 use serde::{Deserialize, Serialize};
 
 /// A predicted number with its uncertainty and its reasons.
+///
+/// ```
+/// use devmatrix_ml::models::{ComplexityPrediction, QualityPrediction, TimePrediction};
+/// /// A person looks at what surely takes minutes, is hard, or may become bad.
+/// fn needs_review(time: &TimePrediction, complexity: &ComplexityPrediction, quality: &QualityPrediction) -> bool {
+///     let (slow, hard) = (time.estimate.interval_90.0 > 120.0, complexity.estimate.interval_90.0 > 7.0);
+///     slow || hard || quality.estimate.interval_90.0 < 6.0
+/// }
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Estimate {
@@ -124,22 +132,6 @@ impl Estimate {
         }
         let deviation = (high / low).ln() / (2.0 * 1.645);
         self.value * (0.5 * deviation * deviation).min(1.0).exp()
-    }
-
-    /// Checks whether the number is at least `threshold`; `None` where the 90 % interval contains it or there is hardly any
-    /// evidence.
-    ///
-    /// ```
-    /// use devmatrix_ml::models::{ComplexityPrediction, QualityPrediction, TimePrediction};
-    /// fn takes_minutes(time: &TimePrediction) -> bool {
-    ///     time.estimate.is_at_least(120.0) == Some(true)
-    /// }
-    /// fn is_hard(complexity: &ComplexityPrediction, quality: &QualityPrediction) -> bool {
-    ///     complexity.estimate.is_at_least(7.0) == Some(true) || quality.estimate.is_at_least(6.0) == Some(false)
-    /// }
-    /// ```
-    pub fn is_at_least(&self, threshold: f64) -> Option<bool> {
-        surely_at_least(self.interval_90, threshold, self.status)
     }
 }
 

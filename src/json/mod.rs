@@ -1,5 +1,9 @@
 //! JSON as every door of the crate reads it: one rule for lone surrogates, doubled keys and unknown fields.
 
+mod values;
+
+pub(crate) use values::{MAX_VALUE_BYTES, Values};
+
 use crate::error::{Error, Result};
 use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use std::borrow::Cow;
