@@ -78,14 +78,18 @@ fn write(store: &dyn EventStore, path: &PathBuf) -> anyhow::Result<()> {
 
 fn lines(store: &dyn EventStore, to: &mut impl Write) -> anyhow::Result<()> {
     let mut cursor: Option<Cursor> = None;
+    // A packer clears its buffer for each piece that is written.
+    let mut some = Vec::new();
     loop {
         let page = block_on(store.scan(ScanOrder::Known, cursor.as_ref(), PAGE))?;
         let starts = page.records.iter().filter(|record| matches!(record.fact(), Fact::Started(_)));
         let ids: Vec<EventId> = starts.map(|record| record.event_id().clone()).collect();
         for event in block_on(store.get(&ids))?.into_iter().flatten() {
-            serde_json::to_writer(&mut *to, &event)?;
-            to.write_all(b"\n")?;
+            serde_json::to_writer(&mut some, &event)?;
+            some.push(b'\n');
         }
+        to.write_all(&some)?;
+        some.clear();
         cursor = page.next;
         if page.records.len() < PAGE {
             return Ok(());

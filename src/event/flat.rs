@@ -17,7 +17,6 @@ use crate::error::{Error, Result};
 use crate::json::{self, Unread};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 /// One feedback with the moment from which it was known.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -129,8 +128,8 @@ impl Flat {
 
 impl Flat {
     /// Reads fields that a format became; the error names the one that cannot be read.
-    pub(super) fn from_fields(fields: Metadata) -> Result<Self> {
-        serde_json::from_value(Value::Object(fields.clone())).map_err(|error| match culprit_of(fields) {
+    pub(super) fn from_fields(fields: &Metadata) -> Result<Self> {
+        Self::deserialize(fields).map_err(|error| match culprit_of(fields.clone()) {
             Some((field, error)) => Error::invalid(format!("{field} cannot be read")).with_source(error),
             None => Error::invalid("not a generation event").with_source(error),
         })

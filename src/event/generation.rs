@@ -79,7 +79,7 @@ impl GenerationEvent {
     ///
     /// # Errors
     /// `InvalidInput` with the field.
-    pub(crate) fn from_fields(fields: check::Metadata) -> Result<Self> {
+    pub(crate) fn from_fields(fields: &check::Metadata) -> Result<Self> {
         super::flat::Flat::from_fields(fields)?.try_into()
     }
 

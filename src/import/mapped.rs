@@ -25,7 +25,7 @@ impl Reader for Flat {
             out.add(Draft { fields, groups: Vec::new() }, place);
             return Ok(());
         }
-        out.add_event(&event, &fields, &[], place)
+        out.add_event(event, &fields, &[], place)
     }
 }
 

@@ -24,7 +24,8 @@ fn said(value: &Value, roles: &[&str], last: bool, depth: usize) -> Option<Strin
     match value {
         Value::String(words) => match words.trim_start().as_bytes().first()? {
             b'{' | b'[' => match serde_json::from_str::<Value>(words) {
-                Ok(value) => within(&value).or_else(|| Some(words.clone())),
+                // A call of a tool alone says nothing in words.
+                Ok(value) => within(&value),
                 Err(_) => Some(words.clone()),
             },
             _ => Some(words.clone()),
@@ -126,6 +127,8 @@ mod tests {
         assert_eq!(answer(&choices).as_deref(), Some("def f(): pass"));
         assert_eq!(prompt(&json!({"task": "Write f."})).as_deref(), Some("Write f."));
         assert_eq!(prompt(&json!([{"role": "system", "content": "x"}])), None);
+        let call = json!([{"role": "assistant", "parts": [{"type": "tool_call", "name": "f"}]}]).to_string();
+        assert_eq!(answer(&json!(call)), None);
         let tool = json!([{"role": "user", "content": [{"type": "tool_result", "content": "ok"}]}]);
         assert_eq!(prompt(&tool), None);
         let mut deep = json!("x");

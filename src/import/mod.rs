@@ -115,6 +115,7 @@ pub async fn import<R: BufRead>(
     writing.write(&mut out).await?;
     writing.finish(&mut out).await?;
     out.resolve(store).await?;
+    writing.late = true;
     writing.write(&mut out).await?;
     writing.finish(&mut out).await?;
     out.report.finish();

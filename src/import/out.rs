@@ -5,10 +5,10 @@ use super::field::text;
 use super::format::Format;
 use super::options::ImportOptions;
 use super::redact::{Redactor, pseudonym};
-use super::report::ImportReport;
+use super::report::{ImportReport, Summary};
 use super::source::Place;
 use crate::error::{Error, Result};
-use crate::event::{EventId, Fact, Feedback, FeedbackId, GenerationEvent, Record, UserAction, UserId};
+use crate::event::{EventId, Fact, Feedback, FeedbackId, GenerationEvent, Known, Record, UserAction, UserId};
 use crate::store::{Appended, EventStore};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -82,8 +82,8 @@ impl Out {
             redactor.event(&mut draft.fields);
         }
         let fields = draft.fields;
-        let event = GenerationEvent::from_fields(fields.clone());
-        if let Err(error) = event.and_then(|event| self.add_event(&event, &fields, &draft.groups, place)) {
+        let event = GenerationEvent::from_fields(&fields);
+        if let Err(error) = event.and_then(|event| self.add_event(event, &fields, &draft.groups, place)) {
             self.skip(place, &error);
         }
     }
@@ -94,20 +94,21 @@ impl Out {
     /// `InvalidInput` when it cannot be recorded.
     pub(super) fn add_event(
         &mut self,
-        event: &GenerationEvent,
+        event: GenerationEvent,
         fields: &serde_json::Map<String, Value>,
         groups: &[String],
         place: &Place<'_>,
     ) -> Result<()> {
-        let records = event.clone().into_records()?;
-        let first = self.seen.insert(hash(event.event_id.as_str()));
+        let (event_id, summary) = (event.event_id.clone(), Summary::of(&event, self.now));
+        let records = event.into_records()?;
+        let first = self.seen.insert(hash(event_id.as_str()));
         if first {
-            self.report.describe(event, fields, self.now);
+            self.report.describe(&event_id, summary, fields);
         } else {
-            self.report.repeated.note(|| format!("{place}: {}", event.event_id));
+            self.report.repeated.note(|| format!("{place}: {event_id}"));
         }
         for group in groups.iter().filter(|_| first) {
-            self.groups.entry(hash(group)).or_default().push(event.event_id.clone());
+            self.groups.entry(hash(group)).or_default().push(event_id.clone());
         }
         self.records.extend(records);
         Ok(())
@@ -146,23 +147,65 @@ impl Out {
     /// # Errors
     /// Those of [`EventStore::get`].
     pub(super) async fn resolve(&mut self, store: &dyn EventStore) -> Result<()> {
+        let mut verdicts = Vec::new();
         for late in std::mem::take(&mut self.late) {
             let of_group = self.groups.get(&hash(&late.target)).cloned().unwrap_or_default();
-            let targets = match late.on {
+            let targets: Vec<EventId> = match late.on {
                 On::Event => EventId::new(&late.target).into_iter().collect(),
                 On::Either if of_group.is_empty() => EventId::new(&late.target).into_iter().collect(),
                 On::Group | On::Either => of_group,
             };
-            let found: Vec<_> = store.get(&targets).await?.into_iter().flatten().collect();
-            if found.is_empty() {
-                self.report.unmatched_verdicts.note(|| format!("{} on {}", late.verdict.action, late.target));
+            if targets.is_empty() {
+                self.unmatched(&late.target, &late.verdict);
             }
-            for event in found {
-                let record = self.record_of(&event, &late.verdict)?;
-                self.records.push(record);
+            verdicts.extend(targets.into_iter().map(|target| (target, late.verdict.clone())));
+        }
+        verdicts.sort_by(|a, b| a.0.cmp(&b.0));
+        let by_event: Vec<_> = verdicts.chunk_by(|a, b| a.0 == b.0).collect();
+        for some in by_event.chunks(BATCH) {
+            let ids: Vec<EventId> = some.iter().map(|of| of[0].0.clone()).collect();
+            for (of, event) in some.iter().zip(store.get(&ids).await?) {
+                let Some(event) = event else {
+                    of.iter().for_each(|(target, verdict)| self.unmatched(target.as_str(), verdict));
+                    continue;
+                };
+                self.judge_stored(event, of)?;
             }
         }
         Ok(())
+    }
+
+    fn unmatched(&mut self, target: &str, verdict: &Verdict) {
+        self.report.unmatched_verdicts.note(|| format!("{} on {target}", verdict.action));
+    }
+
+    /// Adds the verdicts on one event, and tells the report what it is now.
+    fn judge_stored(&mut self, mut event: GenerationEvent, of: &[(EventId, Verdict)]) -> Result<()> {
+        let records =
+            of.iter().map(|(_, verdict)| self.record_of(&event, verdict)).collect::<Result<Vec<_>>>()?;
+        if self.is_own(&event.event_id) {
+            let part = |record: &Record| record.key().part;
+            let own: Vec<String> = records.iter().map(part).collect();
+            let is_own = |feedback: &Known<Feedback>| {
+                feedback.value.feedback_id.as_ref().is_some_and(|id| own.iter().any(|own| own == id.as_str()))
+            };
+            event.feedback.retain(|feedback| !is_own(feedback));
+            let before = Summary::of(&event, self.now);
+            event.feedback.extend(records.iter().filter_map(|record| match record.fact() {
+                Fact::Feedback(value) => {
+                    Some(Known { known_at: record.known_at(), value: (**value).clone() })
+                }
+                _ => None,
+            }));
+            self.report.judge(&before, &Summary::of(&event, self.now));
+        }
+        self.records.extend(records);
+        Ok(())
+    }
+
+    /// Returns whether an event is of this import.
+    fn is_own(&self, event_id: &EventId) -> bool {
+        self.seen.contains(&hash(event_id.as_str()))
     }
 
     fn record_of(&self, event: &GenerationEvent, verdict: &Verdict) -> Result<Record> {
@@ -198,6 +241,8 @@ pub(super) struct Writing<'a> {
     pending: Option<(Answer<'a>, Vec<(EventId, Kind)>)>,
     /// Event of the last records of a batch; its others may stand in the next.
     current: Option<(EventId, [bool; 2])>,
+    /// Set for the verdicts that came after the events.
+    pub(super) late: bool,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -209,7 +254,7 @@ enum Kind {
 
 impl<'a> Writing<'a> {
     pub(super) fn new(store: &'a dyn EventStore) -> Self {
-        Self { store, pending: None, current: None }
+        Self { store, pending: None, current: None, late: false }
     }
 
     /// Begins to write what was collected, after what was begun before is written.
@@ -280,6 +325,8 @@ impl<'a> Writing<'a> {
     fn end_event(&mut self, out: &mut Out) {
         match self.current.take() {
             Some((_, [true, _])) => out.report.imported += 1,
+            // A verdict on an event of this import came after it.
+            Some((event_id, _)) if self.late && out.is_own(&event_id) => {}
             Some((_, [false, true])) => out.report.updated += 1,
             Some((_, [false, false])) => out.report.unchanged += 1,
             None => {}

@@ -1,9 +1,10 @@
 //! What an import did.
 
 use super::source::Place;
-use crate::event::{GenerationEvent, UserAction};
+use crate::event::{EventId, GenerationEvent, UserAction};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -83,12 +84,7 @@ impl ImportReport {
     }
 
     /// Notes what an event holds.
-    pub(super) fn describe(
-        &mut self,
-        event: &GenerationEvent,
-        fields: &serde_json::Map<String, serde_json::Value>,
-        now: DateTime<Utc>,
-    ) {
+    pub(super) fn describe(&mut self, event_id: &EventId, summary: Summary, fields: &Map<String, Value>) {
         self.seen += 1;
         for (field, value) in fields {
             if !value.is_null() && field != "metadata" && field != "completion_metadata" {
@@ -99,34 +95,33 @@ impl ImportReport {
                 }
             }
         }
-        let outcome = event.outcome();
-        let mut kinds = vec![match outcome.as_ref().and_then(|o| o.success) {
-            Some(true) => "success",
-            Some(false) => "failure",
-            None => "open",
-        }];
-        kinds.extend(outcome.and_then(|o| o.user_action).map(|action| match action {
-            UserAction::Approve => "approve",
-            UserAction::Modify => "modify",
-            UserAction::Reject => "reject",
-        }));
-        for kind in kinds {
+        for kind in summary.kinds() {
             *self.outcomes.entry(kind.to_owned()).or_default() += 1;
         }
-        let started = event.started.value.context.started_at;
-        if let Some(at) = started {
+        if let Some(at) = summary.started {
             self.started_from = Some(self.started_from.map_or(at, |from| from.min(at)));
             self.started_to = Some(self.started_to.map_or(at, |to| to.max(at)));
         }
-        if let Some(why) = wrong_clock(event, now) {
-            self.suspicious_clocks.note(|| format!("{}: {why}", event.event_id));
+        if let Some(why) = summary.wrong_clock {
+            self.suspicious_clocks.note(|| format!("{event_id}: {why}"));
         }
-        let done = event.completion.as_ref().map(|c| &c.value);
-        let text = !event.started.value.context.task_description.is_empty();
-        let add = |share: &mut f64, has: bool| *share += f64::from(u8::from(has));
-        add(&mut self.share_with_cost, done.is_some_and(|d| d.cost_usd.is_some()));
-        add(&mut self.share_with_tokens, done.is_some_and(|d| d.tokens().is_some()));
-        add(&mut self.share_with_text, text);
+        let shares = [&mut self.share_with_cost, &mut self.share_with_tokens, &mut self.share_with_text];
+        for (share, has) in shares.into_iter().zip(summary.has) {
+            *share += f64::from(u8::from(has));
+        }
+    }
+
+    /// Notes that a verdict has changed what became of an event.
+    pub(super) fn judge(&mut self, before: &Summary, after: &Summary) {
+        for kind in before.kinds() {
+            if let Some(count) = self.outcomes.get_mut(kind) {
+                *count = count.saturating_sub(1);
+            }
+        }
+        self.outcomes.retain(|_, count| *count > 0);
+        for kind in after.kinds() {
+            *self.outcomes.entry(kind.to_owned()).or_default() += 1;
+        }
     }
 
     /// Turns counts into shares.
@@ -135,6 +130,51 @@ impl ImportReport {
         for share in [&mut self.share_with_cost, &mut self.share_with_tokens, &mut self.share_with_text] {
             *share /= all;
         }
+    }
+}
+
+/// Counted parts of an event.
+#[derive(Debug)]
+pub(super) struct Summary {
+    success: Option<bool>,
+    action: Option<UserAction>,
+    started: Option<DateTime<Utc>>,
+    wrong_clock: Option<String>,
+    /// Cost, tokens, text.
+    has: [bool; 3],
+}
+
+impl Summary {
+    pub(super) fn of(event: &GenerationEvent, now: DateTime<Utc>) -> Self {
+        let outcome = event.outcome();
+        let done = event.completion.as_ref().map(|c| &c.value);
+        let context = &event.started.value.context;
+        Self {
+            success: outcome.as_ref().and_then(|o| o.success),
+            action: outcome.and_then(|o| o.user_action),
+            started: context.started_at,
+            wrong_clock: wrong_clock(event, now),
+            has: [
+                done.is_some_and(|d| d.cost_usd.is_some()),
+                done.is_some_and(|d| d.tokens().is_some()),
+                !context.task_description.is_empty(),
+            ],
+        }
+    }
+
+    /// Returns the names of what became of it.
+    fn kinds(&self) -> impl Iterator<Item = &'static str> {
+        let success = match self.success {
+            Some(true) => "success",
+            Some(false) => "failure",
+            None => "open",
+        };
+        let action = self.action.map(|action| match action {
+            UserAction::Approve => "approve",
+            UserAction::Modify => "modify",
+            UserAction::Reject => "reject",
+        });
+        std::iter::once(success).chain(action)
     }
 }
 

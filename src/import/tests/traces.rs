@@ -245,6 +245,9 @@ fn scores_of_langfuse_are_verdicts_from_their_own_time() {
             let imported = read_all(Format::Langfuse, &files, &ImportOptions::default());
             let flat = imported.flat("o1");
             assert_eq!(flat["user_action"].as_str(), action, "{more}");
+            let kind = action.unwrap_or("open");
+            assert_eq!(imported.report["outcomes"][kind], 1, "{}", imported.text);
+            assert_eq!((imported.count("imported"), imported.count("updated")), (1, 0));
             if action.is_some() {
                 assert_eq!(flat["feedback"][0]["known_at"], "2026-11-02T10:00:00Z");
             }
