@@ -47,7 +47,9 @@ impl Person {
     /// Reads an account as gh, REST or GraphQL writes it.
     pub(super) fn of_author(author: Option<&Value>) -> Self {
         let author = author.unwrap_or(&Value::Null);
-        let login = text(author, &["login"]).unwrap_or_default();
+        // Some tables hold the login alone.
+        let login =
+            text(author, &["login"]).or_else(|| author.as_str().map(str::to_owned)).unwrap_or_default();
         let named = login.starts_with("app/")
             || login.ends_with("[bot]")
             || APPS.iter().any(|app| same_login(app, &login));
