@@ -2,7 +2,7 @@
 //! interrupted goes on.
 
 use crate::common;
-use anyhow::Context;
+use anyhow::{Context, bail};
 use devmatrix_ml::event::{EventId, Fact};
 use devmatrix_ml::import::{Format, ImportOptions, ImportReport, import};
 use devmatrix_ml::store::{Cursor, Durability, EventStore, ScanOrder, SqliteOptions, SqliteStore};
@@ -37,7 +37,14 @@ pub(crate) fn into_file(
     let store = SqliteStore::open_with(&staging, options)?;
     if path.exists() {
         let before = [(path.display().to_string(), common::open(path)?)];
-        block_on(import(&store, Format::Jsonl, before, &ImportOptions::default()))?;
+        let told = block_on(import(&store, Format::Jsonl, before, &ImportOptions::default()));
+        if let Err(error) = told.map_err(Into::into).and_then(|told| whole(path, &told)) {
+            if !goes_on {
+                drop(store);
+                remove(&staging);
+            }
+            return Err(error);
+        }
     }
     let report = import_all(&store)?;
     let told = serde_json::to_value(&report)?;
@@ -48,10 +55,33 @@ pub(crate) fn into_file(
             .with_context(|| format!("{}: cannot be written", path.display()))?;
     }
     drop(store);
-    for more in ["", "-wal", "-shm"] {
-        let _ = std::fs::remove_file(beside(&format!(".importing{more}")));
-    }
+    remove(&staging);
     Ok(report)
+}
+
+/// Removes a store with its log.
+fn remove(staging: &Path) {
+    for more in ["", "-wal", "-shm"] {
+        let mut name = staging.as_os_str().to_owned();
+        name.push(more);
+        let _ = std::fs::remove_file(name);
+    }
+}
+
+/// Refuses to replace a file of which something would be lost.
+fn whole(path: &Path, told: &ImportReport) -> anyhow::Result<()> {
+    let told = serde_json::to_value(told)?;
+    let first = ["skipped_examples", "conflicts"].into_iter().find_map(|kind| {
+        let examples = told[kind].get("examples").unwrap_or(&told[kind]);
+        examples.get(0)?.as_str().map(str::to_owned)
+    });
+    match first {
+        None => Ok(()),
+        Some(first) => bail!(
+            "{} holds what cannot be kept when it is extended; mend it, or import into another file: {first}",
+            path.display()
+        ),
+    }
 }
 
 /// Writes all events in the order of their starts.
