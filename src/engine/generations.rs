@@ -92,7 +92,7 @@ impl Generations {
     fn forgotten_start(&self, event: GenerationEvent) -> Option<Record> {
         let known_at = event.started.known_at;
         let forgotten = self.forgotten_until.is_some_and(|until| known_at <= until);
-        let start = || Record::new(event.event_id, known_at, Fact::Started(Box::new(event.started.value)));
+        let start = || Record::stored(event.event_id, known_at, Fact::Started(Box::new(event.started.value)));
         forgotten.then(start)?.ok()
     }
 
@@ -131,7 +131,7 @@ impl Generations {
         let at = |micros: i64| DateTime::from_timestamp_micros(micros).ok_or_else(unreadable);
         let mut read = Self { forgotten_until: until.map(at).transpose()?, ..Self::default() };
         for (facts, observed) in all {
-            let facts = facts.into_iter().map(|(id, micros, fact)| Record::new(id, at(micros)?, fact));
+            let facts = facts.into_iter().map(|(id, micros, fact)| Record::stored(id, at(micros)?, fact));
             let facts = facts.collect::<Result<Vec<_>>>()?;
             let id = facts.first().ok_or_else(unreadable)?.event_id().clone();
             read.order.push_back(id.clone());
@@ -151,5 +151,5 @@ fn without_code(record: &Record) -> Option<Record> {
         }
         Fact::Feedback(_) => {}
     }
-    Record::new(id, known_at, fact).ok()
+    Record::stored(id, known_at, fact).ok()
 }

@@ -17,6 +17,10 @@ const MAX_METADATA_DEPTH: usize = 64;
 pub(crate) trait Checked {
     /// Refuses what is out of range, naming field and value.
     fn validate(&self) -> Result<()>;
+    /// Refuses what earlier releases took in: it is still read, but nothing new may have it.
+    fn admit(&self) -> Result<()> {
+        Ok(())
+    }
     /// Brings text and times to the form that every store keeps.
     fn clean(&mut self) -> Result<()>;
 }

@@ -226,6 +226,11 @@ impl Checked for Completion {
         Self::validate(self)
     }
 
+    fn admit(&self) -> Result<()> {
+        self.review.as_ref().map_or(Ok(()), ReviewRequest::admit)?;
+        self.next_step.as_ref().map_or(Ok(()), Decision::admit)
+    }
+
     fn clean(&mut self) -> Result<()> {
         self.completed_at = self.completed_at.map(check::to_micros);
         check::clean_option(&mut self.generated_code);

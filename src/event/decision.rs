@@ -4,7 +4,7 @@ use super::check;
 use super::given;
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 /// A choice with its propensity, without which no other policy can be evaluated
 /// afterwards, and what is needed to make it again.
@@ -15,7 +15,7 @@ pub struct Decision {
     pub candidates: Vec<String>,
     /// The chosen candidate.
     pub chosen: String,
-    /// The probability with which the policy chose it, above 0 and at most 1.
+    /// The probability with which the policy chose it, 1e-12 to 1.
     pub propensity: f64,
     /// The policy and its version.
     pub policy: String,
@@ -48,6 +48,9 @@ pub struct Decision {
     pub repeated: bool,
 }
 
+/// Smaller propensities are refused: the inverse of one would outweigh all others together.
+pub(crate) const SMALLEST_PROPENSITY: f64 = 1e-12;
+
 /// Propensities may miss a sum of 1 by this much: they are rounded numbers.
 const SUM_TOLERANCE: f64 = 1e-6;
 
@@ -55,7 +58,7 @@ impl Decision {
     /// Creates a decision of `policy` for `chosen` among `candidates`.
     ///
     /// # Errors
-    /// `InvalidInput` when `chosen` is no candidate or `propensity` is not in (0, 1].
+    /// `InvalidInput` when `chosen` is no candidate, two candidates have one name, or `propensity` is not from 1e-12 to 1.
     pub fn new(
         policy: impl Into<String>,
         candidates: Vec<String>,
@@ -63,7 +66,7 @@ impl Decision {
         propensity: f64,
     ) -> Result<Self> {
         let decision = Self::bare(policy.into(), candidates, chosen.into(), propensity);
-        decision.validate().map(|()| decision)
+        decision.verify().map(|()| decision)
     }
 
     /// Creates a decision of `policy` that drew the candidate at `chosen` with these `propensities`, one a
@@ -78,8 +81,8 @@ impl Decision {
     /// ```
     ///
     /// # Errors
-    /// `InvalidInput` when there is no candidate at `chosen`, its propensity is 0, or they are not one a
-    /// candidate from 0 to 1 that add up to 1.
+    /// `InvalidInput` when there is no candidate at `chosen`, its propensity is below 1e-12, two candidates have one name, or
+    /// the propensities are not one a candidate from 0 to 1 that add up to 1.
     pub fn drawn(
         policy: impl Into<String>,
         candidates: Vec<String>,
@@ -96,7 +99,7 @@ impl Decision {
             )));
         };
         let decision = Self { propensities, ..Self::bare(policy.into(), candidates, name, propensity) };
-        decision.validate().map(|()| decision)
+        decision.verify().map(|()| decision)
     }
 
     fn bare(policy: String, candidates: Vec<String>, chosen: String, propensity: f64) -> Self {
@@ -113,6 +116,30 @@ impl Decision {
             usd_per_1k_tokens: None,
             unit: None,
             repeated: false,
+        }
+    }
+
+    /// Refuses what no policy can be evaluated on: a decision out of range, or one that [`admit`](Self::admit) refuses.
+    pub(crate) fn verify(&self) -> Result<()> {
+        self.validate()?;
+        self.admit()
+    }
+
+    /// Refuses what earlier releases stored: a propensity too small to divide by, and candidates that share a name.
+    pub(crate) fn admit(&self) -> Result<()> {
+        if !(SMALLEST_PROPENSITY..=1.0).contains(&self.propensity) {
+            return Err(Error::invalid(format!(
+                "decision.propensity is {:?}, expected {SMALLEST_PROPENSITY:e} to 1: store the probability with which the \
+                 candidate was drawn, or no decision",
+                self.propensity
+            )));
+        }
+        let mut names = HashSet::with_capacity(self.candidates.len());
+        match self.candidates.iter().find(|name| !names.insert(name.as_str())) {
+            Some(name) => Err(Error::invalid(format!(
+                "decision.candidates has {name:?} twice: give each candidate its own name"
+            ))),
+            None => Ok(()),
         }
     }
 

@@ -75,6 +75,10 @@ impl Checked for Started {
         check::range("complexity_label", self.complexity_label, 0.0, 10.0)
     }
 
+    fn admit(&self) -> Result<()> {
+        self.decision.as_ref().map_or(Ok(()), Decision::admit)
+    }
+
     fn clean(&mut self) -> Result<()> {
         self.context.clean()?;
         self.decision.iter_mut().for_each(Decision::clean);
@@ -123,7 +127,19 @@ impl Record {
     ///
     /// # Errors
     /// `InvalidInput` naming the field that is out of range; `Incompatible` for a newer schema.
-    pub fn new(event_id: EventId, known_at: DateTime<Utc>, mut fact: Fact) -> Result<Self> {
+    pub fn new(event_id: EventId, known_at: DateTime<Utc>, fact: Fact) -> Result<Self> {
+        Self::made(event_id, known_at, fact, true)
+    }
+
+    /// Creates the record of a fact that was stored before, which an earlier release may have let in.
+    ///
+    /// # Errors
+    /// Those of [`Record::new`], but for what only new records are refused for.
+    pub(crate) fn stored(event_id: EventId, known_at: DateTime<Utc>, fact: Fact) -> Result<Self> {
+        Self::made(event_id, known_at, fact, false)
+    }
+
+    fn made(event_id: EventId, known_at: DateTime<Utc>, mut fact: Fact, is_new: bool) -> Result<Self> {
         let part: &mut dyn Checked = match &mut fact {
             Fact::Started(part) => part.as_mut(),
             Fact::Completed(part) => part.as_mut(),
@@ -131,6 +147,7 @@ impl Record {
         };
         let known_at = check::to_micros(known_at);
         part.clean()
+            .and_then(|()| if is_new { part.admit() } else { Ok(()) })
             .and_then(|()| part.validate())
             .and_then(|()| check::time("known_at", Some(known_at)))
             .map_err(|e| e.context(&event_id))?;

@@ -1,6 +1,7 @@
 //! Requests for review by a person.
 
 use super::check;
+use super::decision::SMALLEST_PROPENSITY;
 use crate::error::Result;
 use serde::{Deserialize, Serialize};
 
@@ -27,11 +28,17 @@ impl ReviewRequest {
     /// `InvalidInput` when `propensity` is not in [0, 1], or 0 where one was asked.
     pub(crate) fn new(requested: bool, propensity: f64, why: impl Into<String>) -> Result<Self> {
         let request = Self { requested, propensity, why: why.into() };
-        request.validate().map(|()| request)
+        request.admit().map(|()| request)
     }
 
     pub(crate) fn validate(&self) -> Result<()> {
         let least = if self.requested { f64::MIN_POSITIVE } else { 0.0 };
+        check::range("review_request.propensity", Some(self.propensity), least, 1.0)
+    }
+
+    /// Refuses what earlier releases stored: a propensity too small to divide by.
+    pub(crate) fn admit(&self) -> Result<()> {
+        let least = if self.requested { SMALLEST_PROPENSITY } else { 0.0 };
         check::range("review_request.propensity", Some(self.propensity), least, 1.0)
     }
 

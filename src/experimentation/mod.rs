@@ -6,6 +6,7 @@ pub mod active_learning;
 pub mod off_policy;
 pub mod retry_policy;
 pub mod template_variants;
+mod unbounded;
 mod unit;
 
 pub use unit::Unit;

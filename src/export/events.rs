@@ -367,7 +367,7 @@ fn record(mut row: Row<'_>, fields: &[Field]) -> Result<Record> {
         1 => Fact::Completed(read(whole)?),
         _ => Fact::Feedback(read(whole)?),
     };
-    Record::new(event_id, known_at, fact)
+    Record::stored(event_id, known_at, fact)
 }
 
 fn value(cell: Cell, name: &str, holds: Holds) -> Result<Option<Value>> {

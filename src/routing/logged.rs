@@ -17,7 +17,7 @@ pub(crate) async fn for_each_fact(
         if let Fact::Completed(done) = &mut fact {
             done.generated_code = None;
         }
-        take(Record::new(id, known_at, fact)?)
+        take(Record::stored(id, known_at, fact)?)
     };
     store.for_each(ScanOrder::Known, &mut each).await
 }

@@ -145,7 +145,7 @@ fn decode_fact(event_id: &str, known_at: i64, body: &[u8]) -> Result<Record> {
     let fact = serde_json::from_slice(body).map_err(|e| Error::corrupt("its body").with_source(e))?;
     let known_at: DateTime<Utc> =
         DateTime::from_timestamp_micros(known_at).ok_or_else(|| Error::corrupt("its known_at"))?;
-    Record::new(EventId::new(event_id)?, known_at, fact)
+    Record::stored(EventId::new(event_id)?, known_at, fact)
 }
 
 fn fact_sum(

@@ -158,6 +158,7 @@ impl ExperimentData {
         let difference = treated.mean(theta) - control.mean(theta);
         let plain = treated.variance(0.0) + control.variance(0.0);
         let variance = treated.variance(theta) + control.variance(theta);
+        let variance = beyond_rounding(variance, treated.mean(0.0).abs().max(control.mean(0.0).abs()));
         let radius = radius(variance, matters, alpha);
         Some(MetricComparison {
             metric,
@@ -217,9 +218,14 @@ impl ExperimentData {
             return (ExperimentVerdict::NoDifference, reasons);
         }
         let few = arms.iter().filter(|arm| arm.units < options.min_units as u64).count();
+        let constant = arms.iter().any(|arm| success(arm).is_some_and(|found| found.upper == f64::INFINITY));
         reasons.insert(
             0,
             match few {
+                0 if constant => {
+                    "inconclusive: the units of an arm do not vary at all, so no interval can be told"
+                        .to_owned()
+                }
                 0 => "inconclusive: the intervals contain both 0 and a difference that matters".to_owned(),
                 _ => format!("{few} arms have fewer than {} units", options.min_units),
             },
@@ -265,6 +271,7 @@ impl Covariate {
             let (Some(control), Some(treated)) = (side(0), side(arm)) else { return Self::None };
             let difference = treated.mean(0.0) - control.mean(0.0);
             let variance = treated.variance(0.0) + control.variance(0.0);
+            let variance = beyond_rounding(variance, treated.mean(0.0).abs().max(control.mean(0.0).abs()));
             if difference.abs() > radius(variance, options.effect, UNBALANCED / (arms - 1) as f64) {
                 return Self::Unbalanced(difference);
             }
@@ -333,6 +340,12 @@ impl Side {
         }
         if square > 0.0 { both / square } else { 0.0 }
     }
+}
+
+/// Returns the variance of a mean of numbers as large as `scale`; 0 where it is no more than their rounding: numbers that
+/// do not vary are not told apart from sums of them that differ in the last digit.
+pub(in crate::experimentation) fn beyond_rounding(variance: f64, scale: f64) -> f64 {
+    if variance <= (1e-9 * scale).powi(2) { 0.0 } else { variance }
 }
 
 /// Returns the radius of a confidence sequence for an estimate of that variance, with error probability `alpha` over all

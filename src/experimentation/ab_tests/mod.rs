@@ -10,8 +10,8 @@ mod ratio;
 mod report;
 mod spec;
 
-pub(in crate::experimentation) use analysis::radius;
 pub use analysis::{AnalysisOptions, GuardrailMetric, Metric};
+pub(in crate::experimentation) use analysis::{beyond_rounding, radius};
 pub use data::ExperimentData;
 pub use report::{ArmReport, ExperimentReport, ExperimentVerdict, MetricComparison};
 pub use spec::{Arm, ExperimentSpec, Experiments, Layer, RampStep};

@@ -2,6 +2,7 @@
 
 use super::analysis::Metric;
 use super::ratio::SampleRatio;
+use crate::experimentation::unbounded;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -77,9 +78,11 @@ pub struct MetricComparison {
     pub metric: Metric,
     /// The arm's mean minus the control's.
     pub difference: f64,
-    /// Lower end.
+    /// Lower end; minus infinity, in JSON `null`, where the spread cannot be told yet.
+    #[serde(deserialize_with = "unbounded::below")]
     pub lower: f64,
-    /// Upper end.
+    /// Upper end; infinity, in JSON `null`, where the spread cannot be told yet.
+    #[serde(deserialize_with = "unbounded::above")]
     pub upper: f64,
     /// Variance reduction by the covariate, as a share.
     pub(crate) variance_saved: f64,

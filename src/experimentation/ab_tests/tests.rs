@@ -277,6 +277,39 @@ fn lost_and_moved_units_are_found() {
     assert!(report.to_string().contains("assigned to two arms"), "{report}");
 }
 
+/// Arms all of whose units have one success in so many generations.
+fn constant(control: (u32, u32), treated: (u32, u32)) -> ExperimentReport {
+    let mut data = ExperimentData::new(&experiment("constant", &[0.5, 0.5]));
+    for i in 0..400 {
+        let (unit, (successes, of)) = (format!("u{i}"), [control, treated][i % 2]);
+        data.expose(&unit, ["arm0", "arm1"][i % 2]).unwrap();
+        for k in 0..of {
+            let mut seen = Observation::new(k < successes);
+            seen.cost = Some(if i % 2 == 0 { 0.1 } else { 0.3 });
+            data.observe(&unit, seen).unwrap();
+        }
+    }
+    let mut options = AnalysisOptions::default();
+    options.guardrails = vec![GuardrailMetric { metric: Metric::Cost, tolerance: 0.01 }];
+    data.analyze(&options).unwrap()
+}
+
+#[test]
+fn arms_that_do_not_vary_are_inconclusive_whatever_their_rounding() {
+    for (control, treated) in
+        [((1, 4), (2, 4)), ((1, 10), (3, 10)), ((3, 10), (1, 10)), ((1, 3), (2, 3)), ((7, 10), (7, 10))]
+    {
+        let report = constant(control, treated);
+        assert_eq!(report.verdict, ExperimentVerdict::Continue, "{control:?} {treated:?}: {report}");
+        assert!(report.reasons[0].contains("do not vary"), "{report}");
+        assert!(report.arms[1].against_control.iter().all(|found| found.upper == f64::INFINITY), "{report}");
+        // It reads what it writes.
+        let json = serde_json::to_string(&report).unwrap();
+        assert!(json.contains("\"upper\":null"), "{json}");
+        assert_eq!(serde_json::from_str::<ExperimentReport>(&json).unwrap(), report);
+    }
+}
+
 /// One generation an hour, alternating between arms; approvals take a week, rejections an hour.
 fn stored(n: i64) -> Vec<GenerationEvent> {
     let experiment = experiment("slow", &[0.5, 0.5]);

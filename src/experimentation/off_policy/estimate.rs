@@ -3,6 +3,7 @@
 use super::overlap::{InsufficientOverlap, Overlap};
 use super::row::LoggedChoice;
 use crate::error::{Error, Result, in_range};
+use crate::experimentation::unbounded;
 use crate::ml::metrics::{Ratio, studentised};
 use crate::routing::Objective;
 use serde::{Deserialize, Serialize};
@@ -22,6 +23,10 @@ pub(crate) enum Estimator {
     /// the better the model is, right without it. The rows need `predicted`.
     #[default]
     DoublyRobust,
+    /// A model of the reward alone, with the mean residual of each candidate where it was chosen: for amounts that depend on
+    /// the candidate and hardly on why it was chosen, as price times tokens does. It needs no overlap, only that the
+    /// candidates were tried somewhere.
+    DirectMethod,
 }
 
 /// Options of an off-policy estimate.
@@ -50,10 +55,13 @@ pub struct Interval95 {
     /// The estimate.
     pub value: f64,
     /// Lower end.
+    #[serde(deserialize_with = "unbounded::below")]
     pub lower: f64,
     /// Upper end.
+    #[serde(deserialize_with = "unbounded::above")]
     pub upper: f64,
     /// Standard error of the estimate.
+    #[serde(deserialize_with = "unbounded::above")]
     pub(crate) standard_error: f64,
 }
 
@@ -185,7 +193,7 @@ fn estimated(rows: &[LoggedChoice], estimator: Estimator, logged: f64, seed: u64
         Estimator::Ips => row.importance() * row.reward,
         // The mean is the ratio itself; the spread is its influence function's.
         Estimator::SelfNormalized => normalised + row.importance() * (row.reward - normalised) / mean_weight,
-        Estimator::DoublyRobust => {
+        Estimator::DoublyRobust | Estimator::DirectMethod => {
             let expected: f64 = row.target.iter().zip(&row.predicted).map(|(p, q)| p * q).sum();
             expected + row.importance() * (row.reward - row.predicted[row.chosen])
         }

@@ -49,7 +49,7 @@ pub(crate) struct LoggedGeneration {
 }
 
 /// Numbers of generations that could not be used, by reason.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Skipped {
     /// No decision is stored with them.
@@ -59,7 +59,17 @@ pub struct Skipped {
     /// They had no label at the end of the window. Missing feedback is no label.
     #[serde(alias = "unanswered")]
     pub unlabelled: usize,
+    /// Their stored decision cannot be divided by: its propensity is out of range, or two candidates share a name. Events
+    /// that an earlier release let in; new ones are refused when they are recorded.
+    #[serde(default)]
+    pub invalid: usize,
+    /// The first of these, each with its reason.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) invalid_events: Vec<String>,
 }
+
+/// Bad rows that are named.
+const MOST_NAMED: usize = 10;
 
 /// Logged bandit feedback on which another policy can be evaluated.
 ///
@@ -85,6 +95,23 @@ pub struct LoggedDataset {
     pub skipped: Skipped,
 }
 
+impl Skipped {
+    fn note_invalid(&mut self, event: &EventId, error: &Error) {
+        self.invalid += 1;
+        if self.invalid_events.len() < MOST_NAMED {
+            self.invalid_events.push(format!("{event}: {error}"));
+        }
+    }
+
+    /// Returns how many rows are bad and which; `None` where none is.
+    pub(super) fn invalid_note(&self) -> Option<String> {
+        let more = self.invalid.saturating_sub(self.invalid_events.len());
+        let more = if more > 0 { format!("; and {more} more") } else { String::new() };
+        let named = self.invalid_events.join("; ");
+        (self.invalid > 0).then(|| format!("{} have an invalid decision ({named}{more})", self.invalid))
+    }
+}
+
 impl LoggedDataset {
     /// Reads every generation of `store` that is older than the attribution window at `now`.
     ///
@@ -107,6 +134,10 @@ impl LoggedDataset {
                 skipped.without_decision += 1;
                 return Ok(());
             };
+            if let Err(error) = decision.verify() {
+                skipped.note_invalid(&event.event_id, &error);
+                return Ok(());
+            }
             let Some(outcome) = outcome else {
                 skipped.young += 1;
                 return Ok(());
@@ -154,10 +185,11 @@ impl LoggedDataset {
     ) -> Result<PolicyReport> {
         options.validate()?;
         if self.generations.is_empty() {
-            let Skipped { without_decision, young, unlabelled } = self.skipped;
+            let Skipped { without_decision, young, unlabelled, .. } = self.skipped;
+            let invalid = self.skipped.invalid_note().map(|note| format!(", {note}")).unwrap_or_default();
             return Err(Error::invalid(format!(
                 "off-policy: no generation with a stored decision and a known outcome: {young} are younger than the \
-                 attribution window, {unlabelled} were not labelled by its end, {without_decision} have no stored decision"
+                 attribution window, {unlabelled} were not labelled by its end, {without_decision} have no stored decision{invalid}"
             )));
         }
         let choices = self.choices(policy)?;

@@ -9,6 +9,7 @@
 //! Where the target policy would choose what was hardly ever tried (a positivity violation), there is no estimate but
 //! the reason.
 
+mod direct;
 mod estimate;
 mod logged_dataset;
 mod overlap;

@@ -1,5 +1,6 @@
 //! The off-policy report, for a person to read.
 
+use super::direct;
 use super::estimate::{Estimator, OffPolicyOptions, PolicyAnswer, PolicyEstimate, estimate_policy};
 use super::logged_dataset::{LoggedDataset, LoggedGeneration, Skipped};
 use super::reward::cross_fit_ridge;
@@ -17,9 +18,9 @@ pub struct PolicyReport {
     pub(crate) policy: String,
     /// Share of generations approved without modification.
     pub success: PolicyEstimate,
-    /// Mean cost in US dollars, over the generations where it is known.
+    /// Mean cost in US dollars, over the generations where it is known; by the direct method where overlap is missing.
     pub cost: Option<PolicyEstimate>,
-    /// Mean seconds, over the generations where they are known.
+    /// Mean seconds, over the generations where they are known; by the direct method where overlap is missing.
     pub seconds: Option<PolicyEstimate>,
     /// Mean utility by [`Objective`](crate::routing::Objective), where cost and seconds are known.
     pub utility: Option<PolicyEstimate>,
@@ -35,7 +36,9 @@ impl PolicyReport {
         options: &OffPolicyOptions,
     ) -> Result<Self> {
         let columns: Vec<_> = logged.generations.iter().map(|g| columns(&g.context)).collect();
-        let estimate = |reward: &dyn Fn(&LoggedGeneration) -> Option<f64>| -> Result<Option<PolicyEstimate>> {
+        let estimate = |reward: &dyn Fn(&LoggedGeneration) -> Option<f64>,
+                        directly: bool|
+         -> Result<Option<PolicyEstimate>> {
             let (mut rows, mut known, mut names) = (Vec::new(), Vec::new(), Vec::new());
             for (i, (choice, candidates)) in choices.iter().enumerate() {
                 if let Some(reward) = reward(&logged.generations[i]) {
@@ -50,22 +53,25 @@ impl PolicyReport {
             // Clusters that are too few for a model are too few for an estimate.
             let has_model = cross_fit_ridge(&mut rows, options.folds, &known, &names).is_ok();
             let estimator = if has_model { Estimator::DoublyRobust } else { Estimator::SelfNormalized };
-            estimate_policy(&rows, estimator, options).map(Some)
+            let found = estimate_policy(&rows, estimator, options)?;
+            let refused = directly && has_model && found.value().is_none();
+            Ok(Some(if refused { direct::estimate(&rows, &names, found) } else { found }))
         };
         let success = |g: &LoggedGeneration| Some(f64::from(u8::from(g.success)));
         let utility = |g: &LoggedGeneration| {
             Some(options.objective.utility(f64::from(u8::from(g.success)), g.cost?, g.seconds?))
         };
-        let Some(success) = estimate(&success)? else {
+        let Some(success) = estimate(&success, false)? else {
             return Err(crate::Error::internal("a generation without an outcome was kept"));
         };
         Ok(Self {
             policy: policy.to_owned(),
             success,
-            cost: estimate(&|g| g.cost)?,
-            seconds: estimate(&|g| g.seconds)?,
-            utility: estimate(&utility)?,
-            skipped: logged.skipped,
+            // What a candidate costs depends on its price and tokens, hardly on why it was chosen.
+            cost: estimate(&|g| g.cost, true)?,
+            seconds: estimate(&|g| g.seconds, true)?,
+            utility: estimate(&utility, false)?,
+            skipped: logged.skipped.clone(),
         })
     }
 }
@@ -84,10 +90,14 @@ impl fmt::Display for PolicyReport {
         for (name, found) in [("cost", &self.cost), ("seconds", &self.seconds)] {
             if let Some(PolicyEstimate {
                 answer: PolicyAnswer::Estimated { relative: Some(share), .. },
+                estimator,
                 ..
             }) = found
             {
                 write!(f, ", {name} {:+.0} % ± {:.0}", share.value * 100.0, share.half_width() * 100.0)?;
+                if *estimator == Estimator::DirectMethod {
+                    f.write_str(" by the direct method")?;
+                }
             }
         }
         if let Some(gain) = self.utility.as_ref().and_then(PolicyEstimate::gain) {
@@ -95,7 +105,8 @@ impl fmt::Display for PolicyReport {
         }
         let overlap = &self.success.overlap;
         let (rows, effective, clusters) = (overlap.rows, overlap.effective_rows, overlap.clusters);
-        write!(f, " ({rows} generations in {clusters} clusters, effective sample size {effective:.0})")
+        write!(f, " ({rows} generations in {clusters} clusters, effective sample size {effective:.0})")?;
+        self.skipped.invalid_note().map_or(Ok(()), |note| write!(f, "; left out: {note}"))
     }
 }
 

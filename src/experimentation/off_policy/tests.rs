@@ -7,7 +7,8 @@ use super::row::LoggedChoice;
 use super::{InsufficientOverlap, LoggedDataset, LoggedDatasetOptions, OffPolicyOptions};
 use crate::ErrorKind;
 use crate::event::{
-    Completion, Decision, EventId, Feedback, GenerationEvent, Known, Started, TaskContext, TaskId, UserAction,
+    Completion, Decision, EventId, Fact, Feedback, GenerationEvent, Known, Record, Started, TaskContext,
+    TaskId, UserAction,
 };
 use crate::store::{EventStore, MemoryStore};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -296,6 +297,77 @@ fn any_policy_is_replayed_on_the_stored_log() {
     let broken =
         logged.replay("broken", |_: &TaskContext, _: &[String]| vec![("small".to_owned(), 0.5)], &options);
     assert!(broken.unwrap_err().to_string().contains("add up to 0.5"));
+}
+
+/// Records of generations among which an earlier release let in what cannot be divided by.
+#[test]
+fn a_replay_counts_and_names_bad_rows() {
+    let (mut events, now) = stored(4_000);
+    for (index, event) in events.iter_mut().enumerate().take(40) {
+        let decision = event.started.value.decision.as_mut().unwrap();
+        match index % 20 {
+            3 => decision.propensity = 1e-15,
+            7 => decision.candidates.push("small".into()),
+            _ => {}
+        }
+    }
+    let door = events[3].clone().into_records().unwrap_err().to_string();
+    assert!(door.contains("e3: decision.propensity is 1e-15, expected 1e-12 to 1"), "{door}");
+    let door = events[7].clone().into_records().unwrap_err().to_string();
+    assert!(door.contains("e7: decision.candidates has \"small\" twice"), "{door}");
+    let store = MemoryStore::new();
+    let stored_before = |event: GenerationEvent| {
+        let id = event.event_id.clone();
+        let start = (event.started.known_at, Fact::Started(Box::new(event.started.value)));
+        let end = event.completion.map(|c| (c.known_at, Fact::Completed(Box::new(c.value))));
+        let said = event.feedback.into_iter().map(|f| (f.known_at, Fact::Feedback(Box::new(f.value))));
+        let facts: Vec<_> = std::iter::once(start).chain(end).chain(said).collect();
+        facts.into_iter().map(move |(at, fact)| Record::stored(id.clone(), at, fact).unwrap())
+    };
+    block_on(store.append(events.into_iter().flat_map(stored_before).collect())).unwrap();
+    let logged = block_on(LoggedDataset::read(&store, &LoggedDatasetOptions::default(), now)).unwrap();
+    assert_eq!(logged.skipped.invalid, 4);
+    let always = |_: &TaskContext, _: &[String]| vec![("large".to_owned(), 1.0)];
+    let report = logged.replay("large", always, &OffPolicyOptions::default()).unwrap().to_string();
+    assert!(
+        report.contains("left out: 4 have an invalid decision (e3: decision.propensity is 1e-15"),
+        "{report}"
+    );
+    assert!(report.contains("e7: decision.candidates has \"small\" twice"), "{report}");
+}
+
+/// Each LLM gets one kind of task, whatever its propensities were said to be: nothing tells what the other would have
+/// achieved there, but what it costs is known.
+#[test]
+fn costs_without_overlap_are_estimated_by_the_direct_method() {
+    let (mut events, now) = stored(4_000);
+    for event in &mut events {
+        let started = &mut event.started.value;
+        let decision = started.decision.as_mut().unwrap();
+        let kind = if decision.chosen == "large" { "hard" } else { "easy" };
+        started.context.task_type = Some(kind.into());
+        decision.propensities =
+            decision.candidates.iter().map(|name| f64::from(u8::from(*name == decision.chosen))).collect();
+        decision.propensity = 1.0;
+    }
+    let store = MemoryStore::new();
+    let records = events.into_iter().flat_map(|event| event.into_records().unwrap()).collect();
+    block_on(store.append(records)).unwrap();
+    let logged = block_on(LoggedDataset::read(&store, &LoggedDatasetOptions::default(), now)).unwrap();
+    let options = OffPolicyOptions::default();
+    let always = |llm: &'static str| move |_: &TaskContext, _: &[String]| vec![(llm.to_owned(), 1.0)];
+    for (llm, truth) in [("large", 0.10), ("small", 0.05)] {
+        let report = logged.replay(llm, always(llm), &options).unwrap();
+        let line = report.to_string();
+        assert!(report.success.value().is_none() && line.contains("insufficient overlap"), "{line}");
+        let cost = report.cost.as_ref().unwrap();
+        assert_eq!(cost.estimator, Estimator::DirectMethod, "{line}");
+        let value = cost.value().unwrap();
+        assert!(value.contains(truth) && value.half_width() < 0.01, "{line} {value:?}");
+        assert!(line.contains("by the direct method"), "{line}");
+    }
+    let unheard = logged.replay("new", always("newest"), &options).unwrap();
+    assert!(unheard.cost.unwrap().value().is_none());
 }
 
 fn choices(n: u64) -> Vec<LoggedChoice> {

@@ -227,7 +227,9 @@ fn trajectory(
             ending = Some(reached);
             continue;
         }
-        let (at, decision) = recorded_step(event).ok_or(Reason::WithoutPropensity)?;
+        // An earlier release let in propensities that cannot be divided by.
+        let sound = recorded_step(event).filter(|(_, decision)| decision.verify().is_ok());
+        let (at, decision) = sound.ok_or(Reason::WithoutPropensity)?;
         let (action, propensities) = drawn(&decision.candidates, &decision.propensities, &decision.chosen)
             .ok_or(Reason::WithoutPropensity)?;
         let known: Vec<_> = attempts[..=index].iter().map(|event| as_of(event.clone(), at)).collect();

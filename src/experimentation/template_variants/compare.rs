@@ -3,7 +3,8 @@
 use super::evaluation::EvolutionOptions;
 use super::logged_templates::TemplateOutcome;
 use crate::event::TemplateId;
-use crate::experimentation::ab_tests::radius;
+use crate::experimentation::ab_tests::{beyond_rounding, radius};
+use crate::experimentation::unbounded;
 use crate::ml::metrics::Moments;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
@@ -18,7 +19,9 @@ pub(super) struct TemplateContrast {
     pub(super) context: Option<String>,
     /// The template's mean minus the other's.
     pub(super) difference: f64,
+    #[serde(deserialize_with = "unbounded::below")]
     pub(super) lower: f64,
+    #[serde(deserialize_with = "unbounded::above")]
     pub(super) upper: f64,
     /// Error probability of each end over all analyses.
     pub(super) alpha: f64,
@@ -72,7 +75,8 @@ pub(super) fn contrast(
     }
     let groups: Vec<_> = groups.into_values().collect();
     let (by_task, by_cluster) = (Moments::of(&rows), Moments::of(&groups));
-    let variance = by_task.error.max(by_cluster.error).powi(2);
+    let scale = rows.iter().map(|(part, _)| part.abs()).fold(0.0, f64::max);
+    let variance = beyond_rounding(by_task.error.max(by_cluster.error).powi(2), scale);
     // The radius is for both ends at once.
     let radius = radius(variance, options.effect, 2.0 * alpha);
     Some(TemplateContrast {

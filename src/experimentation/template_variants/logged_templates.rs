@@ -121,7 +121,10 @@ impl LoggedTemplates {
             quality: outcome.quality,
             seconds: outcome.seconds,
             cost_usd: outcome.cost,
-            weights: decision.map(|decision| weights(decision, &template, templates)).unwrap_or_default(),
+            weights: decision
+                .filter(|decision| decision.verify().is_ok())
+                .map(|decision| weights(decision, &template, templates))
+                .unwrap_or_default(),
             cluster: fnv::hash(unit.as_bytes()),
             template,
         });

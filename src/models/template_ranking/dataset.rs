@@ -199,7 +199,7 @@ fn without_code(record: &Record) -> Option<Record> {
         tokens_used: completion.tokens_used,
         ..judgement_of(completion)
     };
-    Record::new(record.event_id().clone(), record.known_at(), Fact::Completed(Box::new(slim))).ok()
+    Record::stored(record.event_id().clone(), record.known_at(), Fact::Completed(Box::new(slim))).ok()
 }
 
 const SECONDS_A_WEEK: i64 = 7 * 86_400;
