@@ -136,9 +136,9 @@ impl EngineBuilder {
         Self { features, ..self }
     }
 
-    /// Sets the host's zone: that of hour and weekday in features, and of the time of training.
+    /// Sets the host's zone: that of hour and weekday in features, of the time of training, and of the budget's day.
     pub fn with_zone(mut self, zone: Tz) -> Self {
-        (self.features.zone, self.schedule.zone) = (zone, zone);
+        (self.features.zone, self.schedule.zone, self.router.zone) = (zone, zone, zone);
         self
     }
 
@@ -154,8 +154,12 @@ impl EngineBuilder {
         self
     }
 
-    /// Chooses by these options: objective, budget, safety; prices that were given before stay where these have none.
+    /// Chooses by these options: objective, budget, safety; prices and the zone that were given before stay where these have
+    /// none.
     pub fn with_router(self, mut router: RouterOptions) -> Self {
+        if router.zone == Tz::UTC {
+            router.zone = self.router.zone;
+        }
         if router.prices.is_empty() {
             router.prices = self.router.prices;
         }
@@ -167,7 +171,10 @@ impl EngineBuilder {
         Self { policy, ..self }
     }
 
-    /// Spends at most so many US dollars a day (UTC) on what [`Engine::choose`] chooses.
+    /// Spends at most so many US dollars a day, of the host's zone, on what [`Engine::choose`] chooses, tries in flight among
+    /// them; all engines on one store share it. Beyond it a candidate named by
+    /// [`with_default_candidate`](Self::with_default_candidate) is chosen still, unless
+    /// [`hard_usd_per_day`](crate::routing::Objective::hard_usd_per_day) says where that ends.
     pub fn with_usd_per_day(mut self, usd: f64) -> Self {
         self.router.objective.usd_per_day = Some(usd);
         self

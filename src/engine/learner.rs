@@ -224,8 +224,7 @@ impl Learner {
         let (Some(event), observed) = (generation.event(), &mut generation.observed) else { return };
         let started = &event.started.value;
         if let (Fact::Started(_), Some(decision)) = (record.fact(), &started.decision) {
-            let llm = started.context.model_used.as_deref();
-            self.router(|router| router.record_decision(decision, llm, record.known_at()));
+            self.router(|router| router.record_decision(decision, &started.context, record.known_at()));
         }
         if let Some(done) = event.completion.as_ref().filter(|_| !observed.end) {
             observed.end = true;

@@ -16,7 +16,7 @@ pub use report::NightlySummary;
 use crate::clock::Clock;
 use crate::collect::DataCollector;
 use crate::error::{Error, ErrorKind, Result};
-use crate::event::{Completion, EventId, Feedback, Started, TaskContext};
+use crate::event::{Completion, Decision, EventId, Feedback, Started, TaskContext};
 use crate::features::FeatureEngineer;
 use crate::models::{AnyTrainer, SimilarOutcomes, TemplateRanking};
 use crate::monitoring::{Alerts, Analytics, HostFacts, ModelFacts, UnseenCounts};
@@ -138,8 +138,8 @@ impl Engine {
     /// [`start`](Self::start), so that they are stored. Without I/O.
     ///
     /// # Errors
-    /// `InvalidInput` for a task or candidate out of range, no candidate or two of one name; `Unavailable`
-    /// when the day's budget is used up.
+    /// `InvalidInput` for a task or candidate out of range, no candidate or two of one name; `Unavailable` when the day's budget
+    /// is used up, there is no default to fall back on, and no candidate is free.
     pub fn choose(&self, task: &TaskContext, candidates: &[Candidate]) -> Result<Choice> {
         let mut request = Request::new(task, candidates, self.0.clock.now());
         request.default = self.0.default.as_deref().filter(|name| candidates.iter().any(|c| c.name == *name));
@@ -160,13 +160,19 @@ impl Engine {
         // Two choices from one state are drawn apart; those of a session are not.
         let unit = request.task.session_id.as_ref().map_or(request.task.task_id.as_str(), |id| id.as_str());
         let draw = fnv::hash(unit.as_bytes());
-        let mut choice = inner.learner.router(|router| router.propose(&request, Some(draw)))?;
+        let mut choice = inner.learner.router(|router| {
+            let choice = router.propose(&request, Some(draw))?;
+            // Reserved before the next choice is made, whichever thread makes it.
+            router.hold(&choice.decision, request.now);
+            Result::Ok(choice)
+        })?;
         let predict = |task: &TaskContext| self.timed(|| inner.service.predict_read(task, &text));
         let mut predicted = predict(&choice.task)?;
         if let Some(risk) = &inner.risk {
             let (plan, adjustments) = risk.adjust(&choice.plan, &predicted.success)?;
             if !adjustments.is_empty() {
                 choice.task = plan.apply(request.task);
+                inner.learner.router(|r| r.hold_more(&mut choice.decision, &choice.task, request.now));
                 predicted = predict(&choice.task)?;
             }
             (choice.plan, choice.adjustments) = (plan, adjustments);
@@ -184,8 +190,9 @@ impl Engine {
     /// `InvalidInput` naming the field that is out of range; those of writing the store.
     pub async fn start(&self, started: impl Into<Started> + Send) -> Result<EventId> {
         let started = self.with_predictions(started.into())?;
+        let decision = started.decision.clone();
         let id = self.0.collector.start(started).await?;
-        self.learn().await;
+        self.learn_start(decision).await;
         Ok(id)
     }
 
@@ -195,8 +202,9 @@ impl Engine {
     /// `InvalidInput`; `Conflict` when another start is recorded under `id`; those of writing the store.
     pub async fn start_as(&self, id: EventId, started: impl Into<Started> + Send) -> Result<EventId> {
         let started = self.with_predictions(started.into())?;
+        let decision = started.decision.clone();
         let id = self.0.collector.start_as(id, started).await?;
-        self.learn().await;
+        self.learn_start(decision).await;
         Ok(id)
     }
 
@@ -210,8 +218,9 @@ impl Engine {
         started: impl Into<Started> + Send,
     ) -> Result<EventId> {
         let started = self.with_predictions(started.into())?;
+        let decision = started.decision.clone();
         let id = Box::pin(self.0.collector.regenerate(previous, started)).await?;
-        self.learn().await;
+        self.learn_start(decision).await;
         Ok(id)
     }
 
@@ -296,6 +305,12 @@ impl Engine {
         Ok(crate::monitoring::dashboard::render(&self.analytics().await?, &[]))
     }
 
+    /// Switches exploration of [`choose`](Self::choose) off or on again, until the engine is opened anew: off, the greedy choice
+    /// has probability 1, also within sessions that began before.
+    pub fn set_exploration(&self, on: bool) {
+        self.0.learner.router(|router| router.set_exploration(on));
+    }
+
     /// Returns which LLM does how well at which type of task, the one to rely on most first.
     pub fn leaderboard(&self) -> Vec<LeaderboardEntry> {
         self.0.learner.router(|router| router.leaderboard())
@@ -366,9 +381,20 @@ impl Engine {
 
     /// Learns from what was just recorded. It is durable: where reading it back fails, it is learned with
     /// the next fact.
-    async fn learn(&self) {
-        if let Err(error) = self.0.learner.catch_up(self.0.store.as_ref()).await {
+    async fn learn(&self) -> bool {
+        let learned = self.0.learner.catch_up(self.0.store.as_ref()).await;
+        if let Err(error) = &learned {
             tracing::warn!(error = %format_args!("{error:#}"), "what was recorded will be learned with the next fact");
+        }
+        learned.is_ok()
+    }
+
+    /// Learns from a start. Its reservation is read back from the store with it, so what was held for the choice is given back.
+    async fn learn_start(&self, decision: Option<Decision>) {
+        if self.learn().await
+            && let Some(decision) = decision
+        {
+            self.0.learner.router(|router| router.release(&decision));
         }
     }
 }

@@ -39,6 +39,15 @@ pub struct Decision {
     /// US dollars for a thousand tokens of the chosen candidate, where it has a price of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usd_per_1k_tokens: Option<f64>,
+    /// US dollars that were expected of the try, where there was a budget.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) expected_usd: Option<f64>,
+    /// US dollars that the budget reserved until the try has ended: an upper bound of what was expected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) reserved_usd: Option<f64>,
+    /// Fingerprint of what a session's draw depends on: the objective, the price of the chosen one, whether anything is tried.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) terms: Option<String>,
     /// Unit of the draw where it holds for more than this generation: a session. All
     /// decisions of one unit come from one draw, so they are one observation of the policy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -114,6 +123,9 @@ impl Decision {
             reason: None,
             family: None,
             usd_per_1k_tokens: None,
+            expected_usd: None,
+            reserved_usd: None,
+            terms: None,
             unit: None,
             repeated: false,
         }
@@ -145,6 +157,8 @@ impl Decision {
 
     pub(crate) fn validate(&self) -> Result<()> {
         check::range("decision.usd_per_1k_tokens", self.usd_per_1k_tokens, 0.0, 1e6)?;
+        check::range("decision.expected_usd", self.expected_usd, 0.0, 1e15)?;
+        check::range("decision.reserved_usd", self.reserved_usd, 0.0, 1e15)?;
         if !self.candidates.contains(&self.chosen) {
             return Err(Error::invalid(format!(
                 "decision.chosen {:?} is not among its {} candidates",
@@ -189,7 +203,7 @@ impl Decision {
         self.candidates.iter_mut().for_each(check::clean_text);
         check::clean_text(&mut self.chosen);
         check::clean_text(&mut self.policy);
-        [&mut self.inputs, &mut self.reason, &mut self.family, &mut self.unit]
+        [&mut self.inputs, &mut self.reason, &mut self.family, &mut self.unit, &mut self.terms]
             .into_iter()
             .for_each(check::clean_option);
         if self.versions.keys().any(|name| name.contains('\0')) {

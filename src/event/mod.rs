@@ -34,6 +34,7 @@ pub use generation::{GenerationEvent, Outcome};
 pub(crate) use id::MAX_ID_BYTES;
 pub use id::{EventId, FeedbackId, ProjectId, SessionId, TaskId, TemplateId, UserId};
 pub use jsonl::{JsonLines, read_jsonl};
+pub(crate) use prices::Price;
 pub use prices::Prices;
 pub use record::{Fact, Known, Record, RecordKey, Started};
 pub use review::ReviewRequest;

@@ -71,21 +71,21 @@ impl From<Choice> for Started {
 /// Returns the reason for `drawn`, where `best` is the greedy choice.
 pub(super) fn sentence(
     request: &Request<'_>,
-    arms: &[Arm],
+    arms: &[&Arm],
     posteriors: &[Posterior],
     drawn: usize,
     best: usize,
     abstained: Option<&str>,
 ) -> String {
     let of = |at: usize| {
-        let (arm, posterior) = (&arms[at], &posteriors[at]);
+        let (arm, posterior) = (arms[at], &posteriors[at]);
         format!(
-            "{} (success {:.0} %, {:.0} to {:.0}; ${:.3}, {:.0} s)",
+            "{} (success {:.0} %, {:.0} to {:.0}; {}, {:.0} s)",
             arm.name,
             posterior.success * 100.0,
             posterior.low * 100.0,
             posterior.high * 100.0,
-            arm.cost_usd,
+            money(arm.cost_usd),
             arm.seconds
         )
     };
@@ -97,5 +97,16 @@ pub(super) fn sentence(
         (true, true) => format!("{}: {reason}; no exploration on a critical task", of(drawn)),
         (true, false) => format!("{}: {reason}", of(drawn)),
         (false, _) => format!("{}, to explore; the greedy choice is {}: {reason}", of(drawn), of(best)),
+    }
+}
+
+/// Returns US dollars as a person writes them: cents from a dollar on, below it as many digits as tell something.
+pub(super) fn money(usd: f64) -> String {
+    if usd == 0.0 || usd >= 0.995 {
+        format!("${usd:.2}")
+    } else if usd >= 0.01 {
+        format!("${usd:.3}")
+    } else {
+        format!("${usd:.5}")
     }
 }

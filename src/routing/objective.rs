@@ -1,6 +1,7 @@
 //! The objective of a choice.
 
 use super::policies::Arm;
+use super::until_success::{self, Try};
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 
@@ -30,8 +31,15 @@ pub struct Objective {
     pub max_seconds: Option<f64>,
     /// Expected US dollars of one generation at most; where no candidate is within it, the cheapest is allowed.
     pub max_cost_usd: Option<f64>,
-    /// US dollars for all generations of a day (UTC).
+    /// The cost of a person's look at the result of a try, in US dollars, 0 to 1e9: part of the cost until success.
+    pub usd_per_review: f64,
+    /// The budget: US dollars for all generations of a day. Spending is paced so that it lasts the day. A try is chosen where
+    /// what it may cost fits, beside what was spent and is reserved for tries in flight; where none fits, the request's default
+    /// is, if it names one; what costs nothing always is.
     pub usd_per_day: Option<f64>,
+    /// US dollars of a day beyond which not even the default is chosen, but what costs nothing; without it, the default always
+    /// is.
+    pub hard_usd_per_day: Option<f64>,
 }
 
 /// The quantity to optimize.
@@ -45,6 +53,9 @@ pub enum Goal {
     Cheapest,
     /// The least time.
     Fastest,
+    /// The least cost until success: of tries, of the retries that the plan allows, and then of the most promising candidate,
+    /// each with its seconds and its review.
+    UntilSuccess,
 }
 
 impl Default for Objective {
@@ -56,7 +67,9 @@ impl Default for Objective {
             min_success: None,
             max_seconds: None,
             max_cost_usd: None,
+            usd_per_review: 0.0,
             usd_per_day: None,
+            hard_usd_per_day: None,
         }
     }
 }
@@ -75,7 +88,15 @@ impl Objective {
         check("min_success", self.min_success, 0.0, 1.0)?;
         check("max_seconds", self.max_seconds, 1e-9, 1e9)?;
         check("max_cost_usd", self.max_cost_usd, 0.0, 1e9)?;
-        check("usd_per_day", self.usd_per_day, 0.0, 1e9)
+        check("usd_per_review", Some(self.usd_per_review), 0.0, 1e9)?;
+        check("usd_per_day", self.usd_per_day, 0.0, 1e9)?;
+        check("hard_usd_per_day", self.hard_usd_per_day, 0.0, 1e9)?;
+        match (self.usd_per_day, self.hard_usd_per_day) {
+            (Some(soft), Some(hard)) if hard < soft => Err(Error::invalid(format!(
+                "the objective's hard_usd_per_day is {hard}, below its usd_per_day of {soft}: raise it"
+            ))),
+            _ => Ok(()),
+        }
     }
 
     /// Returns the expected utility of a generation in US dollars.
@@ -87,21 +108,38 @@ impl Objective {
     /// none.
     pub(crate) fn best(&self, arms: &[Arm], success: &[f64]) -> usize {
         let floor = self.min_success.unwrap_or(0.0);
-        let score = |(arm, p): (&Arm, &f64)| {
+        let until =
+            if self.goal == Goal::UntilSuccess { self.until_success(arms, success) } else { Vec::new() };
+        let score = |(at, (arm, p)): (usize, (&Arm, &f64))| {
             let value = match self.goal {
                 Goal::Utility => self.utility(*p, arm.cost_usd, arm.seconds),
                 Goal::Cheapest => -arm.cost_usd,
                 Goal::Fastest => -arm.seconds,
+                Goal::UntilSuccess => -until[at],
             };
             // Arms below the floor come after all others, the most probable first.
             if *p >= floor { (true, value) } else { (false, *p) }
         };
         let mut best = (0, (false, f64::NEG_INFINITY));
-        for (at, score) in arms.iter().zip(success).map(score).enumerate() {
+        for (at, score) in arms.iter().zip(success).enumerate().map(score).enumerate() {
             if score > best.1 {
                 best = (at, score);
             }
         }
         best.0
+    }
+
+    /// Returns the cost until success of each arm, with its seconds and its reviews.
+    fn until_success(&self, arms: &[Arm], success: &[f64]) -> Vec<f64> {
+        let cost = |arm: &Arm| arm.cost_usd + self.usd_per_hour / 3600.0 * arm.seconds + self.usd_per_review;
+        let tries =
+            arms.iter().zip(success).map(|(arm, p)| Try { usd: cost(arm), success: *p, tries: arm.tries });
+        until_success::expected(&tries.collect::<Vec<_>>())
+    }
+
+    /// Returns whether the first arm cannot be worth its cost: even if it succeeded, the other were better if it failed.
+    pub(super) fn is_hopeless(&self, arm: &Arm, other: &Arm) -> bool {
+        self.goal == Goal::Utility
+            && self.utility(1.0, arm.cost_usd, arm.seconds) < self.utility(0.0, other.cost_usd, other.seconds)
     }
 }

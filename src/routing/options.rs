@@ -5,6 +5,7 @@ use super::safety::Safety;
 use crate::error::{Result, in_range};
 use crate::event::Prices;
 use crate::text::Lexicon;
+use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
 /// Options of a [`Router`](super::Router).
@@ -34,6 +35,11 @@ pub struct RouterOptions {
     /// its collector too.
     #[serde(skip_serializing_if = "Prices::is_empty")]
     pub prices: Prices,
+    /// The zone whose days a budget goes by; an [`Engine`](crate::Engine) sets the host's.
+    pub zone: Tz,
+    /// Minutes for which a budget reserves what a try may cost, 1 to 1e5; after them a try that has not ended counts as what was
+    /// expected of it, until it ends. By default 60.
+    pub reserve_minutes: f64,
     /// Seed of the draws: equal seeds and equal calls give equal choices.
     pub seed: u64,
     /// The lexicon that descriptions are read with. An [`Engine`](crate::Engine) sets that of its features; a router
@@ -53,6 +59,8 @@ impl Default for RouterOptions {
             cold_start_share: 0.05,
             cold_start_outcomes: 30,
             prices: Prices::default(),
+            zone: Tz::UTC,
+            reserve_minutes: 60.0,
             seed: 7,
             lexicon: Lexicon::default(),
         }
@@ -68,6 +76,7 @@ impl RouterOptions {
         self.objective.validate()?;
         self.safety.validate()?;
         in_range("certainty", self.certainty, 0.5, 1.0)?;
+        in_range("reserve_minutes", self.reserve_minutes, 1.0, 1e5)?;
         in_range("cold_start_share", self.cold_start_share, 0.0, 1.0)
     }
 }

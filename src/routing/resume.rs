@@ -64,7 +64,7 @@ impl Replay {
         if let Fact::Started(started) = record.fact()
             && let Some(decision) = &started.decision
         {
-            router.record_decision(decision, started.context.model_used.as_deref(), now);
+            router.record_decision(decision, &started.context, now);
         }
         let may_complete = !matches!(record.fact(), Fact::Feedback(_));
         let facts = self.in_flight.entry(id).or_default();

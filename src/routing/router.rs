@@ -1,22 +1,24 @@
 //! The router: from a task and its candidates to a stored decision, and from outcomes back to the policy.
 
-use super::budget::POSSIBLE;
+use super::budget::{Held, Moment, POSSIBLE, Reservation};
 use super::candidates::Candidate;
-use super::choice::{Choice, sentence};
+use super::choice::{Choice, money, sentence};
 use super::features::{TextFeatures, features};
 use super::leaderboard::LeaderboardEntry;
+use super::objective::Objective;
 use super::options::RouterOptions;
 use super::policies::{Arm, Policy, Posterior, all_on, draw};
 use super::request::Request;
 use super::state::{CostState, State};
 use super::{telemetry, until_success};
 use crate::dataset::Target;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Completion, Decision, GenerationEvent, TaskContext};
 use crate::models::Estimate;
 use crate::serving::{CandidatePrediction, PredictionService};
 use crate::stats::fnv;
-use chrono::{DateTime, Utc};
+use crate::zones::Zone;
+use chrono::{DateTime, TimeDelta, Utc};
 use std::collections::BTreeMap;
 
 /// Chooses among candidates and learns from the outcomes.
@@ -39,6 +41,9 @@ pub struct Router {
     pub(super) options: RouterOptions,
     pub(super) state: State,
     pub(super) costs: CostState,
+    pub(super) zone: Zone,
+    /// Choices that have not started; no part of the state, which follows from the store.
+    pub(super) held: Held,
 }
 
 /// The ranking of the permitted arms.
@@ -49,6 +54,13 @@ struct Ranking {
     abstained: Option<String>,
 }
 
+/// The candidates that may be chosen.
+struct Permitted {
+    at: Vec<usize>,
+    /// Why it is the default alone, where the budget is used up.
+    fallback: Option<String>,
+}
+
 impl Router {
     /// Creates a router that chooses by `policy`.
     ///
@@ -56,7 +68,8 @@ impl Router {
     /// `InvalidInput` naming the option that is out of range.
     pub fn new(policy: Box<dyn Policy>, options: RouterOptions) -> Result<Self> {
         options.validate()?;
-        Ok(Self { policy, options, state: State::default(), costs: CostState::default() })
+        let (zone, held) = (Zone::of(options.zone), Held::default());
+        Ok(Self { policy, options, state: State::default(), costs: CostState::default(), zone, held })
     }
 
     /// Returns its options.
@@ -73,7 +86,8 @@ impl Router {
     ///
     /// # Errors
     /// `InvalidInput` for a task or candidate out of range, no candidate, two of one name, or
-    /// predictions that are not one a candidate; `Unavailable` when the day's budget is used up.
+    /// predictions that are not one a candidate; `Unavailable` when the day's budget is used up, the request names no default
+    /// to fall back on (or that is beyond the hard limit), and no candidate is free.
     pub fn choose(&mut self, request: &Request<'_>) -> Result<Choice> {
         request.candidates.iter().try_for_each(Candidate::validate)?;
         for candidate in request.candidates {
@@ -85,7 +99,7 @@ impl Router {
             }
         }
         let choice = self.propose(request, None)?;
-        self.record_decision(&choice.decision, None, request.now);
+        self.record_decision(&choice.decision, &choice.task, request.now);
         Ok(choice)
     }
 
@@ -102,17 +116,21 @@ impl Router {
     fn choose_among(&self, request: &Request<'_>, salt: Option<u64>) -> Result<Choice> {
         request.validate()?;
         let mut arms = self.arms(request);
-        let permitted = self.permitted(request, &arms)?;
-        if let Some(choice) = self.repeated(request, &arms, &permitted)? {
+        let moment = self.moment(request.now);
+        let Permitted { mut at, fallback } = self.permitted(request, &arms, &moment)?;
+        if let Some(choice) = self.repeated(request, &arms, &at)? {
             return Ok(choice);
         }
-        let mut budget = self.state.budget.clone();
-        budget.pace(self.options.objective.usd_per_day, request.now);
+        let mut budget = self.state.budget.paced();
+        budget.pace(self.limit(), self.committed(&moment), &moment);
+        self.keep_worthwhile(&mut at, &arms, &moment);
+        let permitted = at;
         let seed = mixed(self.options.seed, self.state.decisions + 1);
         let seed = salt.map_or(seed, |salt| mixed(seed, salt));
         let allowed: Vec<Arm> = permitted.iter().map(|at| budget.priced(&arms[*at])).collect();
-        let ranking = self.rank(request, &allowed, seed);
-        until_success::set(&mut arms, request.candidates, &permitted, &ranking.posteriors);
+        let mut ranking = self.rank(request, &allowed, seed);
+        ranking.abstained = fallback.or(ranking.abstained);
+        until_success::set(&mut arms, &permitted, &ranking.posteriors);
         let propensities = self.propensities(request, &allowed, &permitted, &ranking, seed);
         let drawn = draw(&propensities, unit(mixed(seed, 1)))?;
         let mut all_propensities = vec![0.0; arms.len()];
@@ -121,9 +139,10 @@ impl Router {
         let mut decision = Decision::drawn(self.policy.name(), names, all_propensities, permitted[drawn])?;
         decision.inputs = Some(self.fingerprint(&arms, seed)?);
         decision.versions = request.predictions.and_then(<[_]>::first).map(versions).unwrap_or_default();
+        let plain: Vec<&Arm> = permitted.iter().map(|at| &arms[*at]).collect();
         decision.reason = Some(sentence(
             request,
-            &allowed,
+            &plain,
             &ranking.posteriors,
             drawn,
             ranking.best,
@@ -132,6 +151,8 @@ impl Router {
         let candidate = &request.candidates[permitted[drawn]];
         decision.family.clone_from(&candidate.family);
         decision.usd_per_1k_tokens = candidate.usd_per_1k_tokens;
+        decision.terms = Some(self.terms(request, permitted[drawn]));
+        self.note_cost(&mut decision, &arms[permitted[drawn]]);
         decision.unit = self.session(request).map(str::to_owned);
         Ok(Choice::new(request, permitted[drawn], decision, arms, ranking.abstained))
     }
@@ -155,7 +176,7 @@ impl Router {
     /// follows from the tokens and the LLM's price; without these the budget counts the expected cost, and the first such
     /// generation is said in the log.
     pub fn completed(&mut self, task: &TaskContext, done: &Completion, now: DateTime<Utc>) {
-        let cost = self.cost_of(task, done, now);
+        let (cost, moment) = (self.cost_of(task, done, now), self.moment(now));
         if cost.is_none() {
             self.costs.unpriced += 1;
             if self.costs.unpriced == 1 {
@@ -166,9 +187,8 @@ impl Router {
                 );
             }
         }
-        let expected = || self.state.cost_model.expected(task, self.price_of(task, None, now)).0;
-        let spent = cost.unwrap_or_else(expected);
-        self.state.budget.spend(spent, now);
+        let expected = self.state.cost_model.expected(task, self.price_of(task, None, now)).usd;
+        self.state.budget.settle(Reservation::key_of_start(task), cost, expected, &moment);
         self.state.cost_model.learn(task, done, cost);
         self.costs.caches.note(task, done, now);
     }
@@ -203,17 +223,23 @@ impl Router {
         true
     }
 
-    /// Records a decision for `llm` that was made at `at`: its family, its session, and the price of a dollar.
-    pub(crate) fn record_decision(&mut self, decision: &Decision, llm: Option<&str>, at: DateTime<Utc>) {
+    /// Records a decision that was made at `at`, from which `task` came: its family, its session, what it reserves and the price
+    /// of a dollar.
+    pub(crate) fn record_decision(&mut self, decision: &Decision, task: &TaskContext, at: DateTime<Utc>) {
+        let (llm, moment) = (task.model_used.as_deref(), self.moment(at));
         if let (Some(llm), Some(family)) = (llm, &decision.family) {
             self.state.note_family(llm, family);
         }
         if let (Some(llm), Some(price)) = (llm, decision.usd_per_1k_tokens) {
             self.costs.usd_per_1k_tokens.insert(llm.to_owned(), price);
         }
+        if let Some(reservation) = Reservation::of(decision, Reservation::key_of_start(task), &moment) {
+            self.state.budget.reserve(reservation, &moment);
+        }
         if !decision.repeated {
             self.state.decisions += 1;
-            self.state.budget.pace(self.options.objective.usd_per_day, at);
+            let committed = self.state.budget.committed(&moment);
+            self.state.budget.pace(self.limit(), committed, &moment);
             if self.options.sticky_sessions {
                 self.state.sessions.keep(decision);
             }
@@ -237,10 +263,14 @@ impl Router {
             let task = candidate.plan.apply(request.task);
             let predicted = request.predictions.map(|all| &all[at]);
             let price = self.price_of(&task, candidate.usd_per_1k_tokens, request.now);
-            let (expected_usd, seconds) = self.state.cost_model.expected(&task, price);
+            let expected = self.state.cost_model.expected(&task, price);
             let switch_usd = self.costs.caches.switch_usd(&task, &self.options.prices, request.now);
             let cost = predicted.map(|p| p.cost.clone());
-            let by_model = cost.as_ref().filter(|cost| cost.model_version > 0).map(Estimate::mean_of_amount);
+            // A model of amounts on the logarithmic scale knows none that is free.
+            let model = cost.as_ref().filter(|cost| cost.model_version > 0 && expected.usd > 0.0);
+            let by_model = model.map(Estimate::mean_of_amount);
+            let usd = by_model.unwrap_or(expected.usd);
+            let upper = model.map_or(expected.upper_usd, |cost| cost.interval_80.1.max(usd));
             let time = predicted.filter(|p| p.time.estimate.model_version > 0);
             Arm {
                 name: candidate.name.clone(),
@@ -248,11 +278,13 @@ impl Router {
                     .filter(|p| p.success.model_version > 0)
                     .map(|p| Posterior::new(p.success.success_probability, p.success.interval)),
                 model_version: predicted.map_or(0, |p| p.success.model_version),
-                cost_usd: by_model.unwrap_or(expected_usd) + switch_usd,
+                cost_usd: usd + switch_usd,
+                reserve_usd: upper + switch_usd,
+                tries: until_success::tries(candidate),
                 cost,
                 tokens: predicted.map(|p| p.tokens.clone()),
                 switch_usd,
-                seconds: time.map_or(seconds, |p| p.time.estimated_seconds),
+                seconds: time.map_or(expected.seconds, |p| p.time.estimated_seconds),
                 ..self.arm_in(&task, &text, candidate.family.as_deref().or_else(|| self.family_of(&task)))
             }
         };
@@ -278,7 +310,7 @@ impl Router {
 
     /// Returns the indices of the arms within the limits of time, cost and budget; where none is, the nearest. Candidates on
     /// trial are left out where exploration is not allowed, unless all are on trial.
-    fn permitted(&self, request: &Request<'_>, arms: &[Arm]) -> Result<Vec<usize>> {
+    fn permitted(&self, request: &Request<'_>, arms: &[Arm], moment: &Moment) -> Result<Permitted> {
         let objective = &self.options.objective;
         let mut permitted: Vec<usize> = (0..arms.len()).collect();
         if (request.critical || self.options.safety.exploration_off)
@@ -286,34 +318,160 @@ impl Router {
         {
             permitted.retain(|at| !request.candidates[*at].on_trial);
         }
-        if let Some(limit) = objective.usd_per_day {
-            let left = limit - self.state.budget.spent(request.now);
-            permitted.retain(|at| arms[*at].cost_usd <= left);
-            if permitted.is_empty() {
-                return Err(Error::new(
-                    crate::error::ErrorKind::Unavailable,
-                    format!(
-                        "of the day's ${limit} only ${:.4} are left: raise it, or wait until midnight UTC",
-                        left.max(0.0)
-                    ),
-                ));
-            }
+        let afforded = self.afforded(request, arms, moment, permitted)?;
+        if afforded.fallback.is_some() {
+            return Ok(afforded);
         }
+        let mut permitted = afforded.at;
         keep(&mut permitted, objective.max_seconds, |at| arms[at].seconds);
         keep(&mut permitted, objective.max_cost_usd, |at| arms[at].cost_usd);
-        Ok(permitted)
+        Ok(Permitted { at: permitted, fallback: None })
     }
 
-    /// Returns the choice of the session's first task, where it is still permitted.
+    /// Returns those of the `permitted` arms that the budget can pay; where there are none, any that is free, else the default.
+    fn afforded(
+        &self,
+        request: &Request<'_>,
+        arms: &[Arm],
+        moment: &Moment,
+        mut permitted: Vec<usize>,
+    ) -> Result<Permitted> {
+        let Objective { usd_per_day, hard_usd_per_day, .. } = self.options.objective;
+        let Some(limit) = self.limit() else { return Ok(Permitted { at: permitted, fallback: None }) };
+        let (committed, is_idle) = (self.committed(moment), self.is_idle(moment));
+        // What a try may cost must fit; where nothing is in flight, what it is expected to cost: else a candidate whose bound is
+        // above the day's budget would never be tried, and its bound never become narrower.
+        let fits = |arm: &Arm, limit: f64| {
+            let usd = if is_idle { arm.cost_usd } else { arm.reserve_usd };
+            arm.cost_usd == 0.0 || committed + usd <= limit
+        };
+        let first = limit.min(hard_usd_per_day.unwrap_or(limit));
+        permitted.retain(|at| fits(&arms[*at], first));
+        if permitted.is_empty() {
+            permitted = (0..arms.len()).filter(|at| arms[*at].cost_usd == 0.0).collect();
+        }
+        if !permitted.is_empty() {
+            return Ok(Permitted { at: permitted, fallback: None });
+        }
+        let left = (first - committed).max(0.0);
+        let default = request.default.and_then(|name| arms.iter().position(|arm| arm.name == name));
+        let may = |at: &usize| hard_usd_per_day.is_none_or(|hard| fits(&arms[*at], hard));
+        if let Some(at) = default.filter(may).filter(|_| usd_per_day.is_some()) {
+            let why = format!("of the day's {} only {} are left: the default", money(first), money(left));
+            return Ok(Permitted { at: vec![at], fallback: Some(why) });
+        }
+        Err(Error::new(
+            ErrorKind::Unavailable,
+            format!(
+                "of the day's ${first} only ${left:.4} are left: raise it, offer a candidate that costs nothing, or wait until \
+                 midnight {}",
+                self.options.zone
+            ),
+        ))
+    }
+
+    /// Leaves out arms that cannot be worth their cost, and those ahead of the day's pace: the price of a dollar moves no goal
+    /// but utility, and where a success is worth much not that one.
+    fn keep_worthwhile(&self, permitted: &mut Vec<usize>, arms: &[Arm], moment: &Moment) {
+        let objective = &self.options.objective;
+        let cost = |at: &usize| arms[*at].cost_usd;
+        let Some(cheapest) = permitted.iter().copied().min_by(|a, b| cost(a).total_cmp(&cost(b))) else {
+            return;
+        };
+        permitted.retain(|at| !objective.is_hopeless(&arms[*at], &arms[cheapest]));
+        let Some(limit) = self.limit() else { return };
+        let left = moment.pace_usd(limit) - self.committed(moment);
+        permitted.retain(|at| *at == cheapest || arms[*at].reserve_usd <= left);
+    }
+
+    /// Returns the limit of the day for which spending is paced.
+    fn limit(&self) -> Option<f64> {
+        self.options.objective.usd_per_day.or(self.options.objective.hard_usd_per_day)
+    }
+
+    fn moment(&self, now: DateTime<Utc>) -> Moment {
+        let lapse = TimeDelta::milliseconds((self.options.reserve_minutes * 60_000.0) as i64);
+        Moment::of(now, &self.zone, lapse)
+    }
+
+    /// Returns US dollars spent, reserved for tries in flight and held for choices that have not started.
+    fn committed(&self, moment: &Moment) -> f64 {
+        self.state.budget.committed(moment) + self.held.usd(moment).unwrap_or(0.0)
+    }
+
+    fn is_idle(&self, moment: &Moment) -> bool {
+        self.state.budget.is_idle(moment) && self.held.usd(moment).is_none()
+    }
+
+    /// Notes in a decision what its try is expected to cost and what is reserved for it, where there is a budget.
+    fn note_cost(&self, decision: &mut Decision, arm: &Arm) {
+        if self.limit().is_some() {
+            (decision.expected_usd, decision.reserved_usd) = (Some(arm.cost_usd), Some(arm.reserve_usd));
+        }
+    }
+
+    /// Holds what a decision reserves until it starts.
+    pub(crate) fn hold(&mut self, decision: &Decision, at: DateTime<Utc>) {
+        let moment = self.moment(at);
+        if let Some(held) = Reservation::of(decision, Reservation::key_of_choice(decision), &moment) {
+            self.held.hold(held, &moment);
+        }
+    }
+
+    /// Gives back what is held for a decision: it has started, or never will.
+    pub(crate) fn release(&mut self, decision: &Decision) {
+        self.held.release(Reservation::key_of_choice(decision));
+    }
+
+    /// Holds what `task` may cost, where that is more than the decision reserved: another plan than was chosen is carried out.
+    pub(crate) fn hold_more(&mut self, decision: &mut Decision, task: &TaskContext, now: DateTime<Utc>) {
+        let expected = self.state.cost_model.expected(task, self.price_of(task, None, now));
+        let (Some(usd), Some(reserved)) = (decision.expected_usd, decision.reserved_usd) else { return };
+        self.release(decision);
+        decision.expected_usd = Some(usd.max(expected.usd));
+        decision.reserved_usd = Some(reserved.max(expected.upper_usd));
+        self.hold(decision, now);
+    }
+
+    /// Returns the choice of the session's first task, where it is still permitted and still made on the same terms.
     fn repeated(&self, request: &Request<'_>, arms: &[Arm], permitted: &[usize]) -> Result<Option<Choice>> {
         let Some(decision) = self.session(request).and_then(|session| self.state.sessions.drawn(session))
         else {
             return Ok(None);
         };
-        let decision = decision?;
+        let mut decision = decision?;
         let at = request.candidates.iter().position(|candidate| candidate.name == decision.chosen);
-        let at = at.filter(|at| permitted.contains(at));
-        Ok(at.map(|at| Choice::new(request, at, decision, arms.to_vec(), None)))
+        let Some(at) = at.filter(|at| permitted.contains(at)) else { return Ok(None) };
+        // Earlier releases did not note the terms.
+        let holds = decision.terms.as_ref().is_none_or(|terms| *terms == self.terms(request, at));
+        if !holds || self.options.safety.exploration_off && decision.propensity < 1.0 {
+            return Ok(None);
+        }
+        self.note_cost(&mut decision, &arms[at]);
+        Ok(Some(Choice::new(request, at, decision, arms.to_vec(), None)))
+    }
+
+    /// Returns the fingerprint of what a draw that holds for a session depends on: the objective, the limits on exploration and
+    /// the price of the one chosen. Where one changes, the session is drawn anew.
+    fn terms(&self, request: &Request<'_>, at: usize) -> String {
+        let candidate = &request.candidates[at];
+        let llm = candidate.plan.llm.as_deref().or(request.task.model_used.as_deref());
+        let listed = llm.and_then(|llm| self.options.prices.on(llm, request.now));
+        let price = (candidate.usd_per_1k_tokens, listed.map(crate::event::Price::of_parts));
+        let terms = format!("{:?} {:?} {price:?}", self.options.objective, self.options.safety);
+        format!("{:016x}", fnv::hash(terms.as_bytes()))
+    }
+
+    /// Switches exploration off or on again: off, the greedy choice has probability 1, also within sessions that began before.
+    ///
+    /// ```
+    /// # use devmatrix_ml::routing::{Router, RouterOptions, Thompson};
+    /// let mut router = Router::new(Box::new(Thompson::default()), RouterOptions::default())?;
+    /// router.set_exploration(false); // the kill switch
+    /// # Ok::<(), devmatrix_ml::Error>(())
+    /// ```
+    pub fn set_exploration(&mut self, on: bool) {
+        self.options.safety.exploration_off = !on;
     }
 
     /// Returns the sticky session, if any; critical tasks have none.

@@ -24,6 +24,7 @@ struct Drawn {
     chosen: usize,
     inputs: Option<String>,
     versions: BTreeMap<String, u64>,
+    terms: Option<String>,
 }
 
 /// Sessions at most, some megabytes.
@@ -41,6 +42,7 @@ impl Sessions {
             chosen,
             inputs: decision.inputs.clone(),
             versions: decision.versions.clone(),
+            terms: decision.terms.clone(),
         };
         if self.drawn.insert(unit.clone(), drawn).is_none() {
             self.order.push_back(unit.clone());
@@ -59,6 +61,7 @@ impl Sessions {
         Some(drawn.decision().map(|decision| Decision {
             inputs: drawn.inputs.clone(),
             versions: drawn.versions.clone(),
+            terms: drawn.terms.clone(),
             reason: Some(format!("{}: the choice of the session's first task", decision.chosen)),
             unit: Some(session.to_owned()),
             repeated: true,

@@ -6,14 +6,14 @@ use super::leaderboard::Records;
 use super::router::Router;
 use super::session_cache::SessionCaches;
 use super::sessions::Sessions;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::registry::envelope;
 use crate::verify::Verify;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// The kind of its bytes.
-const KIND: &str = "router-2";
+const KIND: &str = "router-3";
 /// Larger bytes are refused.
 const MAX_BYTES: usize = 1 << 28;
 /// No counter gets there.
@@ -95,7 +95,12 @@ impl Router {
     /// `Corrupt` when it is damaged, or holds a number that no router writes; `Incompatible` when another policy wrote it.
     /// Nothing is changed then.
     pub fn restore(&mut self, bytes: &[u8]) -> Result<()> {
-        let payload = envelope::open(bytes, KIND, MAX_BYTES)?;
+        let payload = envelope::open(bytes, KIND, MAX_BYTES).map_err(|e| match e.kind() {
+            ErrorKind::Incompatible => e.context(
+                "the router's state is of another release: open the router from its store to learn anew",
+            ),
+            _ => e,
+        })?;
         let damaged = |e| Error::corrupt("the router's state cannot be read").with_source(e);
         let (saved, rest): (Saved<State>, _) = postcard::take_from_bytes(payload).map_err(damaged)?;
         let costs = if rest.is_empty() {
@@ -131,7 +136,6 @@ struct Saved<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ErrorKind;
     use crate::event::{Completion, SessionId, TaskContext, TaskId};
     use crate::routing::{Candidate, Request, RouterOptions, Thompson};
     use chrono::{DateTime, Utc};
@@ -189,7 +193,7 @@ mod tests {
     fn a_state_that_no_router_writes_is_refused_and_changes_nothing() {
         type Change = fn(&mut Value, &mut Value);
         assert!(lived().restore(&forged(|_, _| ())).is_ok());
-        let changes: [(&str, Change); 14] = [
+        let changes: [(&str, Change); 15] = [
             ("costs below 0", |s, _| each(&mut s["cost_model"]["groups"], &["cost", "sum"], -1.0)),
             ("endless seconds", |s, _| each(&mut s["cost_model"]["groups"], &["seconds", "sum"], 1e300)),
             ("negative counts", |s, _| each(&mut s["cost_model"]["groups"], &["tokens", "n"], -5.0)),
@@ -198,9 +202,16 @@ mod tests {
             ("tokens below 0", |_, c| each(&mut c["caches"]["warm"], &["tokens"], -1.0)),
             ("unpriced", |_, c| c["unpriced"] = json!(u64::MAX)),
             ("decisions", |s, _| s["decisions"] = json!(u64::MAX)),
-            ("spent", |s, _| s["budget"]["spent"] = json!(-1e9)),
+            ("spent", |s, _| each(&mut s["budget"]["days"], &["spent"], -1e9)),
+            ("reserved", |s, _| {
+                let open = json!([{ "key": 1, "at": 0, "usd": -1.0, "expected": 0.0 }]);
+                each(&mut s["budget"]["days"], &["open"], open);
+            }),
             ("tightness", |s, _| s["budget"]["tightness"] = json!(1e9)),
-            ("day", |s, _| s["budget"]["day"] = json!(i64::MIN)),
+            ("day", |s, _| {
+                s["budget"]["days"] =
+                    json!({ "-9223372036854775808": { "spent": 0.0, "open": [], "changed": 0 } })
+            }),
             ("propensities", |s, _| each(&mut s["sessions"]["drawn"], &["propensities"], [0.5, -0.5])),
             ("chosen", |s, _| each(&mut s["sessions"]["drawn"], &["chosen"], 7)),
             ("order", |s, _| s["sessions"]["order"] = json!([])),

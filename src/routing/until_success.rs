@@ -6,24 +6,48 @@ use super::policies::{Arm, Posterior};
 /// Tries at most until success or giving up, as time to approval counts them.
 const MOST_TRIES: i32 = 20;
 
-/// Sets the expected US dollars until success of the arms at `permitted`, whose posteriors are given in their order.
+/// A candidate as it is tried: what each try costs, how likely it succeeds, how often it is tried.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Try {
+    pub(super) usd: f64,
+    pub(super) success: f64,
+    pub(super) tries: u32,
+}
+
+/// Returns how often a plan is tried at most.
+pub(super) fn tries(candidate: &Candidate) -> u32 {
+    1 + candidate.plan.retry_budget.unwrap_or(0).min(MOST_TRIES as u32 - 1)
+}
+
+/// Returns the expected US dollars until success of each candidate.
 ///
-/// A candidate is tried once and as often again as its plan retries; then the arm most likely to succeed takes over.
+/// A candidate is tried once and as often again as its plan retries; then the one most likely to succeed takes over.
 /// Tries are taken as independent: a task that failed once is likely harder, so this is a lower bound.
-pub(super) fn set(arms: &mut [Arm], candidates: &[Candidate], permitted: &[usize], posteriors: &[Posterior]) {
-    let success = |index: usize| posteriors[index].success.clamp(0.0, 1.0);
-    let Some(last) = (0..permitted.len()).max_by(|a, b| success(*a).total_cmp(&success(*b))) else { return };
-    let until = |usd: f64, p: f64, tries: i32| usd * expected_tries(p, tries);
-    let escalated = until(arms[permitted[last]].cost_usd, success(last), MOST_TRIES);
-    for (index, at) in permitted.iter().enumerate() {
-        let tries = 1 + candidates[*at].plan.retry_budget.unwrap_or(0).min(MOST_TRIES as u32 - 1) as i32;
-        let (usd, p) = (arms[*at].cost_usd, success(index));
-        arms[*at].usd_until_success = Some(if index == last {
-            escalated
-        } else {
-            until(usd, p, tries) + (1.0 - p).powi(tries) * escalated
-        });
-    }
+pub(super) fn expected(all: &[Try]) -> Vec<f64> {
+    let success = |at: usize| all[at].success.clamp(0.0, 1.0);
+    let Some(last) = (0..all.len()).max_by(|a, b| success(*a).total_cmp(&success(*b))) else {
+        return Vec::new();
+    };
+    let escalated = all[last].usd * expected_tries(success(last), MOST_TRIES);
+    let until = |(at, one): (usize, &Try)| {
+        if at == last {
+            return escalated;
+        }
+        let (p, tries) = (success(at), one.tries.clamp(1, MOST_TRIES as u32) as i32);
+        one.usd * expected_tries(p, tries) + (1.0 - p).powi(tries) * escalated
+    };
+    all.iter().enumerate().map(until).collect()
+}
+
+/// Sets the expected US dollars until success of the arms at `permitted`, whose posteriors are given in their order.
+pub(super) fn set(arms: &mut [Arm], permitted: &[usize], posteriors: &[Posterior]) {
+    let tries = permitted.iter().zip(posteriors).map(|(at, posterior)| Try {
+        usd: arms[*at].cost_usd,
+        success: posterior.success,
+        tries: arms[*at].tries,
+    });
+    let until = expected(&tries.collect::<Vec<_>>());
+    permitted.iter().zip(until).for_each(|(at, usd)| arms[*at].usd_until_success = Some(usd));
 }
 
 /// Returns the expected number of tries until success, at most `most`, where each succeeds with probability `p`.
@@ -43,7 +67,8 @@ mod tests {
             candidate.plan.retry_budget = retries;
         });
         let posteriors = of.map(|(_, p, _)| Posterior::new(p, (p, p)));
-        set(&mut arms, &candidates, &[0, 1], &posteriors);
+        arms.iter_mut().zip(&candidates).for_each(|(arm, candidate)| arm.tries = tries(candidate));
+        set(&mut arms, &[0, 1], &posteriors);
         arms.iter().filter_map(|arm| arm.usd_until_success).collect()
     }
 

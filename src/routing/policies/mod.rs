@@ -68,6 +68,10 @@ pub struct Arm {
     pub usd_until_success: Option<f64>,
     /// Expected seconds.
     pub seconds: f64,
+    /// An upper bound of the expected US dollars, which a budget reserves.
+    pub(crate) reserve_usd: f64,
+    /// How often its plan is tried at most before another takes over.
+    pub(crate) tries: u32,
 }
 
 /// A probability of success with its 90 % interval.
