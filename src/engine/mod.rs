@@ -21,7 +21,7 @@ use crate::features::FeatureEngineer;
 use crate::models::{AnyTrainer, SimilarOutcomes, TemplateRanking};
 use crate::monitoring::{Alerts, Analytics, HostFacts, ModelFacts, UnseenCounts};
 use crate::registry::ModelRegistry;
-use crate::routing::{Candidate, Choice, LeaderboardEntry, Request, RiskPolicy};
+use crate::routing::{Candidate, Choice, FrozenPolicy, LeaderboardEntry, Request, RiskPolicy};
 use crate::serving::{PredictionService, Predictions};
 use crate::stats::fnv;
 use crate::store::{Erasure, EventStore, EventStoreExt, Subject};
@@ -396,6 +396,12 @@ impl Engine {
         {
             self.0.learner.router(|router| router.release(&decision));
         }
+    }
+}
+
+impl From<&Engine> for FrozenPolicy {
+    fn from(engine: &Engine) -> Self {
+        engine.0.learner.router(|router| Self::from(&*router))
     }
 }
 

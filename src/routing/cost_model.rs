@@ -58,8 +58,8 @@ const MOST_GROUPS: usize = 20_000;
 const UNKNOWN: (f64, f64, f64) = (0.01, 30.0, 2000.0);
 /// Amounts from which a group tells what is far beyond it.
 const TELLS: usize = 9;
-/// Amounts above 0 of all from which they tell what is far beyond a group that has few.
-const ALL_TELL: f64 = 20.0;
+/// Amounts above 0 of an LLM from which they tell what is far beyond a kind of task that has few.
+const PARENT_TELLS: f64 = 20.0;
 /// An amount counts at most as one so many standard deviations of the logarithm from the mean; as those of an LLM's costs are
 /// about .5, a factor of 7 and more.
 const FARTHEST: f64 = 4.0;
@@ -78,15 +78,20 @@ const UNSEEN_SPREAD: f64 = 0.6;
 impl CostModel {
     /// Learns what a generation took; `cost_usd` is its cost, as far as that is known or follows from prices.
     pub(super) fn learn(&mut self, task: &TaskContext, done: &Completion, cost_usd: Option<f64>) {
-        let all = self.groups.get(&fnv::SEED).cloned().unwrap_or_default();
-        for key in keys(task).into_iter().flatten() {
+        let keys = keys(task);
+        // What is possible for a new kind of task, where its LLM is known.
+        let llm = keys[1].and_then(|key| self.groups.get(&key)).cloned().unwrap_or_default();
+        let none = Sums::default();
+        for (level, key) in keys.into_iter().enumerate() {
+            let Some(key) = key else { continue };
             if self.groups.len() >= MOST_GROUPS && !self.groups.contains_key(&key) {
                 continue;
             }
+            let parent = if level > 1 { &llm } else { &none };
             let group = self.groups.entry(key).or_default();
-            group.cost.add(cost_usd, &all.cost);
-            group.seconds.add(done.generation_time_seconds, &all.seconds);
-            group.tokens.add(done.tokens().map(|tokens| tokens as f64), &all.tokens);
+            group.cost.add(cost_usd, &parent.cost);
+            group.seconds.add(done.generation_time_seconds, &parent.seconds);
+            group.tokens.add(done.tokens().map(|tokens| tokens as f64), &parent.tokens);
         }
     }
 
@@ -134,14 +139,14 @@ impl Mean {
             && self.first.iter().all(|value| POSSIBLE.contains(value))
     }
 
-    /// Adds an amount; `all` tells what is possible where this group has too few to tell.
-    fn add(&mut self, value: Option<f64>, all: &Self) {
+    /// Adds an amount; the parent tells what is possible where this group has too few to tell.
+    fn add(&mut self, value: Option<f64>, parent: &Self) {
         let Some(value) = value.filter(|v| POSSIBLE.contains(v)) else { return };
         if self.n > 0.0 && self.first.is_empty() {
             return self.count(within(value, self.typical(), LEAST_SPREAD));
         }
-        let possible = (all.first.is_empty() && all.positive >= ALL_TELL).then(|| all.typical()).flatten();
-        self.first.push(within(value, possible, 1.0));
+        let possible = (parent.positive >= PARENT_TELLS).then(|| parent.typical()).flatten();
+        self.first.push(within(value, possible, LEAST_SPREAD));
         let first = std::mem::take(&mut self.first);
         *self = Self::default();
         let median = median_log(&first);
@@ -184,19 +189,12 @@ impl Mean {
         (self.sum / self.n).min(ABOVE_LOG_NORMAL * log_normal * self.positive / self.n)
     }
 
-    /// Returns the mean shrunk toward that of the parent: on the logarithmic scale where both are above 0.
+    /// Returns the mean shrunk toward that of the parent; 0 where all rows cost nothing.
     fn shrunk_toward(&self, parent: f64) -> f64 {
-        if self.n <= 0.0 {
-            return parent;
-        }
-        let mean = self.mean();
-        if mean > 0.0 && parent > 0.0 {
-            return ((self.n * mean.ln() + STRENGTH * parent.ln()) / (self.n + STRENGTH)).exp();
-        }
-        if mean == 0.0 && self.n > FREE {
+        if self.positive <= 0.0 && self.n > FREE {
             return 0.0;
         }
-        (self.n * mean + STRENGTH * parent) / (self.n + STRENGTH)
+        (self.n * self.mean() + STRENGTH * parent) / (self.n + STRENGTH)
     }
 }
 

@@ -110,6 +110,17 @@ pub(super) fn features(
     all.0
 }
 
+/// Returns the feature of an LLM, which every task of it has.
+pub(super) fn llm_feature(llm: &str) -> Option<u64> {
+    Some(mixed(fnv::hash(b"llm"), category(Some(llm))?))
+}
+
+/// Returns the feature of an LLM at a type of task.
+pub(super) fn llm_type_feature(llm: &str, kind: &str) -> Option<u64> {
+    let kind = mixed(fnv::hash(b"type"), category(Some(kind))?);
+    Some(mixed(llm_feature(llm)?, kind))
+}
+
 /// Returns 0 for missing values and NaN.
 fn finite(value: Option<f64>) -> f64 {
     value.filter(|v| v.is_finite()).unwrap_or(0.0)

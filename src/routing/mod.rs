@@ -32,6 +32,7 @@ mod candidates;
 mod choice;
 mod cost_model;
 mod features;
+mod frozen;
 mod leaderboard;
 pub(crate) mod logged;
 mod objective;
@@ -50,6 +51,7 @@ mod until_success;
 
 pub use candidates::{Candidate, Plan};
 pub use choice::Choice;
+pub use frozen::FrozenPolicy;
 pub use leaderboard::LeaderboardEntry;
 pub use objective::{Goal, Objective};
 pub use options::RouterOptions;

@@ -11,12 +11,15 @@ const FEWEST: f64 = 30.0;
 const NORMAL: f64 = 1.96;
 
 /// Returns `refused` with the answer of the direct method, where every candidate that the policy chooses was chosen often
-/// enough; `refused` as it is where one was not. `rows` have predictions, and `names` the names of their candidates.
+/// enough; `refused` as it is where one was not. `columns` say what kind of task each row is, and `names` name its candidates.
 pub(super) fn estimate(
-    rows: &[LoggedChoice],
+    rows: &mut [LoggedChoice],
+    columns: &[Vec<String>],
     names: &[Vec<String>],
     refused: PolicyEstimate,
 ) -> PolicyEstimate {
+    predict(rows, columns, names);
+    let rows = &*rows;
     let residuals = Residuals::of(rows, names);
     let Some(parts) = residuals.parts(rows, names) else { return refused };
     let interval = |of: &dyn Fn(usize) -> f64, scale: f64| {
@@ -38,6 +41,42 @@ pub(super) fn estimate(
         relative: (logged > 0.0).then(|| interval(&gain, logged).0),
     };
     PolicyEstimate { estimator: Estimator::DirectMethod, answer, ..refused }
+}
+
+/// Rounds in which means of candidates and factors of kinds of tasks are fitted to each other.
+const ROUNDS: usize = 5;
+
+/// Kinds of tasks are shrunk toward all as if so many more rows were like these.
+const STRENGTH: f64 = 20.0;
+
+/// Predicts an amount as the mean of its candidate times a factor of its kind of task. Where each kind has candidates of its
+/// own, what they have in common is the candidates': amounts depend on these first.
+fn predict(rows: &mut [LoggedChoice], columns: &[Vec<String>], names: &[Vec<String>]) {
+    let mut means = BTreeMap::<&str, f64>::new();
+    let mut factors = BTreeMap::<&[String], f64>::new();
+    let ratio = |(above, below): (f64, f64)| if below > 0.0 { above / below } else { 0.0 };
+    let all =
+        ratio(rows.iter().fold((0.0, 0.0), |(sum, n), row| (sum + row.weight * row.reward, n + row.weight)));
+    for _ in 0..ROUNDS {
+        let mut of_candidates = BTreeMap::<&str, (f64, f64)>::new();
+        for ((row, columns), names) in rows.iter().zip(columns).zip(names) {
+            let sums = of_candidates.entry(&names[row.chosen]).or_default();
+            sums.0 += row.weight * row.reward;
+            sums.1 += row.weight * factors.get(columns.as_slice()).unwrap_or(&1.0);
+        }
+        means = of_candidates.into_iter().map(|(name, sums)| (name, ratio(sums))).collect();
+        let mut of_kinds = BTreeMap::<&[String], (f64, f64)>::new();
+        for ((row, columns), names) in rows.iter().zip(columns).zip(names) {
+            let sums = of_kinds.entry(columns.as_slice()).or_insert((STRENGTH * all, STRENGTH * all));
+            sums.0 += row.weight * row.reward;
+            sums.1 += row.weight * means[names[row.chosen].as_str()];
+        }
+        factors = of_kinds.into_iter().map(|(kind, sums)| (kind, ratio(sums))).collect();
+    }
+    for ((row, columns), names) in rows.iter_mut().zip(columns).zip(names) {
+        let factor = factors.get(columns.as_slice()).unwrap_or(&1.0);
+        row.predicted = names.iter().map(|name| factor * means.get(name.as_str()).unwrap_or(&all)).collect();
+    }
 }
 
 /// What the model missed of each candidate, where it was chosen.

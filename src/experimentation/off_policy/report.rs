@@ -54,8 +54,8 @@ impl PolicyReport {
             let has_model = cross_fit_ridge(&mut rows, options.folds, &known, &names).is_ok();
             let estimator = if has_model { Estimator::DoublyRobust } else { Estimator::SelfNormalized };
             let found = estimate_policy(&rows, estimator, options)?;
-            let refused = directly && has_model && found.value().is_none();
-            Ok(Some(if refused { direct::estimate(&rows, &names, found) } else { found }))
+            let refused = directly && found.value().is_none();
+            Ok(Some(if refused { direct::estimate(&mut rows, &known, &names, found) } else { found }))
         };
         let success = |g: &LoggedGeneration| Some(f64::from(u8::from(g.success)));
         let utility = |g: &LoggedGeneration| {

@@ -238,7 +238,7 @@ fn a_loser_is_retired_and_the_last_of_a_kind_is_not() {
     let error = registry.retire(&id("house"), "", now()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Conflict);
     assert!(format!("{error:#}").contains("the last active one for backend"), "{error}");
-    registry.restore(&id("other"), "the library it needs is back", now()).unwrap();
+    registry.start_trial(&id("other"), now()).unwrap();
     assert_eq!(registry.get(&id("other")).unwrap().status(), VariantStatus::Promoted);
     // No difference: nobody is retired.
     assert!(duel(0.8, [0.6, 0.4], 1500).verdicts.iter().all(|v| v.verdict == VerdictKind::Continue));
@@ -351,7 +351,6 @@ enum Act {
     Try,
     Promote,
     Retire,
-    Restore,
 }
 
 fn acts() -> impl Strategy<Value = Vec<(Act, usize)>> {
@@ -360,7 +359,6 @@ fn acts() -> impl Strategy<Value = Vec<(Act, usize)>> {
         2 => Just(Act::Try),
         1 => Just(Act::Promote),
         2 => Just(Act::Retire),
-        1 => Just(Act::Restore),
     ];
     proptest::collection::vec((act, 0..50_usize), 0..40)
 }
@@ -371,7 +369,6 @@ fn perform(registry: &mut VariantRegistry, act: Act, on: &TemplateId) -> crate::
         Act::Try => registry.start_trial(on, now()),
         Act::Promote => registry.promote(on, "test", now()),
         Act::Retire => registry.retire(on, "test", now()),
-        Act::Restore => registry.restore(on, "test", now()),
     }
 }
 

@@ -162,20 +162,23 @@ impl VariantRegistry {
         Ok(Some(id))
     }
 
-    /// Puts a variant on trial; nothing changes where it is on trial or active.
+    /// Puts a variant on trial; nothing changes where it is on trial or active. One that was retired comes back: active where
+    /// none of its root is, else on trial.
     ///
     /// # Errors
-    /// `NotFound` where there is none; `Conflict` where it was retired: see [`VariantRegistry::restore`].
+    /// `NotFound` where there is none.
     pub fn start_trial(&mut self, id: &TemplateId, now: DateTime<Utc>) -> Result<()> {
-        match self.find(id)?.status() {
-            VariantStatus::Proposed => {
-                self.set(id, VariantStatus::Trial, "on trial for a share of the tasks", now)
+        let variant = self.find(id)?;
+        let alone = self.active(&variant.root).is_none();
+        let (status, reason) = match variant.status() {
+            VariantStatus::Proposed => (VariantStatus::Trial, "on trial for a share of the tasks"),
+            VariantStatus::Retired if alone => {
+                (VariantStatus::Promoted, "back after it was retired: its root has no other")
             }
-            VariantStatus::Trial | VariantStatus::Promoted => Ok(()),
-            VariantStatus::Retired => {
-                Err(Error::new(ErrorKind::Conflict, format!("template {id} was retired: restore it")))
-            }
-        }
+            VariantStatus::Retired => (VariantStatus::Trial, "on trial again after it was retired"),
+            VariantStatus::Trial | VariantStatus::Promoted => return Ok(()),
+        };
+        self.set(id, status, reason, now)
     }
 
     /// Makes a variant the active one of its root, whose active one is retired; nothing changes where it is active.
@@ -211,21 +214,6 @@ impl VariantRegistry {
         match self.find(id)?.status() {
             VariantStatus::Retired => Ok(()),
             _ => self.set(id, VariantStatus::Retired, reason, now),
-        }
-    }
-
-    /// Restores a retired template: active where none of its root is, else on trial. Nothing changes where it is not
-    /// retired.
-    ///
-    /// # Errors
-    /// `NotFound` where there is none.
-    pub fn restore(&mut self, id: &TemplateId, reason: &str, now: DateTime<Utc>) -> Result<()> {
-        let variant = self.find(id)?;
-        let alone = self.active(&variant.root).is_none();
-        match variant.status() {
-            VariantStatus::Retired if alone => self.set(id, VariantStatus::Promoted, reason, now),
-            VariantStatus::Retired => self.set(id, VariantStatus::Trial, reason, now),
-            _ => Ok(()),
         }
     }
 
