@@ -289,6 +289,24 @@ fn the_budget_is_kept_and_the_propensities_are_exact() {
     assert!((1_500.0..=2_200.0).contains(&asked) && most <= 28, "{asked} {most}");
 }
 
+/// A day of generations between which the clock is set to and fro.
+#[test]
+fn no_clock_makes_a_days_requests_forgotten() {
+    let start: DateTime<Utc> = "2025-01-06T00:00:00Z".parse().unwrap();
+    for other in [-40, -2, -1, 1, 30] {
+        let mut sampler = sampler(20.0);
+        let mut asked = 0;
+        for i in 0..400 {
+            let elsewhere = i % 10 == 5;
+            let now = start + TimeDelta::minutes(i) + TimeDelta::days(if elsewhere { other } else { 0 });
+            let id = EventId::new(format!("e{i}")).unwrap();
+            let request = sampler.consider(&id, &AcquisitionSignals::default(), now).unwrap();
+            asked += usize::from(request.requested && !elsewhere);
+        }
+        assert!((10..=28).contains(&asked), "{asked} asked, {other} days to and fro");
+    }
+}
+
 #[test]
 fn informative_events_are_sampled_more_often_and_the_audit_comes_first() {
     let now = "2025-01-06T10:00:00Z".parse().unwrap();

@@ -319,6 +319,34 @@ fn the_engine_tells_its_router_what_was_completed() {
     assert!(error.contains("only $0.0100 are left"), "{error}");
 }
 
+#[test]
+fn one_wrong_row_moves_no_cost_and_is_named_in_an_alert() {
+    let clock = ManualClock::at(now());
+    let builder = Engine::builder().with_store(Arc::new(MemoryStore::new())).with_registry(registry());
+    let engine = block_on(builder.with_clock(Arc::new(clock.clone())).open()).unwrap();
+    let candidates = ["a", "b"].map(Candidate::by_llm);
+    let mut wrong = None;
+    for i in 0..150 {
+        clock.advance(TimeDelta::minutes(1));
+        let event = block_on(engine.start(candidates[i % 2].plan.apply(&task(i)))).unwrap();
+        let mut done = cost(if i == 100 { 500.0 } else { 0.006 + 0.002 * (i % 7) as f64 / 6.0 });
+        done.generation_time_seconds = Some(if i == 101 { 1e9 } else { 20.0 + (i % 5) as f64 });
+        block_on(engine.complete(&event, done)).unwrap();
+        if i == 100 {
+            wrong = Some(event);
+        }
+    }
+    for arm in engine.choose(&task(999), &candidates).unwrap().arms {
+        assert!((0.005..0.01).contains(&arm.cost_usd) && (15.0..40.0).contains(&arm.seconds), "{arm:?}");
+    }
+    let wrong = wrong.unwrap();
+    let analytics = block_on(engine.analytics()).unwrap();
+    let text = format!("{wrong}: the cost in US dollars of a is 500, ");
+    assert!(analytics.drift.iter().any(|finding| finding.text.starts_with(&text)), "{:?}", analytics.drift);
+    let alerts = serde_json::to_value(&analytics).unwrap()["alerts"].to_string();
+    assert!(alerts.contains(&text) && alerts.contains("time in seconds of"), "{alerts}");
+}
+
 /// A host on a store that it shares with others.
 struct Host {
     engine: Engine,

@@ -7,6 +7,7 @@
 //! those of other processes with them.
 
 use super::generations::{Generation, Generations, Observed};
+use super::outliers::Outliers;
 use crate::dataset::Target;
 use crate::error::{Error, Result};
 use crate::event::{EventId, Fact, GenerationEvent, Record, Started};
@@ -36,6 +37,8 @@ pub(super) struct Learner {
     monitor: Mutex<Monitor>,
     /// Locked while a page is taken in, so that pages are taken in one after another.
     progress: Mutex<Progress>,
+    /// Amounts that count for less than they are; no part of the state, which they changed little.
+    outliers: Mutex<Outliers>,
     /// The router as it was given, to begin anew from.
     unlearned: Vec<u8>,
     options: MonitorOptions,
@@ -91,6 +94,7 @@ impl Learner {
             router: Mutex::new(router),
             monitor: Mutex::new(Monitor::new(options.clone())?),
             progress: Mutex::default(),
+            outliers: Mutex::default(),
             fingerprint: settings.iter().copied().fold(fnv::hash(&unlearned), fnv::step),
             unlearned,
             options,
@@ -228,7 +232,15 @@ impl Learner {
         }
         if let Some(done) = event.completion.as_ref().filter(|_| !observed.end) {
             observed.end = true;
-            self.router(|router| router.completed(&started.context, &done.value, done.known_at));
+            let outlier = self.router(|router| {
+                let outlier = router.outlier(&started.context, &done.value, done.known_at);
+                router.completed(&started.context, &done.value, done.known_at);
+                outlier
+            });
+            if let Some(outlier) = outlier {
+                let llm = started.context.model_used.as_deref();
+                self.outliers(|outliers| outliers.note(&event.event_id, llm, &outlier, done.known_at));
+            }
             for target in [Target::Time, Target::Cost, Target::Tokens] {
                 self.adapt(started, target, target.at_end(&done.value));
             }
@@ -261,6 +273,11 @@ impl Learner {
         {
             tracing::warn!(error = %format_args!("{error:#}"), %target, "an outcome did not adapt the intervals");
         }
+    }
+
+    /// Returns what `read` makes of the outliers.
+    pub(super) fn outliers<R>(&self, read: impl FnOnce(&mut Outliers) -> R) -> R {
+        read(&mut self.outliers.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn progress(&self) -> MutexGuard<'_, Progress> {

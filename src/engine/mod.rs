@@ -8,6 +8,7 @@ mod builder;
 mod generations;
 mod learner;
 mod nightly;
+mod outliers;
 mod report;
 
 pub use builder::EngineBuilder;
@@ -292,6 +293,7 @@ impl Engine {
             monitor.analytics(now, &models)
         });
         seen.drift.splice(0..0, lock(&self.0.unseen).findings(now));
+        seen.drift.extend(self.0.learner.outliers(|outliers| outliers.findings(now)));
         lock(&self.0.alerts).check(&mut seen, &HostFacts::default());
         Ok(seen)
     }

@@ -29,6 +29,15 @@ pub(super) struct Expected {
     pub(super) seconds: f64,
 }
 
+/// An amount that counts for less than it is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Outlier {
+    pub(crate) what: &'static str,
+    pub(crate) value: f64,
+    pub(crate) usual: f64,
+    pub(crate) counts: f64,
+}
+
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 struct Sums {
     cost: Mean,
@@ -68,6 +77,8 @@ const LEAST_SPREAD: f64 = 0.5;
 /// The mean is at most so many times that of the log-normal distribution with the same logarithms: above it, it rests on a few
 /// early rows.
 const ABOVE_LOG_NORMAL: f64 = 3.0;
+/// An outlier is named from so many times the usual amount.
+const NAMED: f64 = 20.0;
 /// Rows that all cost nothing, from which an LLM is free.
 const FREE: f64 = 2.5;
 /// Standard normal quantile of 90 %.
@@ -93,6 +104,24 @@ impl CostModel {
             group.seconds.add(done.generation_time_seconds, &parent.seconds);
             group.tokens.add(done.tokens().map(|tokens| tokens as f64), &parent.tokens);
         }
+    }
+
+    /// Returns the cost or the seconds of a generation that are so far from what its LLM usually takes that they count for less.
+    pub(super) fn outlier(
+        &self,
+        task: &TaskContext,
+        done: &Completion,
+        cost_usd: Option<f64>,
+    ) -> Option<Outlier> {
+        let llm = self.groups.get(&keys(task)[1]?)?;
+        let of = |what, mean: &Mean, value: Option<f64>| {
+            let value = value.filter(|value| POSSIBLE.contains(value))?;
+            let typical = mean.typical().filter(|_| mean.first.is_empty())?;
+            let (usual, counts) = (typical.0.exp(), within(value, Some(typical), LEAST_SPREAD));
+            (value > NAMED * usual && value > counts).then_some(Outlier { what, value, usual, counts })
+        };
+        let cost = of("cost in US dollars", &llm.cost, cost_usd);
+        cost.or_else(|| of("time in seconds", &llm.seconds, done.generation_time_seconds))
     }
 
     /// Returns what `task` is expected to take; `price` is the host's, for a thousand tokens: one of 0 is free.

@@ -51,6 +51,7 @@ mod until_success;
 
 pub use candidates::{Candidate, Plan};
 pub use choice::Choice;
+pub(crate) use cost_model::Outlier;
 pub use frozen::FrozenPolicy;
 pub use leaderboard::LeaderboardEntry;
 pub use objective::{Goal, Objective};

@@ -3,6 +3,7 @@
 use super::budget::{Held, Moment, POSSIBLE, Reservation};
 use super::candidates::Candidate;
 use super::choice::{Choice, money, sentence};
+use super::cost_model::Outlier;
 use super::features::{TextFeatures, features};
 use super::leaderboard::LeaderboardEntry;
 use super::objective::Objective;
@@ -191,6 +192,16 @@ impl Router {
         self.state.budget.settle(Reservation::key_of_start(task), cost, expected, &moment);
         self.state.cost_model.learn(task, done, cost);
         self.costs.caches.note(task, done, now);
+    }
+
+    /// Returns the cost or the seconds of a generation that ended at `now`, where they are far from what its LLM usually takes.
+    pub(crate) fn outlier(
+        &self,
+        task: &TaskContext,
+        done: &Completion,
+        now: DateTime<Utc>,
+    ) -> Option<Outlier> {
+        self.state.cost_model.outlier(task, done, self.cost_of(task, done, now))
     }
 
     /// Returns the cost of a generation: as given, else by its tokens.

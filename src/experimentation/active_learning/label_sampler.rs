@@ -8,6 +8,7 @@ use crate::stats::calendar::{day_of, turns};
 use crate::verify::{Verify, verified};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// Options of a label sampler.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -69,7 +70,13 @@ struct Count {
     /// Recent mean of the acquisition function, and its generations.
     mean_value: f64,
     valued: f64,
+    /// What was seen and asked on other days: a clock that is set to and fro begins none of them anew.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    others: BTreeMap<i64, (f64, f64)>,
 }
+
+/// Other days that are remembered.
+const MOST_DAYS: usize = 7;
 
 /// Weight of a new value in the decayed mean: it follows within some 50 generations.
 const FORGETTING: f64 = 0.02;
@@ -109,7 +116,15 @@ impl LabelSampler {
     pub fn new(options: LabelSamplerOptions) -> Result<Self> {
         options.validate()?;
         let volume = options.generations_per_day;
-        let count = Count { day: None, seen: 0.0, asked: 0.0, volume, mean_value: 0.0, valued: 0.0 };
+        let count = Count {
+            day: None,
+            seen: 0.0,
+            asked: 0.0,
+            volume,
+            mean_value: 0.0,
+            valued: 0.0,
+            others: BTreeMap::new(),
+        };
         Ok(Self { options, count })
     }
 
@@ -167,14 +182,21 @@ impl Count {
 
     /// Begins another day.
     fn turn(&mut self, day: i64) {
-        let other = |counted| turns(counted, day);
-        if self.day.is_some_and(other) && self.seen > 0.0 {
+        let Some(counted) = self.day.filter(|counted| turns(*counted, day)) else {
+            self.day.get_or_insert(day);
+            return;
+        };
+        let before = self.others.remove(&day);
+        if before.is_none() && self.seen > 0.0 {
             // Half of the old, half of the new: one holiday does not double the propensities.
             self.volume = (0.5 * (self.volume + self.seen)).max(1.0);
         }
-        if self.day.is_none_or(other) {
-            (self.day, self.seen, self.asked) = (Some(day), 0.0, 0.0);
+        self.others.insert(counted, (self.seen, self.asked));
+        if self.others.len() > MOST_DAYS {
+            self.others.pop_first();
         }
+        let (seen, asked) = before.unwrap_or_default();
+        (self.day, self.seen, self.asked) = (Some(day), seen, asked);
     }
 }
 
@@ -188,7 +210,8 @@ impl Verify for Count {
     fn verify(&self) -> Result<()> {
         let Self { seen, asked, volume, mean_value, valued, .. } = *self;
         let counts = [("seen", seen), ("asked", asked), ("mean_value", mean_value), ("valued", valued)];
-        counts.into_iter().try_for_each(|(name, v)| in_range(name, v, 0.0, 1e15))?;
+        let others = self.others.values().flat_map(|(seen, asked)| [("others", *seen), ("others", *asked)]);
+        counts.into_iter().chain(others).try_for_each(|(name, v)| in_range(name, v, 0.0, 1e15))?;
         in_range("volume", volume, 1.0, 1e15)
     }
 }

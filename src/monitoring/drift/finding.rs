@@ -36,6 +36,33 @@ pub struct Finding {
     pub advice: String,
 }
 
+impl Finding {
+    /// Creates the finding of one amount that is far `after` what it was `before`.
+    pub(crate) fn outlier(
+        subject: String,
+        at: DateTime<Utc>,
+        (before, after): (f64, f64),
+        text: String,
+    ) -> Self {
+        Self {
+            kind: DriftKind::Feature,
+            subject,
+            slice: None,
+            within: None,
+            since: at,
+            found_at: at,
+            events: 1,
+            before,
+            after,
+            size: ChangeSize::default(),
+            severity: Severity::Warning,
+            text,
+            advice: "Check how the host recorded it: its unit, and whether it is a total of several."
+                .to_owned(),
+        }
+    }
+}
+
 /// A kind of drift.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
