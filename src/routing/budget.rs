@@ -32,7 +32,7 @@ struct Day {
     changed: u64,
 }
 
-/// What a try may cost until it is known.
+/// A bound of what a try costs until that is known.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(super) struct Reservation {
     /// Names the try: of its task at its start, or of its decision before.

@@ -20,7 +20,7 @@ pub(super) struct CostModel {
     groups: BTreeMap<u64, Sums>,
 }
 
-/// What a generation is expected to take.
+/// Cost and seconds that are expected of a generation.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Expected {
     pub(super) usd: f64,

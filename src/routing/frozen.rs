@@ -11,7 +11,7 @@ use crate::stats::fnv;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 
-/// What a router has learned, as rules with their evidence: a policy that no longer learns.
+/// A policy that no longer learns: rules that a router has learned, with their evidence.
 ///
 /// Its JSON has one rule for each type of task and LLM, in their order, rounded, so that two exports differ where the evidence
 /// does: `group` (the type of task; `*` is all), `arm` (the LLM), `estimate` and 90 % `interval` of its success rate, `n`

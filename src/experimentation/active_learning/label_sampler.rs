@@ -70,7 +70,7 @@ struct Count {
     /// Recent mean of the acquisition function, and its generations.
     mean_value: f64,
     valued: f64,
-    /// What was seen and asked on other days: a clock that is set to and fro begins none of them anew.
+    /// Counts of what was seen and asked on other days: a clock that is set to and fro begins none of them anew.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     others: BTreeMap<i64, (f64, f64)>,
 }

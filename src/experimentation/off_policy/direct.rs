@@ -79,7 +79,7 @@ fn predict(rows: &mut [LoggedChoice], columns: &[Vec<String>], names: &[Vec<Stri
     }
 }
 
-/// What the model missed of each candidate, where it was chosen.
+/// Residuals of the model by candidate, where it was chosen.
 struct Residuals<'a>(BTreeMap<&'a str, Sums>);
 
 #[derive(Default)]
