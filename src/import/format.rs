@@ -39,7 +39,7 @@ type FormatRow = (Format, &'static [&'static str], bool, fn() -> Box<dyn Reader>
 
 const FORMATS: [FormatRow; 10] = [
     (Format::Jsonl, &["jsonl", "flat", "events"], false, || Box::new(mapped::Flat)),
-    (Format::Github, &["github", "github-prs", "gh", "pull-requests"], false, || {
+    (Format::Github, &["github", "github-prs", "github-pull-requests", "gh", "pull-requests"], false, || {
         Box::<github::Github>::default()
     }),
     (Format::Csv, &["csv", "mapping", "tsv"], true, || Box::new(mapped::Mapped)),

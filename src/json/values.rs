@@ -20,6 +20,8 @@ pub(crate) struct Values<R> {
     /// Arrays that are open.
     open: usize,
     form: Form,
+    /// Set by the first broken value: from then on a newline ends each, so that nothing is read again and again.
+    broken: bool,
     value: Vec<u8>,
 }
 
@@ -76,6 +78,7 @@ impl<R: BufRead> Values<R> {
             nth: 0,
             open: 0,
             form: Form::Unknown,
+            broken: false,
             value: Vec::new(),
         }
     }
@@ -105,8 +108,8 @@ impl<R: BufRead> Values<R> {
         if self.form == Form::Unknown && self.open == 0 {
             self.form = if taken == 0 { Form::Lines } else { Form::Indented };
         }
-        if bytes.is_err() && self.form == Form::Unknown {
-            self.form = Form::Lines;
+        if bytes.is_err() {
+            (self.form, self.broken) = (Form::Lines, true);
         }
         if taken > 0 {
             (self.line, self.nth) = (self.line + taken, 0);
@@ -133,7 +136,7 @@ impl<R: BufRead> Values<R> {
     /// Takes an object or array up to its end.
     fn take_nested(&mut self) -> Result<End> {
         let mut inside = Inside::default();
-        let lines = self.form == Form::Lines && self.open == 0;
+        let lines = self.broken || self.form == Form::Lines && self.open == 0;
         loop {
             let chunk = self.input.chunk()?;
             if chunk.is_empty() {
@@ -174,9 +177,6 @@ impl<R: BufRead> Values<R> {
     /// Gives back all but the first line of a broken value; how many lines are left out.
     fn give_back(&mut self) -> usize {
         let Some(end) = self.value.iter().position(|b| *b == b'\n') else { return 0 };
-        if self.form == Form::Unknown {
-            self.form = Form::Lines;
-        }
         let Input { back, read_back, .. } = &mut self.input;
         back.drain(..std::mem::take(read_back));
         back.splice(..0, self.value.drain(..).skip(end + 1));
@@ -323,6 +323,15 @@ mod tests {
             for at_a_time in [1, 3, 4096] {
                 assert_eq!(read(text, at_a_time), values, "{text}");
             }
+        }
+    }
+
+    #[test]
+    fn what_is_broken_is_not_read_again_for_each_of_its_lines() {
+        for (start, lines) in [("{\"a\":1}\n", 200_001), ("{\n\"a\":1}\n", 200_001), ("[\n", 200_001)] {
+            let text = start.to_owned() + &"{\n".repeat(200_000);
+            // Read again for each line these would be 40 GB.
+            assert!(read(&text, 4096).len() >= lines - 1, "{start}");
         }
     }
 
