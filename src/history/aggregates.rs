@@ -70,6 +70,9 @@ impl Aggregates {
 pub(super) struct Series {
     /// Ascending.
     days: Vec<(i32, Aggregates)>,
+    /// The sums, as of its end, of each span of days before that of the newest day; ascending. They are the same whatever
+    /// was summed before, so that they are a function of the days.
+    spans: Vec<(i32, GroupStatistics)>,
     /// Generations without an outcome, by the hour of their start, ascending.
     open: Vec<(i32, i32)>,
     /// The first day on which the group had a generation.
@@ -78,13 +81,57 @@ pub(super) struct Series {
     memo: Memo<GroupStatistics>,
 }
 
+/// Days of a span.
+const SPAN: i32 = 16;
+
 /// A group with fewer days is summed each time.
 const MEMO_DAYS: usize = 8;
 
 impl Series {
     pub(super) fn add(&mut self, day: i32, tally: &Aggregates) {
         at_key(&mut self.days, day, |sum| sum.add(tally, 1));
+        self.sum_spans(day);
         self.memo.changed(day, self.days.len() >= MEMO_DAYS);
+    }
+
+    /// Sums the spans that a change of `day` concerns: its own, and that which was the newest until now.
+    fn sum_spans(&mut self, day: i32) {
+        let newest = self.newest_span();
+        while self.spans.last().is_some_and(|(span, _)| *span >= newest) {
+            self.spans.pop();
+        }
+        let before = self.days_in(i32::MIN, newest.saturating_mul(SPAN)).last();
+        let Some(before) = before.map(|(day, _)| day.div_euclid(SPAN)) else { return self.spans.clear() };
+        if self.spans.last().is_none_or(|(span, _)| *span < before) {
+            self.sum_span(before);
+        }
+        if day.div_euclid(SPAN) < newest {
+            self.sum_span(day.div_euclid(SPAN));
+        }
+    }
+
+    fn sum_span(&mut self, span: i32) {
+        let end = (span + 1) * SPAN;
+        let days = self.days_in(span * SPAN, end);
+        let mut sum = GroupStatistics::default();
+        days.iter().for_each(|(day, tally)| sum.add(tally, end - day));
+        let empty = days.is_empty();
+        match self.spans.binary_search_by_key(&span, |(span, _)| *span) {
+            Ok(at) if empty => drop(self.spans.remove(at)),
+            Ok(at) => self.spans[at].1 = sum,
+            Err(_) if empty => {}
+            Err(at) => self.spans.insert(at, (span, sum)),
+        }
+    }
+
+    fn newest_span(&self) -> i32 {
+        self.days.last().map_or(i32::MIN, |(day, _)| day.div_euclid(SPAN))
+    }
+
+    /// The days from `from` on before `to`.
+    fn days_in(&self, from: i32, to: i32) -> &[(i32, Aggregates)] {
+        let days = &self.days[..self.days.partition_point(|(day, _)| *day < to)];
+        &days[days.partition_point(|(day, _)| *day < from)..]
     }
 
     pub(super) fn add_open(&mut self, hour: i32, change: i32) {
@@ -138,14 +185,27 @@ impl Series {
         (judged + open.iter().map(|(_, count)| i64::from(*count)).sum::<i64>()) as f64
     }
 
-    /// The sum over the days before `today`.
+    /// The sum over the days of the window before `today`: spans, and single days where a span is not all of the past or the
+    /// window begins within one.
     fn before(&self, today: i32) -> GroupStatistics {
-        let from = self.days.partition_point(|(day, _)| *day <= today.saturating_sub(WINDOW_DAYS));
-        let to = self.days.partition_point(|(day, _)| *day < today).max(from);
         let mut sum = GroupStatistics::default();
-        for (day, tally) in &self.days[from..to] {
-            sum.add(tally, today.saturating_sub(*day));
+        let mut add = |days: &[(i32, Aggregates)]| {
+            days.iter().for_each(|(day, tally)| sum.add(tally, today.saturating_sub(*day)));
+        };
+        let first = today.saturating_sub(WINDOW_DAYS - 1);
+        let begin = first.saturating_add(SPAN - 1).div_euclid(SPAN);
+        let end = today.div_euclid(SPAN).min(self.newest_span());
+        if begin >= end {
+            add(self.days_in(first, today));
+            return sum;
         }
+        add(self.days_in(first, begin * SPAN));
+        let spans = &self.spans[self.spans.partition_point(|(span, _)| *span < begin)..];
+        for (span, of_span) in spans.iter().take_while(|(span, _)| *span < end) {
+            sum.add_aged(of_span, today - (span + 1) * SPAN);
+        }
+        let rest = self.days_in(end * SPAN, today);
+        rest.iter().for_each(|(day, tally)| sum.add(tally, today - day));
         sum
     }
 }
@@ -232,7 +292,9 @@ impl GroupStatistics {
             self.log_seconds.add(tally.timed, tally.log_seconds as f64 / SCALE, month);
         }
         if tally.metered != 0 {
-            self.tokens.add(tally.metered, tally.tokens as f64, month);
+            // Of less than 64 bits the processor makes a float itself.
+            let tokens = i64::try_from(tally.tokens).map_or(tally.tokens as f64, |tokens| tokens as f64);
+            self.tokens.add(tally.metered, tokens, month);
             self.log_tokens.add(tally.metered, tally.log_tokens as f64 / SCALE, DECAY.quarter[age]);
         }
         if tally.priced != 0 {
@@ -241,6 +303,23 @@ impl GroupStatistics {
         if tally.rated != 0 {
             self.complexity.add(tally.rated, tally.complexity as f64 / SCALE, month);
         }
+    }
+}
+
+impl GroupStatistics {
+    /// Adds sums that were made `age` days ago.
+    fn add_aged(&mut self, sums: &Self, age: i32) {
+        let age = age.clamp(0, WINDOW_DAYS - 1) as usize;
+        let (week, month, quarter) = (DECAY.week[age], DECAY.month[age], DECAY.quarter[age]);
+        self.all.add(sums.all.n, sums.all.successes, 1.0);
+        self.month.add(sums.month.n, sums.month.successes, month);
+        self.week.add(sums.week.n, sums.week.successes, week);
+        self.quality.add_aged(sums.quality, month);
+        self.log_seconds.add_aged(sums.log_seconds, month);
+        self.tokens.add_aged(sums.tokens, month);
+        self.log_tokens.add_aged(sums.log_tokens, quarter);
+        self.log_cost.add_aged(sums.log_cost, quarter);
+        self.complexity.add_aged(sums.complexity, month);
     }
 }
 
@@ -279,6 +358,11 @@ impl Mean {
     fn add(&mut self, n: i64, sum: f64, weight: f64) {
         self.n += n as f64 * weight;
         self.sum += sum * weight;
+    }
+
+    fn add_aged(&mut self, sums: Self, weight: f64) {
+        self.n += sums.n * weight;
+        self.sum += sums.sum * weight;
     }
 
     /// The mean, where there is any value.
@@ -332,6 +416,70 @@ mod tests {
         }
         assert_eq!((seen.open, seen.open_day), (open, day));
         assert!((seen.open_successes - successes).abs() < 1e-9, "{} {successes}", seen.open_successes);
+    }
+
+    /// Sums each day by itself.
+    fn by_days(series: &Series, hour: i32) -> GroupStatistics {
+        let today = hour.div_euclid(24);
+        let mut sum = GroupStatistics::default();
+        let within = |day: i32| day > today - WINDOW_DAYS;
+        series
+            .days
+            .iter()
+            .filter(|(day, _)| within(*day))
+            .for_each(|(day, tally)| sum.add(tally, today - day));
+        sum
+    }
+
+    #[test]
+    fn spans_are_a_function_of_the_days_and_sum_what_the_days_do() {
+        let tally = |i: i64| Aggregates {
+            judged: 2,
+            successes: i % 3,
+            scored: 1,
+            quality: 1_000_000 * (i % 11),
+            metered: i % 2,
+            tokens: i128::from(i % 2 * 900),
+            priced: i % 2,
+            log_cost: -i % 2 * 7_000_000,
+            ..Aggregates::default()
+        };
+        let order = |i: i64| (i * 271) % 1_000;
+        let (mut ascending, mut mixed) = (Series::default(), Series::default());
+        (0..1_000).for_each(|i| ascending.add(i as i32 * 3 / 4, &tally(i)));
+        (0..1_000).map(order).for_each(|i| mixed.add(i as i32 * 3 / 4, &tally(i)));
+        // What comes and goes leaves nothing, also where it was the newest.
+        (700..900).for_each(|day| mixed.add(day, &tally(5)));
+        (700..900).rev().for_each(|day| mixed.add(day, &taken_back(&tally(5))));
+        assert_eq!(ascending, mixed);
+        for today in
+            [1, 15, 16, 17, 300, 399, 400, 401, 416, 417, 700, 749, 750, 900, 1_130, 1_149, 1_150, 1_200]
+        {
+            let (seen, expected) = (ascending.outcomes(today * 24), by_days(&ascending, today * 24));
+            if today < 750 {
+                let until: Vec<_> = (0..1_000).filter(|i| (*i as i32 * 3 / 4) <= today).collect();
+                let mut known = Series::default();
+                until.iter().for_each(|i| known.add(*i as i32 * 3 / 4, &tally(*i)));
+                check(&known.outcomes(today * 24), &by_days(&known, today * 24));
+            } else {
+                check(&seen, &expected);
+            }
+        }
+    }
+
+    fn check(seen: &GroupStatistics, expected: &GroupStatistics) {
+        let near = |a: f64, b: f64| assert!((a - b).abs() <= 1e-12 * b.abs(), "{seen:?} {expected:?}");
+        assert_eq!(seen.all, expected.all);
+        near(seen.month.n, expected.month.n);
+        near(seen.week.successes, expected.week.successes);
+        for (seen, expected) in [
+            (seen.quality, expected.quality),
+            (seen.tokens, expected.tokens),
+            (seen.log_cost, expected.log_cost),
+        ] {
+            near(seen.n, expected.n);
+            near(seen.sum, expected.sum);
+        }
     }
 
     #[test]

@@ -75,7 +75,7 @@ pub(super) struct Change {
     pub(super) taken: [Option<(i32, i32, bool, i64)>; 2],
 }
 
-/// What a generation counts comes on four days at most, and what it counted before on four others.
+/// Days at most: four on which a generation counted something before, and four on which it does now.
 const DAYS: usize = 8;
 
 impl Change {

@@ -99,7 +99,7 @@ impl SimilarTasks {
 
     /// Names the entries that share the most of the rare grams.
     fn name(&self, query: &Query<'_>, effort: SearchBudget, scratch: &mut Scratch) {
-        let Scratch { scores, named, rarest } = scratch;
+        let Scratch { scores, named, rarest, ranks } = scratch;
         rarest.clear();
         let some = query.grams.iter().enumerate().filter(|(_, weighed)| weighed.live > 0);
         rarest.extend(some.map(|(at, weighed)| u64::from(weighed.live) << 32 | at as u64));
@@ -127,18 +127,26 @@ impl SimilarTasks {
         }
         named.retain(|number| self.entries[*number as usize].is_some());
         if named.len() > effort.compared {
-            // Ties go by the task, never by the place in the index, which depends on the order of arrival.
-            let task = |number: &u32| self.entries[*number as usize].as_ref().map(|e| e.key);
-            let order = |a: &u32, b: &u32| {
-                scores[*b as usize].total_cmp(&scores[*a as usize]).then_with(|| task(a).cmp(&task(b)))
-            };
-            named.select_nth_unstable_by(effort.compared, order);
-            named.truncate(effort.compared);
+            self.keep_best(named, scores, ranks, effort.compared);
         }
         // What was written is less than all there is to clear.
         for weighed in rarest.iter().take(lists).map(|rare| &query.grams[*rare as u32 as usize]) {
             weighed.entries.iter().for_each(|number| scores[*number as usize] = 0.0);
         }
+    }
+
+    /// Leaves the `most` of the highest scores. Ties go by the task, never by the place in the index, which depends on the
+    /// order of arrival.
+    fn keep_best(&self, named: &mut Vec<u32>, scores: &[f32], ranks: &mut Vec<u32>, most: usize) {
+        // Scores are above 0: their bits are in their order.
+        let rank = |number: &u32| scores[*number as usize].to_bits();
+        ranks.clear();
+        ranks.extend(named.iter().map(rank));
+        let (_, least, _) = ranks.select_nth_unstable_by(most - 1, |a, b| b.cmp(a));
+        let mut ties: Vec<u32> = named.iter().copied().filter(|number| rank(number) == *least).collect();
+        named.retain(|number| rank(number) > *least);
+        ties.sort_unstable_by_key(|number| self.entries[*number as usize].as_ref().map(|entry| entry.key));
+        named.extend(ties.into_iter().take(most - named.len()));
     }
 
     fn similarity(&self, query: &Query<'_>, places: &Places, text: &TextGrams) -> f64 {
@@ -210,10 +218,11 @@ struct Scratch {
     named: Vec<u32>,
     /// How many entries have a gram, above its place in the query.
     rarest: Vec<u64>,
+    ranks: Vec<u32>,
 }
 
 thread_local! {
-    static SCRATCH: RefCell<Scratch> = const { RefCell::new(Scratch { scores: Vec::new(), named: Vec::new(), rarest: Vec::new() }) };
+    static SCRATCH: RefCell<Scratch> = const { RefCell::new(Scratch { scores: Vec::new(), named: Vec::new(), rarest: Vec::new(), ranks: Vec::new() }) };
 }
 
 #[cfg(test)]

@@ -36,7 +36,7 @@ impl TextGrams {
                 continue;
             }
             let word = Word::run(text, at);
-            reader.note(&text[at..word.end], word.hash);
+            reader.note(text, word);
             at = word.end;
         }
         reader.finish()
@@ -63,7 +63,7 @@ pub(super) struct GramReader {
     found: Vec<u32>,
     /// Larger hashes are not among them.
     limit: u32,
-    /// Whether the limit is a guess: there may be too few below it.
+    /// True while the limit is a guess: there may be too few below it.
     guessed: bool,
     /// Bytes of the words so far.
     read: usize,
@@ -76,7 +76,7 @@ impl GramReader {
     /// Creates a reader of a text of so many bytes. Hashes are spread evenly and a text has somewhat fewer grams than
     /// bytes, so that more than are kept lie below the limit unless the text repeats itself.
     pub(super) fn new(bytes: usize) -> Self {
-        let guess = ((3 * MOST_GRAMS as u64) << 32) / (bytes.max(1) as u64);
+        let guess = ((5 * MOST_GRAMS as u64) << 32) / (bytes.max(1) as u64);
         let (limit, guessed) = u32::try_from(guess).map_or((u32::MAX, false), |limit| (limit, true));
         Self { found: Vec::with_capacity(4 * MOST_GRAMS), limit, guessed, read: 0 }
     }
@@ -86,23 +86,22 @@ impl GramReader {
         Self { found: Vec::with_capacity(ROOM), limit: u32::MAX, guessed: false, read: 0 }
     }
 
-    /// Notes a word and the hash of its bytes in lower case.
+    /// Notes a word of `text`, whose hash is that of its bytes in lower case.
     #[inline]
-    pub(super) fn note(&mut self, word: &[u8], hash: u64) {
+    pub(super) fn note(&mut self, text: &[u8], word: Word) {
         if self.read >= MOST_READ {
             return;
         }
-        self.read += word.len();
-        self.push(mix(hash));
-        let Some((first, rest)) = word.split_first_chunk::<{ WIDTH - 1 }>().filter(|_| word.len() > WIDTH)
-        else {
+        let bytes = &text[word.start..word.end];
+        self.read += bytes.len();
+        self.push(mix(word.hash));
+        if bytes.len() <= WIDTH {
             return;
-        };
-        let next = |gram: u32, byte: u8| gram >> 8 | u32::from(LOWER[byte as usize]) << 24;
-        let mut gram = first.iter().fold(0, |gram, byte| next(gram, *byte));
-        for byte in rest.iter().take(MOST_READ) {
-            gram = next(gram, *byte);
-            self.push(hash_gram(gram));
+        }
+        for gram in bytes.array_windows().take(MOST_READ) {
+            // In ASCII this bit is all that parts the cases of a letter, and every digit has it.
+            let lower = if word.ascii { u32::from_le_bytes(*gram) | 0x2020_2020 } else { lowered(*gram) };
+            self.push(hash_gram(lower));
         }
     }
 
@@ -137,6 +136,12 @@ impl GramReader {
         self.found.shrink_to_fit();
         (!self.guessed).then_some(TextGrams(self.found))
     }
+}
+
+/// Four bytes with the letters of ASCII in lower case.
+#[cold]
+fn lowered(gram: [u8; WIDTH]) -> u32 {
+    u32::from_le_bytes(gram.map(|byte| LOWER[usize::from(byte)]))
 }
 
 /// Never that of a word by design: its upper half is set.

@@ -32,7 +32,7 @@ impl SparseText {
     /// depend on no lexicon.
     pub(crate) fn read_with(lexicon: &Lexicon, description: &str) -> (TextFacts, Self) {
         let mut reader = NgramReader::new(description.len());
-        let facts = scan(lexicon, description, |_, hash| reader.note(hash));
+        let facts = scan(lexicon, description, |_, word| reader.note(word.hash));
         (facts, reader.finish())
     }
 

@@ -23,9 +23,9 @@ impl TaskText {
     pub(crate) fn read(lexicon: &Lexicon, description: &str) -> Self {
         let (mut ngrams, mut grams) =
             (NgramReader::new(description.len()), GramReader::new(description.len()));
-        let facts = scan(lexicon, description, |word, hash| {
-            ngrams.note(hash);
-            grams.note(word, hash);
+        let facts = scan(lexicon, description, |text, word| {
+            ngrams.note(word.hash);
+            grams.note(text, word);
         });
         let grams = grams.finish().unwrap_or_else(|| TextGrams::of(description));
         Self { facts, ngrams: ngrams.finish(), grams }

@@ -6,8 +6,8 @@ use super::lexicon::Lexicon;
 use super::table::{Meaning, Table};
 use super::word::{LOWER, Word};
 
-/// Reads `description` and hands the bytes and the hash of each word to `word`, in order.
-pub(super) fn scan(lexicon: &Lexicon, description: &str, mut word: impl FnMut(&[u8], u64)) -> TextFacts {
+/// Reads `description` and hands its bytes with each word to `word`, in order.
+pub(super) fn scan(lexicon: &Lexicon, description: &str, mut word: impl FnMut(&[u8], Word)) -> TextFacts {
     let text = head(description);
     let bytes = text.as_bytes();
     let mut facts = TextFacts {
@@ -34,7 +34,7 @@ pub(super) fn scan(lexicon: &Lexicon, description: &str, mut word: impl FnMut(&[
         }
         let this = Word::run(bytes, at);
         let end = this.end;
-        word(&bytes[at..end], this.hash);
+        word(bytes, this);
         facts.num_words += 1;
         if byte.is_ascii_digit() && bytes[at..end].iter().all(u8::is_ascii_digit) {
             facts.num_numbers += 1;
