@@ -293,7 +293,8 @@ impl GroupStatistics {
         }
         if tally.metered != 0 {
             // Of less than 64 bits the processor makes a float itself.
-            let tokens = i64::try_from(tally.tokens).map_or(tally.tokens as f64, |tokens| tokens as f64);
+            let wide = |_| tally.tokens as f64;
+            let tokens = i64::try_from(tally.tokens).map_or_else(wide, |tokens| tokens as f64);
             self.tokens.add(tally.metered, tokens, month);
             self.log_tokens.add(tally.metered, tally.log_tokens as f64 / SCALE, DECAY.quarter[age]);
         }

@@ -25,6 +25,9 @@ impl SearchBudget {
 /// Entries that share less than this of what the rare grams tell are not looked at.
 const LEAST_SHARE: f64 = 0.05;
 
+/// Scores that are cleared in the time of one that is picked out.
+const CLEARED_AT_ONCE: usize = 16;
+
 /// BM25's saturation and length normalisation.
 const K1: f64 = 1.2;
 const B: f64 = 0.5;
@@ -120,16 +123,19 @@ impl SimilarTasks {
                 let score = &mut scores[*number as usize];
                 let before = *score;
                 *score += idf;
-                if *score >= enough && before < enough {
+                if *score >= enough && before < enough && self.entries[*number as usize].is_some() {
                     named.push(*number);
                 }
             }
         }
-        named.retain(|number| self.entries[*number as usize].is_some());
         if named.len() > effort.compared {
             self.keep_best(named, scores, ranks, effort.compared);
         }
-        // What was written is less than all there is to clear.
+        // Clearing all is cheaper where little is left out.
+        if read * CLEARED_AT_ONCE > scores.len() {
+            scores.fill(0.0);
+            return;
+        }
         for weighed in rarest.iter().take(lists).map(|rare| &query.grams[*rare as u32 as usize]) {
             weighed.entries.iter().for_each(|number| scores[*number as usize] = 0.0);
         }
@@ -140,6 +146,19 @@ impl SimilarTasks {
     fn keep_best(&self, named: &mut Vec<u32>, scores: &[f32], ranks: &mut Vec<u32>, most: usize) {
         // Scores are above 0: their bits are in their order.
         let rank = |number: &u32| scores[*number as usize].to_bits();
+        let mut level = named.iter().map(|number| scores[*number as usize]).fold(0.0, f32::max) / 2.0;
+        // Most are far below the best.
+        while named.len() > most {
+            let higher = named.iter().filter(|number| scores[**number as usize] >= level).count();
+            if higher >= most {
+                named.retain(|number| scores[*number as usize] >= level);
+                break;
+            }
+            level /= 2.0;
+        }
+        if named.len() == most {
+            return;
+        }
         ranks.clear();
         ranks.extend(named.iter().map(rank));
         let (_, least, _) = ranks.select_nth_unstable_by(most - 1, |a, b| b.cmp(a));

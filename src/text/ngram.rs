@@ -109,7 +109,8 @@ impl NgramReader {
     pub(super) fn finish(self) -> SparseText {
         let runs = sorted(self.found);
         let weigh = |run: &[u32]| (run[0], if run.len() == 1 { 1.0 } else { 1.0 + (run.len() as f32).ln() });
-        let weighed: Vec<_> = runs.chunk_by(|a, b| a == b).map(weigh).collect();
+        let mut weighed = Vec::with_capacity(runs.len());
+        weighed.extend(runs.chunk_by(|a, b| a == b).map(weigh));
         SparseText(weighed.into())
     }
 }

@@ -100,6 +100,10 @@ impl<'a> Said<'a> {
     fn note(&mut self, word: Word) {
         let (table, text) = (self.table, self.text);
         let first = self.previous.filter(|first| first.is_next_to(text, word));
+        if !table.threes && !table.may_hold(text, first.map(|first| first.hash), &word) {
+            self.previous = Some(word);
+            return;
+        }
         let one = table.one(text, word);
         let two = first.and_then(|first| table.two(text, first, word));
         let three = if table.threes { self.three(first, word) } else { None };

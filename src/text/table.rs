@@ -58,6 +58,20 @@ impl Table {
         table
     }
 
+    /// Returns false where neither the word nor it with the one before it, of this hash, means anything: nearly always.
+    #[inline]
+    pub(super) fn may_hold(&self, text: &str, first: Option<u64>, word: &Word) -> bool {
+        let either =
+            |hash: u64| self.passes(hash) || first.is_some_and(|first| self.passes(pair(first, hash)));
+        either(word.hash) || (word.is_plural(text.as_bytes()) && either(word.shorter))
+    }
+
+    #[inline]
+    fn passes(&self, hash: u64) -> bool {
+        let bit = hash as usize % FILTER_BITS;
+        self.filter[bit / 64] >> (bit % 64) & 1 == 1
+    }
+
     /// The meaning of `word`, itself or as a plural.
     #[inline]
     pub(super) fn one(&self, text: &str, word: Word) -> Option<Meaning> {
@@ -88,8 +102,7 @@ impl Table {
     /// The meaning of the term of this hash for which `is` holds.
     #[inline]
     fn find(&self, hash: u64, is: impl Fn(&str) -> bool) -> Option<Meaning> {
-        let bit = hash as usize % FILTER_BITS;
-        if self.filter[bit / 64] >> (bit % 64) & 1 == 0 {
+        if !self.passes(hash) {
             return None;
         }
         let mut slot = self.slot(hash);

@@ -83,11 +83,16 @@ impl Word {
         text.get(self.start..self.end).unwrap_or_default().chars().flat_map(fold)
     }
 
+    /// Whether this ends in `s`, and more than two letters stand before it.
+    #[inline]
+    pub(super) fn is_plural(&self, bytes: &[u8]) -> bool {
+        self.end - self.start > 3 && bytes[self.end - 1] | 0x20 == b's'
+    }
+
     /// The singular, where this ends in `s`.
     #[inline]
     pub(super) fn singular(self, bytes: &[u8]) -> Option<Self> {
-        let plural = self.end - self.start > 3 && bytes[self.end - 1] | 0x20 == b's';
-        plural.then(|| Self { end: self.end - 1, hash: self.shorter, ..self })
+        self.is_plural(bytes).then(|| Self { end: self.end - 1, hash: self.shorter, ..self })
     }
 
     /// Whether one character stands between this part and `next`.
