@@ -229,6 +229,7 @@ impl DataCollector {
     /// Those of the store.
     pub async fn erase(&self, subject: &Subject) -> Result<Erasure> {
         let erasure = self.store.erase(subject).await?;
+        self.engineer.forget_texts();
         self.catch_up().await?;
         Ok(erasure)
     }

@@ -195,6 +195,11 @@ impl FeatureEngineer {
         self.readings.read(&self.options.lexicon, &task.task_description)
     }
 
+    /// Forgets the descriptions that were read last.
+    pub(crate) fn forget_texts(&self) {
+        self.readings.clear();
+    }
+
     /// Returns the features of `task`, whose description was read before, with what explanations name.
     pub(crate) fn row_of(&self, task: &TaskContext, view: &HistoryView, text: &TaskText) -> FeatureRow {
         let mut row = self.row_read(task, view, text);

@@ -6,7 +6,7 @@ use super::lexicon::Lexicon;
 use super::ngram::{NgramReader, SparseText};
 use super::scan::scan;
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Facts, n-grams and similarity grams of one description, read with the host's lexicon.
 ///
@@ -70,6 +70,13 @@ impl Readings {
     }
 }
 
+impl Readings {
+    /// Forgets all texts.
+    pub(crate) fn clear(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
 /// The place of a text, by eight bytes at a time.
 fn place(text: &[u8]) -> usize {
     const ODD: u64 = 0x9E37_79B9_7F4A_7C15;
@@ -113,6 +120,10 @@ mod tests {
         assert!(!Arc::ptr_eq(&first, &read("Add a logout page")));
         let long = "a ".repeat(MOST_BYTES);
         assert!(!Arc::ptr_eq(&read(&long), &read(&long)), "long ones are not kept");
+        readings.clear();
+        let again = read("Add a login page");
+        assert!(!Arc::ptr_eq(&first, &again) && first.grams == again.grams, "what was erased is not kept");
+        let first = again;
         let locked = readings.0.lock().unwrap();
         assert!(!Arc::ptr_eq(&first, &read("Add a login page")), "nobody waits");
         drop(locked);

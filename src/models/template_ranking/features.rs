@@ -8,6 +8,7 @@ use crate::history::category;
 use crate::text::SparseText;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 
 /// One feature of a template.
 #[derive(Debug)]
@@ -69,11 +70,15 @@ pub(super) const TYPE_OUTCOMES: usize = 14;
 
 /// Returns the fingerprint of the feature schema; rows with different fingerprints must not be mixed.
 pub(crate) fn template_schema() -> u64 {
-    let mut hash = Sha256::new();
-    hash.update("template features 1");
-    TEMPLATE_FEATURES.iter().for_each(|f| hash.update(format!("\n{} {}", f.name, f.unit)));
-    let digest = hash.finalize();
-    u64::from_be_bytes(std::array::from_fn(|i| digest[i]))
+    // Every ranking by the past alone asks for it.
+    static SCHEMA: LazyLock<u64> = LazyLock::new(|| {
+        let mut hash = Sha256::new();
+        hash.update("template features 1");
+        TEMPLATE_FEATURES.iter().for_each(|f| hash.update(format!("\n{} {}", f.name, f.unit)));
+        let digest = hash.finalize();
+        u64::from_be_bytes(std::array::from_fn(|i| digest[i]))
+    });
+    *SCHEMA
 }
 
 /// The parts of a task that are compared with template profiles.
