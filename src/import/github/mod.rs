@@ -27,6 +27,7 @@ pub(super) struct Github {
     /// Requests by the first digits of their merge commit: the repository's number and the request's.
     merges: HashMap<u64, (u32, u32)>,
     repositories: Vec<String>,
+    places: HashMap<String, u32>,
     /// Reverts by a commit that is not known yet.
     reverted: HashMap<u64, Verdict>,
 }
@@ -95,7 +96,7 @@ impl Github {
         // What a person reverts by hand reverts a generation too.
         if let Some(end) = end.as_ref().filter(|end| end.merged) {
             self.note_revert(pull, &url, &repository, end.at, out);
-            self.note_merge(pull, &url, &repository, number, out);
+            self.note_merge(pull, &url, number, out);
         }
         let author = Person::of_author(at(pull, &["author", "user"]));
         let agent = self.agents.as_ref().and_then(|agents| agents.of(pull, &author));
@@ -159,7 +160,7 @@ impl Github {
     }
 
     /// Remembers a merge commit, and rejects its request where it is known to be reverted.
-    fn note_merge(&mut self, pull: &Value, url: &str, _: &str, number: u32, out: &mut Out) {
+    fn note_merge(&mut self, pull: &Value, url: &str, number: u32, out: &mut Out) {
         let sha = text(pull, &["mergeCommit.oid", "merge_commit_sha"]);
         let (Some(key), Some((base, _))) = (sha.as_deref().and_then(commit), url.rsplit_once('/')) else {
             return;
@@ -168,17 +169,13 @@ impl Github {
             out.judge(url, verdict);
         }
         if self.merges.len() < MERGES {
-            let last = self.repositories.last().is_some_and(|last| last == base);
-            let known = if last {
-                Some(self.repositories.len() - 1)
-            } else {
-                self.repositories.iter().position(|r| r == base)
-            };
-            let place = known.unwrap_or_else(|| {
+            let place = self.places.get(base).copied().unwrap_or_else(|| {
+                let place = self.repositories.len() as u32;
                 self.repositories.push(base.to_owned());
-                self.repositories.len() - 1
+                self.places.insert(base.to_owned(), place);
+                place
             });
-            self.merges.insert(key, (place as u32, number));
+            self.merges.insert(key, (place, number));
         }
     }
 }
