@@ -256,6 +256,7 @@ fn keys(task: &TaskContext) -> [Option<u64>; 4] {
     let settings = llm.map(|llm| {
         let examples = u64::from(task.rag_examples_count.unwrap_or(0).min(10));
         let key = with(with(llm, examples), u64::from(task.max_tokens.unwrap_or(0)));
+        let key = category(task.agent_type.as_deref()).map_or(key, |agent| with(key, agent));
         category(task.effort.as_deref()).map_or(key, |effort| with(key, effort))
     });
     let kind = settings.zip(category(task.task_type.as_deref())).map(|(key, kind)| with(key, kind));

@@ -44,14 +44,16 @@ pub(super) fn family_of(llm: &str) -> &str {
 }
 
 /// Returns the features of `task`, whose LLM is of `family`, in the order of their hashes; `by_task` adds those of the
-/// task id.
+/// task id. `columns` are those of the host.
 pub(super) fn features(
     task: &TaskContext,
     text: &TextFeatures,
     family: Option<&str>,
     by_task: bool,
+    columns: &[(u64, f64)],
 ) -> Vec<(u64, f64)> {
-    let mut all = Features(Vec::with_capacity(48));
+    let mut all = Features(Vec::with_capacity(48 + columns.len()));
+    all.0.extend_from_slice(columns);
     let kind = category(task.task_type.as_deref());
     let language = category(task.language.as_deref());
     let framework = category(task.framework.as_deref());
@@ -165,14 +167,14 @@ mod tests {
         task.task_type = Some("backend".into());
         task.model_used = Some("claude-sonnet-4.5".into());
         let text = TextFeatures::of(&TextFacts::of("Add an endpoint.\n- It must be quick."));
-        let one = features(&task, &text, None, false);
+        let one = features(&task, &text, None, false, &[]);
         task.model_used = Some("claude-opus-5".into());
-        let other = features(&task, &text, None, false);
+        let other = features(&task, &text, None, false, &[]);
         assert!(one.is_sorted() && one.len() == other.len());
         // LLM, and LLM at this type.
         let apart = one.iter().filter(|f| !other.contains(f)).count();
         assert_eq!(apart, 2);
-        let stranger = features(&task, &text, Some("gemini"), false);
+        let stranger = features(&task, &text, Some("gemini"), false, &[]);
         assert_eq!(one.iter().filter(|f| !stranger.contains(f)).count(), 4);
     }
 

@@ -33,6 +33,7 @@ mod choice;
 mod cost_model;
 mod features;
 mod frozen;
+mod guard;
 mod leaderboard;
 pub(crate) mod logged;
 mod objective;
@@ -46,6 +47,7 @@ mod safety;
 mod session_cache;
 mod sessions;
 mod state;
+mod task_memory;
 mod telemetry;
 mod until_success;
 

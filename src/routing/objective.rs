@@ -1,6 +1,6 @@
 //! The objective of a choice.
 
-use super::policies::Arm;
+use super::policies::{Arm, Posterior};
 use super::until_success::{self, Try};
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -107,6 +107,39 @@ impl Objective {
     /// Returns the index of the best of `arms` with these probabilities of success; the first of equals; 0 where there are
     /// none.
     pub(crate) fn best(&self, arms: &[Arm], success: &[f64]) -> usize {
+        let scores = self.scores(arms, success);
+        let mut best = (0, (false, f64::NEG_INFINITY));
+        for (at, score) in scores.into_iter().enumerate() {
+            if score > best.1 {
+                best = (at, score);
+            }
+        }
+        best.0
+    }
+
+    /// Returns the indices of `arms` with these probabilities of success, the best first.
+    pub(super) fn ranked(&self, arms: &[Arm], success: &[f64]) -> Vec<usize> {
+        let scores = self.scores(arms, success);
+        let mut order: Vec<_> = (0..arms.len()).collect();
+        order.sort_by(|a, b| {
+            let ((a_above, a), (b_above, b)) = (scores[*a], scores[*b]);
+            b_above.cmp(&a_above).then(b.total_cmp(&a))
+        });
+        order
+    }
+
+    /// Returns whether an arm is below another by utility even with the upper end of its success and the lower of the other's.
+    pub(super) fn is_below(
+        &self,
+        (arm, p): (&Arm, &Posterior),
+        (other, of_other): (&Arm, &Posterior),
+    ) -> bool {
+        self.goal == Goal::Utility
+            && self.utility(p.high, arm.cost_usd, arm.seconds)
+                < self.utility(of_other.low, other.cost_usd, other.seconds)
+    }
+
+    fn scores(&self, arms: &[Arm], success: &[f64]) -> Vec<(bool, f64)> {
         let floor = self.min_success.unwrap_or(0.0);
         let until =
             if self.goal == Goal::UntilSuccess { self.until_success(arms, success) } else { Vec::new() };
@@ -120,13 +153,7 @@ impl Objective {
             // Arms below the floor come after all others, the most probable first.
             if *p >= floor { (true, value) } else { (false, *p) }
         };
-        let mut best = (0, (false, f64::NEG_INFINITY));
-        for (at, score) in arms.iter().zip(success).enumerate().map(score).enumerate() {
-            if score > best.1 {
-                best = (at, score);
-            }
-        }
-        best.0
+        arms.iter().zip(success).enumerate().map(score).collect()
     }
 
     /// Returns the cost until success of each arm, with its seconds and its reviews.

@@ -5,6 +5,7 @@ use super::candidates::Candidate;
 use super::choice::{Choice, money, sentence};
 use super::cost_model::Outlier;
 use super::features::{TextFeatures, features};
+use super::guard::{self, Guard};
 use super::leaderboard::LeaderboardEntry;
 use super::objective::Objective;
 use super::options::RouterOptions;
@@ -17,10 +18,10 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Completion, Decision, GenerationEvent, TaskContext};
 use crate::models::Estimate;
 use crate::serving::{CandidatePrediction, PredictionService};
-use crate::stats::fnv;
+use crate::stats::{fnv, logit, sigmoid};
 use crate::zones::Zone;
 use chrono::{DateTime, TimeDelta, Utc};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Chooses among candidates and learns from the outcomes.
 ///
@@ -45,6 +46,7 @@ pub struct Router {
     pub(super) zone: Zone,
     /// Choices that have not started; no part of the state, which follows from the store.
     pub(super) held: Held,
+    pub(super) guard: Guard,
 }
 
 /// The ranking of the permitted arms.
@@ -70,7 +72,8 @@ impl Router {
     pub fn new(policy: Box<dyn Policy>, options: RouterOptions) -> Result<Self> {
         options.validate()?;
         let (zone, held) = (Zone::of(options.zone), Held::default());
-        Ok(Self { policy, options, state: State::default(), costs: CostState::default(), zone, held })
+        let (state, costs, guard) = (State::default(), CostState::default(), Guard::default());
+        Ok(Self { policy, options, state, costs, zone, held, guard })
     }
 
     /// Returns its options.
@@ -128,6 +131,9 @@ impl Router {
         let permitted = at;
         let seed = mixed(self.options.seed, self.state.decisions + 1);
         let seed = salt.map_or(seed, |salt| mixed(seed, salt));
+        if self.guard.recalls() {
+            self.remember(request.task, &mut arms);
+        }
         let allowed: Vec<Arm> = permitted.iter().map(|at| budget.priced(&arms[*at])).collect();
         let mut ranking = self.rank(request, &allowed, seed);
         ranking.abstained = fallback.or(ranking.abstained);
@@ -228,8 +234,20 @@ impl Router {
         let predicted = shown.filter(|shown| shown.model_version > 0);
         let model_version = predicted.map_or(0, |shown| shown.model_version);
         let predicted = predicted.map(|shown| Posterior::new(shown.value, (shown.lower, shown.upper)));
-        let arm = Arm { predicted, model_version, ..self.arm(&started.context) };
-        self.policy.learn(&arm, success);
+        let mut arm = Arm { predicted, model_version, ..self.arm(&started.context) };
+        let margin = self.margins(std::slice::from_ref(&arm))[0].1;
+        self.remember(&started.context, std::slice::from_mut(&mut arm));
+        let task = task_key(&started.context);
+        let is_news = self.options.by_task || self.guard.memory.is_news(task, arm.key);
+        if is_news {
+            self.policy.learn(&arm, success);
+        }
+        let surprise = f64::from(u8::from(success)) - sigmoid(margin + arm.shift);
+        let at_any_task = sigmoid(margin) + surprise;
+        self.guard.learn(arm.key, &started.context, is_news.then_some(at_any_task));
+        if !self.options.by_task {
+            self.guard.memory.learn(task, arm.key, margin, success);
+        }
         self.state.records.learn(&started.context, success);
         true
     }
@@ -312,7 +330,26 @@ impl Router {
     }
 
     fn arm_in(&self, task: &TaskContext, text: &TextFeatures, family: Option<&str>) -> Arm {
-        Arm { features: features(task, text, family, self.options.by_task), ..Arm::default() }
+        let columns = self.guard.columns(task);
+        let features = features(task, text, family, self.options.by_task, &columns);
+        Arm { features, key: guard::key(task), ..Arm::default() }
+    }
+
+    /// Returns key and predicted log-odds of each arm, without what earlier outcomes of the task add.
+    fn margins(&self, arms: &[Arm]) -> Vec<(u64, f64)> {
+        let margin = |posterior: &Posterior| logit(posterior.success.clamp(1e-6, 1.0 - 1e-6));
+        let posteriors = self.policy.posteriors(arms);
+        arms.iter().zip(&posteriors).map(|(arm, posterior)| (arm.key, margin(posterior))).collect()
+    }
+
+    /// Sets what earlier outcomes of this very task add.
+    fn remember(&self, task: &TaskContext, arms: &mut [Arm]) {
+        let key = task_key(task);
+        if self.options.by_task || !self.guard.memory.knows(key) {
+            return;
+        }
+        let shifts = self.guard.memory.shifts(key, &self.margins(arms));
+        arms.iter_mut().zip(shifts).for_each(|(arm, shift)| arm.shift = shift);
     }
 
     fn family_of(&self, task: &TaskContext) -> Option<&str> {
@@ -501,7 +538,8 @@ impl Router {
             let costs = arms.iter().enumerate();
             costs.min_by(|a, b| a.1.cost_usd.total_cmp(&b.1.cost_usd)).map_or(best, |(at, _)| at)
         };
-        let fallback = named.unwrap_or_else(cheapest);
+        let incumbent = self.guard.incumbent(arms, objective);
+        let fallback = named.or(incumbent).unwrap_or_else(cheapest);
         if best == fallback {
             return Ranking { best, posteriors, abstained: None };
         }
@@ -510,7 +548,11 @@ impl Router {
         if probability >= self.options.certainty {
             return Ranking { best, posteriors, abstained: None };
         }
-        let which = if named.is_some() { "the default" } else { "the cheapest" };
+        let which = match (named, incumbent) {
+            (Some(_), _) => "the default",
+            (None, Some(_)) => "the best constant so far",
+            (None, None) => "the cheapest",
+        };
         let abstained = format!(
             "inconclusive: {} is better than {which}, {}, with probability {:.0} %, at least {:.0} % is required",
             arms[best].name,
@@ -541,23 +583,44 @@ impl Router {
             // The default takes the place of the best.
             propensities.swap(most, ranking.best);
         }
-        let cold = self.cold_start_arms(request, permitted);
-        let share = if cold.is_empty() { 0.0 } else { self.options.cold_start_share };
+        let cold = self.cold_start_arms(request, arms, permitted, ranking);
+        let llms: BTreeSet<_> =
+            cold.iter().map(|index| &request.candidates[permitted[*index]].plan.llm).collect();
+        let share = 1.0 - (1.0 - self.options.cold_start_share).powi(llms.len() as i32);
         propensities.iter_mut().for_each(|p| *p *= 1.0 - share);
         cold.iter().for_each(|at| propensities[*at] += share / cold.len() as f64);
+        let objective = &self.options.objective;
+        self.guard.limit(&mut propensities, arms, &ranking.posteriors, ranking.best, objective, &cold);
         self.options.safety.bounded(propensities, ranking.best)
     }
 
     /// Returns the permitted arms whose LLM is in cold start while another's is not; arms without an LLM are not.
-    fn cold_start_arms(&self, request: &Request<'_>, permitted: &[usize]) -> Vec<usize> {
-        let is_new = |at: &usize| {
-            let llm = request.candidates[*at].plan.llm.as_deref().or(request.task.model_used.as_deref());
-            llm.is_some_and(|llm| self.state.records.outcomes(llm) < self.options.cold_start_outcomes)
+    fn cold_start_arms(
+        &self,
+        request: &Request<'_>,
+        arms: &[Arm],
+        permitted: &[usize],
+        ranking: &Ranking,
+    ) -> Vec<usize> {
+        let enough = self.options.cold_start_outcomes.min((COLD_START_TOTAL / permitted.len() as u64).max(5));
+        let is_new = |index: &usize| {
+            let llm = request.candidates[permitted[*index]].plan.llm.as_deref();
+            let llm = llm.or(request.task.model_used.as_deref());
+            llm.is_some_and(|llm| self.state.records.outcomes(llm) < enough)
         };
-        if permitted.iter().all(is_new) {
+        let all = 0..permitted.len();
+        if all.clone().all(|index| is_new(&index)) {
             return Vec::new();
         }
-        (0..permitted.len()).filter(|index| is_new(&permitted[*index])).collect()
+        let (best, bounds) = (ranking.best, |at: usize| (&arms[at], &ranking.posteriors[at]));
+        let is_hopeless = |index: &usize| {
+            self.guard.outcomes(&arms[*index]) >= FEWEST_OF_HOPELESS
+                && self.options.objective.is_below(bounds(*index), bounds(best))
+        };
+        // Twice as long as its share takes.
+        let window = 2.0 * enough as f64 / self.options.cold_start_share;
+        let is_fresh = |index: &usize| self.guard.is_fresh(&arms[*index], window);
+        all.filter(|index| is_new(index) && is_fresh(index) && !is_hopeless(index)).collect()
     }
 
     /// Returns a hash of the inputs of the choice, without the state of the policy.
@@ -576,6 +639,16 @@ fn keep(permitted: &mut Vec<usize>, limit: Option<f64>, of: impl Fn(usize) -> f6
     if permitted.is_empty() {
         permitted.push(lowest);
     }
+}
+
+/// Outcomes at most that the cold starts of all candidates take together.
+const COLD_START_TOTAL: u64 = 400;
+
+/// Outcomes after which the cold start of a candidate may end by its bounds: its cost is known then.
+const FEWEST_OF_HOPELESS: f64 = 3.0;
+
+fn task_key(task: &TaskContext) -> u64 {
+    fnv::hash(task.task_id.as_str().as_bytes())
 }
 
 fn versions(predictions: &CandidatePrediction) -> BTreeMap<String, u64> {

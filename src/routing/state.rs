@@ -2,6 +2,7 @@
 
 use super::budget::Budget;
 use super::cost_model::CostModel;
+use super::guard::Guard;
 use super::leaderboard::Records;
 use super::router::Router;
 use super::session_cache::SessionCaches;
@@ -86,6 +87,7 @@ impl Router {
         let cannot = |e| Error::internal("the router cannot be written").with_source(e);
         let payload = postcard::to_stdvec(&saved).map_err(cannot)?;
         let payload = postcard::to_extend(&self.costs, payload).map_err(cannot)?;
+        let payload = postcard::to_extend(&self.guard, payload).map_err(cannot)?;
         envelope::seal(KIND, &payload)
     }
 
@@ -103,11 +105,13 @@ impl Router {
         })?;
         let damaged = |e| Error::corrupt("the router's state cannot be read").with_source(e);
         let (saved, rest): (Saved<State>, _) = postcard::take_from_bytes(payload).map_err(damaged)?;
-        let costs = if rest.is_empty() {
-            CostState::default()
+        let (costs, rest): (CostState, _) = if rest.is_empty() {
+            (CostState::default(), rest)
         } else {
-            postcard::from_bytes(rest).map_err(damaged)?
+            postcard::take_from_bytes(rest).map_err(damaged)?
         };
+        let guard: Guard =
+            if rest.is_empty() { Guard::default() } else { postcard::from_bytes(rest).map_err(damaged)? };
         if saved.policy != self.policy.name() {
             return Err(Error::incompatible(format!(
                 "the router's state is that of {:?}, its policy is {:?}: open the router from its store to \
@@ -118,8 +122,9 @@ impl Router {
         }
         saved.state.verify()?;
         costs.verify()?;
+        guard.verify()?;
         self.policy.restore(&saved.learned)?;
-        (self.state, self.costs) = (saved.state, costs);
+        (self.state, self.costs, self.guard) = (saved.state, costs, guard);
         Ok(())
     }
 }

@@ -13,7 +13,7 @@ use std::path::Path;
 pub(crate) struct Matrix {
     /// The tasks, without LLM and agent.
     pub(crate) tasks: Vec<TaskContext>,
-    /// Whether each task belongs to those that arrive later.
+    /// True for the tasks that arrive later.
     pub(crate) is_new: Vec<bool>,
     pub(crate) arms: Vec<Candidate>,
     /// By task and arm; missing cells have no tries.

@@ -20,7 +20,7 @@ pub(crate) struct Round {
     pub(crate) utility: f64,
     pub(crate) success: f64,
     pub(crate) cost_usd: f64,
-    /// Whether the task was not seen before.
+    /// True if the task was not seen before.
     pub(crate) first_visit: bool,
 }
 

@@ -2,7 +2,7 @@
 //! since it was trained.
 
 use super::linear_bandit::{LinearBandit, LinearPolicy};
-use super::logistic_regression::{MOST_VARIANCE, Margins};
+use super::logistic_regression::MOST_VARIANCE;
 use super::{Arm, ThompsonParams};
 use crate::error::{Error, Result};
 use crate::stats::logit;
@@ -106,12 +106,8 @@ impl LinearPolicy for Boosted {
         log_odds(predicted.success) - moved
     }
 
-    fn margins(&self, arms: &[Arm]) -> Margins {
-        let mut margins = self.bandit.regression.margins(arms, |arm| self.offset(arm));
-        for (at, arm) in arms.iter().enumerate() {
-            margins.covariance[at][at] += doubt(arm).powi(2);
-        }
-        margins
+    fn offset_variance(&self, arm: &Arm) -> f64 {
+        doubt(arm).powi(2)
     }
 
     fn prepare(&mut self, arm: &Arm) {

@@ -4,6 +4,7 @@
 use super::logistic_regression::{LogisticRegression, Margins, OnlineParams};
 use super::{Arm, Objective, Policy, Posterior};
 use crate::error::{Error, Result};
+use crate::stats::sigmoid;
 use crate::verify::{Verify, verified};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -11,6 +12,13 @@ use std::fmt;
 
 /// Draws from the posterior to compare two arms.
 const COMPARISONS: u32 = 100;
+
+/// Arms at most whose joint posterior is drawn from, those that may be the best: a draw takes the square of their number, its
+/// preparation the cube (`cargo bench --bench decide`).
+const MOST_DRAWN: usize = 64;
+
+/// Standard deviations by which an arm may be better than its mean when those to be drawn from are chosen.
+const OPTIMISM: f64 = 2.0;
 
 /// Parameters that turn a posterior into propensities.
 pub(super) trait Exploration: Verify + Default + Serialize + DeserializeOwned {
@@ -75,9 +83,40 @@ pub(super) trait LinearPolicy: fmt::Debug + Send + Sync + Serialize + Deserializ
         0.0
     }
 
-    /// Returns the posterior of the log-odds of each of `arms`.
+    /// Returns the variance of the offset.
+    fn offset_variance(&self, _arm: &Arm) -> f64 {
+        0.0
+    }
+
+    /// Returns the joint posterior of the log-odds of `arms`.
     fn margins(&self, arms: &[Arm]) -> Margins {
-        self.bandit().regression.margins(arms, |arm| self.offset(arm))
+        let mut margins = self.bandit().regression.margins(arms, |arm| self.offset(arm) + arm.shift);
+        for (at, arm) in arms.iter().enumerate() {
+            margins.covariance[at][at] += self.offset_variance(arm);
+        }
+        margins
+    }
+
+    /// Returns mean and variance of the log-odds of each of `arms`.
+    fn marginals(&self, arms: &[Arm]) -> Vec<(f64, f64)> {
+        let marginal = |arm: &Arm| {
+            let (mean, variance) = self.bandit().regression.marginal(arm);
+            (mean + self.offset(arm) + arm.shift, variance + self.offset_variance(arm))
+        };
+        arms.iter().map(marginal).collect()
+    }
+
+    /// Returns the indices of the arms that may be the best, ascending.
+    fn contenders(&self, arms: &[Arm], objective: &Objective) -> Vec<usize> {
+        if arms.len() <= MOST_DRAWN {
+            return (0..arms.len()).collect();
+        }
+        let marginals = self.marginals(arms);
+        let optimistic = |(mean, variance): &(f64, f64)| sigmoid(mean + OPTIMISM * variance.max(0.0).sqrt());
+        let mut order = objective.ranked(arms, &marginals.iter().map(optimistic).collect::<Vec<_>>());
+        order.truncate(MOST_DRAWN);
+        order.sort_unstable();
+        order
     }
 
     /// Prepares for an outcome of `arm`.
@@ -96,12 +135,17 @@ impl<P: LinearPolicy> Policy for P {
 
     fn propensities(&self, arms: &[Arm], objective: &Objective, seed: u64) -> Vec<f64> {
         let LinearBandit { exploration, regression } = self.bandit();
-        let draw = Draw { arms, objective, outcomes: regression.outcomes(), seed };
-        exploration.propensities(self.margins(arms), &draw)
+        let contenders = self.contenders(arms, objective);
+        let drawn: Vec<_> = contenders.iter().map(|at| arms[*at].clone()).collect();
+        let draw = Draw { arms: &drawn, objective, outcomes: regression.outcomes(), seed };
+        let mut all = vec![0.0; arms.len()];
+        let propensities = exploration.propensities(self.margins(&drawn), &draw);
+        contenders.into_iter().zip(propensities).for_each(|(at, p)| all[at] = p);
+        all
     }
 
     fn posteriors(&self, arms: &[Arm]) -> Vec<Posterior> {
-        self.margins(arms).posteriors()
+        self.marginals(arms).into_iter().map(|(mean, variance)| Posterior::normal(mean, variance)).collect()
     }
 
     fn beats(&self, pair: &[Arm; 2], objective: &Objective, seed: u64) -> f64 {
@@ -110,7 +154,7 @@ impl<P: LinearPolicy> Policy for P {
 
     fn learn(&mut self, arm: &Arm, success: bool) {
         self.prepare(arm);
-        let offset = self.offset(arm);
+        let offset = self.offset(arm) + arm.shift;
         self.bandit_mut().regression.learn(arm, offset, success);
     }
 

@@ -103,7 +103,24 @@ impl LogisticRegression {
         arm.features.iter().filter_map(|(name, x)| Some(weight(name)? * x)).sum()
     }
 
-    /// Returns the posterior of each arm's log-odds, including its offset.
+    /// Returns mean and variance of an arm's log-odds, without its offset.
+    pub(super) fn marginal(&self, arm: &Arm) -> (f64, f64) {
+        let (mut known, mut unknown) = (Vec::with_capacity(arm.features.len()), 0.0);
+        for (name, x) in &arm.features {
+            match self.places.get(name) {
+                Some(at) => known.push((*at as usize, *x)),
+                None => unknown += x * x,
+            }
+        }
+        let mean = known.iter().map(|(at, x)| self.mean[*at] * x).sum();
+        let row = |(a, x): &(usize, f64)| {
+            let row = &self.covariance[*a];
+            x * known.iter().map(|(b, y)| row[*b] * y).sum::<f64>()
+        };
+        (mean, unknown + known.iter().map(row).sum::<f64>())
+    }
+
+    /// Returns the joint posterior of the arms' log-odds, including their offsets.
     pub(super) fn margins(&self, arms: &[Arm], offset: impl Fn(&Arm) -> f64) -> Margins {
         // The weights that any arm looks at, each once: a few dozen of all.
         let mut names: Vec<u64> =
@@ -261,11 +278,7 @@ impl Margins {
 
     /// Each arm's probability of success with its 90 % interval.
     pub(super) fn posteriors(&self) -> Vec<Posterior> {
-        let posterior = |(at, mean): (usize, &f64)| {
-            let sd = self.covariance[at][at].max(0.0).sqrt();
-            let interval = (sigmoid(mean - 1.645 * sd), sigmoid(mean + 1.645 * sd));
-            Posterior::new(moderated(*mean, sd * sd), interval)
-        };
+        let posterior = |(at, mean): (usize, &f64)| Posterior::normal(*mean, self.covariance[at][at]);
         self.mean.iter().enumerate().map(posterior).collect()
     }
 
@@ -287,6 +300,15 @@ impl Margins {
             }
         }
         wins.into_iter().map(|n| f64::from(n) / f64::from(count)).collect()
+    }
+}
+
+impl Posterior {
+    /// Returns the probability whose log-odds are normal.
+    pub(super) fn normal(mean: f64, variance: f64) -> Self {
+        let sd = variance.max(0.0).sqrt();
+        let interval = (sigmoid(mean - 1.645 * sd), sigmoid(mean + 1.645 * sd));
+        Self::new(moderated(mean, sd * sd), interval)
     }
 }
 

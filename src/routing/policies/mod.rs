@@ -72,6 +72,10 @@ pub struct Arm {
     pub(crate) reserve_usd: f64,
     /// How often its plan is tried at most before another takes over.
     pub(crate) tries: u32,
+    /// A hash of the arm's settings, whatever the task.
+    pub(crate) key: u64,
+    /// What earlier outcomes of this very task add to the log-odds of success.
+    pub(crate) shift: f64,
 }
 
 /// A probability of success with its 90 % interval.
