@@ -57,6 +57,10 @@ impl GpRow {
             && self.columns.iter().chain(&self.shape).all(|v| v.abs() <= 1e3)
     }
 
+    pub(super) fn has_columns(&self) -> bool {
+        !self.columns.is_empty() || !self.categories.is_empty()
+    }
+
     pub(super) fn is_shaped_like(&self, other: &Self) -> bool {
         self.lengths() == other.lengths()
     }

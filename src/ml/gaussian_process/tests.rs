@@ -119,11 +119,29 @@ fn a_column_that_tells_the_value_is_believed_more_than_a_text_that_does_not() {
 }
 
 #[test]
+fn columns_that_tell_nothing_change_nothing() {
+    // Bits of a multiplicative hash: as good as noise beside what the groups tell.
+    let noise = |i: u32| (f64::from(i.wrapping_mul(2_654_435_761) >> 16) / 32768.0 - 1.0) as f32;
+    let row = |i: u32| GpRow { groups: vec![Some(i % 3)], ..text(i as f32 * 0.07) };
+    let noisy = |i: u32| GpRow { columns: vec![noise(i), noise(i + 1000)], ..row(i) };
+    let values: Vec<_> = (0..40).map(|i| f64::from(i % 3) + 0.3 * f64::from(noise(i + 5000))).collect();
+    let fit = |row: &dyn Fn(u32) -> GpRow| {
+        GaussianProcess::fit((0..40).map(row).collect(), &values, &[0.1; 40]).unwrap()
+    };
+    let (plain, noisy_fit) = (fit(&row), fit(&noisy));
+    assert_eq!(noisy_fit.observed.hyperparameters.columns, 0.0);
+    assert_eq!(noisy_fit.guess(&noisy(50)), plain.guess(&row(50)));
+    assert!(noisy_fit.of_columns(&noisy(50)).iter().all(|part| *part == 0.0));
+}
+
+#[test]
 fn parts_of_columns_are_what_the_mean_loses_without_them() {
-    let process = process();
+    let values: Vec<_> = (0..12).map(|i| f64::from(row(i).columns[0]) + f64::from(i as u32 / 4)).collect();
+    let process = GaussianProcess::fit((0..12).map(row).collect(), &values, &[0.05; 12]).unwrap();
     let query = row(20);
     let parts = process.of_columns(&query);
     assert_eq!(parts.len(), 3);
+    assert!(parts.iter().any(|part| part.abs() > 1e-3), "{parts:?}");
     let mean = process.guess(&query).mean;
     let without = |change: &dyn Fn(&mut GpRow)| {
         let mut query = query.clone();
