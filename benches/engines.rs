@@ -33,8 +33,9 @@ struct Kind {
 /// The objectives and parameters of this crate's own models.
 fn kinds() -> [Kind; 5] {
     let numbers = || {
-        let mut params = BoostParams::regression();
-        (params.rounds, params.learning_rate) = (70, 0.08);
+        let mut params = BoostParams::default();
+        (params.rounds, params.learning_rate, params.max_leaves) = (70, 0.08, 15);
+        (params.l2, params.min_child_weight, params.min_rows, params.colsample) = (1.0, 1.0, 10, 0.8);
         params
     };
     let kind = |name, loss, objective, params, target| Kind { name, loss, objective, params, target };

@@ -393,7 +393,7 @@ impl Scenario {
         let limit = rng.random_range(0.2..3.0);
         let mut candidates =
             vec![(dear(), rng.random_range(0.03..0.2)), (cheap(), rng.random_range(0.005..0.04))];
-        if seed % 2 == 0 {
+        if seed.is_multiple_of(2) {
             candidates.push((free(), 0.0));
         }
         let mut scenario = Self {

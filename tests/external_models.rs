@@ -6,7 +6,7 @@ mod common;
 use chrono::{DateTime, Utc};
 use devmatrix_ml::ErrorKind;
 use devmatrix_ml::dataset::{DatasetBuilder, Target};
-use devmatrix_ml::features::{FeatureEngineer, index_of};
+use devmatrix_ml::features::{FEATURES, FeatureEngineer};
 use devmatrix_ml::ml::{BoostParams, FitRequest, Matrix, Objective, Sample, Trees};
 use devmatrix_ml::models::{ExternalModel, ExternalModelOptions};
 use std::fs;
@@ -41,7 +41,7 @@ fn sigmoid(log_odds: f64) -> f64 {
 #[test]
 fn predictions_equal_those_of_the_training_library() {
     let rows = rows();
-    let places = NAMES.map(|name| index_of(name).unwrap());
+    let places = NAMES.map(|name| FEATURES.iter().position(|feature| feature.name == name).unwrap());
     let mut models = 0;
     for entry in fs::read_dir(folder()).unwrap() {
         let path = entry.unwrap().path();
@@ -91,7 +91,7 @@ fn trees_of_this_crate_are_exported_in_xgboosts_format() {
     ] {
         let sample = Sample::new(Matrix { values: learned, width: WIDTH }, labels);
         let request = FitRequest::new(objective, sample);
-        let trees = Trees::fit(&BoostParams::regression(), &request).unwrap();
+        let trees = Trees::fit(&BoostParams::default(), &request).unwrap();
         let link = |margin: f64| if objective == Objective::Logistic { sigmoid(margin) } else { margin };
         let ours: Vec<_> = values.chunks(WIDTH).map(|row| link(trees.margin(row).unwrap())).collect();
         let bytes = trees.to_bytes().unwrap();

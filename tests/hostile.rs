@@ -13,7 +13,7 @@ use devmatrix_ml::event::{
     Completion, EventId, Feedback, GenerationEvent, ProjectId, SessionId, Started, TaskContext, TaskId,
     TemplateId, UserAction, UserId,
 };
-use devmatrix_ml::features::{FeatureEngineer, index_of};
+use devmatrix_ml::features::{FeatureEngineer, FeatureId};
 use devmatrix_ml::serving::PredictionService;
 use devmatrix_ml::store::{EventStore, EventStoreExt, MemoryStore, ScanOrder, SqliteStore, Subject};
 use futures_executor::block_on;
@@ -122,7 +122,7 @@ fn a_hundred_megabytes_take_linear_time() {
             let kept = store.event(&id).await.unwrap();
             assert!(kept.started.value.context.task_description == text);
             let vector = store.features(std::slice::from_ref(&id)).await.unwrap().remove(0).unwrap();
-            let length = vector.values[index_of("task_description_length").unwrap()].unwrap();
+            let length = vector.values[FeatureId::TaskDescriptionLength as usize].unwrap();
             assert!((f64::from(length) - text.chars().count() as f64).abs() < 10.0);
             assert!(started.elapsed().as_secs() < 60, "{:?}", started.elapsed());
         });

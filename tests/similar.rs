@@ -3,7 +3,7 @@
 
 use devmatrix_ml::clock::ManualClock;
 use devmatrix_ml::event::{Completion, EventId, Fact, Feedback, Record, TaskContext, TaskId, UserAction};
-use devmatrix_ml::features::{FeatureEngineer, Topic, index_of};
+use devmatrix_ml::features::{FEATURES, FeatureEngineer, Topic};
 use devmatrix_ml::history::{NearestTask, SharedHistory};
 use devmatrix_ml::models::{Attribution, English, Locale};
 use devmatrix_ml::serving::PredictionService;
@@ -84,7 +84,7 @@ fn a_task_is_not_similar_to_itself_and_no_match_is_reported() {
 fn similar_tasks_are_features_and_explanations_of_a_prediction() {
     let new_task = task("new", "A login page with a password for clients");
     let row = service().features(&new_task).unwrap();
-    let at = |name| row.values[index_of(name).unwrap()];
+    let at = |name| row.values[FEATURES.iter().position(|feature| feature.name == name).unwrap()];
     assert_eq!(at("nearest_tasks_outcomes"), 3.0);
     assert!(at("nearest_task_similarity") > 0.3);
     assert!((at("nearest_tasks_avg_time") - 61_f32.ln()).abs() < 1e-4);

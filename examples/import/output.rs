@@ -88,12 +88,12 @@ fn whole(path: &Path, told: &ImportReport) -> anyhow::Result<()> {
 fn write(store: &dyn EventStore, path: &PathBuf) -> anyhow::Result<()> {
     let file = BufWriter::with_capacity(1 << 17, File::create(path)?);
     let name = path.to_string_lossy();
-    let name = name.trim_end_matches(".unfinished");
-    if name.ends_with(".gz") {
+    let packing = name.trim_end_matches(".unfinished").rsplit('.').next();
+    if packing == Some("gz") {
         let mut packed = GzEncoder::new(file, Compression::fast());
         lines(store, &mut packed)?;
         packed.finish()?.flush()?;
-    } else if name.ends_with(".zst") {
+    } else if packing == Some("zst") {
         let mut packed = zstd::Encoder::new(file, 3)?;
         lines(store, &mut packed)?;
         packed.finish()?.flush()?;

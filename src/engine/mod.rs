@@ -192,7 +192,7 @@ impl Engine {
     pub async fn start(&self, started: impl Into<Started> + Send) -> Result<EventId> {
         let started = self.with_predictions(started.into())?;
         let decision = started.decision.clone();
-        let id = self.0.collector.start(started).await?;
+        let id = Box::pin(self.0.collector.start(started)).await?;
         self.learn_start(decision).await;
         Ok(id)
     }
@@ -204,7 +204,7 @@ impl Engine {
     pub async fn start_as(&self, id: EventId, started: impl Into<Started> + Send) -> Result<EventId> {
         let started = self.with_predictions(started.into())?;
         let decision = started.decision.clone();
-        let id = self.0.collector.start_as(id, started).await?;
+        let id = Box::pin(self.0.collector.start_as(id, started)).await?;
         self.learn_start(decision).await;
         Ok(id)
     }

@@ -13,5 +13,5 @@ pub(crate) use engineer::short;
 pub use engineer::{FeatureEngineer, FeatureOptions, FeatureRow};
 pub use frameworks::Frameworks;
 pub use host_columns::{ColumnKind, HostColumn, HostColumns};
-pub(crate) use table::SHAPE;
-pub use table::{FEATURES, Feature, FeatureId, Kind, KnownWhen, Topic, index_of};
+pub use table::{FEATURES, Feature, FeatureId, Kind, KnownWhen, Topic};
+pub(crate) use table::{SHAPE, index_of};

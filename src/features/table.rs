@@ -593,7 +593,7 @@ fn next_slot(phrase: &str) -> Option<(&str, &str, &str)> {
 }
 
 /// Returns the index in a row of the feature called `name`.
-pub fn index_of(name: &str) -> Option<usize> {
+pub(crate) fn index_of(name: &str) -> Option<usize> {
     FeatureId::named(name).map(|id| id as usize)
 }
 

@@ -5,7 +5,10 @@ use std::sync::RwLock;
 
 /// A value that depends on a day, remembered for the day that was asked for last once it is told to. Readers never wait for
 /// it: where another is writing, the value is made. It is no part of what it belongs to, so all are equal.
-pub(super) struct Memo<T>(Option<Box<RwLock<Option<(i32, T)>>>>);
+pub(super) struct Memo<T>(Option<Box<RwLock<Kept<T>>>>);
+
+/// A day and its value.
+type Kept<T> = Option<(i32, T)>;
 
 impl<T: Clone> Memo<T> {
     /// The value for `day`, made if it is not at hand.

@@ -230,7 +230,7 @@ mod tests {
     }
 
     fn arm(key: u64, cost_usd: f64) -> Arm {
-        Arm { key, cost_usd, ..Arm::default() }
+        Arm { cost_usd, key, ..Arm::default() }
     }
 
     /// Arm 1 succeeds in nine of ten of 900 tries, arm 2 in one of two of 200, arm 3 in two of two.

@@ -215,7 +215,7 @@ mod tests {
             ("tightness", |s, _| s["budget"]["tightness"] = json!(1e9)),
             ("day", |s, _| {
                 s["budget"]["days"] =
-                    json!({ "-9223372036854775808": { "spent": 0.0, "open": [], "changed": 0 } })
+                    json!({ "-9223372036854775808": { "spent": 0.0, "open": [], "changed": 0 } });
             }),
             ("propensities", |s, _| each(&mut s["sessions"]["drawn"], &["propensities"], [0.5, -0.5])),
             ("chosen", |s, _| each(&mut s["sessions"]["drawn"], &["chosen"], 7)),

@@ -153,7 +153,7 @@ impl Replay<'_> {
             }
             let arms = self.arms(*task);
             let played = if cascade && round >= WARM_UP {
-                host.cascade(*task, context, arms)?
+                host.cascade(*task, &context, arms)?
             } else {
                 host.choose(*task, &context, &arms)?.1
             };
@@ -211,11 +211,11 @@ impl Host<'_> {
 
     /// Tries arms in the order of their expected cost for a success (Weitzman 1979), as long as one is expected to be
     /// worth its cost. A round sums what its tries cost; it counts as done as often as the recorded tries say.
-    fn cascade(&mut self, task: usize, context: TaskContext, mut arms: Vec<usize>) -> anyhow::Result<Round> {
+    fn cascade(&mut self, task: usize, context: &TaskContext, mut arms: Vec<usize>) -> anyhow::Result<Round> {
         let mut round = Round::default();
         for _ in 0..MOST_TRIES {
             let candidates = self.candidates(&arms);
-            let request = Request::new(&context, &candidates, self.now);
+            let request = Request::new(context, &candidates, self.now);
             let known = self.router.choose(&request)?.arms;
             let posteriors = self.router.policy().posteriors(&known);
             let worth = |at: &usize| self.replay.value * posteriors[*at].success > known[*at].cost_usd;
@@ -224,7 +224,7 @@ impl Host<'_> {
             let next = worthwhile.min_by(|a, b| usd_per_success(a).total_cmp(&usd_per_success(b)));
             let Some(next) = next else { break };
             let only = [candidates[next].clone()];
-            let choice = self.router.choose(&Request::new(&context, &only, self.now))?;
+            let choice = self.router.choose(&Request::new(context, &only, self.now))?;
             let attempt = self.told(task, arms[next], &choice)?;
             round.cost_usd += attempt.cost_usd;
             if attempt.success {

@@ -50,7 +50,9 @@ impl Matrix<'_> {
 /// let labels: Vec<f64> = values.iter().map(|x| if *x < 5.0 { 3.0 } else { 60.0 }).collect();
 /// let sample = Sample::new(Matrix { values: &values, width: 1 }, &labels);
 /// let request = FitRequest::new(Objective::AbsoluteError, sample);
-/// let trees = Trees::fit(&BoostParams::regression(), &request)?;
+/// let mut params = BoostParams::default();
+/// (params.rounds, params.colsample) = (200, 1.0);
+/// let trees = Trees::fit(&params, &request)?;
 /// assert!((trees.margin(&[7.0])? - 60.0).abs() < 1.0);
 /// # Ok::<(), devmatrix_ml::Error>(())
 /// ```

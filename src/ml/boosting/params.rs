@@ -131,7 +131,8 @@ impl Default for ForestParams {
 
 impl BoostParams {
     /// Returns defaults for labels in their own unit, without offsets: more trees, weaker L2 regularisation.
-    pub fn regression() -> Self {
+    #[cfg(test)]
+    pub(crate) fn regression() -> Self {
         Self {
             rounds: 200,
             max_leaves: 15,
