@@ -38,12 +38,17 @@ const MOST_BAD: usize = 100_000;
 /// reading fails.
 pub fn read_jsonl(reader: impl BufRead, skip_bad: bool) -> Result<JsonLines> {
     let (mut read, mut values) = (JsonLines::default(), Values::new(reader));
-    let (mut told, mut last) = (Told::default(), 0);
-    while let Some(found) = values.next().map_err(|e| {
-        Error::new(ErrorKind::Unavailable, format!("line {}: reading failed", last + 1)).with_source(e)
-    })? {
+    let mut told = Told::default();
+    loop {
+        let found = match values.next() {
+            Ok(Some(found)) => found,
+            Ok(None) => return Ok(read),
+            Err(e) => {
+                let what = format!("line {}: reading failed", values.line());
+                return Err(Error::new(ErrorKind::Unavailable, what).with_source(e));
+            }
+        };
         let number = found.line;
-        last = number;
         let parsed = found.bytes.map_err(Error::invalid).and_then(parse);
         match parsed.and_then(|event| told.join(event, &read.events)) {
             Ok(event) => read.events.push(event),
@@ -55,7 +60,6 @@ pub fn read_jsonl(reader: impl BufRead, skip_bad: bool) -> Result<JsonLines> {
             Err(error) => return Err(error.context(format!("line {number}"))),
         }
     }
-    Ok(read)
 }
 
 /// Generations of which more lines than one tell.

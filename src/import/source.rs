@@ -102,11 +102,14 @@ impl<'a, R: BufRead> Source<'a, R> {
     pub(super) fn next(&mut self) -> Result<Option<(Place<'a>, Result<Row>)>> {
         match &mut self.rows {
             Rows::Json(values) => {
-                let found = values.next().map_err(|e| {
-                    Error::new(ErrorKind::Unavailable, format!("{}: reading failed", self.file))
-                        .with_source(e)
-                })?;
-                let Some(found) = found else { return Ok(None) };
+                let found = match values.next() {
+                    Ok(Some(found)) => found,
+                    Ok(None) => return Ok(None),
+                    Err(e) => {
+                        let what = format!("{}:{}: reading failed", self.file, values.line());
+                        return Err(Error::new(ErrorKind::Unavailable, what).with_source(e));
+                    }
+                };
                 let place = Place { file: self.file, line: found.line, nth: found.nth };
                 let text = found.bytes.map_err(Error::invalid).and_then(|bytes| {
                     let text =

@@ -117,6 +117,11 @@ impl<R: BufRead> Values<R> {
         Ok(Some(Found { line, nth, bytes: bytes.map(|()| self.value.as_slice()) }))
     }
 
+    /// The number of the line that is read, from 1; within a value that of its first.
+    pub(crate) fn line(&self) -> usize {
+        self.line
+    }
+
     /// Goes to the first byte of the next value.
     fn skip(&mut self) -> Result<Option<u8>> {
         loop {

@@ -135,7 +135,11 @@ fn word() -> BoxedStrategy<String> {
 /// Any choice.
 fn decision() -> BoxedStrategy<Decision> {
     (vec(text(), 1..4), number(1e-9, 1.0), text())
-        .prop_map(|(all, p, policy)| Decision::new(policy, all.clone(), all[0].clone(), p).unwrap())
+        .prop_map(|(mut all, p, policy)| {
+            let mut seen = std::collections::HashSet::new();
+            all.retain(|name| seen.insert(name.clone()));
+            Decision::new(policy, all.clone(), all[0].clone(), p).unwrap()
+        })
         .boxed()
 }
 
