@@ -208,6 +208,7 @@ impl Learner {
         self.router(|router| router.restore(&self.unlearned))?;
         self.monitor(|old| *old = monitor);
         self.service.adapt(&Adapted::default());
+        self.outliers(|outliers| *outliers = Outliers::default());
         *progress = Progress { position: Position { cursor: None, erasures }, ..Progress::default() };
         Ok(())
     }
@@ -254,9 +255,9 @@ impl Learner {
     fn learn_outcome(&self, event: &GenerationEvent, observed: &mut Observed, outcomes: &mut u64) {
         let Some(outcome) = event.outcome() else { return };
         if let Some(success) = outcome.success.filter(|success| observed.success != Some(*success)) {
-            *outcomes += u64::from(observed.success.is_none());
-            observed.success = Some(success);
-            self.router(|router| router.feedback(event));
+            let before = observed.success.replace(success);
+            *outcomes += u64::from(before.is_none());
+            self.router(|router| router.learn_label(event, before.is_some()));
         }
         if outcome.final_quality_score.is_some() && !observed.quality {
             observed.quality = true;

@@ -26,6 +26,7 @@ use crate::routing::{Candidate, Choice, FrozenPolicy, LeaderboardEntry, Request,
 use crate::serving::{PredictionService, Predictions};
 use crate::stats::fnv;
 use crate::store::{Erasure, EventStore, EventStoreExt, Subject};
+use crate::text::TaskText;
 use crate::training::{ExperimentTracker, TrainingOptions, TrainingSchedule};
 use learner::Learner;
 use nightly::Running;
@@ -167,7 +168,17 @@ impl Engine {
             router.hold(&choice.decision, request.now);
             Result::Ok(choice)
         })?;
-        let predict = |task: &TaskContext| self.timed(|| inner.service.predict_read(task, &text));
+        let finished = self.finish(&request, &mut choice, &text);
+        if finished.is_err() {
+            inner.learner.router(|router| router.release(&choice.decision));
+        }
+        finished.map(|()| choice)
+    }
+
+    /// Adjusts what was chosen to its risk, and predicts it.
+    fn finish(&self, request: &Request<'_>, choice: &mut Choice, text: &TaskText) -> Result<()> {
+        let inner = &self.0;
+        let predict = |task: &TaskContext| self.timed(|| inner.service.predict_read(task, text));
         let mut predicted = predict(&choice.task)?;
         if let Some(risk) = &inner.risk {
             let (plan, adjustments) = risk.adjust(&choice.plan, &predicted.success)?;
@@ -180,7 +191,7 @@ impl Engine {
         }
         choice.predictions = predicted.shown();
         choice.predicted = Some(Box::new(predicted));
-        Ok(choice)
+        Ok(())
     }
 
     /// Records that a generation starts, durably: a [`Choice`] with its decision and predictions, a

@@ -137,7 +137,8 @@ impl CostModel {
             let of_llm = read(llm).shrunk_toward(start);
             read(kind).shrunk_toward(read(settings).shrunk_toward(of_llm))
         };
-        let usd = if price == Some(0.0) { 0.0 } else { expected(|s| &s.cost, cost) };
+        let is_free = price.map_or(llm.cost.positive <= 0.0 && llm.cost.n > FREE, |price| price == 0.0);
+        let usd = if is_free { 0.0 } else { expected(|s| &s.cost, cost) };
         let seconds = expected(|s| &s.seconds, all.seconds.shrunk_toward(UNKNOWN.1));
         Expected { usd, upper_usd: usd * (UPPER * llm.cost.error()).exp(), seconds }
     }
@@ -218,11 +219,8 @@ impl Mean {
         (self.sum / self.n).min(ABOVE_LOG_NORMAL * log_normal * self.positive / self.n)
     }
 
-    /// Returns the mean shrunk toward that of the parent; 0 where all rows cost nothing.
+    /// Returns the mean shrunk toward that of the parent.
     fn shrunk_toward(&self, parent: f64) -> f64 {
-        if self.positive <= 0.0 && self.n > FREE {
-            return 0.0;
-        }
         (self.n * self.mean() + STRENGTH * parent) / (self.n + STRENGTH)
     }
 }

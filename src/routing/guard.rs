@@ -1,5 +1,5 @@
-//! The guard of every policy: the best constant so far, from which a policy deviates on evidence only, and a limit on what
-//! exploration may cost.
+//! The guard of every policy: the best constant so far, from which a policy deviates on evidence only, and, where the goal is
+//! utility, a limit on what exploration may cost.
 
 use super::objective::{Goal, Objective};
 use super::policies::{Arm, Posterior};
@@ -46,6 +46,8 @@ const MOST_EFFECTIVE: f64 = 1_000.0;
 const MOST_ARMS: usize = 10_000;
 /// Columns at most.
 const MOST_COLUMNS: usize = 64;
+/// Values of a column count as this at most: the squares of larger ones are no numbers.
+const MOST_VALUE: f64 = 1e100;
 /// Outcomes below which an arm is no incumbent.
 const FEWEST: f64 = 10.0;
 /// Error probability of the confidence sequences.
@@ -108,7 +110,8 @@ impl Guard {
         (known.get(best)?.n >= FEWEST).then_some(best)
     }
 
-    /// Limits what the exploration of arms costs: those that are not `free` lose probability to the greedy choice `best`.
+    /// Limits what the exploration of arms costs where the goal is utility: those that are worse and not `free` lose probability
+    /// to the greedy choice `best`.
     pub(super) fn limit(
         &self,
         propensities: &mut [f64],
@@ -123,7 +126,7 @@ impl Guard {
         }
         let utility =
             |at: usize| objective.utility(posteriors[at].success, arms[at].cost_usd, arms[at].seconds);
-        let is_limited = |at: &usize| *at != best && !free.contains(at);
+        let is_limited = |at: &usize| *at != best && !free.contains(at) && utility(*at) < utility(best);
         let loss = |at: usize, p: f64| p * (utility(best) - utility(at)).max(0.0);
         let limited = || (0..arms.len()).filter(is_limited);
         let cost: f64 = limited().map(|at| loss(at, propensities[at])).sum();
@@ -177,6 +180,7 @@ impl Outcomes {
 
 impl Scale {
     fn learn(&mut self, x: f64) {
+        let x = x.clamp(-MOST_VALUE, MOST_VALUE);
         self.n += 1.0;
         let off = x - self.mean;
         self.mean += off / self.n;
@@ -187,6 +191,7 @@ impl Scale {
     fn standardized(&self, x: f64) -> Option<f64> {
         const FEWEST: f64 = 20.0;
         let sd = (self.squares / self.n).sqrt();
+        let x = x.clamp(-MOST_VALUE, MOST_VALUE);
         (self.n >= FEWEST && sd > 1e-12 && x.is_finite()).then(|| (x - self.mean) / sd)
     }
 }

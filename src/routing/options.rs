@@ -22,7 +22,7 @@ pub struct RouterOptions {
     /// Whether tasks repeat, so that candidates are learned for each task id; by default not.
     pub by_task: bool,
     /// The least probability that the best candidate is better than the default, 0.5 to 1; else the router abstains, and
-    /// the default (without one: the cheapest) is the greedy choice. By default 0.7. Higher values save money, lower ones
+    /// the default (without one the best constant so far, before there is one the cheapest) is the greedy choice. By default 0.7. Higher values save money, lower ones
     /// follow weak evidence; `cargo run --release --example routing -- --seeds 20` measures the regret.
     pub certainty: f64,
     /// Probability of all cold-start LLMs together, 0 to 1; by default 0.05.

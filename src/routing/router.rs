@@ -214,8 +214,14 @@ impl Router {
     fn cost_of(&self, task: &TaskContext, done: &Completion, now: DateTime<Utc>) -> Option<f64> {
         let llm = task.model_used.as_deref();
         let by_table = || self.options.prices.cost_usd(llm?, done, done.completed_at.unwrap_or(now));
+        // As it was chosen: what costs nothing is not billed by the table, which tells apart what tokens were read from.
+        let by_own = || (self.costs.usd_per_1k_tokens.get(llm?) == Some(&0.0)).then_some(0.0);
         let by_candidate = || Some(self.costs.usd_per_1k_tokens.get(llm?)? / 1000.0 * done.tokens()? as f64);
-        done.cost_usd.filter(|usd| POSSIBLE.contains(usd)).or_else(by_table).or_else(by_candidate)
+        done.cost_usd
+            .filter(|usd| POSSIBLE.contains(usd))
+            .or_else(by_own)
+            .or_else(by_table)
+            .or_else(by_candidate)
     }
 
     /// Returns US dollars for a thousand tokens of any kind: as the candidate has it, else by the table.
@@ -225,9 +231,14 @@ impl Router {
         own.or_else(|| self.costs.usd_per_1k_tokens.get(llm?).copied()).or_else(by_table)
     }
 
-    /// Updates the policy and the leaderboard with a labelled generation, and returns whether it had a label. The order does
-    /// not matter, but each generation counts as often as it is given.
+    /// Updates the policy and the leaderboard with a labelled generation, and returns whether it had a label. Give each
+    /// once, in the order in which the labels became known.
     pub fn feedback(&mut self, event: &GenerationEvent) -> bool {
+        self.learn_label(event, false)
+    }
+
+    /// Learns a label; one that is `corrected` was another before.
+    pub(crate) fn learn_label(&mut self, event: &GenerationEvent, corrected: bool) -> bool {
         let Some(success) = event.outcome().and_then(|outcome| outcome.success) else { return false };
         let started = &event.started.value;
         let shown = started.predictions.iter().find(|shown| shown.target == Target::Success.name());
@@ -238,14 +249,16 @@ impl Router {
         let margin = self.margins(std::slice::from_ref(&arm))[0].1;
         self.remember(&started.context, std::slice::from_mut(&mut arm));
         let task = task_key(&started.context);
-        let is_news = self.options.by_task || self.guard.memory.is_news(task, arm.key);
+        let is_news = corrected || self.options.by_task || self.guard.memory.is_news(task, arm.key);
         if is_news {
             self.policy.learn(&arm, success);
         }
         let surprise = f64::from(u8::from(success)) - sigmoid(margin + arm.shift);
         let at_any_task = sigmoid(margin) + surprise;
         self.guard.learn(arm.key, &started.context, is_news.then_some(at_any_task));
-        if !self.options.by_task {
+        if corrected {
+            self.guard.memory.correct(task, arm.key, success);
+        } else if !self.options.by_task {
             self.guard.memory.learn(task, arm.key, margin, success);
         }
         self.state.records.learn(&started.context, success);
@@ -293,7 +306,10 @@ impl Router {
             let predicted = request.predictions.map(|all| &all[at]);
             let price = self.price_of(&task, candidate.usd_per_1k_tokens, request.now);
             let expected = self.state.cost_model.expected(&task, price);
-            let switch_usd = self.costs.caches.switch_usd(&task, &self.options.prices, request.now);
+            let switch_usd = match price {
+                Some(0.0) => 0.0,
+                _ => self.costs.caches.switch_usd(&task, &self.options.prices, request.now),
+            };
             let cost = predicted.map(|p| p.cost.clone());
             // A model of amounts on the logarithmic scale knows none that is free.
             let model = cost.as_ref().filter(|cost| cost.model_version > 0 && expected.usd > 0.0);
@@ -376,7 +392,7 @@ impl Router {
         Ok(Permitted { at: permitted, fallback: None })
     }
 
-    /// Returns those of the `permitted` arms that the budget can pay; where there are none, any that is free, else the default.
+    /// Returns those of the `permitted` arms that the budget can pay; where there are none, the default, else any that is free.
     fn afforded(
         &self,
         request: &Request<'_>,
@@ -395,9 +411,6 @@ impl Router {
         };
         let first = limit.min(hard_usd_per_day.unwrap_or(limit));
         permitted.retain(|at| fits(&arms[*at], first));
-        if permitted.is_empty() {
-            permitted = (0..arms.len()).filter(|at| arms[*at].cost_usd == 0.0).collect();
-        }
         if !permitted.is_empty() {
             return Ok(Permitted { at: permitted, fallback: None });
         }
@@ -407,6 +420,11 @@ impl Router {
         if let Some(at) = default.filter(may).filter(|_| usd_per_day.is_some()) {
             let why = format!("of the day's {} only {} are left: the default", money(first), money(left));
             return Ok(Permitted { at: vec![at], fallback: Some(why) });
+        }
+        // What is free is permitted still, be it on trial.
+        let free: Vec<_> = (0..arms.len()).filter(|at| arms[*at].cost_usd == 0.0).collect();
+        if !free.is_empty() {
+            return Ok(Permitted { at: free, fallback: None });
         }
         Err(Error::new(
             ErrorKind::Unavailable,

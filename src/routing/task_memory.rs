@@ -5,7 +5,7 @@
 //! those under which the recurrences so far were most probable when they were predicted; where tasks do not recur, or
 //! recur without resemblance, nothing is added.
 
-use super::state::{MOST_COUNTED, sound};
+use super::state::sound;
 use crate::error::Result;
 use crate::stats::sigmoid;
 use crate::verify::Verify;
@@ -48,6 +48,8 @@ const PENALTY: f64 = 3.0;
 /// Tasks at most, and arms of each.
 const MOST_TASKS: usize = 10_000;
 const MOST_ARMS: usize = 64;
+/// Outcomes of an arm at a task at which half are forgotten, so that a change is followed. Chosen, not tuned.
+const MOST_TRIES: u32 = 20;
 /// Tasks below which every outcome counts for its arm: a host may give all tasks the same id.
 const FEWEST_TASKS: usize = 30;
 /// Log-odds are not believed beyond this.
@@ -72,11 +74,21 @@ impl TaskMemory {
         self.tasks.contains_key(&task)
     }
 
-    /// Returns whether an outcome of an arm at a task tells more than of this task: where many tasks recur, an arm is chosen
-    /// again where it succeeded, so that only its first outcome at each speaks for it.
+    /// Returns whether an outcome of an arm at a task tells more than of this task: where many tasks recur and resemble
+    /// themselves, an arm is chosen again where it succeeded, so that only its first outcome at each speaks for it.
     pub(super) fn is_news(&self, task: u64, arm: u64) -> bool {
         let known = self.tasks.get(&task).is_some_and(|tried| tried.iter().any(|tried| tried.arm == arm));
-        !known || self.tasks.len() < FEWEST_TASKS
+        !known || self.tasks.len() < FEWEST_TASKS || self.most_likely() == 0
+    }
+
+    /// Corrects the newest outcome of an arm at a task: it was told otherwise before.
+    pub(super) fn correct(&mut self, task: u64, arm: u64, success: bool) {
+        let tried =
+            self.tasks.get_mut(&task).and_then(|tried| tried.iter_mut().find(|tried| tried.arm == arm));
+        if let Some(tried) = tried {
+            let successes = if success { tried.successes + 1 } else { tried.successes.saturating_sub(1) };
+            tried.successes = successes.min(tried.n);
+        }
     }
 
     /// Learns an outcome of an arm at a task, of which the policy predicted `margin`.
@@ -101,6 +113,9 @@ impl TaskMemory {
             tried.push(Tried { arm, margin, n: 0, successes: 0 });
         }
         if let Some(tried) = tried.iter_mut().find(|tried| tried.arm == arm) {
+            if tried.n >= MOST_TRIES {
+                (tried.n, tried.successes) = (tried.n / 2, tried.successes / 2);
+            }
             tried.n = tried.n.saturating_add(1);
             tried.successes = tried.successes.saturating_add(u32::from(success));
         }
@@ -191,9 +206,7 @@ impl Verify for TaskMemory {
         let sizes = [self.order.len(), self.tasks.len()];
         sound("the order of known tasks", sizes == [known; 2] && known <= MOST_TASKS)?;
         let is_sound = |tried: &Tried| {
-            tried.margin.abs() <= MOST_MARGIN
-                && tried.successes <= tried.n
-                && u64::from(tried.n) <= MOST_COUNTED
+            tried.margin.abs() <= MOST_MARGIN && tried.successes <= tried.n && tried.n <= MOST_TRIES
         };
         let all = self.tasks.values();
         sound(
