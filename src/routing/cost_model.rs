@@ -273,6 +273,17 @@ mod tests {
     }
 
     #[test]
+    fn calls_that_failed_at_once_make_no_llm_free_at_that_type() {
+        let (mut cost_model, mut odd) = (CostModel::default(), task("a"));
+        odd.task_type = Some("odd".into());
+        (0..1000).for_each(|_| cost_model.learn(&task("a"), &Completion::default(), Some(1.0)));
+        (0..5).for_each(|_| cost_model.learn(&odd, &Completion::default(), Some(0.0)));
+        assert!(cost_model.expected(&odd, None).usd > 0.1);
+        (0..3).for_each(|_| cost_model.learn(&task("own"), &Completion::default(), Some(0.0)));
+        assert_eq!(cost_model.expected(&task("own"), None).usd, 0.0);
+    }
+
+    #[test]
     fn own_costs_outweigh_price_and_parents() {
         let mut cost_model = CostModel::default();
         let unknown = cost_model.expected(&task("a"), None);

@@ -238,6 +238,17 @@ mod tests {
         Arm { cost_usd, key, ..Arm::default() }
     }
 
+    #[test]
+    fn a_column_of_huge_numbers_can_be_restored() {
+        let mut guard = Guard::default();
+        for x in [1e300, 0.0, f64::MAX, f64::MIN] {
+            let mut task = task();
+            task.columns.insert("x".into(), ColumnValue::Number(x));
+            guard.learn(1, &task, Some(1.0));
+        }
+        guard.verify().unwrap();
+    }
+
     /// Arm 1 succeeds in nine of ten of 900 tries, arm 2 in one of two of 200, arm 3 in two of two.
     fn lived() -> Guard {
         let mut guard = Guard::default();

@@ -257,6 +257,22 @@ mod tests {
     }
 
     #[test]
+    fn a_corrected_outcome_is_one_try_and_old_ones_are_forgotten() {
+        let mut memory = TaskMemory::default();
+        memory.learn(1, 0, 0.0, true);
+        memory.correct(1, 0, false);
+        memory.correct(1, 9, false);
+        memory.correct(2, 0, false);
+        let tried = &memory.tasks[&1][0];
+        assert_eq!((tried.n, tried.successes), (1, 0));
+        (0..500).for_each(|_| memory.learn(1, 0, 0.0, true));
+        (0..40).for_each(|_| memory.learn(1, 0, 0.0, false));
+        let tried = &memory.tasks[&1][0];
+        assert!(tried.successes * 2 < tried.n && tried.n <= MOST_TRIES, "{tried:?}");
+        memory.verify().unwrap();
+    }
+
+    #[test]
     fn chance_is_not_remembered() {
         let mut rng = Pcg64Mcg::seed_from_u64(7);
         let mut memory = TaskMemory::default();
