@@ -79,7 +79,7 @@ fn tokens(row: &Value, metadata: &Value) -> Tokens {
     let input = count(row, &["prompt_tokens"]).or_else(|| count(&usage, &["prompt_tokens"]));
     let output = count(row, &["completion_tokens"]).or_else(|| count(&usage, &["completion_tokens"]));
     // A call that has used nothing was not counted.
-    let counted = input.unwrap_or(0) + output.unwrap_or(0) > 0;
+    let counted = [input, output].into_iter().flatten().any(|tokens| tokens > 0);
     Tokens {
         input: input.filter(|_| counted),
         output: output.filter(|_| counted),

@@ -307,7 +307,8 @@ fn language(pull: &Value) -> Option<String> {
         for file in list(pull, &["files"]) {
             let path = text(file, &["path", "filename"]).unwrap_or_default();
             if let Some(language) = path.rsplit_once('.').and_then(|(_, extension)| language_of(extension)) {
-                *counts.entry(language).or_default() += 1 + count(file, &["additions"]).unwrap_or(0);
+                let lines = counts.entry(language).or_default();
+                *lines = lines.saturating_add(count(file, &["additions"]).unwrap_or(0)).saturating_add(1);
             }
         }
         counts

@@ -113,7 +113,8 @@ impl Session {
         let (mut tokens, mut models) = (Tokens::default(), BTreeMap::<String, u64>::new());
         for (of, model) in self.answers.values() {
             tokens.add(*of);
-            *models.entry(model.clone()).or_default() += 1 + of.output.unwrap_or(0);
+            let written = models.entry(model.clone()).or_default();
+            *written = written.saturating_add(of.output.unwrap_or(0)).saturating_add(1);
         }
         draft.set_tokens(tokens);
         models.remove("");
